@@ -1,0 +1,47 @@
+/* Ranks talking to each other: a table of functions, so that MPI stays a module opened at run time.
+ * comm_solo.c is one rank without MPI; comm_mpi.c becomes libzhiheng-mpi.so. */
+#ifndef ZH_BENCH_COMM_H
+#define ZH_BENCH_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { ZH_COMM_ABI = 1 };
+
+typedef struct zh_comm zh_comm;
+struct zh_comm {
+  uint32_t abi;
+  int rank, size;
+  const char *library; /* "solo", "Open MPI v4.1.4, …" */
+  void *state;
+  zh_status (*barrier)(const zh_comm *comm, zh_error *err);
+  /* In place, over all ranks; the sum's order is MPI's. */
+  zh_status (*sum_f32)(const zh_comm *comm, float *values, size_t count, zh_error *err);
+  zh_status (*max_f64)(const zh_comm *comm, double *values, size_t count, zh_error *err);
+  zh_status (*broadcast)(const zh_comm *comm, void *bytes, size_t length, int root, zh_error *err);
+  /* to_all holds size * length bytes on rank `root`; elsewhere it may be NULL. */
+  zh_status (*gather)(const zh_comm *comm, const void *mine, size_t length, void *to_all, int root, zh_error *err);
+  zh_status (*send)(const zh_comm *comm, const void *bytes, size_t length, int to, zh_error *err);
+  zh_status (*receive)(const zh_comm *comm, void *bytes, size_t length, int from, zh_error *err);
+  /* OSU's bandwidth pattern: `window` messages in flight, then one short answer. */
+  zh_status (*send_window)(const zh_comm *comm, const void *bytes, size_t length, int window, int to, zh_error *err);
+  zh_status (*receive_window)(const zh_comm *comm, void *bytes, size_t length, int window, int from, zh_error *err);
+  void (*finish)(zh_comm *comm);
+};
+
+/* One rank, no library. */
+ZH_MUST_CHECK zh_status zh_comm_solo(zh_comm **out, zh_error *err);
+/* Opens libzhiheng-mpi.so (zh_module_path) and joins the job; ZH_ERR_LACKING with one sentence where there is none. */
+ZH_MUST_CHECK zh_status zh_comm_open_mpi(zh_comm **out, zh_error *err);
+void zh_comm_finish(zh_comm *comm); /* NULL is safe */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,61 @@
+/* A decoder-only transformer's forward pass over kernels/. It reads the architecture description; no family has its
+ * own forward pass. One engine holds one model's weights (mapped, not copied), the KV cache of `sequences` sequences
+ * and the activations of at most `micro_batch` tokens. */
+#ifndef ZH_BENCH_ENGINE_ENGINE_H
+#define ZH_BENCH_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum zh_precision {
+  ZH_PRECISION_EXACT, /* reference kernels: fp32 values, fp64 sums, no quantised activations */
+  ZH_PRECISION_FAST   /* the timed path: the CPU's best kernels */
+} zh_precision;
+
+typedef struct zh_engine_options {
+  zh_precision precision;
+  uint32_t sequences;   /* independent sequences in the KV cache, >= 1 */
+  uint32_t context;     /* positions a sequence can hold; <= the model's own, or ZH_ERR_ARG */
+  uint32_t micro_batch; /* tokens computed together; 0: 512 */
+} zh_engine_options;
+
+typedef struct zh_engine zh_engine;
+
+ZH_MUST_CHECK zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *threads,
+                                         const zh_engine_options *options, zh_error *err);
+void zh_engine_free(zh_engine *engine); /* NULL is safe */
+
+/* Computes `count` tokens: token[i] of sequence sequence[i] at position position[i]; a sequence's positions must come
+ * in order without gaps. logits: [wanted][vocab] f32 for those i with want[i] (want NULL: only the last); may be NULL.
+ * ZH_ERR_ARG for ids outside the vocabulary or positions outside the context. */
+ZH_MUST_CHECK zh_status zh_engine_forward(zh_engine *engine, const uint32_t *token, const uint32_t *position,
+                                          const uint32_t *sequence, size_t count, const bool *want, float *logits,
+                                          zh_error *err);
+/* Forgets positions >= length of a sequence. */
+void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length);
+
+/* Bytes and operations by formula (docs/metrics.md): what "fraction of peak" divides by. */
+typedef struct zh_engine_cost {
+  uint64_t weight_bytes;         /* read once for a step: all but the embedding rows not looked up; tied head once */
+  uint64_t kv_bytes_per_position;
+  uint64_t flops_per_token;      /* 2 x weights multiplied, without attention and without the head */
+  uint64_t head_flops;           /* for each position whose logits are wanted */
+  uint64_t attention_flops_per_pair; /* for each (query, key) pair, all layers and heads */
+  uint64_t memory_weights, memory_kv, memory_activations; /* bytes held */
+} zh_engine_cost;
+zh_engine_cost zh_engine_cost_of(const zh_engine *engine);
+const zh_architecture *zh_engine_architecture(const zh_engine *engine);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

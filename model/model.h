@@ -1,0 +1,117 @@
+/* A model as data: its tensors, its architecture, its tokenizer. Formats: GGUF v3, safetensors (headers, for
+ * counting), and the standard models, whose weights are computed. Knows no kernel.
+ *
+ * Files are mapped, never copied; every size and offset in them is treated as hostile: a file that lies is
+ * ZH_ERR_INPUT with one sentence (file, byte or tensor, what was expected), and memory is bounded by its size. */
+#ifndef ZH_MODEL_MODEL_H
+#define ZH_MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/digest.h"
+#include "core/dtype.h"
+#include "core/json.h"
+#include "core/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { ZH_TENSOR_DIMS = 8 };
+
+typedef struct zh_tensor {
+  const char *name;               /* as in the file, "blk.0.attn_q.weight" */
+  zh_dtype type;
+  int dims;                       /* 0 (scalar) … ZH_TENSOR_DIMS */
+  uint64_t shape[ZH_TENSOR_DIMS]; /* slowest first: [rows][columns]; GGUF's order is turned round */
+  uint64_t elements;              /* product of shape */
+  uint64_t bytes;
+  const void *data;               /* in the mapping; NULL for standard models (see zh_standard_rows) */
+  const char *file;               /* path of the file (shard) that holds it */
+  uint64_t file_offset;           /* of data, from the file's beginning */
+  uint64_t stream;                /* standard models: Philox stream of this tensor */
+  float scale;                    /* standard models: standard deviation of its elements; < 0: all equal to -scale */
+} zh_tensor;
+
+/* Role of a tensor, from its name by table (model/tensor_roles.c); what `audit` groups by. */
+typedef enum zh_tensor_role {
+  ZH_ROLE_EMBEDDING, ZH_ROLE_ATTENTION, ZH_ROLE_FFN, ZH_ROLE_EXPERTS, ZH_ROLE_ROUTER, ZH_ROLE_NORM,
+  ZH_ROLE_HEAD, ZH_ROLE_BUFFER, /* RoPE tables, masks, quantisation scales: no parameters */
+  ZH_ROLE_OTHER
+} zh_tensor_role;
+const char *zh_tensor_role_name(zh_tensor_role role); /* "embedding" … */
+zh_tensor_role zh_tensor_role_of(const zh_tensor *tensor);
+
+/* What the engine needs to know of a decoder-only transformer. Fields a file does not give are 0. */
+typedef struct zh_architecture {
+  char family[32];        /* "llama" */
+  char name[96];          /* the model's own name, for people */
+  uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context;
+  uint32_t experts, experts_used; /* 0 for dense models */
+  float norm_eps, rope_theta;
+  uint32_t rope_dims;     /* dimensions of each head that are rotated */
+  bool rope_interleaved;  /* pairs (2i, 2i+1) (GGUF llama) or (i, i + d/2) */
+  bool tied_head;         /* no separate output matrix: logits use the embedding */
+} zh_architecture;
+
+typedef struct zh_model zh_model;
+typedef struct zh_tokenizer zh_tokenizer;
+
+/* name_or_path: a .gguf file, a .safetensors file, a folder with *.safetensors (and index, config.json), or the
+ * name of a standard model ("zh-0.1b"). A word that is neither a file nor a known name gets a "did you mean". */
+ZH_MUST_CHECK zh_status zh_model_open(zh_model **out, const char *name_or_path, zh_error *err);
+void zh_model_free(zh_model *model); /* NULL is safe */
+
+const char *zh_model_name(const zh_model *model);   /* file or folder name without directories, or class name */
+const char *zh_model_path(const zh_model *model);   /* as opened; "" for standard models */
+const char *zh_model_format(const zh_model *model); /* "gguf", "safetensors", "standard" */
+uint64_t zh_model_file_bytes(const zh_model *model); /* all files; 0 for standard models */
+size_t zh_model_tensor_count(const zh_model *model);
+const zh_tensor *zh_model_tensor(const zh_model *model, size_t i); /* file order */
+const zh_tensor *zh_model_find(const zh_model *model, const char *name); /* NULL when absent */
+/* Declared by config or metadata ("size_label", "num_parameters"); NULL where nothing is declared. Borrowed. */
+const char *zh_model_declared_size(const zh_model *model);
+
+/* The architecture, or ZH_ERR_INPUT in one sentence when it cannot be run ("architecture 'gemma3' is not
+ * supported yet; this version runs llama"). safetensors folders fill it from config.json for audit. */
+ZH_MUST_CHECK zh_status zh_model_architecture(zh_architecture *out, const zh_model *model, zh_error *err);
+/* NULL when the model has none (standard models: tokens are numbers). Owned by the model. */
+ZH_MUST_CHECK zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err);
+
+/* Digest of the file's bytes (all files in name order); for standard models of their description (class name,
+ * shape, seed rule). Computed at the first call, then kept. */
+ZH_MUST_CHECK zh_status zh_model_digest(char out[ZH_DIGEST_HEX], zh_model *model, zh_digest_kind kind, zh_error *err);
+
+/* Standard models: fills out[rows][columns] of a tensor, as BF16 or F32 bits as its type says, from row `first`.
+ * Element (r, c) depends on (stream, r * columns + c) alone. out holds rows * columns elements. */
+void zh_standard_rows(void *out, const zh_tensor *tensor, uint64_t first, uint64_t rows);
+/* Names of the classes in model/classes.yaml, NULL-terminated, and one line each about them. */
+typedef struct zh_standard_class {
+  const char *name, *summary;
+  uint64_t parameters, bytes; /* total, and of weights in memory */
+} zh_standard_class;
+ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);
+
+/* --- tokenizer: byte-level BPE with the file's vocabulary, merges and pre-tokenizer --- */
+
+/* Appends nothing on failure. *tokens is the caller's (free). Text must be valid UTF-8. add_bos: as the file asks.
+ * parse_special: "<|im_start|>" in text becomes its token, as published tokenizers do. */
+ZH_MUST_CHECK zh_status zh_tokenize(uint32_t **tokens, size_t *count, const zh_tokenizer *tokenizer, const char *text,
+                                    size_t length, bool add_bos, bool parse_special, zh_error *err);
+/* Bytes of the tokens, not necessarily valid UTF-8 at the end; the caller frees. Unknown ids are ZH_ERR_INPUT. */
+ZH_MUST_CHECK zh_status zh_detokenize(char **text, size_t *length, const zh_tokenizer *tokenizer, const uint32_t *tokens,
+                                      size_t count, zh_error *err);
+uint32_t zh_tokenizer_vocab(const zh_tokenizer *tokenizer);
+/* Ids the file declares; -1 where it declares none. add_bos: whether the file asks for it. */
+typedef struct zh_special_tokens {
+  int64_t bos, eos, unknown, padding;
+  bool add_bos;
+} zh_special_tokens;
+zh_special_tokens zh_tokenizer_special(const zh_tokenizer *tokenizer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
