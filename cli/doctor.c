@@ -1,0 +1,240 @@
+/* zhiheng doctor: what this node has, and what will be left out because of what it lacks. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "cli/cli.h"
+#include "core/files.h"
+#include "core/text.h"
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  bool *json = state->input;
+  if (key == 'j') {
+    *json = true;
+    return 0;
+  }
+  if (key == ARGP_KEY_ARG) argp_error(state, "doctor takes no argument, but got '%s'", arg);
+  return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp_option options[] = {
+    {"json", 'j', NULL, 0, "one JSON document on standard output", 0}, {0}};
+static const struct argp doctor = {
+    .options = options,
+    .parser = parse,
+    .doc = "Shows what this node has (processor, caches, memory, GPU, MPI, report tools) and what "
+           "zhiheng will leave out because of what it lacks.\v"
+           "Example:\n  zhiheng doctor\n  zhiheng doctor --json | jq .left_out"};
+
+/* --- report tools --- */
+
+/* First line that a command prints, or null. Commands are constants of this file. */
+static json_t *first_line_of(const char *command) {
+  char line[512];
+  FILE *pipe = popen(command, "re");
+  if (pipe == NULL) return json_null();
+  bool read = fgets(line, sizeof line, pipe) != NULL;
+  while (fgetc(pipe) != EOF) continue;
+  bool done = pclose(pipe) == 0;
+  line[strcspn(line, "\n")] = '\0';
+  json_t *text = read && done && line[0] != '\0' ? json_string(line) : NULL;
+  return text != NULL ? text : json_null();
+}
+
+static json_t *describe_report_tools(void) {
+  return json_pack("{s:o, s:o}", "weasyprint", first_line_of("weasyprint --version 2>/dev/null"),
+                   "chinese_font",
+                   first_line_of("fc-list -f '%{family}\\n' :lang=zh-cn family "
+                                 "2>/dev/null | LC_ALL=C sort | head -n 1"));
+}
+
+/* --- what will be left out --- */
+
+static void leave_out(json_t *list, const char *what, const char *why, const char *how) {
+  json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "what", what, "why", why, "how", how));
+}
+
+static bool is_null(const json_t *object, const char *key) {
+  return json_is_null(json_object_get(object, key));
+}
+
+static void leave_out_gpu(json_t *list, const json_t *machine, bool cuda_module) {
+  const char *note = json_string_value(json_object_get(machine, "gpu_note"));
+  bool gpus = json_array_size(json_object_get(machine, "gpus")) > 0;
+  if (!cuda_module) {
+    leave_out(list, "every measurement on a GPU",
+              gpus ? "this version of zhiheng has no CUDA module; the GPU is shown, not used"
+                   : note,
+              gpus ? "none yet: this version runs on processors only"
+                   : "this version would not use a GPU either: it has no CUDA module yet");
+  } else if (!gpus) {
+    leave_out(list, "every measurement on a GPU", note, "install the driver of the GPU");
+  }
+}
+
+static json_t *find_left_out(const json_t *machine, const json_t *tools, bool cuda_module) {
+  json_t *list = json_array();
+  const json_t *mpi = json_object_get(machine, "mpi");
+  const json_t *cpu = json_object_get(json_object_get(machine, "cpu"), "features");
+  if (!json_is_true(json_object_get(cpu, "avx2_fma")) &&
+      !json_is_true(json_object_get(cpu, "avx512"))) {
+    leave_out(list, "fast kernels and their peaks",
+              "the processor has neither AVX2 with FMA nor AVX-512, or the system does not allow "
+              "them",
+              "the portable kernels run instead, slowly but correctly");
+  }
+  leave_out_gpu(list, machine, cuda_module);
+  if (!json_is_true(json_object_get(mpi, "module"))) {
+    leave_out(list, "runs with more than one rank",
+              "the module libzhiheng-mpi.so is not beside this program",
+              "build with ZH_ENABLE_MPI=ON (package libopenmpi-dev)");
+  } else if (is_null(mpi, "mpirun") && is_null(mpi, "srun")) {
+    leave_out(list, "runs with more than one rank", "neither mpirun nor srun is on the path",
+              "apt-get install openmpi-bin");
+  }
+  if (is_null(tools, "weasyprint")) {
+    leave_out(list, "the report as PDF (HTML and JSON are written)",
+              "weasyprint is not on the path", "apt-get install weasyprint");
+  }
+  if (is_null(tools, "chinese_font")) {
+    leave_out(list, "Chinese characters in PDF and in pictures of pages",
+              "fontconfig knows no font with Chinese characters", "apt-get install fonts-noto-cjk");
+  }
+  return list;
+}
+
+/* --- for people --- */
+
+static const char *string_of(const json_t *object, const char *key, const char *otherwise) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text != NULL && text[0] != '\0' ? text : otherwise;
+}
+
+static long long int_of(const json_t *object, const char *key) {
+  return (long long)json_integer_value(json_object_get(object, key));
+}
+
+/* "1.50 GiB": caches and memory are sold in powers of two. */
+static const char *binary_bytes(char out[32], const json_t *bytes) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  if (!json_is_integer(bytes)) return "unknown";
+  double value = (double)json_integer_value(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
+    value /= 1024;
+    unit++;
+  }
+  snprintf(out, 32, "%.4g %s", value, units[unit]);
+  return out;
+}
+
+static void print_cpu(const json_t *machine) {
+  const json_t *cpu = json_object_get(machine, "cpu");
+  printf("processor    %s%s\n", string_of(cpu, "model", "unknown"),
+         json_is_true(json_object_get(cpu, "virtual")) ? " (virtual machine)" : "");
+  printf("             %lld package(s), %lld cores, %lld threads, %lld of them allowed\n",
+         int_of(cpu, "packages"), int_of(cpu, "cores"), int_of(cpu, "threads"),
+         int_of(cpu, "allowed_threads"));
+  printf("features    ");
+  const char *name;
+  json_t *value;
+  bool any = false;
+  json_object_foreach(json_object_get(cpu, "features"), name, value) {
+    if (!json_is_true(value)) continue;
+    printf(" %s", name);
+    any = true;
+  }
+  printf("%s; kernels used: %s\n", any ? "" : " none of those zhiheng uses",
+         string_of(cpu, "kernels", "unknown"));
+}
+
+static void print_memory(const json_t *machine) {
+  char text[32], free_text[32];
+  size_t i;
+  json_t *item;
+  printf("caches      ");
+  json_array_foreach(json_object_get(machine, "caches"), i, item) {
+    printf("%s L%lld %s × %lld", i > 0 ? "," : "", int_of(item, "level"),
+           binary_bytes(text, json_object_get(item, "bytes")), int_of(item, "count"));
+  }
+  if (json_array_size(json_object_get(machine, "caches")) == 0) printf(" not shown by this system");
+  printf("\n");
+  json_array_foreach(json_object_get(machine, "numa"), i, item) {
+    printf("NUMA node %lld  %s, threads %s\n", int_of(item, "node"),
+           binary_bytes(text, json_object_get(item, "bytes")), string_of(item, "cpus", "none"));
+  }
+  const json_t *memory = json_object_get(machine, "memory");
+  const json_t *limits = json_object_get(machine, "limits");
+  printf("memory       %s, %s available", binary_bytes(text, json_object_get(memory, "bytes")),
+         binary_bytes(free_text, json_object_get(memory, "available_bytes")));
+  if (!is_null(limits, "memory_bytes")) {
+    printf("; this control group may use %s",
+           binary_bytes(text, json_object_get(limits, "memory_bytes")));
+  }
+  const json_t *huge = json_object_get(machine, "huge_pages");
+  printf("\nhuge pages   transparent: %s; reserved: %lld of %s\n",
+         string_of(huge, "transparent", "not offered"), int_of(huge, "reserved"),
+         binary_bytes(text, json_object_get(huge, "size_bytes")));
+}
+
+static void print_rest(const json_t *machine, const json_t *tools) {
+  char text[32];
+  size_t i;
+  json_t *item;
+  json_array_foreach(json_object_get(machine, "gpus"), i, item) {
+    printf("GPU %lld        %s, %s, driver %s\n", int_of(item, "index"),
+           string_of(item, "name", "unnamed"),
+           binary_bytes(text, json_object_get(item, "memory_bytes")),
+           string_of(item, "driver", "unknown"));
+  }
+  if (i == 0) printf("GPU          none: %s\n", string_of(machine, "gpu_note", "reason unknown"));
+  const json_t *mpi = json_object_get(machine, "mpi");
+  printf("MPI          module %s; mpirun: %s; srun: %s\n",
+         json_is_true(json_object_get(mpi, "module")) ? "present" : "absent",
+         string_of(mpi, "mpirun", "absent"), string_of(mpi, "srun", "absent"));
+  printf("reports      WeasyPrint: %s; Chinese font: %s\n",
+         string_of(tools, "weasyprint", "absent"), string_of(tools, "chinese_font", "absent"));
+}
+
+static void print_left_out(const json_t *left_out) {
+  size_t i;
+  json_t *item;
+  if (json_array_size(left_out) == 0) printf("\nNothing will be left out on this node.\n");
+  json_array_foreach(left_out, i, item) {
+    if (i == 0) printf("\nWill be left out on this node:\n");
+    printf("  - %s\n      why: %s\n      how to have it: %s\n", string_of(item, "what", ""),
+           string_of(item, "why", ""), string_of(item, "how", ""));
+  }
+}
+
+static int run(int argc, char **argv) {
+  bool json = false;
+  argp_parse(&doctor, argc, argv, 0, NULL, &json);
+  zh_error err = ZH_ERROR_INIT;
+  json_t *machine = NULL;
+  if (zh_machine_describe(&machine, &err) != ZH_OK) return zh_cli_fail(&err, json);
+  char cuda[4096];
+  bool cuda_module =
+      zh_module_path(cuda, sizeof cuda, "libzhiheng-cuda.so", NULL) == ZH_OK && zh_is_file(cuda);
+  json_t *tools = describe_report_tools();
+  json_t *left_out = find_left_out(machine, tools, cuda_module);
+  if (json) {
+    return zh_cli_print_json(json_pack("{s:s, s:o, s:o, s:o}", "version", ZH_VERSION, "machine",
+                                       machine, "report_tools", tools, "left_out", left_out));
+  }
+  printf("zhiheng " ZH_VERSION " on %s, %s\n\n", string_of(machine, "hostname", "a nameless host"),
+         string_of(json_object_get(machine, "system"), "distribution", "an unknown system"));
+  print_cpu(machine);
+  print_memory(machine);
+  print_rest(machine, tools);
+  print_left_out(left_out);
+  json_decref(machine);
+  json_decref(tools);
+  json_decref(left_out);
+  return zh_cli_flush();
+}
+
+const zh_command zh_command_doctor = {"doctor", "what this node has, and what will be left out",
+                                      run};

@@ -1,0 +1,146 @@
+/* zhiheng COMMAND …: finds the command and hands over. */
+#include <argp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "core/text.h"
+
+/* In the order of the work. */
+static const zh_command *const commands[] = {
+    &zh_command_doctor,   &zh_command_list,
+#ifdef ZH_CLI_RUN
+    &zh_command_run,
+#endif
+    &zh_command_show,
+#ifdef ZH_CLI_AUDIT
+    &zh_command_audit,
+#endif
+#ifdef ZH_CLI_MODEL
+    &zh_command_model,
+#endif
+#ifdef ZH_CLI_EVALUATE
+    &zh_command_evaluate,
+#endif
+#ifdef ZH_CLI_REPORT
+    &zh_command_report,
+#endif
+#ifdef ZH_CLI_VERIFY
+    &zh_command_verify,
+#endif
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+const char *argp_program_version = "zhiheng " ZH_VERSION;
+
+/* The list of commands, below the options of --help. */
+static char *help_filter(int key, const char *text, void *input) {
+  (void)input;
+  if (key != ARGP_KEY_HELP_EXTRA) return (char *)text;
+  zh_text list = {0};
+  zh_text_puts(&list, "Commands:\n");
+  for (int i = 0; i < COMMANDS; i++) {
+    zh_text_printf(&list, "  %-9s  %s\n", commands[i]->name, commands[i]->summary);
+  }
+  zh_text_puts(&list, "\n'zhiheng COMMAND --help' explains a command and shows an example.\n"
+                      "Exit status: 0 done; 1 a check failed; 2 bad usage or input; 3 something "
+                      "this machine lacks.");
+  return list.data;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  int *command = state->input;
+  (void)arg;
+  if (key != ARGP_KEY_ARG) return ARGP_ERR_UNKNOWN;
+  *command = state->next - 1;
+  state->next = state->argc; /* what follows belongs to the command */
+  return 0;
+}
+
+static const struct argp top = {
+    .parser = parse,
+    .args_doc = "COMMAND [ARGUMENT...]",
+    .doc =
+        "zhiheng (智衡) measures a machine and the models that run on it, evaluates them against "
+        "a policy, and writes the report.\v",
+    .help_filter = help_filter,
+};
+
+/* A result that did not reach its reader is a failure, also where argp prints and exits by itself.
+ */
+static void close_stdout(void) {
+  if (zh_cli_flush() != 0) _exit(zh_status_exit_code(ZH_ERR_IO));
+}
+
+static void on_broken_pipe(int signal_number) {
+  (void)signal_number;
+}
+
+/* A closed pipe becomes a write error instead of a silent death. A handler, unlike SIG_IGN, is not
+ * inherited by the programs that `run` starts. */
+static void catch_broken_pipe(void) {
+  struct sigaction action = {.sa_handler = on_broken_pipe, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGPIPE, &action, NULL);
+}
+
+static const zh_command *find(const char *name) {
+  for (int i = 0; i < COMMANDS; i++) {
+    if (strcmp(name, commands[i]->name) == 0) return commands[i];
+  }
+  return NULL;
+}
+
+static int unknown(const char *name) {
+  const char *words[COMMANDS + 2];
+  for (int i = 0; i < COMMANDS; i++) words[i] = commands[i]->name;
+  words[COMMANDS] = "help";
+  words[COMMANDS + 1] = NULL;
+  const char *near = zh_nearest_word(name, words);
+  fprintf(stderr, "zhiheng: unknown command '%s'", name);
+  if (near != NULL) fprintf(stderr, "; did you mean '%s'?", near);
+  fprintf(stderr, "\n'zhiheng help' lists the commands.\n");
+  return zh_status_exit_code(ZH_ERR_USAGE);
+}
+
+static int start(const zh_command *command, int argc, char **argv) {
+  char name[64];
+  snprintf(name, sizeof name, "zhiheng %s", command->name);
+  argv[0] = name;
+  int code = command->run(argc, argv);
+  int flushed = zh_cli_flush();
+  return code != 0 ? code : flushed;
+}
+
+/* zhiheng help [COMMAND] */
+static int help(int argc, char **argv) {
+  char program[] = "zhiheng", option[] = "--help";
+  if (argc > 1 && strcmp(argv[1], option) != 0) {
+    const zh_command *command = find(argv[1]);
+    if (command == NULL) return unknown(argv[1]);
+    char *help_argv[] = {program, option, NULL};
+    return start(command, 2, help_argv);
+  }
+  argp_help(&top, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, program);
+  return zh_cli_flush();
+}
+
+int main(int argc, char **argv) {
+  argp_err_exit_status = zh_status_exit_code(ZH_ERR_USAGE);
+  catch_broken_pipe();
+  atexit(close_stdout);
+  char program[] = "zhiheng";
+  argv[0] = program;
+  int at = 0;
+  argp_parse(&top, argc, argv, ARGP_IN_ORDER, NULL, &at);
+  if (at == 0) {
+    argp_help(&top, stderr, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, program);
+    return zh_status_exit_code(ZH_ERR_USAGE);
+  }
+  if (strcmp(argv[at], "help") == 0) return help(argc - at, argv + at);
+  const zh_command *command = find(argv[at]);
+  return command != NULL ? start(command, argc - at, argv + at) : unknown(argv[at]);
+}
