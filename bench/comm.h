@@ -29,7 +29,8 @@ struct zh_comm {
   zh_status (*gather)(const zh_comm *comm, const void *mine, size_t length, void *to_all, int root, zh_error *err);
   zh_status (*send)(const zh_comm *comm, const void *bytes, size_t length, int to, zh_error *err);
   zh_status (*receive)(const zh_comm *comm, void *bytes, size_t length, int from, zh_error *err);
-  /* OSU's bandwidth pattern: `window` messages in flight, then one short answer. */
+  /* OSU's bandwidth pattern: `window` messages in flight, then one short answer. The receiver's buffer holds
+   * window * length bytes, one message after the other. */
   zh_status (*send_window)(const zh_comm *comm, const void *bytes, size_t length, int window, int to, zh_error *err);
   zh_status (*receive_window)(const zh_comm *comm, void *bytes, size_t length, int window, int from, zh_error *err);
   void (*finish)(zh_comm *comm);

@@ -43,6 +43,7 @@ typedef struct zh_job {
   zh_fault fault;
   json_t *facts;        /* object the workload may fill: things a reader wants beside the numbers (bytes, entropy) */
   json_t *checks;       /* array the workload fills: {"check","what","bound","error","passed"} */
+  json_t *series;       /* array that zh_job_series fills; the harness's own */
 } zh_job;
 
 typedef enum zh_sample_kind {
@@ -63,6 +64,12 @@ typedef struct zh_case {
   int repeats;          /* 0: the step's rule; > 0: this many (a perplexity is computed once) */
 } zh_case;
 
+/* A metric a workload can give, so that a suite's criteria are checked before anything runs. */
+typedef struct zh_metric {
+  const char *name; /* "read_all_cores", or a pattern with '*' where the name carries a shape: "fp32_*" */
+  const char *unit; /* base unit: "B/s" */
+} zh_metric;
+
 typedef struct zh_workload {
   const char *name;
   const char *summary_zh, *summary_en;
@@ -81,6 +88,7 @@ typedef struct zh_workload {
   /* After the last repeat of all cases: whole-run checks (replay, weight digest). May be NULL. */
   zh_status (*finish)(void *state, zh_error *err);
   void (*release)(void *state);
+  const zh_metric *metrics; /* ends with name == NULL; NULL: not declared, criteria are checked after the run */
 } zh_workload;
 
 const zh_workload *const *zh_workloads(void); /* NULL-terminated */
