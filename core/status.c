@@ -12,11 +12,18 @@ static const struct {
 #undef ENTRY
 };
 
-const char *zh_status_name(zh_status status) { return statuses[status].name; }
-const char *zh_status_text(zh_status status) { return statuses[status].text; }
-int zh_status_exit_code(zh_status status) { return statuses[status].exit_code; }
+const char *zh_status_name(zh_status status) {
+  return statuses[status].name;
+}
+const char *zh_status_text(zh_status status) {
+  return statuses[status].text;
+}
+int zh_status_exit_code(zh_status status) {
+  return statuses[status].exit_code;
+}
 
-zh_status zh_error_set(zh_error *err, zh_status status, const char *file, int line, const char *format, ...) {
+zh_status zh_error_set(zh_error *err, zh_status status, const char *file, int line,
+                       const char *format, ...) {
   if (err == NULL || err->status != ZH_OK) return status;
   const char *slash = strrchr(file, '/');
   err->status = status;
