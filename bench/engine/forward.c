@@ -1,0 +1,379 @@
+/* The forward pass: one parallel region a micro-batch, rows of each product divided over the
+ * threads, eight barriers a layer. Shapes: T tokens of the micro-batch, D hidden, F ffn.
+ *
+ *   x[T][D] = embedding[token]
+ *   each layer:  n = rmsnorm(x);  q, k, v = Wq n, Wk n, Wv n;  rope(q), rope(k);  k, v -> cache
+ *                x += Wo attention(q, cache)
+ *                n = rmsnorm(x);  x += Wdown (silu(Wgate n) * Wup n)
+ *   logits = Whead rmsnorm(x), for wanted tokens only */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "bench/engine/engine.h"
+#include "bench/engine/inside.h"
+
+enum { ROW_GRAIN = 16 }; /* outputs of two threads never share a cache line */
+
+typedef struct pass {
+  zh_engine *e;
+  const uint32_t *token, *position, *sequence; /* [tokens] */
+  size_t tokens;
+  const bool *want; /* [tokens]; NULL: the last token where `ends` */
+  bool ends;        /* the call's last micro-batch */
+  size_t wanted;
+  float *logits; /* [wanted][vocab] */
+} pass;
+
+typedef struct worker {
+  const pass *p;
+  int thread, threads;
+  void *scratch;
+} worker;
+
+static bool wants(const pass *p, size_t t) {
+  return p->want ? p->want[t] : p->ends && t + 1 == p->tokens;
+}
+
+static void barrier(const worker *w) {
+  zh_threads_barrier(w->p->e->threads);
+}
+
+static void product(const worker *w, float *y, const zh_weight *weight, const float *x,
+                    size_t tokens) {
+  const zh_matrix *m = &weight->matrix;
+  size_t begin, end;
+  zh_share(&begin, &end, m->rows, ROW_GRAIN, w->thread, w->threads);
+  if (begin < end)
+    w->p->e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);
+}
+
+static void norm(const worker *w, float *y, const float *x, const zh_weight *weight,
+                 size_t tokens) {
+  const zh_engine *e = w->p->e;
+  size_t begin, end;
+  zh_share(&begin, &end, tokens, 1, w->thread, w->threads);
+  if (begin < end)
+    e->kernels->rmsnorm(y, x, weight->gain, e->architecture.hidden, e->architecture.norm_eps, begin,
+                        end);
+}
+
+/* x += delta, each thread the rows that it has just computed: no barrier between product and
+ * addition. */
+static void add_own_rows(const worker *w, float *x, const float *delta) {
+  const zh_engine *e = w->p->e;
+  size_t begin, end, hidden = e->architecture.hidden;
+  zh_share(&begin, &end, hidden, ROW_GRAIN, w->thread, w->threads);
+  if (begin >= end) return;
+  for (size_t t = 0; t < w->p->tokens; ++t)
+    e->kernels->add(x + t * hidden, delta + t * hidden, begin, end);
+}
+
+/* --- observation: all threads come; thread 0 reports while the others wait --- */
+
+static void report(const worker *w, zh_operation operation) {
+  zh_engine *e = w->p->e;
+  if (!e->observer) return;
+  if (w->thread == 0) {
+    operation.token = w->p->token;
+    operation.position = w->p->position;
+    operation.sequence = w->p->sequence;
+    e->observer(e->observer_user, &operation);
+  }
+  barrier(w);
+}
+
+static void report_product(const worker *w, int layer, const char *name, const zh_weight *weight,
+                           const float *input, const float *output, size_t tokens) {
+  report(w, (zh_operation){.op = ZH_OP_MATMUL,
+                           .layer = layer,
+                           .name = name,
+                           .weight = weight,
+                           .tokens = tokens,
+                           .in_width = weight->matrix.columns,
+                           .out_width = weight->matrix.rows,
+                           .input = input,
+                           .output = output});
+}
+
+static void report_norm(const worker *w, int layer, const char *name, const zh_weight *weight,
+                        const float *input, const float *output, size_t tokens) {
+  size_t hidden = w->p->e->architecture.hidden;
+  report(w, (zh_operation){.op = ZH_OP_RMSNORM,
+                           .layer = layer,
+                           .name = name,
+                           .weight = weight,
+                           .tokens = tokens,
+                           .in_width = hidden,
+                           .out_width = hidden,
+                           .input = input,
+                           .output = output});
+}
+
+static void report_rows(const worker *w, zh_operator op, int layer, const char *name, size_t width,
+                        const float *input, const float *second, const float *output) {
+  report(w, (zh_operation){.op = op,
+                           .layer = layer,
+                           .name = name,
+                           .tokens = w->p->tokens,
+                           .in_width = width,
+                           .out_width = width,
+                           .input = input,
+                           .second = second,
+                           .output = output});
+}
+
+/* Copies what an in-place operator is about to change. */
+static void keep(const worker *w, size_t at, const float *from, size_t floats) {
+  zh_engine *e = w->p->e;
+  if (!e->observer) return;
+  if (w->thread == 0) memcpy(e->before + at, from, floats * sizeof(float));
+  barrier(w);
+}
+
+/* --- the pass --- */
+
+static void embed(const worker *w) {
+  const pass *p = w->p;
+  zh_engine *e = p->e;
+  const zh_weight *embedding = &e->weights.whole[ZH_EMBEDDING];
+  size_t begin, end, hidden = e->architecture.hidden;
+  zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
+  for (size_t t = begin; t < end; ++t) {
+    const unsigned char *row =
+        (const unsigned char *)embedding->matrix.data + p->token[t] * embedding->matrix.row_bytes;
+    zh_dequantize_row(e->x + t * hidden, row, embedding->matrix.type, hidden);
+  }
+  barrier(w);
+  report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
+                           .layer = -1,
+                           .name = "embedding",
+                           .weight = embedding,
+                           .tokens = p->tokens,
+                           .in_width = hidden,
+                           .out_width = hidden,
+                           .output = e->x});
+}
+
+/* Query and key heads are divided together, so that one token keeps all threads busy. */
+static void rotate(const worker *w, size_t head_begin, size_t head_end, float *x, size_t first_head,
+                   size_t heads) {
+  const zh_engine *e = w->p->e;
+  const zh_architecture *a = &e->architecture;
+  size_t begin = head_begin > first_head ? head_begin - first_head : 0;
+  size_t end = head_end > first_head ? head_end - first_head : 0;
+  if (end > heads) end = heads;
+  if (begin >= end) return;
+  e->kernels->rope(x + begin * a->head_dim, heads * a->head_dim, end - begin, a->head_dim,
+                   a->rope_dims, a->rope_interleaved, a->rope_theta, w->p->position, 0,
+                   w->p->tokens);
+}
+
+static float *cache_at(const zh_engine *e, float *cache, size_t layer, size_t sequence,
+                       size_t position) {
+  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
+  return cache + ((layer * e->sequences + sequence) * e->context + position) * width;
+}
+
+static void store_keys_and_values(const worker *w, size_t layer) {
+  const pass *p = w->p;
+  zh_engine *e = p->e;
+  size_t begin, end, width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
+  zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
+  for (size_t t = begin; t < end; ++t) {
+    memcpy(cache_at(e, e->keys, layer, p->sequence[t], p->position[t]), e->k + t * width,
+           width * sizeof(float));
+    memcpy(cache_at(e, e->values, layer, p->sequence[t], p->position[t]), e->v + t * width,
+           width * sizeof(float));
+  }
+}
+
+static void attend(const worker *w, int layer) {
+  const pass *p = w->p;
+  zh_engine *e = p->e;
+  const zh_architecture *a = &e->architecture;
+  size_t q_width = (size_t)a->heads * a->head_dim, k_width = (size_t)a->kv_heads * a->head_dim;
+  size_t stride = e->context * k_width, begin, end;
+  keep(w, 0, e->q, e->observer ? p->tokens * q_width : 0);
+  keep(w, p->tokens * q_width, e->k, e->observer ? p->tokens * k_width : 0);
+  zh_share(&begin, &end, (size_t)a->heads + a->kv_heads, 1, w->thread, w->threads);
+  rotate(w, begin, end, e->q, 0, a->heads);
+  rotate(w, begin, end, e->k, a->heads, a->kv_heads);
+  barrier(w);
+  report_rows(w, ZH_OP_ROPE, layer, "rope q", q_width, e->before, NULL, e->q);
+  report_rows(w, ZH_OP_ROPE, layer, "rope k", k_width,
+              e->before ? e->before + p->tokens * q_width : NULL, NULL, e->k);
+  store_keys_and_values(w, (size_t)layer);
+  barrier(w);
+  const float *k = cache_at(e, e->keys, (size_t)layer, 0, 0),
+              *v = cache_at(e, e->values, (size_t)layer, 0, 0);
+  zh_share(&begin, &end, p->tokens * a->heads, 1, w->thread, w->threads);
+  if (begin < end) {
+    e->kernels->attention(e->attended, e->q, k, v, stride, a->heads, a->kv_heads, a->head_dim,
+                          p->position, p->sequence, 1.0f / sqrtf((float)a->head_dim), begin, end,
+                          w->scratch);
+  }
+  barrier(w);
+  report(w, (zh_operation){.op = ZH_OP_ATTENTION,
+                           .layer = layer,
+                           .name = "attention",
+                           .tokens = p->tokens,
+                           .in_width = q_width,
+                           .out_width = q_width,
+                           .input = e->q,
+                           .output = e->attended,
+                           .k_cache = k,
+                           .v_cache = v,
+                           .cache_stride = stride});
+}
+
+static void attention_block(const worker *w, int layer, const zh_weight *weight) {
+  const pass *p = w->p;
+  zh_engine *e = p->e;
+  size_t tokens = p->tokens, hidden = e->architecture.hidden;
+  norm(w, e->normed, e->x, &weight[ZH_ATTN_NORM], tokens);
+  barrier(w);
+  report_norm(w, layer, "attention norm", &weight[ZH_ATTN_NORM], e->x, e->normed, tokens);
+  product(w, e->q, &weight[ZH_ATTN_Q], e->normed, tokens);
+  product(w, e->k, &weight[ZH_ATTN_K], e->normed, tokens);
+  product(w, e->v, &weight[ZH_ATTN_V], e->normed, tokens);
+  if (w->thread == 0 && e->flip.armed &&
+      e->flip.layer == (uint32_t)layer) { /* nobody reads x here */
+    uint32_t bits;
+    memcpy(&bits, &e->x[e->flip.element], sizeof bits);
+    bits ^= UINT32_C(1) << e->flip.bit;
+    memcpy(&e->x[e->flip.element], &bits, sizeof bits);
+    e->flip.armed = false;
+  }
+  barrier(w);
+  report_product(w, layer, "q", &weight[ZH_ATTN_Q], e->normed, e->q, tokens);
+  report_product(w, layer, "k", &weight[ZH_ATTN_K], e->normed, e->k, tokens);
+  report_product(w, layer, "v", &weight[ZH_ATTN_V], e->normed, e->v, tokens);
+  attend(w, layer);
+  keep(w, 0, e->x, tokens * hidden);
+  product(w, e->delta, &weight[ZH_ATTN_OUTPUT], e->attended, tokens);
+  add_own_rows(w, e->x, e->delta);
+  barrier(w);
+  report_product(w, layer, "attention output", &weight[ZH_ATTN_OUTPUT], e->attended, e->delta,
+                 tokens);
+  report_rows(w, ZH_OP_ADD, layer, "attention residual", hidden, e->before, e->delta, e->x);
+}
+
+static void multiply_own_rows(const worker *w) {
+  zh_engine *e = w->p->e;
+  size_t begin, end, ffn = e->architecture.ffn;
+  zh_share(&begin, &end, ffn, ROW_GRAIN, w->thread, w->threads);
+  if (begin >= end) return;
+  for (size_t t = 0; t < w->p->tokens; ++t)
+    e->kernels->silu_multiply(e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
+}
+
+static void ffn_block(const worker *w, int layer, const zh_weight *weight) {
+  const pass *p = w->p;
+  zh_engine *e = p->e;
+  size_t tokens = p->tokens, hidden = e->architecture.hidden;
+  norm(w, e->normed, e->x, &weight[ZH_FFN_NORM], tokens);
+  barrier(w);
+  report_norm(w, layer, "ffn norm", &weight[ZH_FFN_NORM], e->x, e->normed, tokens);
+  product(w, e->gate, &weight[ZH_FFN_GATE], e->normed, tokens);
+  product(w, e->up, &weight[ZH_FFN_UP], e->normed, tokens);
+  multiply_own_rows(w);
+  barrier(w);
+  report_product(w, layer, "gate", &weight[ZH_FFN_GATE], e->normed, e->gate, tokens);
+  report_product(w, layer, "up", &weight[ZH_FFN_UP], e->normed, e->up, tokens);
+  report_rows(w, ZH_OP_SILU, layer, "silu", e->architecture.ffn, e->gate, e->up, e->inner);
+  keep(w, 0, e->x, tokens * hidden);
+  product(w, e->delta, &weight[ZH_FFN_DOWN], e->inner, tokens);
+  add_own_rows(w, e->x, e->delta);
+  barrier(w);
+  report_product(w, layer, "down", &weight[ZH_FFN_DOWN], e->inner, e->delta, tokens);
+  report_rows(w, ZH_OP_ADD, layer, "ffn residual", hidden, e->before, e->delta, e->x);
+}
+
+static void head(const worker *w) {
+  const pass *p = w->p;
+  zh_engine *e = p->e;
+  size_t hidden = e->architecture.hidden, rows = 0;
+  const zh_weight *output_norm = &e->weights.whole[ZH_OUTPUT_NORM],
+                  *matrix = &e->weights.whole[ZH_HEAD];
+  for (size_t t = 0; w->thread == 0 && t < p->tokens; ++t) {
+    if (wants(p, t)) memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
+  }
+  barrier(w);
+  norm(w, e->normed, e->last, output_norm, p->wanted);
+  barrier(w);
+  report_norm(w, -1, "output norm", output_norm, e->last, e->normed, p->wanted);
+  product(w, p->logits, matrix, e->normed, p->wanted);
+  barrier(w);
+  report_product(w, -1, "head", matrix, e->normed, p->logits, p->wanted);
+}
+
+static void run_pass(void *user, int thread, int threads) {
+  const pass *p = user;
+  zh_engine *e = p->e;
+  worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes};
+  embed(&w);
+  for (uint32_t layer = 0; layer < e->architecture.layers; ++layer) {
+    const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
+    attention_block(&w, (int)layer, weight);
+    ffn_block(&w, (int)layer, weight);
+  }
+  if (p->logits && p->wanted > 0) head(&w);
+}
+
+/* Nothing is computed unless every token fits; lengths are put back on failure. */
+static zh_status admit(zh_engine *e, const uint32_t *token, const uint32_t *position,
+                       const uint32_t *sequence, size_t count, zh_error *err) {
+  const zh_architecture *a = &e->architecture;
+  size_t i = 0;
+  for (; i < count; ++i) {
+    if (token[i] >= a->vocab || sequence[i] >= e->sequences || position[i] >= e->context ||
+        position[i] != e->length[sequence[i]])
+      break;
+    ++e->length[sequence[i]];
+  }
+  if (i == count) return ZH_OK;
+  uint32_t length = sequence[i] < e->sequences ? e->length[sequence[i]] : 0;
+  for (size_t k = 0; k < i; ++k) --e->length[sequence[k]];
+  if (token[i] >= a->vocab) {
+    return zh_fail(err, ZH_ERR_ARG,
+                   "token %" PRIu32 " is outside the vocabulary of %" PRIu32 " tokens", token[i],
+                   a->vocab);
+  }
+  if (sequence[i] >= e->sequences) {
+    return zh_fail(err, ZH_ERR_ARG,
+                   "sequence %" PRIu32 " does not exist; the engine holds %" PRIu32, sequence[i],
+                   e->sequences);
+  }
+  if (position[i] >= e->context) {
+    return zh_fail(err, ZH_ERR_ARG,
+                   "position %" PRIu32 " is outside the context of %" PRIu32 " positions",
+                   position[i], e->context);
+  }
+  return zh_fail(err, ZH_ERR_ARG,
+                 "sequence %" PRIu32 " is at position %" PRIu32 ", so position %" PRIu32
+                 " cannot come next",
+                 sequence[i], length, position[i]);
+}
+
+zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t *position,
+                            const uint32_t *sequence, size_t count, const bool *want, float *logits,
+                            zh_error *err) {
+  if (count == 0) return zh_fail(err, ZH_ERR_ARG, "a forward pass needs at least one token");
+  ZH_TRY(admit(e, token, position, sequence, count, err));
+  for (size_t at = 0; at < count; at += e->micro_batch) {
+    size_t tokens = count - at < e->micro_batch ? count - at : e->micro_batch;
+    pass p = {.e = e,
+              .token = token + at,
+              .position = position + at,
+              .sequence = sequence + at,
+              .tokens = tokens,
+              .want = want ? want + at : NULL,
+              .ends = at + tokens == count,
+              .logits = logits};
+    for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
+    zh_threads_run(e->threads, run_pass, &p);
+    if (logits) logits += p.wanted * e->architecture.vocab;
+  }
+  return ZH_OK;
+}

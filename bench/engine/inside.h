@@ -1,0 +1,76 @@
+/* The engine from inside, for the self-check: what each operator read and wrote, and faults to be
+ * caught. */
+#ifndef ZH_BENCH_ENGINE_INSIDE_H
+#define ZH_BENCH_ENGINE_INSIDE_H
+
+#include "bench/engine/engine.h"
+#include "bench/engine/weights.h"
+
+typedef enum zh_operator {
+  ZH_OP_EMBEDDING,
+  ZH_OP_RMSNORM,
+  ZH_OP_MATMUL,
+  ZH_OP_ROPE,
+  ZH_OP_ATTENTION,
+  ZH_OP_SILU,
+  ZH_OP_ADD,
+  ZH_OPERATORS
+} zh_operator;
+
+/* One operator, just computed, with the inputs that it really had. Borrowed for the call. */
+typedef struct zh_operation {
+  zh_operator op;
+  int layer;               /* -1 outside the layers */
+  const char *name;        /* "q", "attention", "ffn residual" */
+  const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
+  size_t tokens, in_width, out_width;
+  const float *input; /* [tokens][in_width]; for in-place operators a copy taken before */
+  const float
+      *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
+  const float *output;                         /* [tokens][out_width] */
+  const uint32_t *token, *position, *sequence; /* [tokens]; NULL for the head's gathered rows */
+  const float *k_cache, *v_cache; /* attention: this layer's, sequences cache_stride apart */
+  size_t cache_stride;
+} zh_operation;
+
+typedef void (*zh_observer)(void *user, const zh_operation *operation);
+
+/* What an injected activation fault flips: one bit of the residual stream. */
+typedef struct zh_flip {
+  bool armed; /* for the next forward pass only */
+  uint32_t layer;
+  size_t element; /* of [tokens][hidden], of the pass's first micro-batch */
+  unsigned bit;
+} zh_flip;
+
+struct zh_engine {
+  zh_architecture architecture;
+  zh_weights weights;
+  const zh_kernels *kernels;
+  zh_threads *threads;
+  uint32_t sequences, context, micro_batch;
+  uint32_t *length;     /* [sequences]: positions held */
+  float *keys, *values; /* [layers][sequences][context][kv_heads][head_dim] */
+  size_t cache_floats;  /* of each */
+  /* Activations of a micro-batch, [micro_batch][width]. */
+  float *activations;
+  size_t activation_floats;
+  float *x, *normed, *q, *k, *v, *attended, *delta, *gate, *up, *inner;
+  float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
+  unsigned char *scratch; /* [threads][scratch_bytes] */
+  size_t scratch_bytes;
+  zh_observer observer; /* called on thread 0, between barriers; NULL while timing */
+  void *observer_user;
+  float
+      *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
+  zh_flip flip;
+};
+
+/* observer NULL detaches. */
+ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
+                                          zh_error *err);
+/* Forgets a sequence and fills its cache with NaN, so that nothing of an earlier pass can be read
+ * unseen. */
+void zh_engine_poison(zh_engine *engine, uint32_t sequence);
+
+#endif

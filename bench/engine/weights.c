@@ -1,0 +1,480 @@
+#include "bench/engine/weights.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/philox.h"
+
+enum { ALIGNMENT = 64, ROWS_AT_A_TIME = 64, VERIFIED_ROWS = 4, READ_BYTES = 1 << 18 };
+
+/* Which side of a matrix has which size. */
+typedef enum size_of { HIDDEN, QUERY, KEY, FFN, VOCAB, ONE } size_of;
+typedef struct expected {
+  const char *name;
+  size_of rows, columns;
+} expected;
+
+static const expected layer_tensors[ZH_LAYER_SLOTS] = {
+    [ZH_ATTN_NORM] = {"attn_norm.weight", ONE, HIDDEN},
+    [ZH_ATTN_Q] = {"attn_q.weight", QUERY, HIDDEN},
+    [ZH_ATTN_K] = {"attn_k.weight", KEY, HIDDEN},
+    [ZH_ATTN_V] = {"attn_v.weight", KEY, HIDDEN},
+    [ZH_ATTN_OUTPUT] = {"attn_output.weight", HIDDEN, QUERY},
+    [ZH_FFN_NORM] = {"ffn_norm.weight", ONE, HIDDEN},
+    [ZH_FFN_GATE] = {"ffn_gate.weight", FFN, HIDDEN},
+    [ZH_FFN_UP] = {"ffn_up.weight", FFN, HIDDEN},
+    [ZH_FFN_DOWN] = {"ffn_down.weight", HIDDEN, FFN},
+};
+static const expected model_tensors[ZH_MODEL_SLOTS] = {
+    [ZH_EMBEDDING] = {"token_embd.weight", VOCAB, HIDDEN},
+    [ZH_OUTPUT_NORM] = {"output_norm.weight", ONE, HIDDEN},
+    [ZH_HEAD] = {"output.weight", VOCAB, HIDDEN},
+};
+
+static uint64_t extent(const zh_architecture *a, size_of size) {
+  switch (size) {
+  case HIDDEN:
+    return a->hidden;
+  case QUERY:
+    return (uint64_t)a->heads * a->head_dim;
+  case KEY:
+    return (uint64_t)a->kv_heads * a->head_dim;
+  case FFN:
+    return a->ffn;
+  case VOCAB:
+    return a->vocab;
+  default:
+    return 1;
+  }
+}
+
+size_t zh_weights_count(const zh_weights *weights) {
+  size_t whole = weights->architecture.tied_head ? ZH_MODEL_SLOTS - 1 : ZH_MODEL_SLOTS;
+  return (size_t)weights->architecture.layers * ZH_LAYER_SLOTS + whole;
+}
+
+zh_weight *zh_weights_at(const zh_weights *weights, size_t i) {
+  size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
+  if (i < in_layers) return &weights->layer[i];
+  return (zh_weight *)&weights->whole[i - in_layers];
+}
+
+/* --- from the file: names, shapes and types --- */
+
+static zh_status describe(zh_weight *out, const zh_weights *weights, const char *name,
+                          const expected *want, zh_error *err) {
+  const zh_architecture *a = &weights->architecture;
+  const char *model = zh_model_name(weights->model);
+  const zh_tensor *t = zh_model_find(weights->model, name);
+  if (!t) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: tensor '%s' is missing; a llama model of %" PRIu32 " layers has one", model,
+                   name, a->layers);
+  }
+  uint64_t rows = extent(a, want->rows), columns = extent(a, want->columns);
+  bool vector = want->rows == ONE;
+  bool fits = vector ? t->dims == 1 && t->shape[0] == columns
+                     : t->dims == 2 && t->shape[0] == rows && t->shape[1] == columns;
+  if (!fits && vector) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: tensor '%s' should have %" PRIu64 " elements, as the architecture says",
+                   model, name, columns);
+  }
+  if (!fits) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: tensor '%s' should have %" PRIu64 " rows of %" PRIu64
+                   " columns, as the architecture says",
+                   model, name, rows, columns);
+  }
+  uint64_t row_bytes = 0;
+  if (!zh_dtype_is_weight(t->type) || !zh_dtype_bytes(&row_bytes, t->type, columns)) {
+    const zh_dtype_info *type = zh_dtype_find((uint32_t)t->type);
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: tensor '%s' has type %s, in which rows of %" PRIu64 " cannot be computed",
+                   model, name, type ? type->name : "unknown", columns);
+  }
+  out->tensor = t;
+  out->matrix = (zh_matrix){t->data, t->type, (size_t)rows, (size_t)columns, (size_t)row_bytes};
+  return ZH_OK;
+}
+
+static zh_status describe_all(zh_weights *weights, zh_error *err) {
+  char name[64];
+  for (uint32_t layer = 0; layer < weights->architecture.layers; ++layer) {
+    for (int slot = 0; slot < ZH_LAYER_SLOTS; ++slot) {
+      snprintf(name, sizeof name, "blk.%" PRIu32 ".%s", layer, layer_tensors[slot].name);
+      zh_weight *out = &weights->layer[(size_t)layer * ZH_LAYER_SLOTS + (size_t)slot];
+      ZH_TRY(describe(out, weights, name, &layer_tensors[slot], err));
+    }
+  }
+  for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot) {
+    if (slot == ZH_HEAD && weights->architecture.tied_head) {
+      weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+    } else {
+      ZH_TRY(describe(&weights->whole[slot], weights, model_tensors[slot].name,
+                      &model_tensors[slot], err));
+    }
+  }
+  return ZH_OK;
+}
+
+static int by_address(const void *a, const void *b) {
+  uintptr_t x = (uintptr_t) * (const zh_tensor *const *)a,
+            y = (uintptr_t) * (const zh_tensor *const *)b;
+  return (x > y) - (x < y);
+}
+
+/* A tensor that the forward pass would not read (a bias, a RoPE table) means another architecture
+ * than it says. */
+static zh_status refuse_others(const zh_weights *weights, zh_error *err) {
+  size_t used = zh_weights_count(weights), all = zh_model_tensor_count(weights->model);
+  if (all == used) return ZH_OK;
+  const zh_tensor **known = malloc(used * sizeof *known);
+  if (!known) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu tensors", used);
+  for (size_t i = 0; i < used; ++i) known[i] = zh_weights_at(weights, i)->tensor;
+  qsort(known, used, sizeof *known, by_address);
+  zh_status status = ZH_OK;
+  for (size_t i = 0; i < all && status == ZH_OK; ++i) {
+    const zh_tensor *t = zh_model_tensor(weights->model, i);
+    if (bsearch(&t, known, used, sizeof *known, by_address)) continue;
+    status = zh_fail(err, ZH_ERR_INPUT,
+                     "%s: tensor '%s' has no place in this version's llama forward pass, so its "
+                     "results would be wrong",
+                     zh_model_name(weights->model), t->name);
+  }
+  free(known);
+  return status;
+}
+
+/* --- standard models: computed once, by all threads --- */
+
+typedef struct generation {
+  const zh_weights *weights;
+} generation;
+
+static void generate_share(void *user, int thread, int threads) {
+  const zh_weights *weights = ((const generation *)user)->weights;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    size_t begin, end;
+    zh_share(&begin, &end, w->matrix.rows, ROWS_AT_A_TIME, thread, threads);
+    unsigned char *base =
+        weights->generated + ((const unsigned char *)w->matrix.data - weights->generated);
+    if (begin < end)
+      zh_standard_rows(base + begin * w->matrix.row_bytes, w->tensor, begin, end - begin);
+  }
+}
+
+static size_t aligned(size_t bytes) {
+  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static zh_status generate(zh_weights *weights, zh_threads *threads, zh_error *err) {
+  size_t total = 0;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i)
+    total += aligned(zh_weights_at(weights, i)->tensor->bytes);
+  weights->generated = zh_big_alloc(total);
+  if (!weights->generated) {
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "%s needs %.1f GB of memory for its weights, and this machine has not that much",
+                   zh_model_name(weights->model), (double)total / 1e9);
+  }
+  weights->generated_bytes = total;
+  size_t offset = 0;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    zh_weight *w = zh_weights_at(weights, i);
+    w->matrix.data = weights->generated + offset;
+    offset += aligned(w->tensor->bytes);
+  }
+  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_threads_run(threads, generate_share, &(generation){weights});
+  return ZH_OK;
+}
+
+/* --- norms as fp32: in place where the file has them so --- */
+
+static bool is_norm(const zh_weights *weights, size_t i) {
+  size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
+  if (i >= in_layers) return i - in_layers == ZH_OUTPUT_NORM;
+  return i % ZH_LAYER_SLOTS == ZH_ATTN_NORM || i % ZH_LAYER_SLOTS == ZH_FFN_NORM;
+}
+
+static bool readable_as_fp32(const zh_matrix *m) {
+  return m->type == ZH_F32 && (uintptr_t)m->data % _Alignof(float) == 0;
+}
+
+static zh_status set_gains(zh_weights *weights, zh_error *err) {
+  size_t hidden = weights->architecture.hidden,
+         norms = 2 * (size_t)weights->architecture.layers + 1, used = 0;
+  if (!weights->gains) weights->gains = malloc(norms * hidden * sizeof(float));
+  if (!weights->gains) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu norms", norms);
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    if (!is_norm(weights, i)) continue;
+    zh_weight *w = zh_weights_at(weights, i);
+    float *copy = weights->gains + used++ * hidden;
+    if (readable_as_fp32(&w->matrix)) {
+      w->gain = (const float *)w->matrix.data;
+    } else {
+      zh_dequantize_row(copy, w->matrix.data, w->matrix.type, hidden);
+      w->gain = copy;
+    }
+  }
+  return ZH_OK;
+}
+
+zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
+                          zh_error *err) {
+  *out = (zh_weights){.model = model};
+  ZH_TRY(zh_model_architecture(&out->architecture, model, err));
+  const zh_architecture *a = &out->architecture;
+  if (a->layers == 0 || a->hidden == 0 || a->heads == 0 || a->kv_heads == 0 || a->head_dim == 0 ||
+      a->ffn == 0 || a->vocab == 0 || a->context == 0) {
+    return zh_fail(err, ZH_ERR_INPUT, "%s: its architecture has a size of 0", zh_model_name(model));
+  }
+  if (strcmp(a->family, "llama") != 0 || a->experts != 0) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: architecture '%s'%s is not supported yet; this version runs dense llama",
+                   zh_model_name(model), a->family, a->experts ? " with experts" : "");
+  }
+  if (a->heads % a->kv_heads != 0 || a->rope_dims > a->head_dim || a->rope_dims % 2 != 0) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %" PRIu32 " query heads over %" PRIu32 " key heads with %" PRIu32
+                   " of %" PRIu32 " dimensions rotated cannot be computed",
+                   zh_model_name(model), a->heads, a->kv_heads, a->rope_dims, a->head_dim);
+  }
+  if (a->layers >
+      zh_model_tensor_count(model)) { /* bounds the table below by what the file really holds */
+    return zh_fail(err, ZH_ERR_INPUT, "%s: %" PRIu32 " layers but only %zu tensors",
+                   zh_model_name(model), a->layers, zh_model_tensor_count(model));
+  }
+  out->layer = calloc((size_t)a->layers * ZH_LAYER_SLOTS, sizeof *out->layer);
+  zh_status status =
+      out->layer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
+  if (status == ZH_OK) status = describe_all(out, err);
+  if (status == ZH_OK) status = refuse_others(out, err);
+  if (status == ZH_OK && !out->whole[ZH_EMBEDDING].tensor->data)
+    status = generate(out, threads, err);
+  if (status == ZH_OK) status = set_gains(out, err);
+  if (status != ZH_OK) zh_weights_close(out);
+  return status;
+}
+
+void zh_weights_close(zh_weights *weights) {
+  free(weights->layer);
+  free(weights->gains);
+  if (weights->generated) zh_big_free(weights->generated, weights->generated_bytes);
+  if (weights->altered) munmap(weights->altered, weights->altered_bytes);
+  *weights = (zh_weights){0};
+}
+
+/* --- what the engine reads, against its source --- */
+
+typedef struct tensor_work {
+  const zh_weights *weights;
+  char (*digest)[ZH_DIGEST_HEX]; /* [tensors] */
+  zh_error *error;               /* [threads] */
+} tensor_work;
+
+static void digest_share(void *user, int thread, int threads) {
+  tensor_work *work = user;
+  for (size_t i = (size_t)thread; i < zh_weights_count(work->weights); i += (size_t)threads) {
+    const zh_weight *w = zh_weights_at(work->weights, i);
+    zh_error *err = &work->error[thread];
+    if (zh_digest_bytes(work->digest[i], ZH_SM3, w->matrix.data, w->tensor->bytes, err) != ZH_OK)
+      return;
+  }
+}
+
+static zh_status first_error(const zh_error *errors, int count, zh_error *err) {
+  for (int i = 0; i < count; ++i) {
+    if (errors[i].status != ZH_OK) return zh_fail(err, errors[i].status, "%s", errors[i].message);
+  }
+  return ZH_OK;
+}
+
+static zh_status on_all_threads(zh_threads *threads, zh_task task, tensor_work *work,
+                                zh_error *err) {
+  int count = zh_threads_count(threads);
+  work->error = calloc((size_t)count, sizeof *work->error);
+  if (!work->error) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
+  zh_threads_run(threads, task, work);
+  zh_status status = first_error(work->error, count, err);
+  free(work->error);
+  return status;
+}
+
+zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], const zh_weights *weights, zh_threads *threads,
+                            zh_error *err) {
+  size_t count = zh_weights_count(weights);
+  tensor_work work = {.weights = weights, .digest = malloc(count * sizeof *work.digest)};
+  if (!work.digest) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu digests", count);
+  zh_status status = on_all_threads(threads, digest_share, &work, err);
+  if (status == ZH_OK) {
+    zh_digest *whole = NULL;
+    status = zh_digest_create(&whole, ZH_SM3, err);
+    for (size_t i = 0; i < count && status == ZH_OK; ++i)
+      status = zh_digest_update(whole, work.digest[i], ZH_DIGEST_HEX - 1, err);
+    if (status == ZH_OK) status = zh_digest_final(out, whole, err);
+    zh_digest_free(whole);
+  }
+  free(work.digest);
+  return status;
+}
+
+/* Reads a tensor's bytes from the disk, past any mapping, and compares them with what the engine
+ * read. */
+static zh_status compare_with_file(const zh_weight *w, int file, unsigned char *buffer,
+                                   zh_error *err) {
+  const unsigned char *ours = w->matrix.data;
+  for (uint64_t at = 0; at < w->tensor->bytes;) {
+    uint64_t left = w->tensor->bytes - at;
+    ssize_t got = pread(file, buffer, left < READ_BYTES ? left : READ_BYTES,
+                        (off_t)(w->tensor->file_offset + at));
+    if (got <= 0) {
+      return zh_fail(err, ZH_ERR_CHECK, "weights: tensor %s cannot be read again from %s",
+                     w->tensor->name, w->tensor->file);
+    }
+    if (memcmp(ours + at, buffer, (size_t)got) != 0) {
+      size_t i = 0;
+      while (ours[at + i] == buffer[i]) ++i;
+      return zh_fail(err, ZH_ERR_CHECK,
+                     "weights: byte %" PRIu64
+                     " of tensor %s is 0x%02x where the engine read it and 0x%02x in the file",
+                     at + i, w->tensor->name, ours[at + i], buffer[i]);
+    }
+    at += (uint64_t)got;
+  }
+  return ZH_OK;
+}
+
+static void compare_share(void *user, int thread, int threads) {
+  tensor_work *work = user;
+  zh_error *err = &work->error[thread];
+  unsigned char *buffer = malloc(READ_BYTES);
+  int file = -1;
+  const char *opened = NULL;
+  zh_status status =
+      buffer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
+  for (size_t i = (size_t)thread; i < zh_weights_count(work->weights) && status == ZH_OK;
+       i += (size_t)threads) {
+    const zh_weight *w = zh_weights_at(work->weights, i);
+    if (!opened || strcmp(opened, w->tensor->file) != 0) {
+      if (file >= 0) close(file);
+      opened = w->tensor->file;
+      file = open(opened, O_RDONLY | O_CLOEXEC);
+    }
+    if (file < 0) {
+      status = zh_fail(err, ZH_ERR_CHECK, "weights: %s cannot be opened again to be compared",
+                       w->tensor->file);
+    } else {
+      status = compare_with_file(w, file, buffer, err);
+    }
+  }
+  if (file >= 0) close(file);
+  free(buffer);
+}
+
+static zh_status recompute_rows(const zh_weights *weights, uint64_t seed, zh_error *err) {
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    unsigned char *row = malloc(w->matrix.row_bytes);
+    if (!row)
+      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a row of %s", w->tensor->name);
+    uint32_t pick[VERIFIED_ROWS];
+    zh_random_fill(pick, VERIFIED_ROWS, seed, i, 0);
+    for (int k = 0; k < VERIFIED_ROWS; ++k) {
+      uint64_t r = pick[k] % w->matrix.rows;
+      zh_standard_rows(row, w->tensor, r, 1);
+      if (memcmp(row, (const unsigned char *)w->matrix.data + r * w->matrix.row_bytes,
+                 w->matrix.row_bytes) == 0)
+        continue;
+      free(row);
+      return zh_fail(err, ZH_ERR_CHECK,
+                     "weights: row %" PRIu64 " of tensor %s is not what the standard model defines",
+                     r, w->tensor->name);
+    }
+    free(row);
+  }
+  return ZH_OK;
+}
+
+/* Norms that the engine reads as converted copies. */
+static zh_status verify_gains(const zh_weights *weights, zh_error *err) {
+  size_t hidden = weights->architecture.hidden;
+  float *values = malloc(hidden * sizeof *values);
+  if (!values) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a norm");
+  zh_status status = ZH_OK;
+  for (size_t i = 0; i < zh_weights_count(weights) && status == ZH_OK; ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    if (!w->gain) continue;
+    zh_dequantize_row(values, w->matrix.data, w->matrix.type, hidden);
+    if (memcmp(values, w->gain, hidden * sizeof *values) != 0)
+      status = zh_fail(err, ZH_ERR_CHECK, "weights: the values of %s differ from the file's",
+                       w->tensor->name);
+  }
+  free(values);
+  return status;
+}
+
+zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads, const char *digest,
+                            uint64_t seed, zh_error *err) {
+  ZH_TRY(verify_gains(weights, err));
+  if (!weights->generated) {
+    tensor_work work = {.weights = weights};
+    return on_all_threads(threads, compare_share, &work, err);
+  }
+  char now[ZH_DIGEST_HEX];
+  ZH_TRY(zh_weights_digest(now, weights, threads, err));
+  ZH_TRY(recompute_rows(weights, seed, err));
+  if (strcmp(now, digest) == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "weights: SM3 of what the engine read is %.16s…, but it was %.16s… when the "
+                 "standard model was computed",
+                 now, digest);
+}
+
+/* --- a fault, for those who doubt the check --- */
+
+static zh_status map_privately(zh_weights *weights, zh_weight *w, zh_error *err) {
+  uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), inside = w->tensor->file_offset % page;
+  int file = open(w->tensor->file, O_RDONLY | O_CLOEXEC);
+  if (file < 0)
+    return zh_fail(err, ZH_ERR_IO, "%s cannot be opened for the injected fault", w->tensor->file);
+  size_t bytes = (size_t)(inside + w->tensor->bytes);
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file,
+                 (off_t)(w->tensor->file_offset - inside));
+  close(file);
+  if (p == MAP_FAILED)
+    return zh_fail(err, ZH_ERR_MEMORY, "no memory to map %s for the injected fault",
+                   w->tensor->name);
+  weights->altered = p;
+  weights->altered_bytes = bytes;
+  w->matrix.data = (unsigned char *)p + inside;
+  return ZH_OK;
+}
+
+zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t capacity,
+                          zh_error *err) {
+  if (weights->altered) return zh_fail(err, ZH_ERR_ARG, "only one weight can be altered");
+  uint64_t total = 0;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i)
+    total += zh_weights_at(weights, i)->tensor->bytes;
+  uint32_t random[3];
+  zh_random_fill(random, 3, seed, UINT64_C(0x77656967687400), 0);
+  uint64_t at = (((uint64_t)random[0] << 32) | random[1]) % total;
+  size_t i = 0;
+  while (at >= zh_weights_at(weights, i)->tensor->bytes)
+    at -= zh_weights_at(weights, i++)->tensor->bytes;
+  zh_weight *w = zh_weights_at(weights, i);
+  if (!weights->generated) ZH_TRY(map_privately(weights, w, err));
+  unsigned char *byte = (unsigned char *)(uintptr_t)w->matrix.data + at;
+  *byte = (unsigned char)(*byte ^ (1u << (random[2] % 8)));
+  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s", random[2] % 8, at, w->tensor->name);
+  return set_gains(weights, err);
+}

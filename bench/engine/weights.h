@@ -1,0 +1,73 @@
+/* A model's weights as the engine reads them: matrices that lie in the mapped file (never copied),
+ * or a standard model's, computed once into big pages. Every tensor is held against the
+ * architecture before it is used. */
+#ifndef ZH_BENCH_ENGINE_WEIGHTS_H
+#define ZH_BENCH_ENGINE_WEIGHTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/digest.h"
+#include "core/status.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+
+/* Tensors of each layer, then those of the whole model. */
+typedef enum zh_layer_slot {
+  ZH_ATTN_NORM,
+  ZH_ATTN_Q,
+  ZH_ATTN_K,
+  ZH_ATTN_V,
+  ZH_ATTN_OUTPUT,
+  ZH_FFN_NORM,
+  ZH_FFN_GATE,
+  ZH_FFN_UP,
+  ZH_FFN_DOWN,
+  ZH_LAYER_SLOTS
+} zh_layer_slot;
+typedef enum zh_model_slot { ZH_EMBEDDING, ZH_OUTPUT_NORM, ZH_HEAD, ZH_MODEL_SLOTS } zh_model_slot;
+
+typedef struct zh_weight {
+  const zh_tensor *tensor; /* the model's own description and source bytes */
+  zh_matrix matrix;        /* the bytes the engine reads; a vector is one row */
+  const float *gain;       /* norms: their values; NULL for matrices */
+} zh_weight;
+
+typedef struct zh_weights {
+  const zh_model *model;
+  zh_architecture architecture;
+  zh_weight *layer;                /* [layers][ZH_LAYER_SLOTS] */
+  zh_weight whole[ZH_MODEL_SLOTS]; /* a tied head is the embedding's matrix */
+  unsigned char *generated; /* standard models: all tensors, each at a multiple of 64 bytes */
+  size_t generated_bytes;
+  float *gains;  /* norms whose file values are not aligned fp32 */
+  void *altered; /* private mapping of a tensor that zh_weights_flip changed */
+  size_t altered_bytes;
+} zh_weights;
+
+ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
+                                        zh_error *err);
+void zh_weights_close(zh_weights *weights);
+
+/* The i-th of the distinct tensors (layers first, then whole-model ones; a tied head is not counted
+ * twice). */
+size_t zh_weights_count(const zh_weights *weights);
+zh_weight *zh_weights_at(const zh_weights *weights, size_t i);
+
+/* SM3 over the SM3 (in hex) of each tensor's bytes, in the order of zh_weights_at, of what the
+ * engine reads. */
+ZH_MUST_CHECK zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], const zh_weights *weights,
+                                          zh_threads *threads, zh_error *err);
+/* Holds the bytes that the engine reads against their source: for a file, every byte, read anew
+ * from the disk; for standard models `digest`, taken when they were computed, and rows drawn by
+ * `seed`, computed anew. ZH_ERR_CHECK names the tensor. */
+ZH_MUST_CHECK zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads,
+                                          const char *digest, uint64_t seed, zh_error *err);
+
+/* For --inject fault=weight: flips the bit of the model that `seed` picks, in a private copy of its
+ * tensor. what: receives "bit 3 of byte 1234 of blk.0.ffn_up.weight". */
+ZH_MUST_CHECK zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what,
+                                        size_t capacity, zh_error *err);
+
+#endif
