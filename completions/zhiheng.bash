@@ -1,0 +1,39 @@
+# Completion of zhiheng for bash. Names of suites, models and policies come from the program itself.
+
+_zhiheng_names() {
+  zhiheng list "$1" 2>/dev/null | cut -d ' ' -f 1
+}
+
+_zhiheng() {
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]:-}
+  local commands="doctor list run show audit model evaluate report verify help"
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
+    return
+  fi
+  case $before in
+    --policy) mapfile -t COMPREPLY < <(compgen -W "$(_zhiheng_names policies)" -- "$word"); return ;;
+    --model) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
+    --lang) mapfile -t COMPREPLY < <(compgen -W "zh en" -- "$word"); return ;;
+    --launcher) mapfile -t COMPREPLY < <(compgen -W "direct mpirun srun" -- "$word"); return ;;
+  esac
+  if [[ $word == -* ]]; then
+    # the long options that the command's own help names
+    mapfile -t COMPREPLY < <(compgen -W "$(zhiheng "$command" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*' | sort -u)" \
+      -- "$word")
+    return
+  fi
+  if [ "$COMP_CWORD" -eq 2 ]; then
+    case $command in
+      help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"); return ;;
+      list) mapfile -t COMPREPLY < <(compgen -W "suites workloads backends models policies" -- "$word"); return ;;
+      run) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names suites)" -- "$word"); return ;;
+      model) mapfile -t COMPREPLY < <(compgen -W "tokenize logits generate perplexity" -- "$word"); return ;;
+      audit) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
+    esac
+  fi
+  mapfile -t COMPREPLY < <(compgen -f -- "$word")
+}
+
+complete -o filenames -F _zhiheng zhiheng
