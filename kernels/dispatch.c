@@ -1,0 +1,119 @@
+/* Which functions this machine runs: the reference everywhere, overridden by what the CPU can do.
+ */
+#include "kernels/gemm/gemm.h"
+#include "kernels/peak/peak.h"
+#include "kernels/variants.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const zh_kernels reference = {
+    .name = "reference",
+    .fp64_sums = true,
+    .matmul = zh_matmul_ref,
+    .rmsnorm = zh_rmsnorm_ref,
+    .rope = zh_rope_ref,
+    .attention = zh_attention_ref,
+    .silu_multiply = zh_silu_multiply_ref,
+    .add = zh_add_ref,
+    .argmax = zh_argmax_ref,
+    .logsumexp = zh_logsumexp_ref,
+};
+
+enum { LEVEL_REFERENCE, LEVEL_AVX2, LEVEL_AVX512 };
+enum { PEAK_LOOPS = 16 };
+
+/* What was found out, once. */
+static struct dispatch {
+  zh_cpu_features has;
+  int level;                   /* what may be used: the CPU's, or less where ZHIHENG_ISA says so */
+  const zh_kernels *tables[4]; /* what this CPU can run, by level */
+  zh_peak_loop loops[PEAK_LOOPS];
+} chosen;
+static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
+
+static int wanted_level(int best) {
+  const char *isa = getenv("ZHIHENG_ISA");
+  if (!isa) return best;
+  int level = strcmp(isa, "reference") == 0 ? LEVEL_REFERENCE
+              : strcmp(isa, "avx2") == 0    ? LEVEL_AVX2
+                                            : best;
+  return level < best ? level : best;
+}
+
+static void choose_peak_loops(void) {
+  size_t count = 0;
+  chosen.loops[count++] = zh_peak_fp32_portable;
+  chosen.loops[count++] = zh_peak_bf16_portable;
+  chosen.loops[count++] = zh_peak_int8_portable;
+  chosen.loops[count] = (zh_peak_loop){0};
+}
+
+static void choose(void) {
+  chosen.has = zh_cpu_detect();
+  chosen.tables[LEVEL_REFERENCE] = &reference;
+  int best = LEVEL_REFERENCE;
+  chosen.level = wanted_level(best);
+  choose_peak_loops();
+}
+
+static const struct dispatch *dispatch(void) {
+  (void)pthread_once(&chosen_once, choose);
+  return &chosen;
+}
+
+const zh_kernels *zh_kernels_reference(void) {
+  return &reference;
+}
+const zh_kernels *zh_kernels_best(void) {
+  return dispatch()->tables[dispatch()->level];
+}
+const zh_kernels *const *zh_kernels_all(void) {
+  return dispatch()->tables;
+}
+const zh_peak_loop *zh_peak_loops(void) {
+  return dispatch()->loops;
+}
+
+size_t zh_matmul_block_rows(size_t columns) {
+  size_t rows = ((size_t)512 << 10) / (columns * sizeof(float) + 1) & ~(size_t)3;
+  return rows < 4 ? 4 : rows > 32 ? 32 : rows;
+}
+
+size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens) {
+  (void)tokens;
+  size_t row_bytes = (columns * sizeof(float) + 63) & ~(size_t)63;
+  return zh_matmul_block_rows(columns) * row_bytes;
+}
+
+static const zh_memory_loops *memory(void) {
+  return &zh_memory_portable;
+}
+const char *zh_memory_variant(void) {
+  return memory()->variant;
+}
+double zh_memory_read(const double *a, size_t begin, size_t end) {
+  return memory()->read(a, begin, end);
+}
+void zh_memory_copy(double *b, const double *a, size_t begin, size_t end) {
+  memory()->copy(b, a, begin, end);
+}
+void zh_memory_triad(double *a, const double *b, const double *c, double s, size_t begin,
+                     size_t end) {
+  memory()->triad(a, b, c, s, begin, end);
+}
+
+static const zh_gemm gemm_references[] = {{"fp32", "reference", "fp32_fma", zh_gemm_fp32_ref},
+                                          {"bf16", "reference", "bf16_dot", zh_gemm_bf16_ref},
+                                          {"int8", "reference", "int8_dot", zh_gemm_int8_ref}};
+
+const zh_gemm *zh_gemm_reference(const char *type) {
+  for (size_t i = 0; i < sizeof gemm_references / sizeof *gemm_references; i++)
+    if (strcmp(gemm_references[i].type, type) == 0) return &gemm_references[i];
+  return NULL;
+}
+
+const zh_gemm *zh_gemm_best(const char *type) {
+  return zh_gemm_reference(type);
+}

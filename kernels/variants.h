@@ -1,0 +1,50 @@
+/* Inside kernels/: the functions that the tables are made of. `_ref` is plain C; `_avx2` needs
+ * AVX2, FMA and F16C;
+ * `_avx512` needs F, BW, DQ and VL besides. Signatures and meanings are those of kernels.h. */
+#ifndef ZH_KERNELS_VARIANTS_H
+#define ZH_KERNELS_VARIANTS_H
+
+#include "kernels/kernels.h"
+
+#define ZH_DECLARE_KERNELS(isa)                                                                    \
+  void zh_matmul_##isa(float *y, size_t y_stride, const zh_matrix *w, const float *x,              \
+                       size_t x_stride, size_t tokens, size_t begin, size_t end, void *scratch);   \
+  void zh_rmsnorm_##isa(float *y, const float *x, const float *gain, size_t columns, float eps,    \
+                        size_t begin, size_t end);                                                 \
+  void zh_rope_##isa(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,   \
+                     bool interleaved, double base, const uint32_t *position, size_t begin,        \
+                     size_t end);                                                                  \
+  void zh_attention_##isa(float *out, const float *q, const float *k_cache, const float *v_cache,  \
+                          size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,     \
+                          const uint32_t *position, const uint32_t *sequence, float scale,         \
+                          size_t begin, size_t end, float *scratch);                               \
+  void zh_silu_multiply_##isa(float *y, const float *gate, const float *up, size_t begin,          \
+                              size_t end);                                                         \
+  void zh_add_##isa(float *y, const float *x, size_t begin, size_t end);                           \
+  size_t zh_argmax_##isa(const float *x, size_t count);                                            \
+  double zh_logsumexp_##isa(const float *x, size_t count);
+
+ZH_DECLARE_KERNELS(ref)
+ZH_DECLARE_KERNELS(avx2)
+ZH_DECLARE_KERNELS(avx512)
+
+/* The 6-bit scale and minimum of run i (of 8) in the 12 packed bytes of Q4_K and Q5_K. */
+void zh_k_scale_minimum(uint8_t *scale, uint8_t *minimum, const uint8_t *packed, int i);
+
+/* Rows of a weight matrix that variants dequantise at once: a multiple of 4 in [4, 32], within 512
+ * KiB where it can be, so that the rows stay in a second-level cache while every token passes by.
+ */
+size_t zh_matmul_block_rows(size_t columns);
+
+typedef struct zh_memory_loops {
+  const char *variant;
+  double (*read)(const double *a, size_t begin, size_t end);
+  void (*copy)(double *b, const double *a, size_t begin, size_t end);
+  void (*triad)(double *a, const double *b, const double *c, double s, size_t begin, size_t end);
+} zh_memory_loops;
+extern const zh_memory_loops zh_memory_portable, zh_memory_avx2, zh_memory_avx512;
+
+/* ZHIHENG_ISA as a level: 0 reference, 1 avx2, 2 avx512; no more than the CPU has. */
+int zh_isa_level(void);
+
+#endif
