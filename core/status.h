@@ -47,9 +47,15 @@ const char *zh_status_text(zh_status status); /* "bad input" */
 int zh_status_exit_code(zh_status status);    /* 0, 1, 2 or 3 */
 
 /* Writes the message unless err already holds one; returns status, so `return zh_fail(err, …)`. */
-#define zh_fail(err, status, ...) zh_error_set((err), (status), __FILE__, __LINE__, __VA_ARGS__)
+#define zh_fail(err, status, ...)                                                                  \
+  zh_status_of((status), zh_error_set((err), (status), __FILE__, __LINE__, __VA_ARGS__))
 zh_status zh_error_set(zh_error *err, zh_status status, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+/* Lets the compiler see which status a failure returns, so that it knows what was not set after it. */
+static inline zh_status zh_status_of(zh_status status, zh_status set) {
+  (void)set;
+  return status;
+}
 
 /* Puts "prefix: " before the message that err holds (to name the file a nested reader did not know). */
 void zh_error_prefix(zh_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

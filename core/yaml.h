@@ -61,7 +61,8 @@ ZH_MUST_CHECK zh_status zh_yaml_quantity(double *out, size_t *unit, const zh_yam
                                          zh_error *err);
 
 /* For rules of the caller's own: position, line and caret at `node`, then the message. Returns ZH_ERR_INPUT. */
-#define zh_yaml_fail(err, node, ...) zh_yaml_error_set((err), (node), __FILE__, __LINE__, __VA_ARGS__)
+#define zh_yaml_fail(err, node, ...)                                                               \
+  zh_status_of(ZH_ERR_INPUT, zh_yaml_error_set((err), (node), __FILE__, __LINE__, __VA_ARGS__))
 zh_status zh_yaml_error_set(zh_error *err, const zh_yaml_node *node, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
