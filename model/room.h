@@ -1,0 +1,140 @@
+/* Inside the room: what the readers of formats fill in and the rest reads. Not for other rooms. */
+#ifndef ZH_MODEL_ROOM_H
+#define ZH_MODEL_ROOM_H
+
+#include <pthread.h>
+
+#include "core/arena.h"
+#include "core/files.h"
+#include "model/model.h"
+
+/* One file that the model was read from. */
+typedef struct zh_model_file {
+  char *path;
+  zh_mapping mapping;
+} zh_model_file;
+
+/* One metadata value of a GGUF file; `data` points into the mapping and has been walked to its end.
+ */
+typedef struct zh_gguf_value {
+  const char *key;
+  uint32_t type, item_type; /* item_type: of arrays */
+  uint64_t count;           /* items of an array, bytes of a string, else 1 */
+  const unsigned char *data;
+} zh_gguf_value;
+
+enum zh_gguf_type {
+  ZH_GGUF_U8,
+  ZH_GGUF_I8,
+  ZH_GGUF_U16,
+  ZH_GGUF_I16,
+  ZH_GGUF_U32,
+  ZH_GGUF_I32,
+  ZH_GGUF_F32,
+  ZH_GGUF_BOOL,
+  ZH_GGUF_STRING,
+  ZH_GGUF_ARRAY,
+  ZH_GGUF_U64,
+  ZH_GGUF_I64,
+  ZH_GGUF_F64,
+  ZH_GGUF_TYPES
+};
+
+/* Things made at the first call for them, under the lock, of a model that is const to its users. */
+typedef struct zh_model_cache {
+  pthread_mutex_t lock;
+  zh_tokenizer *tokenizer;
+} zh_model_cache;
+
+struct zh_model {
+  zh_arena *arena;
+  const char *format, *declared_size;
+  char *name, *path;
+  zh_model_file *files; /* sorted by path */
+  size_t file_count;
+  zh_tensor *tensors;
+  size_t tensor_count, tensor_capacity;
+  const zh_tensor **by_name; /* sorted */
+  zh_gguf_value *values;     /* GGUF only; sorted by key */
+  size_t value_count;
+  json_t *config; /* safetensors folders with a config.json */
+  const char *config_path;
+  const char *description;  /* standard models: what their digest covers */
+  zh_architecture standard; /* standard models */
+  zh_model_cache *cache;
+  char digest[2][ZH_DIGEST_HEX];
+};
+
+/* --- readers: each fills an empty model whose files are mapped and whose arena stands --- */
+ZH_MUST_CHECK zh_status zh_gguf_read(zh_model *model, zh_error *err);
+ZH_MUST_CHECK zh_status zh_safetensors_read(zh_model *model, const char *folder, zh_error *err);
+/* Paths below `folder` that make up a safetensors model, sorted; *paths and its strings are the
+ * caller's. */
+ZH_MUST_CHECK zh_status zh_safetensors_list(char ***paths, size_t *count, const char *folder,
+                                            zh_error *err);
+/* ZH_OK with *known false where `name` is not a class. */
+ZH_MUST_CHECK zh_status zh_standard_read(zh_model *model, const char *name, bool *known,
+                                         zh_error *err);
+
+/* Appends an empty tensor; NULL when memory is short. Earlier pointers may move. */
+zh_tensor *zh_model_add_tensor(zh_model *model);
+/* Sorts by_name; a name that stands twice is refused. */
+ZH_MUST_CHECK zh_status zh_model_index(zh_model *model, zh_error *err);
+/* Product of the shape and bytes of the tensor from type and shape; false on overflow or part of a
+ * block. */
+bool zh_tensor_measure(zh_tensor *tensor);
+
+/* A copy for people in the model's arena: invalid UTF-8 and control characters become '?'. NULL: no
+ * memory. */
+char *zh_model_words(zh_model *model, const char *bytes, size_t length);
+/* Names in files must be UTF-8 without control characters, and not empty. */
+bool zh_name_is_clean(const char *bytes, size_t length);
+
+/* --- GGUF metadata; each is false when the key is absent or of another kind --- */
+const zh_gguf_value *zh_gguf_find(const zh_model *model, const char *key);
+bool zh_gguf_uint(uint64_t *out, const zh_gguf_value *value); /* any integer type, not negative */
+bool zh_gguf_real(double *out, const zh_gguf_value *value);   /* F32, F64 */
+bool zh_gguf_bool(bool *out, const zh_gguf_value *value);
+bool zh_gguf_string(const char **out, size_t *length,
+                    const zh_gguf_value *value); /* borrowed, no NUL */
+/* Next string of an array of strings; *at starts as value->data. Called at most value->count times.
+ */
+void zh_gguf_next_string(const char **out, size_t *length, const unsigned char **at);
+/* Item i of an array of integers. */
+bool zh_gguf_item(int64_t *out, const zh_gguf_value *value, uint64_t i);
+
+/* --- tokenizer --- */
+ZH_MUST_CHECK zh_status zh_tokenizer_create(zh_tokenizer **out, const zh_model *model,
+                                            zh_error *err);
+void zh_tokenizer_free(zh_tokenizer *tokenizer);
+
+/* Pre-tokenizer: cuts text into the pieces that merges may not cross. */
+typedef struct zh_pretokenizer zh_pretokenizer;
+/* name: tokenizer.ggml.pre; an unknown one is refused with the known ones. whole_words: a piece
+ * that is a token by itself is taken without merging. */
+ZH_MUST_CHECK zh_status zh_pretokenizer_create(zh_pretokenizer **out, bool *whole_words,
+                                               const char *name, zh_error *err);
+void zh_pretokenizer_free(zh_pretokenizer *pretokenizer);
+typedef zh_status (*zh_piece_visit)(void *user, const char *piece, size_t length, zh_error *err);
+/* text: valid UTF-8. Pieces come in order and cover the text. */
+ZH_MUST_CHECK zh_status zh_pretokenize(const zh_pretokenizer *pretokenizer, const char *text,
+                                       size_t length, zh_piece_visit visit, void *user,
+                                       zh_error *err);
+
+/* Merges by rank: pairs grouped by their left token, each group sorted by the right one. */
+typedef struct zh_merge {
+  uint32_t right, rank, merged;
+} zh_merge;
+typedef struct zh_merges {
+  uint32_t *first; /* [vocab + 1]: pairs[first[left]] … pairs[first[left + 1] - 1] */
+  zh_merge *pairs;
+} zh_merges;
+typedef struct zh_bpe_room
+    zh_bpe_room; /* what merging one piece needs; grows, one a call of zh_tokenize */
+zh_bpe_room *zh_bpe_room_create(void); /* NULL: no memory */
+void zh_bpe_room_free(zh_bpe_room *room);
+/* Merges tokens[count] in place, lowest rank first, leftmost among equals, in O(count log count);
+ * returns how many are left, or SIZE_MAX when memory is short. */
+size_t zh_bpe_merge(uint32_t *tokens, size_t count, const zh_merges *merges, zh_bpe_room *room);
+
+#endif
