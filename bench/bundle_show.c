@@ -85,7 +85,8 @@ static double scale_of(char unit[32], double value, const char *base) {
   return 1;
 }
 
-/* Four significant digits without an exponent: 0.001234, 61.23, 1234, 123456. */
+/* At least four significant digits, without an exponent where that stays readable: 0.001234, 61.23,
+ * 123456. */
 static void print_number(char out[32], double value) {
   double size = fabs(value);
   if (!isfinite(value)) {
@@ -93,8 +94,8 @@ static void print_number(char out[32], double value) {
   } else if (size >= 1e15 || (size > 0 && size < 1e-4)) {
     snprintf(out, 32, "%.3e", value);
   } else {
-    int before = size < 1 ? 0 : (int)floor(log10(size)) + 1;
-    snprintf(out, 32, "%.*f", before >= 4 ? 0 : 4 - (before > 0 ? before : 1), value);
+    int decimals = size > 0 ? 3 - (int)floor(log10(size)) : 3;
+    snprintf(out, 32, "%.*f", decimals > 0 ? decimals : 0, value);
   }
 }
 

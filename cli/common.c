@@ -31,7 +31,10 @@ int zh_cli_print_json(json_t *value) {
 }
 
 int zh_cli_flush(void) {
+  static bool said; /* a command and the program's end both flush; one sentence is enough */
   if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+  if (said) return zh_status_exit_code(ZH_ERR_IO);
+  said = true;
   fprintf(stderr,
           "zhiheng: standard output could not be written (%s); the result is incomplete, free the "
           "disk or keep the pipe open and run again\n",

