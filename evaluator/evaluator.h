@@ -1,5 +1,6 @@
-/* From bundles to findings: the parameter audit, statistics, and policy rules. Reads nothing but the bundle, the
- * policy and the applicant's file. Never includes MPI, CUDA or anything of bench/. */
+/* From bundles to findings: the parameter audit, statistics, and policy rules. Reads nothing but
+ * the bundle, the policy and the applicant's file. Never includes MPI, CUDA or anything of bench/.
+ */
 #ifndef ZH_EVALUATOR_EVALUATOR_H
 #define ZH_EVALUATOR_EVALUATOR_H
 
@@ -15,8 +16,8 @@ extern "C" {
 #endif
 
 /* --- parameter audit: definitions in docs/metrics.md, "Parameters" --- */
-/* The audit of one model as JSON (docs/schemas/audit.schema.json): format, architecture, digests, parameters
- * {declared, stored, unique, active}, groups, types, bytes. */
+/* The audit of one model as JSON (docs/schemas/audit.schema.json): format, architecture, digests,
+ * parameters {declared, stored, unique, active}, groups, types, bytes. */
 ZH_MUST_CHECK zh_status zh_audit(json_t **out, zh_model *model, zh_error *err);
 
 /* --- policies: YAML in evaluator/policies/ --- */
@@ -24,15 +25,20 @@ typedef struct zh_policy zh_policy;
 ZH_MUST_CHECK zh_status zh_policy_load(zh_policy **out, const char *name_or_path, zh_error *err);
 void zh_policy_free(zh_policy *policy);
 const char *zh_policy_name(const zh_policy *policy);
-typedef struct zh_policy_entry { char name[64]; char title_zh[256], title_en[256]; char status[16]; } zh_policy_entry;
-ZH_MUST_CHECK zh_status zh_policy_list(zh_policy_entry **out, size_t *count, zh_error *err); /* free(*out) */
+typedef struct zh_policy_entry {
+  char name[64];
+  char title_zh[256], title_en[256];
+  char status[16];
+} zh_policy_entry;
+ZH_MUST_CHECK zh_status zh_policy_list(zh_policy_entry **out, size_t *count,
+                                       zh_error *err); /* free(*out) */
 
 /* --- evaluation --- */
 /* Verifies each bundle's manifest, applies the policy's rules, and gives evaluation.json
- * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL. Deterministic: the same
- * inputs give the same bytes (the time of evaluation is the bundle's). */
-ZH_MUST_CHECK zh_status zh_evaluate(json_t **out, const char *const *bundles, size_t bundle_count, const char *policy,
-                                    const char *applicant, zh_error *err);
+ * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL.
+ * Deterministic: the same inputs give the same bytes (the time of evaluation is the bundle's). */
+ZH_MUST_CHECK zh_status zh_evaluate(json_t **out, const char *const *bundles, size_t bundle_count,
+                                    const char *policy, const char *applicant, zh_error *err);
 
 #ifdef __cplusplus
 }

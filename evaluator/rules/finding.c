@@ -1,0 +1,41 @@
+/* The shape of a finding in evaluation.json (docs/schemas/evaluation.schema.json). */
+#include "evaluator/rules/rules.h"
+
+const char *const zh_verdict_names[ZH_VERDICTS] = {"pass", "fail", "undetermined",
+                                                   "not_applicable"};
+
+json_t *zh_plain_phrase(const zh_phrase *phrase) {
+  return json_pack("{s:s, s:s}", "zh", phrase->zh, "en", phrase->en);
+}
+
+json_t *zh_clause_json(const zh_clause *clause, const char *quote) {
+  return json_pack("{s:s, s:s, s:o}", "id", clause->id, "quote", quote, "heading",
+                   zh_plain_phrase(&clause->heading));
+}
+
+json_t *zh_evidence(int bundle, const char *file, int line, const char *sm3, json_t *what) {
+  return json_pack("{s:o, s:s, s:i, s:s, s:o}", "bundle",
+                   bundle < 0 ? json_null() : json_integer(bundle), "file", file, "line", line,
+                   "sm3", sm3, "what", what);
+}
+
+static json_t *words_only_criterion(const zh_rule *rule) {
+  return json_pack("{s:n, s:n, s:n, s:n, s:s, s:s}", "op", "threshold", "unit", "boundary_word",
+                   "zh", rule->criterion.zh, "en", rule->criterion.en);
+}
+
+zh_status zh_finding_add(zh_case *c, const zh_rule *rule, zh_finding *f, zh_error *err) {
+  json_t *object = json_pack(
+      "{s:s, s:s?, s:o, s:o, s:o, s:s?, s:n, s:o, s:s, s:o, s:o, s:o}", "id",
+      f->id != NULL ? f->id : rule->id, "model", f->model, "clause",
+      zh_clause_json(rule->clause, rule->quote), "statement",
+      f->statement != NULL ? f->statement : zh_plain_phrase(&rule->statement), "value",
+      f->value != NULL ? f->value : json_null(), "unit", f->unit, "uncertainty", "criterion",
+      f->criterion != NULL ? f->criterion : words_only_criterion(rule), "verdict",
+      zh_verdict_names[f->verdict], "reading", f->reading != NULL ? f->reading : json_null(),
+      "reason", f->reason, "evidence", f->evidence != NULL ? f->evidence : json_array());
+  if (object == NULL || json_array_append_new(c->findings, object) != 0) {
+    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the findings");
+  }
+  return ZH_OK;
+}

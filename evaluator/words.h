@@ -1,0 +1,100 @@
+/* Sentences in both languages, read from evaluator/policies/, and the filling of their {slots}. No
+ * sentence that a report shows stands in C. */
+#ifndef ZH_EVALUATOR_WORDS_H
+#define ZH_EVALUATOR_WORDS_H
+
+#include <stddef.h>
+
+#include "core/arena.h"
+#include "core/json.h"
+#include "core/status.h"
+#include "core/yaml.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct zh_phrase {
+  const char *zh, *en;
+} zh_phrase;
+
+/* What one {slot} becomes in each language. */
+typedef struct zh_slot {
+  const char *name, *zh, *en;
+} zh_slot;
+
+/* section, key: every entry of evaluator/policies/common/words.yaml. */
+#define ZH_WORD_LIST(ENTRY)                                                                        \
+  ENTRY(audit, counted)                                                                            \
+  ENTRY(audit, not_counted)                                                                        \
+  ENTRY(audit, tied_head)                                                                          \
+  ENTRY(audit, repeated)                                                                           \
+  ENTRY(audit, small_not_compared)                                                                 \
+  ENTRY(audit, active_dense)                                                                       \
+  ENTRY(audit, active_experts)                                                                     \
+  ENTRY(audit, active_unknown)                                                                     \
+  ENTRY(audit, integer_weights)                                                                    \
+  ENTRY(audit, architecture_unknown)                                                               \
+  ENTRY(audit, standard)                                                                           \
+  ENTRY(parameter_threshold, pass)                                                                 \
+  ENTRY(parameter_threshold, fail)                                                                 \
+  ENTRY(parameter_threshold, differ)                                                               \
+  ENTRY(parameter_threshold, unknown)                                                              \
+  ENTRY(parameter_threshold, evidence)                                                             \
+  ENTRY(parameter_threshold, of_model)                                                             \
+  ENTRY(document, pass)                                                                            \
+  ENTRY(document, undetermined)                                                                    \
+  ENTRY(document, evidence)                                                                        \
+  ENTRY(exclusion, pass)                                                                           \
+  ENTRY(exclusion, fail)                                                                           \
+  ENTRY(exclusion, unproven)                                                                       \
+  ENTRY(exclusion, undetermined)                                                                   \
+  ENTRY(exclusion, evidence)                                                                       \
+  ENTRY(grant, pass)                                                                               \
+  ENTRY(grant, conditional)                                                                        \
+  ENTRY(grant, no_base)                                                                            \
+  ENTRY(grant, fail)                                                                               \
+  ENTRY(grant, evidence)                                                                           \
+  ENTRY(summary, pass)                                                                             \
+  ENTRY(summary, fail)                                                                             \
+  ENTRY(summary, undetermined)                                                                     \
+  ENTRY(summary, undecided)                                                                        \
+  ENTRY(marks, draft)                                                                              \
+  ENTRY(marks, expired)                                                                            \
+  ENTRY(marks, standard_model)                                                                     \
+  ENTRY(marks, invalid_run)                                                                        \
+  ENTRY(marks, unstable_run)                                                                       \
+  ENTRY(not_tested, steps)                                                                         \
+  ENTRY(not_tested, quality)                                                                       \
+  ENTRY(names, pass)                                                                               \
+  ENTRY(names, fail)                                                                               \
+  ENTRY(names, undetermined)                                                                       \
+  ENTRY(names, not_applicable)
+
+typedef enum zh_word {
+#define ZH_WORD_ENTRY(section, key) ZH_WORD_##section##_##key,
+  ZH_WORD_LIST(ZH_WORD_ENTRY)
+#undef ZH_WORD_ENTRY
+      ZH_WORD_COUNT
+} zh_word;
+
+typedef struct zh_words zh_words;
+ZH_MUST_CHECK zh_status zh_words_load(zh_words **out, zh_error *err);
+void zh_words_free(zh_words *words); /* NULL is safe */
+const zh_phrase *zh_word_of(const zh_words *words, zh_word word);
+
+/* {zh: …, en: …}, both needed, each known {slot} spelt right; strings go into the arena. */
+ZH_MUST_CHECK zh_status zh_phrase_read(zh_phrase *out, const zh_yaml_node *node, zh_arena *arena,
+                                       zh_error *err);
+/* The same below `key` of `map`. */
+ZH_MUST_CHECK zh_status zh_phrase_require(zh_phrase *out, const zh_yaml_node *map, const char *key,
+                                          zh_arena *arena, zh_error *err);
+
+/* New {"zh","en"} with each {name} replaced; NULL when memory is short. A slot that is not given
+ * stays as it is. */
+json_t *zh_phrase_json(const zh_phrase *phrase, const zh_slot *slots, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
