@@ -1,5 +1,8 @@
 # Paths relative to bench/, for bench/CMakeLists.txt.
 set(ENGINE_SOURCES
+  engine/check.c
   engine/engine.c
   engine/forward.c
+  engine/perplexity.c
+  engine/trial.c
   engine/weights.c)

@@ -1,0 +1,292 @@
+/* Notation: u = 2^-24, the unit roundoff of fp32; v = 2^-53, of fp64; g(n) = n r / (1 - n r) bounds
+ * the relative error of a sum of n terms in any order (Higham, Accuracy and Stability of Numerical
+ * Algorithms, 3.1), with r = v for kernels that sum in fp64 and r = u for the others. Every bound
+ * is TAU times what follows in the comments: TAU = 16 (as HPL's threshold) covers sums that are
+ * factored by block scale, d (q·x) - m (1·x), whose terms are larger than those of |W||x|, and
+ * exponentials that are a few ulp off. */
+#include "bench/engine/check.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/inside.h"
+#include "core/philox.h"
+
+enum { KINDS = 32, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
+static const double TAU = 16, U = 0x1p-24, V = 0x1p-53;
+
+/* The sample of one operator kind that came nearest to its bound. */
+typedef struct kind {
+  const char *name;
+  char what[128];
+  double bound, error, ratio;
+  uint64_t samples;
+} kind;
+
+struct zh_check {
+  zh_engine *engine;
+  uint64_t seed, drawn, samples;
+  kind kinds[KINDS];
+  size_t kind_count;
+  bool failed;
+  char failure[512];
+  float *row;            /* [longest row]: a weight row, dequantised */
+  unsigned char *source; /* a standard model's row as its type has it */
+  double *score;         /* [context] */
+};
+
+static double growth(const zh_check *check, double n) {
+  double r = check->engine->kernels->fp64_sums ? V : U;
+  return n * r / (1 - n * r);
+}
+
+static size_t draw(zh_check *check, size_t below) {
+  uint32_t bits;
+  zh_random_fill(&bits, 1, check->seed, UINT64_C(0x636865636b), check->drawn++);
+  return bits % below;
+}
+
+static kind *kind_of(zh_check *check, const char *name) {
+  for (size_t i = 0; i < check->kind_count; ++i)
+    if (strcmp(check->kinds[i].name, name) == 0) return &check->kinds[i];
+  if (check->kind_count == KINDS) return &check->kinds[KINDS - 1];
+  check->kinds[check->kind_count] = (kind){.name = name, .ratio = -1};
+  return &check->kinds[check->kind_count++];
+}
+
+/* Element `row` of token `t`. A NaN on either side fails: the comparison below is then false. */
+static void judge(zh_check *check, const zh_operation *o, size_t t, size_t row, double computed,
+                  double expected, double bound) {
+  kind *k = kind_of(check, o->name);
+  double error = fabs(computed - expected);
+  bool passed = error <= bound;
+  double ratio = passed ? (bound > 0 ? error / bound : 0) : INFINITY;
+  ++k->samples;
+  ++check->samples;
+  if (ratio <= k->ratio || (check->failed && !passed)) return;
+  const char *where = o->weight ? o->weight->tensor->name : o->name;
+  if (o->layer >= 0 && !o->weight)
+    snprintf(k->what, sizeof k->what, "%s of layer %d, row %zu, token %zu", where, o->layer, row,
+             t);
+  else
+    snprintf(k->what, sizeof k->what, "%s, row %zu, token %zu", where, row, t);
+  k->bound = bound;
+  k->error = error;
+  k->ratio = ratio;
+  if (passed) return;
+  check->failed = true;
+  snprintf(check->failure, sizeof check->failure,
+           "operator '%s' (%s): computed %.9g where %.9g was expected; the error %.3g is over the "
+           "bound %.3g",
+           o->name, k->what, computed, expected, error, bound);
+}
+
+/* Row r of a weight by its definition, not as the engine holds it. */
+static const float *source_row(zh_check *check, const zh_weight *w, size_t r) {
+  const void *bytes = check->source;
+  if (w->tensor->data)
+    bytes = (const unsigned char *)w->tensor->data + r * w->matrix.row_bytes;
+  else
+    zh_standard_rows(check->source, w->tensor, r, 1);
+  zh_dequantize_row(check->row, bytes, w->tensor->type, w->matrix.columns);
+  return check->row;
+}
+
+/* A copy: nothing is rounded, so the bound is 0. */
+static void check_embedding(zh_check *check, const zh_operation *o, size_t t) {
+  const float *expected = source_row(check, o->weight, o->token[t]),
+              *computed = o->output + t * o->out_width;
+  for (size_t i = 0; i < o->out_width; ++i) judge(check, o, t, i, computed[i], expected[i], 0);
+}
+
+/* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
+ * one rounding of the result to fp32. */
+static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r) {
+  const float *w = source_row(check, o->weight, r), *x = o->input + t * o->in_width;
+  double sum = 0, magnitude = 0;
+  for (size_t i = 0; i < o->in_width; ++i) {
+    double term = (double)w[i] * x[i];
+    sum += term;
+    magnitude += fabs(term);
+  }
+  double bound =
+      growth(check, (double)o->in_width + 4) * magnitude + U * fabs(sum) + (double)FLT_MIN;
+  judge(check, o, t, r, o->output[t * o->out_width + r], sum, TAU * bound);
+}
+
+static void check_product(zh_check *check, const zh_operation *o, size_t t) {
+  for (int i = 0; i < ROWS; ++i) check_product_row(check, o, t, draw(check, o->out_width));
+  if (strcmp(o->name, "head") != 0) return;
+  size_t best = check->engine->kernels->argmax(o->output + t * o->out_width, o->out_width);
+  if (best < o->out_width) check_product_row(check, o, t, best); /* the answer itself */
+}
+
+/* Relative: half of g(K + 2) from the sum of squares under the root, then root, division and two
+ * products: 5 u. */
+static void check_norm(zh_check *check, const zh_operation *o, size_t t) {
+  const float *gain = source_row(check, o->weight, 0), *x = o->input + t * o->in_width;
+  double squares = 0;
+  for (size_t i = 0; i < o->in_width; ++i) squares += (double)x[i] * x[i];
+  double root = sqrt(squares / (double)o->in_width + (double)check->engine->architecture.norm_eps);
+  double relative = growth(check, (double)o->in_width + 2) / 2 + 5 * U;
+  for (int k = 0; k < ELEMENTS; ++k) {
+    size_t i = draw(check, o->in_width);
+    double expected = gain[i] * (x[i] / root);
+    judge(check, o, t, i, o->output[t * o->out_width + i], expected,
+          TAU * (relative * fabs(expected) + (double)FLT_MIN));
+  }
+}
+
+/* a cos - b sin: the functions rounded to fp32, two products, one sum: 3 u (|a| + |b|). */
+static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
+  const zh_architecture *a = &check->engine->architecture;
+  size_t half = a->rope_dims / 2;
+  for (int k = 0; k < ELEMENTS; ++k) {
+    size_t i = draw(check, o->in_width), head = i / a->head_dim * a->head_dim, d = i % a->head_dim;
+    const float *x = o->input + t * o->in_width + head, *y = o->output + t * o->out_width;
+    if (d >= a->rope_dims) {
+      judge(check, o, t, i, y[i], x[d], 0);
+      continue;
+    }
+    bool second = a->rope_interleaved ? d % 2 == 1 : d >= half;
+    size_t pair = a->rope_interleaved ? d / 2 : d % half;
+    double p = x[a->rope_interleaved ? 2 * pair : pair],
+           q = x[a->rope_interleaved ? 2 * pair + 1 : pair + half];
+    double angle = o->position[t] * pow(a->rope_theta, -2.0 * (double)pair / a->rope_dims);
+    double expected = second ? p * sin(angle) + q * cos(angle) : p * cos(angle) - q * sin(angle);
+    judge(check, o, t, i, y[i], expected, TAU * (3 * U * (fabs(p) + fabs(q)) + (double)FLT_MIN));
+  }
+}
+
+/* Scores s_j = q·k_j / sqrt(d) are off by at most e = (g(d + 2) + 3 u) A, A the largest of
+ * |q|·|k_j| / sqrt(d); so weights exp(s_j - max) by a factor within exp(2 e), and by 4 u of the
+ * exponential; their sum by g(n), the weighted sum of values by g(n) again, division and rounding 3
+ * u. All relative to sum_j p_j |v_j|. */
+static void check_attention(zh_check *check, const zh_operation *o, size_t t) {
+  const zh_architecture *a = &check->engine->architecture;
+  size_t h = draw(check, a->heads), d = a->head_dim, width = (size_t)a->kv_heads * d,
+         n = o->position[t] + (size_t)1;
+  size_t offset = o->sequence[t] * o->cache_stride + h / (a->heads / a->kv_heads) * d;
+  const float *q = o->input + t * o->in_width + h * d, *k = o->k_cache + offset,
+              *v = o->v_cache + offset;
+  double largest = -INFINITY, magnitude = 0, total = 0, scale = 1 / sqrt((double)d);
+  for (size_t j = 0; j < n; ++j) {
+    double s = 0, m = 0;
+    for (size_t i = 0; i < d; ++i) {
+      double term = (double)q[i] * k[j * width + i];
+      s += term;
+      m += fabs(term);
+    }
+    check->score[j] = s * scale;
+    if (s * scale > largest) largest = s * scale;
+    if (m * scale > magnitude) magnitude = m * scale;
+  }
+  for (size_t j = 0; j < n; ++j) total += check->score[j] = exp(check->score[j] - largest);
+  double score_error = (growth(check, (double)d + 2) + 3 * U) * magnitude;
+  double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U;
+  for (int e = 0; e < ELEMENTS; ++e) {
+    size_t i = draw(check, d);
+    double sum = 0, absolute = 0;
+    for (size_t j = 0; j < n; ++j) {
+      double term = check->score[j] / total * v[j * width + i];
+      sum += term;
+      absolute += fabs(term);
+    }
+    judge(check, o, t, h * d + i, o->output[t * o->out_width + h * d + i], sum,
+          TAU * (relative * absolute + (double)FLT_MIN));
+  }
+}
+
+/* gate / (1 + exp(-gate)) * up: exponential 4 u, sum, division and product 3 u, and u |gate| where
+ * the exponent's argument was rounded before. */
+static void check_silu(zh_check *check, const zh_operation *o, size_t t) {
+  for (int k = 0; k < ELEMENTS; ++k) {
+    size_t i = draw(check, o->in_width);
+    double gate = o->input[t * o->in_width + i], up = o->second[t * o->in_width + i];
+    double expected = gate / (1 + exp(-gate)) * up;
+    double bound = (7 + fabs(gate)) * U * fabs(expected) + (double)FLT_MIN * (1 + fabs(up));
+    judge(check, o, t, i, o->output[t * o->out_width + i], expected, TAU * bound);
+  }
+}
+
+/* One addition: u |ŷ|, without TAU. */
+static void check_addition(zh_check *check, const zh_operation *o, size_t t) {
+  for (int k = 0; k < ELEMENTS; ++k) {
+    size_t i = draw(check, o->in_width);
+    double expected = (double)o->input[t * o->in_width + i] + o->second[t * o->in_width + i];
+    judge(check, o, t, i, o->output[t * o->out_width + i], expected, U * fabs(expected));
+  }
+}
+
+static void observe(void *user, const zh_operation *o) {
+  static void (*const checkers[ZH_OPERATORS])(zh_check *, const zh_operation *, size_t) = {
+      [ZH_OP_EMBEDDING] = check_embedding, [ZH_OP_RMSNORM] = check_norm,
+      [ZH_OP_MATMUL] = check_product,      [ZH_OP_ROPE] = check_rope,
+      [ZH_OP_ATTENTION] = check_attention, [ZH_OP_SILU] = check_silu,
+      [ZH_OP_ADD] = check_addition,
+  };
+  zh_check *check = user;
+  for (int i = 0; i < TOKENS; ++i) checkers[o->op](check, o, draw(check, o->tokens));
+}
+
+zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_error *err) {
+  zh_check *check = calloc(1, sizeof *check);
+  if (!check) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
+  check->engine = engine;
+  check->seed = seed;
+  size_t longest = 1, bytes = 1;
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_matrix *m = &zh_weights_at(&engine->weights, i)->matrix;
+    if (m->columns > longest) longest = m->columns;
+    if (m->row_bytes > bytes) bytes = m->row_bytes;
+  }
+  check->row = malloc(longest * sizeof *check->row);
+  check->source = malloc(bytes);
+  check->score = malloc(engine->context * sizeof *check->score);
+  if (!check->row || !check->source || !check->score) {
+    zh_check_free(check);
+    return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
+  }
+  *out = check;
+  return ZH_OK;
+}
+
+void zh_check_free(zh_check *check) {
+  if (!check) return;
+  free(check->row);
+  free(check->source);
+  free(check->score);
+  free(check);
+}
+
+zh_status zh_check_attach(zh_check *check, zh_error *err) {
+  return zh_engine_observe(check->engine, observe, check, err);
+}
+
+void zh_check_detach(zh_check *check) {
+  check->engine->observer = NULL;
+  check->engine->observer_user = NULL;
+}
+
+uint64_t zh_check_samples(const zh_check *check) {
+  return check->samples;
+}
+
+zh_status zh_check_report(const zh_check *check, json_t *checks, zh_error *err) {
+  for (size_t i = 0; checks && i < check->kind_count; ++i) {
+    const kind *k = &check->kinds[i];
+    json_t *entry = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:b}", "check", "operators",
+                              "operator", k->name, "what", k->what, "bound",
+                              zh_json_number(k->bound), "error", zh_json_number(k->error),
+                              "samples", (json_int_t)k->samples, "passed", k->ratio <= 1);
+    if (!entry || json_array_append_new(checks, entry) != 0)
+      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record the self-check");
+  }
+  if (check->failed) return zh_fail(err, ZH_ERR_CHECK, "%s", check->failure);
+  if (check->samples == 0) return zh_fail(err, ZH_ERR_CHECK, "the self-check saw no operator");
+  return ZH_OK;
+}

@@ -1,0 +1,26 @@
+/* The self-check of operators: while attached, sampled outputs of every operator are compared with
+ * an fp64 oracle on the inputs that the engine really had and on the model's own source weights
+ * (the mapped file, or the standard model's definition), never on the bytes that the engine reads.
+ * Bounds: docs/metrics.md, "Self-check". */
+#ifndef ZH_BENCH_ENGINE_CHECK_H
+#define ZH_BENCH_ENGINE_CHECK_H
+
+#include "bench/engine/engine.h"
+#include "core/json.h"
+
+typedef struct zh_check zh_check;
+/* What is sampled depends on `seed`. */
+ZH_MUST_CHECK zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed,
+                                        zh_error *err);
+void zh_check_free(zh_check *check); /* NULL is safe */
+
+/* Between these two every forward pass is checked; it is much slower then, so nothing is timed. */
+ZH_MUST_CHECK zh_status zh_check_attach(zh_check *check, zh_error *err);
+void zh_check_detach(zh_check *check);
+
+/* Appends the sample nearest to its bound of each operator kind to `checks` (may be NULL);
+ * ZH_ERR_CHECK with operator, row, bound and error when one passed its bound. */
+ZH_MUST_CHECK zh_status zh_check_report(const zh_check *check, json_t *checks, zh_error *err);
+uint64_t zh_check_samples(const zh_check *check);
+
+#endif

@@ -1,0 +1,97 @@
+/* What the model workloads share: a model and its engine under the self-check of docs/metrics.md. A
+ * trial computes once with every operator checked (the reference), then the workload's timed
+ * repeats must give the same answers, bit for bit; in the end an answer is replayed from an empty
+ * cache and the weights are held against their source. */
+#ifndef ZH_BENCH_ENGINE_TRIAL_H
+#define ZH_BENCH_ENGINE_TRIAL_H
+
+#include "bench/engine/check.h"
+#include "bench/engine/engine.h"
+#include "bench/workload.h"
+
+/* One generated token of one sequence: 24 bytes of the chain. */
+typedef struct zh_answer {
+  uint32_t fed;        /* the token whose logits these are */
+  uint32_t chosen;     /* the largest logit's; ties go to the lowest id */
+  uint32_t logit_bits; /* of the chosen one, as fp32 */
+  uint32_t position;   /* of the fed token */
+  uint64_t bits_sum;   /* sum of the bits of all its logits, modulo 2^64 */
+} zh_answer;
+
+/* Tokens of a forward pass, laid out before the clock starts. */
+typedef struct zh_feed {
+  uint32_t *token, *position, *sequence; /* [count] */
+  bool *want;                            /* the last token of each sequence */
+  size_t count;
+} zh_feed;
+
+typedef struct zh_trial {
+  zh_job *job;
+  zh_model *model;
+  zh_engine *engine;
+  zh_check *check;
+  uint32_t sequences, vocab;
+  float *logits;        /* [sequences][vocab] */
+  char weights_sm3[65]; /* of what the engine read before anything was computed */
+  bool fault_done;      /* an injected token or activation fault strikes once */
+} zh_trial;
+
+/* Reads the parameter "precision". Puts in an injected weight fault. On failure nothing is left. */
+ZH_MUST_CHECK zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences,
+                                      uint32_t context, zh_error *err);
+void zh_trial_close(zh_trial *trial);
+
+/* Uniform token ids from the job's seed. */
+void zh_trial_tokens(const zh_trial *trial, uint32_t *out, size_t count, uint64_t stream);
+/* Random 32 bits of the job's seed, for choices of the check. */
+uint32_t zh_trial_draw(const zh_trial *trial, uint64_t stream);
+
+/* Positions [first, last) of all sequences, tokens [sequences][stride]. */
+ZH_MUST_CHECK zh_status zh_feed_create(zh_feed *out, const uint32_t *tokens, uint32_t sequences,
+                                       size_t stride, size_t first, size_t last, zh_error *err);
+void zh_feed_free(zh_feed *feed);
+ZH_MUST_CHECK zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed,
+                                         zh_error *err); /* fills logits */
+
+/* The answer in `logits` [vocab]; ZH_ERR_CHECK when they are not numbers. */
+ZH_MUST_CHECK zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits,
+                                        uint32_t fed, uint32_t position, zh_error *err);
+/* ZH_ERR_CHECK naming the first place where a repeat's answers [steps][sequences] differ from the
+ * reference's. */
+ZH_MUST_CHECK zh_status zh_trial_compare(const zh_trial *trial, const zh_answer *reference,
+                                         const zh_answer *answers, size_t steps, zh_error *err);
+/* SM3 over the answers in order, fields little-endian. */
+ZH_MUST_CHECK zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count,
+                                       zh_error *err);
+/* Sum of the bits of the keys and values of all sequences' positions below `length`. */
+uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length);
+ZH_MUST_CHECK zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err);
+
+/* Computes `length` tokens of `sequence` anew, from a cache filled with NaN, in two parts cut at a
+ * drawn place; fills the first row of logits. */
+ZH_MUST_CHECK zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,
+                                           uint32_t sequence, zh_error *err);
+/* The logit of `token` in the first row of logits against what the timed run gave it; records the
+ * check. */
+ZH_MUST_CHECK zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, float timed,
+                                              uint32_t position, uint32_t sequence, zh_error *err);
+/* Both for a generated token, which must also be chosen again. */
+ZH_MUST_CHECK zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length,
+                                        uint32_t sequence, const zh_answer *expected,
+                                        zh_error *err);
+/* Weights against their source, facts about bytes and checks. */
+ZH_MUST_CHECK zh_status zh_trial_finish(zh_trial *trial, zh_error *err);
+
+/* Puts an injected activation fault into the next forward pass of `tokens` tokens; once only. */
+void zh_trial_flip_activation(zh_trial *trial, size_t tokens);
+
+/* Appends {"check","what","bound","error","passed"} to the job. */
+ZH_MUST_CHECK zh_status zh_trial_record(zh_trial *trial, const char *check, const char *what,
+                                        double bound, double error, bool passed, zh_error *err);
+ZH_MUST_CHECK zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value,
+                                      zh_error *err); /* steals value */
+/* Facts that describe generated text: chain digest, first tokens, entropy of the logits at hand. */
+ZH_MUST_CHECK zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t count,
+                                          zh_error *err);
+
+#endif

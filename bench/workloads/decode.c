@@ -1,0 +1,242 @@
+/* decode: how fast a model writes, each token fed back to give the next. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/trial.h"
+#include "core/clock.h"
+#include "core/statistics.h"
+
+enum { STREAM_PROMPT = 1, STREAM_REPLAYED_STEP, STREAM_REPLAYED_SEQUENCE, STREAM_FAULT_STEP };
+
+static const char *const precisions[] = {"fast", "exact", NULL};
+static const zh_parameter parameters[] = {
+    {"prompt", ZH_PARAMETER_INT, "32", 1, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
+    {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL, "tokens in the context before the prompt"},
+    {"batch", ZH_PARAMETER_INT, "1", 1, 4096, NULL, "sequences computed together"},
+    {"tokens", ZH_PARAMETER_INT, "32", 2, 1 << 20, NULL, "tokens generated in each sequence"},
+    {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
+     "fast: the CPU's best kernels; exact: the reference"},
+    {0},
+};
+
+typedef struct decode {
+  zh_trial trial;
+  uint32_t batch;
+  size_t start, steps;                 /* positions before the first timed token; timed tokens */
+  uint32_t *tokens;                    /* [batch][start]: depth and prompt */
+  uint32_t *first;                     /* [batch]: chosen after the prompt, fed at step 0 */
+  uint32_t *fed, *position, *sequence; /* [batch]: one step */
+  bool *want;
+  zh_answer *reference, *answer; /* [steps][batch] */
+  uint64_t reference_cache;
+  double *step_ns;      /* [steps]: of the repeat at hand */
+  double *intervals_ns; /* [count]: of every kept repeat */
+  size_t count, capacity;
+} decode;
+
+static void release(void *state) {
+  decode *d = state;
+  if (!d) return;
+  zh_trial_close(&d->trial);
+  free(d->tokens);
+  free(d->first);
+  free(d->fed);
+  free(d->position);
+  free(d->sequence);
+  free(d->want);
+  free(d->reference);
+  free(d->answer);
+  free(d->step_ns);
+  free(d->intervals_ns);
+  free(d);
+}
+
+static zh_status allocate(decode *d, zh_error *err) {
+  d->tokens = malloc(d->batch * d->start * sizeof *d->tokens);
+  d->first = malloc(d->batch * sizeof *d->first);
+  d->fed = malloc(d->batch * sizeof *d->fed);
+  d->position = malloc(d->batch * sizeof *d->position);
+  d->sequence = malloc(d->batch * sizeof *d->sequence);
+  d->want = malloc(d->batch * sizeof *d->want);
+  d->reference = calloc(d->steps * d->batch, sizeof *d->reference);
+  d->answer = calloc(d->steps * d->batch, sizeof *d->answer);
+  d->step_ns = calloc(d->steps, sizeof *d->step_ns);
+  if (d->tokens && d->first && d->fed && d->position && d->sequence && d->want && d->reference &&
+      d->answer && d->step_ns)
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %u sequences", d->batch);
+}
+
+static zh_status read_prompt(decode *d, zh_error *err) {
+  zh_feed feed;
+  zh_trial_tokens(&d->trial, d->tokens, d->batch * d->start, STREAM_PROMPT);
+  ZH_TRY(zh_feed_create(&feed, d->tokens, d->batch, d->start, 0, d->start, err));
+  zh_status status = zh_trial_forward(&d->trial, &feed, err);
+  zh_feed_free(&feed);
+  for (uint32_t s = 0; s < d->batch && status == ZH_OK; ++s) {
+    zh_answer answer = {0};
+    status = zh_trial_answer(&answer, &d->trial, d->trial.logits + (size_t)s * d->trial.vocab, 0,
+                             (uint32_t)d->start - 1, err);
+    d->first[s] = answer.chosen;
+    d->sequence[s] = s;
+    d->want[s] = true;
+  }
+  return status;
+}
+
+/* One step of all sequences: the tokens in `fed` are computed and answered. */
+static zh_status step(decode *d, size_t i, zh_answer *answer, zh_error *err) {
+  for (uint32_t s = 0; s < d->batch; ++s) d->position[s] = (uint32_t)(d->start + i);
+  ZH_TRY(zh_engine_forward(d->trial.engine, d->fed, d->position, d->sequence, d->batch, d->want,
+                           d->trial.logits, err));
+  for (uint32_t s = 0; s < d->batch; ++s) {
+    const float *logits = d->trial.logits + (size_t)s * d->trial.vocab;
+    ZH_TRY(zh_trial_answer(&answer[s], &d->trial, logits, d->fed[s], d->position[s], err));
+    d->fed[s] = answer[s].chosen;
+  }
+  return ZH_OK;
+}
+
+/* A generation. Faults strike at a drawn step when `faults`. */
+static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *err) {
+  zh_fault fault = faults && !d->trial.fault_done ? d->trial.job->fault : ZH_FAULT_NONE;
+  size_t fault_step = zh_trial_draw(&d->trial, STREAM_FAULT_STEP) % (d->steps - 1);
+  for (uint32_t s = 0; s < d->batch; ++s)
+    zh_engine_truncate(d->trial.engine, s, (uint32_t)d->start);
+  memcpy(d->fed, d->first, d->batch * sizeof *d->fed);
+  for (size_t i = 0; i < d->steps; ++i) {
+    int64_t begin = zh_now_ns();
+    if (fault == ZH_FAULT_ACTIVATION && i == fault_step)
+      zh_trial_flip_activation(&d->trial, d->batch);
+    ZH_TRY(step(d, i, answers + i * d->batch, err));
+    if (fault == ZH_FAULT_TOKEN && i == fault_step) {
+      d->fed[0] = d->fed[0] > 0 ? d->fed[0] - 1 : 1;
+      d->trial.fault_done = true;
+    }
+    d->step_ns[i] = (double)(zh_now_ns() - begin);
+  }
+  return ZH_OK;
+}
+
+static zh_status check_pass(decode *d, zh_error *err) {
+  ZH_TRY(zh_check_attach(d->trial.check, err));
+  zh_status status = read_prompt(d, err);
+  if (status == ZH_OK) status = generate(d, d->reference, false, err);
+  zh_check_detach(d->trial.check);
+  ZH_TRY(status);
+  d->reference_cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
+  return zh_check_report(d->trial.check, d->trial.job->checks, err);
+}
+
+static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
+  decode *d = calloc(1, sizeof *d);
+  if (!d) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for decode");
+  d->batch = (uint32_t)zh_job_int(job, "batch");
+  d->start = (size_t)(zh_job_int(job, "depth") + zh_job_int(job, "prompt"));
+  d->steps = (size_t)zh_job_int(job, "tokens");
+  zh_status status = zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), err);
+  if (status == ZH_OK) status = allocate(d, err);
+  if (status == ZH_OK) status = check_pass(d, err);
+  if (status != ZH_OK) {
+    release(d);
+    return status;
+  }
+  *state = d;
+  *cases = 1;
+  return ZH_OK;
+}
+
+/* Bytes a token: the weights are read once a step for all sequences, each sequence's keys and
+ * values for itself. */
+static double bytes_per_token(const decode *d) {
+  zh_engine_cost cost = zh_engine_cost_of(d->trial.engine);
+  double positions = (double)d->start + ((double)d->steps + 1) / 2;
+  return (double)cost.weight_bytes / d->batch + (double)cost.kv_bytes_per_position * positions;
+}
+
+static void describe(const void *state, size_t index, zh_case *out) {
+  const decode *d = state;
+  (void)index;
+  *out = (zh_case){.metric = "decode_rate",
+                   .unit = "token/s",
+                   .kind = ZH_SAMPLE_RATE,
+                   .work = (double)d->batch * (double)d->steps,
+                   .peak = "memory/read_all_cores",
+                   .peak_per_unit = bytes_per_token(d),
+                   .more_is_better = true};
+}
+
+static zh_status keep_intervals(decode *d, zh_error *err) {
+  if (d->count + d->steps > d->capacity) {
+    size_t capacity = 2 * (d->capacity + d->steps);
+    double *grown = realloc(d->intervals_ns, capacity * sizeof *grown);
+    if (!grown) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for samples");
+    d->intervals_ns = grown;
+    d->capacity = capacity;
+  }
+  memcpy(d->intervals_ns + d->count, d->step_ns, d->steps * sizeof *d->step_ns);
+  d->count += d->steps;
+  return ZH_OK;
+}
+
+static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
+  decode *d = state;
+  (void)index;
+  int64_t begin = zh_now_ns();
+  ZH_TRY(generate(d, d->answer, !warmup, err));
+  *sample = (double)(zh_now_ns() - begin);
+  return warmup ? ZH_OK : keep_intervals(d, err);
+}
+
+static zh_status verify(void *state, size_t index, zh_error *err) {
+  decode *d = state;
+  (void)index;
+  ZH_TRY(zh_trial_compare(&d->trial, d->reference, d->answer, d->steps, err));
+  uint64_t cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
+  return zh_trial_compare_cache(d->reference_cache, cache, err);
+}
+
+/* The answer at a drawn step of a drawn sequence, computed anew from the tokens that were fed up to
+ * it. */
+static zh_status replay(decode *d, zh_error *err) {
+  size_t at = zh_trial_draw(&d->trial, STREAM_REPLAYED_STEP) % d->steps;
+  uint32_t s = zh_trial_draw(&d->trial, STREAM_REPLAYED_SEQUENCE) % d->batch;
+  uint32_t *fed = malloc((d->start + d->steps) * sizeof *fed);
+  if (!fed) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the replay");
+  memcpy(fed, d->tokens + s * d->start, d->start * sizeof *fed);
+  for (size_t i = 0; i <= at; ++i) fed[d->start + i] = d->answer[i * d->batch + s].fed;
+  zh_status status =
+      zh_trial_replay(&d->trial, fed, d->start + at + 1, s, &d->answer[at * d->batch + s], err);
+  free(fed);
+  return status;
+}
+
+static zh_status finish(void *state, zh_error *err) {
+  decode *d = state;
+  ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
+  ZH_TRY(replay(d, err));
+  if (d->count > 0) {
+    zh_case tpot = {.metric = "tpot", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
+    zh_case p99 = {.metric = "tpot_p99", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
+    ZH_TRY(zh_job_series(d->trial.job, &tpot, d->intervals_ns, d->count, err));
+    zh_sort_doubles(d->intervals_ns, d->count);
+    double worst = zh_percentile(d->intervals_ns, d->count, 0.99);
+    ZH_TRY(zh_job_series(d->trial.job, &p99, &worst, 1, err));
+  }
+  return zh_trial_finish(&d->trial, err);
+}
+
+const zh_workload zh_workload_decode = {
+    .name = "decode",
+    .summary_zh = "模型逐个写出词元的速度",
+    .summary_en = "how fast a model writes, token by token",
+    .parameters = parameters,
+    .needs_model = true,
+    .ranks_min = 1,
+    .prepare = prepare,
+    .describe = describe,
+    .run = run,
+    .verify = verify,
+    .finish = finish,
+    .release = release,
+};

@@ -1,0 +1,187 @@
+/* prefill: how fast a model reads a prompt, up to the choice of the first token. */
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/engine/trial.h"
+#include "core/clock.h"
+
+enum { STREAM_PROMPT = 1 };
+
+static const char *const precisions[] = {"fast", "exact", NULL};
+static const zh_parameter parameters[] = {
+    {"prompt", ZH_PARAMETER_INT, "128", 2, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
+    {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL,
+     "tokens already in the context before the prompt"},
+    {"batch", ZH_PARAMETER_INT, "1", 1, 4096, NULL, "sequences computed together"},
+    {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
+     "fast: the CPU's best kernels; exact: the reference"},
+    {0},
+};
+
+typedef struct prefill {
+  zh_trial trial;
+  uint32_t batch;
+  size_t depth, prompt;
+  uint32_t *tokens;              /* [batch][depth + prompt] */
+  zh_feed feed;                  /* the timed part */
+  zh_answer *reference, *answer; /* [batch] */
+  uint64_t reference_cache;
+  double *ns; /* [count] of every kept repeat */
+  size_t count, capacity;
+} prefill;
+
+static void release(void *state) {
+  prefill *p = state;
+  if (!p) return;
+  zh_trial_close(&p->trial);
+  zh_feed_free(&p->feed);
+  free(p->tokens);
+  free(p->reference);
+  free(p->answer);
+  free(p->ns);
+  free(p);
+}
+
+static size_t length_of(const prefill *p) {
+  return p->depth + p->prompt;
+}
+
+static zh_status answer_all(prefill *p, zh_answer *out, zh_error *err) {
+  for (uint32_t s = 0; s < p->batch; ++s) {
+    const float *logits = p->trial.logits + (size_t)s * p->trial.vocab;
+    size_t last = length_of(p) - 1;
+    ZH_TRY(zh_trial_answer(&out[s], &p->trial, logits, p->tokens[s * length_of(p) + last],
+                           (uint32_t)last, err));
+  }
+  return ZH_OK;
+}
+
+/* The untimed pass with every operator checked. */
+static zh_status check_pass(prefill *p, zh_error *err) {
+  zh_feed before;
+  ZH_TRY(zh_check_attach(p->trial.check, err));
+  ZH_TRY(zh_feed_create(&before, p->tokens, p->batch, length_of(p), 0, p->depth, err));
+  zh_status status = zh_trial_forward(&p->trial, &before, err);
+  zh_feed_free(&before);
+  if (status == ZH_OK) status = zh_trial_forward(&p->trial, &p->feed, err);
+  zh_check_detach(p->trial.check);
+  ZH_TRY(status);
+  ZH_TRY(zh_check_report(p->trial.check, p->trial.job->checks, err));
+  ZH_TRY(answer_all(p, p->reference, err));
+  p->reference_cache = zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p));
+  return ZH_OK;
+}
+
+static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
+  prefill *p = calloc(1, sizeof *p);
+  if (!p) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for prefill");
+  p->batch = (uint32_t)zh_job_int(job, "batch");
+  p->depth = (size_t)zh_job_int(job, "depth");
+  p->prompt = (size_t)zh_job_int(job, "prompt");
+  zh_status status = zh_trial_open(&p->trial, job, p->batch, (uint32_t)length_of(p), err);
+  if (status == ZH_OK) {
+    p->tokens = malloc(p->batch * length_of(p) * sizeof *p->tokens);
+    p->reference = calloc(p->batch, sizeof *p->reference);
+    p->answer = calloc(p->batch, sizeof *p->answer);
+    if (!p->tokens || !p->reference || !p->answer)
+      status = zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %u prompts", p->batch);
+  }
+  if (status == ZH_OK) {
+    zh_trial_tokens(&p->trial, p->tokens, p->batch * length_of(p), STREAM_PROMPT);
+    status =
+        zh_feed_create(&p->feed, p->tokens, p->batch, length_of(p), p->depth, length_of(p), err);
+  }
+  if (status == ZH_OK) status = check_pass(p, err);
+  if (status != ZH_OK) {
+    release(p);
+    return status;
+  }
+  *state = p;
+  *cases = 1;
+  return ZH_OK;
+}
+
+/* Operations a token of the prompt: its products, the pairs it attends to, its share of the head.
+ */
+static double flop_per_token(const prefill *p) {
+  zh_engine_cost cost = zh_engine_cost_of(p->trial.engine);
+  double pairs = (double)p->depth + ((double)p->prompt + 1) / 2;
+  return (double)cost.flops_per_token + (double)cost.attention_flops_per_pair * pairs +
+         (double)cost.head_flops / (double)p->prompt;
+}
+
+static void describe(const void *state, size_t index, zh_case *out) {
+  const prefill *p = state;
+  (void)index;
+  *out = (zh_case){.metric = "prefill_rate",
+                   .unit = "token/s",
+                   .kind = ZH_SAMPLE_RATE,
+                   .work = (double)p->batch * (double)p->prompt,
+                   .peak = "compute/fp32_fma_all_cores",
+                   .peak_per_unit = flop_per_token(p),
+                   .more_is_better = true};
+}
+
+static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
+  prefill *p = state;
+  (void)index;
+  for (uint32_t s = 0; s < p->batch; ++s)
+    zh_engine_truncate(p->trial.engine, s, (uint32_t)p->depth);
+  if (!warmup) {
+    zh_trial_flip_activation(&p->trial, p->feed.count);
+    if (p->trial.job->fault == ZH_FAULT_TOKEN && !p->trial.fault_done) {
+      p->trial.fault_done =
+          true; /* nothing is fed back here: one token of the prompt is altered instead */
+      p->feed.token[p->feed.count - 1] ^= 1;
+    }
+  }
+  int64_t begin = zh_now_ns();
+  ZH_TRY(zh_trial_forward(&p->trial, &p->feed, err));
+  ZH_TRY(answer_all(p, p->answer, err));
+  *sample = (double)(zh_now_ns() - begin);
+  if (warmup) return ZH_OK;
+  if (p->count == p->capacity) {
+    size_t capacity = p->capacity ? 2 * p->capacity : 16;
+    double *grown = realloc(p->ns, capacity * sizeof *grown);
+    if (!grown) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for samples");
+    p->ns = grown;
+    p->capacity = capacity;
+  }
+  p->ns[p->count++] = *sample;
+  return ZH_OK;
+}
+
+static zh_status verify(void *state, size_t index, zh_error *err) {
+  prefill *p = state;
+  (void)index;
+  ZH_TRY(zh_trial_compare(&p->trial, p->reference, p->answer, 1, err));
+  return zh_trial_compare_cache(p->reference_cache,
+                                zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p)), err);
+}
+
+static zh_status finish(void *state, zh_error *err) {
+  prefill *p = state;
+  uint32_t s = zh_trial_draw(&p->trial, STREAM_PROMPT + 1) % p->batch;
+  ZH_TRY(zh_trial_describe(&p->trial, p->answer, p->batch, err));
+  ZH_TRY(zh_trial_replay(&p->trial, p->tokens + s * length_of(p), length_of(p), s, &p->answer[s],
+                         err));
+  zh_case ttft = {.metric = "ttft", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
+  if (p->count > 0) ZH_TRY(zh_job_series(p->trial.job, &ttft, p->ns, p->count, err));
+  return zh_trial_finish(&p->trial, err);
+}
+
+const zh_workload zh_workload_prefill = {
+    .name = "prefill",
+    .summary_zh = "模型读入提示词的速度，直到选出第一个词元",
+    .summary_en = "how fast a model reads a prompt, up to its first token",
+    .parameters = parameters,
+    .needs_model = true,
+    .ranks_min = 1,
+    .prepare = prepare,
+    .describe = describe,
+    .run = run,
+    .verify = verify,
+    .finish = finish,
+    .release = release,
+};
