@@ -39,12 +39,13 @@ int32_t zh_normal_q16(uint32_t bits) {
   return normal_q16(bits);
 }
 
-/* Blocks are computed side by side, so that the compiler can put them into vector lanes and their
- * multiplications overlap. */
-enum { WIDTH = 16, BATCH = WIDTH * LANES };
+/* Blocks are computed side by side, so that the compiler puts them into vector lanes. 32: gcc 12
+ * unrolls shorter loops whole before it looks for vectors. Not inlined: what follows the call is
+ * scalar, and gcc mixes the two badly. */
+enum { WIDTH = 32, BATCH = WIDTH * LANES };
 
-static inline __attribute__((always_inline)) void
-batch(uint32_t out[restrict BATCH], uint64_t block, uint64_t stream, uint64_t seed) {
+static __attribute__((noinline)) void batch(uint32_t out[restrict BATCH], uint64_t block,
+                                            uint64_t stream, uint64_t seed) {
   uint32_t c0[WIDTH], c1[WIDTH], c2[WIDTH], c3[WIDTH];
   uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
   for (int i = 0; i < WIDTH; i++) {
