@@ -1,5 +1,5 @@
-/* From evaluation.json to pages. Every word a reader sees lives in templates/; this room renders, draws and verifies.
- * Depends on core/ alone. */
+/* From evaluation.json to pages. Every word a reader sees lives in templates/; this room renders,
+ * draws and verifies. Depends on core/ alone. */
 #ifndef ZH_REPORTS_REPORTS_H
 #define ZH_REPORTS_REPORTS_H
 
@@ -26,14 +26,18 @@ typedef struct zh_report_result {
   char pdf_reason[256]; /* why there is no PDF, "" otherwise */
 } zh_report_result;
 
-/* Writes report.<lang>.html, report.<lang>.pdf, evaluation.json (the same bytes), MANIFEST.sm3: staged, then renamed. */
-ZH_MUST_CHECK zh_status zh_report_write(zh_report_result *out, const zh_report_options *options, zh_error *err);
+/* Writes report.<lang>.html, report.<lang>.pdf, evaluation.json (the same bytes), MANIFEST.sm3:
+ * staged, then renamed. */
+ZH_MUST_CHECK zh_status zh_report_write(zh_report_result *out, const zh_report_options *options,
+                                        zh_error *err);
 
 /* The HTML of one language; the caller frees. */
-ZH_MUST_CHECK zh_status zh_report_html(char **out, const json_t *evaluation, const char *language, zh_error *err);
+ZH_MUST_CHECK zh_status zh_report_html(char **out, const json_t *evaluation, const char *language,
+                                       zh_error *err);
 
-/* Recomputes every digest of a bundle or report folder, or of the bundle and report an evaluation names; names the
- * first difference (ZH_ERR_CHECK). *what describes in words what was verified; the caller frees. */
+/* Recomputes every digest of a bundle or report folder, or of the bundle and report an evaluation
+ * names; names the first difference (ZH_ERR_CHECK). *what describes in words what was verified; the
+ * caller frees. */
 ZH_MUST_CHECK zh_status zh_verify(char **what, const char *path, zh_error *err);
 
 #ifdef __cplusplus
