@@ -51,7 +51,7 @@ static zh_status take(void *out, cursor *c, size_t bytes, const char *what) {
 }
 
 static zh_status take_string(const char **out, size_t *length, cursor *c, const char *what) {
-  uint64_t bytes;
+  uint64_t bytes = 0;
   ZH_TRY(take(&bytes, c, sizeof bytes, what));
   if (bytes > left(c))
     return fail_at(c, "%s claims %llu bytes where %zu are left", what, (unsigned long long)bytes,
@@ -64,8 +64,8 @@ static zh_status take_string(const char **out, size_t *length, cursor *c, const 
 
 /* A key or a tensor's name, checked and copied. */
 static zh_status take_name(const char **out, zh_model *model, cursor *c, const char *what) {
-  const char *bytes;
-  size_t length;
+  const char *bytes = NULL;
+  size_t length = 0;
   ZH_TRY(take_string(&bytes, &length, c, what));
   if (!zh_name_is_clean(bytes, length))
     return fail_at(c, "%s is empty, not UTF-8, or holds control characters", what);
@@ -108,10 +108,10 @@ static zh_status skip_items(cursor *c, uint32_t type, uint64_t count, const char
     return fail_at(c, "metadata '%s' claims %llu items where %zu bytes are left", key,
                    (unsigned long long)count, left(c));
   for (uint64_t i = 0; i < count; i++) {
-    const char *bytes;
-    size_t length;
-    uint32_t inner_type;
-    uint64_t inner_count;
+    const char *bytes = NULL;
+    size_t length = 0;
+    uint32_t inner_type = 0;
+    uint64_t inner_count = 0;
     if (type == ZH_GGUF_STRING)
       ZH_TRY(take_string(&bytes, &length, c, key));
     else
@@ -136,8 +136,8 @@ static zh_status read_value(zh_gguf_value *value, zh_model *model, cursor *c) {
   ZH_TRY(check_type(c, value->type, value->key));
   value->count = 1;
   if (value->type == ZH_GGUF_STRING) {
-    const char *bytes;
-    size_t length;
+    const char *bytes = NULL;
+    size_t length = 0;
     ZH_TRY(take_string(&bytes, &length, c, value->key));
     value->data = (const unsigned char *)bytes;
     value->count = length;
@@ -170,7 +170,7 @@ static zh_status read_values(zh_model *model, cursor *c, uint64_t count) {
 }
 
 static zh_status read_shape(zh_tensor *tensor, cursor *c) {
-  uint32_t dims;
+  uint32_t dims = 0;
   ZH_TRY(take(&dims, c, sizeof dims, tensor->name));
   if (dims > DIMS_MAX)
     return fail_at(c, "tensor '%s' has %u dimensions; at most %d are known", tensor->name, dims,
@@ -187,7 +187,7 @@ static zh_status read_shape(zh_tensor *tensor, cursor *c) {
 static zh_status read_tensor(zh_tensor *tensor, zh_model *model, cursor *c) {
   ZH_TRY(take_name(&tensor->name, model, c, "a tensor's name"));
   ZH_TRY(read_shape(tensor, c));
-  uint32_t type;
+  uint32_t type = 0;
   ZH_TRY(take(&type, c, sizeof type, tensor->name));
   const zh_dtype_info *info = type < 1000 ? zh_dtype_find(type) : NULL;
   if (info == NULL)
@@ -217,7 +217,7 @@ static zh_status alignment_of(uint64_t *out, const zh_model *model, const cursor
 
 /* Turns offsets within the data into offsets within the file, each inside it. */
 static zh_status place_tensors(zh_model *model, const cursor *c) {
-  uint64_t alignment;
+  uint64_t alignment = 0;
   ZH_TRY(alignment_of(&alignment, model, c));
   uint64_t header = (uint64_t)(c->at - c->begin), bytes = (uint64_t)(c->end - c->begin);
   uint64_t data = (header + alignment - 1) / alignment * alignment;
@@ -263,7 +263,7 @@ static zh_status check_overlap(const zh_model *model, const cursor *c) {
 
 static zh_status read_header(uint64_t *tensors, uint64_t *values, cursor *c) {
   char magic[4];
-  uint32_t version;
+  uint32_t version = 0;
   if (left(c) < sizeof magic || memcmp(c->at, "GGUF", sizeof magic) != 0)
     return fail_at(c, "no GGUF file: it does not begin with 'GGUF'");
   ZH_TRY(take(magic, c, sizeof magic, "the magic"));
@@ -293,7 +293,7 @@ zh_status zh_gguf_read(zh_model *model, zh_error *err) {
   cursor c = {file->mapping.data, file->mapping.data, NULL, file->path, err};
   if (file->mapping.bytes == 0) return zh_fail(err, ZH_ERR_INPUT, "%s is empty", file->path);
   c.end = c.begin + file->mapping.bytes;
-  uint64_t tensors, values;
+  uint64_t tensors = 0, values = 0;
   ZH_TRY(read_header(&tensors, &values, &c));
   ZH_TRY(read_values(model, &c, values));
   ZH_TRY(refuse_split(model, &c));
@@ -305,7 +305,7 @@ zh_status zh_gguf_read(zh_model *model, zh_error *err) {
   ZH_TRY(place_tensors(model, &c));
   ZH_TRY(check_overlap(model, &c));
   const char *size;
-  size_t length;
+  size_t length = 0;
   if (zh_gguf_string(&size, &length, zh_gguf_find(model, "general.size_label")))
     model->declared_size = zh_model_words(model, size, length);
   return zh_model_index(model, err);

@@ -114,21 +114,23 @@ static zh_status map_files(zh_model *model, char *const *paths, size_t count, zh
   return zh_arena_create(&model->arena, ARENA_SLACK_BYTES + ARENA_PER_FILE_BYTE * bytes, err);
 }
 
+/* By what the file begins with; its name decides only how a damaged one is spoken of. */
 static zh_status open_file(zh_model *model, zh_error *err) {
   char *path = model->path;
   ZH_TRY(map_files(model, &path, 1, err));
   const zh_mapping *mapping = &model->files[0].mapping;
-  if (ends_with(path, ".safetensors")) {
+  bool gguf = mapping->bytes >= 4 && memcmp(mapping->data, "GGUF", 4) == 0;
+  bool safetensors = !gguf && mapping->bytes > 8 && mapping->data[8] == '{';
+  if (safetensors || (!gguf && ends_with(path, ".safetensors"))) {
     model->format = "safetensors";
     return zh_safetensors_read(model, NULL, err);
   }
   model->format = "gguf";
-  if (!ends_with(path, ".gguf") && (mapping->bytes < 4 || memcmp(mapping->data, "GGUF", 4) != 0))
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s is no model file: a GGUF file, a .safetensors file or a folder of them was "
-                   "expected",
-                   path);
-  return zh_gguf_read(model, err);
+  if (gguf || ends_with(path, ".gguf")) return zh_gguf_read(model, err);
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s is no model file: a GGUF file, a .safetensors file or a folder of them was "
+                 "expected",
+                 path);
 }
 
 static zh_status open_folder(zh_model *model, zh_error *err) {
