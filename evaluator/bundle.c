@@ -173,8 +173,12 @@ static zh_status take_name(zh_bundle *bundle, const char *folder, zh_error *err)
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: there is no such bundle (a folder that 'zhiheng run' wrote)", folder);
   }
-  const char *slash = strrchr(path, '/');
-  snprintf(bundle->name, sizeof bundle->name, "%s", slash == NULL ? path : slash + 1);
+  const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+  size_t length = strlen(name);
+  if (length == 0 || length >= sizeof bundle->name) {
+    return zh_fail(err, ZH_ERR_INPUT, "%s: a bundle's folder has a name of 1 to 255 bytes", folder);
+  }
+  memcpy(bundle->name, name, length + 1);
   return ZH_OK;
 }
 

@@ -1,0 +1,139 @@
+/* zhiheng audit MODEL: what a model file holds, counted. */
+#include <argp.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/files.h"
+#include "core/progress.h"
+#include "core/text.h"
+#include "evaluator/evaluator.h"
+
+typedef struct arguments {
+  const char *model;
+  bool json;
+} arguments;
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  arguments *given = state->input;
+  switch (key) {
+  case 'j':
+    given->json = true;
+    return 0;
+  case ARGP_KEY_ARG:
+    if (given->model != NULL) argp_error(state, "one model at a time, but got '%s' as well", arg);
+    given->model = arg;
+    return 0;
+  case ARGP_KEY_NO_ARGS:
+    argp_error(state, "name a model: a file, a folder or a standard model");
+    return EINVAL;
+  default:
+    return ARGP_ERR_UNKNOWN;
+  }
+}
+
+static const struct argp_option options[] = {
+    {"json", 'j', NULL, 0, "one JSON document on standard output", 0}, {0}};
+static const struct argp audit = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "MODEL",
+    .doc = "Counts the parameters of a model from its own tensors: stored, unique (shared weights "
+           "once) and active for "
+           "each token; by group and type, with the digests of the file.\v"
+           "Example:\n  zhiheng audit models/SmolLM2-135M-Instruct.Q4_1.gguf\n\n"
+           "MODEL is a GGUF file, a safetensors file or folder, or the name of a standard model "
+           "('zhiheng list models').",
+};
+
+static const char *text_of(const json_t *object, const char *key) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text != NULL ? text : "-";
+}
+
+static uint64_t number_of(const json_t *object, const char *key) {
+  return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static void print_count(const char *label, const json_t *value, const char *meaning) {
+  char digits[32] = "unknown";
+  if (json_is_integer(value))
+    zh_group_digits(digits, sizeof digits, (uint64_t)json_integer_value(value));
+  printf("  %-10s %20s  %s\n", label, digits, meaning);
+}
+
+static void print_architecture(const json_t *a) {
+  if (!json_is_object(a)) return;
+  printf("  %s: %" PRIu64 " layers, hidden %" PRIu64 ", %" PRIu64 " heads (%" PRIu64
+         " for keys and values), ffn %" PRIu64 ", vocabulary %" PRIu64,
+         text_of(a, "family"), number_of(a, "layers"), number_of(a, "hidden"),
+         number_of(a, "heads"), number_of(a, "kv_heads"), number_of(a, "ffn"),
+         number_of(a, "vocab"));
+  if (number_of(a, "experts") > 0) {
+    printf(", %" PRIu64 " experts, %" PRIu64 " for each token", number_of(a, "experts"),
+           number_of(a, "experts_used"));
+  }
+  printf("\n");
+}
+
+static void print_tallies(const char *title, const char *key, const json_t *array) {
+  const json_t *entry;
+  size_t i;
+  printf("\n%-12s %9s %20s %12s\n", title, "tensors", "parameters", "bytes");
+  json_array_foreach(array, i, entry) {
+    char digits[32], bytes[32];
+    printf("  %-10s %9" PRIu64 " %20s %12s\n", text_of(entry, key), number_of(entry, "tensors"),
+           zh_group_digits(digits, sizeof digits, number_of(entry, "parameters")),
+           zh_human_bytes(bytes, sizeof bytes, (double)number_of(entry, "bytes")));
+  }
+}
+
+static void print_people(const json_t *document) {
+  const json_t *parameters = json_object_get(document, "parameters"), *note;
+  char bytes[32];
+  size_t i;
+  printf("%s\n  %s, %s\n", text_of(document, "name"), text_of(document, "format"),
+         zh_human_bytes(bytes, sizeof bytes, (double)number_of(document, "bytes")));
+  print_architecture(json_object_get(document, "architecture"));
+  printf("  SM3     %s\n  SHA-256 %s\n\nParameters\n", text_of(document, "sm3"),
+         text_of(document, "sha256"));
+  print_count("stored", json_object_get(parameters, "stored"),
+              "every scalar of every weight tensor");
+  print_count("unique", json_object_get(parameters, "unique"), "shared weights once");
+  print_count("active", json_object_get(parameters, "active"), "used for each token");
+  printf("  %-10s %20s  what the file says of itself; used for nothing\n", "declared",
+         text_of(parameters, "declared"));
+  print_tallies("Groups", "role", json_object_get(document, "groups"));
+  print_tallies("Types", "type", json_object_get(document, "types"));
+  printf("\nNotes\n");
+  json_array_foreach(json_object_get(document, "notes"), i, note)
+      printf("  - %s\n", text_of(note, "en"));
+}
+
+static int run(int argc, char **argv) {
+  arguments given = {0};
+  argp_parse(&audit, argc, argv, 0, NULL, &given);
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  json_t *document = NULL;
+  enum { SLOW_BYTES = 1 << 30 }; /* below this the digests take seconds */
+  zh_status status = zh_model_open(&model, given.model, &err);
+  bool slow = status == ZH_OK && zh_model_file_bytes(model) > SLOW_BYTES;
+  if (slow) {
+    char bytes[32];
+    zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
+    zh_progress_step(1, 1, "counting and hashing %s (SM3 and SHA-256)", bytes);
+  }
+  if (status == ZH_OK) status = zh_audit(&document, model, &err);
+  if (slow && status == ZH_OK) zh_progress_done("done");
+  zh_model_free(model);
+  if (status != ZH_OK) return zh_cli_fail(&err, given.json);
+  if (given.json) return zh_cli_print_json(document);
+  print_people(document);
+  json_decref(document);
+  return zh_cli_flush();
+}
+
+const zh_command zh_command_audit = {"audit", "a model's parameters, counted from its tensors",
+                                     run};
