@@ -4,5 +4,6 @@ set(ENGINE_SOURCES
   engine/engine.c
   engine/forward.c
   engine/perplexity.c
+  engine/sampling.c
   engine/trial.c
   engine/weights.c)
