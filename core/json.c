@@ -59,7 +59,7 @@ static zh_status parse(json_t **out, const char *text, size_t length, const char
   *out = json_loadb(text != NULL ? text : "", length, JSON_REJECT_DUPLICATES, &problem);
   if (*out != NULL) return ZH_OK;
   for (char *c = problem.text; *c != 0; c++)
-    if ((unsigned char)*c < 0x20) *c = ' ';
+    if (*c == '\n' || *c == '\t') *c = ' ';
   return zh_fail(err, ZH_ERR_INPUT, "%s:%zu:%d: not valid JSON: %s", name,
                  (size_t)(problem.line > 0 ? problem.line : 1) + first_line - 1,
                  problem.column > 0 ? problem.column : 1, problem.text);

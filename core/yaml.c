@@ -92,13 +92,6 @@ static void write_excerpt(zh_text *out, const char *text, size_t length, zh_yaml
   repeat(out, '~', columns - 1);
 }
 
-/* What would move the cursor or break the excerpt's lines is shown as a question mark. */
-static void hide_controls(char *bytes) {
-  for (; *bytes != 0; bytes++)
-    if (((unsigned char)*bytes < 0x20 && *bytes != '\n' && *bytes != '\t') || *bytes == 0x7F)
-      *bytes = '?';
-}
-
 typedef struct source {
   const char *name, *text;
   size_t length;
@@ -109,7 +102,6 @@ static zh_status fail_at(zh_error *err, const source *src, zh_yaml_span where, c
   zh_text out = {0};
   zh_text_printf(&out, "%s:%zu:%zu: %s", src->name, where.line + 1, where.column + 1, message);
   write_excerpt(&out, src->text, src->length, where);
-  if (out.data != NULL) hide_controls(out.data);
   zh_status status =
       zh_error_set(err, ZH_ERR_INPUT, file, line, "%s", out.failed ? message : out.data);
   zh_text_free(&out);

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/dtype.h"
 #include "core/status.h"
+#include "core/text.h"
 
 static void the_innermost_message_wins(void **state) {
   (void)state;
@@ -37,6 +38,21 @@ static void long_messages_are_cut_not_overrun(void **state) {
   assert_memory_equal(err.message, "short: x", 8);
   zh_error_prefix(&err, "%s", huge);
   assert_int_equal(strlen(err.message), sizeof err.message - 1);
+}
+
+static void messages_are_fit_for_terminals_and_json(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT, wide = ZH_ERROR_INIT;
+  zh_status status = zh_fail(&err, ZH_ERR_INPUT, "tensor '\x1B[2J\xFF\xC2\x9B智\x7F'\n\t|");
+  assert_string_equal(err.message, "tensor '?[2J???智?'\n\t|");
+  zh_text text = {0};
+  for (int i = 0; i < 500; i++) zh_text_puts(&text, "智");
+  status = zh_fail(&wide, status, "%s", zh_text_string(&text));
+  assert_int_equal(strlen(wide.message),
+                   sizeof wide.message / 3 * 3 - (sizeof wide.message % 3 == 0 ? 3 : 0));
+  zh_error_prefix(&wide, "ab");
+  assert_int_equal(zh_utf8_valid_prefix(wide.message, strlen(wide.message)), strlen(wide.message));
+  zh_text_free(&text);
 }
 
 static void every_status_has_a_name_and_an_exit_code(void **state) {
@@ -120,6 +136,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_innermost_message_wins),
       cmocka_unit_test(long_messages_are_cut_not_overrun),
+      cmocka_unit_test(messages_are_fit_for_terminals_and_json),
       cmocka_unit_test(every_status_has_a_name_and_an_exit_code),
       cmocka_unit_test(an_arena_keeps_its_limit),
       cmocka_unit_test(an_arena_holds_more_than_a_block),
