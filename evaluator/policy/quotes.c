@@ -14,7 +14,7 @@ static bool is_compared(uint32_t c) {
   if (c < 0xC0) return false;                   /* Latin-1 punctuation, no-break space */
   if (c >= 0x2000 && c <= 0x206F) return false; /* general punctuation: quotation marks, dashes */
   if (c >= 0x3000 && c <= 0x3020) return false; /* CJK punctuation */
-  if (c >= 0xFF00 && c <= 0xFF65) return false; /* full-width forms of ASCII punctuation */
+  if (c >= 0xFF5F && c <= 0xFF65) return false; /* white parentheses, half-width CJK marks */
   return true;
 }
 
@@ -26,7 +26,7 @@ static void append_compared(zh_text *out, const char *line, size_t length) {
       used = 1; /* an invalid byte is kept, so that it cannot match by vanishing */
       c = 0xFFFD;
     }
-    if (c >= 0xFF10 && c <= 0xFF19) c = '0' + (c - 0xFF10); /* full-width digits */
+    if (c >= 0xFF01 && c <= 0xFF5E) c -= 0xFF01 - '!'; /* full-width forms of ASCII */
     char encoded[4];
     int size = zh_utf8_encode(encoded, c);
     if (is_compared(c)) zh_text_append(out, encoded, (size_t)size);
