@@ -45,9 +45,10 @@ static char *help_filter(int key, const char *text, void *input) {
   for (int i = 0; i < COMMANDS; i++) {
     zh_text_printf(&list, "  %-9s  %s\n", commands[i]->name, commands[i]->summary);
   }
-  zh_text_puts(&list, "\n'zhiheng COMMAND --help' explains a command and shows an example.\n"
-                      "Exit status: 0 done; 1 a check failed; 2 bad usage or input; 3 something "
-                      "this machine lacks.");
+  zh_text_puts(&list,
+               "\n'zhiheng COMMAND --help' explains a command and shows an example.\n"
+               "Exit status: 0 done; 1 a check failed; 2 bad usage or input; 3 this machine lacks "
+               "something.");
   return list.data;
 }
 
@@ -115,21 +116,21 @@ static int start(const zh_command *command, int argc, char **argv) {
   return code != 0 ? code : flushed;
 }
 
-/* zhiheng help [COMMAND] */
+/* zhiheng help [COMMAND]: the same as --help. */
 static int help(int argc, char **argv) {
   char program[] = "zhiheng", option[] = "--help";
+  char *help_argv[] = {program, option, NULL};
   if (argc > 1 && strcmp(argv[1], option) != 0) {
     const zh_command *command = find(argv[1]);
-    if (command == NULL) return unknown(argv[1]);
-    char *help_argv[] = {program, option, NULL};
-    return start(command, 2, help_argv);
+    return command != NULL ? start(command, 2, help_argv) : unknown(argv[1]);
   }
-  argp_help(&top, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, program);
-  return zh_cli_flush();
+  argp_parse(&top, 2, help_argv, ARGP_IN_ORDER, NULL, NULL); /* prints and exits */
+  return 0;
 }
 
 int main(int argc, char **argv) {
   argp_err_exit_status = zh_status_exit_code(ZH_ERR_USAGE);
+  setenv("ARGP_HELP_FMT", "rmargin=100,no-dup-args-note", 0); /* examples stay on one line */
   catch_broken_pipe();
   atexit(close_stdout);
   char program[] = "zhiheng";
