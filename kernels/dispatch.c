@@ -21,6 +21,25 @@ static const zh_kernels reference = {
     .logsumexp = zh_logsumexp_ref,
 };
 
+#ifdef ZH_KERNELS_X86
+/* rope and logsumexp: the reference's, until they cost a share that shows. */
+#define TABLE(isa)                                                                                 \
+  static const zh_kernels table_##isa = {                                                          \
+      .name = #isa,                                                                                \
+      .fp64_sums = false,                                                                          \
+      .matmul = zh_matmul_##isa,                                                                   \
+      .rmsnorm = zh_rmsnorm_##isa,                                                                 \
+      .rope = zh_rope_ref,                                                                         \
+      .attention = zh_attention_##isa,                                                             \
+      .silu_multiply = zh_silu_multiply_##isa,                                                     \
+      .add = zh_add_##isa,                                                                         \
+      .argmax = zh_argmax_##isa,                                                                   \
+      .logsumexp = zh_logsumexp_ref,                                                               \
+  };
+TABLE(avx2)
+TABLE(avx512)
+#endif
+
 enum { LEVEL_REFERENCE, LEVEL_AVX2, LEVEL_AVX512 };
 enum { PEAK_LOOPS = 16 };
 
@@ -54,6 +73,10 @@ static void choose(void) {
   chosen.has = zh_cpu_detect();
   chosen.tables[LEVEL_REFERENCE] = &reference;
   int best = LEVEL_REFERENCE;
+#ifdef ZH_KERNELS_X86
+  if (chosen.has.avx2_fma && chosen.has.f16c) chosen.tables[best = LEVEL_AVX2] = &table_avx2;
+  if (best == LEVEL_AVX2 && chosen.has.avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
+#endif
   chosen.level = wanted_level(best);
   choose_peak_loops();
 }

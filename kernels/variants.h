@@ -28,6 +28,50 @@ ZH_DECLARE_KERNELS(ref)
 ZH_DECLARE_KERNELS(avx2)
 ZH_DECLARE_KERNELS(avx512)
 
+/* zh_dequantize_row with vectors, bit for bit the same. */
+void zh_dequantize_row_avx2(float *y, const void *row, zh_dtype type, size_t elements);
+void zh_dequantize_row_avx512(float *y, const void *row, zh_dtype type, size_t elements);
+
+/* `call` with a weight type as a constant, so that each type has its own loop. */
+#define ZH_FOR_WEIGHT_TYPE(type, call)                                                             \
+  switch (type) {                                                                                  \
+  case ZH_F32:                                                                                     \
+    call(ZH_F32);                                                                                  \
+    break;                                                                                         \
+  case ZH_F16:                                                                                     \
+    call(ZH_F16);                                                                                  \
+    break;                                                                                         \
+  case ZH_BF16:                                                                                    \
+    call(ZH_BF16);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q4_0:                                                                                    \
+    call(ZH_Q4_0);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q4_1:                                                                                    \
+    call(ZH_Q4_1);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q5_0:                                                                                    \
+    call(ZH_Q5_0);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q5_1:                                                                                    \
+    call(ZH_Q5_1);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q8_0:                                                                                    \
+    call(ZH_Q8_0);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q4_K:                                                                                    \
+    call(ZH_Q4_K);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q5_K:                                                                                    \
+    call(ZH_Q5_K);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q6_K:                                                                                    \
+    call(ZH_Q6_K);                                                                                 \
+    break;                                                                                         \
+  default:                                                                                         \
+    break;                                                                                         \
+  }
+
 /* The 6-bit scale and minimum of run i (of 8) in the 12 packed bytes of Q4_K and Q5_K. */
 void zh_k_scale_minimum(uint8_t *scale, uint8_t *minimum, const uint8_t *packed, int i);
 
