@@ -41,7 +41,7 @@ TABLE(avx512)
 #endif
 
 enum { LEVEL_REFERENCE, LEVEL_AVX2, LEVEL_AVX512 };
-enum { PEAK_LOOPS = 16 };
+enum { PEAK_LOOPS = 16, GEMMS = 16 };
 
 /* What was found out, once. */
 static struct dispatch {
@@ -49,6 +49,7 @@ static struct dispatch {
   int level;                   /* what may be used: the CPU's, or less where ZHIHENG_ISA says so */
   const zh_kernels *tables[4]; /* what this CPU can run, by level */
   zh_peak_loop loops[PEAK_LOOPS];
+  zh_gemm gemms[GEMMS];
 } chosen;
 static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 
@@ -69,6 +70,14 @@ static void choose_peak_loops(void) {
   chosen.loops[count] = (zh_peak_loop){0};
 }
 
+static void choose_gemms(void) {
+  size_t count = 0;
+  chosen.gemms[count++] = (zh_gemm){"fp32", "reference", "fp32_fma", zh_gemm_fp32_ref};
+  chosen.gemms[count++] = (zh_gemm){"bf16", "reference", "bf16_dot", zh_gemm_bf16_ref};
+  chosen.gemms[count++] = (zh_gemm){"int8", "reference", "int8_dot", zh_gemm_int8_ref};
+  chosen.gemms[count] = (zh_gemm){0};
+}
+
 static void choose(void) {
   chosen.has = zh_cpu_detect();
   chosen.tables[LEVEL_REFERENCE] = &reference;
@@ -79,6 +88,7 @@ static void choose(void) {
 #endif
   chosen.level = wanted_level(best);
   choose_peak_loops();
+  choose_gemms();
 }
 
 static const struct dispatch *dispatch(void) {
@@ -127,16 +137,22 @@ void zh_memory_triad(double *a, const double *b, const double *c, double s, size
   memory()->triad(a, b, c, s, begin, end);
 }
 
-static const zh_gemm gemm_references[] = {{"fp32", "reference", "fp32_fma", zh_gemm_fp32_ref},
-                                          {"bf16", "reference", "bf16_dot", zh_gemm_bf16_ref},
-                                          {"int8", "reference", "int8_dot", zh_gemm_int8_ref}};
+/* --- matrix products --- */
 
-const zh_gemm *zh_gemm_reference(const char *type) {
-  for (size_t i = 0; i < sizeof gemm_references / sizeof *gemm_references; i++)
-    if (strcmp(gemm_references[i].type, type) == 0) return &gemm_references[i];
-  return NULL;
+const zh_gemm *zh_gemm_all(void) {
+  return dispatch()->gemms;
 }
 
+/* The list runs from the reference up: the last of a type is the best. */
 const zh_gemm *zh_gemm_best(const char *type) {
-  return zh_gemm_reference(type);
+  const zh_gemm *best = NULL;
+  for (const zh_gemm *g = zh_gemm_all(); g->type; g++)
+    if (strcmp(g->type, type) == 0) best = g;
+  return best;
+}
+
+const zh_gemm *zh_gemm_reference(const char *type) {
+  for (const zh_gemm *g = zh_gemm_all(); g->type; g++)
+    if (strcmp(g->type, type) == 0) return g;
+  return NULL;
 }

@@ -139,6 +139,7 @@ typedef struct zh_gemm {
 } zh_gemm;
 const zh_gemm *zh_gemm_best(const char *type); /* NULL for an unknown type */
 const zh_gemm *zh_gemm_reference(const char *type);
+const zh_gemm *zh_gemm_all(void); /* those this CPU can run; ends with type == NULL */
 
 #ifdef __cplusplus
 }

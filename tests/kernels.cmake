@@ -1,0 +1,23 @@
+zh_unit_test(kernels test_convert.c zh_kernels)
+zh_unit_test(kernels test_dispatch.c zh_kernels)
+zh_unit_test(kernels test_threads.c zh_kernels)
+zh_unit_test(kernels test_big_alloc.c zh_kernels)
+
+# Each instruction set by itself, as a machine without the better ones would run.
+foreach(isa reference avx2 avx512)
+  add_test(NAME kernels.dispatch_${isa} COMMAND kernels_test_dispatch)
+  set_tests_properties(kernels.dispatch_${isa} PROPERTIES TIMEOUT 120 LABELS unit ENVIRONMENT ZHIHENG_ISA=${isa})
+endforeach()
+
+add_executable(kernelcheck kernelcheck/main.c kernelcheck/check_matmul.c kernelcheck/check_small.c
+  kernelcheck/check_attention.c kernelcheck/check_limits.c kernelcheck/bench.c)
+target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
+set_target_properties(kernelcheck PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_test(NAME kernels.kernelcheck COMMAND kernelcheck)
+set_tests_properties(kernels.kernelcheck PROPERTIES TIMEOUT 300)
+
+# Reads weights from stdin; tests/oracle/test_kernels_dequantize.py compares what it writes with PyPI gguf.
+add_executable(dequantize_stdin kernelcheck/dequantize_stdin.c)
+target_link_libraries(dequantize_stdin PRIVATE zh_kernels zh_core)
+set_target_properties(dequantize_stdin PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+zh_python_test(kernels.dequantize_oracle oracle/test_kernels_dequantize.py)
