@@ -68,7 +68,7 @@ static double scale_of(char unit[32], double value, const char *base) {
   } large[] = {{"T", 1e12}, {"G", 1e9}, {"M", 1e6}, {"k", 1e3}},
     small[] = {{"", 1}, {"m", 1e-3}, {"µ", 1e-6}, {"n", 1e-9}};
   double size = fabs(value);
-  snprintf(unit, 32, "%s", base);
+  snprintf(unit, 32, "%s", strcmp(base, "1") == 0 ? "" : base); /* a ratio */
   if (strcmp(base, "B/s") == 0 || strcmp(base, "FLOP/s") == 0 || strcmp(base, "OP/s") == 0) {
     for (size_t i = 0; i < 4; i++) {
       if (size < large[i].factor) continue;
