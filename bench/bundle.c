@@ -1,0 +1,331 @@
+#include "bench/bundle.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/files.h"
+#include "core/text.h"
+
+static const char *word(const json_t *object, const char *key) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text ? text : "";
+}
+
+static double real(const json_t *object, const char *key) {
+  return json_number_value(json_object_get(object, key));
+}
+
+static json_t *step_at(const zh_bundle_run *run, size_t i) {
+  return json_array_get(json_object_get(run->plan, "steps"), i);
+}
+
+static json_t *outcome_at(const zh_bundle_run *run, size_t i) {
+  return json_array_get(run->outcomes, i);
+}
+
+/* The figures of a step: none unless it is done. */
+static json_t *figures_of(const json_t *outcome) {
+  if (strcmp(word(outcome, "status"), "failed") == 0 && json_is_string(json_object_get(outcome, "error")))
+    return NULL;
+  return json_object_get(json_object_get(outcome, "result"), "measurements");
+}
+
+static json_t *find_metric(const json_t *outcome, const char *metric) {
+  size_t i;
+  json_t *figure;
+  json_array_foreach(figures_of(outcome), i, figure) {
+    if (strcmp(word(figure, "metric"), metric) == 0) return figure;
+  }
+  return NULL;
+}
+
+/* --- samples and measurements --- */
+
+/* "decode@a b.gguf" + "decode_rate" → "samples/decode@a_b.gguf.decode_rate.json" */
+static void samples_name(char *out, size_t capacity, const json_t *step, const char *metric) {
+  bool is_end = strcmp(word(step, "when"), "end") == 0;
+  int prefix = snprintf(out, capacity, "samples/");
+  snprintf(out + prefix, capacity - (size_t)prefix, "%s%s.%s.json", word(step, "step"),
+           is_end ? ".end" : "", metric);
+  for (char *at = out + prefix; *at; at++)
+    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@", *at)) *at = '_';
+}
+
+static zh_status write_samples(const zh_bundle_run *run, const json_t *step, const json_t *figure,
+                               const char *name, zh_error *err) {
+  char path[PATH_MAX];
+  bool is_value = strcmp(word(figure, "kind"), "value") == 0;
+  json_t *file = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O,s:s,s:O,s:O}", "schema",
+                           "zhiheng.samples/1", "step", word(step, "step"), "metric",
+                           word(figure, "metric"), "when", word(step, "when"), "kind",
+                           word(figure, "kind"), "sample_unit",
+                           is_value ? word(figure, "unit") : "ns", "work",
+                           json_object_get(figure, "work"), "unit", word(figure, "unit"), "warmup",
+                           json_object_get(figure, "warmup"), "samples",
+                           json_object_get(figure, "samples"));
+  if (!file) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the samples");
+  snprintf(path, sizeof path, "%s/%s", run->folder, name);
+  zh_status status = zh_json_write_file(file, path, err);
+  json_decref(file);
+  return status;
+}
+
+/* "memory/read_all_cores": the opening figure of the first step of that workload (or name) that has the metric. */
+static json_t *find_peak(const zh_bundle_run *run, const char *name) {
+  const char *slash = strchr(name, '/');
+  if (!slash) return NULL;
+  size_t length = (size_t)(slash - name);
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
+    const json_t *step = step_at(run, i);
+    const char *workload = word(step, "workload");
+    if (strlen(workload) != length || strncmp(workload, name, length) != 0) continue;
+    json_t *figure = find_metric(outcome_at(run, i), slash + 1);
+    if (figure) return figure;
+  }
+  return NULL;
+}
+
+static json_t *peak_json(const zh_bundle_run *run, const json_t *figure) {
+  const char *name = word(figure, "peak");
+  const json_t *peak = name[0] ? find_peak(run, name) : NULL;
+  if (!peak || !(real(peak, "value") > 0)) return json_null();
+  double fraction = real(figure, "value") * real(figure, "per_unit") / real(peak, "value");
+  return json_pack("{s:s,s:O,s:s,s:O,s:o}", "name", name, "value", json_object_get(peak, "value"),
+                   "unit", word(peak, "unit"), "per_unit", json_object_get(figure, "per_unit"),
+                   "fraction", zh_json_number(fraction));
+}
+
+static json_t *measurement_json(const zh_bundle_run *run, const json_t *step,
+                                const json_t *figure, const char *samples) {
+  return json_pack("{s:s,s:s,s:O,s:s,s:O,s:s,s:O,s:O,s:O,s:s,s:o,s:s,s:b}", "step",
+                   word(step, "step"), "workload", word(step, "workload"), "model",
+                   json_object_get(step, "model"), "metric", word(figure, "metric"), "value",
+                   json_object_get(figure, "value"), "unit", word(figure, "unit"), "n",
+                   json_object_get(figure, "n"), "ci95", json_object_get(figure, "ci95"),
+                   "more_is_better", json_object_get(figure, "more_is_better"), "when",
+                   word(step, "when"), "peak", peak_json(run, figure), "samples", samples, "valid",
+                   1);
+}
+
+static zh_status add_measurement(zh_text *lines, const zh_bundle_run *run, const json_t *step,
+                                 const json_t *figure, zh_error *err) {
+  char name[1024];
+  char *line = NULL;
+  samples_name(name, sizeof name, step, word(figure, "metric"));
+  ZH_TRY(write_samples(run, step, figure, name, err));
+  json_t *measurement = measurement_json(run, step, figure, name);
+  if (!measurement) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a measurement");
+  zh_status status = zh_json_dump_line(&line, measurement, err);
+  if (status == ZH_OK) zh_text_printf(lines, "%s\n", line);
+  free(line);
+  json_decref(measurement);
+  return status;
+}
+
+static zh_status write_measurements(const zh_bundle_run *run, zh_error *err) {
+  char path[PATH_MAX];
+  zh_text lines = {0};
+  zh_status status = ZH_OK;
+  snprintf(path, sizeof path, "%s/samples", run->folder);
+  ZH_TRY(zh_make_dirs(path, err));
+  for (size_t i = 0; status == ZH_OK && i < json_array_size(run->outcomes); i++) {
+    size_t k;
+    json_t *figure;
+    json_array_foreach(figures_of(outcome_at(run, i)), k, figure) {
+      if (status == ZH_OK) status = add_measurement(&lines, run, step_at(run, i), figure, err);
+    }
+  }
+  if (status == ZH_OK && lines.failed)
+    status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the measurements");
+  snprintf(path, sizeof path, "%s/measurements.jsonl", run->folder);
+  if (status == ZH_OK)
+    status = zh_write_file(path, zh_text_string(&lines), lines.length, err);
+  zh_text_free(&lines);
+  return status;
+}
+
+/* --- criteria --- */
+
+static bool holds(const json_t *criterion, double value) {
+  double threshold = real(criterion, "threshold");
+  return strcmp(word(criterion, "op"), "at_least") == 0 ? value >= threshold : value <= threshold;
+}
+
+/* Marks the step, too: a result that is right but misses its criterion is a failed step with its figures kept. */
+static void fail_criterion(json_t *outcome, const json_t *criterion, const json_t *figure) {
+  char reason[512];
+  if (strcmp(word(outcome, "status"), "done") != 0) return;
+  bool least = strcmp(word(criterion, "op"), "at_least") == 0;
+  if (!figure)
+    snprintf(reason, sizeof reason, "criterion: metric '%s' was not measured",
+             word(criterion, "metric"));
+  else if (strcmp(word(figure, "unit"), word(criterion, "unit")) != 0)
+    snprintf(reason, sizeof reason, "criterion: '%s' is measured in %s, not in %s",
+             word(criterion, "metric"), word(figure, "unit"), word(criterion, "unit"));
+  else
+    snprintf(reason, sizeof reason, "criterion: %s is %.6g %s, but must be at %s %.6g %s",
+             word(criterion, "metric"), real(figure, "value"), word(figure, "unit"),
+             least ? "least" : "most", real(criterion, "threshold"), word(criterion, "unit"));
+  json_object_set_new(outcome, "status", json_string("failed"));
+  json_object_set_new(outcome, "reason", json_string(reason));
+}
+
+static json_t *judge_criteria(zh_bundle_run *run, bool *all) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
+    size_t k;
+    json_t *criterion;
+    json_array_foreach(json_object_get(step_at(run, i), "criteria"), k, criterion) {
+      const json_t *figure = find_metric(outcome_at(run, i), word(criterion, "metric"));
+      bool passed = figure && strcmp(word(figure, "unit"), word(criterion, "unit")) == 0 &&
+                    holds(criterion, real(figure, "value"));
+      if (!passed) fail_criterion(outcome_at(run, i), criterion, figure);
+      *all = *all && passed;
+      json_array_append_new(
+          list, json_pack("{s:s,s:O,s:O,s:O,s:O,s:o,s:b}", "step", word(step_at(run, i), "step"),
+                          "metric", json_object_get(criterion, "metric"), "op",
+                          json_object_get(criterion, "op"), "threshold",
+                          json_object_get(criterion, "threshold"), "unit",
+                          json_object_get(criterion, "unit"), "value",
+                          figure ? zh_json_number(real(figure, "value")) : json_null(), "passed",
+                          passed));
+    }
+  }
+  return list;
+}
+
+/* --- stability --- */
+
+double zh_drift(double first, double last) { return first != 0 ? (last - first) / first : 0; }
+
+static const json_t *opening_outcome(const zh_bundle_run *run, const char *step_name) {
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++)
+    if (strcmp(word(step_at(run, i), "when"), "main") == 0 &&
+        strcmp(word(step_at(run, i), "step"), step_name) == 0)
+      return outcome_at(run, i);
+  return NULL;
+}
+
+static json_t *judge_stability(const zh_bundle_run *run, bool *stable) {
+  json_t *list = json_array();
+  *stable = true;
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
+    size_t k;
+    json_t *figure;
+    const json_t *step = step_at(run, i);
+    if (strcmp(word(step, "when"), "end") != 0) continue;
+    json_array_foreach(figures_of(outcome_at(run, i)), k, figure) {
+      char name[256];
+      const json_t *before =
+          find_metric(opening_outcome(run, word(step, "step")), word(figure, "metric"));
+      if (!before) continue;
+      double drift = zh_drift(real(before, "value"), real(figure, "value"));
+      if (!(fabs(drift) <= ZH_DRIFT_LIMIT)) *stable = false;
+      snprintf(name, sizeof name, "%s/%s", word(step, "step"), word(figure, "metric"));
+      json_array_append_new(list, json_pack("{s:s,s:O,s:O,s:o}", "metric", name, "first",
+                                            json_object_get(before, "value"), "last",
+                                            json_object_get(figure, "value"), "relative",
+                                            zh_json_number(drift)));
+    }
+  }
+  return json_pack("{s:b,s:f,s:o}", "stable", *stable, "limit", ZH_DRIFT_LIMIT, "drift", list);
+}
+
+/* --- run.json --- */
+
+static json_t *or_empty(json_t *value, bool array) {
+  return value ? json_incref(value) : array ? json_array() : json_object();
+}
+
+static json_t *steps_json(const zh_bundle_run *run, bool *valid) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
+    const json_t *step = step_at(run, i), *outcome = outcome_at(run, i);
+    json_t *result = json_object_get(outcome, "result");
+    const char *status = word(outcome, "status");
+    if (strcmp(status, "failed") == 0 || strcmp(status, "lost") == 0) *valid = false;
+    json_array_append_new(
+        list,
+        json_pack("{s:s,s:s,s:O,s:s,s:s,s:s,s:O,s:O,s:O,s:o,s:O,s:o,s:o}", "step",
+                  word(step, "step"), "workload", word(step, "workload"), "model",
+                  json_object_get(step, "model"), "when", word(step, "when"), "status", status,
+                  "reason", word(outcome, "reason"), "wall_s", json_object_get(outcome, "wall_s"),
+                  "ranks", json_object_get(outcome, "ranks"), "parameters",
+                  json_object_get(step, "parameters"), "placement",
+                  or_empty(json_object_get(result, "ranks"), true), "launcher",
+                  json_object_get(step, "launcher"), "facts",
+                  or_empty(json_object_get(result, "facts"), false), "checks",
+                  or_empty(json_object_get(result, "checks"), true)));
+  }
+  return list;
+}
+
+/* What every repeat pays for being measured, by the null workload of this run. */
+static json_t *harness_json(const zh_bundle_run *run) {
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
+    if (strcmp(word(step_at(run, i), "workload"), "null") != 0) continue;
+    const json_t *cost = find_metric(outcome_at(run, i), "harness_per_repeat");
+    const json_t *clock = find_metric(outcome_at(run, i), "clock_read");
+    if (cost && clock)
+      return json_pack("{s:O,s:O}", "per_repeat_s", json_object_get(cost, "value"), "clock_read_s",
+                       json_object_get(clock, "value"));
+  }
+  return json_null();
+}
+
+static json_t *version_json(const zh_bundle_run *run) {
+  const char *kernels = NULL, *mpi = NULL;
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
+    const json_t *version =
+        json_object_get(json_object_get(outcome_at(run, i), "result"), "version");
+    if (!kernels) kernels = json_string_value(json_object_get(version, "kernels"));
+    if (!mpi) mpi = json_string_value(json_object_get(version, "mpi"));
+  }
+#ifdef __clang__
+  const char *compiler = "clang " __clang_version__;
+#else
+  const char *compiler = "gcc " __VERSION__;
+#endif
+  return json_pack("{s:s,s:s,s:s?,s:s?}", "zhiheng", ZH_VERSION, "compiler", compiler, "kernels",
+                   kernels, "mpi", mpi);
+}
+
+/* The most that any step used. */
+static int most(const zh_bundle_run *run, const char *key) {
+  json_int_t value = 1;
+  for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
+    json_int_t here = json_integer_value(json_object_get(step_at(run, i), key));
+    if (here > value) value = here;
+  }
+  return (int)value;
+}
+
+static json_t *run_json(bool *valid, bool *stable, zh_bundle_run *run) {
+  *valid = true;
+  json_t *criteria = judge_criteria(run, valid);
+  json_t *steps = steps_json(run, valid);
+  json_t *stability = judge_stability(run, stable);
+  return json_pack(
+      "{s:s,s:s,s:O,s:s,s:O,s:O,s:O,s:o,s:s,s:s,s:i,s:i,s:O,s:o,s:o,s:o,s:o,s:b}", "schema",
+      "zhiheng.run/1", "id", run->id, "suite", json_object_get(run->plan, "suite"), "plan_sm3",
+      run->plan_sm3, "seed", json_object_get(run->plan, "seed"), "fault",
+      json_object_get(run->plan, "fault"), "command", run->command, "version", version_json(run),
+      "started_utc", run->started_utc, "finished_utc", run->finished_utc, "ranks",
+      most(run, "ranks"), "threads", most(run, "threads"), "models",
+      json_object_get(run->plan, "models"), "harness", harness_json(run), "steps", steps,
+      "criteria", criteria, "stability", stability, "valid", *valid);
+}
+
+zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_error *err) {
+  char path[PATH_MAX];
+  json_t *file = run_json(valid, stable, run);
+  if (!file) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for run.json");
+  zh_status status = write_measurements(run, err);
+  snprintf(path, sizeof path, "%s/run.json", run->folder);
+  if (status == ZH_OK) status = zh_json_write_file(file, path, err);
+  json_decref(file);
+  return status;
+}

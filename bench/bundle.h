@@ -1,0 +1,34 @@
+/* The bundle's files, made from the plan and the steps' outcomes. Layout: docs/architecture.md, "Bundles". */
+#ifndef ZH_BENCH_BUNDLE_H
+#define ZH_BENCH_BUNDLE_H
+
+#include <stdbool.h>
+
+#include "bench/bench.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ZH_DRIFT_LIMIT 0.10
+
+typedef struct zh_bundle_run {
+  const char *folder;   /* the staging folder */
+  const char *id;
+  const char *plan_sm3;
+  const json_t *plan;
+  const json_t *command; /* array of words */
+  const char *started_utc, *finished_utc;
+  json_t *outcomes; /* array, one a step of the plan (zh_supervise); statuses of unmet criteria are set here */
+} zh_bundle_run;
+
+/* Writes samples/, measurements.jsonl and run.json. */
+ZH_MUST_CHECK zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_error *err);
+
+/* (last - first) / first */
+double zh_drift(double first, double last);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

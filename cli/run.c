@@ -1,0 +1,165 @@
+/* zhiheng run SUITE: measures, and leaves a bundle. */
+#include <argp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "cli/cli.h"
+#include "core/progress.h"
+#include "evaluator/evaluator.h"
+
+enum { WORDS_MAX = 64 };
+
+typedef struct arguments {
+  zh_run_options options;
+  const char *models[WORDS_MAX], *settings[WORDS_MAX];
+  bool json;
+} arguments;
+
+static int parse_count(const char *text, const char *what, struct argp_state *state) {
+  char *end = NULL;
+  long value = strtol(text, &end, 10);
+  if (end == text || *end || value < 1 || value > 1000000)
+    argp_error(state, "--%s %s: expected a whole number from 1", what, text);
+  return (int)value;
+}
+
+/* "fault=weight", or the bare word. */
+static const char *parse_fault(const char *text) {
+  return strncmp(text, "fault=", 6) == 0 ? text + 6 : text;
+}
+
+static void keep(const char **list, size_t *count, const char *word, struct argp_state *state) {
+  if (*count == WORDS_MAX) argp_error(state, "at most %d of one option", WORDS_MAX);
+  list[(*count)++] = word;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  arguments *given = state->input;
+  zh_run_options *o = &given->options;
+  switch (key) {
+  case 'm':
+    keep(given->models, &o->model_count, arg, state);
+    return 0;
+  case 's':
+    keep(given->settings, &o->setting_count, arg, state);
+    return 0;
+  case 'o':
+    o->out = arg;
+    return 0;
+  case 'r':
+    o->ranks = parse_count(arg, "ranks", state);
+    return 0;
+  case 't':
+    o->threads = parse_count(arg, "threads", state);
+    return 0;
+  case 'R':
+    o->resume = arg;
+    return 0;
+  case 'l':
+    o->launcher = arg;
+    return 0;
+  case 'i':
+    o->inject = parse_fault(arg);
+    return 0;
+  case 'j':
+    given->json = true;
+    return 0;
+  case ARGP_KEY_ARG:
+    if (o->suite) argp_error(state, "one suite at a time, but got '%s' as well", arg);
+    o->suite = arg;
+    return 0;
+  case ARGP_KEY_END:
+    if (!o->suite && !o->resume)
+      argp_error(state, "name a suite ('zhiheng list suites' shows them)");
+    if (o->out && o->resume)
+      argp_error(state, "--resume goes on in its own folder; leave --out out");
+    return 0;
+  default:
+    return ARGP_ERR_UNKNOWN;
+  }
+}
+
+static const struct argp_option options[] = {
+    {"model", 'm', "FILE|NAME", 0, "model to run, instead of the suite's own; may be repeated", 0},
+    {"out", 'o', "DIR", 0, "bundle folder to make (default: out/SUITE-TIME)", 0},
+    {"ranks", 'r', "N", 0, "number of ranks (default: the suite's, else 1)", 0},
+    {"threads", 't', "N", 0, "threads of each rank (default: all allowed CPUs)", 0},
+    {"set", 's', "KEY=VALUE", 0,
+     "changes a parameter: step.parameter=value, or parameter=value for every step that has it; "
+     "also repeats, warmup and deadline",
+     0},
+    {"resume", 'R', "DIR", 0, "goes on with an unfinished run, redoing only what is missing", 0},
+    {"launcher", 'l', "WORD", 0, "direct, mpirun or srun (default: what fits)", 0},
+    {"inject", 'i', "fault=WORD", 0,
+     "puts a fault in, to see it caught: weight, token, activation or clock", 0},
+    {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
+    {0}};
+static const struct argp parser = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "SUITE",
+    .doc = "Runs a suite and leaves a bundle: every figure with its samples, the machine, the "
+           "models' audit, and a manifest of digests.\v"
+           "Examples:\n"
+           "  zhiheng run quickstart --model models/SmolLM2-135M-Instruct.Q4_1.gguf\n"
+           "  zhiheng run llm --model zh-0.1b --set decode.tokens=64\n"
+           "  zhiheng run --resume out/quickstart-20261121T100812Z.partial\n\n"
+           "Exit status: 0 all checks and criteria held; 1 one did not (the bundle says which); 2 "
+           "bad usage or input; 3 something is lacking, or the run was interrupted."};
+
+static zh_status audit(json_t **out, const char *model, void *user, zh_error *err) {
+  zh_model *opened = NULL;
+  (void)user;
+  ZH_TRY(zh_model_open(&opened, model, err));
+  zh_status status = zh_audit(out, opened, err);
+  zh_model_free(opened);
+  return status;
+}
+
+static int show_json(const zh_run_result *result, const zh_error *err) {
+  json_t *document = NULL;
+  zh_error reading = ZH_ERROR_INIT;
+  if (zh_bundle_json(&document, result->bundle, &reading) != ZH_OK) return zh_cli_fail(&reading, true);
+  json_object_set_new(document, "bundle", json_string(result->bundle));
+  if (err->status != ZH_OK) {
+    fprintf(stderr, "zhiheng: %s\n", err->message);
+    json_object_set_new(document, "error",
+                        json_pack("{s:s,s:s}", "status", zh_status_name(err->status), "message",
+                                  err->message));
+  }
+  int printed = zh_cli_print_json(document);
+  return printed ? printed : zh_status_exit_code(err->status);
+}
+
+static int show_table(const zh_run_result *result, const zh_error *err) {
+  zh_error reading = ZH_ERROR_INIT;
+  if (zh_bundle_table(stdout, result->bundle, zh_colour_allowed(STDOUT_FILENO), &reading) != ZH_OK)
+    return zh_cli_fail(&reading, false);
+  int printed = zh_cli_flush();
+  if (err->status != ZH_OK) return zh_cli_fail(err, false);
+  fprintf(stderr, "bundle: %s\n", result->bundle);
+  return printed;
+}
+
+static int run(int argc, char **argv) {
+  arguments given = {0};
+  zh_error err = ZH_ERROR_INIT;
+  zh_run_result result;
+  const char *const *command = (const char *const *)argv;
+  argp_parse(&parser, argc, argv, 0, NULL, &given);
+  given.options.models = given.models;
+  given.options.settings = given.settings;
+  given.options.command = command;
+  given.options.command_count = argc;
+  given.options.audit = audit;
+  signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(), told in words */
+  zh_status status = zh_run(&result, &given.options, &err);
+  if (status != ZH_OK && !result.complete) return zh_cli_fail(&err, given.json);
+  return given.json ? show_json(&result, &err) : show_table(&result, &err);
+}
+
+const zh_command zh_command_run = {"run", "runs a suite and leaves a bundle", run};
