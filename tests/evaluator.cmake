@@ -1,3 +1,3 @@
-foreach(source test_exact.c test_policy.c)
+foreach(source test_exact.c test_policy.c test_audit.c)
   zh_unit_test(evaluator ${source} zh_evaluator)
 endforeach()

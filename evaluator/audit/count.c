@@ -185,12 +185,14 @@ zh_status zh_audit(json_t **out, zh_model *model, zh_error *err) {
   char sm3[ZH_DIGEST_HEX] = {0}, sha256[ZH_DIGEST_HEX] = {0};
   zh_words *words = NULL;
   zh_architecture architecture = {0};
-  zh_error unknown = ZH_ERROR_INIT; /* an architecture that cannot be run can still be counted */
+  zh_error refused = ZH_ERROR_INIT; /* what cannot be run is described and counted all the same */
   census c = {0};
   bool standard = strcmp(zh_model_format(model), "standard") == 0;
   *out = NULL;
-  const zh_architecture *a =
-      zh_model_architecture(&architecture, model, &unknown) == ZH_OK ? &architecture : NULL;
+  if (zh_model_architecture(&architecture, model, &refused) == ZH_ERR_MEMORY) {
+    return zh_fail(err, ZH_ERR_MEMORY, "%s", refused.message);
+  }
+  const zh_architecture *a = architecture.family[0] != '\0' ? &architecture : NULL;
   zh_status status = take_census(&c, model, err);
   if (status == ZH_OK) status = zh_words_load(&words, err);
   if (status == ZH_OK) status = take_digests(sm3, sha256, model, standard, err);
