@@ -32,11 +32,11 @@ static size_t too_deep_at(const char *text, size_t length) {
   return 0;
 }
 
-/* Line and column, both from 1, of a byte. */
+/* Line and column, both from 1, of a byte; columns in code points, as jansson counts. */
 static void position_of(size_t *line, size_t *column, const char *text, size_t at) {
   *line = *column = 1;
   for (size_t i = 0; i < at; i++) {
-    ++*column;
+    *column += (text[i] & 0xC0) != 0x80;
     if (text[i] == '\n') ++*line, *column = 1;
   }
 }

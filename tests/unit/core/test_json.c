@@ -27,6 +27,7 @@ static void mistakes_are_named_with_their_place(void **state) {
   refused("{\"a\": 1,\n \"a\": 2}", "duplicate");
   refused("[1] x", "end of file expected");
   refused("{\"a\":\n  \"\xFF\"}", "x.json:2:4: byte 0xFF is not valid UTF-8");
+  refused("[\"智\", \"\xFF\"]", "x.json:1:8: byte 0xFF is not valid UTF-8");
   refused("[1e999]", "overflow");
   refused("[99999999999999999999]", "too big integer");
   refused("[\"\\ud800\"]", "x.json:1:");
