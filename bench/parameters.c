@@ -105,7 +105,7 @@ static zh_status expect_known(const zh_workload *workload, const zh_yaml_node *m
   return zh_yaml_expect_keys(map, names, err);
 }
 
-zh_status zh_parameters_read(json_t **out, const zh_workload *workload, const zh_yaml_node *map,
+zh_status zh_job_parameters_read(json_t **out, const zh_workload *workload, const zh_yaml_node *map,
                              zh_error *err) {
   *out = NULL;
   if (map) {

@@ -20,7 +20,7 @@ ZH_MUST_CHECK zh_status zh_parameter_read(json_t **out, const zh_parameter *para
 ZH_MUST_CHECK zh_status zh_parameter_read_text(json_t **out, const zh_parameter *parameter, const char *text,
                                                const char *where, zh_error *err);
 /* Every parameter of the workload, from `map` (NULL: none given) and the defaults. */
-ZH_MUST_CHECK zh_status zh_parameters_read(json_t **out, const zh_workload *workload, const zh_yaml_node *map,
+ZH_MUST_CHECK zh_status zh_job_parameters_read(json_t **out, const zh_workload *workload, const zh_yaml_node *map,
                                            zh_error *err);
 
 #ifdef __cplusplus

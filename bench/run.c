@@ -252,7 +252,7 @@ static zh_status begin_new(runner *r, zh_error *err) {
   ZH_TRY(make_plan(r, seed, err));
   zh_status status = open_staging(r, err);
   /* Nothing was measured yet, so there is nothing to resume. */
-  if (status != ZH_OK && r->lock >= 0) (void)zh_remove_tree(r->staging, NULL);
+  if (status != ZH_OK && r->lock >= 0) (void)!zh_remove_tree(r->staging, NULL);
   return status;
 }
 
@@ -559,7 +559,7 @@ static zh_status publish(runner *r, zh_error *err) {
   char *slash = strrchr(parent, '/');
   slash[slash == parent] = '\0';
   status = sync_folder(parent, err);
-  (void)zh_remove_tree(aside, NULL);
+  (void)!zh_remove_tree(aside, NULL);
   return status;
 }
 

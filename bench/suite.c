@@ -201,7 +201,7 @@ static zh_status read_step(zh_step *step, const zh_yaml_node *map, zh_error *err
     step->ranks = (int)value;
   }
   if (optional(&node, map, "criteria") == ZH_OK) ZH_TRY(read_criteria(step, node, err));
-  return zh_parameters_read(&step->parameters, step->workload, zh_yaml_get(map, "parameters"), err);
+  return zh_job_parameters_read(&step->parameters, step->workload, zh_yaml_get(map, "parameters"), err);
 }
 
 static const zh_step *find_step(const zh_suite *suite, const char *name) {

@@ -211,18 +211,31 @@ static zh_status replay(decode *d, zh_error *err) {
   return status;
 }
 
+/* Time a token of each repeat, each gap between two tokens, and the gaps' 99th percentile:
+ * docs/metrics.md. */
+static zh_status report_times(decode *d, zh_error *err) {
+  size_t repeats = d->count / d->steps;
+  if (repeats == 0) return ZH_OK;
+  zh_case what = {.metric = "tpot", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = (double)d->steps};
+  double *totals = calloc(repeats, sizeof *totals);
+  if (!totals) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for samples");
+  for (size_t i = 0; i < d->count; ++i) totals[i / d->steps] += d->intervals_ns[i];
+  zh_status status = zh_job_series(d->trial.job, &what, totals, repeats, err);
+  free(totals);
+  ZH_TRY(status);
+  what = (zh_case){.metric = "inter_token", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
+  ZH_TRY(zh_job_series(d->trial.job, &what, d->intervals_ns, d->count, err));
+  zh_sort_doubles(d->intervals_ns, d->count);
+  double p99 = zh_percentile(d->intervals_ns, d->count, 0.99);
+  what = (zh_case){.metric = "inter_token_p99", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
+  return zh_job_series(d->trial.job, &what, &p99, 1, err);
+}
+
 static zh_status finish(void *state, zh_error *err) {
   decode *d = state;
   ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
   ZH_TRY(replay(d, err));
-  if (d->count > 0) {
-    zh_case tpot = {.metric = "tpot", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
-    zh_case p99 = {.metric = "tpot_p99", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
-    ZH_TRY(zh_job_series(d->trial.job, &tpot, d->intervals_ns, d->count, err));
-    zh_sort_doubles(d->intervals_ns, d->count);
-    double worst = zh_percentile(d->intervals_ns, d->count, 0.99);
-    ZH_TRY(zh_job_series(d->trial.job, &p99, &worst, 1, err));
-  }
+  ZH_TRY(report_times(d, err));
   return zh_trial_finish(&d->trial, err);
 }
 

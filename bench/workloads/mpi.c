@@ -193,8 +193,10 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   s->in = malloc(s->largest * WINDOW);
   s->values = malloc(s->largest + sizeof(float));
   if (!s->out || !s->in || !s->values) {
+    zh_status status = zh_fail(err, ZH_ERR_MEMORY, "there is no memory for messages of %zu bytes",
+                               s->largest);
     release(s);
-    return zh_fail(err, ZH_ERR_MEMORY, "there is no memory for messages of %zu bytes", s->largest);
+    return status;
   }
   json_object_set_new(job->facts, "library", json_string(job->comm->library));
   *state = s;
