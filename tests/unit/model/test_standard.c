@@ -1,0 +1,157 @@
+#include "files.h"
+
+#include <math.h>
+
+#define PINNED_DESCRIPTION "89069a937fba1875c4225c7a220ff50422941d85b494020b9080f81723cb65a8"
+#define PINNED_ROWS "ae8e6a7b4289cb39a9966c5fd66191a330732d9178e50528a50a5d0b8e74f2b9"
+
+static void test_sizes_are_the_formula(void **state) {
+  const zh_standard_class *classes;
+  size_t count;
+  zh_error err = ZH_ERROR_INIT;
+  (void)state;
+  assert_int_equal(zh_standard_classes(&classes, &count, &err), ZH_OK);
+  assert_true(count >= 2);
+  for (size_t c = 0; c < count; c++) {
+    zh_model *m = open_good(classes[c].name);
+    zh_architecture a;
+    uint64_t parameters = 0, bytes = 0;
+    for (size_t i = 0; i < zh_model_tensor_count(m); i++) {
+      parameters += zh_model_tensor(m, i)->elements;
+      bytes += zh_model_tensor(m, i)->bytes;
+    }
+    assert_int_equal(zh_model_architecture(&a, m, &err), ZH_OK);
+    uint64_t h = a.hidden, q = (uint64_t)a.heads * a.head_dim,
+             kv = (uint64_t)a.kv_heads * a.head_dim;
+    uint64_t layer = 2 * h + 2 * q * h + 2 * kv * h + 3 * h * a.ffn;
+    assert_int_equal(parameters,
+                     a.layers * layer + h + (a.tied_head ? 1 : 2) * (uint64_t)a.vocab * h);
+    assert_int_equal(parameters, classes[c].parameters);
+    assert_int_equal(bytes, classes[c].bytes);
+    assert_string_equal(zh_model_format(m), "standard");
+    assert_string_equal(zh_model_path(m), "");
+    assert_string_equal(zh_model_name(m), classes[c].name);
+    assert_int_equal(zh_model_file_bytes(m), 0);
+    zh_model_free(m);
+  }
+  assert_string_equal(classes[0].name, "zh-0.1b");
+  assert_int_equal(classes[0].parameters, 100682496);
+  assert_string_equal(classes[1].name, "zh-1b");
+  assert_int_equal(classes[1].parameters, 1126262784);
+}
+
+static float widen(uint16_t bf16) {
+  uint32_t bits = (uint32_t)bf16 << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static void test_rows_do_not_depend_on_the_split(void **state) {
+  (void)state;
+  zh_model *m = open_good("zh-0.1b");
+  const zh_tensor *t = zh_model_find(m, "blk.7.ffn_down.weight");
+  uint64_t rows = 61, columns = t->shape[1], splits[] = {1, 2, 7, 60};
+  uint16_t *whole = malloc(rows * columns * 2), *parts = malloc(rows * columns * 2);
+  zh_standard_rows(whole, t, 300, rows);
+  for (size_t s = 0; s < 4; s++) {
+    memset(parts, 0xff, rows * columns * 2);
+    for (uint64_t r = 0; r < rows; r += splits[s]) {
+      uint64_t take = rows - r < splits[s] ? rows - r : splits[s];
+      zh_standard_rows(parts + r * columns, t, 300 + r, take);
+    }
+    assert_memory_equal(whole, parts, rows * columns * 2);
+  }
+  free(whole);
+  free(parts);
+  zh_model_free(m);
+}
+
+/* Mean 0 and the tensor's own standard deviation, within five standard errors. */
+static void test_distribution(void **state) {
+  static const struct {
+    const char *name;
+    double stdev;
+  } expected[] = {
+      {"token_embd.weight", 3.0}, {"blk.0.attn_q.weight", 1.0}, {"blk.11.ffn_up.weight", 1.0}};
+  (void)state;
+  zh_model *m = open_good("zh-0.1b");
+  for (size_t i = 0; i < 3; i++) {
+    const zh_tensor *t = zh_model_find(m, expected[i].name);
+    uint64_t rows = 256, count = rows * t->shape[1];
+    uint16_t *bits = malloc(count * 2);
+    double sum = 0, squares = 0, stdev = expected[i].stdev / sqrt((double)t->shape[1]);
+    zh_standard_rows(bits, t, 0, rows);
+    for (uint64_t j = 0; j < count; j++) {
+      double x = (double)widen(bits[j]);
+      sum += x;
+      squares += x * x;
+    }
+    assert_true(fabs(sum / (double)count) < 5 * stdev / sqrt((double)count));
+    assert_true(fabs(squares / (double)count / (stdev * stdev) - 1) <
+                5 * sqrt(2.0 / (double)count) + 1e-3);
+    free(bits);
+  }
+  float gains[768];
+  const zh_tensor *norm = zh_model_find(m, "blk.3.attn_norm.weight");
+  assert_int_equal(norm->type, ZH_F32);
+  zh_standard_rows(gains, norm, 0, 1);
+  for (int i = 0; i < 768; i++) assert_true(gains[i] == 1.0f);
+  zh_model_free(m);
+}
+
+/* No two tensors of any two classes share a stream. */
+static void test_streams_are_apart(void **state) {
+  (void)state;
+  zh_model *a = open_good("zh-0.1b"), *b = open_good("zh-1b");
+  for (size_t i = 0; i < zh_model_tensor_count(a); i++) {
+    for (size_t j = 0; j < zh_model_tensor_count(b); j++)
+      assert_true(zh_model_tensor(a, i)->stream != zh_model_tensor(b, j)->stream);
+    for (size_t j = 0; j < i; j++)
+      assert_true(zh_model_tensor(a, i)->stream != zh_model_tensor(a, j)->stream);
+  }
+  zh_model_free(a);
+  zh_model_free(b);
+}
+
+/* The rule is for ever: these change only with its number. */
+static void test_weights_are_pinned(void **state) {
+  char digest[ZH_DIGEST_HEX];
+  zh_error err = ZH_ERROR_INIT;
+  static uint16_t rows[768 * 4];
+  (void)state;
+  zh_model *m = open_good("zh-0.1b");
+  assert_int_equal(zh_model_digest(digest, m, ZH_SM3, &err), ZH_OK);
+  assert_string_equal(digest, PINNED_DESCRIPTION);
+  zh_standard_rows(rows, zh_model_find(m, "token_embd.weight"), 1000, 4);
+  assert_int_equal(zh_digest_bytes(digest, ZH_SM3, rows, sizeof rows, &err), ZH_OK);
+  assert_string_equal(digest, PINNED_ROWS);
+  zh_model_free(m);
+}
+
+static void test_names(void **state) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *m = NULL;
+  const zh_tokenizer *tokenizer;
+  (void)state;
+  open_bad("zh-0.1", "did you mean 'zh-0.1b'");
+  open_bad("zh-1B", "did you mean 'zh-1b'");
+  open_bad("elephant", "zh-0.1b, zh-1b");
+  m = open_good("zh-1b");
+  assert_int_equal(zh_model_tokenizer(&tokenizer, m, &err), ZH_OK);
+  assert_null(tokenizer);
+  assert_null(zh_model_declared_size(m));
+  zh_model_free(m);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_sizes_are_the_formula),
+      cmocka_unit_test(test_rows_do_not_depend_on_the_split),
+      cmocka_unit_test(test_distribution),
+      cmocka_unit_test(test_streams_are_apart),
+      cmocka_unit_test(test_weights_are_pinned),
+      cmocka_unit_test(test_names),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
