@@ -1,5 +1,6 @@
-/* Element types of tensors: name, how many elements a block holds, how many bytes it takes. The numbers of the
- * quantised types are ggml's, so a GGUF type maps one to one; types ggml lacks start at 1000. */
+/* Element types of tensors: name, how many elements a block holds, how many bytes it takes. The
+ * numbers of the quantised types are ggml's, so a GGUF type maps one to one; types ggml lacks start
+ * at 1000. */
 #ifndef ZH_CORE_DTYPE_H
 #define ZH_CORE_DTYPE_H
 
@@ -49,11 +50,13 @@ typedef struct zh_dtype_info {
   uint32_t block_elements, block_bytes;
 } zh_dtype_info;
 
-const zh_dtype_info *zh_dtype_find(uint32_t id);          /* NULL when unknown */
-const zh_dtype_info *zh_dtype_by_name(const char *name);  /* NULL when unknown */
-/* Bytes of `elements` in a row; false when not a whole number of blocks or on overflow or unknown type. */
+const zh_dtype_info *zh_dtype_find(uint32_t id);         /* NULL when unknown */
+const zh_dtype_info *zh_dtype_by_name(const char *name); /* NULL when unknown */
+/* Bytes of `elements` in a row; false when not a whole number of blocks or on overflow or unknown
+ * type. */
 bool zh_dtype_bytes(uint64_t *out, zh_dtype type, uint64_t elements);
-/* Whether the engine can compute with weights of this type (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K). */
+/* Whether the engine can compute with weights of this type (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1
+ * Q4_K Q5_K Q6_K). */
 bool zh_dtype_is_weight(zh_dtype type);
 
 #ifdef __cplusplus

@@ -17,26 +17,33 @@ typedef struct zh_mapping {
   const unsigned char *data;
   size_t bytes;
 } zh_mapping;
-/* Folders, FIFOs, devices and unreadable files are ZH_ERR_INPUT with a sentence; never blocks on a FIFO. */
+/* Folders, FIFOs, devices and unreadable files are ZH_ERR_INPUT with a sentence; never blocks on a
+ * FIFO. */
 ZH_MUST_CHECK zh_status zh_map_file(zh_mapping *out, const char *path, zh_error *err);
 void zh_unmap(zh_mapping *mapping);
 
 /* Whole text file of at most max_bytes, NUL-terminated; the caller frees. */
-ZH_MUST_CHECK zh_status zh_read_file(char **out, size_t *length, const char *path, size_t max_bytes, zh_error *err);
+ZH_MUST_CHECK zh_status zh_read_file(char **out, size_t *length, const char *path, size_t max_bytes,
+                                     zh_error *err);
 
-/* Temporary name beside path, write, fsync, rename, fsync of the folder. Nothing is left behind on failure. */
-ZH_MUST_CHECK zh_status zh_write_file(const char *path, const void *bytes, size_t length, zh_error *err);
-/* Appends one line (adds '\n') to a journal with a single write, then fsync. Creates the file if missing. */
+/* Temporary name beside path, write, fsync, rename, fsync of the folder. Nothing is left behind on
+ * failure. */
+ZH_MUST_CHECK zh_status zh_write_file(const char *path, const void *bytes, size_t length,
+                                      zh_error *err);
+/* Appends one line (adds '\n') to a journal with a single write, then fsync. Creates the file if
+ * missing. */
 ZH_MUST_CHECK zh_status zh_append_line(const char *path, const char *line, zh_error *err);
 
 ZH_MUST_CHECK zh_status zh_make_dirs(const char *path, zh_error *err); /* mkdir -p */
-ZH_MUST_CHECK zh_status zh_remove_tree(const char *path, zh_error *err); /* does not follow links; absent is ok */
+/* Does not follow links; absent is ok. */
+ZH_MUST_CHECK zh_status zh_remove_tree(const char *path, zh_error *err);
 bool zh_is_file(const char *path);
 bool zh_is_dir(const char *path);
 uint64_t zh_file_bytes(const char *path); /* 0 when absent */
 
-/* Relative paths ('/'-separated, sorted bytewise) of all regular files below dir. Refuses symbolic links and
- * special files. The list and its strings are one allocation each; zh_file_list_free releases both. */
+/* Relative paths ('/'-separated, sorted bytewise) of all regular files below dir. Refuses symbolic
+ * links and special files. The list and its strings are one allocation each; zh_file_list_free
+ * releases both. */
 typedef struct zh_file_list {
   char **paths;
   size_t count;
@@ -45,12 +52,15 @@ ZH_MUST_CHECK zh_status zh_list_files(zh_file_list *out, const char *dir, zh_err
 void zh_file_list_free(zh_file_list *list);
 
 /* Folder with the product's data (suites, policies, templates, model classes): $ZHIHENG_DATA, else
- * <prefix>/share/zhiheng beside an installed program, else the source tree of a build. Joins `relative`. */
-ZH_MUST_CHECK zh_status zh_data_path(char *out, size_t capacity, const char *relative, zh_error *err);
+ * <prefix>/share/zhiheng beside an installed program, else the source tree of a build. Joins
+ * `relative`. */
+ZH_MUST_CHECK zh_status zh_data_path(char *out, size_t capacity, const char *relative,
+                                     zh_error *err);
 /* Folder of the run-time modules: $ZHIHENG_MODULES, else ../lib/zhiheng beside the program. */
 ZH_MUST_CHECK zh_status zh_module_path(char *out, size_t capacity, const char *file, zh_error *err);
 /* Absolute path of a sibling program ("zhiheng-rank" beside this one). */
-ZH_MUST_CHECK zh_status zh_program_path(char *out, size_t capacity, const char *name, zh_error *err);
+ZH_MUST_CHECK zh_status zh_program_path(char *out, size_t capacity, const char *name,
+                                        zh_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
-/* Order statistics and intervals of small samples. Formulas and sources: docs/metrics.md, "Statistics". */
+/* Order statistics and intervals of small samples. Formulas and sources: docs/metrics.md,
+ * "Statistics". */
 #ifndef ZH_CORE_STATISTICS_H
 #define ZH_CORE_STATISTICS_H
 
@@ -9,12 +10,13 @@ extern "C" {
 #endif
 
 void zh_sort_doubles(double *values, size_t count);
-/* Hyndman & Fan type 7 (numpy's default "linear"); values sorted ascending, count > 0, 0 <= p <= 1. */
+/* Hyndman & Fan type 7 (numpy's default "linear"); values sorted ascending, count > 0, 0 <= p <= 1.
+ */
 double zh_percentile(const double *sorted, size_t count, double p);
 double zh_mean(const double *values, size_t count);
 double zh_stdev(const double *values, size_t count); /* n - 1; 0 when count < 2 */
-/* Distribution-free 95 % interval of the median from order statistics (binomial); the extremes when count < 6,
- * where the coverage is below 95 % (docs/metrics.md gives it). */
+/* Distribution-free 95 % interval of the median from order statistics (binomial); the extremes when
+ * count < 6, where the coverage is below 95 % (docs/metrics.md gives it). */
 void zh_median_ci95(double *low, double *high, const double *sorted, size_t count);
 
 #ifdef __cplusplus

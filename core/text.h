@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/* A growing, NUL-terminated byte string. Zero-initialise; zh_text_free when done. A failed allocation sets
- * `failed` and later appends do nothing, so one check at the end is enough. */
+/* A growing, NUL-terminated byte string. Zero-initialise; zh_text_free when done. A failed
+ * allocation sets `failed` and later appends do nothing, so one check at the end is enough. */
 typedef struct zh_text {
   char *data; /* NULL while empty; else data[length] == 0 */
   size_t length, capacity;
@@ -26,8 +26,8 @@ void zh_text_puts(zh_text *text, const char *string);
 void zh_text_printf(zh_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *zh_text_string(const zh_text *text); /* "" while empty; borrowed */
 
-/* Length of the longest valid UTF-8 prefix; equal to length when all is valid (no surrogates, no overlong
- * forms, at most U+10FFFF). */
+/* Length of the longest valid UTF-8 prefix; equal to length when all is valid (no surrogates, no
+ * overlong forms, at most U+10FFFF). */
 size_t zh_utf8_valid_prefix(const char *bytes, size_t length);
 /* Decodes one code point at bytes[0]; returns its length 1–4, or 0 when invalid or length is 0. */
 int zh_utf8_decode(uint32_t *out, const char *bytes, size_t length);
@@ -35,8 +35,8 @@ int zh_utf8_encode(char out[4], uint32_t code_point); /* bytes written, 0 when n
 /* Columns a terminal needs (wide East Asian characters count two). */
 int zh_utf8_columns(const char *bytes, size_t length);
 
-/* The nearest of `words` (NULL-terminated) by edit distance, or NULL when none is near enough to suggest
- * (distance > max(1, length / 3), transpositions count one). Borrowed from words. */
+/* The nearest of `words` (NULL-terminated) by edit distance, or NULL when none is near enough to
+ * suggest (distance > max(1, length / 3), transpositions count one). Borrowed from words. */
 const char *zh_nearest_word(const char *word, const char *const *words);
 
 /* "134,515,008" into out; returns out. */
