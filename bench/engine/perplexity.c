@@ -20,8 +20,8 @@ typedef struct scorer {
  * window[length - 1]. */
 static zh_status score_chunk(scorer *s, const uint32_t *window, size_t length, size_t first,
                              size_t fed, zh_error *err) {
-  uint32_t position[CHUNK], sequence[CHUNK] = {0};
-  bool want[CHUNK];
+  uint32_t position[CHUNK] = {0}, sequence[CHUNK] = {0};
+  bool want[CHUNK] = {false};
   size_t vocab = s->engine->architecture.vocab;
   for (size_t i = 0; i < fed; ++i) {
     position[i] = (uint32_t)(first + i);
