@@ -149,15 +149,21 @@ static int run(int argc, char **argv) {
   arguments given = {0};
   zh_error err = ZH_ERROR_INIT;
   zh_run_result result;
-  const char *const *command = (const char *const *)argv;
+  /* As it was typed: argp reorders argv, and argv[0] holds two words. */
+  const char **command = calloc((size_t)argc + 1, sizeof *command);
+  if (!command) return zh_status_exit_code(ZH_ERR_MEMORY);
+  command[0] = "zhiheng";
+  command[1] = "run";
+  for (int i = 1; i < argc; i++) command[i + 1] = argv[i];
   argp_parse(&parser, argc, argv, 0, NULL, &given);
   given.options.models = given.models;
   given.options.settings = given.settings;
   given.options.command = command;
-  given.options.command_count = argc;
+  given.options.command_count = argc + 1;
   given.options.audit = audit;
   signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(), told in words */
   zh_status status = zh_run(&result, &given.options, &err);
+  free(command);
   if (status != ZH_OK && !result.complete) return zh_cli_fail(&err, given.json);
   return given.json ? show_json(&result, &err) : show_table(&result, &err);
 }
