@@ -62,8 +62,28 @@ static int wanted_level(int best) {
   return level < best ? level : best;
 }
 
+/* Fastest first: a tile unit does sixteen vectors' work, wider vectors beat narrower ones. */
 static void choose_peak_loops(void) {
   size_t count = 0;
+#ifdef ZH_KERNELS_X86
+  const zh_cpu_features *has = &chosen.has;
+  bool avx512 = chosen.level == LEVEL_AVX512, avx2 = chosen.level >= LEVEL_AVX2;
+  const struct {
+    const zh_peak_loop *loop;
+    bool there;
+  } candidates[] = {
+      {&zh_peak_fp32_avx512, avx512},
+      {&zh_peak_fp32_avx2, avx2},
+      {&zh_peak_bf16_amx, avx512 && has->amx_bf16},
+      {&zh_peak_bf16_avx512, avx512 && has->avx512_bf16},
+      {&zh_peak_int8_amx, avx512 && has->amx_int8},
+      {&zh_peak_int8_avx512, avx512 && has->avx512_vnni},
+      {&zh_peak_int8_avx_vnni, avx2 && has->avx_vnni},
+      {&zh_peak_int8_avx2, avx2},
+  };
+  for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+    if (candidates[i].there) chosen.loops[count++] = *candidates[i].loop;
+#endif
   chosen.loops[count++] = zh_peak_fp32_portable;
   chosen.loops[count++] = zh_peak_bf16_portable;
   chosen.loops[count++] = zh_peak_int8_portable;
@@ -121,8 +141,13 @@ size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens) {
 }
 
 static const zh_memory_loops *memory(void) {
+#ifdef ZH_KERNELS_X86
+  if (dispatch()->level == LEVEL_AVX512) return &zh_memory_avx512;
+  if (dispatch()->level == LEVEL_AVX2) return &zh_memory_avx2;
+#endif
   return &zh_memory_portable;
 }
+
 const char *zh_memory_variant(void) {
   return memory()->variant;
 }

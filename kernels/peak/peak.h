@@ -37,8 +37,14 @@ enum {
 /* x, y, h of `count` lanes, for one block of rounds. */
 void zh_fma_state(float *x, float *y, float *h, size_t count, uint64_t seed, uint64_t block);
 double zh_fma_fold(const float *x, const float *y, size_t count);
-/* The orbit by plain code with fmaf, `lanes` at a time. */
-double zh_fma_reference(uint64_t rounds, uint64_t seed, size_t count);
+/* By plain code with fmaf: the orbits of `count` lanes, where lane i turns by h of lane i % turns;
+ * and the dot products of `sums` vectors of `elements` operands, pairs or fours of them to a lane.
+ */
+double zh_fma_reference(uint64_t rounds, uint64_t seed, size_t count, size_t turns);
+double zh_bf16_dot_reference(uint64_t rounds, uint64_t seed, size_t steps, size_t sums,
+                             size_t elements);
+double zh_int8_dot_reference(uint64_t rounds, uint64_t seed, size_t steps, size_t sums,
+                             size_t elements);
 
 /* left: [steps][count], right: [count] in grid steps (value * 64); steps is even. */
 void zh_bf16_operands(int16_t *left, size_t steps, size_t left_count, int16_t *right,
