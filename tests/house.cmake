@@ -1,3 +1,4 @@
-zh_python_test(house.rooms house/rooms.py)
-zh_python_test(house.headers house/headers.py)
-set_tests_properties(house.rooms house.headers PROPERTIES LABELS house)
+foreach(name rooms headers generated)
+  zh_python_test(house.${name} house/${name}.py)
+  set_tests_properties(house.${name} PROPERTIES LABELS house)
+endforeach()
