@@ -1,9 +1,12 @@
-# Reads texts, writes tokens: what test_model_tokenizer.py compares with `tokenizers`.
-add_executable(tokenize_tool oracle/tokenize_tool.c)
-target_link_libraries(tokenize_tool PRIVATE zh_model)
-set_target_properties(tokenize_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-zh_python_test(oracle.model_tokenizer oracle/test_model_tokenizer.py)
-foreach(part gguf standard)
+foreach(part gguf safetensors architecture tokenizer standard)
   zh_unit_test(model test_${part}.c zh_model)
-  target_include_directories(model_test_${part} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/unit/model)
 endforeach()
+
+# Small programs whose answers the Python oracles compare with `tokenizers`, `gguf` and `safetensors`.
+foreach(tool tokenize_tool tensor_tool)
+  add_executable(${tool} oracle/${tool}.c)
+  target_link_libraries(${tool} PRIVATE zh_model)
+  set_target_properties(${tool} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endforeach()
+zh_python_test(oracle.model_tokenizer oracle/test_model_tokenizer.py)
+zh_python_test(oracle.model_gguf oracle/test_model_gguf.py)

@@ -35,7 +35,7 @@ static inline int remove_test_folder(void **state) {
 
 /* Valid until the next call with the same name. */
 static inline const char *put_file(const char *name, const void *bytes, size_t length) {
-  static char path[512];
+  static char path[1024];
   snprintf(path, sizeof path, "%s/%s", test_folder(), name);
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
