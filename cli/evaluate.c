@@ -108,7 +108,7 @@ static void print_finding(const json_t *finding, const char *language) {
   printf("%s", text_of(json_object_get(finding, "statement"), language));
   if (json_is_integer(value)) {
     char digits[32];
-    printf(": %s", zh_group_digits(digits, sizeof digits, (uint64_t)json_integer_value(value)));
+    printf("  %s", zh_group_digits(digits, sizeof digits, (uint64_t)json_integer_value(value)));
   }
   printf("\n");
 }
@@ -126,8 +126,9 @@ static void print_people(const json_t *evaluation, const char *out) {
   printf("\n");
   json_array_foreach(json_object_get(evaluation, "findings"), i, entry)
       print_finding(entry, language);
-  printf("\n%s\n%s: %s\n\n%s\n", text_of(summary, language),
+  printf("\n%s\n%s%s%s\n\n%s\n", text_of(summary, language),
          text_of(json_object_get(grant, "title"), language),
+         strcmp(language, "zh") == 0 ? "：" : ": ",
          text_of(json_object_get(grant, "statement"), language), out);
 }
 

@@ -1,0 +1,231 @@
+"""Golden evaluations: small bundles made here, evaluated by the program, compared with tests/golden/expected/.
+
+Run by ctest (evaluator.golden). `evaluations.py --accept` writes what the program gives now as expected; read the
+difference before committing it.
+"""
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+
+SOURCE = pathlib.Path(os.environ.get("ZH_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
+BUILD = pathlib.Path(os.environ.get("ZH_BINARY_DIR", SOURCE / "build"))
+ZHIHENG = BUILD / "bin" / "zhiheng"
+EXPECTED = SOURCE / "tests/golden/expected"
+APPLICANT = SOURCE / "tests/golden/applicant/applicant.yaml"
+POLICY = "songjiang-2025-draft"
+
+
+def sm3(data):
+    return hashlib.new("sm3", data).hexdigest()
+
+
+def audit(name, counts, form="gguf"):
+    """One model of audit.json. counts: stored, unique, active."""
+    stored, unique, active = counts
+    note = {"zh": "测试用。", "en": "For tests."}
+    return {
+        "name": name, "format": form, "bytes": 4096, "sm3": sm3(name.encode()),
+        "sha256": None if form == "standard" else hashlib.sha256(name.encode()).hexdigest(),
+        "architecture": {"family": "llama", "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "head_dim": 16,
+                         "ffn": 128, "vocab": 512, "context": 2048, "experts": 0, "experts_used": 0,
+                         "tied_head": True},
+        "parameters": {"declared": None, "stored": stored, "unique": unique, "active": active},
+        "groups": [{"role": "embedding", "tensors": 1, "parameters": stored, "bytes": 4096}],
+        "types": [{"type": "BF16", "tensors": 1, "parameters": stored, "bytes": 4096}],
+        "tensors": 1, "buffers": 0, "notes": [note]}
+
+
+def run_json(models, valid, stable):
+    return {
+        "schema": "zhiheng.run/1", "id": "golden", "suite": {"name": "null", "sm3": sm3(b"suite")},
+        "plan_sm3": sm3(b"plan"), "seed": "0x1", "command": ["zhiheng", "run", "null"],
+        "version": {"zhiheng": "0.1.0", "compiler": "gcc 12.2.0", "kernels": "reference", "mpi": None},
+        "started_utc": "2026-11-21T10:08:12Z", "finished_utc": "2026-11-21T10:08:20Z", "ranks": 1, "threads": 1,
+        "models": [{"name": m["name"], "format": m["format"], "path": "", "bytes": m["bytes"], "sm3": m["sm3"],
+                    "sha256": m["sha256"]} for m in models],
+        "steps": [{"step": "null", "workload": "null", "model": None, "when": "main", "status": "done", "reason": "",
+                   "wall_s": 0.1, "ranks": [{"rank": 0, "exit": 0, "signal": 0}], "facts": {}, "checks": []}],
+        "criteria": [], "stability": {"stable": stable, "limit": 0.1, "drift": []}, "valid": valid}
+
+
+def write_bundle(folder, models, valid=True, stable=True):
+    """A finished bundle, as `zhiheng run` leaves one."""
+    measurement = {"step": "null", "workload": "null", "model": None, "metric": "overhead", "value": 1.5e-06,
+                   "unit": "s", "n": 3, "ci95": [1e-06, 2e-06], "more_is_better": False, "when": "main",
+                   "peak": None, "samples": "samples/null.overhead.json", "valid": True}
+    files = {
+        "suite.yaml": "suite: null\n",
+        "run.json": json.dumps(run_json(models, valid, stable), indent=2) + "\n",
+        "audit.json": json.dumps({"schema": "zhiheng.audit/1", "models": models}, indent=2, ensure_ascii=False) + "\n",
+        "environment/machine.json": "{}\n",
+        "measurements.jsonl": json.dumps(measurement) + "\n",
+        "samples/null.overhead.json": "[]\n",
+        "journal.jsonl": "",
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    lines = [f"{sm3(files[name].encode())}  {name}\n" for name in sorted(files, key=str.encode)]
+    (folder / "MANIFEST.sm3").write_text("".join(lines))
+    return folder
+
+
+HUNDRED_BILLION = 10**11
+CASES = {
+    "small-model": dict(models=[audit("small.gguf", (134515008,) * 3)], applicant=False),
+    "at-the-limit": dict(models=[audit("limit.gguf", (HUNDRED_BILLION,) * 3)], applicant=True),
+    "over-the-limit": dict(models=[audit("over.gguf", (HUNDRED_BILLION + 1,) * 3)], applicant=True),
+    "experts": dict(models=[audit("experts.gguf", (671_000_000_000, 671_000_000_000, 37_000_000_000))],
+                    applicant=True),
+    "padded": dict(models=[audit("padded.gguf", (HUNDRED_BILLION + 1, 50_000_000_000, 50_000_000_000))],
+                   applicant=False),
+    "standard-unstable": dict(models=[audit("zh-1b", (1000,) * 3, "standard")], applicant=False, valid=False,
+                              stable=False),
+}
+
+
+def evaluate(bundle, out, *options):
+    command = [ZHIHENG, "evaluate", bundle, "--policy", POLICY, "--out", out, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def evaluate_case(name, folder):
+    case = CASES[name]
+    bundle = write_bundle(folder / name, case["models"], case.get("valid", True), case.get("stable", True))
+    out = folder / f"{name}.json"
+    done = evaluate(bundle, out, *(["--applicant", APPLICANT] if case["applicant"] else []))
+    assert done.returncode == 0, done.stderr
+    return out.read_text(encoding="utf-8")
+
+
+def schema(name):
+    return json.loads((SOURCE / f"docs/schemas/{name}.schema.json").read_text(encoding="utf-8"))
+
+
+def validate(document, name):
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+    jsonschema.Draft202012Validator(schema(name)).validate(document)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name, tmp_path):
+    text = evaluate_case(name, tmp_path)
+    validate(json.loads(text), "evaluation")
+    assert text == (EXPECTED / f"{name}.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_expected_files_keep_the_promises_of_an_evaluation(name):
+    document = json.loads((EXPECTED / f"{name}.json").read_text(encoding="utf-8"))
+    validate(document, "evaluation")
+    verdicts = [finding["verdict"] for finding in document["findings"]]
+    assert document["counts"] == {v: verdicts.count(v) for v in ("pass", "fail", "undetermined", "not_applicable")}
+    assert document["policy"]["status"] == "draft" and any("征求意见稿" in mark["zh"] for mark in document["marks"])
+    source = (SOURCE / "evaluator/policies/sources/songjiang-2025-draft.txt").read_text(encoding="utf-8")
+    for finding in document["findings"] + [document["grant"]]:
+        assert finding["clause"]["quote"].replace("，", "") in source.replace("，", "")
+
+
+def test_audits_validate():
+    for case in CASES.values():
+        validate({"schema": "zhiheng.audit/1", "models": case["models"]}, "audit")
+
+
+@pytest.mark.parametrize("change", [
+    lambda d: d["findings"][0].update(extra=1),
+    lambda d: d["findings"][0].update(verdict="maybe"),
+    lambda d: d["findings"][0].pop("reason"),
+    lambda d: d["findings"][0]["criterion"].update(boundary_word=None),
+    lambda d: d["grant"].update(up_to_wan_yuan=5, verdict="fail"),
+    lambda d: d["grant"].update(up_to_yuan="1e7"),
+    lambda d: d["models"][0]["parameters"].update(stored=1.5),
+    lambda d: d["policy"].update(status="law"),
+    lambda d: d["bundle"][0].update(path="/somewhere/else"),
+])
+def test_the_schema_refuses(change):
+    document = json.loads((EXPECTED / "small-model.json").read_text(encoding="utf-8"))
+    change(document)
+    with pytest.raises(jsonschema.ValidationError):
+        validate(document, "evaluation")
+
+
+@pytest.mark.parametrize("model", ["zh-0.1b", "models/SmolLM2-135M-Instruct.Q4_1.gguf"])
+def test_real_audits_validate(model):
+    path = SOURCE / model
+    if "/" in model and not path.exists():
+        pytest.skip("the sample model is not here; scripts/quickstart fetches it")
+    done = subprocess.run([ZHIHENG, "audit", str(path) if "/" in model else model, "--json"], capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    jsonschema.Draft202012Validator({**schema("audit"), "$ref": "#/$defs/model", "properties": {}, "required": [],
+                                     "additionalProperties": True}).validate(document)
+    validate({"schema": "zhiheng.audit/1", "models": [document]}, "audit")
+    if "/" in model:
+        assert document["parameters"] == {"declared": "135M", "stored": 134515008, "unique": 134515008,
+                                          "active": 134515008}
+
+
+def test_a_changed_bundle_is_refused_and_nothing_is_written(tmp_path):
+    bundle = write_bundle(tmp_path / "b", CASES["small-model"]["models"])
+    text = (bundle / "audit.json").read_text().replace("134515008", "999999999999")
+    (bundle / "audit.json").write_text(text)
+    done = evaluate(bundle, tmp_path / "out.json")
+    assert done.returncode == 1 and "audit.json" in done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_truncated_bundle_file_is_refused(tmp_path):
+    """Every document cut short, with a manifest that agrees: one sentence, status 2, no output."""
+    for name in ("run.json", "audit.json", "measurements.jsonl", "environment/machine.json"):
+        bundle = write_bundle(tmp_path / name.replace("/", "-"), CASES["small-model"]["models"])
+        data = (bundle / name).read_bytes()
+        for cut in sorted({0, 1, len(data) // 2, len(data) - 3}):
+            if name == "measurements.jsonl" and cut == 0:
+                continue  # no figures at all is a bundle that measured nothing
+            (bundle / name).write_bytes(data[:cut])
+            files = sorted(str(p.relative_to(bundle)) for p in bundle.rglob("*") if p.is_file())
+            files.remove("MANIFEST.sm3")
+            (bundle / "MANIFEST.sm3").write_text(
+                "".join(f"{sm3((bundle / f).read_bytes())}  {f}\n" for f in sorted(files, key=str.encode)))
+            done = evaluate(bundle, tmp_path / "out.json")
+            assert done.returncode == 2, (name, cut, done)
+            assert done.stderr.startswith("zhiheng: ") and not (tmp_path / "out.json").exists()
+
+
+def test_a_paper_of_another_content_is_refused(tmp_path):
+    bundle = write_bundle(tmp_path / "b", CASES["small-model"]["models"])
+    shutil.copytree(APPLICANT.parent, tmp_path / "applicant")
+    (tmp_path / "applicant/papers/licence.txt").write_text("another\n")
+    done = evaluate(bundle, tmp_path / "out.json", "--applicant", tmp_path / "applicant/applicant.yaml")
+    assert done.returncode == 1 and "papers/licence.txt" in done.stderr
+
+
+def test_usage(tmp_path):
+    def code(*words):
+        return subprocess.run([ZHIHENG, *words], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert code("evaluate").returncode == 2
+    assert code("evaluate", ".").returncode == 2  # no policy
+    wrong = code("evaluate", "nowhere", "--policy", "songjiang-2025-drat")
+    assert wrong.returncode == 2 and "did you mean 'songjiang-2025-draft'" in wrong.stderr
+    wrong = code("evaluate", "nowhere", "--policy", POLICY, "--json")
+    assert wrong.returncode == 2 and json.loads(wrong.stdout)["error"]["status"] == "ZH_ERR_INPUT"
+    assert code("audit").returncode == 2
+    assert "Example" in code("audit", "--help").stdout and "Example" in code("evaluate", "--help").stdout
+
+
+if __name__ == "__main__":
+    import tempfile
+    if sys.argv[1:] != ["--accept"]:
+        sys.exit(__doc__)
+    with tempfile.TemporaryDirectory() as made:
+        for case_name in CASES:
+            (EXPECTED / f"{case_name}.json").write_text(evaluate_case(case_name, pathlib.Path(made)), encoding="utf-8")
