@@ -161,8 +161,9 @@ static void print_rows(FILE *out, const row *rows, size_t count, bool colour) {
   for (size_t i = 0; i < count; i++) {
     const char *paint = !colour ? "" : i == 0 ? "\033[1m" : rows[i].valid ? "" : "\033[31m";
     fputs(paint, out);
-    for (int c = 0; c < CELLS; c++) {
-      print_cell(out, rows[i].cells[c], widths[c], right[c], c == CELLS - 1);
+    int last = rows[i].cells[CELLS - 1][0] != '\0' ? CELLS - 1 : CELLS - 2;
+    for (int c = 0; c <= last; c++) {
+      print_cell(out, rows[i].cells[c], widths[c], right[c], c == last);
     }
     if (paint[0] != '\0') fputs("\033[0m", out);
   }
