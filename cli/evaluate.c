@@ -60,7 +60,7 @@ static const struct argp evaluate = {
     .doc = "Verifies the bundles and holds them, and the applicant's papers, against a policy. "
            "Every submitted model of "
            "the bundles is evaluated; where there is none, the first standard model.\v"
-           "Example:\n  zhiheng evaluate out/quickstart-20261121T100812Z --policy "
+           "Example:\n  zhiheng evaluate out/first --policy "
            "songjiang-2025-draft --applicant "
            "applicant.yaml\n\nThe verdict does not change the exit status: 0 means that the "
            "evaluation was written, 1 that a "

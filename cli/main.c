@@ -11,26 +11,9 @@
 
 /* In the order of the work. */
 static const zh_command *const commands[] = {
-    &zh_command_doctor,   &zh_command_list,
-#ifdef ZH_CLI_RUN
-    &zh_command_run,
-#endif
-    &zh_command_show,
-#ifdef ZH_CLI_AUDIT
-    &zh_command_audit,
-#endif
-#ifdef ZH_CLI_MODEL
-    &zh_command_model,
-#endif
-#ifdef ZH_CLI_EVALUATE
-    &zh_command_evaluate,
-#endif
-#ifdef ZH_CLI_REPORT
-    &zh_command_report,
-#endif
-#ifdef ZH_CLI_VERIFY
-    &zh_command_verify,
-#endif
+    &zh_command_doctor,   &zh_command_list,   &zh_command_run,
+    &zh_command_show,     &zh_command_audit,  &zh_command_model,
+    &zh_command_evaluate, &zh_command_report, &zh_command_verify,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
