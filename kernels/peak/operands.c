@@ -17,26 +17,28 @@ double zh_fma_fold(const float *x, const float *y, size_t count) {
   return sum;
 }
 
-static int16_t on_grid(float normal, float scale, int limit) {
+static int on_grid(float normal, float scale, int limit) {
   long steps = lrintf(normal * scale);
-  if (steps > limit) steps = limit;
-  if (steps < -limit) steps = -limit;
-  return (int16_t)steps;
+  return steps > limit ? limit : steps < -limit ? -limit : (int)steps;
+}
+
+/* out[i] = round(scale z), within +-limit */
+static void grid_fill(int16_t *out, size_t count, uint64_t seed, uint64_t stream, float scale,
+                      int limit) {
+  float z[256];
+  for (size_t first = 0; first < count; first += 256) {
+    size_t now = count - first < 256 ? count - first : 256;
+    zh_normal_fill(z, now, seed, stream, first, 1.0f);
+    for (size_t i = 0; i < now; i++) out[first + i] = (int16_t)on_grid(z[i], scale, limit);
+  }
 }
 
 void zh_bf16_operands(int16_t *left, size_t steps, size_t left_count, int16_t *right,
                       size_t right_count, uint64_t seed) {
-  float z;
   size_t half = steps / 2 * left_count;
-  for (size_t i = 0; i < half; i++) {
-    zh_normal_fill(&z, 1, seed, 0, i, 1.0f);
-    left[i] = on_grid(z, 64, 254);
-    left[half + i] = (int16_t)(1 - left[i]);
-  }
-  for (size_t i = 0; i < right_count; i++) {
-    zh_normal_fill(&z, 1, seed, 1, i, 1.0f);
-    right[i] = on_grid(z, 64, 255);
-  }
+  grid_fill(left, half, seed, 0, 64, 254);
+  for (size_t i = 0; i < half; i++) left[half + i] = (int16_t)(1 - left[i]);
+  grid_fill(right, right_count, seed, 1, 64, 255);
 }
 
 uint16_t zh_bf16_of_grid(int16_t steps) {
@@ -49,10 +51,12 @@ void zh_bf16_fold(uint64_t *checksum, const float *sums, size_t count) {
 
 void zh_int8_operands(int8_t *out, size_t count, uint64_t seed, uint64_t stream,
                       bool non_negative) {
-  float z;
-  for (size_t i = 0; i < count; i++) {
-    zh_normal_fill(&z, 1, seed, stream, i, 1.0f);
-    out[i] = (int8_t)on_grid(non_negative ? fabsf(z) : z, 32, 127);
+  int16_t wide[2048];
+  for (size_t first = 0; first < count; first += 2048) {
+    size_t now = count - first < 2048 ? count - first : 2048;
+    grid_fill(wide, now, seed, stream, 32, 127);
+    for (size_t i = 0; i < now; i++)
+      out[first + i] = (int8_t)(non_negative && wide[i] < 0 ? -wide[i] : wide[i]);
   }
 }
 

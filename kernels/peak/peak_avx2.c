@@ -14,6 +14,12 @@ enum {
   STEPS = 4
 };
 
+/* Hidden from the compiler, which would keep the value in a register and push out a sum. */
+static inline __m256 read_again(const float *p) {
+  __asm__ volatile("" ::: "memory");
+  return _mm256_loadu_ps(p);
+}
+
 static void fma_rounds(float *x, float *y, const float *h, uint64_t rounds) {
   __m256 a[PAIRS], b[PAIRS];
   for (int p = 0; p < PAIRS; p++) {
@@ -21,13 +27,10 @@ static void fma_rounds(float *x, float *y, const float *h, uint64_t rounds) {
     b[p] = _mm256_loadu_ps(y + p * LANES);
   }
   for (uint64_t r = 0; r < rounds; r++) {
-    __asm__ volatile(
-        "" ::
-            : "memory"); /* h stays in memory: a register for it would push out a sum */
     for (int p = 0; p < PAIRS; p++)
-      a[p] = _mm256_fmadd_ps(_mm256_loadu_ps(h + p % TURNS * LANES), b[p], a[p]);
+      a[p] = _mm256_fmadd_ps(read_again(h + p % TURNS * LANES), b[p], a[p]);
     for (int p = 0; p < PAIRS; p++)
-      b[p] = _mm256_fnmadd_ps(_mm256_loadu_ps(h + p % TURNS * LANES), a[p], b[p]);
+      b[p] = _mm256_fnmadd_ps(read_again(h + p % TURNS * LANES), a[p], b[p]);
   }
   for (int p = 0; p < PAIRS; p++) {
     _mm256_storeu_ps(x + p * LANES, a[p]);
