@@ -127,11 +127,13 @@ static int by_place(const void *a, const void *b) {
   return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* Sorted, the tensors must cover the data from end to end. */
-static zh_status check_cover(zh_tensor *tensors, size_t count, const zh_model_file *file,
+/* Sorted, the tensors from `first` must cover the data from end to end. */
+static zh_status check_cover(zh_model *model, size_t first, const zh_model_file *file,
                              uint64_t data, zh_error *err) {
-  qsort(tensors, count, sizeof *tensors, by_place);
-  for (size_t i = 0; i < count; i++) {
+  zh_tensor *tensors = model->tensors;
+  if (first < model->tensor_count)
+    qsort(tensors + first, model->tensor_count - first, sizeof *tensors, by_place);
+  for (size_t i = first; i < model->tensor_count; i++) {
     if (tensors[i].file_offset != data)
       return bad_tensor(&tensors[i],
                         tensors[i].file_offset < data ? "it overlaps the tensor before it"
@@ -178,7 +180,7 @@ static zh_status read_shard(zh_model *model, const zh_model_file *file, zh_error
     status = read_tensor(model, file, name, record, data, err);
     if (status != ZH_OK) goto done;
   }
-  status = check_cover(model->tensors + first, model->tensor_count - first, file, data, err);
+  status = check_cover(model, first, file, data, err);
 done:
   json_decref(header);
   return status;
