@@ -123,34 +123,6 @@ static zh_status describe_all(zh_weights *weights, zh_error *err) {
   return ZH_OK;
 }
 
-static int by_address(const void *a, const void *b) {
-  uintptr_t x = (uintptr_t) * (const zh_tensor *const *)a,
-            y = (uintptr_t) * (const zh_tensor *const *)b;
-  return (x > y) - (x < y);
-}
-
-/* A tensor that the forward pass would not read (a bias, a RoPE table) means another architecture
- * than it says. */
-static zh_status refuse_others(const zh_weights *weights, zh_error *err) {
-  size_t used = zh_weights_count(weights), all = zh_model_tensor_count(weights->model);
-  if (all == used) return ZH_OK;
-  const zh_tensor **known = malloc(used * sizeof *known);
-  if (!known) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu tensors", used);
-  for (size_t i = 0; i < used; ++i) known[i] = zh_weights_at(weights, i)->tensor;
-  qsort(known, used, sizeof *known, by_address);
-  zh_status status = ZH_OK;
-  for (size_t i = 0; i < all && status == ZH_OK; ++i) {
-    const zh_tensor *t = zh_model_tensor(weights->model, i);
-    if (bsearch(&t, known, used, sizeof *known, by_address)) continue;
-    status = zh_fail(err, ZH_ERR_INPUT,
-                     "%s: tensor '%s' has no place in this version's llama forward pass, so its "
-                     "results would be wrong",
-                     zh_model_name(weights->model), t->name);
-  }
-  free(known);
-  return status;
-}
-
 /* --- standard models: computed once, by all threads --- */
 
 typedef struct generation {
@@ -256,7 +228,6 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *th
   zh_status status =
       out->layer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
   if (status == ZH_OK) status = describe_all(out, err);
-  if (status == ZH_OK) status = refuse_others(out, err);
   if (status == ZH_OK && !out->whole[ZH_EMBEDDING].tensor->data)
     status = generate(out, threads, err);
   if (status == ZH_OK) status = set_gains(out, err);

@@ -1,0 +1,2 @@
+zh_python_test(oracle.engine_types oracle/test_engine_types.py)
+zh_python_test(oracle.engine_smollm2 oracle/test_engine_smollm2.py)

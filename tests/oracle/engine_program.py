@@ -1,0 +1,51 @@
+"""Calls `zhiheng model …` and compares its logits with the float64 oracle's."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import numpy as np
+from llama_numpy import logsumexp
+
+SOURCE = pathlib.Path(os.environ["ZH_SOURCE_DIR"])
+PROGRAM = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "bin" / "zhiheng"
+
+
+def run(*words):
+    return subprocess.run([PROGRAM, "model", *map(str, words)], capture_output=True, text=True, timeout=300)
+
+
+def ask(*words):
+    done = run(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def ids(tokens):
+    return ",".join(map(str, tokens))
+
+
+def largest_error(positions, expected):
+    """The largest error of any logit shown, log-sum or top-5 logit, relative to the largest |logit| of its position."""
+    worst = 0.0
+    for entry in positions:
+        logits = expected[entry["position"]]
+        scale = np.abs(logits).max()
+        shown = np.abs(np.array(entry["logits"]) - logits[: len(entry["logits"])])
+        top = [abs(value - logits[i]) for i, value in entry["top"]]
+        worst = max(worst, shown.max() / scale, max(top) / scale, abs(entry["logsumexp"] - logsumexp(logits)) / scale)
+    return worst
+
+
+def check_choices(positions, expected, bound):
+    """The largest five and their order, where the oracle's are further apart than the bound."""
+    for entry in positions:
+        logits = expected[entry["position"]]
+        order = np.argsort(-logits, kind="stable")[:6]
+        scale = np.abs(logits).max()
+        assert entry["argmax"] == entry["top"][0][0]
+        assert [v for _, v in entry["top"]] == sorted((v for _, v in entry["top"]), reverse=True)
+        for place, (token, _) in enumerate(entry["top"]):
+            near = [int(i) for i in order if abs(logits[i] - logits[order[place]]) <= 2 * bound * scale]
+            assert token in near, (entry["position"], place, token, order)

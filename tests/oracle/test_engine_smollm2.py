@@ -1,0 +1,140 @@
+"""SmolLM2-135M-Instruct by `zhiheng model` against numpy float64.
+
+Bounds. The exact path keeps fp32 values and sums in fp64: each of the some 300 roundings on a token's way is 2^-24
+relative, errors add at random and pass through 30 layers that neither grow nor shrink them much, so 1e-5 of the logits'
+scale is expected to hold with room; measured 9e-7 (printed by the test with -s). The fast path sums in fp32 too:
+1e-4, measured 2e-6."""
+
+import numpy as np
+import pytest
+from engine_program import SOURCE, ask, check_choices, ids, largest_error, run
+from llama_numpy import Llama
+
+MODEL = SOURCE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+TEXTS = {
+    "english": "The memory of a computer is slower than its processor, which is why caches exist and why",
+    "code": "def fibonacci(n):\n    if n < 2:\n        return n\n    return fibonacci(n - 1) +",
+    "chinese": "智算中心的性能评测应当说明所用的硬件、软件版本、模型和测量方法，并且",
+}
+BOUND = {"exact": 1e-5, "fast": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return Llama(MODEL)
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return {name: ask("tokenize", MODEL, "--text", text)["tokens"] for name, text in TEXTS.items()}
+
+
+@pytest.fixture(scope="module")
+def expected(llama, tokens):
+    out = {}
+    for name, list_of_ids in tokens.items():
+        llama.reset()
+        out[name] = llama.forward(list_of_ids)
+    return out
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_logits_of_every_position(text, precision, tokens, expected):
+    got = ask("logits", MODEL, "--tokens", ids(tokens[text]), "--all", "--precision", precision)["positions"]
+    assert [p["position"] for p in got] == list(range(len(tokens[text])))
+    assert all(len(p["logits"]) == 16 and len(p["top"]) == 5 for p in got)
+    error = largest_error(got, expected[text])
+    print(f"{text} {precision}: largest relative logit error {error:.2e}")
+    assert error <= BOUND[precision]
+    check_choices(got, expected[text], BOUND[precision])
+
+
+def test_last_position_is_the_same_alone(tokens):
+    some = ids(tokens["code"])
+    last = ask("logits", MODEL, "--tokens", some)["positions"]
+    assert last == ask("logits", MODEL, "--tokens", some, "--all")["positions"][-1:]
+    assert last == ask("logits", MODEL, "--tokens", some, "--threads", 1)["positions"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_greedy_tokens(text, llama, tokens):
+    made, lead = llama.greedy(tokens[text], 32)
+    assert lead > 1e-4, "the oracle's own choice is too near to call; take another text"
+    for precision in BOUND:
+        got = ask("generate", MODEL, "--tokens", ids(tokens[text]), "--max-new", 32, "--precision", precision)
+        assert got["prompt_tokens"] == tokens[text]
+        assert got["tokens"] == made
+    assert got["text"] == ask("tokenize", MODEL, "--ids", ids(made))["text"]
+
+
+def test_prompt_is_tokens(tokens):
+    by_text = ask("generate", MODEL, "--prompt", TEXTS["english"], "--max-new", 4)
+    assert by_text == ask("generate", MODEL, "--tokens", ids(tokens["english"]), "--max-new", 4)
+
+
+@pytest.mark.parametrize("name", ["measuring-en.txt", "measuring-zh.txt"])
+def test_perplexity(name, llama, tmp_path):
+    text = (SOURCE / "bench" / "suites" / "texts" / name).read_text()[:900]
+    (tmp_path / name).write_text(text)
+    tokens = ask("tokenize", MODEL, "--file", tmp_path / name)["tokens"]
+    n, nll, value = llama.perplexity(tokens, 128)
+    got = ask("perplexity", MODEL, "--file", tmp_path / name, "--context", 128)
+    print(f"{name}: {n} tokens, perplexity {value:.4f}, relative error {abs(got['perplexity'] / value - 1):.1e}")
+    assert got["tokens"] == n
+    assert abs(got["nll"] - nll) <= 1e-5 * nll
+    assert abs(got["perplexity"] - value) <= 1e-5 * value
+
+
+def test_sampling_repeats_and_spreads():
+    one = ask("generate", MODEL, "--prompt", "Once", "--max-new", 8, "--temperature", 1, "--seed", 5, "--precision", "fast")
+    same = ask("generate", MODEL, "--prompt", "Once", "--max-new", 8, "--temperature", 1, "--seed", 5, "--precision", "fast")
+    assert one == same
+    others = {
+        tuple(ask("generate", MODEL, "--prompt", "Once", "--max-new", 8, "--temperature", 1, "--seed", seed,
+                  "--precision", "fast")["tokens"])
+        for seed in range(4)
+    }
+    assert len(others) == 4
+
+
+@pytest.mark.parametrize(
+    "words, status, sentence",
+    [
+        (["logits", MODEL, "--tokens", "1,49152"], 2, "outside the vocabulary"),
+        (["logits", MODEL, "--tokens", "1,,2"], 2, "is not a token id"),
+        (["logits", MODEL, "--tokens", "1,-2"], 2, "is not a token id"),
+        (["logits", MODEL, "--tokens", "99999999999999999999999"], 2, "is not a token id"),
+        (["logits", MODEL], 2, "--tokens 1,2,3 or --prompt"),
+        (["logits", MODEL, "--tokens", "1", "--max-new", "3"], 2, "has no use for --max-new"),
+        (["generate", MODEL, "--prompt", ""], 2, "empty"),
+        (["generate", MODEL, "--tokens", "1", "--max-new", "8192"], 2, "the context holds 8192"),
+        (["generate", MODEL, "--tokens", "1,2,3", "--context", "4", "--max-new", "2"], 2, "the context holds 4"),
+        (["generate", MODEL, "--tokens", "1", "--context", "8193"], 2, "at most 8192"),
+        (["generate", MODEL, "--tokens", "1", "--temperature", "hot"], 2, "--temperature"),
+        (["generate", MODEL, "--tokens", "1", "--precision", "best"], 2, "exact or fast"),
+        (["generate", "zh-0.1b", "--prompt", "hello"], 2, "has no tokenizer"),
+        (["tokenize", "zh-0.1b", "--text", "hello"], 2, "has no tokenizer"),
+        (["tokenize", MODEL, "--ids", "50000"], 2, "outside the vocabulary"),
+        (["perplexity", MODEL, "--file", "/nonexistent"], 2, "nonexistent"),
+        (["perplexity", MODEL, "--file", "/dev/null"], 2, "null"),
+        (["generat", MODEL, "--tokens", "1"], 2, "did you mean 'generate'"),
+    ],
+)
+def test_errors(words, status, sentence):
+    done = run(*words)
+    assert done.returncode == status, done.stderr
+    assert sentence in done.stderr, done.stderr
+    assert done.stdout == ""
+
+
+def test_short_texts(tmp_path):
+    (tmp_path / "one.txt").write_text("a")
+    done = run("perplexity", MODEL, "--file", tmp_path / "one.txt")
+    assert done.returncode == 2 and "predicts nothing" in done.stderr
+    (tmp_path / "empty.txt").write_text("")
+    done = run("perplexity", MODEL, "--file", tmp_path / "empty.txt")
+    assert done.returncode == 2 and "predicts nothing" in done.stderr
+    (tmp_path / "bad.txt").write_bytes(b"a\xff")
+    done = run("perplexity", MODEL, "--file", tmp_path / "bad.txt")
+    assert done.returncode == 2 and "UTF-8" in done.stderr
