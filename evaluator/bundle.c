@@ -7,6 +7,7 @@
 
 #include "core/files.h"
 #include "core/manifest.h"
+#include "core/text.h"
 #include "evaluator/policy/policy.h"
 
 enum { AUDIT_BYTES_MAX = 64 << 20 };
@@ -175,8 +176,10 @@ static zh_status take_name(zh_bundle *bundle, const char *folder, zh_error *err)
   }
   const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
   size_t length = strlen(name);
-  if (length == 0 || length >= sizeof bundle->name) {
-    return zh_fail(err, ZH_ERR_INPUT, "%s: a bundle's folder has a name of 1 to 255 bytes", folder);
+  if (length == 0 || length >= sizeof bundle->name ||
+      zh_utf8_valid_prefix(name, length) != length) {
+    return zh_fail(err, ZH_ERR_INPUT, "%s: a bundle's folder has a name of 1 to 255 bytes of UTF-8",
+                   folder);
   }
   memcpy(bundle->name, name, length + 1);
   return ZH_OK;

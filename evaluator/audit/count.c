@@ -189,6 +189,10 @@ zh_status zh_audit(json_t **out, zh_model *model, zh_error *err) {
   census c = {0};
   bool standard = strcmp(zh_model_format(model), "standard") == 0;
   *out = NULL;
+  if (zh_utf8_valid_prefix(zh_model_name(model), strlen(zh_model_name(model))) !=
+      strlen(zh_model_name(model))) {
+    return zh_fail(err, ZH_ERR_INPUT, "the model's file name is not UTF-8; rename the file");
+  }
   if (zh_model_architecture(&architecture, model, &refused) == ZH_ERR_MEMORY) {
     return zh_fail(err, ZH_ERR_MEMORY, "%s", refused.message);
   }

@@ -21,7 +21,7 @@ static zh_status apply(zh_verdict *out, zh_case *c, const zh_rule *rule, zh_erro
   };
   if (claim != NULL) {
     json_t *what = zh_plain_phrase(zh_word_of(c->words, ZH_WORD_document_evidence));
-    finding.evidence = json_pack("[o]", zh_evidence(-1, file, 1, claim->paper.sm3, what));
+    finding.evidence = json_pack("[o]", zh_evidence(-1, file, 0, claim->paper.sm3, what));
   }
   *out = finding.verdict;
   return zh_finding_add(c, rule, &finding, err);

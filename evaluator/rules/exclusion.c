@@ -25,7 +25,7 @@ static json_t *evidence(const zh_case *c, const zh_claim *claim) {
   json_t *what = zh_plain_phrase(zh_word_of(c->words, ZH_WORD_exclusion_evidence));
   bool paper = claim->paper.file != NULL;
   return json_pack("[o]", zh_evidence(-1, paper ? claim->paper.file : c->applicant->file,
-                                      paper ? 1 : claim->line,
+                                      paper ? 0 : claim->line,
                                       paper ? claim->paper.sm3 : c->applicant->sm3, what));
 }
 
@@ -37,6 +37,7 @@ static zh_status apply(zh_verdict *out, zh_case *c, const zh_rule *rule, zh_erro
   zh_word word = judge(out, claim);
   zh_finding finding = {
       .verdict = *out,
+      .value = file[0] == '\0' ? NULL : json_string(file),
       .reason = zh_phrase_json(zh_word_of(c->words, word), slots, 2),
       .evidence = claim == NULL ? NULL : evidence(c, claim),
   };

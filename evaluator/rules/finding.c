@@ -14,9 +14,9 @@ json_t *zh_clause_json(const zh_clause *clause, const char *quote) {
 }
 
 json_t *zh_evidence(int bundle, const char *file, int line, const char *sm3, json_t *what) {
-  return json_pack("{s:o, s:s, s:i, s:s, s:o}", "bundle",
-                   bundle < 0 ? json_null() : json_integer(bundle), "file", file, "line", line,
-                   "sm3", sm3, "what", what);
+  return json_pack("{s:o, s:s, s:o, s:s, s:o}", "bundle",
+                   bundle < 0 ? json_null() : json_integer(bundle), "file", file, "line",
+                   line < 1 ? json_null() : json_integer(line), "sm3", sm3, "what", what);
 }
 
 static json_t *words_only_criterion(const zh_rule *rule) {

@@ -95,7 +95,7 @@ static json_t *evidence(const zh_case *c, const zh_rule *rule, const zh_claim *b
   if (base == NULL) return json_array();
   const zh_slot slots[] = {{"base", rule->base_name.zh, rule->base_name.en}};
   json_t *what = zh_phrase_json(zh_word_of(c->words, ZH_WORD_grant_evidence), slots, 1);
-  return json_pack("[o]", zh_evidence(-1, base->paper.file, 1, base->paper.sm3, what));
+  return json_pack("[o]", zh_evidence(-1, base->paper.file, 0, base->paper.sm3, what));
 }
 
 static zh_status apply(zh_verdict *out, zh_case *c, const zh_rule *rule, zh_error *err) {

@@ -62,7 +62,8 @@ typedef struct zh_finding {
 
 ZH_MUST_CHECK zh_status zh_finding_add(zh_case *c, const zh_rule *rule, zh_finding *finding,
                                        zh_error *err);
-/* Evidence in a bundle (its index) or among the applicant's papers (-1). New references. */
+/* Evidence in a bundle (its index) or among the applicant's papers (-1). line 0: a paper, which has
+ * no lines. New references. */
 json_t *zh_evidence(int bundle, const char *file, int line, const char *sm3, json_t *what);
 json_t *zh_clause_json(const zh_clause *clause, const char *quote);
 json_t *zh_plain_phrase(const zh_phrase *phrase); /* no slots */
