@@ -1,4 +1,4 @@
-foreach(name rooms headers generated)
+foreach(name rooms headers generated schemas)
   zh_python_test(house.${name} house/${name}.py)
   set_tests_properties(house.${name} PROPERTIES LABELS house)
 endforeach()
