@@ -118,7 +118,7 @@ zh_number_scale zh_number_scale_for(double value, const char *unit) {
     out.shift = 3 * step;
     snprintf(out.unit, sizeof out.unit, "%s", down[step]);
   } else {
-    snprintf(out.unit, sizeof out.unit, "%s", unit);
+    snprintf(out.unit, sizeof out.unit, "%s", strcmp(unit, "1") == 0 ? "" : unit);
   }
   return out;
 }

@@ -30,7 +30,10 @@ static zh_status read_template(char **out, const char *file, zh_error *err) {
   size_t length;
   snprintf(relative, sizeof relative, "reports/templates/%s", file);
   ZH_TRY(zh_data_path(path, sizeof path, relative, err));
-  return zh_read_file(out, &length, path, TEMPLATE_MAX_BYTES, err);
+  ZH_TRY(zh_read_file(out, &length, path, TEMPLATE_MAX_BYTES, err));
+  if (length > 0 && (*out)[length - 1] == '\n')
+    (*out)[length - 1] = '\0'; /* partials stand inside a line */
+  return ZH_OK;
 }
 
 static zh_status render_page(char **out, const json_t *model, const char *language, zh_error *err) {

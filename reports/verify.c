@@ -24,17 +24,38 @@ static zh_status join(char out[PATH_MAX], const char *folder, const char *name, 
 /* --- an evaluation against its bundle --- */
 
 static zh_status compare_json(const json_t *quoted, const char *folder, const char *file,
-                              const char *member, zh_error *err) {
+                              zh_error *err) {
   char path[PATH_MAX];
   json_t *original = NULL;
   ZH_TRY(join(path, folder, file, err));
   ZH_TRY(zh_json_load_file(&original, path, 0, err));
-  const json_t *part = member ? json_object_get(original, member) : original;
-  bool same = json_equal(quoted, part);
+  bool same = json_equal(quoted, original);
   json_decref(original);
   return same ? ZH_OK
-              : zh_fail(err, ZH_ERR_CHECK, "evaluation.json quotes %s otherwise than %s has it",
-                        file, path);
+              : zh_fail(err, ZH_ERR_CHECK, "evaluation.json quotes %s otherwise than it is", path);
+}
+
+/* A model of this bundle's audit must be quoted as it is; others come from other bundles. */
+static zh_status compare_models(const json_t *evaluation, const char *folder, zh_error *err) {
+  char path[PATH_MAX];
+  json_t *audit = NULL, *audited = NULL;
+  const json_t *quoted = json_object_get(evaluation, "models");
+  ZH_TRY(join(path, folder, "audit.json", err));
+  ZH_TRY(zh_json_load_file(&audit, path, 0, err));
+  zh_status status = zh_json_array(&audited, audit, "models", path, err);
+  for (size_t i = 0; status == ZH_OK && i < json_array_size(audited); i++) {
+    const json_t *model = json_array_get(audited, i);
+    const char *name = json_string_value(json_object_get(model, "name"));
+    bool same = false;
+    for (size_t j = 0; !same && j < json_array_size(quoted); j++)
+      same = json_equal(model, json_array_get(quoted, j));
+    if (!same)
+      status = zh_fail(err, ZH_ERR_CHECK,
+                       "evaluation.json quotes the audit of %.200s otherwise than %s has it",
+                       name ? name : "a model", path);
+  }
+  json_decref(audit);
+  return status;
 }
 
 typedef struct line_check {
@@ -138,15 +159,11 @@ static zh_status check_bundle(zh_text *what, const json_t *evaluation, size_t i,
   if (strcmp(digest, expected) != 0)
     return zh_fail(err, ZH_ERR_CHECK, "%s/%s has SM3 %.16s…, but evaluation.json says %.16s…",
                    folder, ZH_MANIFEST_NAME, digest, expected);
-  ZH_TRY(compare_json(json_object_get(entry, "run"), folder, "run.json", NULL, err));
-  ZH_TRY(compare_json(json_object_get(entry, "machine"), folder, "environment/machine.json", NULL,
-                      err));
+  ZH_TRY(compare_json(json_object_get(entry, "run"), folder, "run.json", err));
+  ZH_TRY(compare_json(json_object_get(entry, "machine"), folder, "environment/machine.json", err));
   ZH_TRY(compare_measurements(evaluation, i, folder, err));
   ZH_TRY(compare_evidence(evaluation, i, folder, err));
-  if (json_array_size(json_object_get(evaluation, "bundle")) == 1 &&
-      exists_in(folder, "audit.json"))
-    ZH_TRY(
-        compare_json(json_object_get(evaluation, "models"), folder, "audit.json", "models", err));
+  ZH_TRY(compare_models(evaluation, folder, err));
   real = realpath(folder, NULL);
   zh_text_printf(what,
                  "bundle %s: every digest holds, and the evaluation quotes it as it is "

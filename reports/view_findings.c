@@ -108,19 +108,35 @@ static void put_finding(zh_view *view, json_t *out, const json_t *finding, size_
   put_evidence(view, out, finding, where);
 }
 
+/* Ten-thousand yuan, with as many decimals as the amount has. */
 static void put_wan(zh_view *view, json_t *into, const char *key, const json_t *amount) {
-  char name[64];
-  double value = json_number_value(amount);
-  snprintf(name, sizeof name, "%s_yuan", key);
-  bool known = json_is_number(amount);
-  if (known)
-    zh_view_fixed(view, into, key, value, 0, value == floor(value) ? 0 : 2);
+  double value = json_number_value(amount), scaled = value;
+  int decimals = 0;
+  for (; decimals < 6 && fabs(scaled - round(scaled)) > 1e-6; decimals++) scaled *= 10;
+  if (json_is_number(amount))
+    zh_view_fixed(view, into, key, value, 0, decimals);
   else
     zh_view_text(view, into, key, NULL);
-  if (known)
-    zh_view_fixed(view, into, name, value, 4, 0);
-  else
-    zh_view_text(view, into, name, NULL);
+}
+
+/* "20000000.00" → "20,000,000"; kept as text, so that money is never rounded. */
+static void put_yuan(zh_view *view, json_t *into, const char *key, const json_t *object,
+                     const char *source) {
+  const char *text = zh_view_maybe_text(object, source);
+  char grouped[64];
+  size_t whole = text ? strspn(text, "0123456789") : 0, length = 0;
+  if (!text) return zh_view_text(view, into, key, NULL);
+  if (whole == 0 || whole > 24 || text[whole] != '.' ||
+      strspn(text + whole + 1, "0123456789") != 2 || text[whole + 3] != '\0')
+    return zh_view_fail(view, "grant", "an amount in yuan must read like 20000000.00");
+  for (size_t i = 0; i < whole; i++) {
+    grouped[length++] = text[i];
+    if ((whole - 1 - i) % 3 == 0 && i + 1 < whole) grouped[length++] = ',';
+  }
+  grouped[length] = '\0';
+  if (strcmp(text + whole, ".00") != 0)
+    snprintf(grouped + length, sizeof grouped - length, "%s", text + whole);
+  zh_view_text(view, into, key, grouped);
 }
 
 /* A policy without a grant clause has null here. */
@@ -131,19 +147,22 @@ static void put_grant(zh_view *view) {
   json_t *out = zh_view_item(view, list);
   const json_t *up_to = json_object_get(grant, "up_to_wan_yuan");
   const json_t *base = zh_view_object_of(view, grant, "base", "grant");
+  const char *verdict = zh_view_text_of(view, grant, "verdict", "grant");
+  bool amount = json_number_value(up_to) > 0;
   put_clause(view, out, grant, "grant");
   put_verdict(view, out, grant, "grant");
+  zh_view_local(view, out, "grant_title", grant, "title", "grant");
+  zh_view_local(view, out, "grant_criterion", grant, "criterion", "grant");
   zh_view_local(view, out, "grant_statement", grant, "statement", "grant");
-  zh_view_flag(view, out, "grant_amount", json_number_value(up_to) > 0);
-  put_wan(view, out, "up_to", up_to);
+  zh_view_flag(view, out, "grant_amount", amount);
+  zh_view_flag(view, out, "grant_conditional", amount && strcmp(verdict, "pass") != 0);
   zh_view_flag(view, out, "grant_unknown", !json_is_number(up_to));
-  if (json_is_number(json_object_get(grant, "rate")))
-    zh_view_fixed(view, out, "rate", json_number_value(json_object_get(grant, "rate")), 2, 0);
-  else
-    zh_view_text(view, out, "rate", NULL);
-  put_wan(view, out, "cap", json_object_get(grant, "cap_wan_yuan"));
+  put_wan(view, out, "up_to", up_to);
+  put_yuan(view, out, "up_to_yuan", grant, "up_to_yuan");
   zh_view_local(view, out, "base_name", base, "name", "grant.base");
   put_wan(view, out, "base", json_object_get(base, "wan_yuan"));
+  put_yuan(view, out, "base_yuan", base, "yuan");
+  put_evidence(view, out, grant, "grant");
 }
 
 static void put_counts(zh_view *view) {

@@ -1,8 +1,10 @@
 /* How it was measured, what the self-checks found, what was left out, and every digest. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "reports/number.h"
 #include "reports/view.h"
 
@@ -33,7 +35,8 @@ static void add_checks(zh_view *view, check_sum *sums, size_t *count, const json
     if (!sum) return zh_view_fail(view, "run.steps.checks", "more than 32 kinds of checks");
     double bound = json_number_value(json_object_get(check, "bound"));
     double error = json_number_value(json_object_get(check, "error"));
-    sum->count++;
+    const json_t *samples = json_object_get(check, "samples"); /* rows that one entry stands for */
+    sum->count += json_is_integer(samples) ? (size_t)json_integer_value(samples) : 1;
     if (!zh_view_flag_of(view, check, "passed", "run.steps.checks")) sum->failed++;
     if (bound > 0) sum->worst = fmax(sum->worst, error / bound);
     sum->bounded = sum->bounded || bound > 0;
@@ -61,14 +64,44 @@ static void put_checks(zh_view *view, json_t *out, const json_t *steps) {
 
 /* --- steps and criteria of the suite --- */
 
+/* "prompt 32, tokens 32": what a step was told. */
+static void put_parameters(zh_view *view, json_t *row, const json_t *step) {
+  const json_t *parameters = json_object_get(step, "parameters");
+  zh_text text = {0};
+  const char *name;
+  json_t *value;
+  json_object_foreach((json_t *)(uintptr_t)parameters, name, value) {
+    char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    const char *plain = json_string_value(value);
+    zh_text_printf(&text, "%s%s=%s", text.length > 0 ? ", " : "", name,
+                   plain   ? plain
+                   : shown ? shown
+                           : "");
+    free(shown);
+  }
+  zh_view_text(view, row, "step_parameters", text.length > 0 ? zh_text_string(&text) : NULL);
+  zh_text_free(&text);
+}
+
+static void put_done(zh_view *view, json_t *list, const json_t *step) {
+  json_t *row = zh_view_item(view, list);
+  double wall = zh_view_real_of(view, step, "wall_s", "run.steps");
+  zh_view_text(view, row, "done_step", zh_view_text_of(view, step, "step", "run.steps"));
+  put_parameters(view, row, step);
+  zh_view_fixed(view, row, "wall", wall, 0, 1);
+}
+
 static void put_steps(zh_view *view, json_t *out, const json_t *steps) {
   json_t *left = zh_view_list(view, out, "steps_without_figure");
+  json_t *told = zh_view_list(view, out, "steps_done_list");
   size_t done = 0;
   for (size_t i = 0; i < json_array_size(steps); i++) {
     const json_t *step = json_array_get(steps, i);
     const char *status = zh_view_text_of(view, step, "status", "run.steps");
     if (strcmp(status, "done") == 0) {
       done++;
+      if (strcmp(zh_view_text_of(view, step, "when", "run.steps"), "main") == 0)
+        put_done(view, told, step);
       continue;
     }
     json_t *row = zh_view_item(view, left);

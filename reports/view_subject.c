@@ -29,12 +29,13 @@ static void put_policy(zh_view *view) {
   zh_view_text(view, out, "policy_name", zh_view_text_of(view, policy, "name", "policy"));
   zh_view_local(view, out, "policy_title", policy, "title", "policy");
   zh_view_local(view, out, "policy_issuer", policy, "issuer", "policy");
-  zh_view_word(view, out, "policy_status", "policy_status", status);
   zh_view_text(view, out, "policy_number", zh_view_maybe_text(policy, "number"));
   zh_view_text(view, out, "policy_date", zh_view_maybe_text(policy, "date"));
   zh_view_text(view, out, "policy_source", zh_view_maybe_text(policy, "source"));
   zh_view_digest(view, out, "policy_sm3", zh_view_text_of(view, policy, "sm3", "policy"));
+  zh_view_local(view, out, "policy_validity", policy, "validity", "policy");
   zh_view_flag(view, view->root, "draft", strcmp(status, "draft") == 0);
+  zh_view_flag(view, view->root, "expired", strcmp(status, "expired") == 0);
 }
 
 static void put_subject(zh_view *view) {
@@ -50,9 +51,12 @@ static void put_subject(zh_view *view) {
   }
   if (name && !model) zh_view_fail(view, "subject", "the model is not among 'models'");
   zh_view_flag(view, out, "audited", model != NULL);
+  zh_view_flag(view, view->root, "standard_subject", false);
   if (!model) return;
   const json_t *parameters = zh_view_object_of(view, model, "parameters", "models");
-  zh_view_text(view, out, "subject_format", zh_view_text_of(view, model, "format", "models"));
+  const char *format = zh_view_text_of(view, model, "format", "models");
+  zh_view_flag(view, view->root, "standard_subject", strcmp(format, "standard") == 0);
+  zh_view_flag(view, out, "subject_file", strcmp(format, "standard") != 0);
   zh_view_bytes(view, out, "subject_bytes", zh_view_real_of(view, model, "bytes", "models"));
   zh_view_fixed(view, out, "subject_bytes_exact", zh_view_real_of(view, model, "bytes", "models"),
                 0, 0);
@@ -106,7 +110,17 @@ static void put_runs(zh_view *view) {
   zh_view_text(view, view->root, "report_id", id);
 }
 
+/* What a reader must know before any number. */
+static void put_marks(zh_view *view) {
+  const json_t *marks = zh_view_list_of(view, view->evaluation, "marks", "evaluation.json");
+  json_t *list = zh_view_list(view, view->root, "marks");
+  for (size_t i = 0; i < json_array_size(marks); i++)
+    zh_view_text(view, zh_view_item(view, list), "mark",
+                 zh_view_text_of(view, json_array_get(marks, i), view->language, "marks"));
+}
+
 void zh_view_subject(zh_view *view) {
+  put_marks(view);
   put_policy(view);
   put_subject(view);
   put_applicant(view);
