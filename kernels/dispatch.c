@@ -90,11 +90,35 @@ static void choose_peak_loops(void) {
   chosen.loops[count] = (zh_peak_loop){0};
 }
 
+#ifdef ZH_KERNELS_X86
+/* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
+static void zh_gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
+                              size_t begin, size_t end) {
+  (void)m;
+  zh_matrix weights = {b, ZH_F32, n, k, k * sizeof(float)};
+  zh_matmul_avx2((float *)c + begin * n, n, &weights, (const float *)a + begin * k, k, end - begin,
+                 0, n, NULL);
+}
+#endif
+
 static void choose_gemms(void) {
   size_t count = 0;
   chosen.gemms[count++] = (zh_gemm){"fp32", "reference", "fp32_fma", zh_gemm_fp32_ref};
   chosen.gemms[count++] = (zh_gemm){"bf16", "reference", "bf16_dot", zh_gemm_bf16_ref};
   chosen.gemms[count++] = (zh_gemm){"int8", "reference", "int8_dot", zh_gemm_int8_ref};
+#ifdef ZH_KERNELS_X86
+  if (chosen.level >= LEVEL_AVX2)
+    chosen.gemms[count++] = (zh_gemm){"fp32", "avx2", "fp32_fma", zh_gemm_fp32_avx2};
+  if (chosen.level == LEVEL_AVX512) {
+    chosen.gemms[count++] = (zh_gemm){"fp32", "avx512", "fp32_fma", zh_gemm_fp32_avx512};
+    if (chosen.has.avx512_bf16)
+      chosen.gemms[count++] =
+          (zh_gemm){"bf16", "avx512_bf16", "bf16_dot", zh_gemm_bf16_avx512_bf16};
+    if (chosen.has.avx512_vnni)
+      chosen.gemms[count++] =
+          (zh_gemm){"int8", "avx512_vnni", "int8_dot", zh_gemm_int8_avx512_vnni};
+  }
+#endif
   chosen.gemms[count] = (zh_gemm){0};
 }
 
