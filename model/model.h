@@ -70,12 +70,15 @@ const char *zh_model_format(const zh_model *model); /* "gguf", "safetensors", "s
 uint64_t zh_model_file_bytes(const zh_model *model); /* all files; 0 for standard models */
 size_t zh_model_tensor_count(const zh_model *model);
 const zh_tensor *zh_model_tensor(const zh_model *model, size_t i); /* file order */
-const zh_tensor *zh_model_find(const zh_model *model, const char *name); /* NULL when absent */
+/* NULL when absent. In safetensors a llama tensor is found by GGUF's name ("blk.0.attn_q.weight") too. */
+const zh_tensor *zh_model_find(const zh_model *model, const char *name);
 /* Declared by config or metadata ("size_label", "num_parameters"); NULL where nothing is declared. Borrowed. */
 const char *zh_model_declared_size(const zh_model *model);
 
 /* The architecture, or ZH_ERR_INPUT in one sentence when it cannot be run ("architecture 'gemma3' is not
- * supported yet; this version runs llama"). safetensors folders fill it from config.json for audit. */
+ * supported yet; this version runs llama"). What the file declares is in *out even then, for audits. A description that
+ * comes with ZH_OK has been checked against the tensors: all are there, of the shapes it implies and of types with
+ * zh_dtype_is_weight, and no other tensor but buffers is. safetensors folders fill it from config.json. */
 ZH_MUST_CHECK zh_status zh_model_architecture(zh_architecture *out, const zh_model *model, zh_error *err);
 /* NULL when the model has none (standard models: tokens are numbers). Owned by the model. */
 ZH_MUST_CHECK zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err);
