@@ -7,14 +7,19 @@
 
 #include "core/files.h"
 
+/* Cuts the last part of a path off. */
+static void cut_last(char *path) {
+  char *slash = strrchr(path, '/');
+  if (slash != NULL) *slash = 0;
+}
+
 /* The folder of the running program, without a slash at the end. */
 static zh_status program_folder(char out[PATH_MAX], zh_error *err) {
   ssize_t length = readlink("/proc/self/exe", out, PATH_MAX - 1);
   if (length <= 0)
     return zh_fail(err, ZH_ERR_LACKING, "/proc/self/exe cannot be read; is /proc mounted?");
   out[length] = 0;
-  char *slash = strrchr(out, '/');
-  if (slash != NULL) *slash = 0;
+  cut_last(out);
   return ZH_OK;
 }
 
@@ -44,11 +49,10 @@ static zh_status data_folder(char out[PATH_MAX], zh_error *err) {
   }
   char folder[PATH_MAX];
   ZH_TRY(program_folder(folder, err));
-  if (in_build_tree(folder)) {
-    snprintf(out, PATH_MAX, "%s", ZH_SOURCE_FOLDER);
-  } else {
-    ZH_TRY(join(out, PATH_MAX, folder, "../share/zhiheng", err));
-  }
+  bool built_here = in_build_tree(folder);
+  cut_last(folder);
+  ZH_TRY(join(out, PATH_MAX, folder, "share/zhiheng", err));
+  if (!zh_is_dir(out) && built_here) snprintf(out, PATH_MAX, "%s", ZH_SOURCE_FOLDER);
   if (!zh_is_dir(out))
     return zh_fail(
         err, ZH_ERR_LACKING,
@@ -69,7 +73,8 @@ zh_status zh_module_path(char *out, size_t capacity, const char *file, zh_error 
   const char *chosen = getenv("ZHIHENG_MODULES");
   if (chosen != NULL && chosen[0] != 0) return join(out, capacity, chosen, file, err);
   ZH_TRY(program_folder(folder, err));
-  ZH_TRY(join(modules, sizeof modules, folder, "../lib/zhiheng", err));
+  cut_last(folder);
+  ZH_TRY(join(modules, sizeof modules, folder, "lib/zhiheng", err));
   return join(out, capacity, modules, file, err);
 }
 
