@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "model/room.h"
 
 /* --- GGUF metadata --- */
@@ -31,21 +32,33 @@ static float family_real(const zh_model *model, const char *family, const char *
   return zh_gguf_real(&number, value) ? (float)number : 0;
 }
 
-/* A string of the file as a short C string; what is unprintable becomes '?'. */
-static void copy_words(char *out, size_t capacity, const zh_gguf_value *value) {
-  const char *bytes;
-  size_t length;
-  out[0] = '\0';
-  if (!zh_gguf_string(&bytes, &length, value)) return;
-  if (length >= capacity) length = capacity - 1;
-  for (size_t i = 0; i < length; i++)
-    out[i] = (char)(bytes[i] >= 0x20 && bytes[i] < 0x7f ? bytes[i] : '?');
-  out[length] = '\0';
+/* Foreign text as a short C string of whole characters; invalid bytes and control characters become
+ * '?'. */
+static void copy_words(char *out, size_t capacity, const char *bytes, size_t length) {
+  size_t written = 0;
+  for (size_t i = 0; i < length;) {
+    uint32_t character;
+    int step = zh_utf8_decode(&character, bytes + i, length - i);
+    bool clean = step > 0 && zh_is_printable(character);
+    size_t take = step > 0 ? (size_t)step : 1, put = clean ? take : 1;
+    if (written + put >= capacity) break;
+    memcpy(out + written, clean ? bytes + i : "?", put);
+    written += put;
+    i += take;
+  }
+  out[written] = '\0';
+}
+
+static void copy_value(char *out, size_t capacity, const zh_gguf_value *value) {
+  const char *bytes = NULL;
+  size_t length = 0;
+  (void)zh_gguf_string(&bytes, &length, value);
+  copy_words(out, capacity, bytes, length);
 }
 
 static void describe_gguf(zh_architecture *a, const zh_model *model) {
-  copy_words(a->family, sizeof a->family, zh_gguf_find(model, "general.architecture"));
-  copy_words(a->name, sizeof a->name, zh_gguf_find(model, "general.name"));
+  copy_value(a->family, sizeof a->family, zh_gguf_find(model, "general.architecture"));
+  copy_value(a->name, sizeof a->name, zh_gguf_find(model, "general.name"));
   const char *f = a->family;
   const zh_tensor *embedding = zh_model_find(model, "token_embd.weight");
   a->layers = family_count(model, f, "block_count");
@@ -93,8 +106,8 @@ static void describe_config(zh_architecture *a, const zh_model *model) {
                                         NULL};
   const json_t *c = model->config, *text = json_object_get(c, "text_config");
   const char *family = json_string_value(json_object_get(c, "model_type"));
-  snprintf(a->family, sizeof a->family, "%s", family != NULL ? family : "");
-  snprintf(a->name, sizeof a->name, "%.*s", (int)sizeof a->name - 1, model->name);
+  if (family != NULL) copy_words(a->family, sizeof a->family, family, strlen(family));
+  copy_words(a->name, sizeof a->name, model->name, strlen(model->name));
   if (json_object_get(c, "hidden_size") == NULL && json_is_object(text)) c = text;
   a->layers = config_count(c, "num_hidden_layers");
   a->hidden = config_count(c, "hidden_size");

@@ -24,9 +24,13 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 bool zh_name_is_clean(const char *bytes, size_t length) {
-  for (size_t i = 0; i < length; i++)
-    if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f) return false;
-  return length > 0 && zh_utf8_valid_prefix(bytes, length) == length;
+  uint32_t code_point;
+  for (size_t i = 0; i < length;) {
+    int step = zh_utf8_decode(&code_point, bytes + i, length - i);
+    if (step == 0 || !zh_is_printable(code_point)) return false;
+    i += (size_t)step;
+  }
+  return length > 0;
 }
 
 char *zh_model_words(zh_model *model, const char *bytes, size_t length) {
@@ -34,9 +38,9 @@ char *zh_model_words(zh_model *model, const char *bytes, size_t length) {
   for (size_t i = 0; words != NULL && i < length;) {
     uint32_t code_point;
     int step = zh_utf8_decode(&code_point, words + i, length - i);
-    if (step == 0 || code_point < 0x20 || code_point == 0x7f) {
-      words[i] = '?';
-      step = 1;
+    if (step == 0 || !zh_is_printable(code_point)) {
+      step = step > 0 ? step : 1;
+      memset(words + i, '?', (size_t)step);
     }
     i += (size_t)step;
   }

@@ -87,6 +87,10 @@ bool zh_tensor_measure(zh_tensor *tensor);
 /* A copy for people in the model's arena: invalid UTF-8 and control characters become '?'. NULL: no
  * memory. */
 char *zh_model_words(zh_model *model, const char *bytes, size_t length);
+/* No control character, of ASCII or of Latin-1: nothing that steers a terminal. */
+static inline bool zh_is_printable(uint32_t code_point) {
+  return code_point >= 0x20 && !(code_point >= 0x7f && code_point < 0xa0);
+}
 /* Names in files must be UTF-8 without control characters, and not empty. */
 bool zh_name_is_clean(const char *bytes, size_t length);
 

@@ -143,6 +143,9 @@ static void test_refuses_what_the_tensors_deny(void **state) {
   REFUSE(theta, (float)(1e308 * 10), "epsilon");
   REFUSE(family, "gemma3", "architecture 'gemma3' is not supported yet");
   REFUSE(family, "ll\x1b[31m", "architecture 'll?[31m'");
+  REFUSE(family, "ll\xff", "architecture 'll?'");
+  REFUSE(family, "智算模型智算模型智算模型",
+         "architecture '智算模型智算模型智算'"); /* whole characters */
   REFUSE(family, "", "does not say its architecture");
   REFUSE(without, "blk.0.ffn_up.weight", "'blk.0.ffn_up.weight' is missing");
   REFUSE(without, "token_embd.weight", "'token_embd.weight' is missing");

@@ -196,6 +196,7 @@ static void test_refuses_lies_about_tensors(void **state) {
       {"b", 1, 16, 0, 32, "overlap"},
       {"a", 1, 16, 0, 64, "stands twice"},
       {"\xc3", 1, 16, 0, 64, "not UTF-8"},
+      {"b\xc2\x9b", 1, 16, 0, 64, "control characters"},
       {"", 1, 16, 0, 64, "is empty"},
       {"b", 1, 16, 0, 64, NULL}, /* the truth */
   };
