@@ -1,14 +1,17 @@
+#include <immintrin.h>
+
+typedef __m512 sums;
+
 #include "kernels/gemm/panels_avx512.h"
 
-ALWAYS_INLINE __m512i multiply_add(__m512i sum, __m512i b, __m512i a) {
-  return _mm512_castps_si512(
-      _mm512_fmadd_ps(_mm512_castsi512_ps(b), _mm512_castsi512_ps(a), _mm512_castsi512_ps(sum)));
+ALWAYS_INLINE sums multiply_add(sums sum, __m512i b, __m512i a) {
+  return _mm512_fmadd_ps((__m512)b, (__m512)a, sum);
 }
 
-static __m512i first_sum(const char *a_row, size_t bytes) {
+static sums first_sum(const char *a_row, size_t bytes) {
   (void)a_row;
   (void)bytes;
-  return _mm512_setzero_si512();
+  return _mm512_setzero_ps();
 }
 
 ALWAYS_INLINE uint32_t packed_word(uint32_t word, size_t valid_bytes) {

@@ -2,13 +2,17 @@
  * sums begin with -128 times the sum of A's row, which takes it out again. 32-bit sums wrap, so
  * what leaves and re-enters their range on the way does no harm: results are exact wherever they
  * fit. */
+#include <immintrin.h>
+
+typedef __m512i sums;
+
 #include "kernels/gemm/panels_avx512.h"
 
-ALWAYS_INLINE __m512i multiply_add(__m512i sum, __m512i b, __m512i a) {
+ALWAYS_INLINE sums multiply_add(sums sum, __m512i b, __m512i a) {
   return _mm512_dpbusd_epi32(sum, b, a);
 }
 
-static __m512i first_sum(const char *a_row, size_t bytes) {
+static sums first_sum(const char *a_row, size_t bytes) {
   uint32_t sum = 0;
   for (size_t i = 0; i < bytes; i++) sum += (uint32_t)(int32_t)(int8_t)a_row[i];
   return _mm512_set1_epi32((int)(0u - 128 * sum));

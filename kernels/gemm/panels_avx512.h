@@ -20,8 +20,8 @@
 
 enum { PANEL_ROWS = 32, DEPTH = 256, TILE_ROWS = 12 };
 
-ALWAYS_INLINE __m512i multiply_add(__m512i sum, __m512i b, __m512i a);
-static __m512i first_sum(const char *a_row, size_t bytes);
+ALWAYS_INLINE sums multiply_add(sums sum, __m512i b, __m512i a);
+static sums first_sum(const char *a_row, size_t bytes);
 ALWAYS_INLINE uint32_t packed_word(uint32_t word, size_t valid_bytes);
 
 /* Up to four bytes; the missing ones are zero. */
@@ -55,10 +55,10 @@ typedef struct gemm_tile {
 } gemm_tile;
 
 ALWAYS_INLINE void multiply_tile(const gemm_tile *t, const int rows) {
-  __m512i sum[TILE_ROWS][2];
+  sums sum[TILE_ROWS][2];
   for (int r = 0; r < rows; r++) {
-    sum[r][0] = _mm512_maskz_loadu_epi32(t->low, t->c + (size_t)r * t->c_row_bytes);
-    sum[r][1] = _mm512_maskz_loadu_epi32(t->high, t->c + (size_t)r * t->c_row_bytes + 64);
+    sum[r][0] = (sums)_mm512_maskz_loadu_epi32(t->low, t->c + (size_t)r * t->c_row_bytes);
+    sum[r][1] = (sums)_mm512_maskz_loadu_epi32(t->high, t->c + (size_t)r * t->c_row_bytes + 64);
   }
   size_t words = t->bytes / 4, rest = t->bytes % 4;
   for (size_t w = 0; w < words; w++) {
@@ -75,15 +75,15 @@ ALWAYS_INLINE void multiply_tile(const gemm_tile *t, const int rows) {
     sum[r][1] = multiply_add(sum[r][1], _mm512_loadu_si512(t->panel[words] + 16), a);
   }
   for (int r = 0; r < rows; r++) {
-    _mm512_mask_storeu_epi32(t->c + (size_t)r * t->c_row_bytes, t->low, sum[r][0]);
-    _mm512_mask_storeu_epi32(t->c + (size_t)r * t->c_row_bytes + 64, t->high, sum[r][1]);
+    _mm512_mask_storeu_epi32(t->c + (size_t)r * t->c_row_bytes, t->low, (__m512i)sum[r][0]);
+    _mm512_mask_storeu_epi32(t->c + (size_t)r * t->c_row_bytes + 64, t->high, (__m512i)sum[r][1]);
   }
 }
 
 static void begin_sums(char *c, size_t c_row_bytes, const char *a, size_t row_bytes, size_t begin,
                        size_t end, __mmask16 low, __mmask16 high) {
   for (size_t i = begin; i < end; i++) {
-    __m512i first = first_sum(a + i * row_bytes, row_bytes);
+    __m512i first = (__m512i)first_sum(a + i * row_bytes, row_bytes);
     _mm512_mask_storeu_epi32(c + i * c_row_bytes, low, first);
     _mm512_mask_storeu_epi32(c + i * c_row_bytes + 64, high, first);
   }
