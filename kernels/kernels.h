@@ -1,10 +1,14 @@
 /* The arithmetic of a transformer on the CPU. Knows no model.
  *
- * One table of functions. `zh_kernels_reference()` is the specification: plain loops, fp32 values, fp64 sums.
- * `zh_kernels_best()` starts from it and overrides what this CPU can do faster (_avx2, _avx512); every variant is
- * checked against the reference and against fp64 in tests/kernelcheck. Calls work on a range of output rows, so
- * the caller divides work over threads; ranges do not change results: each output element is summed in the same
- * order however the work is divided, so any number of threads gives the same bits. */
+ * One table of functions. `zh_kernels_reference()` is the specification: plain loops, fp32 values,
+ * fp64 sums. `zh_kernels_best()` starts from it and overrides what this CPU can do faster (_avx2,
+ * _avx512); every variant is checked against the reference and against fp64 in tests/kernelcheck.
+ * Calls work on a range of output rows, so the caller divides work over threads.
+ *
+ * Within one table an output element is always summed in the same order: neither the range, nor the
+ * number of threads, nor the number of tokens in the call changes a bit of it. A token decoded
+ * alone equals the same token among many. kernelcheck holds this for every table, weight type and
+ * shape it tries. */
 #ifndef ZH_KERNELS_KERNELS_H
 #define ZH_KERNELS_KERNELS_H
 
@@ -26,8 +30,8 @@ uint16_t zh_f32_to_f16(float value); /* round to nearest even */
 float zh_bf16_to_f32(uint16_t bits);
 uint16_t zh_f32_to_bf16(float value); /* round to nearest even */
 
-/* y[i] = value of element i of a row; elements must be whole blocks. Types: zh_dtype_is_weight. The formulas are
- * ggml's (ggml-quants.c); tests compare with PyPI gguf. */
+/* y[i] = value of element i of a row; elements must be whole blocks. Types: zh_dtype_is_weight. The
+ * formulas are ggml's (ggml-quants.c); tests compare with PyPI gguf. */
 void zh_dequantize_row(float *y, const void *row, zh_dtype type, size_t elements);
 
 /* A weight matrix W[rows][columns], row-major, in any weight type; rows are row_bytes apart. */
@@ -43,29 +47,35 @@ typedef struct zh_kernels {
   bool fp64_sums;
 
   /* y[t][r] = sum_c W[r][c] x[t][c] for r in [begin, end), t < tokens.
-   * x: [tokens][columns] f32, row stride x_stride; y: [tokens][rows] f32, row stride y_stride (both in elements).
-   * scratch: zh_matmul_scratch_bytes bytes, 64-byte aligned, one for each thread. */
-  void (*matmul)(float *y, size_t y_stride, const zh_matrix *w, const float *x, size_t x_stride, size_t tokens,
-                 size_t begin, size_t end, void *scratch);
+   * x: [tokens][columns] f32, row stride x_stride; y: [tokens][rows] f32, row stride y_stride (both
+   * in elements). scratch: zh_matmul_scratch_bytes bytes, 64-byte aligned, one for each thread. */
+  void (*matmul)(float *y, size_t y_stride, const zh_matrix *w, const float *x, size_t x_stride,
+                 size_t tokens, size_t begin, size_t end, void *scratch);
 
-  /* y[t][i] = gain[i] x[t][i] / sqrt(mean(x[t]^2) + eps), t in [begin, end). arXiv:1910.07467. y may be x. */
-  void (*rmsnorm)(float *y, const float *x, const float *gain, size_t columns, float eps, size_t begin, size_t end);
+  /* y[t][i] = gain[i] x[t][i] / sqrt(mean(x[t]^2) + eps), t in [begin, end). arXiv:1910.07467. y
+   * may be x. */
+  void (*rmsnorm)(float *y, const float *x, const float *gain, size_t columns, float eps,
+                  size_t begin, size_t end);
 
   /* Rotates the first rope_dims of each head in place, t in [begin, end), position[t] its position.
-   * x: [tokens][heads][head_dim], row stride x_stride. theta_i = base^(-2i / rope_dims). arXiv:2104.09864.
-   * interleaved: pairs (2i, 2i + 1), else (i, i + rope_dims / 2). Angles in fp64, then fp32. */
-  void (*rope)(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims, bool interleaved,
-               double base, const uint32_t *position, size_t begin, size_t end);
+   * x: [tokens][heads][head_dim], row stride x_stride. theta_i = base^(-2i / rope_dims).
+   * arXiv:2104.09864. interleaved: pairs (2i, 2i + 1), else (i, i + rope_dims / 2). Angles in fp64,
+   * then fp32. */
+  void (*rope)(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,
+               bool interleaved, double base, const uint32_t *position, size_t begin, size_t end);
 
-  /* Causal grouped-query attention for one query head h of one token t, work items (t, h) numbered t * heads + h,
-   * item in [begin, end). Query t attends to cache positions 0 … position[t] of sequence sequence[t].
-   * out, q: [tokens][heads][head_dim]; k, v caches of a sequence: [capacity][kv_heads][head_dim] f32, sequences
-   * cache_stride elements apart; scale multiplies q·k (1 / sqrt(head_dim)). scratch: capacity + 16 floats. */
-  void (*attention)(float *out, const float *q, const float *k_cache, const float *v_cache, size_t cache_stride,
-                    size_t heads, size_t kv_heads, size_t head_dim, const uint32_t *position, const uint32_t *sequence,
-                    float scale, size_t begin, size_t end, float *scratch);
+  /* Causal grouped-query attention for one query head h of one token t, work items (t, h) numbered
+   * t * heads + h, item in [begin, end). Query t attends to cache positions 0 … position[t] of
+   * sequence sequence[t]. out, q: [tokens][heads][head_dim]; k, v caches of a sequence:
+   * [capacity][kv_heads][head_dim] f32, sequences cache_stride elements apart; scale multiplies q·k
+   * (1 / sqrt(head_dim)). scratch: capacity + 16 floats. */
+  void (*attention)(float *out, const float *q, const float *k_cache, const float *v_cache,
+                    size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,
+                    const uint32_t *position, const uint32_t *sequence, float scale, size_t begin,
+                    size_t end, float *scratch);
 
-  /* y[i] = silu(gate[i]) * up[i], i in [begin, end); silu(x) = x / (1 + exp(-x)). y may be gate. arXiv:2002.05202. */
+  /* y[i] = silu(gate[i]) * up[i], i in [begin, end); silu(x) = x / (1 + exp(-x)). y may be gate.
+   * arXiv:2002.05202. */
   void (*silu_multiply)(float *y, const float *gate, const float *up, size_t begin, size_t end);
   /* y[i] += x[i], i in [begin, end) */
   void (*add)(float *y, const float *x, size_t begin, size_t end);
@@ -76,8 +86,10 @@ typedef struct zh_kernels {
 } zh_kernels;
 
 const zh_kernels *zh_kernels_reference(void);
-const zh_kernels *zh_kernels_best(void);       /* chosen once; ZHIHENG_ISA=reference|avx2|avx512 overrides, for tests */
-const zh_kernels *const *zh_kernels_all(void); /* those this CPU can run, NULL-terminated, reference first */
+const zh_kernels *
+zh_kernels_best(void); /* chosen once; ZHIHENG_ISA=reference|avx2|avx512 overrides, for tests */
+const zh_kernels *const *
+zh_kernels_all(void); /* those this CPU can run, NULL-terminated, reference first */
 size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens);
 
 /* What this CPU has and the operating system lets it use. */
@@ -89,9 +101,10 @@ zh_cpu_features zh_cpu_detect(void);
 /* --- threads: persistent, pinned, spinning briefly then sleeping --- */
 
 typedef struct zh_threads zh_threads;
-/* count >= 1, the caller is thread 0. cpus: logical CPU of each thread, or NULL to pin to the process's allowed
- * CPUs in order. Pinning that fails is not an error (zh_threads_pinned tells). */
-ZH_MUST_CHECK zh_status zh_threads_create(zh_threads **out, int count, const int *cpus, zh_error *err);
+/* count >= 1, the caller is thread 0. cpus: logical CPU of each thread, or NULL to pin to the
+ * process's allowed CPUs in order. Pinning that fails is not an error (zh_threads_pinned tells). */
+ZH_MUST_CHECK zh_status zh_threads_create(zh_threads **out, int count, const int *cpus,
+                                          zh_error *err);
 void zh_threads_free(zh_threads *threads);
 int zh_threads_count(const zh_threads *threads);
 bool zh_threads_pinned(const zh_threads *threads);
@@ -105,37 +118,47 @@ void zh_share(size_t *begin, size_t *end, size_t items, size_t grain, int thread
 
 /* --- loops that find the machine's limits; each checks its own result --- */
 
-/* Anonymous memory on 2 MiB pages where the system gives them (madvise). NULL when there is none. */
+/* Anonymous memory on 2 MiB pages where the system gives them (madvise). NULL when there is none.
+ */
 void *zh_big_alloc(size_t bytes);
 void zh_big_free(void *p, size_t bytes);
 
-/* One pass over [begin, end) of the arrays; *_bytes of traffic counted as STREAM does (read 8, copy 16, triad 24 a
- * double). read returns the sum (to be checked against the fill), so nothing is optimised away. */
+/* One pass over [begin, end) of the arrays; copy and triad (a = b + s c, whose product and sum may
+ * round as one or as two) write past the caches where the CPU can; *_bytes of traffic counted as
+ * STREAM does (read 8, copy 16, triad 24 a double). read returns the sum (to be checked against the
+ * fill), so nothing is optimised away. */
 double zh_memory_read(const double *a, size_t begin, size_t end);
 void zh_memory_copy(double *b, const double *a, size_t begin, size_t end);
-void zh_memory_triad(double *a, const double *b, const double *c, double s, size_t begin, size_t end);
+void zh_memory_triad(double *a, const double *b, const double *c, double s, size_t begin,
+                     size_t end);
 const char *zh_memory_variant(void); /* "avx512" … */
 
-/* A register-resident loop of `rounds` rounds on random normal operands; returns operations done (multiply and add
- * count one each) and writes a checksum that the caller compares with the same loop's reference. */
+/* A register-resident loop of `rounds` rounds on random normal operands; returns operations done
+ * (multiply and add count one each) and writes a checksum that the caller compares with the same
+ * loop's reference. The reference of a dot product costs nothing; that of fp32_fma runs the rounds
+ * in plain code, some ten times slower than the loop. */
 typedef struct zh_peak_loop {
   const char *metric;  /* "fp32_fma", "bf16_dot", "int8_dot" */
   const char *variant; /* "avx512_vnni", "amx", "portable" */
   const char *unit;    /* "FLOP/s" or "OP/s" */
   double (*run)(uint64_t rounds, uint64_t seed, double *checksum);
   double (*reference)(uint64_t rounds, uint64_t seed); /* the checksum, by plain code */
-  double tolerance;    /* relative, derived in the source file; 0 for integers */
+  double
+      tolerance; /* relative; 0 for all of ours, which are exact (kernels/peak/peak.h says why) */
 } zh_peak_loop;
-/* The best variant of each metric on this CPU, then slower ones; NULL-terminated by metric == NULL. */
+/* The best variant of each metric on this CPU, then slower ones; NULL-terminated by metric == NULL.
+ */
 const zh_peak_loop *zh_peak_loops(void);
 
-/* C[m][n] = sum_k A[m][k] B[n][k] (B transposed: weights), rows [begin, end) of m. The reference sums in fp64.
- * f32: f32 in, f32 out; bf16: bf16 bits in, f32 out; int8: signed bytes in, int32 out. */
+/* C[m][n] = sum_k A[m][k] B[n][k] (B transposed: weights), rows [begin, end) of m. The reference
+ * sums in fp64. f32: f32 in, f32 out; bf16: bf16 bits in, f32 out; int8: signed bytes in, int32
+ * out. */
 typedef struct zh_gemm {
   const char *type;    /* "fp32", "bf16", "int8" */
   const char *variant; /* "reference", "avx512", … */
   const char *peak;    /* metric of zh_peak_loop it stands against */
-  void (*run)(void *c, const void *a, const void *b, size_t m, size_t n, size_t k, size_t begin, size_t end);
+  void (*run)(void *c, const void *a, const void *b, size_t m, size_t n, size_t k, size_t begin,
+              size_t end);
 } zh_gemm;
 const zh_gemm *zh_gemm_best(const char *type); /* NULL for an unknown type */
 const zh_gemm *zh_gemm_reference(const char *type);
