@@ -28,7 +28,8 @@ static json_t *outcome_at(const zh_bundle_run *run, size_t i) {
 
 /* The figures of a step: none unless it is done. */
 static json_t *figures_of(const json_t *outcome) {
-  if (strcmp(word(outcome, "status"), "failed") == 0 && json_is_string(json_object_get(outcome, "error")))
+  if (strcmp(word(outcome, "status"), "failed") == 0 &&
+      json_is_string(json_object_get(outcome, "error")))
     return NULL;
   return json_object_get(json_object_get(outcome, "result"), "measurements");
 }
@@ -51,21 +52,20 @@ static void samples_name(char *out, size_t capacity, const json_t *step, const c
   snprintf(out + prefix, capacity - (size_t)prefix, "%s%s.%s.json", word(step, "step"),
            is_end ? ".end" : "", metric);
   for (char *at = out + prefix; *at; at++)
-    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@", *at)) *at = '_';
+    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@", *at))
+      *at = '_';
 }
 
 static zh_status write_samples(const zh_bundle_run *run, const json_t *step, const json_t *figure,
                                const char *name, zh_error *err) {
   char path[PATH_MAX];
   bool is_value = strcmp(word(figure, "kind"), "value") == 0;
-  json_t *file = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O,s:s,s:O,s:O}", "schema",
-                           "zhiheng.samples/1", "step", word(step, "step"), "metric",
-                           word(figure, "metric"), "when", word(step, "when"), "kind",
-                           word(figure, "kind"), "sample_unit",
-                           is_value ? word(figure, "unit") : "ns", "work",
-                           json_object_get(figure, "work"), "unit", word(figure, "unit"), "warmup",
-                           json_object_get(figure, "warmup"), "samples",
-                           json_object_get(figure, "samples"));
+  json_t *file =
+      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O,s:s,s:O,s:O}", "schema", "zhiheng.samples/1", "step",
+                word(step, "step"), "metric", word(figure, "metric"), "when", word(step, "when"),
+                "kind", word(figure, "kind"), "sample_unit", is_value ? word(figure, "unit") : "ns",
+                "work", json_object_get(figure, "work"), "unit", word(figure, "unit"), "warmup",
+                json_object_get(figure, "warmup"), "samples", json_object_get(figure, "samples"));
   if (!file) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the samples");
   snprintf(path, sizeof path, "%s/%s", run->folder, name);
   zh_status status = zh_json_write_file(file, path, err);
@@ -73,7 +73,8 @@ static zh_status write_samples(const zh_bundle_run *run, const json_t *step, con
   return status;
 }
 
-/* "memory/read_all_cores": the opening figure of the first step of that workload (or name) that has the metric. */
+/* "memory/read_all_cores": the opening figure of the first step of that workload (or name) that has
+ * the metric. */
 static json_t *find_peak(const zh_bundle_run *run, const char *name) {
   const char *slash = strchr(name, '/');
   if (!slash) return NULL;
@@ -98,16 +99,15 @@ static json_t *peak_json(const zh_bundle_run *run, const json_t *figure) {
                    "fraction", zh_json_number(fraction));
 }
 
-static json_t *measurement_json(const zh_bundle_run *run, const json_t *step,
-                                const json_t *figure, const char *samples) {
-  return json_pack("{s:s,s:s,s:O,s:s,s:O,s:s,s:O,s:O,s:O,s:s,s:o,s:s,s:b}", "step",
-                   word(step, "step"), "workload", word(step, "workload"), "model",
-                   json_object_get(step, "model"), "metric", word(figure, "metric"), "value",
-                   json_object_get(figure, "value"), "unit", word(figure, "unit"), "n",
-                   json_object_get(figure, "n"), "ci95", json_object_get(figure, "ci95"),
-                   "more_is_better", json_object_get(figure, "more_is_better"), "when",
-                   word(step, "when"), "peak", peak_json(run, figure), "samples", samples, "valid",
-                   1);
+static json_t *measurement_json(const zh_bundle_run *run, const json_t *step, const json_t *figure,
+                                const char *samples) {
+  return json_pack(
+      "{s:s,s:s,s:O,s:s,s:O,s:s,s:O,s:O,s:O,s:s,s:o,s:s,s:b}", "step", word(step, "step"),
+      "workload", word(step, "workload"), "model", json_object_get(step, "model"), "metric",
+      word(figure, "metric"), "value", json_object_get(figure, "value"), "unit",
+      word(figure, "unit"), "n", json_object_get(figure, "n"), "ci95",
+      json_object_get(figure, "ci95"), "more_is_better", json_object_get(figure, "more_is_better"),
+      "when", word(step, "when"), "peak", peak_json(run, figure), "samples", samples, "valid", 1);
 }
 
 static zh_status add_measurement(zh_text *lines, const zh_bundle_run *run, const json_t *step,
@@ -141,8 +141,7 @@ static zh_status write_measurements(const zh_bundle_run *run, zh_error *err) {
   if (status == ZH_OK && lines.failed)
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the measurements");
   snprintf(path, sizeof path, "%s/measurements.jsonl", run->folder);
-  if (status == ZH_OK)
-    status = zh_write_file(path, zh_text_string(&lines), lines.length, err);
+  if (status == ZH_OK) status = zh_write_file(path, zh_text_string(&lines), lines.length, err);
   zh_text_free(&lines);
   return status;
 }
@@ -154,7 +153,8 @@ static bool holds(const json_t *criterion, double value) {
   return strcmp(word(criterion, "op"), "at_least") == 0 ? value >= threshold : value <= threshold;
 }
 
-/* Marks the step, too: a result that is right but misses its criterion is a failed step with its figures kept. */
+/* Marks the step, too: a result that is right but misses its criterion is a failed step with its
+ * figures kept. */
 static void fail_criterion(json_t *outcome, const json_t *criterion, const json_t *figure) {
   char reason[512];
   if (strcmp(word(outcome, "status"), "done") != 0) return;
@@ -199,7 +199,9 @@ static json_t *judge_criteria(zh_bundle_run *run, bool *all) {
 
 /* --- stability --- */
 
-double zh_drift(double first, double last) { return first != 0 ? (last - first) / first : 0; }
+double zh_drift(double first, double last) {
+  return first != 0 ? (last - first) / first : 0;
+}
 
 static const json_t *opening_outcome(const zh_bundle_run *run, const char *step_name) {
   for (size_t i = 0; i < json_array_size(run->outcomes); i++)
@@ -247,18 +249,18 @@ static json_t *steps_json(const zh_bundle_run *run, bool *valid) {
     json_t *result = json_object_get(outcome, "result");
     const char *status = word(outcome, "status");
     if (strcmp(status, "failed") == 0 || strcmp(status, "lost") == 0) *valid = false;
-    json_array_append_new(
-        list,
-        json_pack("{s:s,s:s,s:O,s:s,s:s,s:s,s:O,s:O,s:O,s:o,s:O,s:o,s:o}", "step",
-                  word(step, "step"), "workload", word(step, "workload"), "model",
-                  json_object_get(step, "model"), "when", word(step, "when"), "status", status,
-                  "reason", word(outcome, "reason"), "wall_s", json_object_get(outcome, "wall_s"),
-                  "ranks", json_object_get(outcome, "ranks"), "parameters",
-                  json_object_get(step, "parameters"), "placement",
-                  or_empty(json_object_get(result, "ranks"), true), "launcher",
-                  json_object_get(step, "launcher"), "facts",
-                  or_empty(json_object_get(result, "facts"), false), "checks",
-                  or_empty(json_object_get(result, "checks"), true)));
+    json_array_append_new(list,
+                          json_pack("{s:s,s:s,s:O,s:s,s:s,s:s,s:O,s:O,s:O,s:o,s:O,s:o,s:o}", "step",
+                                    word(step, "step"), "workload", word(step, "workload"), "model",
+                                    json_object_get(step, "model"), "when", word(step, "when"),
+                                    "status", status, "reason", word(outcome, "reason"), "wall_s",
+                                    json_object_get(outcome, "wall_s"), "ranks",
+                                    json_object_get(outcome, "ranks"), "parameters",
+                                    json_object_get(step, "parameters"), "placement",
+                                    or_empty(json_object_get(result, "ranks"), true), "launcher",
+                                    json_object_get(step, "launcher"), "facts",
+                                    or_empty(json_object_get(result, "facts"), false), "checks",
+                                    or_empty(json_object_get(result, "checks"), true)));
   }
   return list;
 }
@@ -308,15 +310,15 @@ static json_t *run_json(bool *valid, bool *stable, zh_bundle_run *run) {
   json_t *criteria = judge_criteria(run, valid);
   json_t *steps = steps_json(run, valid);
   json_t *stability = judge_stability(run, stable);
-  return json_pack(
-      "{s:s,s:s,s:O,s:s,s:O,s:O,s:O,s:o,s:s,s:s,s:i,s:i,s:O,s:o,s:o,s:o,s:o,s:b}", "schema",
-      "zhiheng.run/1", "id", run->id, "suite", json_object_get(run->plan, "suite"), "plan_sm3",
-      run->plan_sm3, "seed", json_object_get(run->plan, "seed"), "fault",
-      json_object_get(run->plan, "fault"), "command", run->command, "version", version_json(run),
-      "started_utc", run->started_utc, "finished_utc", run->finished_utc, "ranks",
-      most(run, "ranks"), "threads", most(run, "threads"), "models",
-      json_object_get(run->plan, "models"), "harness", harness_json(run), "steps", steps,
-      "criteria", criteria, "stability", stability, "valid", *valid);
+  return json_pack("{s:s,s:s,s:O,s:s,s:O,s:O,s:O,s:o,s:s,s:s,s:i,s:i,s:O,s:o,s:o,s:o,s:o,s:b}",
+                   "schema", "zhiheng.run/1", "id", run->id, "suite",
+                   json_object_get(run->plan, "suite"), "plan_sm3", run->plan_sm3, "seed",
+                   json_object_get(run->plan, "seed"), "fault", json_object_get(run->plan, "fault"),
+                   "command", run->command, "version", version_json(run), "started_utc",
+                   run->started_utc, "finished_utc", run->finished_utc, "ranks", most(run, "ranks"),
+                   "threads", most(run, "threads"), "models", json_object_get(run->plan, "models"),
+                   "harness", harness_json(run), "steps", steps, "criteria", criteria, "stability",
+                   stability, "valid", *valid);
 }
 
 zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_error *err) {

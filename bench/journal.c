@@ -67,8 +67,8 @@ zh_status zh_journal_read(json_t **out, const zh_journal *journal, zh_error *err
     begin += bytes + 1;
   }
   if (status == ZH_OK && begin < length && truncate(journal->path, (off_t)begin) != 0)
-    status = zh_fail(err, ZH_ERR_IO, "cannot mend the end of %s: %s", journal->path,
-                     strerror(errno));
+    status =
+        zh_fail(err, ZH_ERR_IO, "cannot mend the end of %s: %s", journal->path, strerror(errno));
   free(text);
   if (status != ZH_OK) {
     json_decref(r.lines);

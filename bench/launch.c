@@ -9,7 +9,9 @@
 
 static const char *const NAMES[] = {"direct", "mpirun", "srun", NULL};
 
-const char *zh_launcher_name(zh_launcher launcher) { return NAMES[launcher]; }
+const char *zh_launcher_name(zh_launcher launcher) {
+  return NAMES[launcher];
+}
 
 static int is_installed(const char *program) {
   char path[4096];
@@ -49,9 +51,8 @@ zh_status zh_launcher_choose(zh_launcher *out, const char *wanted, int ranks, zh
                    "--launcher direct starts one rank, but the plan has %d; use mpirun or srun",
                    ranks);
   if (*out != ZH_LAUNCH_DIRECT && !is_installed(NAMES[*out]))
-    return zh_fail(err, ZH_ERR_LACKING,
-                   "%d rank%s need '%s', which is not installed here (%s)", ranks,
-                   ranks == 1 ? "" : "s", NAMES[*out],
+    return zh_fail(err, ZH_ERR_LACKING, "%d rank%s need '%s', which is not installed here (%s)",
+                   ranks, ranks == 1 ? "" : "s", NAMES[*out],
                    *out == ZH_LAUNCH_MPIRUN ? "Debian: openmpi-bin" : "it comes with Slurm");
   return ZH_OK;
 }

@@ -11,7 +11,8 @@
 
 enum { HOST_BYTES = 256 };
 
-/* Field 22 of /proc/PID/stat; 0 when there is no such process. The name in field 2 may hold blanks. */
+/* Field 22 of /proc/PID/stat; 0 when there is no such process. The name in field 2 may hold blanks.
+ */
 static long long start_of(pid_t pid) {
   char path[64], line[1024];
   snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
@@ -44,7 +45,9 @@ static void *watch(void *unused) {
   return NULL;
 }
 
-static int open_pid(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+static int open_pid(pid_t pid) {
+  return (int)syscall(SYS_pidfd_open, pid, 0);
+}
 
 static int is_here(const json_t *supervisor) {
   char host[HOST_BYTES] = "";

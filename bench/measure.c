@@ -16,8 +16,9 @@ typedef struct moment {
   int64_t now_ns, reference_ns;
 } moment;
 
-/* Both clocks at one moment: the reference is read between two readings of ours, and the tightest of a few tries
- * counts, so that being descheduled in between does not look like a clock that lies. */
+/* Both clocks at one moment: the reference is read between two readings of ours, and the tightest
+ * of a few tries counts, so that being descheduled in between does not look like a clock that lies.
+ */
 static moment read_clocks(void) {
   moment best = {0, 0};
   int64_t width = INT64_MAX;
@@ -46,7 +47,8 @@ static zh_status check_clocks(moment begin, moment end, const char *what, zh_err
 
 /* --- ranks --- */
 
-/* Every rank learns whether any failed, and of which; the lowest failed rank's error becomes everybody's. */
+/* Every rank learns whether any failed, and of which; the lowest failed rank's error becomes
+ * everybody's. */
 static zh_status agree(const zh_comm *comm, zh_status mine, zh_error *err) {
   if (comm->size == 1) return mine;
   double failed = mine == ZH_OK ? 0 : (double)(comm->size - comm->rank);
@@ -115,7 +117,8 @@ static zh_status repeat_here(measuring *m, size_t index, const zh_case *what, bo
   return m->workload->verify ? m->workload->verify(m->state, index, err) : ZH_OK;
 }
 
-/* One repeat on all ranks; *sample is the slowest rank's. *elapsed_s since the step began, the same everywhere. */
+/* One repeat on all ranks; *sample is the slowest rank's. *elapsed_s since the step began, the same
+ * everywhere. */
 static zh_status repeat(measuring *m, size_t index, const zh_case *what, bool warmup,
                         double *sample, double *elapsed_s, zh_error *err) {
   *sample = 0;
@@ -201,8 +204,7 @@ zh_status zh_job_series(zh_job *job, const zh_case *what, const double *samples,
   double *values = malloc(count * sizeof *values);
   if (!values) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for series %s", what->metric);
   for (size_t i = 0; i < count; i++) values[i] = value_of(what, samples[i]);
-  zh_status status =
-      keep(job->series, case_json(what, samples, NULL, 0, values, count), err);
+  zh_status status = keep(job->series, case_json(what, samples, NULL, 0, values, count), err);
   free(values);
   return status;
 }

@@ -106,7 +106,7 @@ static zh_status expect_known(const zh_workload *workload, const zh_yaml_node *m
 }
 
 zh_status zh_job_parameters_read(json_t **out, const zh_workload *workload, const zh_yaml_node *map,
-                             zh_error *err) {
+                                 zh_error *err) {
   *out = NULL;
   if (map) {
     ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "parameters as 'name: value'", err));

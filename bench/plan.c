@@ -46,8 +46,7 @@ static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *
   char name[256], key[32];
   ZH_TRY(check_ranks(step, ranks, err));
   ZH_TRY(zh_launcher_choose(&launcher, p->options->launcher, ranks, err));
-  const char *model_name =
-      model ? json_string_value(json_object_get(model->entry, "name")) : NULL;
+  const char *model_name = model ? json_string_value(json_object_get(model->entry, "name")) : NULL;
   snprintf(name, sizeof name, "%s%s%s", step->name, model ? "@" : "", model ? model_name : "");
   snprintf(key, sizeof key, "%03zu", json_array_size(p->steps));
   json_t *entry = json_pack(
@@ -69,8 +68,7 @@ static zh_status add_step_for_models(planner *p, const zh_step *step, zh_error *
     return zh_fail(err, ZH_ERR_USAGE,
                    "step '%s' needs a model, but neither the suite nor --model names one",
                    step->name);
-  for (size_t i = 0; i < p->model_count; i++)
-    ZH_TRY(add_step(p, step, &p->models[i], "main", err));
+  for (size_t i = 0; i < p->model_count; i++) ZH_TRY(add_step(p, step, &p->models[i], "main", err));
   return ZH_OK;
 }
 
@@ -80,7 +78,8 @@ static bool is_peak(const zh_suite *suite, size_t step) {
   return false;
 }
 
-/* Every bundle says what the harness itself costs, so a suite without the null workload gets one. */
+/* Every bundle says what the harness itself costs, so a suite without the null workload gets one.
+ */
 static zh_status add_null(planner *p, zh_error *err) {
   for (size_t i = 0; i < p->suite->step_count; i++)
     if (strcmp(p->suite->steps[i].workload->name, "null") == 0) return ZH_OK;
@@ -156,10 +155,10 @@ zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model 
   snprintf(seed, sizeof seed, "0x%016llx", (unsigned long long)options->seed);
   json_t *plan = NULL;
   if (status == ZH_OK) {
-    plan = json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:O,s:O}", "schema", "zhiheng.plan/1",
-                     "suite", "name", suite->name, "sm3", suite->sm3, "seed", seed, "node",
-                     options->node, "version", ZH_VERSION, "fault", fault, "models", list, "steps",
-                     p.steps);
+    plan =
+        json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:O,s:O}", "schema", "zhiheng.plan/1", "suite",
+                  "name", suite->name, "sm3", suite->sm3, "seed", seed, "node", options->node,
+                  "version", ZH_VERSION, "fault", fault, "models", list, "steps", p.steps);
     if (!plan) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory while making the plan");
   }
   json_decref(list);

@@ -1,7 +1,9 @@
-/* zhiheng-rank STEP.json: one rank of one step. Started by the supervisor, directly or through a launcher.
+/* zhiheng-rank STEP.json: one rank of one step. Started by the supervisor, directly or through a
+ * launcher.
  *
- * Under a launcher two processes make a rank: the worker, which computes, and a small guard, its parent, which lives
- * to write down how the worker ended, because a process killed by a signal cannot. */
+ * Under a launcher two processes make a rank: the worker, which computes, and a small guard, its
+ * parent, which lives to write down how the worker ended, because a process killed by a signal
+ * cannot. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -70,7 +72,9 @@ static zh_fault fault_of(const char *name) {
   return ZH_FAULT_NONE;
 }
 
-static bool is_direct(const rank *r) { return strcmp(word(r->step, "launcher"), "direct") == 0; }
+static bool is_direct(const rank *r) {
+  return strcmp(word(r->step, "launcher"), "direct") == 0;
+}
 
 /* First of these variables that holds a number, else 0: what launchers tell a rank about itself. */
 static int from_environment(const char *const *names) {
@@ -125,12 +129,11 @@ static zh_status start_threads(rank *r, zh_error *err) {
 
 static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   const json_t *repeats = json_object_get(r->step, "repeats");
-  zh_measure_rules rules = {.warmup = number(r->step, "warmup"),
-                            .repeats = {number(repeats, "min"), number(repeats, "max"),
-                                        json_number_value(json_object_get(repeats,
-                                                                          "relative_stdev"))},
-                            .deadline_s =
-                                json_number_value(json_object_get(r->step, "deadline_s"))};
+  zh_measure_rules rules = {
+      .warmup = number(r->step, "warmup"),
+      .repeats = {number(repeats, "min"), number(repeats, "max"),
+                  json_number_value(json_object_get(repeats, "relative_stdev"))},
+      .deadline_s = json_number_value(json_object_get(r->step, "deadline_s"))};
   r->job.parameters = json_object_get(r->step, "parameters");
   r->job.model = word(r->step, "source");
   r->job.seed = strtoull(word(r->step, "seed"), NULL, 16);
@@ -161,19 +164,18 @@ static zh_status write_result(rank *r, json_t *measurements, const zh_error *fai
   rank_record *records = calloc((size_t)r->comm->size, sizeof *records);
   char path[PATH_MAX];
   if (!records) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the ranks' records");
-  zh_status status =
-      r->comm->gather(r->comm, &r->record, sizeof r->record, records, 0, err);
+  zh_status status = r->comm->gather(r->comm, &r->record, sizeof r->record, records, 0, err);
   if (status == ZH_OK && r->comm->rank == 0) {
     json_t *error = failed->status == ZH_OK
                         ? json_null()
                         : json_pack("{s:s,s:s,s:i}", "status", zh_status_name(failed->status),
                                     "message", failed->message, "rank", failed->rank);
-    json_t *result = json_pack(
-        "{s:s,s:o,s:O,s:O,s:o,s:o,s:{s:s,s:s?}}", "schema", "zhiheng.result/1", "error", error,
-        "facts", r->job.facts, "checks", r->job.checks, "measurements",
-        measurements ? json_incref(measurements) : json_array(), "ranks",
-        records_json(records, r->comm->size), "version", "kernels", zh_kernels_best()->name, "mpi",
-        is_direct(r) ? NULL : r->comm->library);
+    json_t *result =
+        json_pack("{s:s,s:o,s:O,s:O,s:o,s:o,s:{s:s,s:s?}}", "schema", "zhiheng.result/1", "error",
+                  error, "facts", r->job.facts, "checks", r->job.checks, "measurements",
+                  measurements ? json_incref(measurements) : json_array(), "ranks",
+                  records_json(records, r->comm->size), "version", "kernels",
+                  zh_kernels_best()->name, "mpi", is_direct(r) ? NULL : r->comm->library);
     snprintf(path, sizeof path, "%s/result.json", r->folder);
     status = result ? zh_json_write_file(result, path, err)
                     : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the result");
@@ -230,11 +232,10 @@ static void record_end(const rank *r, int wait_status) {
   struct timespec now;
   zh_error err = ZH_ERROR_INIT;
   clock_gettime(CLOCK_REALTIME, &now);
-  json_t *record = json_pack(
-      "{s:i,s:i,s:i,s:I}", "rank", launched_rank(), "exit",
-      WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1, "signal",
-      WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0, "ended_unix_ns",
-      (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec);
+  json_t *record = json_pack("{s:i,s:i,s:i,s:I}", "rank", launched_rank(), "exit",
+                             WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1, "signal",
+                             WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0, "ended_unix_ns",
+                             (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec);
   snprintf(path, sizeof path, "%s/rank-%d.json", r->folder, launched_rank());
   if (zh_json_write_file(record, path, &err) != ZH_OK)
     fprintf(stderr, "zhiheng-rank: %s\n", err.message);

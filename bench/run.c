@@ -1,5 +1,6 @@
-/* zh_run: from a suite to a bundle. The order of writing is what makes a run resumable: a step's outcome is a whole
- * file before the journal names it, and the staging folder takes its final name only when everything is in it. */
+/* zh_run: from a suite to a bundle. The order of writing is what makes a run resumable: a step's
+ * outcome is a whole file before the journal names it, and the staging folder takes its final name
+ * only when everything is in it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -42,7 +43,8 @@ typedef struct runner {
 
 /* --- paths --- */
 
-static zh_status join_path(char out[PATH_BYTES], zh_error *err, const char *folder, const char *name) {
+static zh_status join_path(char out[PATH_BYTES], zh_error *err, const char *folder,
+                           const char *name) {
   int length = snprintf(out, PATH_BYTES, "%s/%s", folder, name);
   if (length > 0 && length < PATH_BYTES) return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT, "the path %.200s… is too long", folder);
@@ -157,8 +159,7 @@ static zh_status add_models(runner *r, zh_error *err) {
 static zh_status describe_node(runner *r, char *out, size_t capacity, zh_error *err) {
   ZH_TRY(zh_machine_describe(&r->machine, err));
   const char *host = json_string_value(json_object_get(r->machine, "hostname"));
-  const char *cpu =
-      json_string_value(json_object_get(json_object_get(r->machine, "cpu"), "model"));
+  const char *cpu = json_string_value(json_object_get(json_object_get(r->machine, "cpu"), "model"));
   snprintf(out, capacity, "%s, %s", host ? host : "?", cpu ? cpu : "?");
   return ZH_OK;
 }
@@ -172,8 +173,8 @@ static zh_status draw_seed(uint64_t *out, const zh_suite *suite, zh_error *err) 
 
 static zh_status make_plan(runner *r, uint64_t seed, zh_error *err) {
   char node[512];
-  zh_plan_options options = {r->options->ranks,  r->options->threads, r->options->launcher,
-                             r->options->inject, seed,                node};
+  zh_plan_options options = {
+      r->options->ranks, r->options->threads, r->options->launcher, r->options->inject, seed, node};
   ZH_TRY(describe_node(r, node, sizeof node, err));
   for (size_t i = 0; i < r->options->setting_count; i++)
     ZH_TRY(zh_suite_set(r->suite, r->options->settings[i], err));
@@ -228,10 +229,10 @@ static zh_status write_beginning(runner *r, zh_error *err) {
   ZH_TRY(write_environment(r, err));
   ZH_TRY(write_audits(r, err));
   ZH_TRY(write_json(r, "work/plan.json", r->plan, err));
-  return zh_journal_add(&r->journal, "begun",
-                        json_pack("{s:s,s:O,s:s}", "id", r->id, "command", r->command,
-                                  "started_utc", r->started_utc),
-                        err);
+  return zh_journal_add(
+      &r->journal, "begun",
+      json_pack("{s:s,s:O,s:s}", "id", r->id, "command", r->command, "started_utc", r->started_utc),
+      err);
 }
 
 static zh_status open_staging(runner *r, zh_error *err) {
@@ -399,7 +400,8 @@ static zh_status begin_again(runner *r, zh_error *err) {
   cut_slashes(r->staging);
   size_t length = strlen(r->staging), tail = sizeof STAGING - 1;
   if (length <= tail || strcmp(r->staging + length - tail, STAGING) != 0)
-    return zh_fail(err, ZH_ERR_USAGE, "--resume %s: expected the folder of an unfinished run, '…%s'",
+    return zh_fail(err, ZH_ERR_USAGE,
+                   "--resume %s: expected the folder of an unfinished run, '…%s'",
                    r->options->resume, STAGING);
   snprintf(r->final, sizeof r->final, "%.*s", (int)(length - tail), r->staging);
   ZH_TRY(fetch_work(r, err));
@@ -447,17 +449,18 @@ static zh_status record_outcome(runner *r, const json_t *step, const char *folde
   ZH_TRY(join_path(path, err, folder, "outcome.json"));
   ZH_TRY(zh_json_write_file(outcome, path, err));
   ZH_TRY(zh_digest_file(sm3, ZH_SM3, path, err));
-  return zh_journal_add(
-      &r->journal, "step",
-      json_pack("{s:O,s:O,s:O,s:O,s:O,s:s}", "key", json_object_get(step, "key"), "step",
-                json_object_get(step, "step"), "when", json_object_get(step, "when"), "status",
-                json_object_get(outcome, "status"), "reason", json_object_get(outcome, "reason"),
-                "sm3", sm3),
-      err);
+  return zh_journal_add(&r->journal, "step",
+                        json_pack("{s:O,s:O,s:O,s:O,s:O,s:s}", "key", json_object_get(step, "key"),
+                                  "step", json_object_get(step, "step"), "when",
+                                  json_object_get(step, "when"), "status",
+                                  json_object_get(outcome, "status"), "reason",
+                                  json_object_get(outcome, "reason"), "sm3", sm3),
+                        err);
 }
 
-/* A rank that could not do its work for want of disk, memory or sound input stops the run, to be mended and resumed;
- * a failed check, a lost rank or something this machine lacks is the step's own result. */
+/* A rank that could not do its work for want of disk, memory or sound input stops the run, to be
+ * mended and resumed; a failed check, a lost rank or something this machine lacks is the step's own
+ * result. */
 static zh_status stop_on_trouble(const json_t *step, const json_t *outcome, zh_error *err) {
   const char *error = json_string_value(json_object_get(outcome, "error"));
   if (!error || strcmp(error, "ZH_ERR_CHECK") == 0 || strcmp(error, "ZH_ERR_LACKING") == 0)
@@ -525,8 +528,8 @@ static zh_status run_steps(runner *r, bool resumed, zh_error *err) {
 static zh_status write_files(runner *r, zh_run_result *out, zh_error *err) {
   char finished_utc[32];
   zh_utc_now(finished_utc, sizeof finished_utc);
-  zh_bundle_run bundle = {r->staging,     r->id,          r->journal.plan_sm3, r->plan, r->command,
-                          r->started_utc, finished_utc, r->outcomes};
+  zh_bundle_run bundle = {r->staging, r->id,          r->journal.plan_sm3, r->plan,
+                          r->command, r->started_utc, finished_utc,        r->outcomes};
   ZH_TRY(zh_bundle_write(&out->valid, &out->stable, &bundle, err));
   return r->finished ? ZH_OK : zh_journal_add(&r->journal, "finished", NULL, err);
 }
@@ -538,8 +541,8 @@ static zh_status sync_folder(const char *path, zh_error *err) {
   return failed ? zh_fail(err, ZH_ERR_IO, "cannot sync %s: %s", path, strerror(errno)) : ZH_OK;
 }
 
-/* The work folder leaves the staging folder by one rename, so that it is either there or not; until then --resume can
- * repeat all this from the beginning. */
+/* The work folder leaves the staging folder by one rename, so that it is either there or not; until
+ * then --resume can repeat all this from the beginning. */
 static zh_status publish(runner *r, zh_error *err) {
   char work[PATH_BYTES], aside[PATH_BYTES], parent[PATH_BYTES];
   ZH_TRY(join_path(work, err, r->staging, "work"));

@@ -80,7 +80,8 @@ static zh_status read_repeats(zh_repeats *out, const zh_yaml_node *node, zh_erro
 
 /* --- criteria --- */
 
-/* NULL when the workload declares no metric of that name; *declared tells whether it declares any. */
+/* NULL when the workload declares no metric of that name; *declared tells whether it declares any.
+ */
 static const zh_metric *find_metric(bool *declared, const zh_workload *workload, const char *name) {
   *declared = workload->metrics != NULL;
   for (const zh_metric *m = workload->metrics; m && m->name; m++)
@@ -125,8 +126,9 @@ static zh_status read_threshold(zh_criterion *out, const zh_yaml_node *node,
     return zh_yaml_fail(err, node, "the threshold has no unit; write '%s %s'", text, wanted);
   if (*end != ' ' || !zh_unit_find(&base, &factor, end + 1))
     return zh_yaml_fail(err, node, "unknown unit in '%s'; expected a number, a space and %s", text,
-                        metric ? metric->unit : "one of B/s, FLOP/s, OP/s, token/s, s, with or "
-                                                "without an SI prefix");
+                        metric ? metric->unit
+                               : "one of B/s, FLOP/s, OP/s, token/s, s, with or "
+                                 "without an SI prefix");
   if (metric && strcmp(base, metric->unit) != 0)
     return zh_yaml_fail(err, node, "'%s' is measured in %s, not in %s", metric->name, metric->unit,
                         end + 1);
@@ -180,9 +182,8 @@ static zh_status read_workload(zh_step *step, const zh_yaml_node *map, zh_error 
 }
 
 static zh_status read_step(zh_step *step, const zh_yaml_node *map, zh_error *err) {
-  static const char *const keys[] = {"step",    "workload",   "deadline", "warmup",
-                                     "repeats", "parameters", "ranks",    "criteria",
-                                     NULL};
+  static const char *const keys[] = {"step",       "workload", "deadline", "warmup", "repeats",
+                                     "parameters", "ranks",    "criteria", NULL};
   const zh_yaml_node *node = NULL;
   int64_t value = 0;
   *step = (zh_step){.deadline_s = 600, .warmup = 1, .repeats = {3, 10, 0.02}};
@@ -190,7 +191,8 @@ static zh_status read_step(zh_step *step, const zh_yaml_node *map, zh_error *err
   ZH_TRY(zh_yaml_expect_keys(map, keys, err));
   ZH_TRY(read_name(&step->name, map, "step", err));
   ZH_TRY(read_workload(step, map, err));
-  if (optional(&node, map, "deadline") == ZH_OK) ZH_TRY(read_duration(&step->deadline_s, node, err));
+  if (optional(&node, map, "deadline") == ZH_OK)
+    ZH_TRY(read_duration(&step->deadline_s, node, err));
   if (optional(&node, map, "warmup") == ZH_OK) {
     ZH_TRY(zh_yaml_int(&value, node, 0, 10000, err));
     step->warmup = (int)value;
@@ -201,7 +203,8 @@ static zh_status read_step(zh_step *step, const zh_yaml_node *map, zh_error *err
     step->ranks = (int)value;
   }
   if (optional(&node, map, "criteria") == ZH_OK) ZH_TRY(read_criteria(step, node, err));
-  return zh_job_parameters_read(&step->parameters, step->workload, zh_yaml_get(map, "parameters"), err);
+  return zh_job_parameters_read(&step->parameters, step->workload, zh_yaml_get(map, "parameters"),
+                                err);
 }
 
 static const zh_step *find_step(const zh_suite *suite, const char *name) {
@@ -248,8 +251,7 @@ static zh_status read_peaks(zh_suite *suite, const zh_yaml_node *list, zh_error 
   const char *names[STEPS_MAX + 1] = {NULL};
   ZH_TRY(zh_yaml_expect(list, ZH_YAML_LIST, "a list of step names, or []", err));
   size_t count = zh_yaml_count(list);
-  if (count > suite->step_count)
-    return zh_yaml_fail(err, list, "there are more peaks than steps");
+  if (count > suite->step_count) return zh_yaml_fail(err, list, "there are more peaks than steps");
   suite->peaks = calloc(count ? count : 1, sizeof *suite->peaks);
   if (!suite->peaks) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
   for (size_t i = 0; i < suite->step_count; i++) names[i] = suite->steps[i].name;
@@ -361,7 +363,9 @@ void zh_suite_free(zh_suite *suite) {
   free(suite);
 }
 
-const char *zh_suite_name(const zh_suite *suite) { return suite->name; }
+const char *zh_suite_name(const zh_suite *suite) {
+  return suite->name;
+}
 
 const char *zh_suite_summary(const zh_suite *suite, const char *language) {
   return strcmp(language, "zh") == 0 ? suite->summary_zh : suite->summary_en;
@@ -398,10 +402,10 @@ static zh_status fail_unknown(const char *name, zh_error *err) {
   }
   const char *near = words ? zh_nearest_word(name, words) : NULL;
   zh_status status =
-      near ? zh_fail(err, ZH_ERR_INPUT, "there is no suite '%s'; did you mean '%s'?", name, near)
-           : zh_fail(err, ZH_ERR_INPUT,
-                     "there is no suite '%s' and no such file; the suites are %s", name,
-                     zh_text_string(&known));
+      near
+          ? zh_fail(err, ZH_ERR_INPUT, "there is no suite '%s'; did you mean '%s'?", name, near)
+          : zh_fail(err, ZH_ERR_INPUT, "there is no suite '%s' and no such file; the suites are %s",
+                    name, zh_text_string(&known));
   zh_text_free(&known);
   free(words);
   free(stems);

@@ -30,7 +30,7 @@ typedef struct job {
   const json_t *step;
   const char *folder;
   pid_t pid;
-  int output;  /* the ranks' stdout and stderr */
+  int output; /* the ranks' stdout and stderr */
   int pid_fd;
   char tail[TAIL_BYTES + 1];
   size_t tail_length;
@@ -102,7 +102,8 @@ static zh_launcher launcher_of(const json_t *step) {
   return launcher;
 }
 
-/* In the child: its own process group, ended with the supervisor, signals as a fresh program has them. */
+/* In the child: its own process group, ended with the supervisor, signals as a fresh program has
+ * them. */
 static void become_job(const char *const *words, int output, zh_launcher launcher, pid_t supervisor,
                        const sigset_t *mask) {
   int nothing = open("/dev/null", O_RDONLY);
@@ -177,7 +178,9 @@ static void read_output(job *j) {
   j->tail[j->tail_length] = '\0';
 }
 
-static bool has_ended(job *j) { return waitpid(j->pid, &j->wait_status, WNOHANG) == j->pid; }
+static bool has_ended(job *j) {
+  return waitpid(j->pid, &j->wait_status, WNOHANG) == j->pid;
+}
 
 /* Waits at most `ms`; true when the job has ended. */
 static bool wait_a_moment(job *j, zh_supervision *supervision, int ms) {
@@ -238,7 +241,8 @@ static pid_t parent_of(pid_t pid) {
   return at && sscanf(at + 1, " %c %ld", &state, &parent) == 2 ? (pid_t)parent : 0;
 }
 
-/* As subreaper we inherit whatever a launcher left; kills them where `insist`. Returns how many there are. */
+/* As subreaper we inherit whatever a launcher left; kills them where `insist`. Returns how many
+ * there are. */
 static int visit_children(bool insist) {
   int count = 0;
   DIR *processes = opendir("/proc");
@@ -275,8 +279,9 @@ static json_t *own_end(const job *j) {
                    WIFSIGNALED(j->wait_status) ? WTERMSIG(j->wait_status) : 0);
 }
 
-/* Ends of all ranks; *first is the rank that a signal ended first, or -1. A rank without a record was killed together
- * with its guard: the launcher's exit status (128 + signal) is then the best evidence. */
+/* Ends of all ranks; *first is the rank that a signal ended first, or -1. A rank without a record
+ * was killed together with its guard: the launcher's exit status (128 + signal) is then the best
+ * evidence. */
 static json_t *collect_ends(const job *j, int *first) {
   int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
   json_int_t first_ns = 0;
@@ -295,18 +300,26 @@ static json_t *collect_ends(const job *j, int *first) {
       json_int_t ended_ns = json_integer_value(json_object_get(record, "ended_unix_ns"));
       int number = (int)json_integer_value(json_object_get(record, "signal"));
       json_array_append_new(
-          list,
-          rank_json(i, (int)json_integer_value(json_object_get(record, "exit")), number));
+          list, rank_json(i, (int)json_integer_value(json_object_get(record, "exit")), number));
       if (number && (*first < 0 || ended_ns < first_ns)) *first = i, first_ns = ended_ns;
       json_decref(record);
     } else {
       int status = WIFEXITED(j->wait_status) ? WEXITSTATUS(j->wait_status) : 0;
-      int number = status > 128 ? status - 128 : SIGKILL;
+      int number = status > 128 ? status - 128 : 0;
       json_array_append_new(list, rank_json(i, -1, number));
-      if (*first < 0) *first = i;
+      if (number && *first < 0) *first = i;
     }
   }
   return list;
+}
+
+static bool all_well(const json_t *ends) {
+  size_t i;
+  json_t *end;
+  json_array_foreach(ends, i, end) {
+    if (json_integer_value(json_object_get(end, "exit")) != 0) return false;
+  }
+  return true;
 }
 
 static json_t *load_result(const job *j) {
@@ -355,10 +368,11 @@ static json_t *judge(job *j) {
     snprintf(reason, sizeof reason, "%s%.0d%s%.940s", rank > 0 ? "rank " : "", rank > 0 ? rank : 0,
              rank > 0 ? ": " : "", json_string_value(json_object_get(complaint, "message")));
   } else if (first >= 0) {
-    int number = (int)json_integer_value(json_object_get(json_array_get(ends, (size_t)first), "signal"));
+    int number =
+        (int)json_integer_value(json_object_get(json_array_get(ends, (size_t)first), "signal"));
     snprintf(reason, sizeof reason, "rank %d was ended by signal %d (%s)", first, number,
              strsignal(number));
-  } else if (exit_status == 0 && result) {
+  } else if (exit_status == 0 && result && all_well(ends)) {
     status = "done";
   } else {
     const char *said = own_message(j);

@@ -123,13 +123,14 @@ static zh_status audit(json_t **out, const char *model, void *user, zh_error *er
 static int show_json(const zh_run_result *result, const zh_error *err) {
   json_t *document = NULL;
   zh_error reading = ZH_ERROR_INIT;
-  if (zh_bundle_json(&document, result->bundle, &reading) != ZH_OK) return zh_cli_fail(&reading, true);
+  if (zh_bundle_json(&document, result->bundle, &reading) != ZH_OK)
+    return zh_cli_fail(&reading, true);
   json_object_set_new(document, "bundle", json_string(result->bundle));
   if (err->status != ZH_OK) {
     fprintf(stderr, "zhiheng: %s\n", err->message);
-    json_object_set_new(document, "error",
-                        json_pack("{s:s,s:s}", "status", zh_status_name(err->status), "message",
-                                  err->message));
+    json_object_set_new(
+        document, "error",
+        json_pack("{s:s,s:s}", "status", zh_status_name(err->status), "message", err->message));
   }
   int printed = zh_cli_print_json(document);
   return printed ? printed : zh_status_exit_code(err->status);

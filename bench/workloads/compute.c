@@ -1,9 +1,10 @@
-/* Arithmetic limits of the CPU: fp32 FMA, bf16 dot and int8 dot from registers, on random normal operands, one core
- * and all. Where this CPU lacks the instructions the loop is portable code, and the facts say so.
+/* Arithmetic limits of the CPU: fp32 FMA, bf16 dot and int8 dot from registers, on random normal
+ * operands, one core and all. Where this CPU lacks the instructions the loop is portable code, and
+ * the facts say so.
  *
- * All threads draw from one seed, so all their checksums must be equal, to each other and from repeat to repeat. Plain
- * code says what the checksum must be; where it would take too long for all rounds, the loop is run again for fewer
- * (facts: checked_rounds). */
+ * All threads draw from one seed, so all their checksums must be equal, to each other and from
+ * repeat to repeat. Plain code says what the checksum must be; where it would take too long for all
+ * rounds, the loop is run again for fewer (facts: checked_rounds). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,10 +100,10 @@ static zh_status add_loop(compute_state *s, const zh_peak_loop *peak, zh_error *
   choose_checked_rounds(l, s->job);
   l->operations = peak->run(1, s->job->seed, &checksum) * (double)l->rounds;
   s->loop_count++;
-  json_object_set_new(
-      s->job->facts, peak->metric,
-      json_pack("{s:s,s:I,s:I}", "variant", peak->variant, "rounds", (json_int_t)l->rounds,
-                "checked_rounds", (json_int_t)l->checked_rounds));
+  json_object_set_new(s->job->facts, peak->metric,
+                      json_pack("{s:s,s:I,s:I}", "variant", peak->variant, "rounds",
+                                (json_int_t)l->rounds, "checked_rounds",
+                                (json_int_t)l->checked_rounds));
   return ZH_OK;
 }
 
@@ -172,7 +173,8 @@ static zh_status compare(const compute_state *s, double wanted, double tolerance
   for (int t = 0; t < threads; t++) {
     double error = fabs(s->checksums[t * APART] - wanted), bound = tolerance * fabs(wanted);
     if (!(error <= bound))
-      return zh_fail(err, ZH_ERR_CHECK, "%s (%s), thread %d: checksum %.17g differs from %s %.17g by %g (bound %g)",
+      return zh_fail(err, ZH_ERR_CHECK,
+                     "%s (%s), thread %d: checksum %.17g differs from %s %.17g by %g (bound %g)",
                      s->now->peak->metric, s->now->peak->variant, t, s->checksums[t * APART], what,
                      wanted, error, bound);
   }
@@ -192,23 +194,25 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
   return compare(s, l->expected, l->peak->tolerance, "plain code's", err);
 }
 
-static const zh_parameter PARAMETERS[] = {
-    {.name = "metrics",
-     .kind = ZH_PARAMETER_WORDS,
-     .fallback = "[fp32_fma, bf16_dot, int8_dot]",
-     .words = METRIC_WORDS,
-     .help = "which loops"},
-    {.name = "milliseconds",
-     .kind = ZH_PARAMETER_INT,
-     .fallback = "200",
-     .min = 1,
-     .max = 60000,
-     .help = "about how long one repeat takes, in ms"},
-    {.name = NULL}};
+static const zh_parameter PARAMETERS[] = {{.name = "metrics",
+                                           .kind = ZH_PARAMETER_WORDS,
+                                           .fallback = "[fp32_fma, bf16_dot, int8_dot]",
+                                           .words = METRIC_WORDS,
+                                           .help = "which loops"},
+                                          {.name = "milliseconds",
+                                           .kind = ZH_PARAMETER_INT,
+                                           .fallback = "200",
+                                           .min = 1,
+                                           .max = 60000,
+                                           .help = "about how long one repeat takes, in ms"},
+                                          {.name = NULL}};
 
-static const zh_metric METRICS[] = {{"fp32_fma_one_core", "FLOP/s"}, {"fp32_fma_all_cores", "FLOP/s"},
-                                    {"bf16_dot_one_core", "FLOP/s"}, {"bf16_dot_all_cores", "FLOP/s"},
-                                    {"int8_dot_one_core", "OP/s"},   {"int8_dot_all_cores", "OP/s"},
+static const zh_metric METRICS[] = {{"fp32_fma_one_core", "FLOP/s"},
+                                    {"fp32_fma_all_cores", "FLOP/s"},
+                                    {"bf16_dot_one_core", "FLOP/s"},
+                                    {"bf16_dot_all_cores", "FLOP/s"},
+                                    {"int8_dot_one_core", "OP/s"},
+                                    {"int8_dot_all_cores", "OP/s"},
                                     {NULL, NULL}};
 
 const zh_workload zh_workload_compute = {

@@ -1,10 +1,12 @@
-/* Matrix products C = A B^T in fp32, bf16 and int8 at a list of shapes, on random normal data, all cores.
+/* Matrix products C = A B^T in fp32, bf16 and int8 at a list of shapes, on random normal data, all
+ * cores.
  *
- * Checks, after every repeat: sampled elements against fp64 sums of the very operands, within gamma_k |A||B|^T, where
- * gamma_k = k u / (1 - k u) and u = 2^-24 (Higham, Accuracy and Stability, 2nd ed., 3.5: any order of summation, fused
- * or not; products of bf16 are exact in fp32, but the dot instructions round twice and flush subnormals, so u = 2^-23
- * there); then Freivalds' check of the whole product, C r against A (B^T r) with random signs r, within the sum of the
- * same bounds. int8 is exact. */
+ * Checks, after every repeat: sampled elements against fp64 sums of the very operands, within
+ * gamma_k |A||B|^T, where gamma_k = k u / (1 - k u) and u = 2^-24 (Higham, Accuracy and Stability,
+ * 2nd ed., 3.5: any order of summation, fused or not; products of bf16 are exact in fp32, but the
+ * dot instructions round twice and flush subnormals, so u = 2^-23 there); then Freivalds' check of
+ * the whole product, C r against A (B^T r) with random signs r, within the sum of the same bounds.
+ * int8 is exact. */
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -191,8 +193,8 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
 
 static zh_status read_shape(gemm_case *c, const char *text, zh_error *err) {
   char rest;
-  if (sscanf(text, "%5zux%5zux%5zu%c", &c->m, &c->n, &c->k, &rest) == 3 && c->m >= 1 &&
-      c->n >= 1 && c->k >= 1 && c->m <= SIDE_MAX && c->n <= SIDE_MAX && c->k <= SIDE_MAX)
+  if (sscanf(text, "%5zux%5zux%5zu%c", &c->m, &c->n, &c->k, &rest) == 3 && c->m >= 1 && c->n >= 1 &&
+      c->k >= 1 && c->m <= SIDE_MAX && c->n <= SIDE_MAX && c->k <= SIDE_MAX)
     return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT,
                  "gemm: shape '%s': expected rows x columns x depth, such as 512x512x512, each 1 "
@@ -269,30 +271,29 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
   return ZH_OK;
 }
 
-static const zh_parameter PARAMETERS[] = {
-    {.name = "types",
-     .kind = ZH_PARAMETER_WORDS,
-     .fallback = "[fp32, bf16, int8]",
-     .words = TYPES,
-     .help = "element types"},
-    {.name = "shapes",
-     .kind = ZH_PARAMETER_WORDS,
-     .fallback = "[256x256x256]",
-     .help = "rows x columns x depth of the products"},
-    {.name = NULL}};
+static const zh_parameter PARAMETERS[] = {{.name = "types",
+                                           .kind = ZH_PARAMETER_WORDS,
+                                           .fallback = "[fp32, bf16, int8]",
+                                           .words = TYPES,
+                                           .help = "element types"},
+                                          {.name = "shapes",
+                                           .kind = ZH_PARAMETER_WORDS,
+                                           .fallback = "[256x256x256]",
+                                           .help = "rows x columns x depth of the products"},
+                                          {.name = NULL}};
 
 static const zh_metric METRICS[] = {
     {"fp32_*", "FLOP/s"}, {"bf16_*", "FLOP/s"}, {"int8_*", "OP/s"}, {NULL, NULL}};
 
-const zh_workload zh_workload_gemm = {
-    .name = "gemm",
-    .summary_zh = "矩阵乘：fp32、bf16、int8，逐一核对结果",
-    .summary_en = "matrix products in fp32, bf16 and int8, verified",
-    .parameters = PARAMETERS,
-    .ranks_min = 1,
-    .prepare = prepare,
-    .describe = describe,
-    .run = run,
-    .verify = verify,
-    .release = release,
-    .metrics = METRICS};
+const zh_workload zh_workload_gemm = {.name = "gemm",
+                                      .summary_zh = "矩阵乘：fp32、bf16、int8，逐一核对结果",
+                                      .summary_en =
+                                          "matrix products in fp32, bf16 and int8, verified",
+                                      .parameters = PARAMETERS,
+                                      .ranks_min = 1,
+                                      .prepare = prepare,
+                                      .describe = describe,
+                                      .run = run,
+                                      .verify = verify,
+                                      .release = release,
+                                      .metrics = METRICS};

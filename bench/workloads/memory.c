@@ -1,8 +1,10 @@
-/* Memory bandwidth: pure read, copy and triad, from one core and from all, on arrays that no cache holds.
+/* Memory bandwidth: pure read, copy and triad, from one core and from all, on arrays that no cache
+ * holds.
  *
- * Every element is a whole number below 1024, so each sum is exact in fp64 in any order, and one wrong element shows:
- * sums are compared for equality, as are sampled elements. Traffic is counted as STREAM counts it: 8, 16 and 24 bytes
- * an element (a copy's or triad's write-allocate is not counted). */
+ * Every element is a whole number below 1024, so each sum is exact in fp64 in any order, and one
+ * wrong element shows: sums are compared for equality, as are sampled elements. Traffic is counted
+ * as STREAM counts it: 8, 16 and 24 bytes an element (a copy's or triad's write-allocate is not
+ * counted). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +29,9 @@ typedef struct memory_state {
   zh_job *job;
   size_t elements; /* of each array, on each rank */
   double *a, *b, *c;
-  double *sums;  /* [threads], 16 apart so that none share a line */
+  double *sums; /* [threads], 16 apart so that none share a line */
   double sum_b, sum_c;
-  double read;   /* what the last read summed up */
+  double read; /* what the last read summed up */
   memory_case cases[6];
   size_t count;
   int operation; /* in progress */
@@ -109,7 +111,8 @@ static uint64_t available_bytes(void) {
   return (uint64_t)kib * 1024;
 }
 
-/* Four times the last-level cache for each array; less, with a mark, where three of them would not fit. */
+/* Four times the last-level cache for each array; less, with a mark, where three of them would not
+ * fit. */
 static zh_status choose_size(memory_state *s, zh_error *err) {
   int64_t mib = zh_job_int(s->job, "array_mib");
   uint64_t cache = zh_machine_last_level_cache_bytes(), free_bytes = available_bytes();
@@ -273,10 +276,13 @@ static const zh_parameter PARAMETERS[] = {
      .help = "from how many cores"},
     {.name = NULL}};
 
-static const zh_metric METRICS[] = {
-    {"read_one_core", "B/s"},   {"read_all_cores", "B/s"}, {"copy_one_core", "B/s"},
-    {"copy_all_cores", "B/s"},  {"triad_one_core", "B/s"}, {"triad_all_cores", "B/s"},
-    {NULL, NULL}};
+static const zh_metric METRICS[] = {{"read_one_core", "B/s"},
+                                    {"read_all_cores", "B/s"},
+                                    {"copy_one_core", "B/s"},
+                                    {"copy_all_cores", "B/s"},
+                                    {"triad_one_core", "B/s"},
+                                    {"triad_all_cores", "B/s"},
+                                    {NULL, NULL}};
 
 const zh_workload zh_workload_memory = {
     .name = "memory",

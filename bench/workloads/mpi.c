@@ -1,9 +1,11 @@
-/* The network between ranks, by the definitions of the OSU micro-benchmarks and nccl-tests: point-to-point latency
- * (half a round trip) and bandwidth (64 messages in flight) between the first and the last rank, all-reduce of fp32
- * over all ranks: algbw = bytes / time, busbw = algbw 2 (n - 1) / n.
+/* The network between ranks, by the definitions of the OSU micro-benchmarks and nccl-tests:
+ * point-to-point latency (half a round trip) and bandwidth (64 messages in flight) between the
+ * first and the last rank, all-reduce of fp32 over all ranks: algbw = bytes / time, busbw = algbw 2
+ * (n - 1) / n.
  *
- * Contents: each repeat sends its own pattern into buffers filled with something else, and compares every byte that
- * arrived last; all-reduce sums whole numbers small enough to be exact in any order. */
+ * Contents: each repeat sends its own pattern into buffers filled with something else, and compares
+ * every byte that arrived last; all-reduce sums whole numbers small enough to be exact in any
+ * order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +44,8 @@ static void iterations(int *skip, int *count, const mpi_state *s, const mpi_case
 }
 
 static unsigned char pattern(const mpi_state *s, size_t i, int from) {
-  return (unsigned char)((i * 31 + s->repeat * 7 + (size_t)from * 13 + (s->job->seed & 255)) % CLASSES);
+  return (unsigned char)((i * 31 + s->repeat * 7 + (size_t)from * 13 + (s->job->seed & 255)) %
+                         CLASSES);
 }
 
 static void fill(mpi_state *s, size_t bytes) {
@@ -120,8 +123,9 @@ static zh_status verify_received(const mpi_state *s, const mpi_case *c, zh_error
   if (s->peer < 0 || (c->kind == BANDWIDTH && s->job->comm->rank == 0)) return ZH_OK;
   for (size_t i = 0; i < count; i++)
     if (s->in[i] != pattern(s, i % c->bytes, s->peer))
-      return zh_fail(err, ZH_ERR_CHECK, "%s of %zu bytes: byte %zu arrived as %u, but was sent as %u",
-                     NAMES[c->kind], c->bytes, i, s->in[i], pattern(s, i % c->bytes, s->peer));
+      return zh_fail(err, ZH_ERR_CHECK,
+                     "%s of %zu bytes: byte %zu arrived as %u, but was sent as %u", NAMES[c->kind],
+                     c->bytes, i, s->in[i], pattern(s, i % c->bytes, s->peer));
   return ZH_OK;
 }
 
@@ -130,8 +134,9 @@ static zh_status verify_sums(const mpi_state *s, const mpi_case *c, zh_error *er
     float sum = 0;
     for (int rank = 0; rank < s->job->comm->size; rank++) sum += term(s, i, rank);
     if (s->values[i] != sum)
-      return zh_fail(err, ZH_ERR_CHECK, "%s of %zu bytes: value %zu is %g, but must be %g (bound 0)",
-                     NAMES[c->kind], c->bytes, i, (double)s->values[i], (double)sum);
+      return zh_fail(err, ZH_ERR_CHECK,
+                     "%s of %zu bytes: value %zu is %g, but must be %g (bound 0)", NAMES[c->kind],
+                     c->bytes, i, (double)s->values[i], (double)sum);
   }
   return ZH_OK;
 }
@@ -184,7 +189,9 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   mpi_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
   s->job = job;
-  s->peer = job->comm->rank == 0 ? job->comm->size - 1 : job->comm->rank == job->comm->size - 1 ? 0 : -1;
+  s->peer = job->comm->rank == 0                     ? job->comm->size - 1
+            : job->comm->rank == job->comm->size - 1 ? 0
+                                                     : -1;
   add_sizes(s, "latency_bytes", LATENCY);
   add_sizes(s, "bandwidth_bytes", BANDWIDTH);
   add_sizes(s, "allreduce_bytes", ALGBW);
@@ -193,8 +200,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   s->in = malloc(s->largest * WINDOW);
   s->values = malloc(s->largest + sizeof(float));
   if (!s->out || !s->in || !s->values) {
-    zh_status status = zh_fail(err, ZH_ERR_MEMORY, "there is no memory for messages of %zu bytes",
-                               s->largest);
+    zh_status status =
+        zh_fail(err, ZH_ERR_MEMORY, "there is no memory for messages of %zu bytes", s->largest);
     release(s);
     return status;
   }

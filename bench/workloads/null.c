@@ -1,5 +1,5 @@
-/* What the harness itself costs: a repeat in which nothing happens. Every bundle reports it, so that a reader can tell
- * a figure from its frame. */
+/* What the harness itself costs: a repeat in which nothing happens. Every bundle reports it, so
+ * that a reader can tell a figure from its frame. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,18 +24,17 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
 
 static void describe(const void *state, size_t index, zh_case *out) {
   (void)state;
-  *out = index == 0 ? (zh_case){.metric = "harness_per_repeat",
-                                .unit = "s",
-                                .kind = ZH_SAMPLE_VALUE,
-                                .work = 1}
-                    : (zh_case){.metric = "clock_read",
-                                .unit = "s",
-                                .kind = ZH_SAMPLE_TIME,
-                                .work = READINGS};
+  *out = index == 0
+             ? (zh_case){.metric = "harness_per_repeat",
+                         .unit = "s",
+                         .kind = ZH_SAMPLE_VALUE,
+                         .work = 1}
+             : (zh_case){
+                   .metric = "clock_read", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = READINGS};
 }
 
-/* From the beginning of one empty repeat to the beginning of the next: barrier, both clocks, agreement of the ranks,
- * checks and statistics. */
+/* From the beginning of one empty repeat to the beginning of the next: barrier, both clocks,
+ * agreement of the ranks, checks and statistics. */
 static double whole_repeat(null_state *s) {
   int64_t now = zh_now_ns(), before = s->last_ns ? s->last_ns : now;
   s->last_ns = now;

@@ -4,15 +4,21 @@
 #include "bench/workload.h"
 #include "bench/workloads/table.h"
 
-static const zh_workload *const TABLE[] = {
-    &zh_workload_null,    &zh_workload_memory, &zh_workload_compute,
-    &zh_workload_gemm,    &zh_workload_mpi,
+static const zh_workload *const TABLE[] = {&zh_workload_null,
+                                           &zh_workload_memory,
+                                           &zh_workload_compute,
+                                           &zh_workload_gemm,
+                                           &zh_workload_mpi,
 #ifdef ZH_MODEL_WORKLOADS
-    &zh_workload_prefill, &zh_workload_decode, &zh_workload_perplexity,
+                                           &zh_workload_prefill,
+                                           &zh_workload_decode,
+                                           &zh_workload_perplexity,
 #endif
-    NULL};
+                                           NULL};
 
-const zh_workload *const *zh_workloads(void) { return TABLE; }
+const zh_workload *const *zh_workloads(void) {
+  return TABLE;
+}
 
 const zh_workload *zh_workload_find(const char *name) {
   for (const zh_workload *const *w = TABLE; *w; w++)

@@ -1,5 +1,6 @@
 """Ranks that die, hang or lie: the supervisor records what happened, gives no number, and goes on."""
 import json
+import os
 import signal
 
 import jsonschema
@@ -162,9 +163,8 @@ def test_ranks_that_do_not_know_each_other_are_refused(tmp_path):
     """A launcher that starts strangers (srun without pmix does): the size of the world is asserted."""
     fake = tmp_path / "mpirun"
     fake.write_text('#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do case $1 in -n|--bind-to) shift;; esac; shift; done\n'
-                    '"$@" & "$@"; wait\n')
+                    '"$@" & "$@"; code=$?; wait; exit $code\n')
     fake.chmod(0o755)
-    import os
     suite = write_suite(tmp_path)
     alone = run(suite, "--ranks", "2", "--out", tmp_path / "bundle",
                 env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"))

@@ -1,0 +1,1 @@
+zh_fuzz_target(suite suite.c zh_bench)
