@@ -68,7 +68,7 @@ char *zh_number_fixed(char out[ZH_NUMBER_CAPACITY], double value, int shift, int
   if (decimals < 0) decimals = 0;
   if (decimals > 17) decimals = 17;
   decimal d = shortest_decimal(value);
-  d.point += shift;
+  if (value != 0) d.point += shift; /* nought has no places to move */
   round_digits(&d, d.point + decimals);
   char *at = out;
   if (d.negative && !is_zero(&d)) {

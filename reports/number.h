@@ -18,7 +18,7 @@ char *zh_number_fixed(char out[ZH_NUMBER_CAPACITY], double value, int shift, int
 int zh_number_decimals(double value, int shift, int significant);
 
 /* A unit a person reads and the power of ten that leads to it: 2.1e10 B/s is shift -9, "GB/s".
- * Units without a customary prefix keep shift 0 and their own name. */
+ * Units without a customary prefix keep shift 0 and their own name; "1" has none. */
 typedef struct zh_number_scale {
   int shift;
   char unit[32];

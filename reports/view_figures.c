@@ -98,6 +98,26 @@ static void put_numbers(zh_view *view, json_t *row, const json_t *measurement, c
   if (interval && n < FEW_SAMPLES) zh_view_flag(view, view->root, "any_few", true);
 }
 
+/* drift: how the figure had changed when it was measured again at the end of its run. */
+static void put_drift(zh_view *view, json_t *row, const json_t *measurement) {
+  json_t *list = zh_view_list(view, row, "drift");
+  const json_t *bundles = json_object_get(view->evaluation, "bundle");
+  size_t owner = (size_t)json_integer_value(json_object_get(measurement, "bundle"));
+  const json_t *run = json_object_get(json_array_get(bundles, owner), "run");
+  const json_t *stability = json_object_get(run, "stability");
+  const json_t *drift = json_object_get(stability, "drift");
+  double limit = json_number_value(json_object_get(stability, "limit"));
+  for (size_t i = 0; i < json_array_size(drift); i++) {
+    const json_t *entry = json_array_get(drift, i);
+    if (!is_figure(measurement, zh_view_text_of(view, entry, "metric", "run.stability"))) continue;
+    double relative = zh_view_real_of(view, entry, "relative", "run.stability");
+    json_t *out = zh_view_item(view, list);
+    zh_view_fixed(view, out, "drift_percent", relative, 2, 1);
+    zh_view_flag(view, out, "drift_up", relative > 0);
+    zh_view_flag(view, out, "drift_over", fabs(relative) > limit);
+  }
+}
+
 static void put_row(zh_view *view, json_t *list, const json_t *measurement, const char *where) {
   json_t *row = zh_view_item(view, list);
   const char *name = zh_view_text_of(view, measurement, "step", where);
@@ -109,6 +129,7 @@ static void put_row(zh_view *view, json_t *list, const json_t *measurement, cons
   zh_view_text(view, row, "metric_id", zh_view_text_of(view, measurement, "metric", where));
   put_numbers(view, row, measurement, where);
   put_share(view, row, measurement, where);
+  put_drift(view, row, measurement);
   zh_view_flag(view, row, "is_peak", is_peak_of_another(view, measurement));
   zh_view_flag(view, row, "row_invalid", !zh_view_flag_of(view, measurement, "valid", where));
 }
@@ -174,28 +195,19 @@ static void put_headlines(zh_view *view) {
   }
 }
 
-static void put_drift(zh_view *view) {
+/* Whether any run closed with its peaks again, and the limit that it held them to. */
+static void put_stability(zh_view *view) {
   const json_t *bundles = zh_view_list_of(view, view->evaluation, "bundle", "evaluation.json");
-  json_t *list = zh_view_list(view, view->root, "drifts");
   double limit = 0;
+  size_t count = 0;
   for (size_t i = 0; i < json_array_size(bundles); i++) {
     const json_t *run = json_object_get(json_array_get(bundles, i), "run");
     const json_t *stability = zh_view_object_of(view, run, "stability", "run");
-    const json_t *drift = zh_view_list_of(view, stability, "drift", "run.stability");
+    count += json_array_size(zh_view_list_of(view, stability, "drift", "run.stability"));
     limit = zh_view_real_of(view, stability, "limit", "run.stability");
-    for (size_t j = 0; j < json_array_size(drift); j++) {
-      const json_t *entry = json_array_get(drift, j);
-      json_t *row = zh_view_item(view, list);
-      double relative = zh_view_real_of(view, entry, "relative", "run.stability");
-      put_peak_word(view, row, "drift_metric",
-                    zh_view_text_of(view, entry, "metric", "run.stability"));
-      zh_view_fixed(view, row, "drift_percent", relative, 2, 1);
-      zh_view_flag(view, row, "drift_up", relative > 0);
-      zh_view_flag(view, row, "drift_over", fabs(relative) > limit);
-    }
   }
   zh_view_fixed(view, view->root, "drift_limit", limit, 2, 0);
-  zh_view_flag(view, view->root, "has_drift", json_array_size(list) > 0);
+  zh_view_flag(view, view->root, "has_drift", count > 0);
 }
 
 void zh_view_figures(zh_view *view) {
@@ -204,5 +216,5 @@ void zh_view_figures(zh_view *view) {
   put_group(view, zh_view_object(view, view->root, "machine_figures"), is_of_machine, NULL);
   put_group(view, zh_view_object(view, view->root, "harness_figures"), is_of_harness, NULL);
   put_headlines(view);
-  put_drift(view);
+  put_stability(view);
 }

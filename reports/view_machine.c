@@ -94,10 +94,10 @@ static void put_notes(zh_view *view, json_t *out, const json_t *model) {
                  zh_view_text_of(view, json_array_get(notes, i), view->language, "models.notes"));
 }
 
-static void put_model(zh_view *view, json_t *out, const json_t *model, const char *subject) {
+static void put_model(zh_view *view, json_t *out, const json_t *model, bool is_subject) {
   const char *name = zh_view_text_of(view, model, "name", "models");
   zh_view_text(view, out, "model_name", name);
-  zh_view_flag(view, out, "is_subject", subject && strcmp(subject, name) == 0);
+  zh_view_flag(view, out, "is_subject", is_subject);
   zh_view_word(view, out, "format", "formats", zh_view_text_of(view, model, "format", "models"));
   zh_view_fixed(view, out, "bytes_exact", zh_view_real_of(view, model, "bytes", "models"), 0, 0);
   zh_view_flag(view, out, "has_file", json_number_value(json_object_get(model, "bytes")) > 0);
@@ -179,8 +179,14 @@ void zh_view_machine(zh_view *view) {
   const json_t *bundles = zh_view_list_of(view, view->evaluation, "bundle", "evaluation.json");
   const char *subject = zh_view_maybe_text(json_object_get(view->evaluation, "subject"), "model");
   json_t *list = zh_view_list(view, view->root, "models");
-  for (size_t i = 0; i < json_array_size(models); i++)
-    put_model(view, zh_view_item(view, list), json_array_get(models, i), subject);
+  for (int pass = 0; pass < 2; pass++) { /* the subject first */
+    for (size_t i = 0; i < json_array_size(models); i++) {
+      const json_t *model = json_array_get(models, i);
+      const char *name = zh_view_maybe_text(model, "name");
+      bool is_subject = subject && name && strcmp(subject, name) == 0;
+      if (is_subject == (pass == 0)) put_model(view, zh_view_item(view, list), model, is_subject);
+    }
+  }
   list = zh_view_list(view, view->root, "machines");
   for (size_t i = 0; i < json_array_size(bundles); i++)
     put_machine(view, zh_view_item(view, list),

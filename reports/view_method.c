@@ -43,6 +43,16 @@ static void add_checks(zh_view *view, check_sum *sums, size_t *count, const json
   }
 }
 
+/* Percent to two digits; one below its bound never reads 100. */
+static void put_ratio(zh_view *view, json_t *row, const char *key, double ratio) {
+  char text[ZH_NUMBER_CAPACITY];
+  int decimals = ratio < 1 ? zh_number_decimals(ratio, 2, 2) : 0;
+  while (strncmp(zh_number_fixed(text, ratio, 2, decimals), "100", 3) == 0 && ratio < 1 &&
+         decimals < 12)
+    decimals++;
+  zh_view_text(view, row, key, text);
+}
+
 static void put_checks(zh_view *view, json_t *out, const json_t *steps) {
   check_sum sums[CHECK_KINDS];
   size_t count = 0;
@@ -56,8 +66,7 @@ static void put_checks(zh_view *view, json_t *out, const json_t *steps) {
     zh_view_fixed(view, row, "check_failed", (double)sums[i].failed, 0, 0);
     zh_view_flag(view, row, "check_passed", sums[i].failed == 0);
     zh_view_flag(view, row, "check_bounded", sums[i].bounded);
-    zh_view_fixed(view, row, "check_worst", sums[i].worst, 2,
-                  sums[i].worst < 1 ? zh_number_decimals(sums[i].worst, 2, 2) : 0);
+    put_ratio(view, row, "check_worst", sums[i].worst);
   }
   zh_view_flag(view, out, "has_checks", count > 0);
 }
@@ -173,6 +182,8 @@ static void put_run(zh_view *view, json_t *out, const json_t *bundle) {
   zh_view_text(view, out, "suite_name", zh_view_text_of(view, suite, "name", "run.suite"));
   zh_view_digest(view, out, "suite_sm3", zh_view_text_of(view, suite, "sm3", "run.suite"));
   zh_view_digest(view, out, "plan_sm3", zh_view_text_of(view, run, "plan_sm3", "run"));
+  const char *fault = zh_view_maybe_text(run, "fault");
+  zh_view_text(view, out, "fault", fault && strcmp(fault, "none") != 0 ? fault : NULL);
   if (json_is_integer(seed))
     zh_view_fixed(view, out, "seed", json_number_value(seed), 0, 0);
   else
