@@ -13,9 +13,13 @@ ALWAYS_INLINE sums multiply_add(sums sum, __m512i b, __m512i a) {
 }
 
 static sums first_sum(const char *a_row, size_t bytes) {
-  uint32_t sum = 0;
-  for (size_t i = 0; i < bytes; i++) sum += (uint32_t)(int32_t)(int8_t)a_row[i];
-  return _mm512_set1_epi32((int)(0u - 128 * sum));
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i sum = _mm512_setzero_si512();
+  for (size_t i = 0; i < bytes; i += 64) {
+    __mmask64 mask = bytes - i < 64 ? (1ull << (bytes - i)) - 1 : ~0ull;
+    sum = _mm512_dpbusd_epi32(sum, ones, _mm512_maskz_loadu_epi8(mask, a_row + i));
+  }
+  return _mm512_set1_epi32((int)(0u - 128 * (uint32_t)_mm512_reduce_add_epi32(sum)));
 }
 
 /* Bytes beyond the row stay zero: they must add nothing. */
