@@ -9,7 +9,8 @@
 
 /* Lanes [0, count), at most all. */
 ALWAYS_INLINE __mmask16 lanes16(size_t count) {
-  return count >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << count) - 1);
+  unsigned mask = count >= 16 ? 0xffffu : (1u << count) - 1;
+  return (__mmask16)mask;
 }
 
 /* The sums of four vectors, each in the same order: lane i + lane i + 8, then pairs, then quarters.
