@@ -1,0 +1,1 @@
+zh_fuzz_target(evaluation evaluation.c zh_reports)
