@@ -14,7 +14,7 @@ add_executable(kernelcheck kernelcheck/main.c kernelcheck/check_matmul.c kernelc
 target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
 set_target_properties(kernelcheck PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME kernels.kernelcheck COMMAND kernelcheck)
-set_tests_properties(kernels.kernelcheck PROPERTIES TIMEOUT 300)
+set_tests_properties(kernels.kernelcheck PROPERTIES TIMEOUT 600)
 
 # Reads weights from stdin; tests/oracle/test_kernels_dequantize.py compares what it writes with PyPI gguf.
 add_executable(dequantize_stdin kernelcheck/dequantize_stdin.c)
