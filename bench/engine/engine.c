@@ -174,6 +174,16 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
   return ZH_OK;
 }
 
+uint64_t zh_sum_of_bits(const float *values, size_t count) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    memcpy(&bits, &values[i], sizeof bits);
+    sum += bits;
+  }
+  return sum;
+}
+
 const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
   return &engine->architecture;
 }

@@ -73,4 +73,7 @@ ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observe
  * unseen. */
 void zh_engine_poison(zh_engine *engine, uint32_t sequence);
 
+/* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
+uint64_t zh_sum_of_bits(const float *values, size_t count);
+
 #endif

@@ -32,7 +32,8 @@ static zh_status score_chunk(scorer *s, const uint32_t *window, size_t length, s
   for (size_t i = 0; i < fed && want[i]; ++i) {
     const float *logits = s->logits + i * vocab;
     uint32_t next = window[first + i + 1];
-    zh_prediction p = {next, logits[next], s->engine->kernels->logsumexp(logits, vocab)};
+    zh_prediction p = {next, logits[next], s->engine->kernels->logsumexp(logits, vocab),
+                       zh_sum_of_bits(logits, vocab)};
     if (!isfinite(p.logit) || !isfinite(p.logsumexp))
       return zh_fail(err, ZH_ERR_CHECK, "the logits after position %zu are not finite", first + i);
     s->sum += p.logsumexp - (double)p.logit;

@@ -7,8 +7,9 @@
 /* What the model said of one token of the text. */
 typedef struct zh_prediction {
   uint32_t token;
-  float logit;      /* of that token */
-  double logsumexp; /* of all logits; -ln p = logsumexp - logit */
+  float logit;       /* of that token */
+  double logsumexp;  /* of all logits; -ln p = logsumexp - logit */
+  uint64_t bits_sum; /* of the bits of all logits, modulo 2^64 */
 } zh_prediction;
 
 typedef struct zh_perplexity_result {

@@ -139,11 +139,7 @@ zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *lo
                    position);
   *out = (zh_answer){.fed = fed, .chosen = (uint32_t)chosen, .position = position};
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
-  for (size_t i = 0; i < trial->vocab; ++i) {
-    uint32_t bits;
-    memcpy(&bits, &logits[i], sizeof bits);
-    out->bits_sum += bits;
-  }
+  out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
   return ZH_OK;
 }
 
@@ -201,24 +197,14 @@ zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count, z
   return status;
 }
 
-static uint64_t sum_of_bits(const float *values, size_t count) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < count; ++i) {
-    uint32_t bits;
-    memcpy(&bits, &values[i], sizeof bits);
-    sum += bits;
-  }
-  return sum;
-}
-
 uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length) {
   const zh_engine *e = trial->engine;
   size_t row = (size_t)e->architecture.kv_heads * e->architecture.head_dim,
          stride = e->context * row;
   uint64_t sum = 0;
   for (size_t i = 0; i < (size_t)e->architecture.layers * e->sequences; ++i)
-    sum += sum_of_bits(e->keys + i * stride, length * row) +
-           sum_of_bits(e->values + i * stride, length * row);
+    sum += zh_sum_of_bits(e->keys + i * stride, length * row) +
+           zh_sum_of_bits(e->values + i * stride, length * row);
   return sum;
 }
 
@@ -322,7 +308,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
   zh_status status = zh_weights_verify(&trial->engine->weights, trial->job->threads,
-                                       trial->weights_sm3, trial->job->seed ^ STREAM_ROWS, err);
+                                       trial->job->seed ^ STREAM_ROWS, err);
   bool same = status == ZH_OK;
   if (same || status == ZH_ERR_CHECK) {
     ZH_TRY(zh_trial_record(trial, "weights", "bytes that the engine read against their source", 0,

@@ -238,6 +238,7 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *th
 void zh_weights_close(zh_weights *weights) {
   free(weights->layer);
   free(weights->gains);
+  free(weights->digests);
   if (weights->generated) zh_big_free(weights->generated, weights->generated_bytes);
   if (weights->altered) munmap(weights->altered, weights->altered_bytes);
   *weights = (zh_weights){0};
@@ -279,21 +280,30 @@ static zh_status on_all_threads(zh_threads *threads, zh_task task, tensor_work *
   return status;
 }
 
-zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], const zh_weights *weights, zh_threads *threads,
-                            zh_error *err) {
+static zh_status digest_each(char (*out)[ZH_DIGEST_HEX], const zh_weights *weights,
+                             zh_threads *threads, zh_error *err) {
+  tensor_work work = {.weights = weights, .digest = out};
+  return on_all_threads(threads, digest_share, &work, err);
+}
+
+static zh_status allocate_digests(char (**out)[ZH_DIGEST_HEX], const zh_weights *weights,
+                                  zh_error *err) {
   size_t count = zh_weights_count(weights);
-  tensor_work work = {.weights = weights, .digest = malloc(count * sizeof *work.digest)};
-  if (!work.digest) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu digests", count);
-  zh_status status = on_all_threads(threads, digest_share, &work, err);
-  if (status == ZH_OK) {
-    zh_digest *whole = NULL;
-    status = zh_digest_create(&whole, ZH_SM3, err);
-    for (size_t i = 0; i < count && status == ZH_OK; ++i)
-      status = zh_digest_update(whole, work.digest[i], ZH_DIGEST_HEX - 1, err);
-    if (status == ZH_OK) status = zh_digest_final(out, whole, err);
-    zh_digest_free(whole);
-  }
-  free(work.digest);
+  *out = malloc(count * sizeof **out);
+  return *out ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu digests", count);
+}
+
+zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], zh_weights *weights, zh_threads *threads,
+                            zh_error *err) {
+  if (!weights->digests) ZH_TRY(allocate_digests(&weights->digests, weights, err));
+  ZH_TRY(digest_each(weights->digests, weights, threads, err));
+  zh_digest *whole = NULL;
+  ZH_TRY(zh_digest_create(&whole, ZH_SM3, err));
+  zh_status status = ZH_OK;
+  for (size_t i = 0; i < zh_weights_count(weights) && status == ZH_OK; ++i)
+    status = zh_digest_update(whole, weights->digests[i], ZH_DIGEST_HEX - 1, err);
+  if (status == ZH_OK) status = zh_digest_final(out, whole, err);
+  zh_digest_free(whole);
   return status;
 }
 
@@ -392,21 +402,33 @@ static zh_status verify_gains(const zh_weights *weights, zh_error *err) {
   return status;
 }
 
-zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads, const char *digest,
-                            uint64_t seed, zh_error *err) {
-  ZH_TRY(verify_gains(weights, err));
-  if (!weights->generated) {
-    tensor_work work = {.weights = weights};
-    return on_all_threads(threads, compare_share, &work, err);
+static zh_status verify_digests(const zh_weights *weights, zh_threads *threads, zh_error *err) {
+  char(*now)[ZH_DIGEST_HEX] = NULL;
+  if (!weights->digests)
+    return zh_fail(err, ZH_ERR_ARG, "weights: no digest was taken before the run");
+  ZH_TRY(allocate_digests(&now, weights, err));
+  zh_status status = digest_each(now, weights, threads, err);
+  for (size_t i = 0; i < zh_weights_count(weights) && status == ZH_OK; ++i) {
+    if (strcmp(now[i], weights->digests[i]) == 0) continue;
+    status = zh_fail(err, ZH_ERR_CHECK,
+                     "weights: the SM3 of tensor %s is %.16s… as the engine read it, but was "
+                     "%.16s… when the standard "
+                     "model was computed",
+                     zh_weights_at(weights, i)->tensor->name, now[i], weights->digests[i]);
   }
-  char now[ZH_DIGEST_HEX];
-  ZH_TRY(zh_weights_digest(now, weights, threads, err));
-  ZH_TRY(recompute_rows(weights, seed, err));
-  if (strcmp(now, digest) == 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_CHECK,
-                 "weights: SM3 of what the engine read is %.16s…, but it was %.16s… when the "
-                 "standard model was computed",
-                 now, digest);
+  free(now);
+  return status;
+}
+
+zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads, uint64_t seed,
+                            zh_error *err) {
+  ZH_TRY(verify_gains(weights, err));
+  if (weights->generated) {
+    ZH_TRY(verify_digests(weights, threads, err));
+    return recompute_rows(weights, seed, err);
+  }
+  tensor_work work = {.weights = weights};
+  return on_all_threads(threads, compare_share, &work, err);
 }
 
 /* --- a fault, for those who doubt the check --- */

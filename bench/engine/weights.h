@@ -41,8 +41,10 @@ typedef struct zh_weights {
   zh_weight whole[ZH_MODEL_SLOTS]; /* a tied head is the embedding's matrix */
   unsigned char *generated; /* standard models: all tensors, each at a multiple of 64 bytes */
   size_t generated_bytes;
-  float *gains;  /* norms whose file values are not aligned fp32 */
-  void *altered; /* private mapping of a tensor that zh_weights_flip changed */
+  char (
+      *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
+  float *gains;                 /* norms whose file values are not aligned fp32 */
+  void *altered;                /* private mapping of a tensor that zh_weights_flip changed */
   size_t altered_bytes;
 } zh_weights;
 
@@ -55,15 +57,15 @@ void zh_weights_close(zh_weights *weights);
 size_t zh_weights_count(const zh_weights *weights);
 zh_weight *zh_weights_at(const zh_weights *weights, size_t i);
 
-/* SM3 over the SM3 (in hex) of each tensor's bytes, in the order of zh_weights_at, of what the
- * engine reads. */
-ZH_MUST_CHECK zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], const zh_weights *weights,
+/* SM3 over the SM3 (in hex) of each tensor's bytes that the engine reads, in the order of
+ * zh_weights_at; the tensors' digests are kept for zh_weights_verify. */
+ZH_MUST_CHECK zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], zh_weights *weights,
                                           zh_threads *threads, zh_error *err);
 /* Holds the bytes that the engine reads against their source: for a file, every byte, read anew
- * from the disk; for standard models `digest`, taken when they were computed, and rows drawn by
+ * from the disk; for standard models the digests taken when they were computed, and rows drawn by
  * `seed`, computed anew. ZH_ERR_CHECK names the tensor. */
 ZH_MUST_CHECK zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads,
-                                          const char *digest, uint64_t seed, zh_error *err);
+                                          uint64_t seed, zh_error *err);
 
 /* For --inject fault=weight: flips the bit of the model that `seed` picks, in a private copy of its
  * tensor. what: receives "bit 3 of byte 1234 of blk.0.ffn_up.weight". */

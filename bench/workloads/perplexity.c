@@ -140,7 +140,8 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
   for (size_t i = 0; i < s->reference_result.predicted; ++i) {
     const zh_prediction *was = &s->reference[i], *is = &s->prediction[i];
     if (is->token == was->token && memcmp(&is->logit, &was->logit, sizeof is->logit) == 0 &&
-        memcmp(&is->logsumexp, &was->logsumexp, sizeof is->logsumexp) == 0)
+        memcmp(&is->logsumexp, &was->logsumexp, sizeof is->logsumexp) == 0 &&
+        is->bits_sum == was->bits_sum)
       continue;
     return zh_fail(err, ZH_ERR_CHECK,
                    "chain: prediction %zu (token %u) has logit %.9g and log-sum %.17g, where the "
@@ -170,16 +171,15 @@ static zh_status replay(scoring *s, zh_error *err) {
   return status;
 }
 
-/* The predictions as a chain: token, bits of its logit, place, bits of the log-sum. */
+/* The predictions as a chain: token, bits of its logit, place, sum of the bits of all logits. */
 static zh_status describe_chain(scoring *s, zh_error *err) {
   size_t count = s->result.predicted;
   zh_answer *chain = calloc(count, sizeof *chain);
   if (!chain) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the chain");
   for (size_t i = 0; i < count; ++i) {
     const zh_prediction *p = &s->prediction[i];
-    chain[i] = (zh_answer){.chosen = p->token, .position = (uint32_t)i};
+    chain[i] = (zh_answer){.chosen = p->token, .position = (uint32_t)i, .bits_sum = p->bits_sum};
     memcpy(&chain[i].logit_bits, &p->logit, sizeof p->logit);
-    memcpy(&chain[i].bits_sum, &p->logsumexp, sizeof p->logsumexp);
   }
   char digest[65];
   zh_status status = zh_trial_chain(digest, chain, count, err);

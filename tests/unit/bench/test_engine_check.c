@@ -1,0 +1,224 @@
+/* The self-check: silent on a right computation, loud on each kind of wrong one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bench/engine/check.h"
+#include "bench/engine/inside.h"
+#include "bench/measure.h"
+#include "core/clock.h"
+#include "tests/unit/bench/tiny_model.h"
+
+enum { TOKENS = 12, SEEDS = 24 };
+static char path[64];
+static zh_threads *threads;
+
+static int start(void **state) {
+  (void)state;
+  snprintf(path, sizeof path, "/tmp/zh-check-%d.gguf", (int)getpid());
+  write_tiny_model(path, 1, 1);
+  return zh_threads_create(&threads, 2, NULL, NULL) != ZH_OK;
+}
+
+static int stop(void **state) {
+  (void)state;
+  zh_threads_free(threads);
+  return unlink(path);
+}
+
+/* --- operators: a copy of the kernels in which one is slightly wrong --- */
+
+static zh_kernels wrong;
+static const zh_kernels *right;
+
+static void wrong_matmul(float *y, size_t y_stride, const zh_matrix *w, const float *x,
+                         size_t x_stride, size_t tokens, size_t begin, size_t end, void *scratch) {
+  right->matmul(y, y_stride, w, x, x_stride, tokens, begin, end, scratch);
+  for (size_t t = 0; t < tokens; ++t)
+    for (size_t r = begin; r < end; ++r) y[t * y_stride + r] *= 1.0001f;
+}
+
+/* Activations rounded to bf16 before the product: what a faster but less exact path would do. */
+static void bf16_matmul(float *y, size_t y_stride, const zh_matrix *w, const float *x,
+                        size_t x_stride, size_t tokens, size_t begin, size_t end, void *scratch) {
+  float *rounded = malloc(tokens * x_stride * sizeof *rounded);
+  for (size_t i = 0; i < tokens * x_stride; ++i) rounded[i] = zh_bf16_to_f32(zh_f32_to_bf16(x[i]));
+  right->matmul(y, y_stride, w, rounded, x_stride, tokens, begin, end, scratch);
+  free(rounded);
+}
+
+static void wrong_rmsnorm(float *y, const float *x, const float *gain, size_t columns, float eps,
+                          size_t begin, size_t end) {
+  right->rmsnorm(y, x, gain, columns, eps + 1e-3f, begin, end);
+}
+
+static void wrong_rope(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,
+                       bool interleaved, double base, const uint32_t *position, size_t begin,
+                       size_t end) {
+  right->rope(x, x_stride, heads, head_dim, rope_dims, !interleaved, base, position, begin, end);
+}
+
+static void wrong_attention(float *out, const float *q, const float *k_cache, const float *v_cache,
+                            size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,
+                            const uint32_t *position, const uint32_t *sequence, float scale,
+                            size_t begin, size_t end, float *scratch) {
+  right->attention(out, q, k_cache, v_cache, cache_stride, heads, kv_heads, head_dim, position,
+                   sequence, scale * 1.001f, begin, end, scratch);
+}
+
+static void wrong_silu(float *y, const float *gate, const float *up, size_t begin, size_t end) {
+  right->silu_multiply(y, gate, up, begin, end);
+  for (size_t i = begin; i < end; ++i) y[i] *= 1.00001f;
+}
+
+static void wrong_add(float *y, const float *x, size_t begin, size_t end) {
+  for (size_t i = begin; i < end; ++i) y[i] += x[i] * 1.000001f;
+}
+
+static void nan_matmul(float *y, size_t y_stride, const zh_matrix *w, const float *x,
+                       size_t x_stride, size_t tokens, size_t begin, size_t end, void *scratch) {
+  right->matmul(y, y_stride, w, x, x_stride, tokens, begin, end, scratch);
+  for (size_t t = 0; t < tokens; ++t)
+    for (size_t r = begin; r < end; ++r) y[t * y_stride + r] = 0.0f / 0.0f * y[t * y_stride + r];
+}
+
+static zh_status check_with(const zh_kernels *kernels, zh_precision precision, zh_error *err) {
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  zh_check *check = NULL;
+  zh_engine_options options = {precision, 1, TOKENS, 0};
+  uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
+  float logits[TINY_VOCAB];
+  assert_int_equal(zh_model_open(&model, path, err), ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, threads, &options, err), ZH_OK);
+  if (kernels) engine->kernels = kernels;
+  assert_int_equal(zh_check_create(&check, engine, 17, err), ZH_OK);
+  assert_int_equal(zh_check_attach(check, err), ZH_OK);
+  for (uint32_t i = 0; i < TOKENS; ++i) tokens[i] = i * 7 % TINY_VOCAB, position[i] = i;
+  assert_int_equal(zh_engine_forward(engine, tokens, position, sequence, TOKENS, NULL, logits, err),
+                   ZH_OK);
+  zh_check_detach(check);
+  json_t *checks = json_array();
+  zh_status status = zh_check_report(check, checks, err);
+  assert_int_equal(json_array_size(checks), 18); /* kinds of operators */
+  json_decref(checks);
+  zh_check_free(check);
+  zh_engine_free(engine);
+  zh_model_free(model);
+  return status;
+}
+
+static void right_computations_pass(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  for (const zh_kernels *const *k = zh_kernels_all(); *k; ++k)
+    if (check_with(*k, ZH_PRECISION_EXACT, &err) != ZH_OK)
+      fail_msg("%s: %s", (*k)->name, err.message);
+}
+
+static void caught(const char *operator_name) {
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(check_with(&wrong, ZH_PRECISION_EXACT, &err), ZH_ERR_CHECK);
+  if (!strstr(err.message, operator_name))
+    fail_msg("'%s' is not named in: %s", operator_name, err.message);
+}
+
+static void wrong_operators_are_named(void **state) {
+  (void)state;
+  for (const zh_kernels *const *k = zh_kernels_all(); *k; ++k) {
+    right = *k;
+    wrong = *right, wrong.matmul = wrong_matmul, caught("operator 'q'");
+    wrong = *right, wrong.matmul = bf16_matmul, caught("operator '");
+    wrong = *right, wrong.matmul = nan_matmul, caught("operator 'q'");
+    wrong = *right, wrong.rmsnorm = wrong_rmsnorm, caught("operator 'attention norm'");
+    wrong = *right, wrong.rope = wrong_rope, caught("operator 'rope q'");
+    wrong = *right, wrong.attention = wrong_attention, caught("operator 'attention'");
+    wrong = *right, wrong.silu_multiply = wrong_silu, caught("operator 'silu'");
+    wrong = *right, wrong.add = wrong_add, caught("operator 'attention residual'");
+  }
+}
+
+/* --- weights: any bit --- */
+
+static void every_altered_weight_is_found(void **state) {
+  (void)state;
+  for (uint64_t seed = 0; seed < SEEDS; ++seed) {
+    zh_error err = ZH_ERROR_INIT;
+    zh_model *model = NULL;
+    zh_weights weights;
+    char what[128], digest[ZH_DIGEST_HEX];
+    assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
+    assert_int_equal(zh_weights_open(&weights, model, threads, &err), ZH_OK);
+    assert_int_equal(zh_weights_digest(digest, &weights, threads, &err), ZH_OK);
+    assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_OK);
+    assert_int_equal(zh_weights_flip(&weights, seed, what, sizeof what, &err), ZH_OK);
+    assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_ERR_CHECK);
+    assert_non_null(strstr(err.message, strstr(what, " of ") ? strrchr(what, ' ') + 1 : what));
+    zh_weights_close(&weights);
+    zh_model_free(model);
+  }
+}
+
+/* --- whole workloads under faults --- */
+
+static zh_status measure(const char *workload, const char *parameters, zh_fault fault,
+                         uint64_t seed, zh_error *err) {
+  const zh_workload *w = zh_workload_find(workload);
+  zh_comm *comm = NULL;
+  json_t *out = NULL;
+  assert_int_equal(zh_comm_solo(&comm, err), ZH_OK);
+  zh_job job = {.parameters = json_loads(parameters, 0, NULL),
+                .model = path,
+                .seed = seed,
+                .threads = threads,
+                .comm = comm,
+                .fault = fault,
+                .facts = json_object(),
+                .checks = json_array(),
+                .series = json_array()};
+  zh_measure_rules rules = {.warmup = 1, .repeats = {2, 2, 0}};
+  zh_status status = zh_measure(&out, &rules, w, &job, err);
+  zh_clock_inject_rate(1.0);
+  json_decref(out);
+  json_decref(job.parameters);
+  json_decref(job.facts);
+  json_decref(job.checks);
+  json_decref(job.series);
+  zh_comm_finish(comm);
+  return status;
+}
+
+static const struct {
+  const char *workload, *parameters;
+} runs[] = {
+    {"prefill", "{\"prompt\": 20, \"depth\": 5, \"batch\": 2, \"precision\": \"fast\"}"},
+    {"decode",
+     "{\"prompt\": 6, \"depth\": 3, \"batch\": 2, \"tokens\": 12, \"precision\": \"fast\"}"},
+    {"perplexity", "{\"text\": \"\", \"tokens\": 40, \"window\": 16, \"precision\": \"exact\"}"},
+};
+
+static void workloads_run_and_faults_are_caught(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof runs / sizeof runs[0]; ++i) {
+    for (uint64_t seed = 1; seed <= SEEDS; ++seed) {
+      for (int fault = ZH_FAULT_NONE; fault <= ZH_FAULT_ACTIVATION; ++fault) {
+        zh_error err = ZH_ERROR_INIT;
+        zh_status status =
+            measure(runs[i].workload, runs[i].parameters, (zh_fault)fault, seed, &err);
+        if (status != (fault == ZH_FAULT_NONE ? ZH_OK : ZH_ERR_CHECK))
+          fail_msg("%s, fault %d, seed %d: %s", runs[i].workload, fault, (int)seed, err.message);
+      }
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(right_computations_pass),
+                                     cmocka_unit_test(wrong_operators_are_named),
+                                     cmocka_unit_test(every_altered_weight_is_found),
+                                     cmocka_unit_test(workloads_run_and_faults_are_caught)};
+  return cmocka_run_group_tests_name("engine_check", tests, start, stop);
+}
