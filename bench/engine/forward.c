@@ -227,6 +227,22 @@ static void attend(const worker *w, int layer) {
                            .cache_stride = stride});
 }
 
+/* Strikes the first element from the drawn one on that is not smaller than its row's mean: one bit
+ * of a number next to nothing is rounded away in the next sum, and so changes no result. */
+static void flip_activation(zh_engine *e, int layer) {
+  if (!e->flip.armed || e->flip.layer != (uint32_t)layer) return;
+  size_t hidden = e->architecture.hidden, at = e->flip.element % hidden;
+  float *row = e->x + (e->flip.element - at);
+  double mean = 0;
+  for (size_t i = 0; i < hidden; ++i) mean += fabs((double)row[i]) / (double)hidden;
+  for (size_t i = 0; i < hidden && fabs((double)row[at]) < mean; ++i) at = (at + 1) % hidden;
+  uint32_t bits;
+  memcpy(&bits, &row[at], sizeof bits);
+  bits ^= UINT32_C(1) << e->flip.bit;
+  memcpy(&row[at], &bits, sizeof bits);
+  e->flip.armed = false;
+}
+
 static void attention_block(const worker *w, int layer, const zh_weight *weight) {
   const pass *p = w->p;
   zh_engine *e = p->e;
@@ -237,14 +253,7 @@ static void attention_block(const worker *w, int layer, const zh_weight *weight)
   product(w, e->q, &weight[ZH_ATTN_Q], e->normed, tokens);
   product(w, e->k, &weight[ZH_ATTN_K], e->normed, tokens);
   product(w, e->v, &weight[ZH_ATTN_V], e->normed, tokens);
-  if (w->thread == 0 && e->flip.armed &&
-      e->flip.layer == (uint32_t)layer) { /* nobody reads x here */
-    uint32_t bits;
-    memcpy(&bits, &e->x[e->flip.element], sizeof bits);
-    bits ^= UINT32_C(1) << e->flip.bit;
-    memcpy(&e->x[e->flip.element], &bits, sizeof bits);
-    e->flip.armed = false;
-  }
+  if (w->thread == 0) flip_activation(e, layer); /* nobody reads x here */
   barrier(w);
   report_product(w, layer, "q", &weight[ZH_ATTN_Q], e->normed, e->q, tokens);
   report_product(w, layer, "k", &weight[ZH_ATTN_K], e->normed, e->k, tokens);

@@ -133,7 +133,8 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
     if (p->trial.job->fault == ZH_FAULT_TOKEN && !p->trial.fault_done) {
       p->trial.fault_done =
           true; /* nothing is fed back here: one token of the prompt is altered instead */
-      p->feed.token[p->feed.count - 1] ^= 1;
+      uint32_t *last = &p->feed.token[p->feed.count - 1];
+      *last = *last > 0 ? *last - 1 : 1;
     }
   }
   int64_t begin = zh_now_ns();
