@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,7 +36,8 @@ static bool find_program(char out[PATH_MAX], const char *name) {
 /* After fork: nothing but system calls that are safe there. */
 static void become(const char *program, char *const *arguments, char *const *environment, int log) {
   sigset_t none;
-  setpgid(0, 0); /* its helpers end with it */
+  setpgid(0, 0);                    /* its helpers end with it */
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* and it with us */
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

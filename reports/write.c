@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,40 +104,75 @@ static int64_t epoch_of(const json_t *evaluation) {
   return latest;
 }
 
-static zh_status write_page(zh_report_result *out, const char *stage, const json_t *evaluation,
-                            const char *digest, const char *language, bool pdf, zh_error *err) {
-  char name[32], path[PATH_MAX], pdf_path[PATH_MAX], attachment[PATH_MAX], *html = NULL;
-  zh_error reason = ZH_ERROR_INIT;
+static zh_status write_html(const char *stage, const json_t *evaluation, const char *digest,
+                            const char *language, zh_error *err) {
+  char name[32], path[PATH_MAX], *html = NULL;
   snprintf(name, sizeof name, "report.%s.html", language);
   ZH_TRY(join(path, stage, name, err));
-  ZH_TRY(join(attachment, stage, "evaluation.json", err));
-  snprintf(name, sizeof name, "report.%s.pdf", language);
-  ZH_TRY(join(pdf_path, stage, name, err));
   ZH_TRY(zh_render_html(&html, evaluation, digest, language, err));
   zh_status status = zh_write_file(path, html, strlen(html), err);
   free(html);
-  if (status != ZH_OK || !pdf || out->pdf_reason[0]) return status;
-  zh_progress_detail("%s", name);
-  if (zh_pdf_print(pdf_path, path, attachment, epoch_of(evaluation), ZH_PDF_TIMEOUT_SECONDS,
-                   &reason) == ZH_OK)
-    out->pdf_written = true;
-  else
-    snprintf(out->pdf_reason, sizeof out->pdf_reason, "%.255s", reason.message);
-  return ZH_OK;
+  return status;
+}
+
+/* One language's PDF, printed by a thread of its own: WeasyPrint takes seconds and a core. */
+typedef struct pdf_job {
+  const char *stage, *language;
+  int64_t epoch;
+  zh_error error;
+  zh_status status;
+  pthread_t thread;
+  bool started;
+} pdf_job;
+
+static void *print_pdf(void *user) {
+  pdf_job *job = user;
+  char name[32], html[PATH_MAX], pdf[PATH_MAX], attachment[PATH_MAX];
+  snprintf(name, sizeof name, "report.%s.html", job->language);
+  job->status = join(html, job->stage, name, &job->error);
+  snprintf(name, sizeof name, "report.%s.pdf", job->language);
+  if (job->status == ZH_OK) job->status = join(pdf, job->stage, name, &job->error);
+  if (job->status == ZH_OK)
+    job->status = join(attachment, job->stage, "evaluation.json", &job->error);
+  if (job->status == ZH_OK)
+    job->status =
+        zh_pdf_print(pdf, html, attachment, job->epoch, ZH_PDF_TIMEOUT_SECONDS, &job->error);
+  return NULL;
+}
+
+/* A report without PDF is still a report: failure becomes the reason in words. */
+static void write_pdfs(zh_report_result *out, const char *stage, const char *const *languages,
+                       size_t count, int64_t epoch) {
+  pdf_job jobs[2] = {0};
+  for (size_t i = 0; i < count; i++) {
+    jobs[i] =
+        (pdf_job){.stage = stage, .language = languages[i], .epoch = epoch, .error = ZH_ERROR_INIT};
+    jobs[i].started = pthread_create(&jobs[i].thread, NULL, print_pdf, &jobs[i]) == 0;
+    if (!jobs[i].started) print_pdf(&jobs[i]);
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (jobs[i].started) pthread_join(jobs[i].thread, NULL);
+    out->pdf_written = out->pdf_written || jobs[i].status == ZH_OK;
+    if (jobs[i].status != ZH_OK && !out->pdf_reason[0])
+      snprintf(out->pdf_reason, sizeof out->pdf_reason, "%.255s", jobs[i].error.message);
+  }
 }
 
 static zh_status fill(zh_report_result *out, const char *stage, const char *text, size_t length,
                       const zh_report_options *options, zh_error *err) {
-  static const char *const languages[] = {"zh", "en"};
+  static const char *const both[] = {"zh", "en"};
+  const char *const *languages = options->language ? &options->language : both;
+  size_t count = options->language ? 1 : 2;
   char path[PATH_MAX], digest[ZH_DIGEST_HEX];
   json_t *evaluation = NULL;
   ZH_TRY(join(path, stage, "evaluation.json", err));
   ZH_TRY(zh_digest_bytes(digest, ZH_SM3, text, length, err));
   ZH_TRY(zh_json_load_text(&evaluation, text, length, options->evaluation, err));
   zh_status status = zh_write_file(path, text, length, err);
-  for (size_t i = 0; i < 2 && status == ZH_OK; i++)
-    if (!options->language || strcmp(options->language, languages[i]) == 0)
-      status = write_page(out, stage, evaluation, digest, languages[i], options->pdf, err);
+  for (size_t i = 0; i < count && status == ZH_OK; i++)
+    status = write_html(stage, evaluation, digest, languages[i], err);
+  if (status == ZH_OK && options->pdf)
+    write_pdfs(out, stage, languages, count, epoch_of(evaluation));
   json_decref(evaluation);
   return status == ZH_OK ? zh_manifest_write(stage, err) : status;
 }

@@ -41,7 +41,8 @@ class Page(html.parser.HTMLParser):
         self.open.pop()
 
     def handle_data(self, data):
-        self.text.append(data)
+        if "style" not in self.open:
+            self.text.append(data)
 
 
 def report(tmp_path, *arguments, evaluation=GOLDEN):
