@@ -53,7 +53,7 @@ static zh_status read_text(scoring *s, const zh_tokenizer *tokenizer, const char
   ZH_TRY(zh_data_path(path, sizeof path, name, err));
   ZH_TRY(zh_read_file(&text, &length, name[0] != '/' && zh_is_file(path) ? path : name,
                       TEXT_BYTES_MAX, err));
-  zh_status status = zh_tokenize(&s->tokens, &s->count, tokenizer, text, length, false, false, err);
+  zh_status status = zh_tokenize(&s->tokens, &s->count, tokenizer, text, length, false, true, err);
   free(text);
   return status;
 }
