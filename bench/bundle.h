@@ -11,6 +11,8 @@ extern "C" {
 #endif
 
 #define ZH_DRIFT_LIMIT 0.10
+/* A figure over this fraction of its peak tells that the peak was disturbed. */
+#define ZH_BEYOND_PEAK 1.02
 
 typedef struct zh_bundle_run {
   const char *folder;   /* the staging folder */

@@ -238,8 +238,12 @@ static void print_marks(FILE *out, const json_t *run, bool colour) {
   if (json_is_false(json_object_get(stability, "stable"))) {
     fprintf(out,
             "%sUNSTABLE%s   the machine's peaks drifted by more than %.0f %% between beginning and "
-            "end\n",
+            "end, or a figure went beyond its peak\n",
             red, plain, 100 * number_of(stability, "limit"));
+  }
+  json_array_foreach(json_object_get(stability, "beyond_peak"), i, item) {
+    fprintf(out, "beyond     %s is faster than its measured peak: something slowed the peak down\n",
+            json_is_string(item) ? json_string_value(item) : "?");
   }
 }
 

@@ -394,6 +394,24 @@ static zh_status fetch_work(const runner *r, zh_error *err) {
   return zh_fail(err, ZH_ERR_IO, "cannot move %s: %s", aside, strerror(errno));
 }
 
+/* Files that a death in the middle of zh_write_file left behind. */
+static zh_status remove_torn_files(const runner *r, zh_error *err) {
+  static const char ending[] = ".tmp";
+  zh_file_list files;
+  ZH_TRY(zh_list_files(&files, r->staging, err));
+  zh_status status = ZH_OK;
+  for (size_t i = 0; status == ZH_OK && i < files.count; i++) {
+    char path[PATH_BYTES];
+    size_t length = strlen(files.paths[i]), tail = sizeof ending - 1;
+    if (length < tail || strcmp(files.paths[i] + length - tail, ending) != 0) continue;
+    status = join_path(path, err, r->staging, files.paths[i]);
+    if (status == ZH_OK && unlink(path) != 0)
+      status = zh_fail(err, ZH_ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+  }
+  zh_file_list_free(&files);
+  return status;
+}
+
 static zh_status begin_again(runner *r, zh_error *err) {
   char path[PATH_BYTES];
   ZH_TRY(absolute(r->staging, r->options->resume, err));
@@ -410,6 +428,7 @@ static zh_status begin_again(runner *r, zh_error *err) {
   if (!zh_is_file(r->journal.path) || !zh_is_file(path))
     return zh_fail(err, ZH_ERR_INPUT, "%s holds no run that could be resumed", r->staging);
   ZH_TRY(lock_staging(r, err));
+  ZH_TRY(remove_torn_files(r, err));
   ZH_TRY(zh_json_load_file(&r->plan, path, PLAN_BYTES_MAX, err));
   ZH_TRY(check_plan_shape(r, path, err));
   ZH_TRY(zh_plan_digest(r->journal.plan_sm3, r->plan, err));

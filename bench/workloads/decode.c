@@ -239,6 +239,9 @@ static zh_status finish(void *state, zh_error *err) {
   return zh_trial_finish(&d->trial, err);
 }
 
+static const zh_metric METRICS[] = {
+    {"decode_rate", "token/s"}, {"tpot", "s"}, {"inter_token", "s"}, {"inter_token_p99", "s"}, {0}};
+
 const zh_workload zh_workload_decode = {
     .name = "decode",
     .summary_zh = "模型逐个写出词元的速度",
@@ -252,4 +255,5 @@ const zh_workload zh_workload_decode = {
     .verify = verify,
     .finish = finish,
     .release = release,
+    .metrics = METRICS,
 };

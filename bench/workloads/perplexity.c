@@ -199,6 +199,8 @@ static zh_status finish(void *state, zh_error *err) {
   return zh_trial_finish(trial, err);
 }
 
+static const zh_metric METRICS[] = {{"perplexity", "1"}, {0}};
+
 const zh_workload zh_workload_perplexity = {
     .name = "perplexity",
     .summary_zh = "模型对一段文字的预测能力（困惑度）",
@@ -212,4 +214,5 @@ const zh_workload zh_workload_perplexity = {
     .verify = verify,
     .finish = finish,
     .release = release,
+    .metrics = METRICS,
 };

@@ -172,6 +172,8 @@ static zh_status finish(void *state, zh_error *err) {
   return zh_trial_finish(&p->trial, err);
 }
 
+static const zh_metric METRICS[] = {{"prefill_rate", "token/s"}, {"ttft", "s"}, {0}};
+
 const zh_workload zh_workload_prefill = {
     .name = "prefill",
     .summary_zh = "模型读入提示词的速度，直到选出第一个词元",
@@ -185,4 +187,5 @@ const zh_workload zh_workload_prefill = {
     .verify = verify,
     .finish = finish,
     .release = release,
+    .metrics = METRICS,
 };

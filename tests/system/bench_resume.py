@@ -36,8 +36,13 @@ def test_killed_supervisor_leaves_no_process_and_a_resumable_run(tmp_path, words
     wait_for(lambda: not processes(str(staging)), 10, "the end of all ranks")
     before = steps_in(staging)
     assert before == [("quick", "main")]
+    # What a death in the middle of writing a file leaves does not reach the bundle.
+    torn = staging / "samples" / "quick.json.123-0.tmp"
+    torn.parent.mkdir(exist_ok=True)
+    torn.write_text("{")
     resume(staging)
     check_whole(out)
+    assert not list(out.rglob("*.tmp"))
     # Only what was missing was done: the finished step has one line, not two.
     assert steps_in(out) == [("quick", "main"), ("slow", "main")]
 

@@ -70,6 +70,12 @@ def test_drift_is_marked_before_any_figure(tmp_path):
     assert out.index("UNSTABLE") < out.index("\nfigure") and "memory/read_all_cores: -30.0 %" in out
 
 
+def test_a_figure_beyond_its_peak_is_named(tmp_path):
+    stability = {"stable": False, "limit": 0.1, "drift": [], "beyond_peak": ["decode/decode_rate"]}
+    out = show(tmp_path, LINE, run={**RUN, "stability": stability}).stdout
+    assert out.index("decode/decode_rate is faster") < out.index("\nfigure")
+
+
 def test_closing_peaks_stay_out_of_the_table(tmp_path):
     assert "decode_rate" not in show(tmp_path, {**LINE, "when": "end"}).stdout
 
