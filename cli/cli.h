@@ -17,6 +17,17 @@ typedef struct zh_command {
 extern const zh_command zh_command_doctor, zh_command_list, zh_command_run, zh_command_show, zh_command_audit,
     zh_command_model, zh_command_evaluate, zh_command_report, zh_command_verify;
 
+/* Commands that take one word and --json alone. */
+typedef struct zh_cli_word {
+  const char *many;    /* usage error when a second word comes: "one bundle at a time" */
+  const char *missing; /* usage error when none comes: "name the folder of a bundle" */
+  const char *word;    /* what was given */
+  bool json;
+} zh_cli_word;
+/* Parses into *given, whose sentences are set; exits with status 2 on bad usage, as argp does. */
+void zh_cli_parse_word(zh_cli_word *given, const char *args_doc, const char *doc, int argc,
+                       char **argv);
+
 /* Prints "zhiheng: <message>" on stderr (with --json also {"error":{"status","message"}} on stdout) and returns the
  * exit status of the error. */
 int zh_cli_fail(const zh_error *err, bool json);

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <argp.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,4 +41,31 @@ int zh_cli_flush(void) {
           "disk or keep the pipe open and run again\n",
           strerror(errno));
   return zh_status_exit_code(ZH_ERR_IO);
+}
+
+static error_t parse_word(int key, char *arg, struct argp_state *state) {
+  zh_cli_word *given = state->input;
+  switch (key) {
+  case 'j':
+    given->json = true;
+    return 0;
+  case ARGP_KEY_ARG:
+    if (given->word != NULL) argp_error(state, "%s, but got '%s' as well", given->many, arg);
+    given->word = arg;
+    return 0;
+  case ARGP_KEY_NO_ARGS:
+    argp_error(state, "%s", given->missing);
+    return EINVAL;
+  default:
+    return ARGP_ERR_UNKNOWN;
+  }
+}
+
+void zh_cli_parse_word(zh_cli_word *given, const char *args_doc, const char *doc, int argc,
+                       char **argv) {
+  static const struct argp_option options[] = {
+      {"json", 'j', NULL, 0, "one JSON document on standard output", 0}, {0}};
+  const struct argp parser = {
+      .options = options, .parser = parse_word, .args_doc = args_doc, .doc = doc};
+  argp_parse(&parser, argc, argv, 0, NULL, given);
 }

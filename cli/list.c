@@ -1,5 +1,4 @@
 /* zhiheng list suites|workloads|backends|models|policies */
-#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,40 +12,12 @@
 #include "kernels/kernels.h"
 #include "model/model.h"
 
-typedef struct arguments {
-  const char *kind;
-  bool json;
-} arguments;
-
-static error_t parse(int key, char *arg, struct argp_state *state) {
-  arguments *given = state->input;
-  switch (key) {
-  case 'j':
-    given->json = true;
-    return 0;
-  case ARGP_KEY_ARG:
-    if (given->kind != NULL) argp_error(state, "one kind at a time, but got '%s' as well", arg);
-    given->kind = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS:
-    argp_error(state, "say what to list: suites, workloads, backends, models or policies");
-    return EINVAL;
-  default:
-    return ARGP_ERR_UNKNOWN;
-  }
-}
-
-static const struct argp_option options[] = {
-    {"json", 'j', NULL, 0, "one JSON document on standard output", 0}, {0}};
-static const struct argp list = {
-    .options = options,
-    .parser = parse,
-    .args_doc = "suites|workloads|backends|models|policies",
-    .doc = "Lists what zhiheng knows, with one line each.\v"
-           "Example:\n  zhiheng list suites\n  zhiheng list workloads --json | jq "
-           "'.workloads[].name'\n\n"
-           "'list models' shows the standard models, whose weights are computed; a model file is "
-           "named by its path."};
+static const char doc[] =
+    "Lists what zhiheng knows, with one line each.\v"
+    "Example:\n  zhiheng list suites\n  zhiheng list workloads --json | jq "
+    "'.workloads[].name'\n\n"
+    "'list models' shows the standard models, whose weights are computed; a model file is "
+    "named by its path.";
 
 /* Each lister fills an array of {"name", "summary", …}; people see name and summary. */
 
@@ -172,15 +143,17 @@ static void print_items(const json_t *items) {
 }
 
 static int run(int argc, char **argv) {
-  arguments given = {0};
-  argp_parse(&list, argc, argv, 0, NULL, &given);
+  zh_cli_word given = {.many = "one kind at a time",
+                       .missing =
+                           "say what to list: suites, workloads, backends, models or policies"};
+  zh_cli_parse_word(&given, "suites|workloads|backends|models|policies", doc, argc, argv);
   zh_error err = ZH_ERROR_INIT;
   json_t *items = json_array();
   int code = 0;
-  if (fill(items, given.kind, &err) != ZH_OK) {
+  if (fill(items, given.word, &err) != ZH_OK) {
     code = zh_cli_fail(&err, given.json);
   } else if (given.json) {
-    code = zh_cli_print_json(json_pack("{s:O}", given.kind, items));
+    code = zh_cli_print_json(json_pack("{s:O}", given.word, items));
   } else {
     print_items(items);
     code = zh_cli_flush();

@@ -78,7 +78,6 @@ static int run(int argc, char **argv) {
   arguments given = {.options = {.pdf = true}};
   zh_report_result result;
   zh_error err = ZH_ERROR_INIT;
-  argp_err_exit_status = zh_status_exit_code(ZH_ERR_USAGE);
   if (argp_parse(&report, argc, argv, 0, NULL, &given) != 0)
     return zh_status_exit_code(ZH_ERR_USAGE);
   if (zh_report_write(&result, &given.options, &err) != ZH_OK) return zh_cli_fail(&err, given.json);
