@@ -1,7 +1,7 @@
 /* The network between ranks, by the definitions of the OSU micro-benchmarks and nccl-tests:
  * point-to-point latency (half a round trip) and bandwidth (64 messages in flight) between the
  * first and the last rank, all-reduce of fp32 over all ranks: algbw = bytes / time, busbw = algbw 2
- * (n - 1) / n.
+ * (n - 1) / n, of the same repeats.
  *
  * Contents: each repeat sends its own pattern into buffers filled with something else, and compares
  * every byte that arrived last; all-reduce sums whole numbers small enough to be exact in any
@@ -15,12 +15,14 @@
 #include "core/philox.h"
 
 enum { CASES_MAX = 96, WINDOW = 64, SMALL_BYTES = 8192, CLASSES = 251 };
-enum { LATENCY, BANDWIDTH, ALGBW, BUSBW };
-static const char *const NAMES[] = {"latency", "bandwidth", "allreduce_algbw", "allreduce_busbw"};
+enum { LATENCY, BANDWIDTH, ALLREDUCE };
+static const char *const NAMES[] = {"latency", "bandwidth", "allreduce_algbw"};
 
 typedef struct mpi_case {
   int kind;
   size_t bytes;
+  double *kept_ns; /* [kept]: the slowest rank's time of each all-reduce repeat, for busbw */
+  size_t kept, capacity;
 } mpi_case;
 
 typedef struct mpi_state {
@@ -105,15 +107,29 @@ static zh_status all_reduce(double *ns, mpi_state *s, const mpi_case *c, zh_erro
   return ZH_OK;
 }
 
+/* The same sample that the harness will keep: the slowest rank's. */
+static zh_status keep_time(mpi_state *s, mpi_case *c, double ns, zh_error *err) {
+  ZH_TRY(s->job->comm->max_f64(s->job->comm, &ns, 1, err));
+  if (c->kept == c->capacity) {
+    size_t capacity = c->capacity ? 2 * c->capacity : 64;
+    double *grown = realloc(c->kept_ns, capacity * sizeof *grown);
+    if (!grown) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the times of an all-reduce");
+    c->kept_ns = grown;
+    c->capacity = capacity;
+  }
+  c->kept_ns[c->kept++] = ns;
+  return ZH_OK;
+}
+
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   mpi_state *s = state;
-  const mpi_case *c = &s->cases[index];
-  (void)warmup;
+  mpi_case *c = &s->cases[index];
   s->repeat++;
   fill(s, c->bytes);
   memset(s->in, 0xff, c->kind == BANDWIDTH ? c->bytes * WINDOW : c->bytes); /* never in a pattern */
-  return c->kind == LATENCY || c->kind == BANDWIDTH ? point_to_point(sample, s, c, err)
-                                                    : all_reduce(sample, s, c, err);
+  if (c->kind != ALLREDUCE) return point_to_point(sample, s, c, err);
+  ZH_TRY(all_reduce(sample, s, c, err));
+  return warmup ? ZH_OK : keep_time(s, c, *sample, err);
 }
 
 /* --- checks --- */
@@ -144,8 +160,7 @@ static zh_status verify_sums(const mpi_state *s, const mpi_case *c, zh_error *er
 static zh_status verify(void *state, size_t index, zh_error *err) {
   const mpi_state *s = state;
   const mpi_case *c = &s->cases[index];
-  return c->kind == LATENCY || c->kind == BANDWIDTH ? verify_received(s, c, err)
-                                                    : verify_sums(s, c, err);
+  return c->kind == ALLREDUCE ? verify_sums(s, c, err) : verify_received(s, c, err);
 }
 
 /* --- workload --- */
@@ -153,17 +168,31 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
 static void describe(const void *state, size_t index, zh_case *out) {
   const mpi_state *s = state;
   const mpi_case *c = &s->cases[index];
-  double n = s->job->comm->size;
   int skip, count;
   iterations(&skip, &count, s, c);
   double bytes = (double)c->bytes * count;
   *out = (zh_case){.unit = "B/s", .kind = ZH_SAMPLE_RATE, .work = bytes, .more_is_better = true};
   if (c->kind == BANDWIDTH) out->work = bytes * WINDOW;
-  if (c->kind == BUSBW) out->work = bytes * 2 * (n - 1) / n;
   if (c->kind == LATENCY) {
     *out = (zh_case){.unit = "s", .kind = ZH_SAMPLE_TIME, .work = 2.0 * count};
   }
   snprintf(out->metric, sizeof out->metric, "%s_%zuB", NAMES[c->kind], c->bytes);
+}
+
+/* busbw says of each all-reduce what algbw says, in terms of the links: no second measurement. */
+static zh_status finish(void *state, zh_error *err) {
+  mpi_state *s = state;
+  double n = s->job->comm->size;
+  for (size_t i = 0; i < s->count; i++) {
+    const mpi_case *c = &s->cases[i];
+    zh_case what;
+    if (c->kept == 0) continue;
+    describe(s, i, &what);
+    what.work *= 2 * (n - 1) / n;
+    snprintf(what.metric, sizeof what.metric, "allreduce_busbw_%zuB", c->bytes);
+    ZH_TRY(zh_job_series(s->job, &what, c->kept_ns, c->kept, err));
+  }
+  return ZH_OK;
 }
 
 static void add_sizes(mpi_state *s, const char *parameter, int kind) {
@@ -171,14 +200,15 @@ static void add_sizes(mpi_state *s, const char *parameter, int kind) {
   size_t count = zh_job_ints(s->job, parameter, sizes, CASES_MAX);
   for (size_t i = 0; i < count && s->count < CASES_MAX; i++) {
     size_t bytes = (size_t)sizes[i];
-    if (kind == ALGBW || kind == BUSBW) bytes = (bytes + 3) & ~(size_t)3;
-    s->cases[s->count++] = (mpi_case){kind, bytes};
+    if (kind == ALLREDUCE) bytes = (bytes + 3) & ~(size_t)3;
+    s->cases[s->count++] = (mpi_case){.kind = kind, .bytes = bytes};
     if (bytes > s->largest) s->largest = bytes;
   }
 }
 
 static void release(void *state) {
   mpi_state *s = state;
+  for (size_t i = 0; i < s->count; i++) free(s->cases[i].kept_ns);
   free(s->out);
   free(s->in);
   free(s->values);
@@ -194,8 +224,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
                                                      : -1;
   add_sizes(s, "latency_bytes", LATENCY);
   add_sizes(s, "bandwidth_bytes", BANDWIDTH);
-  add_sizes(s, "allreduce_bytes", ALGBW);
-  add_sizes(s, "allreduce_bytes", BUSBW);
+  add_sizes(s, "allreduce_bytes", ALLREDUCE);
   s->out = malloc(s->largest);
   s->in = malloc(s->largest * WINDOW);
   s->values = malloc(s->largest + sizeof(float));
@@ -254,5 +283,6 @@ const zh_workload zh_workload_mpi = {
     .describe = describe,
     .run = run,
     .verify = verify,
+    .finish = finish,
     .release = release,
     .metrics = METRICS};
