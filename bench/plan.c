@@ -37,6 +37,19 @@ static zh_status check_ranks(const zh_step *step, int ranks, zh_error *err) {
                  step->workload->ranks_min);
 }
 
+/* What no machine can do is said now, not after the peaks have been measured. */
+static zh_status check_context(const zh_step *step, const zh_plan_model *model, zh_error *err) {
+  if (!model || !step->workload->positions) return ZH_OK;
+  zh_job job = {.parameters = step->parameters};
+  int64_t wanted = step->workload->positions(&job);
+  if (wanted <= (int64_t)model->context) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE,
+                 "step '%s' asks for a context of %lld positions, but model %s holds at most %lld",
+                 step->name, (long long)wanted,
+                 json_string_value(json_object_get(model->entry, "name")),
+                 (long long)model->context);
+}
+
 /* Adds one step for one model (NULL: it needs none). */
 static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *model,
                           const char *when, zh_error *err) {
@@ -45,6 +58,7 @@ static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *
   zh_launcher launcher = ZH_LAUNCH_DIRECT;
   char name[256], key[32];
   ZH_TRY(check_ranks(step, ranks, err));
+  ZH_TRY(check_context(step, model, err));
   ZH_TRY(zh_launcher_choose(&launcher, p->options->launcher, ranks, err));
   const char *model_name = model ? json_string_value(json_object_get(model->entry, "name")) : NULL;
   snprintf(name, sizeof name, "%s%s%s", step->name, model ? "@" : "", model ? model_name : "");

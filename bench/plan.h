@@ -13,6 +13,7 @@ extern "C" {
 typedef struct zh_plan_model {
   const char *source; /* as zh_model_open takes it */
   json_t *entry;      /* {"name","format","path","bytes","sm3","sha256"}; borrowed */
+  uint32_t context;   /* positions that it holds */
 } zh_plan_model;
 
 typedef struct zh_plan_options {

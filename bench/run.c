@@ -123,10 +123,12 @@ static zh_status add_model(runner *r, const char *source, zh_error *err) {
     return zh_fail(err, ZH_ERR_USAGE, "a run takes at most %d models", MODELS_MAX);
   zh_progress_detail("reading %s", source);
   ZH_TRY(zh_model_open(&model, source, err));
-  zh_status status = describe_model(&entry, model, err);
+  zh_architecture architecture;
+  zh_status status = zh_model_architecture(&architecture, model, err);
+  if (status == ZH_OK) status = describe_model(&entry, model, err);
   zh_model_free(model);
   ZH_TRY(status);
-  r->models[r->model_count++] = (zh_plan_model){source, entry};
+  r->models[r->model_count++] = (zh_plan_model){source, entry, architecture.context};
   if (!r->options->audit) return ZH_OK;
   ZH_TRY(r->options->audit(&audit, source, r->options->audit_user, err));
   status = check_audit(audit, entry, err);

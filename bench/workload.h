@@ -88,6 +88,9 @@ typedef struct zh_workload {
   /* After the last repeat of all cases: whole-run checks (replay, weight digest). May be NULL. */
   zh_status (*finish)(void *state, zh_error *err);
   void (*release)(void *state);
+  /* Positions of context that one sequence takes, by the step's parameters alone: a plan that asks for more than the
+   * model holds is refused before anything is measured. NULL: none. */
+  int64_t (*positions)(const zh_job *job);
   const zh_metric *metrics; /* ends with name == NULL; NULL: not declared, criteria are checked after the run */
 } zh_workload;
 

@@ -128,6 +128,10 @@ static zh_status check_pass(decode *d, zh_error *err) {
   return zh_check_report(d->trial.check, d->trial.job->checks, err);
 }
 
+static int64_t positions(const zh_job *job) {
+  return zh_job_int(job, "depth") + zh_job_int(job, "prompt") + zh_job_int(job, "tokens");
+}
+
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   decode *d = calloc(1, sizeof *d);
   if (!d) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for decode");
@@ -255,5 +259,6 @@ const zh_workload zh_workload_decode = {
     .verify = verify,
     .finish = finish,
     .release = release,
+    .positions = positions,
     .metrics = METRICS,
 };

@@ -88,6 +88,10 @@ static zh_status score(scoring *s, zh_perplexity_result *result, zh_prediction *
                        err);
 }
 
+static int64_t positions(const zh_job *job) {
+  return zh_job_int(job, "window");
+}
+
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   scoring *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for perplexity");
@@ -214,5 +218,6 @@ const zh_workload zh_workload_perplexity = {
     .verify = verify,
     .finish = finish,
     .release = release,
+    .positions = positions,
     .metrics = METRICS,
 };

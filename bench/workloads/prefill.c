@@ -73,6 +73,10 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   return ZH_OK;
 }
 
+static int64_t positions(const zh_job *job) {
+  return zh_job_int(job, "depth") + zh_job_int(job, "prompt");
+}
+
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   prefill *p = calloc(1, sizeof *p);
   if (!p) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for prefill");
@@ -187,5 +191,6 @@ const zh_workload zh_workload_prefill = {
     .verify = verify,
     .finish = finish,
     .release = release,
+    .positions = positions,
     .metrics = METRICS,
 };

@@ -29,8 +29,8 @@ static zh_suite *parse(const char *text) {
 static json_t *plan_of(const char *text, const char *first, const char *second,
                        const zh_plan_options *options, zh_error *err) {
   zh_suite *suite = parse(text);
-  zh_plan_model models[2] = {{first, json_pack("{s:s}", "name", first)},
-                             {second, json_pack("{s:s}", "name", second)}};
+  zh_plan_model models[2] = {{first, json_pack("{s:s}", "name", first), 4096},
+                             {second, json_pack("{s:s}", "name", second), 4096}};
   json_t *plan = NULL;
   zh_status status = zh_plan_make(&plan, suite, models, first ? 2 : 0, options, err);
   assert_int_equal(status == ZH_OK, plan != NULL);
@@ -102,6 +102,9 @@ static void refuses(void **state) {
   options.launcher = "direct";
   options.ranks = 2;
   refused(SUITE, "x", "y", &options, "starts one rank");
+  static const char deep[] = "suite: probe\nsummary: {zh: a, en: b}\nsteps:\n  - step: d\n"
+                             "    workload: decode\n    parameters: {prompt: 32, tokens: 4065}\n";
+  refused(deep, "x", "y", &OPTIONS, "asks for a context of 4097 positions, but model x holds");
   static const char mpi[] =
       "suite: probe\nsummary: {zh: a, en: b}\nsteps:\n  - step: m\n    workload: mpi\n";
   refused(mpi, NULL, NULL, &OPTIONS, "needs at least 2 ranks");
