@@ -543,7 +543,11 @@ zh_status zh_suite_set(zh_suite *suite, const char *setting, zh_error *err) {
   }
   zh_yaml_doc *doc = NULL;
   size_t hits = 0;
-  ZH_TRY(zh_yaml_load_text(&doc, equals + 1, strlen(equals + 1), "--set", err));
+  char source[sizeof key + 8]; /* a run may have many settings; the message names its own */
+  snprintf(source, sizeof source, "--set %.*s", (int)length, setting);
+  if (equals[1] == '\0')
+    return zh_fail(err, ZH_ERR_USAGE, "%s=: a value is missing after '='", source);
+  ZH_TRY(zh_yaml_load_text(&doc, equals + 1, strlen(equals + 1), source, err));
   zh_status status = ZH_OK;
   for (size_t i = 0; status == ZH_OK && i < suite->step_count; i++) {
     zh_step *step = &suite->steps[i];

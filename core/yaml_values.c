@@ -17,7 +17,10 @@ static const char *found(const zh_yaml_node *node) {
 
 zh_status zh_yaml_expect(const zh_yaml_node *node, zh_yaml_kind kind, const char *what,
                          zh_error *err) {
+  static const char *const plain[] = {"a single value", "a list", "a map"};
   if (node->kind == kind) return ZH_OK;
+  if (strncmp(what, plain[kind], strlen(plain[kind])) == 0) /* "a list of words" says it already */
+    return zh_yaml_fail(err, node, "expected %s, found %s", what, found(node));
   return zh_yaml_fail(err, node, "expected %s (%s), found %s", what, kind_names[kind], found(node));
 }
 

@@ -130,7 +130,10 @@ static void sets_parameters(void **state) {
   set_one(suite, "c.array_mib=6", ZH_ERR_USAGE, "step c has no parameter");
   set_one(suite, "array_mib", ZH_ERR_USAGE, "step.parameter=value");
   set_one(suite, "=1", ZH_ERR_USAGE, "step.parameter=value");
-  set_one(suite, "array_mib=-1", ZH_ERR_INPUT, "--set:1:1");
+  set_one(suite, "array_mib=-1", ZH_ERR_INPUT, "--set array_mib:1:1");
+  set_one(suite, "b.array_mib=x", ZH_ERR_INPUT, "--set b.array_mib:1:1");
+  set_one(suite, "b.operations=read", ZH_ERR_INPUT, "such as [a, b], found a single value");
+  set_one(suite, "array_mib=", ZH_ERR_USAGE, "a value is missing");
   set_one(suite, "array_mib=[1", ZH_ERR_INPUT, "--set");
   zh_suite_free(suite);
 }
