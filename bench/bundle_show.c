@@ -116,6 +116,11 @@ typedef struct row {
   bool valid;
 } row;
 
+/* Fewer than six samples have no interval of 95 % (docs/metrics.md): theirs is the whole range. */
+static bool few_samples(const json_t *line) {
+  return number_of(line, "n") < 6;
+}
+
 static void fill_row(row *out, const json_t *line) {
   char unit[32], low[32], high[32];
   double value = number_of(line, "value");
@@ -130,7 +135,7 @@ static void fill_row(row *out, const json_t *line) {
   if (json_array_size(interval) == 2) {
     print_number(low, json_number_value(json_array_get(interval, 0)) / factor);
     print_number(high, json_number_value(json_array_get(interval, 1)) / factor);
-    snprintf(out->cells[2], CELL_BYTES, "%s – %s", low, high);
+    snprintf(out->cells[2], CELL_BYTES, "%s – %s%s", low, high, few_samples(line) ? "†" : " ");
   }
   snprintf(out->cells[3], CELL_BYTES, "%s", unit);
   snprintf(out->cells[4], CELL_BYTES, "%lld",
@@ -171,17 +176,25 @@ static void print_rows(FILE *out, const row *rows, size_t count, bool colour) {
 
 static zh_status print_table(FILE *out, const json_t *lines, bool colour, zh_error *err) {
   static const row heading = {
-      {"figure", "median", "95 % interval", "unit", "n", "fraction of the peak"}, true};
+      {"figure", "median", "95 % interval ", "unit", "n", "fraction of the peak"}, true};
   row *rows = calloc(json_array_size(lines) + 1, sizeof *rows);
   if (rows == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the table");
+  bool few = false;
   size_t count = 0, i;
   json_t *line;
   rows[count++] = heading;
   json_array_foreach(lines, i, line) {
-    if (strcmp(text_of(line, "when", "main"), "end") != 0) fill_row(&rows[count++], line);
+    if (strcmp(text_of(line, "when", "main"), "end") == 0) continue;
+    fill_row(&rows[count++], line);
+    few = few || few_samples(line);
   }
   if (count > 1) print_rows(out, rows, count, colour);
   if (count == 1) fprintf(out, "This run gave no figure.\n");
+  if (few) {
+    fprintf(
+        out,
+        "† fewer than six samples: the smallest and the largest, which cover less than 95 %%\n");
+  }
   free(rows);
   return ZH_OK;
 }

@@ -33,10 +33,13 @@ def test_a_figure_with_interval_and_fraction(tmp_path):
     done = show(tmp_path, LINE)
     assert done.returncode == 0 and done.stderr == ""
     assert cells(done.stdout, "decode@m/decode_rate") == [
-        "decode@m/decode_rate", "61.23", "60.10", "–", "62.00", "token/s", "5", "70.0", "%", "of",
+        "decode@m/decode_rate", "61.23", "60.10", "–", "62.00†", "token/s", "5", "70.0", "%", "of",
         "memory/read_all_cores"]
     assert "took 2 min 30 s" in done.stdout and "at most -2.0 %" in done.stdout
     assert "INVALID" not in done.stdout and "UNSTABLE" not in done.stdout
+    assert "† fewer than six samples" in done.stdout
+    enough = show(tmp_path, {**LINE, "n": 6}).stdout
+    assert "62.00  " in enough and "†" not in enough
 
 
 @pytest.mark.parametrize("value, unit, shown", [
@@ -51,7 +54,7 @@ def test_values_are_scaled_for_people(tmp_path, value, unit, shown):
 
 def test_an_interval_shares_the_scale_of_its_median(tmp_path):
     line = {**LINE, "value": 1.0e9, "unit": "B/s", "ci95": [9.5e8, 1.1e9], "peak": None}
-    assert cells(show(tmp_path, line).stdout, "decode@m")[1:6] == ["1.000", "0.9500", "–", "1.100", "GB/s"]
+    assert cells(show(tmp_path, line).stdout, "decode@m")[1:6] == ["1.000", "0.9500", "–", "1.100†", "GB/s"]
 
 
 def test_an_invalid_run_says_so_before_any_figure(tmp_path):
