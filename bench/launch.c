@@ -51,8 +51,8 @@ zh_status zh_launcher_choose(zh_launcher *out, const char *wanted, int ranks, zh
                    "--launcher direct starts one rank, but the plan has %d; use mpirun or srun",
                    ranks);
   if (*out != ZH_LAUNCH_DIRECT && !is_installed(NAMES[*out]))
-    return zh_fail(err, ZH_ERR_LACKING, "%d rank%s need '%s', which is not installed here (%s)",
-                   ranks, ranks == 1 ? "" : "s", NAMES[*out],
+    return zh_fail(err, ZH_ERR_LACKING, "%d rank%s '%s', which is not installed here (%s)", ranks,
+                   ranks == 1 ? " needs" : "s need", NAMES[*out],
                    *out == ZH_LAUNCH_MPIRUN ? "Debian: openmpi-bin" : "it comes with Slurm");
   return ZH_OK;
 }

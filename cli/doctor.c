@@ -134,9 +134,9 @@ static void print_cpu(const json_t *machine) {
   const json_t *cpu = json_object_get(machine, "cpu");
   printf("processor    %s%s\n", string_of(cpu, "model", "unknown"),
          json_is_true(json_object_get(cpu, "virtual")) ? " (virtual machine)" : "");
-  printf("             %lld package(s), %lld cores, %lld threads, %lld of them allowed\n",
-         int_of(cpu, "packages"), int_of(cpu, "cores"), int_of(cpu, "threads"),
-         int_of(cpu, "allowed_threads"));
+  printf("             %lld package%s, %lld cores, %lld threads, %lld of them allowed\n",
+         int_of(cpu, "packages"), int_of(cpu, "packages") == 1 ? "" : "s", int_of(cpu, "cores"),
+         int_of(cpu, "threads"), int_of(cpu, "allowed_threads"));
   printf("features    ");
   const char *name;
   json_t *value;
