@@ -24,6 +24,12 @@ typedef struct zh_cli_word {
   const char *word;    /* what was given */
   bool json;
 } zh_cli_word;
+/* argp_parse, which answers an unknown option with the nearest; exits with status 2 on bad usage. argv ends with NULL. */
+struct argp;
+void zh_cli_parse(const struct argp *parser, int argc, char **argv, void *given);
+/* For on_exit: with --json (*wanted) a usage error that argp printed becomes a document, too. */
+void zh_cli_json_at_exit(int code, void *wanted);
+
 /* Parses into *given, whose sentences are set; exits with status 2 on bad usage, as argp does. */
 void zh_cli_parse_word(zh_cli_word *given, const char *args_doc, const char *doc, int argc,
                        char **argv);

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
+
+static bool json_printed;
+
 int zh_cli_fail(const zh_error *err, bool json) {
   const char *message = err->message[0] != '\0' ? err->message : zh_status_text(err->status);
   fprintf(stderr, "zhiheng: %s\n", message);
@@ -27,6 +31,7 @@ int zh_cli_print_json(json_t *value) {
   json_decref(value);
   if (status != ZH_OK) return zh_cli_fail(&err, false);
   fputs(text, stdout);
+  json_printed = true;
   free(text);
   return zh_cli_flush();
 }
@@ -41,6 +46,71 @@ int zh_cli_flush(void) {
           "disk or keep the pipe open and run again\n",
           strerror(errno));
   return zh_status_exit_code(ZH_ERR_IO);
+}
+
+/* argp prints its own complaints and exits; a program that asked for JSON still gets a document. */
+void zh_cli_json_at_exit(int code, void *wanted) {
+  const bool *json = wanted;
+  if (code != zh_status_exit_code(ZH_ERR_USAGE) || !*json || json_printed) return;
+  zh_cli_print_json(json_pack("{s:{s:s, s:s}}", "error", "status", zh_status_name(ZH_ERR_USAGE),
+                              "message", "the command line is wrong; standard error says how"));
+}
+
+enum { OPTIONS_MAX = 32 };
+
+/* The option of a long word such as "--mod" or "--model=x", as getopt finds it: by any beginning.
+ */
+static const struct argp_option *find_long(const struct argp_option *options, const char *word) {
+  size_t length = strcspn(word, "=");
+  for (; options->name != NULL; options++) {
+    if (strncmp(options->name, word, length) == 0) return options;
+  }
+  return NULL;
+}
+
+static bool is_everywhere(const char *word) {
+  static const char *const names[] = {"help", "usage", "version"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    if (strncmp(names[i], word, strcspn(word, "=")) == 0) return true;
+  }
+  return false;
+}
+
+/* Whether the last letter of "-jo" takes the next word as its value. */
+static bool short_takes_next(const struct argp_option *options, const char *letters) {
+  for (; *letters != '\0'; letters++) {
+    const struct argp_option *at = options;
+    while (at->name != NULL && at->key != *letters) at++;
+    if (at->name != NULL && at->arg != NULL) return letters[1] == '\0';
+  }
+  return false;
+}
+
+/* getopt names an unknown option, but not the one that was meant. */
+static void refuse_unknown(const struct argp_option *options, char *const *argv) {
+  const char *words[OPTIONS_MAX + 1] = {NULL};
+  for (size_t i = 0; options[i].name != NULL && i < OPTIONS_MAX; i++) words[i] = options[i].name;
+  for (char *const *at = argv + 1; *at != NULL && strcmp(*at, "--") != 0; at++) {
+    if ((*at)[0] != '-' || (*at)[1] == '\0') continue;
+    bool is_long = (*at)[1] == '-';
+    const struct argp_option *option = is_long ? find_long(options, *at + 2) : NULL;
+    if (is_long && option == NULL && !is_everywhere(*at + 2)) {
+      char name[64];
+      snprintf(name, sizeof name, "%.*s", (int)strcspn(*at + 2, "="), *at + 2);
+      const char *near = zh_nearest_word(name, words);
+      fprintf(stderr, "%s: unknown option '--%s'%s%s%s\nTry '%s --help'.\n", argv[0], name,
+              near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "", argv[0]);
+      exit(zh_status_exit_code(ZH_ERR_USAGE));
+    }
+    bool takes = is_long ? option != NULL && option->arg != NULL && strchr(*at, '=') == NULL
+                         : short_takes_next(options, *at + 1);
+    if (takes && at[1] != NULL) at++;
+  }
+}
+
+void zh_cli_parse(const struct argp *parser, int argc, char **argv, void *given) {
+  refuse_unknown(parser->options, argv);
+  argp_parse(parser, argc, argv, 0, NULL, given);
 }
 
 static error_t parse_word(int key, char *arg, struct argp_state *state) {
@@ -67,5 +137,5 @@ void zh_cli_parse_word(zh_cli_word *given, const char *args_doc, const char *doc
       {"json", 'j', NULL, 0, "one JSON document on standard output", 0}, {0}};
   const struct argp parser = {
       .options = options, .parser = parse_word, .args_doc = args_doc, .doc = doc};
-  argp_parse(&parser, argc, argv, 0, NULL, given);
+  zh_cli_parse(&parser, argc, argv, given);
 }

@@ -211,7 +211,7 @@ static void print_left_out(const json_t *left_out) {
 
 static int run(int argc, char **argv) {
   bool json = false;
-  argp_parse(&doctor, argc, argv, 0, NULL, &json);
+  zh_cli_parse(&doctor, argc, argv, &json);
   zh_error err = ZH_ERROR_INIT;
   json_t *machine = NULL;
   if (zh_machine_describe(&machine, &err) != ZH_OK) return zh_cli_fail(&err, json);

@@ -90,6 +90,14 @@ static int unknown(const char *name) {
   return zh_status_exit_code(ZH_ERR_USAGE);
 }
 
+/* Also where the command is unknown or its options cannot be read. */
+static bool wants_json(char *const *argv) {
+  for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++) {
+    if (strcmp(*argv, "--json") == 0 || strcmp(*argv, "-j") == 0) return true;
+  }
+  return false;
+}
+
 static int start(const zh_command *command, int argc, char **argv) {
   char name[64];
   snprintf(name, sizeof name, "zhiheng %s", command->name);
@@ -116,6 +124,9 @@ int main(int argc, char **argv) {
   setenv("ARGP_HELP_FMT", "rmargin=100,no-dup-args-note", 0); /* examples stay on one line */
   catch_broken_pipe();
   atexit(close_stdout);
+  static bool json;
+  json = wants_json(argv);
+  on_exit(zh_cli_json_at_exit, &json); /* runs before close_stdout */
   char program[] = "zhiheng";
   argv[0] = program;
   int at = 0;

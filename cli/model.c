@@ -560,7 +560,7 @@ static zh_status run_action(session *s, zh_error *err) {
 static int run(int argc, char **argv) {
   arguments given = {0};
   zh_error err = ZH_ERROR_INIT;
-  argp_parse(&parser, argc, argv, 0, NULL, &given);
+  zh_cli_parse(&parser, argc, argv, &given);
   session s = {.given = &given};
   zh_status status = run_action(&s, &err);
   zh_engine_free(s.engine);

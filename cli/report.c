@@ -78,8 +78,7 @@ static int run(int argc, char **argv) {
   arguments given = {.options = {.pdf = true}};
   zh_report_result result;
   zh_error err = ZH_ERROR_INIT;
-  if (argp_parse(&report, argc, argv, 0, NULL, &given) != 0)
-    return zh_status_exit_code(ZH_ERR_USAGE);
+  zh_cli_parse(&report, argc, argv, &given);
   if (zh_report_write(&result, &given.options, &err) != ZH_OK) return zh_cli_fail(&err, given.json);
   return given.json ? zh_cli_print_json(result_json(&result))
                     : print_people(&result, given.options.pdf);

@@ -156,7 +156,7 @@ static int run(int argc, char **argv) {
   command[0] = "zhiheng";
   command[1] = "run";
   for (int i = 1; i < argc; i++) command[i + 1] = argv[i];
-  argp_parse(&parser, argc, argv, 0, NULL, &given);
+  zh_cli_parse(&parser, argc, argv, &given);
   given.options.models = given.models;
   given.options.settings = given.settings;
   given.options.command = command;

@@ -42,6 +42,28 @@ def test_unknown_options_are_bad_usage(command):
     assert "--no-such-option" in done.stderr and f"zhiheng {command}" in done.stderr
 
 
+@pytest.mark.parametrize("words, meant", [
+    (["run", "null", "--modle", "x"], "--model"), (["model", "logits", "m", "--tokns=1"], "--tokens"),
+    (["run", "--set", "--jsn=1", "--lancher", "mpirun"], "--launcher"), (["show", "--jsn"], "--json")])
+def test_a_mistyped_option_gets_the_nearest(words, meant):
+    done = zhiheng(*words)
+    assert done.returncode == 2 and done.stdout == "" and f"did you mean '{meant}'?" in done.stderr
+
+
+def test_values_that_look_like_options_and_beginnings_of_options_are_left_alone():
+    assert "unknown option" not in zhiheng("run", "--set", "--x=1", "no-suite").stderr
+    assert "unknown option" not in zhiheng("run", "-js", "--x=1", "no-suite").stderr
+    assert zhiheng("run", "--hel").returncode == 0
+
+
+@pytest.mark.parametrize("words", [["show"], ["list"], ["run", "null", "--modle"], ["run", "null", "--ranks", "0"],
+                                   ["show", "a", "b"], ["docter"], ["model", "logits"], ["run", "x", "--out"]])
+def test_bad_usage_is_one_document_for_programs(words):
+    done = zhiheng(*words, "--json") if words[-1] != "--out" else zhiheng(words[0], "--json", *words[1:])
+    assert done.returncode == 2 and done.stderr.strip()
+    assert json.loads(done.stdout)["error"]["status"] == "ZH_ERR_USAGE"
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "doctor"])
 def test_a_command_without_its_argument_is_bad_usage(command):
     done = zhiheng(command)
