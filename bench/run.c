@@ -563,7 +563,8 @@ static zh_status sync_folder(const char *path, zh_error *err) {
 }
 
 /* The work folder leaves the staging folder by one rename, so that it is either there or not; until
- * then --resume can repeat all this from the beginning. */
+ * then --resume can repeat all this from the beginning. A death right after the bundle's own rename
+ * leaves <out>.work beside a whole bundle; nothing needs it any more. */
 static zh_status publish(runner *r, zh_error *err) {
   char work[PATH_BYTES], aside[PATH_BYTES], parent[PATH_BYTES];
   ZH_TRY(join_path(work, err, r->staging, "work"));

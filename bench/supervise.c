@@ -404,7 +404,7 @@ zh_status zh_supervise(json_t **outcome, zh_supervision *supervision, const json
   close(j.output);
   if (j.pid_fd >= 0) close(j.pid_fd);
   if (j.signal)
-    return zh_fail(err, ZH_ERR_INTERRUPTED, "%s came during step %s", strsignal(j.signal),
+    return zh_fail(err, ZH_ERR_INTERRUPTED, "stopped by SIG%s during step %s", sigabbrev_np(j.signal),
                    json_string_value(json_object_get(step, "step")));
   *outcome = judge(&j);
   return *outcome ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the step's outcome");

@@ -121,11 +121,9 @@ static zh_status fill(json_t *items, const char *kind, zh_error *err) {
     if (strcmp(kind, kinds[i].name) == 0) return kinds[i].fill(items, err);
     words[i] = kinds[i].name;
   }
-  const char *near = zh_nearest_word(kind, words);
-  return zh_fail(err, ZH_ERR_USAGE,
-                 "cannot list '%s'%s%s%s; known are suites, workloads, backends, models, policies",
-                 kind, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                 near != NULL ? "'?" : "");
+  char guess[ZH_GUESS_BYTES];
+  return zh_fail(err, ZH_ERR_USAGE, "'%s' is not suites, workloads, backends, models or policies%s",
+                 kind, zh_did_you_mean(guess, kind, words));
 }
 
 static void print_items(const json_t *items) {

@@ -83,10 +83,9 @@ static int unknown(const char *name) {
   for (int i = 0; i < COMMANDS; i++) words[i] = commands[i]->name;
   words[COMMANDS] = "help";
   words[COMMANDS + 1] = NULL;
-  const char *near = zh_nearest_word(name, words);
-  fprintf(stderr, "zhiheng: unknown command '%s'", name);
-  if (near != NULL) fprintf(stderr, "; did you mean '%s'?", near);
-  fprintf(stderr, "\n'zhiheng help' lists the commands.\n");
+  char guess[ZH_GUESS_BYTES];
+  fprintf(stderr, "zhiheng: unknown command '%s'%s\n'zhiheng help' lists the commands.\n", name,
+          zh_did_you_mean(guess, name, words));
   return zh_status_exit_code(ZH_ERR_USAGE);
 }
 

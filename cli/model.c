@@ -535,10 +535,10 @@ static zh_status choose_action(const action **out, const arguments *given, zh_er
     if (strcmp(given->action, names[i]) == 0) *out = &actions[i];
   }
   if (!*out) {
-    const char *near = zh_nearest_word(given->action, names);
-    return zh_fail(
-        err, ZH_ERR_USAGE, "model %s: expected tokenize, logits, generate or perplexity%s%s%s",
-        given->action, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    char guess[ZH_GUESS_BYTES];
+    return zh_fail(err, ZH_ERR_USAGE,
+                   "model %s: expected tokenize, logits, generate or perplexity%s", given->action,
+                   zh_did_you_mean(guess, given->action, names));
   }
   for (int key = 1; key < KEY_COUNT; ++key) {
     if (!given->value[key] || ((*out)->takes & BIT(key))) continue;

@@ -213,6 +213,13 @@ const char *zh_nearest_word(const char *word, const char *const *words) {
   return nearest;
 }
 
+const char *zh_did_you_mean(char out[ZH_GUESS_BYTES], const char *word, const char *const *words) {
+  const char *near = zh_nearest_word(word, words);
+  out[0] = '\0';
+  if (near != NULL) snprintf(out, ZH_GUESS_BYTES, "; did you mean '%s'?", near);
+  return out;
+}
+
 char *zh_group_digits(char *out, size_t capacity, uint64_t value) {
   char digits[24], grouped[32];
   int count = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value), at = 0;

@@ -39,6 +39,10 @@ int zh_utf8_columns(const char *bytes, size_t length);
  * suggest (distance > max(1, length / 3), transpositions count one). Borrowed from words. */
 const char *zh_nearest_word(const char *word, const char *const *words);
 
+/* "; did you mean 'x'?" into out, or "" where nothing is near; returns out. */
+enum { ZH_GUESS_BYTES = 96 };
+const char *zh_did_you_mean(char out[ZH_GUESS_BYTES], const char *word, const char *const *words);
+
 /* "134,515,008" into out; returns out. */
 char *zh_group_digits(char *out, size_t capacity, uint64_t value);
 /* "1.05 GB" (decimal) into out; returns out. */

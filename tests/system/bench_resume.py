@@ -74,7 +74,7 @@ def test_killed_at_any_moment(tmp_path):
         if not out.exists() and (staging / "journal.jsonl").exists():
             resume(staging)
         if out.exists():
-            check_whole(out)
+            check_whole(out, killed=True)
         else:  # killed before there was anything to resume: only a folder that says so
             refused = run("--resume", staging)
             assert refused.returncode == 2, refused.stderr
