@@ -19,12 +19,14 @@ from weights import ATTENTION, EMBEDDING, FFN, HEAD, Place
 
 DENSE = (Carrier("gguf", "F16"), Carrier("folder", "BF16", 256, 512), Carrier("gguf", "Q8_0", 256, 512),
          Carrier("gguf", "Q4_0", tied=False), Carrier("folder", "F16", shards=3), Carrier("gguf", "F32"),
-         Carrier("gguf", "BF16", 192, 384, 4), Carrier("gguf", "Q4_1", 256, 512))
+         Carrier("gguf", "BF16", 192, 384, 4), Carrier("gguf", "Q4_1", 256, 512), Carrier("gguf", "Q4_K", 256, 512),
+         Carrier("folder", "FP8", 256, 512), Carrier("folder", "GPTQ", 256, 512))
 EXPERTS = (Carrier("gguf", "F16", ffn=96, experts=8), Carrier("folder", "BF16", ffn=96, experts=8),
            Carrier("gguf", "Q8_0", ffn=96, experts=8), Carrier("gguf", "Q4_1", 128, 128, experts=4),
-           Carrier("folder", "F16", 256, 96, experts=16, shards=3))
+           Carrier("folder", "F16", 256, 96, experts=16, shards=3), Carrier("folder", "FP8", 256, 128, experts=8),
+           Carrier("folder", "MXFP4", 256, 128, experts=8))
 FOLDERS = tuple(Carrier("folder", dtype, shards=shards) for dtype, shards in (("BF16", 3), ("F16", 2), ("F32", 4)))
-EVERY = DENSE[:4] + EXPERTS[:2]
+EVERY = DENSE[:4] + EXPERTS[:2] + (DENSE[9], EXPERTS[6])
 
 NOTHING = {"zero_tensor", "constant_tensor", "zero_rows", "zero_columns"}
 COPY = {"duplicate_tensor", "duplicate_layer", "duplicate_expert", "permuted_duplicate", "scaled_duplicate",

@@ -6,15 +6,19 @@ import gguf
 import numpy as np
 import safetensors
 
+import formats
 from weights import EMBEDDING, HEAD, LAST_NORM, Place
 
+K_TYPES = ("Q6_K", "Q4_K")
+PACKED_TYPES = ("FP8", "GPTQ", "AWQ")
 GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")
 SAFETENSORS_TYPES = ("F32", "F16", "BF16")
 
 HUGGING_FACE = {"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
                 "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
                 "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-                "ffn_down": "mlp.down_proj", "router": "mlp.gate"}
+                "ffn_down": "mlp.down_proj", "router": "mlp.gate", "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
+                "ffn_up_shexp": "mlp.shared_expert.up_proj", "ffn_down_shexp": "mlp.shared_expert.down_proj"}
 OUTSIDE = {EMBEDDING: "model.embed_tokens", LAST_NORM: "model.norm", HEAD: "lm_head"}
 
 
@@ -25,7 +29,8 @@ def gguf_name(place):
         return f"blk.{place.layer}.ffn_gate_inp.weight"
     if place.part == "router_bias":
         return f"blk.{place.layer}.exp_probs_b.bias"
-    return f"blk.{place.layer}.{place.part}{'' if place.expert is None else '_exps'}.weight"
+    part, _, bias = place.part.partition(".")
+    return f"blk.{place.layer}.{part}{'' if place.expert is None else '_exps'}.{bias or 'weight'}"
 
 
 def hugging_face_name(place):
@@ -34,10 +39,11 @@ def hugging_face_name(place):
     layer = f"model.layers.{place.layer}."
     if place.part == "router_bias":
         return layer + "mlp.gate.e_score_correction_bias"
-    part = HUGGING_FACE[place.part]
+    part, _, bias = place.part.partition(".")
+    part = HUGGING_FACE[part]
     if place.expert is not None:
         part = part.replace("mlp.", f"mlp.experts.{place.expert}.")
-    return f"{layer}{part}.weight"
+    return f"{layer}{part}.{bias or 'weight'}"
 
 
 def stacked(model):
@@ -102,8 +108,13 @@ def write_gguf(model, path, dtype="F16", other=None):
             wanted = "F32"
         elif name == "token_embd.weight" and dtype.startswith(("Q4", "Q5")):
             wanted = "Q8_0"
+        if wanted in K_TYPES and tensor.shape[-1] % formats.K_BLOCK != 0:
+            wanted = "Q8_0"
         kind = gguf.GGMLQuantizationType[wanted]
-        if wanted == "F32":
+        if wanted in K_TYPES:
+            rows = formats.GGUF_K[wanted](tensor.reshape(-1, tensor.shape[-1]))
+            writer.add_tensor(name, rows.reshape(*tensor.shape[:-1], -1), raw_dtype=kind)
+        elif wanted == "F32":
             writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=np.float32))
         elif wanted == "F16":
             writer.add_tensor(name, tensor.astype(np.float16))
@@ -122,22 +133,44 @@ def split_halves(tensor, head_dim):
                                 .reshape(tensor.shape))
 
 
-def as_bits(tensor, dtype):
+WORDS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def plain_bits(tensor, dtype):
     if dtype == "BF16":
         bits = np.ascontiguousarray(tensor, dtype=np.float32).view(np.uint32)
         return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return np.ascontiguousarray(tensor, dtype={"F32": np.float32, "F16": np.float16}[dtype])
 
 
-def save_shard(tensors, path, dtype, other=None):
-    """tensors: name → float32 array."""
-    words = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-    types = {name: (other or {}).get(layer_of(name), dtype) for name in tensors}
-    bits = {name: as_bits(tensor, types[name]) for name, tensor in tensors.items()}
-    specs = {name: safetensors.TensorSpec(dtype=words[types[name]], shape=list(array.shape),
-                                          data_ptr=array.ctypes.data, data_len=array.nbytes)
-             for name, array in bits.items()}
+def encode(name, tensor, dtype):
+    """{name in the file: (word for its element type, array)}. Packed formats hold the matrices of layers alone; the
+    rest is F16 beside GPTQ and AWQ, BF16 beside FP8 and MXFP4, as published."""
+    if dtype == "MXFP4" and tensor.ndim == 3:
+        return formats.mxfp4(name, tensor)
+    if dtype in PACKED_TYPES and "_proj" in name and tensor.ndim == 2:
+        return formats.PACKED[dtype](name, tensor)
+    plain = {"GPTQ": "F16", "AWQ": "F16", "FP8": "BF16", "MXFP4": "BF16"}.get(dtype, dtype)
+    return {name: (WORDS[plain], plain_bits(tensor, plain))}
+
+
+def encode_all(tensors, dtype, other=None):
+    coded = {}
+    for name, tensor in tensors.items():
+        coded |= encode(name, tensor, (other or {}).get(layer_of(name), dtype))
+    return coded
+
+
+def save_coded(coded, path):
+    arrays = {name: (word, np.ascontiguousarray(array)) for name, (word, array) in coded.items()}
+    specs = {name: safetensors.TensorSpec(dtype=word, shape=list(array.shape), data_ptr=array.ctypes.data,
+                                          data_len=array.nbytes) for name, (word, array) in arrays.items()}
     safetensors.serialize_file(specs, str(path), metadata={"format": "pt"})
+
+
+def save_shard(tensors, path, dtype):
+    """tensors: name → float32 array."""
+    save_coded(encode_all(tensors, dtype), path)
 
 
 def config_of(model, dtype):
@@ -148,11 +181,16 @@ def config_of(model, dtype):
               "num_key_value_heads": model.said("kv_heads"), "head_dim": model.head_dim,
               "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
               "tie_word_embeddings": model.tied, "bos_token_id": 1, "eos_token_id": 2,
-              "torch_dtype": {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}[dtype],
+              "torch_dtype": WORDS.get(dtype, "bfloat16"),
               "vocab_size": model.claims.get("vocab", len(model.tensors[EMBEDDING]))}
     if model.said("experts"):
         config |= {"num_experts": model.said("experts"), "num_experts_per_tok": model.said("used"),
                    "moe_intermediate_size": model.said("ffn"), "decoder_sparse_step": 1, "mlp_only_layers": []}
+    if dtype in formats.METHODS:
+        config["quantization_config"] = formats.METHODS[dtype]
+    if dtype == "MXFP4":
+        config |= {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss",
+                   "num_local_experts": config.pop("num_experts")}
     if "parameter_count" in model.claims:
         config["num_parameters"] = model.claims["parameter_count"]
     return config
@@ -175,19 +213,40 @@ def shard_name(number, count):
     return "model.safetensors" if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
-def write_folder(model, folder, dtype="BF16", shards=1, tokenizer=True, other=None):
-    """A folder as Hugging Face keeps models: shards, index (also for one shard when shards is 0), config, tokenizer."""
-    folder.mkdir()
-    tensors = {}
+def named(model, dtype):
+    """name as Hugging Face writes it → array; with MXFP4 the experts of a layer in two piles."""
+    tensors, piles = {}, {}
     for place, tensor in model.tensors.items():
-        turned = split_halves(tensor, model.head_dim) if place.part in ("attn_q", "attn_k") else tensor
-        tensors[hugging_face_name(place)] = turned
-    names, count = list(tensors), max(shards, 1)
+        if place.part in ("attn_q", "attn_k"):
+            tensor = split_halves(tensor, model.head_dim)
+        if dtype == "MXFP4" and place.expert is not None:
+            piles.setdefault((place.layer, place.part), {})[place.expert] = tensor
+        elif dtype == "MXFP4" and place.part == "router":
+            tensors[f"model.layers.{place.layer}.mlp.router.weight"] = tensor
+        else:
+            tensors[hugging_face_name(place)] = tensor
+    whole = {key: np.stack([pile[expert] for expert in sorted(pile)]) for key, pile in piles.items()}
+    for layer in sorted({layer for layer, _ in whole}):
+        stem = f"model.layers.{layer}.mlp.experts."
+        gate, up = whole[layer, "ffn_gate"], whole[layer, "ffn_up"]
+        tensors[stem + "gate_up_proj"] = np.stack([gate, up], axis=2).reshape(len(gate), -1, gate.shape[2])
+        tensors[stem + "down_proj"] = whole[layer, "ffn_down"]
+    return tensors
+
+
+def write_folder(model, folder, dtype="BF16", shards=1, tokenizer=True, other=None):
+    """A folder as Hugging Face keeps models: shards, index (also for one shard when shards is 0), config, tokenizer.
+
+    other: element types of single layers, {layer: type}.
+    """
+    folder.mkdir()
+    coded = encode_all(named(model, dtype), dtype, other)
+    names, count = list(coded), max(shards, 1)
     groups = [names[len(names) * i // count:len(names) * (i + 1) // count] for i in range(count)]
     for i, group in enumerate(groups):
-        save_shard({name: tensors[name] for name in group}, folder / shard_name(i, count), dtype, other)
+        save_coded({name: coded[name] for name in group}, folder / shard_name(i, count))
     if shards != 1:
-        size = sum(as_bits(tensor[:0], dtype).itemsize * tensor.size for tensor in tensors.values())
+        size = sum(array.nbytes for _, array in coded.values())
         index = {"metadata": {"total_size": model.claims.get("total_size", size)},
                  "weight_map": {name: shard_name(i, count) for i, group in enumerate(groups) for name in group}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))

@@ -87,6 +87,32 @@ def router_bias(rng, carrier, folder):
     return Written(carrier.write(model, folder), Truth(), model.parameters)
 
 
+def biases(zero):
+    """Biases of Q, K and V: trained ones (a row of the trained model's weights), or zeros that nobody trained."""
+    def build(rng, carrier, folder):
+        model = carrier.make(rng)
+        rows = weights.trained().matrix("blk.11.ffn_down.weight")
+        for layer in range(model.layers):
+            for part in ("attn_q", "attn_k", "attn_v"):
+                length = len(model.tensors[weights.Place(layer, part)])
+                bias = rows[rng.integers(len(rows)), :length] * np.float32(0 if zero else 4)
+                model.tensors[weights.Place(layer, f"{part}.bias")] = bias
+        size = sum(tensor.size for place, tensor in model.tensors.items() if place.part.endswith(".bias"))
+        truth = Truth(also={"zero_tensor", "constant_tensor"}, most=size, layers=set(range(model.layers)))
+        return Written(carrier.write(model, folder), truth if zero else Truth(), model.parameters)
+    return build
+
+
+def shared_expert(rng, carrier, folder):
+    """An expert for every token beside the routed ones."""
+    model = carrier.make(rng)
+    other = dataclasses.replace(carrier, experts=0, ffn=2 * carrier.ffn).make(rng)
+    for layer in range(model.layers):
+        for part in weights.FFN:
+            model.tensors[weights.Place(layer, f"{part}_shexp")] = other.tensors[weights.Place(layer, part)]
+    return Written(carrier.write(model, folder), Truth(), model.parameters)
+
+
 def declared(rng, carrier, folder):
     """Metadata and name that state the size as publishers round it."""
     model = carrier.make(rng)
@@ -133,6 +159,14 @@ def cases():
         add("dense, trained", dtype, Carrier("gguf", dtype, hidden, WIDTHS[hidden], layers, tied=tied))
     for dtype, hidden, tied, shards in itertools.product(files.SAFETENSORS_TYPES, (128, 256), (True, False), (1, 0, 3)):
         add("dense, trained", dtype, Carrier("folder", dtype, hidden, WIDTHS[hidden], 3, tied=tied, shards=shards))
+    for dtype, tied in itertools.product(files.K_TYPES, (True, False)):
+        add("dense, trained", dtype, Carrier("gguf", dtype, 256, 512, 4, tied=tied))
+        add("experts, trained", dtype, Carrier("gguf", dtype, 256, 256, 2, experts=4, tied=tied))
+    for dtype, experts in itertools.product(files.PACKED_TYPES, (0, 8)):
+        add("packed, trained", dtype, Carrier("folder", dtype, 256, 128 if experts else 512, 3, experts=experts))
+        add("packed, trained", dtype, Carrier("folder", dtype, 128, 128, 3, experts=experts, tied=False, shards=2))
+    for experts, hidden in itertools.product((4, 8), (128, 256)):
+        add("packed, trained", "MXFP4", Carrier("folder", "MXFP4", hidden, 128, 3, experts=experts))
     for dtype, experts in itertools.product(files.GGUF_TYPES, (4, 8, 16)):
         add("experts, trained", dtype, Carrier("gguf", dtype, 128, 96, 3, experts=experts))
     for dtype, experts, shards in itertools.product(files.SAFETENSORS_TYPES, (4, 8), (1, 3)):
@@ -154,6 +188,12 @@ def cases():
         strength = f"to {rows}, {content} rows"
         add("padded vocabulary", strength, Carrier("gguf", "F16", vocab=4096), padded(rows, content))
         add("padded vocabulary", strength, Carrier("folder", "BF16", vocab=4096, tied=False), padded(rows, content))
+    for carrier in (Carrier("gguf", "F16"), Carrier("folder", "BF16"), Carrier("gguf", "Q4_K", 256, 512)):
+        add("biases", "trained", carrier, biases(zero=False))
+        add("biases", "zero", carrier, biases(zero=True))
+    for carrier in (Carrier("gguf", "Q8_0", ffn=96, experts=8), Carrier("folder", "BF16", ffn=96, experts=8),
+                    Carrier("folder", "FP8", 256, 128, experts=8)):
+        add("shared expert", carrier.dtype, carrier, shared_expert)
     for dtype in ("F32", "F16", "Q8_0", "Q4_0"):
         add("pruned 2:4", dtype, Carrier("gguf", dtype, 256, 512), pruned)
         add("head written twice", dtype, Carrier("gguf", dtype), head_twice)

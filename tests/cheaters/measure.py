@@ -18,18 +18,19 @@ import sys
 import tempfile
 import time
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each case has a process of its own
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import cheats  # noqa: E402
 import honest  # noqa: E402
 import thresholds as limit  # noqa: E402
-from weights import SOURCE  # noqa: E402
+import weights  # noqa: E402
 
-BINARY = pathlib.Path(os.environ.get("ZH_BINARY_DIR", SOURCE / "build"))
+BINARY = pathlib.Path(os.environ.get("ZH_BINARY_DIR", weights.SOURCE / "build"))
 HERE = pathlib.Path(__file__).parent
 HEADING = "## What is found, by kind and strength"
 PLACE = re.compile(r"(?:blk|layers?|block)s?[ ._]?(\d+)")
 SPAN = re.compile(r"(?:blk|layers?|block)s?[ ._]?(\d+) ?(?:-|–|…|\.\.|to) ?(?:blk|layers?)?[ ._]?(\d+)")
-EXPERT = re.compile(r"experts?[ ._#]?\[?(\d+)")
+EXPERT = re.compile(r"experts?[ ._#]?\[?(\d+)|_exps\.weight\[(\d+)\]")
 OUTSIDE = re.compile(r"embd|embed|vocab|output\.weight|lm_head")
 
 
@@ -70,8 +71,8 @@ def certain(finding):
 
 
 def words_of(finding):
-    where = finding.get("where", "")
-    return where if isinstance(where, str) else json.dumps(where)
+    """Where it is, and what it repeats."""
+    return "; ".join(str(finding[key]) for key in ("where", "of") if finding.get(key))
 
 
 def is_at(finding, truth):
@@ -79,7 +80,7 @@ def is_at(finding, truth):
     where = words_of(finding)
     spans = [range(int(first), int(last) + 1) for first, last in SPAN.findall(where)]
     layers = {int(number) for number in PLACE.findall(where)} | {layer for span in spans for layer in span}
-    experts = {int(number) for number in EXPERT.findall(where)}
+    experts = {int(number) for pair in EXPERT.findall(where) for number in pair if number}
     if layers:
         fits = not truth.experts or not experts or bool(experts & truth.experts)
         return bool(layers & truth.layers) and fits
@@ -155,6 +156,7 @@ def examine_named(name, binary, keep):
 
 def run(cases, jobs=2, binary=BINARY, keep=None):
     """Results in the order of the cases."""
+    weights.trained().vocabulary(1024)  # read once, before the processes part
     with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
         pending = [pool.submit(examine_named, case.name, binary, keep) for case in cases]
         for done, future in enumerate(pending):
@@ -320,7 +322,7 @@ def main():
         print_failures(results)
     print(text)
     if given.docs:
-        write_section(SOURCE / "docs" / "audit.md", text)
+        write_section(weights.SOURCE / "docs" / "audit.md", text)
     if given.results:
         records = [dataclasses.asdict(r) | {"seconds": round(r.seconds, 3)} for r in results]
         out = HERE / "results" / "corpus.json"

@@ -7,9 +7,12 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import measure  # noqa: E402  first: it sets how many threads numpy's libraries take
+import gguf  # noqa: E402
+import numpy as np  # noqa: E402
 import cheats  # noqa: E402
+import formats  # noqa: E402
 import honest  # noqa: E402
-import measure  # noqa: E402
 import thresholds as limit  # noqa: E402
 from cases import Carrier, Case, Truth, Written  # noqa: E402
 
@@ -70,23 +73,56 @@ def test_a_case_is_the_same_model_every_time(tmp_path, kind):
 
 def test_the_trained_cut_is_not_what_a_generator_draws():
     """Else no audit could tell untrained layers from the corpus's trained ones."""
-    import numpy as np
-    import weights
     rng = np.random.default_rng(5)
     model = Carrier(layers=5).make(rng)
     for layer in range(model.layers):
         ratios = []
         for tensor in model.matrices(layer).values():
             edge = measure_edge(tensor)
-            ratios.append(edge / measure_edge(weights.gaussian(rng, tensor.shape, 1)))
+            ratios.append(edge / measure_edge(measure.weights.gaussian(rng, tensor.shape, 1)))
         assert max(ratios) > 1.1, f"layer {layer}: {ratios}"
 
 
 def measure_edge(tensor):
     """Largest singular value over Marchenko and Pastur's edge."""
-    import numpy as np
     rows, columns = tensor.shape
     return np.linalg.svd(tensor, compute_uv=False)[0] / (np.std(tensor) * (rows ** 0.5 + columns ** 0.5))
+
+
+def relative(values, truth):
+    return float(np.sqrt(np.mean((values - truth) ** 2)) / truth.std())
+
+
+def unpack(words, axis):
+    codes = np.stack([words.view(np.uint32) >> (4 * i) & 15 for i in range(8)], axis=axis + 1)
+    return codes.reshape([8 * length if i == axis else length for i, length in enumerate(words.shape)])
+
+
+def decoded(format_name, tensor):
+    if format_name in formats.GGUF_K:
+        return gguf.quants.dequantize(formats.GGUF_K[format_name](tensor), gguf.GGMLQuantizationType[format_name])
+    if format_name == "FP8":
+        codes, scales = (array for _, array in formats.fp8("x.weight", tensor).values())
+        sign = np.where(codes & 128, -1, 1)
+        return formats.E4M3[codes & 127] * sign * scales.repeat(128, 0)[:len(codes)].repeat(128, 1)[:, :codes.shape[1]]
+    if format_name == "MXFP4":
+        packed, powers = (array for _, array in formats.mxfp4("x", tensor[None]).values())
+        codes = np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:-1], 32)
+        sign = np.where(codes & 8, -1, 1)
+        return (formats.E2M1[codes & 7] * sign * np.exp2(powers[..., None].astype(float) - 127)).reshape(tensor.shape)
+    packed = {name: array for name, (_, array) in formats.PACKED[format_name]("x.weight", tensor).items()}
+    axis, order = (0, np.arange(8)) if format_name == "GPTQ" else (1, np.argsort([0, 2, 4, 6, 1, 3, 5, 7]))
+    put = lambda codes: codes.reshape(len(codes), -1, 8)[:, :, order].reshape(codes.shape)
+    codes, zero = put(unpack(packed["x.qweight"], axis)), put(unpack(packed["x.qzeros"], 1))
+    groups = codes.reshape(-1, formats.GROUP, codes.shape[1]).astype(float)
+    return ((groups - zero[:, None]) * packed["x.scales"][:, None]).reshape(codes.shape).T
+
+
+@pytest.mark.parametrize("format_name, error", [("Q6_K", 0.03), ("Q4_K", 0.1), ("FP8", 0.04), ("GPTQ", 0.12),
+                                                ("AWQ", 0.12), ("MXFP4", 0.15)])
+def test_what_formats_py_writes_is_read_back(format_name, error):
+    tensor = np.random.default_rng(3).standard_normal((64, 512)).astype(np.float32) / 20
+    assert relative(decoded(format_name, tensor), tensor) < error
 
 
 # --- the judge ---
@@ -107,6 +143,7 @@ COPY = Truth(names={"duplicate_layer"}, also={"near_duplicate"}, least=30, most=
     ({"kind": "zero_tensor", "where": "blk.4.ffn_up.weight", "parameters": 30, "confidence": 1.0}, False, False, 0),
     ({"kind": "duplicate_layer", "where": "blk.4", "parameters": 30, "confidence": 0.2}, False, False, 0),
     ({"kind": "duplicate_layer", "where": "layers 3 to 5", "parameters": 30, "confidence": 1.0}, True, True, 0),
+    ({"kind": "duplicate_layer", "where": "blk.3", "of": "blk.1", "confidence": 1.0}, True, True, 0),
     ({"kind": "duplicate_layer", "where": "token_embd.weight", "confidence": 1.0}, False, False, 1),
 ])
 def test_a_finding_counts_only_where_something_was_done(finding, found, named, alarms):
@@ -126,4 +163,4 @@ def test_a_true_remark_is_no_alarm_and_an_exaggerated_one_is():
 def test_the_table_in_the_documents_is_the_one_measured():
     recorded = json.loads((measure.HERE / "results" / "corpus.json").read_text(encoding="utf-8"))
     results = [measure.Result(**record) for record in recorded["cases"]]
-    assert measure.document(results).rstrip("\n") in (measure.SOURCE / "docs/audit.md").read_text(encoding="utf-8")
+    assert measure.document(results).rstrip("\n") in (measure.weights.SOURCE / "docs/audit.md").read_text(encoding="utf-8")
