@@ -25,7 +25,11 @@ static const char *const slot_names[] = {
     "ambiguity", "statement",  "model",        "sm3",    "file",  "base",
     "papers",    "amount",     "rate",         "cap",    "up_to", "pass",
     "fail",      "failed",     "undetermined", "bundle", "steps", "buffers",
-    "tensors",   "parameters", "experts",      "used",   NULL};
+    "tensors",   "parameters", "experts",      "used",   "where",
+    "of",        "rows",       "columns",      "count",  "total", "percent",
+    "factor",    "similarity", "rank",         "layers", "edge",  "largest",
+    "stated",    "counted",    "needed",       "noise",  "other", "spread",
+    NULL};
 
 static zh_status check_slots(const zh_yaml_node *node, const char *text, zh_error *err) {
   for (const char *open = strchr(text, '{'); open != NULL; open = strchr(open + 1, '{')) {
