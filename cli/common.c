@@ -41,3 +41,12 @@ int zh_cli_flush(void) {
           strerror(errno));
   return zh_status_exit_code(ZH_ERR_IO);
 }
+
+const char *zh_cli_language(void) {
+  static const char *const variables[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
+  for (int i = 0; i < 3; i++) {
+    const char *value = getenv(variables[i]);
+    if (value != NULL && value[0] != '\0') return strncmp(value, "zh", 2) == 0 ? "zh" : "en";
+  }
+  return "en";
+}

@@ -49,9 +49,19 @@ typedef struct zh_policy_entry {
 ZH_MUST_CHECK zh_status zh_policy_list(zh_policy_entry **out, size_t *count,
                                        zh_error *err); /* free(*out) */
 
+/* Whether each clause's quote stands in the published text (docs/adding-a-policy.md): {"policy",
+ * "clauses","found","missing":[{"clause","id","quote"}]}. */
+ZH_MUST_CHECK zh_status zh_policy_check(json_t **out, const char *name_or_path,
+                                        const char *source_path, zh_error *err);
+/* The application papers that the policy asks for, and which of them are there. applicant: NULL for
+ * the list alone. */
+ZH_MUST_CHECK zh_status zh_checklist(json_t **out, const char *policy, const char *applicant,
+                                     zh_error *err);
+
 /* --- evaluation --- */
 /* Verifies each bundle's manifest, applies the policy's rules, and gives evaluation.json
- * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL.
+ * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL where
+ * there is a bundle; without a bundle, what concerns a model is undetermined.
  * Deterministic: the same inputs give the same bytes (the time of evaluation is the bundle's). */
 ZH_MUST_CHECK zh_status zh_evaluate(json_t **out, const char *const *bundles, size_t bundle_count,
                                     const char *policy, const char *applicant, zh_error *err);
