@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "core/files.h"
+#include "core/clock.h"
 #include "core/progress.h"
 #include "core/text.h"
 #include "evaluator/evaluator.h"
@@ -13,13 +13,19 @@
 typedef struct arguments {
   const char *model;
   bool json;
+  zh_audit_options options;
 } arguments;
+
+enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_SPEED, OPTION_THREADS };
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
   switch (key) {
   case 'j':
     given->json = true;
+    return 0;
+  case OPTION_NO_SCAN:
+    given->options.scan = given->options.digest = false;
     return 0;
   case ARGP_KEY_ARG:
     if (given->model != NULL) argp_error(state, "one model at a time, but got '%s' as well", arg);
@@ -34,7 +40,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static const struct argp_option options[] = {
-    {"json", 'j', NULL, 0, "one JSON document on standard output", 0}, {0}};
+    {"no-scan", OPTION_NO_SCAN, NULL, 0,
+     "headers alone: counts, no look at the weights, no digests", 0},
+    {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
+    {0}};
 static const struct argp audit = {
     .options = options,
     .parser = parse,
@@ -89,6 +98,34 @@ static void print_tallies(const char *title, const char *key, const json_t *arra
   }
 }
 
+static void print_effective(const json_t *effective) {
+  char low[32], high[32], meaning[128];
+  if (!json_is_object(effective)) return;
+  snprintf(meaning, sizeof meaning, "less what the findings below speak of; between %s and %s",
+           zh_group_digits(low, sizeof low, number_of(effective, "low")),
+           zh_group_digits(high, sizeof high, number_of(effective, "high")));
+  print_count("effective", json_object_get(effective, "value"), meaning);
+}
+
+static void print_threshold(const json_t *threshold) {
+  char limit[32];
+  printf("  more than %s (total): %s; (active): %s\n",
+         zh_group_digits(limit, sizeof limit, number_of(threshold, "limit")),
+         text_of(threshold, "total"), text_of(threshold, "active"));
+}
+
+static void print_findings(const json_t *findings) {
+  const json_t *finding;
+  size_t i;
+  if (json_array_size(findings) == 0) return;
+  printf("\nFindings\n");
+  json_array_foreach(findings, i, finding) {
+    printf("  - %s: %s (confidence %.4g)\n", text_of(finding, "kind"),
+           text_of(json_object_get(finding, "text"), "en"),
+           json_number_value(json_object_get(finding, "confidence")));
+  }
+}
+
 static void print_people(const json_t *document) {
   const json_t *parameters = json_object_get(document, "parameters"), *note;
   char bytes[32];
@@ -101,31 +138,59 @@ static void print_people(const json_t *document) {
   print_count("stored", json_object_get(parameters, "stored"),
               "every scalar of every weight tensor");
   print_count("unique", json_object_get(parameters, "unique"), "shared weights once");
+  print_effective(json_object_get(parameters, "effective"));
   print_count("active", json_object_get(parameters, "active"), "used for each token");
   printf("  %-10s %20s  what the file says of itself; used for nothing\n", "declared",
          text_of(parameters, "declared"));
+  print_threshold(json_object_get(document, "threshold"));
   print_tallies("Groups", "role", json_object_get(document, "groups"));
   print_tallies("Types", "type", json_object_get(document, "types"));
+  print_findings(json_object_get(document, "findings"));
   printf("\nNotes\n");
   json_array_foreach(json_object_get(document, "notes"), i, note)
       printf("  - %s\n", text_of(note, "en"));
 }
 
+/* A line on a terminal: stage, share done, rate, time left. */
+typedef struct stage_watch {
+  char stage[32];
+  int64_t began_ns;
+} stage_watch;
+
+static void show_progress(void *user, const char *stage, size_t done, size_t all, uint64_t bytes) {
+  stage_watch *w = user;
+  char rate[32];
+  if (strcmp(w->stage, stage) != 0) {
+    snprintf(w->stage, sizeof w->stage, "%s", stage);
+    w->began_ns = zh_now_ns();
+    return;
+  }
+  double seconds = (double)(zh_now_ns() - w->began_ns) / 1e9;
+  double share = all > 0 ? (double)done / (double)all : 0;
+  if (seconds <= 0 || share <= 0) return;
+  zh_human_bytes(rate, sizeof rate, (double)bytes / seconds);
+  zh_progress_detail("%s %.0f %%, %s/s, %.0f s left", stage, 100 * share, rate,
+                     seconds * (1 - share) / share);
+}
+
 static int run(int argc, char **argv) {
-  arguments given = {0};
+  stage_watch watch = {0};
+  arguments given = {
+      .options = {
+          .scan = true, .digest = true, .progress = show_progress, .progress_user = &watch}};
   argp_parse(&audit, argc, argv, 0, NULL, &given);
   zh_error err = ZH_ERROR_INIT;
   zh_model *model = NULL;
   json_t *document = NULL;
-  enum { SLOW_BYTES = 1 << 30 }; /* below this the digests take seconds */
+  enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
   zh_status status = zh_model_open(&model, given.model, &err);
-  bool slow = status == ZH_OK && zh_model_file_bytes(model) > SLOW_BYTES;
+  bool slow = status == ZH_OK && given.options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
   if (slow) {
     char bytes[32];
     zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
-    zh_progress_step(1, 1, "counting and hashing %s (SM3 and SHA-256)", bytes);
+    zh_progress_step(1, 1, "auditing %s", bytes);
   }
-  if (status == ZH_OK) status = zh_audit(&document, model, &err);
+  if (status == ZH_OK) status = zh_audit_with(&document, model, &given.options, &err);
   if (slow && status == ZH_OK) zh_progress_done("done");
   zh_model_free(model);
   if (status != ZH_OK) return zh_cli_fail(&err, given.json);

@@ -15,7 +15,7 @@ typedef struct zh_command {
 } zh_command;
 
 extern const zh_command zh_command_doctor, zh_command_list, zh_command_run, zh_command_show, zh_command_audit,
-    zh_command_model, zh_command_evaluate, zh_command_report, zh_command_verify;
+    zh_command_model, zh_command_policy, zh_command_checklist, zh_command_evaluate, zh_command_report, zh_command_verify;
 
 /* Commands that take one word and --json alone. */
 typedef struct zh_cli_word {
@@ -41,5 +41,7 @@ int zh_cli_fail(const zh_error *err, bool json);
 int zh_cli_print_json(json_t *value);
 /* Flushes stdout; 0, or 3 with a sentence when the disk is full or the pipe closed. */
 int zh_cli_flush(void);
+/* "zh" where the user's messages are Chinese, else "en". */
+const char *zh_cli_language(void);
 
 #endif

@@ -139,3 +139,12 @@ void zh_cli_parse_word(zh_cli_word *given, const char *args_doc, const char *doc
       .options = options, .parser = parse_word, .args_doc = args_doc, .doc = doc};
   zh_cli_parse(&parser, argc, argv, given);
 }
+
+const char *zh_cli_language(void) {
+  static const char *const variables[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
+  for (int i = 0; i < 3; i++) {
+    const char *value = getenv(variables[i]);
+    if (value != NULL && value[0] != '\0') return strncmp(value, "zh", 2) == 0 ? "zh" : "en";
+  }
+  return "en";
+}

@@ -34,12 +34,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case ARGP_KEY_ARG:
     given->bundles[given->bundle_count++] = arg;
     return 0;
-  case ARGP_KEY_NO_ARGS:
-    argp_error(state, "name the folder of at least one bundle");
-    return EINVAL;
   case ARGP_KEY_END:
     if (given->policy == NULL)
       argp_error(state, "name a policy with --policy ('zhiheng list policies' lists them)");
+    if (given->bundle_count == 0 && given->applicant == NULL)
+      argp_error(state, "name the folder of a bundle, or an applicant's file with --applicant");
     return 0;
   default:
     return ARGP_ERR_UNKNOWN;
@@ -56,26 +55,18 @@ static const struct argp_option options[] = {
 static const struct argp evaluate = {
     .options = options,
     .parser = parse,
-    .args_doc = "BUNDLE...",
-    .doc = "Verifies the bundles and holds them, and the applicant's papers, against a policy. "
-           "Every submitted model of "
-           "the bundles is evaluated; where there is none, the first standard model.\v"
-           "Example:\n  zhiheng evaluate out/first --policy "
-           "songjiang-2025-draft --applicant "
-           "applicant.yaml\n\nThe verdict does not change the exit status: 0 means that the "
-           "evaluation was written, 1 that a "
-           "bundle or paper is not what its digest says.",
+    .args_doc = "[BUNDLE...]",
+    .doc =
+        "Verifies the bundles and holds them, and the applicant's papers, against a policy. "
+        "Every submitted model of "
+        "the bundles is evaluated; where there is none, the first standard model. Without a bundle "
+        "the applicant's papers alone are looked at.\v"
+        "Example:\n  zhiheng evaluate out/first --policy "
+        "songjiang-2025-draft --applicant "
+        "applicant.yaml\n\nThe verdict does not change the exit status: 0 means that the "
+        "evaluation was written, 1 that a "
+        "bundle or paper is not what its digest says.",
 };
-
-/* "zh" where the user's messages are Chinese. */
-static const char *user_language(void) {
-  static const char *const variables[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
-  for (int i = 0; i < 3; i++) {
-    const char *value = getenv(variables[i]);
-    if (value != NULL && value[0] != '\0') return strncmp(value, "zh", 2) == 0 ? "zh" : "en";
-  }
-  return "en";
-}
 
 static const char *text_of(const json_t *object, const char *key) {
   const char *text = json_string_value(json_object_get(object, key));
@@ -114,7 +105,7 @@ static void print_finding(const json_t *finding, const char *language) {
 }
 
 static void print_people(const json_t *evaluation, const char *out) {
-  const char *language = user_language();
+  const char *language = zh_cli_language();
   const json_t *policy = json_object_get(evaluation, "policy"),
                *summary = json_object_get(evaluation, "summary");
   const json_t *grant = json_object_get(evaluation, "grant"), *entry;

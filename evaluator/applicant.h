@@ -1,5 +1,5 @@
-/* The applicant's file: who applies, which papers show which condition, what the project cost.
- * Format: docs/adding-a-policy.md, "The applicant's file". */
+/* The applicant's file: who applies, what for, and which papers show it. Format:
+ * docs/adding-a-policy.md, "The applicant's file". */
 #ifndef ZH_EVALUATOR_APPLICANT_H
 #define ZH_EVALUATOR_APPLICANT_H
 
@@ -20,12 +20,18 @@ typedef struct zh_paper {
   char sm3[ZH_DIGEST_HEX];
 } zh_paper;
 
+/* One entry of a section; which members count depends on the section. */
 typedef struct zh_claim {
-  const char *id; /* of the rule, or of the grant's base */
-  int line;       /* in the applicant's file */
-  bool applies;   /* exclusions */
-  int64_t fen;    /* costs */
-  zh_paper paper;
+  const char *id;
+  int line;           /* in the applicant's file */
+  bool yes;           /* exclusions: applies; decisions: granted; flags: the value */
+  int64_t number;     /* costs: the sum in 分; facts: 分, count, day */
+  const char *text;   /* facts of type text */
+  const char **words; /* facts of type words */
+  size_t word_count;
+  zh_paper *papers; /* one; costs: one for each line of the account */
+  size_t paper_count;
+  zh_date issued; /* materials; ZH_NO_DATE: not said */
 } zh_claim;
 
 typedef struct zh_claims {
@@ -33,12 +39,34 @@ typedef struct zh_claims {
   size_t count;
 } zh_claims;
 
+typedef enum zh_same { ZH_SAME_UNKNOWN, ZH_SAME_PROJECT, ZH_OTHER_PROJECT } zh_same;
+
+/* Money received before. */
+typedef struct zh_grant_received {
+  const char *policy;      /* "" where it is this policy's */
+  const zh_clause *clause; /* NULL: another policy's */
+  int level;
+  zh_same project;
+  int64_t fen;
+  zh_date date; /* ZH_NO_DATE: not said */
+  bool matched;
+  int line;
+  zh_paper paper;
+} zh_grant_received;
+
 typedef struct zh_applicant {
   zh_arena *arena;
-  const char *name, *registration; /* registration "" where none is given */
-  const char *file;                /* name of the applicant's file, without folders */
+  const char *name, *registration, *project; /* the last two "" where none is given */
+  const char *file;                          /* name of the applicant's file, without folders */
+  const char *folder;                        /* where the papers lie; NULL: not opened */
   char sm3[ZH_DIGEST_HEX];
-  zh_claims documents, exclusions, costs;
+  zh_date application, policy_issued; /* ZH_NO_DATE: not said */
+  bool claims_all;
+  const zh_clause **claimed; /* amounts; none: the policy's default */
+  size_t claimed_count;
+  zh_claims facts, documents, decisions, exclusions, costs, materials;
+  zh_grant_received *received;
+  size_t received_count;
 } zh_applicant;
 
 /* Reads the file and every paper it names. A missing paper is ZH_ERR_INPUT, one whose digest
@@ -52,6 +80,7 @@ ZH_MUST_CHECK zh_status zh_applicant_load_text(zh_applicant **out, const char *t
 void zh_applicant_free(zh_applicant *applicant); /* NULL is safe */
 
 const zh_claim *zh_claim_find(const zh_claims *claims, const char *id); /* NULL when absent */
+bool zh_claim_has_paper(const zh_claim *claim);                         /* NULL is safe */
 
 #ifdef __cplusplus
 }

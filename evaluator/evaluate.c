@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "evaluator/engine/engine.h"
 #include "evaluator/evaluation.h"
+#include "evaluator/exact.h"
 
 static zh_status no_memory(zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the evaluation");
@@ -58,8 +60,10 @@ static zh_status collect_models(const zh_audited ***out, size_t *count, const zh
 }
 
 /* Keeps the submitted models; where there are only standard ones, the first of them. */
-static zh_status choose_subjects(const zh_audited **models, size_t *count, zh_error *err) {
+static zh_status choose_subjects(const zh_audited **models, size_t *count, size_t bundle_count,
+                                 zh_error *err) {
   size_t kept = 0;
+  if (bundle_count == 0) return ZH_OK; /* the applicant's papers alone */
   if (*count == 0)
     return zh_fail(err, ZH_ERR_INPUT, "no bundle audits a model, so there is nothing to evaluate");
   for (size_t i = 0; i < *count; i++) {
@@ -70,10 +74,11 @@ static zh_status choose_subjects(const zh_audited **models, size_t *count, zh_er
 }
 
 static json_t *policy_json(const zh_policy *policy) {
-  return json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:o, s:s, s:s}", "name", policy->name, "status",
+  return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:s, s:s}", "name", policy->name, "status",
                    policy->status, "title", zh_plain_phrase(&policy->title), "issuer",
-                   zh_plain_phrase(&policy->issuer), "number", policy->number, "date", policy->date,
-                   "validity", zh_plain_phrase(&policy->validity), "source", policy->source, "sm3",
+                   zh_plain_phrase(&policy->issuer), "number", policy->number, "date",
+                   policy->date[0] == '\0' ? json_null() : json_string(policy->date), "validity",
+                   zh_plain_phrase(&policy->validity), "source", policy->source, "sm3",
                    policy->sm3);
 }
 
@@ -110,7 +115,8 @@ static json_t *subject_json(const zh_case *c) {
   json_t *names = json_array();
   for (size_t i = 0; i < c->subject_count; i++)
     json_array_append_new(names, json_string(c->subjects[i]->name));
-  return json_pack("{s:s, s:o}", "model", c->subjects[0]->name, "models", names);
+  const char *first = c->subject_count > 0 ? c->subjects[0]->name : NULL;
+  return json_pack("{s:s?, s:o}", "model", first, "models", names);
 }
 
 /* What the reader must know before any verdict. */
@@ -121,7 +127,10 @@ static zh_status add_marks(json_t *marks, const zh_case *c, zh_error *err) {
   if (strcmp(c->policy->status, "expired") == 0) {
     ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_expired), NULL, 0, err));
   }
-  if (is_standard(c->subjects[0])) {
+  if (c->bundle_count == 0) {
+    ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_no_bundle), NULL, 0, err));
+  }
+  if (c->subject_count > 0 && is_standard(c->subjects[0])) {
     ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_standard_model), NULL, 0, err));
   }
   for (size_t i = 0; i < c->bundle_count; i++) {
@@ -165,15 +174,134 @@ static zh_status add_not_tested(json_t *list, const zh_case *c, zh_error *err) {
   return ZH_OK;
 }
 
-static zh_status apply_rules(zh_case *c, zh_error *err) {
-  zh_verdict verdict;
-  for (size_t i = 0; i < c->policy->rule_count; i++) {
-    const zh_rule *rule = &c->policy->rules[i];
-    ZH_TRY(rule->kind->apply(&verdict, c, rule, err));
-    c->any_failed |= verdict == ZH_FAIL;
-    c->any_open |= verdict == ZH_UNDETERMINED;
+/* --- which amounts are looked at, and the leaves that they need --- */
+
+static bool is_claimed(const zh_case *c, const zh_clause *clause) {
+  const zh_applicant *a = c->applicant;
+  const zh_clause **list = c->policy->default_claims;
+  size_t count = c->policy->default_claim_count;
+  if (clause->kind != ZH_CLAUSE_AMOUNT) return false;
+  if (a != NULL && a->claims_all) return true;
+  if (a != NULL && a->claimed_count > 0) {
+    list = a->claimed;
+    count = a->claimed_count;
   }
-  return c->policy->grant->kind->apply(&verdict, c, c->policy->grant, err);
+  for (size_t i = 0; i < count; i++) {
+    if (list[i] == clause) return true;
+  }
+  return count == 0;
+}
+
+static bool needs(const zh_node *node, const zh_rule *rule) {
+  if (node->kind == ZH_NODE_LEAF) return node->leaf == rule;
+  if (node->kind == ZH_NODE_CLAUSE) return needs(node->clause->test, rule);
+  for (size_t i = 0; i < node->count; i++) {
+    if (needs(node->children[i], rule)) return true;
+  }
+  return false;
+}
+
+static bool amount_needs(const zh_case *c, const zh_clause *clause, const zh_rule *rule) {
+  const zh_amount *amount = clause->amount;
+  for (size_t i = 0; i < c->policy->always_count; i++) {
+    if (needs(c->policy->always[i]->test, rule)) return true;
+  }
+  for (size_t i = 0; i < amount->require_count; i++) {
+    if (needs(amount->requires[i] -> test, rule)) return true;
+  }
+  return clause->test != NULL && needs(clause->test, rule);
+}
+
+static zh_status add_finding(zh_case *c, const zh_rule *rule, zh_error *err) {
+  static const zh_assignment first = {{0}};
+  zh_judgement j = {0};
+  if (rule->kind->findings != NULL && c->subject_count > 0)
+    return rule->kind->findings(c, rule, err);
+  rule->kind->explain(&j, c, rule, &first);
+  zh_finding finding = {.verdict = zh_rule_verdict(c, rule),
+                        .value = j.value,
+                        .reason = j.reason,
+                        .evidence = j.evidence,
+                        .would = j.would};
+  return zh_finding_add(c, rule, &finding, err);
+}
+
+static zh_status add_findings(zh_case *c, const zh_outcome *outcomes, size_t count, zh_error *err) {
+  for (size_t i = 0; i < c->policy->rule_count; i++) {
+    const zh_rule *rule = c->policy->rules[i];
+    bool needed = false;
+    for (size_t k = 0; !needed && k < count; k++)
+      needed = amount_needs(c, outcomes[k].clause, rule);
+    if (needed) ZH_TRY(add_finding(c, rule, err));
+  }
+  return zh_validity_finding(c, err);
+}
+
+/* --- the other parts of the document --- */
+
+/* Every clause of the policy, with what is known of it. */
+static json_t *clauses_json(const zh_case *c) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < c->policy->clause_count; i++) {
+    const zh_clause *clause = &c->policy->clauses[i];
+    zh_verdict verdict = ZH_NOT_APPLICABLE;
+    if (clause->kind == ZH_CLAUSE_CONDITION) verdict = zh_node_verdict(c, clause->test);
+    if (clause->kind == ZH_CLAUSE_AMOUNT) verdict = zh_outcome_of(c, clause).verdict;
+    json_array_append_new(
+        list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b}", "id", clause->id, "clause",
+                        clause->number, "kind", zh_clause_kind_words[clause->kind], "quote",
+                        clause->quote, "heading", zh_plain_phrase(&clause->heading), "verdict",
+                        zh_verdict_names[verdict], "pool_yuan", zh_yuan_json(clause->pool_fen),
+                        "looked_at", (int)is_claimed(c, clause)));
+  }
+  return list;
+}
+
+static json_t *choices_json(const zh_reading *reading) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < reading->choice_count; i++) {
+    const zh_choice *choice = &reading->choices[i];
+    json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "choice", choice->id, "name",
+                                          zh_plain_phrase(&choice->name), "ground",
+                                          zh_plain_phrase(&choice->ground)));
+  }
+  return list;
+}
+
+/* The amounts that come out otherwise under another choice of this reading. */
+static json_t *decided_by(const zh_case *c, const zh_reading *reading, const zh_outcome *outcomes,
+                          size_t count) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < count; i++) {
+    const zh_outcome *o = &outcomes[i];
+    zh_assignment at = {{0}};
+    bool differs = false;
+    if (!o->readings.has[reading->index]) continue;
+    do {
+      zh_award a = zh_award_of(c, o->clause, &at);
+      for (unsigned char k = 0; k < reading->choice_count; k++) {
+        zh_assignment other = at;
+        other.choice[reading->index] = k;
+        zh_award b = zh_award_of(c, o->clause, &other);
+        bool amount = a.verdict != ZH_FAIL && (a.low != b.low || a.high != b.high);
+        differs |= a.verdict != b.verdict || amount;
+      }
+    } while (!differs && zh_assignment_next(&at, c->policy, &o->readings));
+    if (differs) json_array_append_new(list, json_string(o->clause->id));
+  }
+  return list;
+}
+
+static json_t *readings_json(const zh_case *c, const zh_outcome *outcomes, size_t count) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < c->policy->reading_count; i++) {
+    const zh_reading *reading = &c->policy->readings[i];
+    json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "reading", reading->id,
+                                          "question", zh_plain_phrase(&reading->question),
+                                          "choices", choices_json(reading), "decides",
+                                          decided_by(c, reading, outcomes, count)));
+  }
+  return list;
 }
 
 static void count_verdicts(size_t counts[ZH_VERDICTS], const json_t *findings) {
@@ -197,10 +325,37 @@ static void failed_statements(zh_text *out, const json_t *findings, const char *
   }
 }
 
-static json_t *summary_json(const zh_case *c, const size_t counts[ZH_VERDICTS]) {
-  zh_verdict verdict = c->any_failed ? ZH_FAIL : c->any_open ? ZH_UNDETERMINED : ZH_PASS;
+/* Several amounts: how each stands, and what they come to together. */
+static json_t *summary_of_several(const zh_case *c, const zh_outcome *outcomes, size_t count,
+                                  const zh_sums *sums) {
+  char numbers[ZH_VERDICTS][24], all[24], sure[2][40] = {"", ""}, may[2][40] = {"", ""};
+  size_t counts[ZH_VERDICTS] = {0};
+  for (size_t i = 0; i < count; i++) counts[outcomes[i].verdict]++;
+  for (int v = 0; v < ZH_VERDICTS; v++) snprintf(numbers[v], sizeof numbers[v], "%zu", counts[v]);
+  snprintf(all, sizeof all, "%zu", count);
+  bool settled = sums->certain >= 0 && sums->possible >= 0;
+  if (settled) {
+    zh_wan_yuan_text(sure[0], sizeof sure[0], sums->certain);
+    zh_yuan_text(sure[1], sizeof sure[1], sums->certain);
+    zh_wan_yuan_text(may[0], sizeof may[0], sums->possible);
+    zh_yuan_text(may[1], sizeof may[1], sums->possible);
+  }
+  const zh_slot slots[] = {{"count", all, all},
+                           {"pass", numbers[ZH_PASS], numbers[ZH_PASS]},
+                           {"fail", numbers[ZH_FAIL], numbers[ZH_FAIL]},
+                           {"undetermined", numbers[ZH_UNDETERMINED], numbers[ZH_UNDETERMINED]},
+                           {"up_to", sure[0], sure[1]},
+                           {"limit", may[0], may[1]}};
+  return zh_phrase_json(
+      zh_word_of(c->words, settled ? ZH_WORD_summary_several : ZH_WORD_summary_several_open), slots,
+      sizeof slots / sizeof slots[0]);
+}
+
+static json_t *summary_of_one(const zh_case *c, zh_verdict verdict,
+                              const size_t counts[ZH_VERDICTS]) {
   zh_word word = ZH_WORD_summary_pass + (zh_word)verdict;
-  if (verdict == ZH_UNDETERMINED && counts[ZH_FAIL] > 0) word = ZH_WORD_summary_undecided;
+  if (verdict == ZH_UNDETERMINED && counts[ZH_FAIL] > 0 && c->subject_count > 1)
+    word = ZH_WORD_summary_undecided;
   char numbers[ZH_VERDICTS][24];
   for (int v = 0; v < ZH_VERDICTS; v++) snprintf(numbers[v], sizeof numbers[v], "%zu", counts[v]);
   zh_text zh = {0}, en = {0};
@@ -211,36 +366,102 @@ static json_t *summary_json(const zh_case *c, const size_t counts[ZH_VERDICTS]) 
                            {"undetermined", numbers[ZH_UNDETERMINED], numbers[ZH_UNDETERMINED]},
                            {"failed", zh_text_string(&zh), zh_text_string(&en)}};
   json_t *text = zh_phrase_json(zh_word_of(c->words, word), slots, sizeof slots / sizeof slots[0]);
+  zh_text_free(&zh);
+  zh_text_free(&en);
+  return text;
+}
+
+/* One amount that can be given is enough for a pass; all must fail for a fail. */
+static zh_verdict overall(const zh_outcome *outcomes, size_t count) {
+  zh_verdict verdict = ZH_FAIL;
+  for (size_t i = 0; i < count; i++) {
+    if (outcomes[i].verdict == ZH_PASS) return ZH_PASS;
+    if (outcomes[i].verdict == ZH_UNDETERMINED) verdict = ZH_UNDETERMINED;
+  }
+  return verdict;
+}
+
+static json_t *summary_json(const zh_case *c, const zh_outcome *outcomes, size_t count,
+                            const zh_sums *sums, const size_t counts[ZH_VERDICTS]) {
+  zh_verdict verdict = overall(outcomes, count);
+  json_t *text = count == 1 ? summary_of_one(c, verdict, counts)
+                            : summary_of_several(c, outcomes, count, sums);
   json_t *summary = json_pack("{s:s, s:O, s:O}", "verdict", zh_verdict_names[verdict], "zh",
                               json_object_get(text, "zh"), "en", json_object_get(text, "en"));
   json_decref(text);
-  zh_text_free(&zh);
-  zh_text_free(&en);
   return summary;
 }
 
-static zh_status compose(json_t **out, const zh_case *c, const zh_audited *const *models,
-                         size_t model_count, json_t *marks, json_t *not_tested, zh_error *err) {
+/* The grant that a report shows: the one looked at, or the highest of those that can be given. */
+static size_t principal(const zh_outcome *outcomes, size_t count) {
+  size_t best = 0;
+  for (size_t i = 1; i < count; i++) {
+    bool possible = outcomes[i].verdict != ZH_FAIL;
+    bool was = outcomes[best].verdict != ZH_FAIL;
+    int64_t now = outcomes[i].settled ? outcomes[i].high : 0,
+            then = outcomes[best].settled ? outcomes[best].high : 0;
+    if (possible && (!was || now > then)) best = i;
+  }
+  return best;
+}
+
+static json_t *grants_json(const zh_case *c, const zh_outcome *outcomes, size_t count) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < count; i++) json_array_append_new(list, zh_outcome_json(c, &outcomes[i]));
+  return list;
+}
+
+/* What is composed: the case and its amounts. */
+typedef struct results {
+  const zh_audited *const *models;
+  size_t model_count;
+  zh_outcome *outcomes;
+  size_t count;
+  json_t *marks, *not_tested, *combination;
+  zh_sums sums;
+} results;
+
+static zh_status compose(json_t **out, const zh_case *c, const results *r, zh_error *err) {
   size_t counts[ZH_VERDICTS] = {0};
   count_verdicts(counts, c->findings);
+  json_t *grants = grants_json(c, r->outcomes, r->count);
   *out = json_pack(
       "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:O, s:O, s:o, s:O, s:{s:i, s:i, s:i, s:i}}",
       "schema", "zhiheng.evaluation/1", "policy", policy_json(c->policy), "bundle",
-      bundles_json(c->bundles, c->bundle_count), "models", models_json(models, model_count),
+      bundles_json(c->bundles, c->bundle_count), "models", models_json(r->models, r->model_count),
       "measurements", measurements_json(c->bundles, c->bundle_count), "applicant",
-      applicant_json(c->applicant), "subject", subject_json(c), "marks", marks, "findings",
-      c->findings, "grant", c->grant, "summary", summary_json(c, counts), "not_tested", not_tested,
+      applicant_json(c->applicant), "subject", subject_json(c), "marks", r->marks, "findings",
+      c->findings, "grant", json_array_get(grants, principal(r->outcomes, r->count)), "summary",
+      summary_json(c, r->outcomes, r->count, &r->sums, counts), "not_tested", r->not_tested,
       "counts", "pass", (int)counts[ZH_PASS], "fail", (int)counts[ZH_FAIL], "undetermined",
       (int)counts[ZH_UNDETERMINED], "not_applicable", (int)counts[ZH_NOT_APPLICABLE]);
-  return *out != NULL ? ZH_OK : no_memory(err);
+  if (*out == NULL) {
+    json_decref(grants);
+    return no_memory(err);
+  }
+  json_object_set_new(*out, "grants", grants);
+  json_object_set(*out, "combination", r->combination);
+  json_object_set_new(*out, "readings", readings_json(c, r->outcomes, r->count));
+  json_object_set_new(*out, "clauses", clauses_json(c));
+  return ZH_OK;
+}
+
+static zh_status judge_amounts(results *r, const zh_case *c, zh_error *err) {
+  r->outcomes = calloc(c->policy->clause_count + 1, sizeof *r->outcomes);
+  if (r->outcomes == NULL) return no_memory(err);
+  for (size_t i = 0; i < c->policy->clause_count; i++) {
+    const zh_clause *clause = &c->policy->clauses[i];
+    if (is_claimed(c, clause)) r->outcomes[r->count++] = zh_outcome_of(c, clause);
+  }
+  return zh_combine(&r->combination, &r->sums, c, r->outcomes, r->count, err);
 }
 
 zh_status zh_evaluate_read(json_t **out, const zh_bundle *bundles, size_t bundle_count,
                            const zh_policy *policy, const zh_applicant *applicant,
                            const zh_words *words, zh_error *err) {
   const zh_audited **models = NULL, **subjects = NULL;
-  size_t model_count = 0, subject_count = 0;
-  json_t *marks = json_array(), *not_tested = json_array();
+  size_t subject_count = 0;
+  results r = {.marks = json_array(), .not_tested = json_array()};
   zh_case c = {.policy = policy,
                .words = words,
                .bundles = bundles,
@@ -248,22 +469,25 @@ zh_status zh_evaluate_read(json_t **out, const zh_bundle *bundles, size_t bundle
                .applicant = applicant,
                .findings = json_array()};
   *out = NULL;
-  zh_status status = collect_models(&models, &model_count, bundles, bundle_count, err);
+  zh_status status = collect_models(&models, &r.model_count, bundles, bundle_count, err);
   if (status == ZH_OK)
     status = collect_models(&subjects, &subject_count, bundles, bundle_count, err);
-  if (status == ZH_OK) status = choose_subjects(subjects, &subject_count, err);
+  if (status == ZH_OK) status = choose_subjects(subjects, &subject_count, bundle_count, err);
   c.subjects = subjects;
   c.subject_count = subject_count;
-  if (status == ZH_OK) status = apply_rules(&c, err);
-  if (status == ZH_OK) status = add_marks(marks, &c, err);
-  if (status == ZH_OK) status = add_not_tested(not_tested, &c, err);
-  if (status == ZH_OK) status = compose(out, &c, models, model_count, marks, not_tested, err);
+  r.models = models;
+  if (status == ZH_OK) status = judge_amounts(&r, &c, err);
+  if (status == ZH_OK) status = add_findings(&c, r.outcomes, r.count, err);
+  if (status == ZH_OK) status = add_marks(r.marks, &c, err);
+  if (status == ZH_OK) status = add_not_tested(r.not_tested, &c, err);
+  if (status == ZH_OK) status = compose(out, &c, &r, err);
   free(models);
   free(subjects);
-  json_decref(marks);
-  json_decref(not_tested);
+  free(r.outcomes);
+  json_decref(r.marks);
+  json_decref(r.not_tested);
+  json_decref(r.combination);
   json_decref(c.findings);
-  json_decref(c.grant);
   return status;
 }
 
@@ -275,8 +499,8 @@ zh_status zh_evaluate(json_t **out, const char *const *bundles, size_t bundle_co
   zh_bundle *read = calloc(bundle_count + 1, sizeof *read);
   *out = NULL;
   zh_status status = read != NULL ? zh_words_load(&words, err) : no_memory(err);
-  if (status == ZH_OK && bundle_count == 0)
-    status = zh_fail(err, ZH_ERR_USAGE, "name at least one bundle");
+  if (status == ZH_OK && bundle_count == 0 && applicant_path == NULL)
+    status = zh_fail(err, ZH_ERR_USAGE, "name at least one bundle, or an applicant's file");
   if (status == ZH_OK) status = zh_policy_load(&policy, policy_name, err);
   if (status == ZH_OK && applicant_path != NULL)
     status = zh_applicant_load(&applicant, applicant_path, policy, err);

@@ -4,6 +4,7 @@
 #ifndef ZH_EVALUATOR_EVALUATOR_H
 #define ZH_EVALUATOR_EVALUATOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,8 +17,23 @@ extern "C" {
 #endif
 
 /* --- parameter audit: definitions in docs/metrics.md, "Parameters" --- */
+/* How deep the audit looks. Zeroed: headers alone. */
+typedef struct zh_audit_options {
+  bool scan;   /* look at the weights; else unique and effective stay null */
+  bool sample; /* of each matrix some rows only: bounded time on any size, a lower confidence */
+  bool digest; /* SM3 and SHA-256 of the files; else null */
+  bool speed;  /* time a plain read of the same bytes too */
+  int threads; /* 0: one for each CPU that the process may use */
+  /* NULL, or called now and then: items done of all, bytes read so far. */
+  void (*progress)(void *user, const char *stage, size_t done, size_t all, uint64_t bytes);
+  void *progress_user;
+} zh_audit_options;
+
 /* The audit of one model as JSON (docs/schemas/audit.schema.json): format, architecture, digests,
- * parameters {declared, stored, unique, active}, groups, types, bytes. */
+ * parameters {declared, stored, unique, effective, active}, threshold, groups, layers, findings. */
+ZH_MUST_CHECK zh_status zh_audit_with(json_t **out, zh_model *model,
+                                      const zh_audit_options *options, zh_error *err);
+/* The same with scan and digest. */
 ZH_MUST_CHECK zh_status zh_audit(json_t **out, zh_model *model, zh_error *err);
 
 /* --- policies: YAML in evaluator/policies/ --- */
@@ -33,9 +49,19 @@ typedef struct zh_policy_entry {
 ZH_MUST_CHECK zh_status zh_policy_list(zh_policy_entry **out, size_t *count,
                                        zh_error *err); /* free(*out) */
 
+/* Whether each clause's quote stands in the published text (docs/adding-a-policy.md): {"policy",
+ * "clauses","found","missing":[{"clause","id","quote"}]}. */
+ZH_MUST_CHECK zh_status zh_policy_check(json_t **out, const char *name_or_path,
+                                        const char *source_path, zh_error *err);
+/* The application papers that the policy asks for, and which of them are there. applicant: NULL for
+ * the list alone. */
+ZH_MUST_CHECK zh_status zh_checklist(json_t **out, const char *policy, const char *applicant,
+                                     zh_error *err);
+
 /* --- evaluation --- */
 /* Verifies each bundle's manifest, applies the policy's rules, and gives evaluation.json
- * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL.
+ * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL where
+ * there is a bundle; without a bundle, what concerns a model is undetermined.
  * Deterministic: the same inputs give the same bytes (the time of evaluation is the bundle's). */
 ZH_MUST_CHECK zh_status zh_evaluate(json_t **out, const char *const *bundles, size_t bundle_count,
                                     const char *policy, const char *applicant, zh_error *err);

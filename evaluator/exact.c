@@ -91,7 +91,14 @@ zh_status zh_parameters_read(int64_t *count, const zh_yaml_node *node, zh_error 
   return read_exact(count, node, units, "100000000000 parameters", err);
 }
 
-int64_t zh_award(int64_t base_fen, int64_t rate_millionths, int64_t cap_fen) {
+zh_status zh_count_read(int64_t *count, const char *name, const zh_yaml_node *node, zh_error *err) {
+  char example[64];
+  const unit units[] = {{name, 1}, {NULL, 0}};
+  snprintf(example, sizeof example, "100 %.40s", name);
+  return read_exact(count, node, units, example, err);
+}
+
+int64_t zh_award_share(int64_t base_fen, int64_t rate_millionths, int64_t cap_fen) {
   __int128 share = (__int128)base_fen * rate_millionths / ZH_RATE_ONE;
   return share < cap_fen ? (int64_t)share : cap_fen;
 }

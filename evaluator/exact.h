@@ -22,9 +22,12 @@ ZH_MUST_CHECK zh_status zh_money_read(int64_t *fen, const zh_yaml_node *node, zh
 ZH_MUST_CHECK zh_status zh_rate_read(int64_t *millionths, const zh_yaml_node *node, zh_error *err);
 /* "100000000000 parameters". */
 ZH_MUST_CHECK zh_status zh_parameters_read(int64_t *count, const zh_yaml_node *node, zh_error *err);
+/* "100 Gb/s": a whole number of `unit`. */
+ZH_MUST_CHECK zh_status zh_count_read(int64_t *count, const char *unit, const zh_yaml_node *node,
+                                      zh_error *err);
 
 /* rate × base, whole 分 rounded down (the result is an upper bound), and at most cap. */
-int64_t zh_award(int64_t base_fen, int64_t rate_millionths, int64_t cap_fen);
+int64_t zh_award_share(int64_t base_fen, int64_t rate_millionths, int64_t cap_fen);
 
 /* 40000100 分 → "40.0001" (万元, no trailing zeros); "400,001" (元, digits grouped, 分 only where
  * there are any). Return out. */

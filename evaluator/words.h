@@ -40,36 +40,117 @@ typedef struct zh_slot {
   ENTRY(parameter_threshold, fail)                                                                 \
   ENTRY(parameter_threshold, differ)                                                               \
   ENTRY(parameter_threshold, unknown)                                                              \
+  ENTRY(parameter_threshold, no_model)                                                             \
   ENTRY(parameter_threshold, evidence)                                                             \
   ENTRY(parameter_threshold, of_model)                                                             \
   ENTRY(document, pass)                                                                            \
   ENTRY(document, undetermined)                                                                    \
   ENTRY(document, evidence)                                                                        \
+  ENTRY(judgement, pass)                                                                           \
+  ENTRY(judgement, fail)                                                                           \
+  ENTRY(judgement, undetermined)                                                                   \
+  ENTRY(judgement, evidence)                                                                       \
   ENTRY(exclusion, pass)                                                                           \
   ENTRY(exclusion, fail)                                                                           \
+  ENTRY(exclusion, received)                                                                       \
+  ENTRY(exclusion, received_unknown)                                                               \
   ENTRY(exclusion, unproven)                                                                       \
   ENTRY(exclusion, undetermined)                                                                   \
   ENTRY(exclusion, evidence)                                                                       \
+  ENTRY(fact, pass)                                                                                \
+  ENTRY(fact, fail)                                                                                \
+  ENTRY(fact, undetermined)                                                                        \
+  ENTRY(fact, unproven)                                                                            \
+  ENTRY(fact, not_first)                                                                           \
+  ENTRY(fact, evidence)                                                                            \
+  ENTRY(needed, one_of)                                                                            \
+  ENTRY(needed, none_of)                                                                           \
+  ENTRY(needed, several)                                                                           \
+  ENTRY(needed, at_least)                                                                          \
+  ENTRY(needed, at_most)                                                                           \
+  ENTRY(needed, from)                                                                              \
+  ENTRY(needed, until)                                                                             \
+  ENTRY(needed, between)                                                                           \
+  ENTRY(needed, application)                                                                       \
+  ENTRY(would, paper)                                                                              \
+  ENTRY(would, decision)                                                                           \
+  ENTRY(would, state)                                                                              \
+  ENTRY(would, prove)                                                                              \
+  ENTRY(would, change)                                                                             \
+  ENTRY(would, not_first)                                                                          \
+  ENTRY(would, same_project)                                                                       \
+  ENTRY(would, not_apply)                                                                          \
+  ENTRY(would, parameters)                                                                         \
+  ENTRY(would, audit)                                                                              \
+  ENTRY(would, bundle)                                                                             \
+  ENTRY(would, cost)                                                                               \
+  ENTRY(would, question)                                                                           \
+  ENTRY(would, issued)                                                                             \
+  ENTRY(validity, statement)                                                                       \
+  ENTRY(validity, criterion)                                                                       \
+  ENTRY(validity, pass)                                                                            \
+  ENTRY(validity, early)                                                                           \
+  ENTRY(validity, late)                                                                            \
+  ENTRY(validity, no_date)                                                                         \
+  ENTRY(validity, draft)                                                                           \
+  ENTRY(validity, unstated)                                                                        \
+  ENTRY(validity, expired)                                                                         \
+  ENTRY(validity, differ)                                                                          \
   ENTRY(grant, pass)                                                                               \
   ENTRY(grant, conditional)                                                                        \
   ENTRY(grant, no_base)                                                                            \
+  ENTRY(grant, base_unstated)                                                                      \
+  ENTRY(grant, unstated)                                                                           \
+  ENTRY(grant, no_figure)                                                                          \
+  ENTRY(grant, differ)                                                                             \
   ENTRY(grant, fail)                                                                               \
   ENTRY(grant, evidence)                                                                           \
+  ENTRY(step, share)                                                                               \
+  ENTRY(step, base)                                                                                \
+  ENTRY(step, cap)                                                                                 \
+  ENTRY(step, year)                                                                                \
+  ENTRY(step, project)                                                                             \
+  ENTRY(step, lifetime)                                                                            \
+  ENTRY(step, ladder)                                                                              \
+  ENTRY(step, higher)                                                                              \
+  ENTRY(step, joint)                                                                               \
+  ENTRY(step, rounding)                                                                            \
+  ENTRY(step, person)                                                                              \
+  ENTRY(stacking, kept_higher)                                                                     \
+  ENTRY(stacking, on_top)                                                                          \
+  ENTRY(stacking, joint)                                                                           \
+  ENTRY(stacking, ladder)                                                                          \
+  ENTRY(stacking, exclusive)                                                                       \
+  ENTRY(stacking, same_bill)                                                                       \
+  ENTRY(stacking, higher)                                                                          \
   ENTRY(summary, pass)                                                                             \
   ENTRY(summary, fail)                                                                             \
   ENTRY(summary, undetermined)                                                                     \
   ENTRY(summary, undecided)                                                                        \
+  ENTRY(summary, several)                                                                          \
+  ENTRY(summary, several_open)                                                                     \
   ENTRY(marks, draft)                                                                              \
   ENTRY(marks, expired)                                                                            \
   ENTRY(marks, standard_model)                                                                     \
   ENTRY(marks, invalid_run)                                                                        \
   ENTRY(marks, unstable_run)                                                                       \
+  ENTRY(marks, no_bundle)                                                                          \
   ENTRY(not_tested, steps)                                                                         \
   ENTRY(not_tested, quality)                                                                       \
+  ENTRY(checklist, there)                                                                          \
+  ENTRY(checklist, missing)                                                                        \
+  ENTRY(checklist, no_date)                                                                        \
+  ENTRY(checklist, too_old)                                                                        \
+  ENTRY(checklist, fresh)                                                                          \
+  ENTRY(checklist, not_after)                                                                      \
+  ENTRY(checklist, optional)                                                                       \
   ENTRY(names, pass)                                                                               \
   ENTRY(names, fail)                                                                               \
   ENTRY(names, undetermined)                                                                       \
-  ENTRY(names, not_applicable)
+  ENTRY(names, not_applicable)                                                                     \
+  ENTRY(names, yes)                                                                                \
+  ENTRY(names, no)                                                                                 \
+  ENTRY(names, none)
 
 typedef enum zh_word {
 #define ZH_WORD_ENTRY(section, key) ZH_WORD_##section##_##key,

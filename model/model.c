@@ -241,6 +241,10 @@ const char *zh_model_declared_size(const zh_model *model) {
   return model->declared_size;
 }
 
+const json_t *zh_model_config(const zh_model *model) {
+  return model->config;
+}
+
 uint64_t zh_model_file_bytes(const zh_model *model) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < model->file_count; i++) bytes += model->files[i].mapping.bytes;

@@ -75,6 +75,9 @@ const zh_tensor *zh_model_find(const zh_model *model, const char *name);
 /* Declared by config or metadata ("size_label", "num_parameters"); NULL where nothing is declared. Borrowed. */
 const char *zh_model_declared_size(const zh_model *model);
 
+/* config.json of a safetensors folder, NULL where there is none. Borrowed. */
+const json_t *zh_model_config(const zh_model *model);
+
 /* The architecture, or ZH_ERR_INPUT in one sentence when it cannot be run ("architecture 'gemma3' is not
  * supported yet; this version runs llama"). What the file declares is in *out even then, for audits. A description that
  * comes with ZH_OK has been checked against the tensors: all are there, of the shapes it implies and of types with

@@ -3,43 +3,90 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "evaluator/policy/policy.h"
+#include "evaluator/policy/read.h"
 
-static const zh_boundary boundaries[] = {
-    {"不超过", "<="}, {"最高", "<="}, {"不低于", ">="}, {"不少于", ">="},
-    {"以上", ">="},   {"超过", ">"},  {"突破", ">"},
+typedef struct word {
+  const char *word, *op;
+  bool dates;
+} word;
+
+static const word words[] = {
+    {"不超过", "<=", false}, {"最高", "<=", false},  {"最长", "<=", false},
+    {"最多", "<=", false},   {"以下", "<=", false},  {"不低于", ">=", false},
+    {"不少于", ">=", false}, {"以上", ">=", false},  {"超过", ">", false},
+    {"突破", ">", false},    {"年底前", "<=", true}, {"截至", "<=", true},
+    {"之前", "<", true},     {"之日起", ">=", true}, {"以后", ">=", true},
+    {"起", ">=", true},
 };
-enum { BOUNDARIES = sizeof boundaries / sizeof boundaries[0] };
+enum { WORDS = sizeof words / sizeof words[0] };
 
 const char *const zh_count_names[] = {"stored", "unique", "active", NULL};
 
-/* 超过 does not stand in 不超过: the longer word means the opposite. */
-static bool stands_in(const char *word, const char *quote) {
+bool zh_word_stands_in(const char *wanted, const char *quote) {
   static const char not_word[] = "不";
   size_t prefix = sizeof not_word - 1;
-  for (const char *at = strstr(quote, word); at != NULL; at = strstr(at + 1, word)) {
+  for (const char *at = strstr(quote, wanted); at != NULL; at = strstr(at + 1, wanted)) {
     bool negated = (size_t)(at - quote) >= prefix && memcmp(at - prefix, not_word, prefix) == 0;
     if (!negated) return true;
   }
   return false;
 }
 
-zh_status zh_boundary_read(const zh_boundary **out, const zh_yaml_node *node, const char *quote,
-                           zh_error *err) {
-  const char *words[BOUNDARIES + 1] = {0};
-  size_t which;
-  for (size_t i = 0; i < BOUNDARIES; i++) words[i] = boundaries[i].word;
-  ZH_TRY(zh_yaml_word(&which, node, words, err));
-  *out = &boundaries[which];
-  if (!stands_in(words[which], quote)) {
-    return zh_yaml_fail(err, node, "the boundary word '%s' does not stand in the quote '%s'",
-                        words[which], quote);
+static zh_status find_word(const word **out, const zh_yaml_node *node, const char *quote,
+                           bool dates, zh_error *err) {
+  const char *known[WORDS + 1] = {0};
+  const word *of[WORDS];
+  size_t count = 0, which;
+  for (size_t i = 0; i < WORDS; i++) {
+    if (words[i].dates != dates) continue;
+    of[count] = &words[i];
+    known[count++] = words[i].word;
   }
+  ZH_TRY(zh_yaml_word(&which, node, known, err));
+  *out = of[which];
+  if (zh_word_stands_in(known[which], quote)) return ZH_OK;
+  return zh_yaml_fail(err, node, "the boundary word '%s' does not stand in the quote '%s'",
+                      known[which], quote);
+}
+
+/* {word, reading, choices: {choice: '>'}} */
+static zh_status read_by_choice(zh_boundary *out, const zh_policy *policy, const zh_yaml_node *map,
+                                const char *quote, bool dates, zh_error *err) {
+  static const char *const keys[] = {"word", "reading", "choices", NULL};
+  static const char *const ops[] = {">", ">=", "<=", "<", NULL};
+  const zh_yaml_node *of[ZH_MAX_CHOICES], *node;
+  const word *found;
+  size_t which;
+  ZH_TRY(zh_yaml_expect_keys(map, keys, err));
+  ZH_TRY(zh_yaml_require(&node, map, "word", err));
+  ZH_TRY(find_word(&found, node, quote, dates, err));
+  ZH_TRY(zh_read_choices(&out->reading, of, policy, map, err));
+  for (size_t i = 0; i < out->reading->choice_count; i++) {
+    ZH_TRY(zh_yaml_word(&which, of[i], ops, err));
+    out->by_choice[i] = ops[which];
+  }
+  out->word = found->word;
+  out->op = found->op;
   return ZH_OK;
 }
 
-bool zh_boundary_holds(const zh_boundary *boundary, int64_t value, int64_t threshold) {
-  bool equal = value == threshold;
-  if (boundary->op[0] == '>') return value > threshold || (equal && boundary->op[1] == '=');
-  return value < threshold || (equal && boundary->op[1] == '=');
+zh_status zh_read_boundary(zh_boundary *out, const zh_policy *policy, const zh_yaml_node *node,
+                           const char *quote, bool dates, zh_error *err) {
+  const word *found;
+  if (zh_yaml_node_kind(node) == ZH_YAML_MAP)
+    return read_by_choice(out, policy, node, quote, dates, err);
+  ZH_TRY(find_word(&found, node, quote, dates, err));
+  out->word = found->word;
+  out->op = found->op;
+  return ZH_OK;
+}
+
+bool zh_op_holds(const char *op, int64_t value, int64_t threshold) {
+  if (value == threshold) return op[1] == '=';
+  return op[0] == '>' ? value > threshold : value < threshold;
+}
+
+const char *zh_boundary_op(const zh_boundary *boundary, const zh_assignment *readings) {
+  if (boundary->reading == NULL) return boundary->op;
+  return boundary->by_choice[readings->choice[boundary->reading->index]];
 }

@@ -4,16 +4,14 @@
 
 #include "core/files.h"
 #include "core/text.h"
-#include "evaluator/policy/policy.h"
-#include "evaluator/rules/rules.h"
+#include "evaluator/policy/read.h"
 
-static const char *const policy_keys[] = {"policy", "title",      "issuer", "number", "date",
-                                          "status", "validity",   "source", "text",   "clauses",
-                                          "rules",  "not_tested", NULL};
-static const char *const clause_keys[] = {"clause", "heading", "text", NULL};
-static const char *const common_rule_keys[] = {"rule",      "kind",      "clause", "quote",
-                                               "statement", "criterion", NULL};
-static const char *const status_words[] = {"draft", "in_force", "expired", NULL};
+static const char *const policy_keys[] = {
+    "policy",   "level",          "title",      "issuer", "number",      "date",
+    "status",   "validity",       "valid",      "source", "source_file", "normalisation",
+    "always",   "default_claims", "facts",      "bases",  "readings",    "clauses",
+    "stacking", "materials",      "not_tested", NULL};
+static const char *const status_words[] = {"draft", "trial", "in_force", "expired", NULL};
 
 static zh_status no_memory(zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the policy");
@@ -29,150 +27,106 @@ zh_status zh_policy_string(const char **out, const zh_yaml_node *map, const char
   return *out != NULL ? ZH_OK : no_memory(err);
 }
 
-/* A non-empty list below `key`; *items is its node. */
-static zh_status require_list(const zh_yaml_node **items, size_t *count, const zh_yaml_node *map,
-                              const char *key, const char *what, zh_error *err) {
+zh_status zh_read_id(const char **out, const zh_yaml_node *map, const char *key, zh_arena *arena,
+                     zh_error *err) {
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+  ZH_TRY(zh_policy_string(out, map, key, arena, err));
+  if (strspn(*out, allowed) == strlen(*out) && strlen(*out) < 64) return ZH_OK;
+  return zh_yaml_fail(err, zh_yaml_get(map, key),
+                      "an id is made of Latin letters, digits and '_', at most 63 of them");
+}
+
+zh_status zh_read_list(const zh_yaml_node **items, size_t *count, const zh_yaml_node *map,
+                       const char *key, const char *what, zh_error *err) {
   ZH_TRY(zh_yaml_require(items, map, key, err));
   ZH_TRY(zh_yaml_expect(*items, ZH_YAML_LIST, what, err));
   *count = zh_yaml_count(*items);
   return *count > 0 ? ZH_OK : zh_yaml_fail(err, *items, "expected %s, not an empty list", what);
 }
 
-static zh_status read_clause(zh_policy *policy, const zh_yaml_node *node, zh_error *err) {
-  zh_clause *clause = &policy->clauses[policy->clause_count];
-  ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a clause with its heading and text", err));
-  ZH_TRY(zh_yaml_expect_keys(node, clause_keys, err));
-  ZH_TRY(zh_policy_string(&clause->id, node, "clause", policy->arena, err));
-  ZH_TRY(zh_policy_string(&clause->text, node, "text", policy->arena, err));
-  ZH_TRY(zh_phrase_require(&clause->heading, node, "heading", policy->arena, err));
-  for (size_t i = 0; i < policy->clause_count; i++) {
-    if (strcmp(policy->clauses[i].id, clause->id) != 0) continue;
-    return zh_yaml_fail(err, zh_yaml_get(node, "clause"), "clause '%s' stands twice", clause->id);
-  }
-  policy->clause_count++;
+zh_status zh_read_phrases(zh_phrase **out, size_t *count, const zh_yaml_node *map, const char *key,
+                          zh_arena *arena, zh_error *err) {
+  const zh_yaml_node *list;
+  size_t n;
+  *count = 0;
+  if (zh_yaml_get(map, key) == NULL) return ZH_OK;
+  ZH_TRY(zh_read_list(&list, &n, map, key, "a list of sentences", err));
+  *out = zh_arena_alloc(arena, n, sizeof **out);
+  if (*out == NULL) return no_memory(err);
+  for (size_t i = 0; i < n; i++)
+    ZH_TRY(zh_phrase_read(&(*out)[i], zh_yaml_item(list, i), arena, err));
+  *count = n;
   return ZH_OK;
 }
 
-static zh_status read_clauses(zh_policy *policy, const zh_yaml_node *root, zh_error *err) {
+zh_status zh_read_flag(bool *out, const zh_yaml_node *map, const char *key, zh_error *err) {
+  const zh_yaml_node *node = zh_yaml_get(map, key);
+  return node == NULL ? ZH_OK : zh_yaml_bool(out, node, err);
+}
+
+/* --- normalisation --- */
+
+static zh_status read_replacements(zh_normalisation *out, const zh_policy *policy,
+                                   const zh_yaml_node *map, zh_error *err) {
+  static const char *const keys[] = {"from", "to", NULL};
   const zh_yaml_node *list;
   size_t count;
-  ZH_TRY(require_list(&list, &count, root, "clauses", "a list of clauses", err));
-  policy->clauses = zh_arena_alloc(policy->arena, count, sizeof *policy->clauses);
-  if (policy->clauses == NULL) return no_memory(err);
-  for (size_t i = 0; i < count; i++) ZH_TRY(read_clause(policy, zh_yaml_item(list, i), err));
+  if (zh_yaml_get(map, "replace") == NULL) return ZH_OK;
+  ZH_TRY(zh_read_list(&list, &count, map, "replace", "a list of replacements", err));
+  out->replace = zh_arena_alloc(policy->arena, count, sizeof *out->replace);
+  if (out->replace == NULL) return no_memory(err);
+  for (size_t i = 0; i < count; i++) {
+    const zh_yaml_node *item = zh_yaml_item(list, i);
+    ZH_TRY(zh_yaml_expect(item, ZH_YAML_MAP, "a replacement {from, to}", err));
+    ZH_TRY(zh_yaml_expect_keys(item, keys, err));
+    ZH_TRY(zh_policy_string(&out->replace[i].from, item, "from", policy->arena, err));
+    ZH_TRY(zh_policy_string(&out->replace[i].to, item, "to", policy->arena, err));
+  }
+  out->replace_count = count;
   return ZH_OK;
 }
 
-/* The clause that a rule names; its quote must stand in the clause's text. */
-static zh_status read_ground(zh_rule *rule, const zh_policy *policy, const zh_yaml_node *map,
-                             zh_error *err) {
-  const char *id;
-  ZH_TRY(zh_policy_string(&id, map, "clause", policy->arena, err));
-  for (size_t i = 0; i < policy->clause_count; i++) {
-    if (strcmp(policy->clauses[i].id, id) == 0) rule->clause = &policy->clauses[i];
-  }
-  if (rule->clause == NULL) {
-    return zh_yaml_fail(err, zh_yaml_get(map, "clause"),
-                        "there is no clause '%s' in 'clauses' above", id);
-  }
-  ZH_TRY(zh_policy_string(&rule->quote, map, "quote", policy->arena, err));
-  if (zh_quote_occurs(rule->quote, rule->clause->text)) return ZH_OK;
-  return zh_yaml_fail(err, zh_yaml_get(map, "quote"),
-                      "this quote does not stand in the text of clause %s", id);
+static zh_status read_normalisation(zh_policy *policy, const zh_yaml_node *root, zh_error *err) {
+  static const char *const keys[] = {"traditional", "pinyin", "replace", "ends_at", NULL};
+  const zh_yaml_node *map = zh_yaml_get(root, "normalisation");
+  zh_normalisation *out = &policy->normalisation;
+  if (map == NULL) return ZH_OK;
+  ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "what was done to the published text", err));
+  ZH_TRY(zh_yaml_expect_keys(map, keys, err));
+  ZH_TRY(zh_read_flag(&out->traditional, map, "traditional", err));
+  ZH_TRY(zh_read_flag(&out->pinyin, map, "pinyin", err));
+  ZH_TRY(read_replacements(out, policy, map, err));
+  if (zh_yaml_get(map, "ends_at") == NULL) return ZH_OK;
+  return zh_policy_string(&out->ends_at, map, "ends_at", policy->arena, err);
 }
 
-static zh_status read_kind(zh_rule *rule, const zh_yaml_node *map, zh_error *err) {
-  const char *names[16] = {0};
+/* --- heading --- */
+
+/* "" where the key is absent. */
+static zh_status read_optional(const char **out, const zh_policy *policy, const zh_yaml_node *root,
+                               const char *key, zh_error *err) {
+  *out = "";
+  if (zh_yaml_get(root, key) == NULL) return ZH_OK;
+  return zh_policy_string(out, root, key, policy->arena, err);
+}
+
+static zh_status read_dates_and_words(zh_policy *policy, const zh_yaml_node *root, zh_error *err) {
   const zh_yaml_node *node;
   size_t which;
-  for (size_t i = 0; zh_rule_kinds[i] != NULL; i++) names[i] = zh_rule_kinds[i]->name;
-  ZH_TRY(zh_yaml_require(&node, map, "kind", err));
-  ZH_TRY(zh_yaml_word(&which, node, names, err));
-  rule->kind = zh_rule_kinds[which];
+  zh_date date;
+  ZH_TRY(read_optional(&policy->number, policy, root, "number", err));
+  ZH_TRY(read_optional(&policy->date, policy, root, "date", err));
+  if (policy->date[0] != '\0') ZH_TRY(zh_date_read(&date, zh_yaml_get(root, "date"), err));
+  ZH_TRY(zh_yaml_require(&node, root, "status", err));
+  ZH_TRY(zh_yaml_word(&which, node, status_words, err));
+  policy->status = status_words[which];
+  ZH_TRY(zh_yaml_require(&node, root, "level", err));
+  ZH_TRY(zh_yaml_word(&which, node, zh_level_words, err));
+  policy->level = 1 << which;
   return ZH_OK;
-}
-
-static zh_status expect_rule_keys(const zh_rule *rule, const zh_yaml_node *map, zh_error *err) {
-  const char *keys[32];
-  size_t count = 0;
-  for (size_t i = 0; common_rule_keys[i] != NULL; i++) keys[count++] = common_rule_keys[i];
-  for (size_t i = 0; rule->kind->keys[i] != NULL; i++) keys[count++] = rule->kind->keys[i];
-  keys[count] = NULL;
-  return zh_yaml_expect_keys(map, keys, err);
-}
-
-static zh_status check_unique(const zh_policy *policy, const zh_rule *rule, const zh_yaml_node *map,
-                              zh_error *err) {
-  bool twice = policy->grant != NULL && strcmp(policy->grant->id, rule->id) == 0;
-  for (size_t i = 0; i < policy->rule_count; i++)
-    twice |= strcmp(policy->rules[i].id, rule->id) == 0;
-  return twice ? zh_yaml_fail(err, zh_yaml_get(map, "rule"), "rule '%s' stands twice", rule->id)
-               : ZH_OK;
-}
-
-static zh_status read_rule(zh_policy *policy, const zh_yaml_node *map, zh_error *err) {
-  zh_rule rule = {0};
-  ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "a rule with its kind, clause and quote", err));
-  ZH_TRY(read_kind(&rule, map, err));
-  ZH_TRY(expect_rule_keys(&rule, map, err));
-  ZH_TRY(zh_policy_string(&rule.id, map, "rule", policy->arena, err));
-  ZH_TRY(check_unique(policy, &rule, map, err));
-  ZH_TRY(read_ground(&rule, policy, map, err));
-  ZH_TRY(zh_phrase_require(&rule.statement, map, "statement", policy->arena, err));
-  ZH_TRY(zh_phrase_require(&rule.criterion, map, "criterion", policy->arena, err));
-  ZH_TRY(rule.kind->read(&rule, map, policy->arena, err));
-  if (rule.kind != &zh_rule_grant) {
-    policy->rules[policy->rule_count++] = rule;
-    return ZH_OK;
-  }
-  if (policy->grant != NULL)
-    return zh_yaml_fail(err, map, "this version computes one grant a policy; this is the second");
-  policy->grant = zh_arena_alloc(policy->arena, 1, sizeof rule);
-  if (policy->grant == NULL) return no_memory(err);
-  *policy->grant = rule;
-  return ZH_OK;
-}
-
-static zh_status read_rules(zh_policy *policy, const zh_yaml_node *root, zh_error *err) {
-  const zh_yaml_node *list;
-  size_t count;
-  ZH_TRY(require_list(&list, &count, root, "rules", "a list of rules", err));
-  policy->rules = zh_arena_alloc(policy->arena, count, sizeof *policy->rules);
-  if (policy->rules == NULL) return no_memory(err);
-  for (size_t i = 0; i < count; i++) ZH_TRY(read_rule(policy, zh_yaml_item(list, i), err));
-  if (policy->rule_count == 0)
-    return zh_yaml_fail(err, list, "a policy needs at least one condition beside the grant");
-  if (policy->grant == NULL)
-    return zh_yaml_fail(err, list, "a policy needs one rule of kind 'grant'");
-  return ZH_OK;
-}
-
-static zh_status read_not_tested(zh_policy *policy, const zh_yaml_node *root, zh_error *err) {
-  const zh_yaml_node *list;
-  size_t count;
-  ZH_TRY(require_list(&list, &count, root, "not_tested", "a list of sentences", err));
-  policy->not_tested = zh_arena_alloc(policy->arena, count, sizeof *policy->not_tested);
-  if (policy->not_tested == NULL) return no_memory(err);
-  for (size_t i = 0; i < count; i++) {
-    ZH_TRY(zh_phrase_read(&policy->not_tested[i], zh_yaml_item(list, i), policy->arena, err));
-  }
-  policy->not_tested_count = count;
-  return ZH_OK;
-}
-
-/* "2025-03-05": four, two and two digits. Calendars come with rules that compute with dates. */
-static zh_status check_date(const zh_yaml_node *root, const char *date, zh_error *err) {
-  bool fine = strlen(date) == 10;
-  for (size_t i = 0; fine && i < 10; i++) {
-    fine = i == 4 || i == 7 ? date[i] == '-' : date[i] >= '0' && date[i] <= '9';
-  }
-  return fine ? ZH_OK
-              : zh_yaml_fail(err, zh_yaml_get(root, "date"), "expected a date such as 2025-03-05");
 }
 
 static zh_status read_heading(zh_policy *policy, const zh_yaml_node *root, zh_error *err) {
-  const zh_yaml_node *status;
-  size_t which;
   ZH_TRY(zh_yaml_expect(root, ZH_YAML_MAP, "a policy", err));
   ZH_TRY(zh_yaml_expect_keys(root, policy_keys, err));
   ZH_TRY(zh_policy_string(&policy->name, root, "policy", policy->arena, err));
@@ -180,23 +134,38 @@ static zh_status read_heading(zh_policy *policy, const zh_yaml_node *root, zh_er
   ZH_TRY(zh_phrase_require(&policy->issuer, root, "issuer", policy->arena, err));
   ZH_TRY(zh_phrase_require(&policy->validity, root, "validity", policy->arena, err));
   ZH_TRY(zh_policy_string(&policy->source, root, "source", policy->arena, err));
-  ZH_TRY(zh_policy_string(&policy->text_file, root, "text", policy->arena, err));
-  ZH_TRY(zh_policy_string(&policy->date, root, "date", policy->arena, err));
-  ZH_TRY(check_date(root, policy->date, err));
-  policy->number = "";
-  if (zh_yaml_get(root, "number") != NULL)
-    ZH_TRY(zh_policy_string(&policy->number, root, "number", policy->arena, err));
-  ZH_TRY(zh_yaml_require(&status, root, "status", err));
-  ZH_TRY(zh_yaml_word(&which, status, status_words, err));
-  policy->status = status_words[which];
-  return ZH_OK;
+  ZH_TRY(read_optional(&policy->source_file, policy, root, "source_file", err));
+  return read_dates_and_words(policy, root, err);
+}
+
+/* --- the whole --- */
+
+static zh_status expect_an_amount(const zh_policy *policy, const zh_yaml_node *root,
+                                  zh_error *err) {
+  for (size_t i = 0; i < policy->clause_count; i++) {
+    if (policy->clauses[i].kind == ZH_CLAUSE_AMOUNT) return ZH_OK;
+  }
+  return zh_yaml_fail(err, zh_yaml_get(root, "clauses"),
+                      "a policy needs at least one clause of kind 'amount'");
 }
 
 static zh_status read_policy(zh_policy *policy, const zh_yaml_node *root, zh_error *err) {
   ZH_TRY(read_heading(policy, root, err));
-  ZH_TRY(read_clauses(policy, root, err));
-  ZH_TRY(read_rules(policy, root, err));
-  return read_not_tested(policy, root, err);
+  ZH_TRY(read_normalisation(policy, root, err));
+  ZH_TRY(zh_read_facts(policy, root, err));
+  ZH_TRY(zh_read_bases(policy, root, err));
+  ZH_TRY(zh_read_readings(policy, root, err));
+  ZH_TRY(zh_read_clauses(policy, root, err));
+  ZH_TRY(expect_an_amount(policy, root, err));
+  ZH_TRY(zh_read_clause_list(&policy->always, &policy->always_count, policy->arena, policy, root,
+                             "always", ZH_CLAUSE_CONDITION, err));
+  ZH_TRY(zh_read_clause_list(&policy->default_claims, &policy->default_claim_count, policy->arena,
+                             policy, root, "default_claims", ZH_CLAUSE_AMOUNT, err));
+  ZH_TRY(zh_read_valid(policy, root, err));
+  ZH_TRY(zh_read_stacking(policy, root, err));
+  ZH_TRY(zh_read_materials(policy, root, err));
+  return zh_read_phrases(&policy->not_tested, &policy->not_tested_count, root, "not_tested",
+                         policy->arena, err);
 }
 
 zh_status zh_policy_load_text(zh_policy **out, const char *text, size_t length, const char *name,

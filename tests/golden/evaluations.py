@@ -36,10 +36,16 @@ def audit(name, counts, form="gguf"):
         "architecture": {"family": "llama", "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "head_dim": 16,
                          "ffn": 128, "vocab": 512, "context": 2048, "experts": 0, "experts_used": 0,
                          "tied_head": True},
-        "parameters": {"declared": None, "stored": stored, "unique": unique, "active": active},
+        "parameters": {"declared": None, "stored": stored, "unique": unique,
+                       "effective": {"value": unique, "low": unique, "high": unique}, "active": active,
+                       "active_parts": {"shared": active, "routed": 0, "embedding": 0, "head": 0}, "readings": []},
+        "threshold": {"limit": HUNDRED_BILLION, "comparison": ">",
+                      "total": "pass" if unique > HUNDRED_BILLION else "fail",
+                      "active": "pass" if active > HUNDRED_BILLION else "fail"},
         "groups": [{"role": "embedding", "tensors": 1, "parameters": stored, "bytes": 4096}],
+        "layers": [{"layer": None, "parameters": stored, "unique": unique, "effective": unique, "active": active}],
         "types": [{"type": "BF16", "tensors": 1, "parameters": stored, "bytes": 4096}],
-        "tensors": 1, "buffers": 0, "notes": [note]}
+        "tensors": 1, "buffers": 0, "findings": [], "notes": [note]}
 
 
 def run_json(models, valid, stable):
@@ -170,8 +176,9 @@ def test_real_audits_validate(model):
                                      "additionalProperties": True}).validate(document)
     validate({"schema": "zhiheng.audit/1", "models": [document]}, "audit")
     if "/" in model:
-        assert document["parameters"] == {"declared": "135M", "stored": 134515008, "unique": 134515008,
-                                          "active": 134515008}
+        counted = document["parameters"]
+        assert counted["declared"] == "135M" and document["findings"] == []
+        assert {counted["stored"], counted["unique"], counted["active"], *counted["effective"].values()} == {134515008}
 
 
 def test_a_changed_bundle_is_refused_and_nothing_is_written(tmp_path):

@@ -84,15 +84,15 @@ static void rates_and_thresholds(void **state) {
 static void awards(void **state) {
   (void)state;
   const int64_t wan = ZH_FEN_PER_WAN_YUAN, cap = 2000 * wan;
-  assert_int_equal(zh_award(3999 * wan, 500000, cap), 1999 * wan + wan / 2);
-  assert_int_equal(zh_award(4000 * wan, 500000, cap), cap);
-  assert_int_equal(zh_award(4000 * wan + wan / 100, 500000, cap), cap);
-  assert_int_equal(zh_award(4000 * wan - 2, 500000, cap), cap - 1);
-  assert_int_equal(zh_award(4000 * wan - 1, 500000, cap), cap - 1); /* half a 分 is not given */
-  assert_int_equal(zh_award(0, 500000, cap), 0);
-  assert_int_equal(zh_award(1, 500000, cap), 0);
-  assert_int_equal(zh_award(INT64_MAX, 1000000, cap), cap); /* no overflow on the way */
-  assert_int_equal(zh_award(INT64_MAX, 1000000, INT64_MAX), INT64_MAX);
+  assert_int_equal(zh_award_share(3999 * wan, 500000, cap), 1999 * wan + wan / 2);
+  assert_int_equal(zh_award_share(4000 * wan, 500000, cap), cap);
+  assert_int_equal(zh_award_share(4000 * wan + wan / 100, 500000, cap), cap);
+  assert_int_equal(zh_award_share(4000 * wan - 2, 500000, cap), cap - 1);
+  assert_int_equal(zh_award_share(4000 * wan - 1, 500000, cap), cap - 1); /* half a 分 is not given */
+  assert_int_equal(zh_award_share(0, 500000, cap), 0);
+  assert_int_equal(zh_award_share(1, 500000, cap), 0);
+  assert_int_equal(zh_award_share(INT64_MAX, 1000000, cap), cap); /* no overflow on the way */
+  assert_int_equal(zh_award_share(INT64_MAX, 1000000, INT64_MAX), INT64_MAX);
 }
 
 static void amounts_as_text(void **state) {

@@ -1,0 +1,481 @@
+/* One pass over the bytes of every matrix, by all threads: hashes of rows, zero rows and columns,
+ * constants. Rows are taken in pieces that stay in a core's cache while they are looked at twice.
+ *
+ * What is kept is bounded: some numbers a matrix, flags where there are zeros, and of the rows'
+ * hashes the smallest few million. Pieces that are holes in their file are zeros and are not read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "core/clock.h"
+#include "evaluator/audit/audit.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it and fault page by page */
+#endif
+
+enum {
+  PIECE_BYTES = 1 << 20,
+  PRINTS_MAX = 1 << 22,
+  PRINT_COLUMNS = 32,
+  LOCAL_PRINTS = 4096,
+  FLAGS_MAX = 1 << 24
+};
+
+typedef struct piece {
+  uint32_t unit;
+  uint64_t first, rows;
+} piece;
+
+typedef struct piece_facts {
+  uint64_t hash, row_set, zero_rows;
+  uint32_t moments[2];
+  float value;
+  bool constant; /* all values equal `value` */
+} piece_facts;
+
+typedef struct local_prints local_prints;
+typedef struct scanner {
+  zh_auditor *a;
+  piece *pieces;
+  piece_facts *facts;
+  size_t count;
+  pthread_mutex_t lock;
+  zh_row_print *prints;
+  size_t print_count;
+  _Atomic uint64_t limit;       /* prints above are dropped */
+  _Atomic bool *no_zero_column; /* of each unit */
+  local_prints *local;
+  int *files; /* of each tensor: its file where that has holes, else -1 */
+  size_t columns_max;
+} scanner;
+
+struct local_prints {
+  size_t count;
+  zh_row_print items[LOCAL_PRINTS];
+};
+
+uint64_t zh_row_hash(const void *bytes, size_t length) {
+  return XXH3_64bits(bytes, length);
+}
+
+static uint64_t fold(uint64_t hash, uint64_t next) {
+  return (hash ^ next) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 29);
+}
+
+/* --- bounded memory for the hashes of rows --- */
+
+static void halve_prints(scanner *s) {
+  uint64_t limit = atomic_load(&s->limit) / 2;
+  size_t kept = 0;
+  for (size_t i = 0; i < s->print_count; i++)
+    if (s->prints[i].hash <= limit) s->prints[kept++] = s->prints[i];
+  s->print_count = kept;
+  atomic_store(&s->limit, limit);
+}
+
+static void flush_prints(scanner *s, local_prints *local) {
+  pthread_mutex_lock(&s->lock);
+  for (size_t i = 0; i < local->count; i++) {
+    if (s->print_count == PRINTS_MAX) halve_prints(s);
+    if (local->items[i].hash <= atomic_load(&s->limit))
+      s->prints[s->print_count++] = local->items[i];
+  }
+  pthread_mutex_unlock(&s->lock);
+  local->count = 0;
+}
+
+/* --- one piece --- */
+
+/* Whether an element is zero, by its type's bits. Block formats are decided after decoding. */
+static bool bits_are_zero(const unsigned char *p, zh_dtype type) {
+  uint64_t wide;
+  uint32_t word;
+  uint16_t half;
+  switch (type) {
+  case ZH_F64:
+    memcpy(&wide, p, sizeof wide);
+    return wide << 1 == 0;
+  case ZH_F32:
+    memcpy(&word, p, sizeof word);
+    return word << 1 == 0;
+  case ZH_F16:
+  case ZH_BF16:
+    memcpy(&half, p, sizeof half);
+    return (half & 0x7fff) == 0;
+  case ZH_F8_E4M3:
+  case ZH_F8_E5M2:
+    return (*p & 0x7f) == 0;
+  default:
+    return *p == 0;
+  }
+}
+
+/* The first block decides nearly always: a row that begins with different values is not constant.
+ */
+static bool row_begins_constant(const zh_grid *u, const unsigned char *row) {
+  const zh_dtype_info *info = zh_dtype_find((uint32_t)u->tensor->type);
+  float y[256];
+  if (info->block_elements == 1) {
+    size_t bytes = info->block_bytes;
+    return u->columns < 2 || memcmp(row, row + bytes, bytes) == 0;
+  }
+  zh_dequantize_row(y, row, u->tensor->type, info->block_elements);
+  for (uint32_t i = 1; i < info->block_elements; i++)
+    if (y[i] != y[0]) return false;
+  return true;
+}
+
+/* Sums of the 16-bit halves and of their squares: the same however elements lie. Candidates only.
+ */
+static void add_moments(uint32_t moments[2], const unsigned char *bytes, size_t length) {
+  uint32_t sum = 0, squares = 0;
+  const int16_t *halves = (const int16_t *)(const void *)bytes;
+  for (size_t i = 0; i < length / 2; i++) {
+    int value = halves[i];
+    sum += (uint32_t)value;
+    squares += (uint32_t)(value * value);
+  }
+  moments[0] += sum;
+  moments[1] += squares;
+}
+
+static bool has_moments(const zh_grid *u) {
+  zh_dtype type = u->tensor->type;
+  bool halves = type == ZH_F16 || type == ZH_BF16 || type == ZH_F32 || type == ZH_F64;
+  return halves && (uintptr_t)u->data % 2 == 0;
+}
+
+/* A row's values are equal: which one, by decoding it. */
+static bool row_is_constant(const zh_grid *u, uint64_t row, float *values, float *value) {
+  zh_values_row(values, u, row);
+  for (uint64_t i = 1; i < u->columns; i++)
+    if (values[i] != values[0]) return false;
+  *value = values[0];
+  return true;
+}
+
+static void flag_zero_row(scanner *s, zh_grid *u, uint64_t row) {
+  if (u->rows > FLAGS_MAX) return; /* then they are counted, not placed */
+  pthread_mutex_lock(&s->lock);
+  if (u->row_is_zero == NULL) u->row_is_zero = calloc(u->rows, 1);
+  if (u->row_is_zero != NULL) u->row_is_zero[row] = 1;
+  pthread_mutex_unlock(&s->lock);
+}
+
+static void note_row(scanner *s, zh_grid *u, uint64_t row, piece_facts *f, float *values,
+                     bool *first) {
+  const unsigned char *bytes = u->data + row * u->row_bytes;
+  float value = 0;
+  if (!zh_values_known(u->tensor->type)) { /* integers: zero or not by their bytes */
+    bool zero = bits_are_zero(bytes, u->tensor->type) &&
+                (u->row_bytes < 2 || memcmp(bytes, bytes + 1, u->row_bytes - 1) == 0);
+    f->constant &= zero;
+    f->zero_rows += zero;
+    if (zero) flag_zero_row(s, u, row);
+    return;
+  }
+  if (!row_begins_constant(u, bytes) || !row_is_constant(u, row, values, &value)) {
+    f->constant = false;
+    return;
+  }
+  if (*first) f->value = value;
+  *first = false;
+  f->constant &= value == f->value;
+  if (value != 0) return;
+  f->zero_rows++;
+  flag_zero_row(s, u, row);
+}
+
+/* Columns that are zero in every row of the piece that is not zero itself: a list that shrinks row
+ * by row and is empty after a few, but where there are such columns. False where all rows are zero.
+ */
+static bool list_zero_columns(size_t *count, uint32_t *suspects, const zh_grid *u, const piece *p,
+                              float *values) {
+  const zh_dtype_info *info = zh_dtype_find((uint32_t)u->tensor->type);
+  bool started = false, plain = info->block_elements == 1;
+  *count = (size_t)u->columns;
+  for (uint64_t row = p->first; row<p->first + p->rows && * count> 0; row++) {
+    const unsigned char *bytes = u->data + row * u->row_bytes;
+    if (u->row_is_zero != NULL && u->row_is_zero[row]) continue;
+    if (!plain) zh_values_row(values, u, row);
+    size_t kept = 0;
+    for (size_t i = 0; i < *count; i++) {
+      uint32_t column = started ? suspects[i] : (uint32_t)i;
+      bool zero = plain ? bits_are_zero(bytes + (size_t)column * info->block_bytes, info->type)
+                        : values[column] == 0;
+      if (zero) suspects[kept++] = column;
+    }
+    *count = kept;
+    started = true;
+  }
+  return started;
+}
+
+/* Columns are zero in a matrix that are zero in every piece of it. */
+static void note_columns(scanner *s, zh_grid *u, const piece *p, uint32_t *suspects,
+                         float *values) {
+  size_t count, next = 0;
+  if (u->rows < 2 || atomic_load(&s->no_zero_column[p->unit]) ||
+      !list_zero_columns(&count, suspects, u, p, values))
+    return;
+  if (count == 0) {
+    atomic_store(&s->no_zero_column[p->unit], true);
+    return;
+  }
+  pthread_mutex_lock(&s->lock);
+  if (u->column_is_zero == NULL && (u->column_is_zero = malloc(u->columns)) != NULL)
+    memset(u->column_is_zero, 1, u->columns);
+  for (uint64_t c = 0; u->column_is_zero != NULL && c < u->columns; c++) {
+    bool suspect = next < count && suspects[next] == c;
+    next += suspect;
+    if (!suspect) u->column_is_zero[c] = 0;
+  }
+  pthread_mutex_unlock(&s->lock);
+}
+
+/* --- holes --- */
+
+/* A file that has fewer blocks than bytes may have holes; any other is not asked. */
+static int open_sparse(const char *path) {
+  struct stat about;
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  if (fstat(file, &about) == 0 && about.st_blocks * 512 < about.st_size) return file;
+  close(file);
+  return -1;
+}
+
+static bool is_hole(int file, uint64_t begin, uint64_t bytes) {
+  if (file < 0) return false;
+  off_t data = lseek(file, (off_t)begin, SEEK_DATA);
+  return data < 0 ? errno == ENXIO : (uint64_t)data >= begin + bytes;
+}
+
+static uint64_t hash_of_zeros(uint64_t bytes) {
+  static const unsigned char zeros[4096];
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  for (uint64_t done = 0; done < bytes; done += sizeof zeros) {
+    uint64_t left = bytes - done;
+    XXH3_64bits_update(&state, zeros, left < sizeof zeros ? (size_t)left : sizeof zeros);
+  }
+  return XXH3_64bits_digest(&state);
+}
+
+/* Zero bytes are the number zero in every type but those whose scale they lack, where they are too.
+ */
+static void note_hole(scanner *s, zh_grid *u, const piece *p, piece_facts *f) {
+  uint64_t hash = hash_of_zeros(u->row_bytes);
+  for (uint64_t i = 0; i < p->rows; i++) {
+    f->hash = fold(f->hash, hash);
+    f->row_set += hash;
+    flag_zero_row(s, u, p->first + i);
+  }
+  f->zero_rows = p->rows;
+  f->value = 0;
+  pthread_mutex_lock(&s->lock);
+  u->sparse = true;
+  s->a->zero_bytes_in_holes += p->rows * u->row_bytes;
+  pthread_mutex_unlock(&s->lock);
+}
+
+/* --- the pass --- */
+
+typedef struct worker {
+  scanner *s;
+  local_prints *prints;
+  uint32_t *suspects;
+  float *values;
+} worker;
+
+static void read_piece(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
+  const unsigned char *bytes = u->data + p->first * u->row_bytes;
+  size_t length = (size_t)(p->rows * u->row_bytes), page = 4096;
+  uintptr_t begin = (uintptr_t)bytes / page * page;
+  bool first = true, printed = u->columns >= PRINT_COLUMNS && u->rows > 1 && u->rows <= UINT32_MAX;
+  (void)madvise((void *)begin, (uintptr_t)bytes + length - begin, MADV_POPULATE_READ);
+  uint64_t limit = atomic_load(&w->s->limit);
+  for (uint64_t i = 0; i < p->rows; i++) {
+    uint64_t hash = XXH3_64bits(bytes + i * u->row_bytes, (size_t)u->row_bytes),
+             zeros = f->zero_rows;
+    f->hash = fold(f->hash, hash);
+    f->row_set += hash;
+    note_row(w->s, u, p->first + i, f, w->values, &first);
+    if (!printed || hash > limit || f->zero_rows != zeros) continue;
+    w->prints->items[w->prints->count++] = (zh_row_print){hash, p->unit, (uint32_t)(p->first + i)};
+    if (w->prints->count == LOCAL_PRINTS) flush_prints(w->s, w->prints);
+  }
+  if (has_moments(u)) add_moments(f->moments, bytes, length);
+  note_columns(w->s, u, p, w->suspects, w->values);
+}
+
+static zh_status scan_piece(zh_auditor *a, size_t i, zh_scratch *scratch, void *user) {
+  scanner *s = user;
+  const piece *p = &s->pieces[i];
+  zh_grid *u = &a->units[p->unit];
+  worker w = {s, &s->local[scratch->thread], (uint32_t *)(void *)(scratch->floats + s->columns_max),
+              scratch->floats};
+  uint64_t begin = (uint64_t)(u->data - (const unsigned char *)u->tensor->data);
+  s->facts[i].constant = true;
+  if (is_hole(s->files[u->tensor_index], u->tensor->file_offset + begin + p->first * u->row_bytes,
+              p->rows * u->row_bytes))
+    note_hole(s, u, p, &s->facts[i]);
+  else
+    read_piece(&w, u, p, &s->facts[i]);
+  scratch->bytes = p->rows * u->row_bytes;
+  return ZH_OK;
+}
+
+static void merge_pieces(const scanner *s) {
+  for (size_t i = 0; i < s->count; i++) {
+    const piece_facts *f = &s->facts[i];
+    zh_grid *u = &s->a->units[s->pieces[i].unit];
+    if (s->pieces[i].first == 0) {
+      u->constant = true;
+      u->value = (double)f->value;
+    }
+    u->constant &= f->constant && (double)f->value == u->value;
+    u->hash = fold(u->hash, f->hash);
+    u->row_set += f->row_set;
+    u->zero_rows += f->zero_rows;
+    u->moments[0] += f->moments[0];
+    u->moments[1] += f->moments[1];
+  }
+}
+
+static void settle_unit(zh_grid *u, bool no_zero_column) {
+  u->zero = u->rows > 0 && u->zero_rows == u->rows;
+  if (u->zero || no_zero_column) {
+    free(u->column_is_zero);
+    u->column_is_zero = NULL;
+  }
+  for (uint64_t c = 0; u->column_is_zero != NULL && c < u->columns; c++)
+    u->zero_columns += u->column_is_zero[c];
+  if (u->zero || u->zero_rows == 0) {
+    free(u->row_is_zero);
+    u->row_is_zero = NULL;
+  }
+}
+
+static size_t cut_unit(piece *pieces, uint32_t unit, const zh_grid *u, uint64_t piece_bytes) {
+  uint64_t rows = u->row_bytes == 0 ? 0 : piece_bytes / u->row_bytes;
+  size_t count = 0;
+  if (rows == 0) rows = 1;
+  for (uint64_t first = 0; first < u->rows; first += rows, count++) {
+    uint64_t left = u->rows - first;
+    if (pieces != NULL) pieces[count] = (piece){unit, first, left < rows ? left : rows};
+  }
+  return count;
+}
+
+static bool is_scanned(const zh_grid *u) {
+  return u->weights && u->data != NULL;
+}
+
+static zh_status prepare(scanner *s, zh_error *err) {
+  zh_auditor *a = s->a;
+  size_t tensors = zh_model_tensor_count(a->model), threads = (size_t)zh_threads_count(a->threads);
+  uint64_t piece_bytes = PIECE_BYTES;
+  while (zh_model_file_bytes(a->model) / piece_bytes > 1 << 18) piece_bytes *= 2;
+  for (int pass = 0; pass < 2; pass++) {
+    size_t count = 0;
+    for (size_t i = 0; i < a->unit_count; i++)
+      if (is_scanned(&a->units[i]))
+        count +=
+            cut_unit(pass == 0 ? NULL : s->pieces + count, (uint32_t)i, &a->units[i], piece_bytes);
+    s->count = count;
+    if (pass == 0) s->pieces = calloc(count + 1, sizeof *s->pieces);
+    if (s->pieces == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scan");
+  }
+  s->facts = calloc(s->count + 1, sizeof *s->facts);
+  s->prints = malloc(PRINTS_MAX * sizeof *s->prints);
+  s->no_zero_column = calloc(a->unit_count + 1, sizeof *s->no_zero_column);
+  s->local = calloc(threads, sizeof *s->local);
+  s->files = malloc((tensors + 1) * sizeof *s->files);
+  for (size_t i = 0; s->files != NULL && i < tensors; i++) s->files[i] = -1;
+  if (s->facts == NULL || s->prints == NULL || s->no_zero_column == NULL || s->local == NULL ||
+      s->files == NULL)
+    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scan");
+  return ZH_OK;
+}
+
+/* Tensors of one file follow each other. */
+static void open_files(scanner *s) {
+  const char *path = NULL;
+  int file = -1;
+  for (size_t i = 0; i < zh_model_tensor_count(s->a->model); i++) {
+    const zh_tensor *t = zh_model_tensor(s->a->model, i);
+    if (t->data == NULL) continue;
+    if (t->file != path) file = open_sparse(t->file);
+    path = t->file;
+    s->files[i] = file;
+  }
+}
+
+static void close_files(scanner *s) {
+  for (size_t i = 0; s->files != NULL && i < zh_model_tensor_count(s->a->model); i++)
+    if (s->files[i] >= 0 && (i == 0 || s->files[i - 1] != s->files[i])) close(s->files[i]);
+}
+
+static int by_hash(const void *x, const void *y) {
+  const zh_row_print *a = x, *b = y;
+  if (a->hash != b->hash) return a->hash < b->hash ? -1 : 1;
+  if (a->unit != b->unit) return a->unit < b->unit ? -1 : 1;
+  return (a->row > b->row) - (a->row < b->row);
+}
+
+/* Prints that stand once say nothing more. */
+static void keep_repeated(zh_auditor *a, scanner *s) {
+  size_t kept = 0;
+  qsort(s->prints, s->print_count, sizeof *s->prints, by_hash);
+  for (size_t i = 0; i < s->print_count; i++) {
+    bool before = i > 0 && s->prints[i].hash == s->prints[i - 1].hash;
+    bool after = i + 1 < s->print_count && s->prints[i].hash == s->prints[i + 1].hash;
+    if (before || after) s->prints[kept++] = s->prints[i];
+  }
+  a->prints = kept > 0 ? realloc(s->prints, kept * sizeof *s->prints) : NULL;
+  if (kept > 0) s->prints = NULL;
+  a->print_count = a->prints != NULL ? kept : 0;
+  a->print_share = ((double)atomic_load(&s->limit) + 1) / 0x1p64;
+}
+
+zh_status zh_scan(zh_auditor *a, zh_error *err) {
+  scanner s = {.a = a, .lock = PTHREAD_MUTEX_INITIALIZER, .limit = UINT64_MAX};
+  for (size_t i = 0; i < a->unit_count; i++)
+    if (a->units[i].columns > s.columns_max) s.columns_max = a->units[i].columns;
+  zh_status status = prepare(&s, err);
+  if (status != ZH_OK) goto done;
+  open_files(&s);
+  int64_t begin = zh_now_ns();
+  status = zh_each(a, "scan", s.count, 2 * s.columns_max, scan_piece, &s, err);
+  a->scan_seconds = (double)(zh_now_ns() - begin) / 1e9;
+  if (status != ZH_OK) goto done;
+  for (int i = 0; i < zh_threads_count(a->threads); i++) flush_prints(&s, &s.local[i]);
+  for (size_t i = 0; i < s.count; i++)
+    a->scan_bytes += s.pieces[i].rows * a->units[s.pieces[i].unit].row_bytes;
+  merge_pieces(&s);
+  for (size_t i = 0; i < a->unit_count; i++)
+    settle_unit(&a->units[i], atomic_load(&s.no_zero_column[i]));
+  keep_repeated(a, &s);
+done:
+  close_files(&s);
+  free(s.pieces);
+  free(s.facts);
+  free(s.prints);
+  free(s.no_zero_column);
+  free(s.local);
+  free(s.files);
+  return status;
+}

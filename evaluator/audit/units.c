@@ -1,0 +1,184 @@
+/* The matrices of a model: tensors as rows and columns, tensors of all experts cut into experts. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluator/audit/audit.h"
+
+static bool ends_in(const char *text, const char *end) {
+  size_t length = strlen(text), tail = strlen(end);
+  return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+static bool has_sibling(const zh_model *model, const char *name, const char *old_end,
+                        const char *new_end) {
+  char other[512];
+  size_t kept = strlen(name) - strlen(old_end);
+  if (kept + strlen(new_end) >= sizeof other) return false;
+  memcpy(other, name, kept);
+  strcpy(other + kept, new_end);
+  return zh_model_find(model, other) != NULL;
+}
+
+static json_int_t integer_at(const json_t *object, const char *key) {
+  return json_integer_value(json_object_get(object, key));
+}
+
+/* Bits of a value by config.json's quantization_config, 0 where it does not say. */
+static uint64_t declared_bits(const zh_model *model) {
+  const json_t *q = json_object_get(zh_model_config(model), "quantization_config"), *group;
+  json_int_t bits = integer_at(q, "bits");
+  const char *name;
+  if (bits == 0) bits = integer_at(q, "w_bit");
+  json_object_foreach((json_t *)json_object_get(q, "config_groups"), name, group) {
+    if (bits == 0) bits = integer_at(json_object_get(group, "weights"), "num_bits");
+  }
+  return bits >= 1 && bits <= 32 ? (uint64_t)bits : 0;
+}
+
+static uint64_t bits_of_element(zh_dtype type) {
+  return type == ZH_U8 || type == ZH_I8     ? 8
+         : type == ZH_I16 || type == ZH_U16 ? 16
+         : type == ZH_I32 || type == ZH_U32 ? 32
+         : type == ZH_I64 || type == ZH_U64 ? 64
+                                            : 0;
+}
+
+/* Four-bit formats in bytes, known by what lies beside them: MXFP4 (blocks and scales), NVFP4 (a
+ * second scale, or compressed-tensors' packed name), bitsandbytes (a state for the weight). */
+static bool is_four_bit(const zh_model *model, const zh_tensor *t) {
+  const char *name = t->name;
+  if (t->type != ZH_U8) return false;
+  if (ends_in(name, "_blocks")) return has_sibling(model, name, "_blocks", "_scales");
+  if (ends_in(name, ".weight_packed")) return true;
+  if (!ends_in(name, ".weight")) return false;
+  return has_sibling(model, name, "", "_scale_2") ||
+         has_sibling(model, name, "", ".quant_state.bitsandbytes__nf4") ||
+         has_sibling(model, name, "", ".quant_state.bitsandbytes__fp4");
+}
+
+bool zh_unpacked(uint64_t *values, uint64_t *elements, const zh_model *model, const zh_tensor *t) {
+  uint64_t stored = bits_of_element(t->type), bits = 0;
+  *values = *elements = 1;
+  if (stored == 0) return true;
+  if (is_four_bit(model, t))
+    bits = 4;
+  else if (ends_in(t->name, "qweight") || ends_in(t->name, ".weight_packed"))
+    bits = declared_bits(model);
+  if (bits == 0 || bits > stored) return stored == 8 && t->type == ZH_I8;
+  *values = stored;
+  *elements = bits;
+  return true;
+}
+
+static uint64_t times(uint64_t count, uint64_t over, uint64_t under) {
+  return (uint64_t)((unsigned __int128)count * over / under);
+}
+
+/* Experts of one layer in one tensor, [experts][rows][columns], are looked at one by one. */
+static uint64_t slices_of(const zh_tensor *t, zh_tensor_role role) {
+  bool piled = role == ZH_ROLE_EXPERTS && t->dims == 3 && t->shape[0] > 0;
+  return piled ? t->shape[0] : 1;
+}
+
+/* Rows as the formats mean them, unless they are too short or too long to look at one by one:
+ * vectors and kernels of convolutions are cut into rows of ROW_COLUMNS, and a tail shorter than
+ * that is not looked into. */
+enum { COLUMNS_MIN = 32, COLUMNS_MAX = 1 << 18, ROW_COLUMNS = 4096 };
+static void shape_unit(zh_grid *u) {
+  const zh_tensor *t = u->tensor;
+  u->columns = t->dims == 0 ? 1 : t->shape[t->dims - 1];
+  for (int i = t->dims - 2; i > 0 && u->columns < COLUMNS_MIN; i--) u->columns *= t->shape[i];
+  if (u->elements > COLUMNS_MAX && (u->columns < COLUMNS_MIN || u->columns > COLUMNS_MAX))
+    u->columns = ROW_COLUMNS;
+  u->rows = u->columns == 0 ? 0 : u->elements / u->columns;
+  if (!zh_dtype_bytes(&u->row_bytes, t->type, u->columns)) u->rows = 0;
+}
+
+static void fill_unit(zh_grid *u, const zh_model *model, size_t tensor, uint64_t slice,
+                      uint64_t slices) {
+  const zh_tensor *t = zh_model_tensor(model, tensor);
+  uint64_t values, packed;
+  (void)zh_unpacked(&values, &packed, model, t);
+  *u = (zh_grid){.tensor = t, .tensor_index = tensor, .slice = slice, .whole = slices == 1};
+  u->place = zh_place_of(t);
+  if (slices > 1) u->place.expert = (int64_t)slice;
+  u->elements = t->elements / slices;
+  shape_unit(u);
+  u->parameters = times(u->elements, values, packed);
+  u->weights = u->place.role != ZH_ROLE_BUFFER && u->elements > 0;
+  u->data = t->data == NULL ? NULL : (const unsigned char *)t->data + slice * (t->bytes / slices);
+}
+
+static int by_place(const void *x, const void *y) {
+  const zh_grid *a = *(zh_grid *const *)x, *b = *(zh_grid *const *)y;
+  const int64_t left[] = {a->place.layer, a->place.part, a->place.expert, a->place.bias};
+  const int64_t right[] = {b->place.layer, b->place.part, b->place.expert, b->place.bias};
+  for (int i = 0; i < 4; i++)
+    if (left[i] != right[i]) return left[i] < right[i] ? -1 : 1;
+  return 0;
+}
+
+/* Units that a place names; those of shared experts and prediction layers are found by no place. */
+static zh_status index_units(zh_auditor *a, zh_error *err) {
+  a->by_place = calloc(a->unit_count + 1, sizeof *a->by_place);
+  if (a->by_place == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the matrices");
+  for (size_t i = 0; i < a->unit_count; i++) {
+    const zh_place *place = &a->units[i].place;
+    if (place->part != ZH_PART_OTHER && !place->shared_expert && !place->prediction)
+      a->by_place[a->placed_count++] = &a->units[i];
+  }
+  qsort(a->by_place, a->placed_count, sizeof *a->by_place, by_place);
+  return ZH_OK;
+}
+
+zh_status zh_grids_make(zh_auditor *a, zh_error *err) {
+  size_t tensors = zh_model_tensor_count(a->model), count = 0, bytes = 0;
+  for (size_t i = 0; i < tensors; i++) {
+    const zh_tensor *t = zh_model_tensor(a->model, i);
+    bytes += t->bytes;
+    uint64_t slices = slices_of(t, zh_tensor_role_of(t));
+    if (slices > 1 << 20)
+      return zh_fail(err, ZH_ERR_INPUT, "%s: %llu experts", t->name, (unsigned long long)slices);
+    count += slices;
+  }
+  a->units = calloc(count + 1, sizeof *a->units);
+  a->first_unit = calloc(tensors + 1, sizeof *a->first_unit);
+  if (a->units == NULL || a->first_unit == NULL || count > UINT32_MAX)
+    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a list of %zu matrices", count);
+  for (size_t i = 0; i < tensors; i++) {
+    const zh_tensor *t = zh_model_tensor(a->model, i);
+    uint64_t slices = slices_of(t, zh_tensor_role_of(t));
+    a->first_unit[i] = a->unit_count;
+    for (uint64_t s = 0; s < slices; s++)
+      fill_unit(&a->units[a->unit_count++], a->model, i, s, slices);
+  }
+  a->first_unit[tensors] = a->unit_count;
+  return index_units(a, err);
+}
+
+void zh_grids_free(zh_auditor *a) {
+  for (size_t i = 0; i < a->unit_count; i++) {
+    free(a->units[i].row_is_zero);
+    free(a->units[i].column_is_zero);
+    free(a->units[i].row_covered);
+    free(a->units[i].column_covered);
+  }
+  free(a->units);
+  free(a->first_unit);
+  free(a->by_place);
+}
+
+const char *zh_grid_name(zh_auditor *a, const zh_grid *unit) {
+  if (unit->whole) return unit->tensor->name;
+  const char *name =
+      zh_arena_printf(a->arena, "%s[%llu]", unit->tensor->name, (unsigned long long)unit->slice);
+  return name != NULL ? name : unit->tensor->name;
+}
+
+zh_grid *zh_grid_find(zh_auditor *a, int64_t layer, zh_part part, int64_t expert, bool bias) {
+  zh_grid wanted = {.place = {.layer = layer, .part = part, .expert = expert, .bias = bias}};
+  zh_grid *key = &wanted;
+  zh_grid **found = bsearch(&key, a->by_place, a->placed_count, sizeof *a->by_place, by_place);
+  return found != NULL ? *found : NULL;
+}

@@ -1,0 +1,3 @@
+# Cheating and honest models, made in a temporary folder and audited: a subset, against tests/cheaters/thresholds.py.
+# The whole corpus: tests/cheaters/measure.py.
+zh_python_test(cheaters cheaters/test_cheaters.py)
