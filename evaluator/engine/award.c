@@ -200,6 +200,10 @@ zh_award zh_award_of(const zh_case *c, const zh_clause *clause, const zh_assignm
   award.base = base_of(clause->amount, readings);
   if (award.base != NULL && c->applicant != NULL)
     award.cost = zh_claim_find(&c->applicant->costs, award.base->id);
+  /* What the applicant has not stated is undetermined; what the text leaves open is not its fault.
+   */
+  bool cost_missing = award.base != NULL && award.cost == NULL;
+  if (award.verdict == ZH_PASS && cost_missing) award.verdict = ZH_UNDETERMINED;
   award.low = compute(&award, c, clause, true);
   award.high = compute(&award, c, clause, false);
   if (award.figure == ZH_FIGURE_NO_BASE || award.figure == ZH_FIGURE_UNSTATED) award.low = 0;
