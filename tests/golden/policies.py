@@ -4,7 +4,7 @@ Every case starts from the file's `applicant`; `with` lays its keys over it (nul
 cost, a document, a decision or an exclusion that is a plain value gets a paper of its own; {unproven: value} gets none.
 What `expect` names is an amount or a condition by its clause's id, `valid`, or `sum`; see xuhui-2023/cases.yaml.
 
-Run by ctest (evaluator.policies). Mutations of the policy files: mutations.py, which uses this.
+Run by ctest (evaluator.policies). Mutations of the policy files: policy_mutations.py, which uses this.
 """
 import copy
 import json
