@@ -20,11 +20,21 @@ static counts by_year(const zh_case *c, const zh_grant_received *grant) {
   return zh_date_year(day) == zh_date_year(grant->date) ? COUNTS : COUNTS_NOT;
 }
 
-/* Under this clause, as far as the cap's period goes. */
+/* Paid under this clause, or under another that the same sentence caps. */
+static bool is_capped_with(const zh_clause *paid, const zh_clause *clause, const zh_cap *cap) {
+  if (paid == clause) return true;
+  if (paid == NULL || cap->shared == NULL) return false;
+  for (size_t i = 0; i < paid->amount->cap_count; i++) {
+    if (paid->amount->caps[i].shared == cap->shared) return true;
+  }
+  return false;
+}
+
+/* As far as the cap's period goes. */
 static counts under_cap(const zh_case *c, const zh_clause *clause, const zh_grant_received *grant,
-                        zh_cap_per per) {
-  if (grant->clause != clause) return COUNTS_NOT;
-  switch (per) {
+                        const zh_cap *cap) {
+  if (!is_capped_with(grant->clause, clause, cap)) return COUNTS_NOT;
+  switch (cap->per) {
   case ZH_PER_PROJECT:
     return by_project(grant);
   case ZH_PER_YEAR:
@@ -43,12 +53,12 @@ static int64_t add_capped(int64_t a, int64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
-static int64_t received_under_cap(const zh_case *c, const zh_clause *clause, zh_cap_per per,
+static int64_t received_under_cap(const zh_case *c, const zh_clause *clause, const zh_cap *cap,
                                   bool unsure) {
   int64_t sum = 0;
   for (size_t i = 0; c->applicant != NULL && i < c->applicant->received_count; i++) {
     const zh_grant_received *grant = &c->applicant->received[i];
-    counts how = under_cap(c, clause, grant, per);
+    counts how = under_cap(c, clause, grant, cap);
     if (how == COUNTS || (how == COUNTS_MAYBE && unsure)) sum = add_capped(sum, grant->fen);
   }
   return sum;
@@ -123,7 +133,7 @@ static void apply_caps(zh_award *award, int64_t *left, const zh_case *c, const z
                                   ZH_WORD_step_lifetime, ZH_WORD_step_person};
   for (size_t i = 0; i < clause->amount->cap_count; i++) {
     const zh_cap *cap = &clause->amount->caps[i];
-    int64_t received = received_under_cap(c, clause, cap->per, unsure);
+    int64_t received = received_under_cap(c, clause, cap, unsure);
     zh_word word = received == 0 && cap->per != ZH_PER_PERSON ? ZH_WORD_step_cap : words[cap->per];
     limit(award, left, word, cap->fen, received);
   }
@@ -200,6 +210,10 @@ zh_award zh_award_of(const zh_case *c, const zh_clause *clause, const zh_assignm
   award.base = base_of(clause->amount, readings);
   if (award.base != NULL && c->applicant != NULL)
     award.cost = zh_claim_find(&c->applicant->costs, award.base->id);
+  /* What the applicant has not stated is undetermined; what the text leaves open is not its fault.
+   */
+  bool cost_missing = award.base != NULL && award.cost == NULL;
+  if (award.verdict == ZH_PASS && cost_missing) award.verdict = ZH_UNDETERMINED;
   award.low = compute(&award, c, clause, true);
   award.high = compute(&award, c, clause, false);
   if (award.figure == ZH_FIGURE_NO_BASE || award.figure == ZH_FIGURE_UNSTATED) award.low = 0;

@@ -150,6 +150,7 @@ typedef struct zh_cap {
   int64_t fen;
   const char *word; /* NULL where the text has none */
   zh_cap_per per;
+  const struct zh_clause *shared; /* the sentence of its own that several awards share; NULL: this one */
 } zh_cap;
 
 typedef struct zh_period {

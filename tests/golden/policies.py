@@ -4,7 +4,7 @@ Every case starts from the file's `applicant`; `with` lays its keys over it (nul
 cost, a document, a decision or an exclusion that is a plain value gets a paper of its own; {unproven: value} gets none.
 What `expect` names is an amount or a condition by its clause's id, `valid`, or `sum`; see xuhui-2023/cases.yaml.
 
-Run by ctest (evaluator.policies). Mutations of the policy files: mutations.py, which uses this.
+Run by ctest (evaluator.policies). Mutations of the policy files: policy_mutations.py, which uses this.
 """
 import copy
 import json
@@ -29,12 +29,16 @@ def load(path):
 
 
 class Plain(yaml.SafeLoader):
-    """Booleans and null are read; everything else stays text."""
+    """Booleans, null and whole numbers are read; everything else stays text."""
+
+
+def is_read(tag, first):
+    kind = tag.removeprefix("tag:yaml.org,2002:")
+    return kind in ("null", "int") or kind == "bool" and first not in "yYnNoO"
 
 
 Plain.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers
-            if tag in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null") and first not in "yYnNoO"]
+    first: [(tag, pattern) for tag, pattern in resolvers if is_read(tag, first)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 
 
