@@ -281,10 +281,11 @@ static json_t *own_end(const job *j) {
 
 /* Ends of all ranks; *first is the rank that a signal ended first, or -1. A rank without a record
  * was killed together with its guard: the launcher's exit status (128 + signal) is then the best
- * evidence. */
+ * evidence, and it comes before ranks that got SIGTERM, with which launchers end the rest. */
 static json_t *collect_ends(const job *j, int *first) {
   int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
   json_int_t first_ns = 0;
+  int first_signal = 0;
   json_t *list = json_array();
   *first = -1;
   if (launcher_of(j->step) == ZH_LAUNCH_DIRECT) {
@@ -301,13 +302,15 @@ static json_t *collect_ends(const job *j, int *first) {
       int number = (int)json_integer_value(json_object_get(record, "signal"));
       json_array_append_new(
           list, rank_json(i, (int)json_integer_value(json_object_get(record, "exit")), number));
-      if (number && (*first < 0 || ended_ns < first_ns)) *first = i, first_ns = ended_ns;
+      if (number && (*first < 0 || ended_ns < first_ns))
+        *first = i, first_ns = ended_ns, first_signal = number;
       json_decref(record);
     } else {
       int status = WIFEXITED(j->wait_status) ? WEXITSTATUS(j->wait_status) : 0;
       int number = status > 128 ? status - 128 : 0;
       json_array_append_new(list, rank_json(i, -1, number));
-      if (number && *first < 0) *first = i;
+      bool is_cause = *first < 0 || (first_signal == SIGTERM && number != SIGTERM);
+      if (number && is_cause) *first = i, first_signal = number;
     }
   }
   return list;
@@ -330,10 +333,10 @@ static json_t *load_result(const job *j) {
   return NULL;
 }
 
-/* Last line that is not blank: the innermost complaint. */
+/* Last line that says something: the innermost complaint. Launchers frame theirs with dashes. */
 static const char *last_line(job *j) {
   char *end = j->tail + j->tail_length;
-  while (end > j->tail && (end[-1] == '\n' || end[-1] == ' ')) *--end = '\0';
+  while (end > j->tail && strchr("\n -=", end[-1])) *--end = '\0';
   char *line = strrchr(j->tail, '\n');
   return line ? line + 1 : j->tail;
 }

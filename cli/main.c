@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "core/files.h"
 #include "core/text.h"
 
 /* In the order of the work. */
@@ -122,6 +123,8 @@ int main(int argc, char **argv) {
   argp_err_exit_status = zh_status_exit_code(ZH_ERR_USAGE);
   setenv("ARGP_HELP_FMT", "rmargin=100,no-dup-args-note", 0); /* examples stay on one line */
   catch_broken_pipe();
+  zh_end_on_lost_mapping(
+      "zhiheng: a file became shorter while it was in use, or its disk failed\n");
   atexit(close_stdout);
   static bool json;
   json = wants_json(argv);
