@@ -216,8 +216,9 @@ zh_status zh_make_dirs(const char *path, zh_error *err) {
   for (size_t i = 1; i <= length; i++) {
     if (partial[i] != '/' && partial[i] != 0) continue;
     partial[i] = 0;
-    if (mkdir(partial, 0777) != 0 && !zh_is_dir(partial)) {
-      int reason = errno == EEXIST ? ENOTDIR : errno;
+    int reason = mkdir(partial, 0777) == 0 ? 0 : errno;
+    if (reason != 0 && !zh_is_dir(partial)) {
+      if (reason == EEXIST) reason = ENOTDIR;
       return zh_fail(err, ZH_ERR_IO, "%s: the folder cannot be made: %s", partial,
                      strerror(reason));
     }
