@@ -370,6 +370,11 @@ static json_t *judge(job *j) {
     int rank = (int)json_integer_value(json_object_get(complaint, "rank"));
     snprintf(reason, sizeof reason, "%s%.0d%s%.940s", rank > 0 ? "rank " : "", rank > 0 ? rank : 0,
              rank > 0 ? ": " : "", json_string_value(json_object_get(complaint, "message")));
+  } else if (launcher_of(j->step) != ZH_LAUNCH_DIRECT && WIFSIGNALED(j->wait_status)) {
+    /* Its ranks end with it; what killed them is not the cause. */
+    int number = WTERMSIG(j->wait_status);
+    snprintf(reason, sizeof reason, "%s, which had started the ranks, was ended by signal %d (%s)",
+             zh_launcher_name(launcher_of(j->step)), number, strsignal(number));
   } else if (first >= 0) {
     int number =
         (int)json_integer_value(json_object_get(json_array_get(ends, (size_t)first), "signal"));

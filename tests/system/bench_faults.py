@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 
@@ -74,6 +75,32 @@ def test_rank_killed_with_its_guard_is_named(tmp_path):
     """Nobody is left to write down its end; the others, whom the launcher then ends, are not the cause."""
     (run_json, _), _ = kill_a_rank(tmp_path, ["--ranks", "2"], signal.SIGKILL, guard=True)
     assert "ended by signal 9" in slow_step(run_json)["reason"]
+
+
+def test_killed_launcher_is_named(tmp_path):
+    suite = write_suite(tmp_path)
+    out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
+    supervisor = start(suite, "--out", out, "--ranks", "2")
+    step = staging / "work" / "001"
+    wait_for(lambda: (step / "step.json").exists() and len(workers(step, guarded=True)) == 2, what="the ranks")
+    kill(next(pid for pid, line in processes(str(step)).items() if line.startswith("mpirun ")))
+    assert supervisor.wait(30) == 1
+    wait_for(lambda: not processes(str(staging)), 10, "the end of all ranks")
+    assert slow_step(check_whole(out)[0])["reason"].startswith("mpirun, which had started the ranks, was ended by")
+
+
+def test_mpi_catches_no_signal_of_a_dying_rank(tmp_path):
+    """Its handlers print a trace and may hang; a rank must end of the signal that it got."""
+    suite = write_suite(tmp_path)
+    out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
+    supervisor = start(suite, "--out", out, "--ranks", "2")
+    step = staging / "work" / "001"
+    wait_for(lambda: (step / "step.json").exists() and len(workers(step, guarded=True)) == 2, what="the ranks")
+    worker = workers(step, guarded=True)[0]
+    wait_for(lambda: "mca_pml" in pathlib.Path(f"/proc/{worker}/maps").read_text(), what="MPI in a rank")
+    caught = int(re.search(r"SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{worker}/status").read_text())[1], 16)
+    assert not caught & (1 << (signal.SIGSEGV - 1)) and not caught & (1 << (signal.SIGFPE - 1))
+    assert supervisor.wait(60) == 0
 
 
 def test_model_cut_short_while_in_use(tmp_path):
