@@ -24,7 +24,7 @@
 #include "core/progress.h"
 #include "core/text.h"
 
-enum { TAIL_BYTES = 2048, TICK_MS = 1000, GRACE_MS = 3000, REAP_MS = 5000 };
+enum { TAIL_BYTES = 2048, TICK_MS = 1000, GRACE_MS = 3000, REAP_MS = 5000, LAUNCHER_MS = 5000 };
 
 typedef struct job {
   const json_t *step;
@@ -37,6 +37,8 @@ typedef struct job {
   double started_s;
   int wait_status;
   bool late;
+  double ranks_ended_s; /* when all ranks were first seen ended, else 0 */
+  bool launcher_hangs;  /* though all its ranks have ended */
   int signal;
 } job;
 
@@ -194,6 +196,20 @@ static bool wait_a_moment(job *j, zh_supervision *supervision, int ms) {
   return has_ended(j);
 }
 
+/* Under a launcher every rank's guard leaves a record. A launcher that has lost its ranks to a
+ * signal may hang while it ends; it is not waited for until the deadline. */
+static bool launcher_hangs(job *j) {
+  if (launcher_of(j->step) == ZH_LAUNCH_DIRECT) return false;
+  int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
+  for (int i = 0; i < ranks && j->ranks_ended_s == 0; i++) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/rank-%d.json", j->folder, i);
+    if (!zh_is_file(path)) return false;
+  }
+  if (j->ranks_ended_s == 0) j->ranks_ended_s = seconds();
+  return (seconds() - j->ranks_ended_s) * 1000 > LAUNCHER_MS;
+}
+
 static void wait_within_deadline(job *j, zh_supervision *supervision) {
   double deadline_s = json_number_value(json_object_get(j->step, "deadline_s"));
   const char *name = json_string_value(json_object_get(j->step, "step"));
@@ -209,6 +225,7 @@ static void wait_within_deadline(job *j, zh_supervision *supervision) {
       j->signal = supervision->signal;
       return;
     }
+    if ((j->launcher_hangs = launcher_hangs(j))) return;
     zh_progress_detail("%s  %.0f s", name, seconds() - j->started_s);
   }
 }
@@ -284,7 +301,7 @@ static json_t *own_end(const job *j) {
  * evidence, and it comes before ranks that got SIGTERM, with which launchers end the rest. */
 static json_t *collect_ends(const job *j, int *first) {
   int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
-  json_int_t first_ns = 0;
+  json_int_t first_ns = 0, failed_ns = INT64_MAX; /* failed: the first exit with an error */
   int first_signal = 0;
   json_t *list = json_array();
   *first = -1;
@@ -304,6 +321,8 @@ static json_t *collect_ends(const job *j, int *first) {
           list, rank_json(i, (int)json_integer_value(json_object_get(record, "exit")), number));
       if (number && (*first < 0 || ended_ns < first_ns))
         *first = i, first_ns = ended_ns, first_signal = number;
+      if (json_integer_value(json_object_get(record, "exit")) > 0 && ended_ns < failed_ns)
+        failed_ns = ended_ns;
       json_decref(record);
     } else {
       int status = WIFEXITED(j->wait_status) ? WEXITSTATUS(j->wait_status) : 0;
@@ -313,6 +332,7 @@ static json_t *collect_ends(const job *j, int *first) {
       if (number && is_cause) *first = i, first_signal = number;
     }
   }
+  if (first_signal == SIGTERM && failed_ns < first_ns) *first = -1; /* its own words tell more */
   return list;
 }
 
@@ -370,7 +390,8 @@ static json_t *judge(job *j) {
     int rank = (int)json_integer_value(json_object_get(complaint, "rank"));
     snprintf(reason, sizeof reason, "%s%.0d%s%.940s", rank > 0 ? "rank " : "", rank > 0 ? rank : 0,
              rank > 0 ? ": " : "", json_string_value(json_object_get(complaint, "message")));
-  } else if (launcher_of(j->step) != ZH_LAUNCH_DIRECT && WIFSIGNALED(j->wait_status)) {
+  } else if (launcher_of(j->step) != ZH_LAUNCH_DIRECT && WIFSIGNALED(j->wait_status) &&
+             !j->launcher_hangs) {
     /* Its ranks end with it; what killed them is not the cause. */
     int number = WTERMSIG(j->wait_status);
     snprintf(reason, sizeof reason, "%s, which had started the ranks, was ended by signal %d (%s)",
@@ -380,7 +401,7 @@ static json_t *judge(job *j) {
         (int)json_integer_value(json_object_get(json_array_get(ends, (size_t)first), "signal"));
     snprintf(reason, sizeof reason, "rank %d was ended by signal %d (%s)", first, number,
              strsignal(number));
-  } else if (exit_status == 0 && result && all_well(ends)) {
+  } else if ((exit_status == 0 || j->launcher_hangs) && result && all_well(ends)) {
     status = "done";
   } else {
     const char *said = own_message(j);
@@ -406,7 +427,7 @@ zh_status zh_supervise(json_t **outcome, zh_supervision *supervision, const json
   if (supervision->signal) return zh_fail(err, ZH_ERR_INTERRUPTED, "%s", "");
   ZH_TRY(start(&j, supervision, err));
   wait_within_deadline(&j, supervision);
-  if (j.late || j.signal) end_job(&j, supervision);
+  if (j.late || j.signal || j.launcher_hangs) end_job(&j, supervision);
   reap_leftovers();
   read_output(&j);
   close(j.output);

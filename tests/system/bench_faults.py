@@ -103,15 +103,16 @@ def test_mpi_catches_no_signal_of_a_dying_rank(tmp_path):
     assert supervisor.wait(60) == 0
 
 
-def test_model_cut_short_while_in_use(tmp_path):
+@pytest.mark.parametrize("words", [[], ["--ranks", "2"]], ids=["direct", "mpirun"])
+def test_model_cut_short_while_in_use(tmp_path, words):
     """A mapped file that loses its end raises SIGBUS: one sentence, and a run that can go on once it is back."""
     whole = SOURCE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     model = tmp_path / "m.gguf"
     shutil.copyfile(whole, model)
     suite = write_suite(tmp_path, MODEL_SUITE.replace("repeats: 2", "repeats: 30"))
     out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
-    supervisor = start(suite, "--out", out, "--model", model)
-    wait_for(lambda: any("m.gguf" in pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in workers(staging)),
+    supervisor = start(suite, "--out", out, "--model", model, *words)
+    wait_for(lambda: any("m.gguf" in pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in workers(staging, bool(words))),
              what="a rank that has mapped the model")
     with open(model, "r+b") as file:
         file.truncate(1 << 20)
