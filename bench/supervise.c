@@ -196,16 +196,48 @@ static bool wait_a_moment(job *j, zh_supervision *supervision, int ms) {
   return has_ended(j);
 }
 
-/* Under a launcher every rank's guard leaves a record. A launcher that has lost its ranks to a
- * signal may hang while it ends; it is not waited for until the deadline. */
+/* Parent of a process, 0 when it is gone. */
+static pid_t parent_of(pid_t pid) {
+  char path[64], line[512];
+  long parent = 0;
+  char state = 0;
+  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+  FILE *file = fopen(path, "re");
+  if (!file) return 0;
+  size_t length = fread(line, 1, sizeof line - 1, file);
+  fclose(file);
+  line[length] = '\0';
+  const char *at = strrchr(line, ')');
+  return at && sscanf(at + 1, " %c %ld", &state, &parent) == 2 ? (pid_t)parent : 0;
+}
+
+static bool has_children(pid_t of) {
+  bool found = false;
+  DIR *processes = opendir("/proc");
+  if (!processes) return true;
+  for (struct dirent *entry; !found && (entry = readdir(processes));) {
+    pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+    found = pid > 1 && parent_of(pid) == of;
+  }
+  closedir(processes);
+  return found;
+}
+
+/* Under a launcher every rank's guard leaves a record, unless it was killed, too; mpirun then has
+ * no children any more. A launcher that has lost its ranks to a signal may hang while it ends; it
+ * is not waited for until the deadline. */
 static bool launcher_hangs(job *j) {
   if (launcher_of(j->step) == ZH_LAUNCH_DIRECT) return false;
   int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
+  int recorded = 0;
   for (int i = 0; i < ranks && j->ranks_ended_s == 0; i++) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/rank-%d.json", j->folder, i);
-    if (!zh_is_file(path)) return false;
+    recorded += zh_is_file(path);
   }
+  bool ended = j->ranks_ended_s > 0 || recorded == ranks ||
+               (recorded > 0 && launcher_of(j->step) == ZH_LAUNCH_MPIRUN && !has_children(j->pid));
+  if (!ended) return false;
   if (j->ranks_ended_s == 0) j->ranks_ended_s = seconds();
   return (seconds() - j->ranks_ended_s) * 1000 > LAUNCHER_MS;
 }
@@ -242,21 +274,6 @@ static void end_job(job *j, zh_supervision *supervision) {
 }
 
 /* --- nothing left behind --- */
-
-/* Parent of a process, 0 when it is gone. */
-static pid_t parent_of(pid_t pid) {
-  char path[64], line[512];
-  long parent = 0;
-  char state = 0;
-  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-  FILE *file = fopen(path, "re");
-  if (!file) return 0;
-  size_t length = fread(line, 1, sizeof line - 1, file);
-  fclose(file);
-  line[length] = '\0';
-  const char *at = strrchr(line, ')');
-  return at && sscanf(at + 1, " %c %ld", &state, &parent) == 2 ? (pid_t)parent : 0;
-}
 
 /* As subreaper we inherit whatever a launcher left; kills them where `insist`. Returns how many
  * there are. */
@@ -433,8 +450,8 @@ zh_status zh_supervise(json_t **outcome, zh_supervision *supervision, const json
   close(j.output);
   if (j.pid_fd >= 0) close(j.pid_fd);
   if (j.signal)
-    return zh_fail(err, ZH_ERR_INTERRUPTED, "stopped by SIG%s during step %s", sigabbrev_np(j.signal),
-                   json_string_value(json_object_get(step, "step")));
+    return zh_fail(err, ZH_ERR_INTERRUPTED, "stopped by SIG%s during step %s",
+                   sigabbrev_np(j.signal), json_string_value(json_object_get(step, "step")));
   *outcome = judge(&j);
   return *outcome ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the step's outcome");
 }
