@@ -1,5 +1,6 @@
 /* libzhiheng-mpi.so: the communicator over MPI. Only thread 0 of a rank calls it. */
 #include <mpi.h>
+#include <stdlib.h>
 
 #include "bench/comm.h"
 
@@ -138,6 +139,9 @@ zh_status zh_comm_mpi_join(zh_comm **out, zh_error *err) {
                           .receive_window = mpi_receive_window,
                           .finish = mpi_finish};
   int provided = 0, length = 0;
+  /* Open MPI would catch SIGSEGV, SIGBUS and the like to print a trace, which can wait for ever for
+   * a lock that the faulty code holds; the guard tells how a rank ended. */
+  setenv("OMPI_MCA_opal_signal", "", 0);
   ZH_TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), "start", err));
   if (provided < MPI_THREAD_FUNNELED)
     return zh_fail(err, ZH_ERR_LACKING, "this MPI library cannot run beside threads");

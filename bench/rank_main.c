@@ -275,6 +275,9 @@ int main(int argc, char **argv) {
   }
   signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(), told in words */
   signal(SIGPIPE, SIG_IGN);
+  zh_end_on_lost_mapping(
+      "zhiheng-rank: the model's file became shorter while it was in use, or its "
+      "disk failed\n");
   if (load_step(&r, &err) != ZH_OK) {
     fprintf(stderr, "zhiheng-rank: %s\n", err.message);
     return zh_status_exit_code(err.status);

@@ -606,13 +606,15 @@ static zh_status judge(const runner *r, const zh_run_result *out, zh_error *err)
                  out->bundle);
 }
 
-/* Tells how to go on; keeps the status and the innermost sentence. */
+/* Tells how to go on, unless somebody took the folder away; keeps the status and the innermost
+ * sentence. */
 static void tell_resume(const runner *r, zh_error *err) {
   if (!err) return;
   size_t length = strlen(err->message);
   if (length == 0 && r->supervision.signal)
     length = (size_t)snprintf(err->message, sizeof err->message, "%s came",
                               strsignal(r->supervision.signal));
+  if (!zh_is_dir(r->staging)) return;
   snprintf(err->message + length, sizeof err->message - length,
            "; go on with: zhiheng run --resume %s", r->staging);
 }

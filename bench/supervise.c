@@ -24,7 +24,7 @@
 #include "core/progress.h"
 #include "core/text.h"
 
-enum { TAIL_BYTES = 2048, TICK_MS = 1000, GRACE_MS = 3000, REAP_MS = 5000 };
+enum { TAIL_BYTES = 2048, TICK_MS = 1000, GRACE_MS = 3000, REAP_MS = 5000, LAUNCHER_MS = 5000 };
 
 typedef struct job {
   const json_t *step;
@@ -37,6 +37,8 @@ typedef struct job {
   double started_s;
   int wait_status;
   bool late;
+  double ranks_ended_s; /* when all ranks were first seen ended, else 0 */
+  bool launcher_hangs;  /* though all its ranks have ended */
   int signal;
 } job;
 
@@ -194,6 +196,52 @@ static bool wait_a_moment(job *j, zh_supervision *supervision, int ms) {
   return has_ended(j);
 }
 
+/* Parent of a process, 0 when it is gone. */
+static pid_t parent_of(pid_t pid) {
+  char path[64], line[512];
+  long parent = 0;
+  char state = 0;
+  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+  FILE *file = fopen(path, "re");
+  if (!file) return 0;
+  size_t length = fread(line, 1, sizeof line - 1, file);
+  fclose(file);
+  line[length] = '\0';
+  const char *at = strrchr(line, ')');
+  return at && sscanf(at + 1, " %c %ld", &state, &parent) == 2 ? (pid_t)parent : 0;
+}
+
+static bool has_children(pid_t of) {
+  bool found = false;
+  DIR *processes = opendir("/proc");
+  if (!processes) return true;
+  for (struct dirent *entry; !found && (entry = readdir(processes));) {
+    pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+    found = pid > 1 && parent_of(pid) == of;
+  }
+  closedir(processes);
+  return found;
+}
+
+/* Under a launcher every rank's guard leaves a record, unless it was killed, too; mpirun then has
+ * no children any more. A launcher that has lost its ranks to a signal may hang while it ends; it
+ * is not waited for until the deadline. */
+static bool launcher_hangs(job *j) {
+  if (launcher_of(j->step) == ZH_LAUNCH_DIRECT) return false;
+  int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
+  int recorded = 0;
+  for (int i = 0; i < ranks && j->ranks_ended_s == 0; i++) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/rank-%d.json", j->folder, i);
+    recorded += zh_is_file(path);
+  }
+  bool ended = j->ranks_ended_s > 0 || recorded == ranks ||
+               (recorded > 0 && launcher_of(j->step) == ZH_LAUNCH_MPIRUN && !has_children(j->pid));
+  if (!ended) return false;
+  if (j->ranks_ended_s == 0) j->ranks_ended_s = seconds();
+  return (seconds() - j->ranks_ended_s) * 1000 > LAUNCHER_MS;
+}
+
 static void wait_within_deadline(job *j, zh_supervision *supervision) {
   double deadline_s = json_number_value(json_object_get(j->step, "deadline_s"));
   const char *name = json_string_value(json_object_get(j->step, "step"));
@@ -209,6 +257,7 @@ static void wait_within_deadline(job *j, zh_supervision *supervision) {
       j->signal = supervision->signal;
       return;
     }
+    if ((j->launcher_hangs = launcher_hangs(j))) return;
     zh_progress_detail("%s  %.0f s", name, seconds() - j->started_s);
   }
 }
@@ -225,21 +274,6 @@ static void end_job(job *j, zh_supervision *supervision) {
 }
 
 /* --- nothing left behind --- */
-
-/* Parent of a process, 0 when it is gone. */
-static pid_t parent_of(pid_t pid) {
-  char path[64], line[512];
-  long parent = 0;
-  char state = 0;
-  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-  FILE *file = fopen(path, "re");
-  if (!file) return 0;
-  size_t length = fread(line, 1, sizeof line - 1, file);
-  fclose(file);
-  line[length] = '\0';
-  const char *at = strrchr(line, ')');
-  return at && sscanf(at + 1, " %c %ld", &state, &parent) == 2 ? (pid_t)parent : 0;
-}
 
 /* As subreaper we inherit whatever a launcher left; kills them where `insist`. Returns how many
  * there are. */
@@ -281,10 +315,11 @@ static json_t *own_end(const job *j) {
 
 /* Ends of all ranks; *first is the rank that a signal ended first, or -1. A rank without a record
  * was killed together with its guard: the launcher's exit status (128 + signal) is then the best
- * evidence. */
+ * evidence, and it comes before ranks that got SIGTERM, with which launchers end the rest. */
 static json_t *collect_ends(const job *j, int *first) {
   int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
-  json_int_t first_ns = 0;
+  json_int_t first_ns = 0, failed_ns = INT64_MAX; /* failed: the first exit with an error */
+  int first_signal = 0;
   json_t *list = json_array();
   *first = -1;
   if (launcher_of(j->step) == ZH_LAUNCH_DIRECT) {
@@ -301,15 +336,20 @@ static json_t *collect_ends(const job *j, int *first) {
       int number = (int)json_integer_value(json_object_get(record, "signal"));
       json_array_append_new(
           list, rank_json(i, (int)json_integer_value(json_object_get(record, "exit")), number));
-      if (number && (*first < 0 || ended_ns < first_ns)) *first = i, first_ns = ended_ns;
+      if (number && (*first < 0 || ended_ns < first_ns))
+        *first = i, first_ns = ended_ns, first_signal = number;
+      if (json_integer_value(json_object_get(record, "exit")) > 0 && ended_ns < failed_ns)
+        failed_ns = ended_ns;
       json_decref(record);
     } else {
       int status = WIFEXITED(j->wait_status) ? WEXITSTATUS(j->wait_status) : 0;
       int number = status > 128 ? status - 128 : 0;
       json_array_append_new(list, rank_json(i, -1, number));
-      if (number && *first < 0) *first = i;
+      bool is_cause = *first < 0 || (first_signal == SIGTERM && number != SIGTERM);
+      if (number && is_cause) *first = i, first_signal = number;
     }
   }
+  if (first_signal == SIGTERM && failed_ns < first_ns) *first = -1; /* its own words tell more */
   return list;
 }
 
@@ -330,10 +370,10 @@ static json_t *load_result(const job *j) {
   return NULL;
 }
 
-/* Last line that is not blank: the innermost complaint. */
+/* Last line that says something: the innermost complaint. Launchers frame theirs with dashes. */
 static const char *last_line(job *j) {
   char *end = j->tail + j->tail_length;
-  while (end > j->tail && (end[-1] == '\n' || end[-1] == ' ')) *--end = '\0';
+  while (end > j->tail && strchr("\n -=", end[-1])) *--end = '\0';
   char *line = strrchr(j->tail, '\n');
   return line ? line + 1 : j->tail;
 }
@@ -367,12 +407,18 @@ static json_t *judge(job *j) {
     int rank = (int)json_integer_value(json_object_get(complaint, "rank"));
     snprintf(reason, sizeof reason, "%s%.0d%s%.940s", rank > 0 ? "rank " : "", rank > 0 ? rank : 0,
              rank > 0 ? ": " : "", json_string_value(json_object_get(complaint, "message")));
+  } else if (launcher_of(j->step) != ZH_LAUNCH_DIRECT && WIFSIGNALED(j->wait_status) &&
+             !j->launcher_hangs) {
+    /* Its ranks end with it; what killed them is not the cause. */
+    int number = WTERMSIG(j->wait_status);
+    snprintf(reason, sizeof reason, "%s, which had started the ranks, was ended by signal %d (%s)",
+             zh_launcher_name(launcher_of(j->step)), number, strsignal(number));
   } else if (first >= 0) {
     int number =
         (int)json_integer_value(json_object_get(json_array_get(ends, (size_t)first), "signal"));
     snprintf(reason, sizeof reason, "rank %d was ended by signal %d (%s)", first, number,
              strsignal(number));
-  } else if (exit_status == 0 && result && all_well(ends)) {
+  } else if ((exit_status == 0 || j->launcher_hangs) && result && all_well(ends)) {
     status = "done";
   } else {
     const char *said = own_message(j);
@@ -398,14 +444,14 @@ zh_status zh_supervise(json_t **outcome, zh_supervision *supervision, const json
   if (supervision->signal) return zh_fail(err, ZH_ERR_INTERRUPTED, "%s", "");
   ZH_TRY(start(&j, supervision, err));
   wait_within_deadline(&j, supervision);
-  if (j.late || j.signal) end_job(&j, supervision);
+  if (j.late || j.signal || j.launcher_hangs) end_job(&j, supervision);
   reap_leftovers();
   read_output(&j);
   close(j.output);
   if (j.pid_fd >= 0) close(j.pid_fd);
   if (j.signal)
-    return zh_fail(err, ZH_ERR_INTERRUPTED, "stopped by SIG%s during step %s", sigabbrev_np(j.signal),
-                   json_string_value(json_object_get(step, "step")));
+    return zh_fail(err, ZH_ERR_INTERRUPTED, "stopped by SIG%s during step %s",
+                   sigabbrev_np(j.signal), json_string_value(json_object_get(step, "step")));
   *outcome = judge(&j);
   return *outcome ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the step's outcome");
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "core/files.h"
 #include "core/text.h"
 
 /* In the order of the work. */
@@ -60,16 +61,17 @@ static void close_stdout(void) {
   if (zh_cli_flush() != 0) _exit(zh_status_exit_code(ZH_ERR_IO));
 }
 
-static void on_broken_pipe(int signal_number) {
+static void on_failed_write(int signal_number) {
   (void)signal_number;
 }
 
-/* A closed pipe becomes a write error instead of a silent death. A handler, unlike SIG_IGN, is not
- * inherited by the programs that `run` starts. */
-static void catch_broken_pipe(void) {
-  struct sigaction action = {.sa_handler = on_broken_pipe, .sa_flags = SA_RESTART};
+/* A closed pipe and a file beyond the limit of sizes become write errors instead of a silent death.
+ * A handler, unlike SIG_IGN, is not inherited by the programs that `run` starts. */
+static void catch_failed_writes(void) {
+  struct sigaction action = {.sa_handler = on_failed_write, .sa_flags = SA_RESTART};
   sigemptyset(&action.sa_mask);
   sigaction(SIGPIPE, &action, NULL);
+  sigaction(SIGXFSZ, &action, NULL);
 }
 
 static const zh_command *find(const char *name) {
@@ -122,7 +124,9 @@ static int help(int argc, char **argv) {
 int main(int argc, char **argv) {
   argp_err_exit_status = zh_status_exit_code(ZH_ERR_USAGE);
   setenv("ARGP_HELP_FMT", "rmargin=100,no-dup-args-note", 0); /* examples stay on one line */
-  catch_broken_pipe();
+  catch_failed_writes();
+  zh_end_on_lost_mapping(
+      "zhiheng: a file became shorter while it was in use, or its disk failed\n");
   atexit(close_stdout);
   static bool json;
   json = wants_json(argv);

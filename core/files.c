@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fts.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,27 @@ void zh_unmap(zh_mapping *mapping) {
   if (mapping == NULL || mapping->data == NULL) return;
   munmap((void *)(uintptr_t)mapping->data, mapping->bytes);
   *mapping = (zh_mapping){0};
+}
+
+static const char *lost_mapping_sentence;
+
+/* Only calls that are safe in a handler. Another cause of SIGBUS ends the program as it would have
+ * been ended: the instruction is repeated under the default action. */
+static void on_lost_mapping(int number, siginfo_t *info, void *context) {
+  (void)context;
+  if (info->si_code != BUS_ADRERR) {
+    signal(number, SIG_DFL);
+    return;
+  }
+  (void)!write(STDERR_FILENO, lost_mapping_sentence, strlen(lost_mapping_sentence));
+  _exit(zh_status_exit_code(ZH_ERR_IO));
+}
+
+void zh_end_on_lost_mapping(const char *sentence) {
+  struct sigaction action = {.sa_sigaction = on_lost_mapping, .sa_flags = SA_SIGINFO};
+  sigemptyset(&action.sa_mask);
+  lost_mapping_sentence = sentence;
+  sigaction(SIGBUS, &action, NULL);
 }
 
 /* Reads until end or limit; the file may grow or shrink under us, so its size is only a hint. */
@@ -194,8 +216,9 @@ zh_status zh_make_dirs(const char *path, zh_error *err) {
   for (size_t i = 1; i <= length; i++) {
     if (partial[i] != '/' && partial[i] != 0) continue;
     partial[i] = 0;
-    if (mkdir(partial, 0777) != 0 && !zh_is_dir(partial)) {
-      int reason = errno == EEXIST ? ENOTDIR : errno;
+    int reason = mkdir(partial, 0777) == 0 ? 0 : errno;
+    if (reason != 0 && !zh_is_dir(partial)) {
+      if (reason == EEXIST) reason = ENOTDIR;
       return zh_fail(err, ZH_ERR_IO, "%s: the folder cannot be made: %s", partial,
                      strerror(reason));
     }

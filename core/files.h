@@ -21,6 +21,10 @@ typedef struct zh_mapping {
  * FIFO. */
 ZH_MUST_CHECK zh_status zh_map_file(zh_mapping *out, const char *path, zh_error *err);
 void zh_unmap(zh_mapping *mapping);
+/* Touching a mapping whose file became shorter, or whose disk fails, raises SIGBUS. From now on
+ * that ends the program with this sentence on stderr and the exit status of ZH_ERR_IO. `sentence`
+ * must outlive the program's use of mappings; for main() alone. */
+void zh_end_on_lost_mapping(const char *sentence);
 
 /* Whole text file of at most max_bytes, NUL-terminated; the caller frees. */
 ZH_MUST_CHECK zh_status zh_read_file(char **out, size_t *length, const char *path, size_t max_bytes,

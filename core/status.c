@@ -28,7 +28,8 @@ int zh_status_exit_code(zh_status status) {
 
 /* Messages quote names and lines of hostile files, and end up on terminals and in JSON: what is not
  * UTF-8 or would move the cursor becomes a question mark, and a character cut in half by the
- * message's end goes. */
+ * message's end goes. A line ends only where an indented quotation of a file follows; a file's name
+ * may hold line ends, too, and the sentence must stay one. */
 static void make_printable(char *message, bool cut) {
   size_t length = strlen(message);
   for (size_t at = 0; at < length;) {
@@ -38,8 +39,8 @@ static void make_printable(char *message, bool cut) {
       message[at] = 0;
       return;
     }
-    bool control =
-        (point < 0x20 && point != '\n' && point != '\t') || (point >= 0x7F && point < 0xA0);
+    bool quotes = point == '\n' && message[at + 1] == ' ' && message[at + 2] == ' ';
+    bool control = (point < 0x20 && point != '\t' && !quotes) || (point >= 0x7F && point < 0xA0);
     for (int i = 0; i < size && control; i++) message[at + (size_t)i] = '?';
     if (size == 0) message[at] = '?';
     at += size > 0 ? (size_t)size : 1;

@@ -1,6 +1,9 @@
 """Ranks that die, hang or lie: the supervisor records what happened, gives no number, and goes on."""
 import json
 import os
+import pathlib
+import re
+import shutil
 import signal
 
 import jsonschema
@@ -22,28 +25,36 @@ steps:
 """
 
 
-def workers(staging):
+def rank_parents(staging):
+    """{pid: its parent} of every zhiheng-rank."""
+    found = [pid for pid, line in processes(str(staging)).items() if "zhiheng-rank" in line.split(" ")[0]]
+    return {pid: int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]) for pid in found}
+
+
+def workers(staging, guarded=False):
     """Ranks that compute: under a launcher, those whose parent is a rank, too."""
-    found = {pid: line for pid, line in processes(str(staging)).items() if "zhiheng-rank" in line.split(" ")[0]}
-    parents = {}
-    for pid in found:
-        with open(f"/proc/{pid}/stat") as file:
-            parents[pid] = int(file.read().rsplit(")", 1)[1].split()[1])
-    return sorted(pid for pid in found if not set(found) & {p for p in found if parents[p] == pid})
+    try:
+        parents = rank_parents(staging)
+    except OSError:  # one ended while we looked
+        return []
+    return sorted(pid for pid in parents if (parents[pid] in parents if guarded else pid not in parents.values()))
 
 
 def slow_step(run_json):
     return next(step for step in run_json["steps"] if step["step"] == "slow")
 
 
-def kill_a_rank(tmp_path, words, number):
+def kill_a_rank(tmp_path, words, number, guard=False):
     suite = write_suite(tmp_path)
     out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
     supervisor = start(suite, "--out", out, *words)
     wait_for(lambda: (staging / "work" / "001" / "step.json").exists(), what="the slow step")
     ranks = 2 if "--ranks" in words else 1
-    found = wait_for(lambda: len(pids := workers(staging / "work" / "001")) == ranks and pids, what="the ranks")
-    kill(found[-1], number)
+    found = wait_for(lambda: len(pids := workers(staging / "work" / "001", ranks > 1)) == ranks and pids,
+                     what="the ranks")
+    if ranks > 1:  # Open MPI's mpirun sometimes hangs over ranks that die while MPI starts
+        wait_for(lambda: all("mca_pml" in pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in found), what="MPI")
+    kill(rank_parents(staging)[found[-1]] if guard else found[-1], number)
     _, stderr = supervisor.communicate(timeout=30)
     assert supervisor.returncode == 1, stderr
     assert not processes(str(staging))
@@ -60,6 +71,61 @@ def test_killed_rank_is_recorded_as_such(tmp_path, words, number):
     assert not run_json["valid"] and "lost" in stderr
     assert [line for line in lines if line["step"] == "slow"] == []
     assert [line for line in lines if line["step"] == "quick"] != []
+
+
+def test_rank_killed_with_its_guard_is_named(tmp_path):
+    """Nobody is left to write down its end; the others, whom the launcher then ends, are not the cause."""
+    (run_json, _), _ = kill_a_rank(tmp_path, ["--ranks", "2"], signal.SIGKILL, guard=True)
+    assert "ended by signal 9" in slow_step(run_json)["reason"]
+
+
+def test_killed_launcher_is_named(tmp_path):
+    suite = write_suite(tmp_path)
+    out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
+    supervisor = start(suite, "--out", out, "--ranks", "2")
+    step = staging / "work" / "001"
+    wait_for(lambda: (step / "step.json").exists() and len(workers(step, guarded=True)) == 2, what="the ranks")
+    kill(next(pid for pid, line in processes(str(step)).items() if line.startswith("mpirun ")))
+    assert supervisor.wait(30) == 1
+    wait_for(lambda: not processes(str(staging)), 10, "the end of all ranks")
+    assert slow_step(check_whole(out)[0])["reason"].startswith("mpirun, which had started the ranks, was ended by")
+
+
+def test_mpi_catches_no_signal_of_a_dying_rank(tmp_path):
+    """Its handlers print a trace and may hang; a rank must end of the signal that it got."""
+    suite = write_suite(tmp_path)
+    out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
+    supervisor = start(suite, "--out", out, "--ranks", "2")
+    step = staging / "work" / "001"
+    wait_for(lambda: (step / "step.json").exists() and len(workers(step, guarded=True)) == 2, what="the ranks")
+    worker = workers(step, guarded=True)[0]
+    wait_for(lambda: "mca_pml" in pathlib.Path(f"/proc/{worker}/maps").read_text(), what="MPI in a rank")
+    caught = int(re.search(r"SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{worker}/status").read_text())[1], 16)
+    assert not caught & (1 << (signal.SIGSEGV - 1)) and not caught & (1 << (signal.SIGFPE - 1))
+    assert supervisor.wait(60) == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--ranks", "2"]], ids=["direct", "mpirun"])
+def test_model_cut_short_while_in_use(tmp_path, words):
+    """A mapped file that loses its end raises SIGBUS: one sentence, and a run that can go on once it is back."""
+    whole = SOURCE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    model = tmp_path / "m.gguf"
+    shutil.copyfile(whole, model)
+    suite = write_suite(tmp_path, MODEL_SUITE.replace("repeats: 2", "repeats: 30"))
+    out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
+    supervisor = start(suite, "--out", out, "--model", model, *words)
+    wait_for(lambda: any("m.gguf" in pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in workers(staging, bool(words))),
+             what="a rank that has mapped the model")
+    with open(model, "r+b") as file:
+        file.truncate(1 << 20)
+    stdout, stderr = supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 3 and stdout == ""
+    assert "became shorter" in stderr and f"--resume {staging}" in stderr and not processes(str(staging))
+    refused = run("--resume", staging)
+    assert refused.returncode in (1, 2) and "m.gguf" in refused.stderr
+    shutil.copyfile(whole, model)
+    assert run("--resume", staging, timeout=300).returncode == 0
+    assert check_whole(out)[0]["valid"]
 
 
 @pytest.mark.parametrize("words", [[], ["--ranks", "2"]], ids=["direct", "mpirun"])

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
@@ -60,6 +61,20 @@ def test_bundle_and_report_verify(way):
     for path in (way / "bundle", way / "report"):
         done = run(ZHIHENG, "verify", path)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 20000])
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_a_limit_on_the_size_of_files_is_said_and_leaves_nothing(way, tmp_path, command, limit):
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    words = {"evaluate": ["evaluate", way / "bundle", "--policy", "songjiang-2025-draft", "--out", tmp_path / "e.json"],
+             "report": ["report", way / "evaluation.json", "--out", tmp_path / "report"]}[command]
+    done = subprocess.run([ZHIHENG, *map(str, words)], capture_output=True, text=True, preexec_fn=small_files)
+    assert done.returncode == 3 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "too large" in done.stderr.lower(), done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_summary_names_machine_models_verdict_and_report(way):

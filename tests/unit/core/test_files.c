@@ -152,6 +152,12 @@ static void folders_are_made_listed_and_removed(void **state) {
   put("w", "4");
   assert_int_equal(zh_make_dirs(in_folder("w/v"), &made), ZH_ERR_IO);
   assert_non_null(strstr(made.message, "Not a directory"));
+  /* The reason is that of making the folder, not of looking whether it is there. */
+  zh_error nowhere = ZH_ERROR_INIT;
+  assert_int_equal(symlink("nowhere", in_folder("dangling")), 0);
+  assert_int_equal(zh_make_dirs(in_folder("dangling"), &nowhere), ZH_ERR_IO);
+  assert_non_null(strstr(nowhere.message, "Not a directory"));
+  assert_int_equal(unlink(in_folder("dangling")), 0);
   char slash[PATH_MAX];
   snprintf(slash, sizeof slash, "%s/", folder);
   assert_int_equal(zh_list_files(&files, slash, NULL), ZH_OK);

@@ -43,8 +43,11 @@ static void long_messages_are_cut_not_overrun(void **state) {
 static void messages_are_fit_for_terminals_and_json(void **state) {
   (void)state;
   zh_error err = ZH_ERROR_INIT, wide = ZH_ERROR_INIT;
-  zh_status status = zh_fail(&err, ZH_ERR_INPUT, "tensor '\x1B[2J\xFF\xC2\x9B智\x7F'\n\t|");
-  assert_string_equal(err.message, "tensor '?[2J???智?'\n\t|");
+  zh_status status = zh_fail(&err, ZH_ERR_INPUT, "tensor '\x1B[2J\xFF\xC2\x9B智\x7F'\t|");
+  assert_string_equal(err.message, "tensor '?[2J???智?'\t|");
+  zh_error lines = ZH_ERROR_INIT;
+  status = zh_fail(&lines, status, "%s: expected this\n  7 | that", "a\nb\r\n");
+  assert_string_equal(lines.message, "a?b??: expected this\n  7 | that");
   zh_text text = {0};
   for (int i = 0; i < 500; i++) zh_text_puts(&text, "智");
   status = zh_fail(&wide, status, "%s", zh_text_string(&text));

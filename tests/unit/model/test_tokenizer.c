@@ -8,8 +8,8 @@ static const char *const tokens[] = {"a",
                                      "ab",
                                      "bc",
                                      "abc",
-                                     "\xc4\xa0"
-                                     "a",
+                                     ("\xc4\xa0"
+                                      "a"),
                                      "aa",
                                      "aaaa",
                                      "<s>",
