@@ -48,6 +48,7 @@ bool zh_chinese_number(int64_t *out, const char **end, const char *text) {
       continue;
     }
     if (digit > 0) section += digit;
+    if (digit == 0) continue; /* 三百零五: nothing at this place */
     const numeral *myriad = starts_with(at, myriads, sizeof myriads / sizeof myriads[0]);
     if (myriad == NULL) break;
     if (__builtin_mul_overflow(total + section, myriad->value, &total)) return false;

@@ -102,16 +102,24 @@ static const char *verdict(const json_t *result, const char *id) {
 
 /* --- applicants --- */
 
-/* An applicant who hands in every paper, spends `amount`, and whose exclusion other_policy is
- * `other`. */
-static zh_applicant *applicant_with(const char *amount, const char *other) {
+/* An enterprise of the district that hands in every paper, spends `amount`, and whose exclusion
+ * other_policy is `other`; `more` is added at the end. */
+static zh_applicant *applicant_who(const char *amount, const char *other, const char *more) {
   zh_error err = ZH_ERROR_INIT;
   zh_applicant *applicant = NULL;
   zh_text text = {0};
-  zh_text_puts(&text, "applicant: 某公司\ndocuments:\n");
+  zh_text_puts(&text, "applicant: 某公司\n"
+                      "facts:\n"
+                      "  entity: {value: enterprise, file: p.pdf}\n"
+                      "  roles: {value: [compute_centre], file: p.pdf}\n"
+                      "  district: {value: 上海市松江区, file: p.pdf}\n"
+                      "  tax_registered: {value: true, file: p.pdf}\n"
+                      "  legal_person: {value: true, file: p.pdf}\n"
+                      "  modalities: {value: [text, image], file: p.pdf}\n"
+                      "documents:\n");
   for (size_t i = 0; i < policy->rule_count; i++) {
-    if (policy->rules[i].kind == &zh_rule_document) {
-      zh_text_printf(&text, "  %s: {file: p.pdf, sm3: %s}\n", policy->rules[i].id, SM3_A);
+    if (policy->rules[i]->kind == &zh_rule_document) {
+      zh_text_printf(&text, "  %s: {file: p.pdf, sm3: %s}\n", policy->rules[i]->id, SM3_A);
     }
   }
   zh_text_printf(&text,
@@ -119,13 +127,23 @@ static zh_applicant *applicant_with(const char *amount, const char *other) {
                  "  upper_funding: {applies: false, file: p.pdf}\n  other_policy: %s\n",
                  other);
   if (amount != NULL)
-    zh_text_printf(&text, "costs:\n  r_and_d_cost: {amount: %s, file: p.pdf}\n", amount);
+    zh_text_printf(&text,
+                   "costs:\n  r_and_d_cost: {amount: %s, file: p.pdf}\n"
+                   "  joint_r_and_d_cost: {amount: %s, file: p.pdf}\n",
+                   amount, amount);
+  zh_text_puts(&text, more);
   if (zh_applicant_load_text(&applicant, text.data, text.length, "a.yaml", policy, &err) != ZH_OK) {
     fail_msg("%s", err.message);
   }
   zh_text_free(&text);
   return applicant;
 }
+
+static zh_applicant *applicant_with(const char *amount, const char *other) {
+  return applicant_who(amount, other, "");
+}
+
+static const char led[] = "decisions: {leadership: {granted: true, file: p.pdf}}\n";
 
 /* --- the threshold --- */
 
@@ -164,6 +182,7 @@ static void readings_that_differ_are_left_open(void **state) {
   assert_non_null(strstr(text_at(total, "reason", "en"), "100,000,000,001"));
   assert_non_null(strstr(text_at(total, "reason", "en"), "not ours to decide"));
   assert_non_null(strstr(text_at(total, "reason", "zh"), "须请主管部门明确"));
+  assert_non_null(strstr(text_at(total, "would_take", "zh"), "总参数量还是"));
   assert_string_equal(text_at(result, "summary", "verdict"), "undetermined");
   json_decref(result);
 }
@@ -217,24 +236,29 @@ static void silence_is_undetermined_and_not_zero(void **state) {
   (void)state;
   json_t *result =
       evaluate(json_pack("[o]", audit_of("m", "gguf", SM3_A, LIMIT + 1, LIMIT + 1)), NULL);
-  const json_t *grant = json_object_get(result, "grant");
-  for (size_t i = 0; i < policy->rule_count; i++) {
-    if (policy->rules[i].kind == &zh_rule_parameter_threshold) continue;
-    assert_string_equal(verdict(result, policy->rules[i].id), "undetermined");
+  const json_t *grant = json_object_get(result, "grant"), *entry;
+  size_t i;
+  json_array_foreach(json_object_get(result, "findings"), i, entry) {
+    const char *id = text_at(entry, "id", NULL);
+    if (strncmp(id, "parameters.", 11) == 0 || strcmp(id, "validity") == 0) continue;
+    assert_string_equal(text_at(entry, "verdict", NULL), "undetermined");
+    assert_true(json_is_object(json_object_get(entry, "would_take")));
   }
+  assert_true(i > 15);
   assert_true(json_is_null(json_object_get(grant, "up_to_wan_yuan")));
   assert_true(json_is_null(json_object_get(grant, "up_to_yuan")));
+  assert_string_equal(text_at(grant, "range", "high_yuan"), "20000000.00");
   assert_string_equal(text_at(grant, "verdict", NULL), "undetermined");
   assert_non_null(strstr(text_at(grant, "statement", "zh"), "不等于零"));
   json_decref(result);
 }
 
-static const char *award_of(const char *amount, json_t **result) {
-  zh_applicant *applicant = applicant_with(amount, "{applies: false, file: p.pdf}");
-  *result =
-      evaluate(json_pack("[o]", audit_of("m", "gguf", SM3_A, LIMIT + 1, LIMIT + 1)), applicant);
-  zh_applicant_free(applicant);
-  return text_at(json_object_get(*result, "grant"), "up_to_yuan", NULL);
+static json_t *evaluate_big(const zh_applicant *applicant) {
+  return evaluate(json_pack("[o]", audit_of("m", "gguf", SM3_A, LIMIT + 1, LIMIT + 1)), applicant);
+}
+
+static const char *grant_text(const json_t *result, const char *key, const char *member) {
+  return text_at(json_object_get(result, "grant"), key, member);
 }
 
 static void the_award_is_half_and_at_most_2000(void **state) {
@@ -251,37 +275,47 @@ static void the_award_is_half_and_at_most_2000(void **state) {
   };
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    json_t *result;
-    assert_string_equal(award_of(cases[i].amount, &result), cases[i].up_to);
-    /* 国内领先 is still open, so the amount is conditional. */
-    assert_string_equal(text_at(json_object_get(result, "grant"), "verdict", NULL), "undetermined");
-    assert_non_null(
-        strstr(text_at(json_object_get(result, "grant"), "statement", "zh"), "若全部成立"));
+    zh_applicant *open = applicant_with(cases[i].amount, "{applies: false, file: p.pdf}"),
+                 *whole = applicant_who(cases[i].amount, "{applies: false, file: p.pdf}", led);
+    json_t *result = evaluate_big(open);
+    /* 国内领先 is still open, so there is no figure, only what it would be. */
+    assert_string_equal(grant_text(result, "verdict", NULL), "undetermined");
+    assert_null(grant_text(result, "up_to_yuan", NULL));
+    assert_string_equal(grant_text(result, "if_all_hold_yuan", NULL), cases[i].up_to);
+    assert_non_null(strstr(grant_text(result, "statement", "zh"), "若全部成立"));
     json_decref(result);
+    result = evaluate_big(whole);
+    assert_string_equal(grant_text(result, "verdict", NULL), "pass");
+    assert_string_equal(grant_text(result, "up_to_yuan", NULL), cases[i].up_to);
+    json_decref(result);
+    zh_applicant_free(open);
+    zh_applicant_free(whole);
   }
 }
 
 static void papers_and_declarations_pass(void **state) {
   (void)state;
-  json_t *result;
-  award_of("4000 万元", &result);
+  zh_applicant *applicant = applicant_with("4000 万元", "{applies: false, file: p.pdf}");
+  json_t *result = evaluate_big(applicant);
   const json_t *counts = json_object_get(result, "counts");
   assert_int_equal(json_integer_value(json_object_get(counts, "undetermined")), 1);
   assert_int_equal(json_integer_value(json_object_get(counts, "fail")), 0);
   assert_string_equal(verdict(result, "leadership"), "undetermined");
+  assert_int_equal(json_array_size(json_object_get(json_object_get(result, "grant"), "would_take")),
+                   1);
   const json_t *evidence =
-      json_array_get(json_object_get(finding(result, "registration"), "evidence"), 0);
+      json_array_get(json_object_get(finding(result, "third_party"), "evidence"), 0);
   assert_true(json_is_null(json_object_get(evidence, "bundle")));
   assert_string_equal(json_string_value(json_object_get(evidence, "file")), "p.pdf");
   assert_string_equal(json_string_value(json_object_get(evidence, "sm3")), SM3_A);
   json_decref(result);
+  zh_applicant_free(applicant);
 }
 
 static void an_exclusion_ends_it(void **state) {
   (void)state;
   zh_applicant *applicant = applicant_with("4000 万元", "{applies: true}");
-  json_t *result =
-      evaluate(json_pack("[o]", audit_of("m", "gguf", SM3_A, LIMIT + 1, LIMIT + 1)), applicant);
+  json_t *result = evaluate_big(applicant);
   assert_string_equal(verdict(result, "other_policy"), "fail");
   assert_string_equal(text_at(result, "summary", "verdict"), "fail");
   assert_int_equal(
@@ -289,11 +323,78 @@ static void an_exclusion_ends_it(void **state) {
   json_decref(result);
   zh_applicant_free(applicant);
   applicant = applicant_with(NULL, "{applies: false}"); /* said, not shown */
-  result =
-      evaluate(json_pack("[o]", audit_of("m", "gguf", SM3_A, LIMIT + 1, LIMIT + 1)), applicant);
+  result = evaluate_big(applicant);
   assert_string_equal(verdict(result, "other_policy"), "undetermined");
   json_decref(result);
   zh_applicant_free(applicant);
+}
+
+/* Money that was received speaks for itself, whatever is declared. */
+static void a_grant_received_is_an_exclusion(void **state) {
+  (void)state;
+  static const struct {
+    const char *received, *district, *upper, *other;
+  } cases[] = {
+      {"{policy: 某政策, level: district, project: same, amount: 1 元}", "fail", "pass", "fail"},
+      {"{policy: 某政策, level: district, project: other, amount: 1 元}", "pass", "pass", "pass"},
+      {"{policy: 某政策, level: district, amount: 1 元}", "undetermined", "pass", "undetermined"},
+      {"{policy: 某政策, level: city, project: same, amount: 1 元}", "pass", "pass", "fail"},
+      {"{policy: 某政策, level: city, project: same, amount: 1 元, matched: true}", "pass", "fail",
+       "fail"},
+      {"{clause: special_support, project: same, amount: 1 元}", "fail", "pass", "pass"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char more[256];
+    snprintf(more, sizeof more, "received: [%s]\n", cases[i].received);
+    zh_applicant *applicant = applicant_who("4000 万元", "{applies: false, file: p.pdf}", more);
+    json_t *result = evaluate_big(applicant);
+    assert_string_equal(verdict(result, "district_funding"), cases[i].district);
+    assert_string_equal(verdict(result, "upper_funding"), cases[i].upper);
+    assert_string_equal(verdict(result, "other_policy"), cases[i].other);
+    json_decref(result);
+    zh_applicant_free(applicant);
+  }
+}
+
+/* The draft's three years, once a day of issue is supposed. */
+static void the_last_day_depends_on_its_reading(void **state) {
+  (void)state;
+  static const struct {
+    const char *day, *verdict;
+  } cases[] = {{"2025-05-31", "fail"},
+               {"2025-06-01", "pass"},
+               {"2028-05-31", "pass"},
+               {"2028-06-01", "undetermined"},
+               {"2028-06-02", "fail"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char more[256];
+    snprintf(more, sizeof more, "dates: {application: %s, policy_issued: 2025-06-01}\n%s",
+             cases[i].day, led);
+    zh_applicant *applicant = applicant_who("4000 万元", "{applies: false, file: p.pdf}", more);
+    json_t *result = evaluate_big(applicant);
+    assert_string_equal(verdict(result, "validity"), cases[i].verdict);
+    assert_string_equal(grant_text(result, "verdict", NULL), cases[i].verdict);
+    json_decref(result);
+    zh_applicant_free(applicant);
+  }
+}
+
+/* More papers never take a pass away, and more cost never lowers an award. */
+static void more_never_harms(void **state) {
+  (void)state;
+  int64_t before = -1;
+  for (int i = 0; i < 60; i++) {
+    char amount[32];
+    snprintf(amount, sizeof amount, "%d.%02d 万元", i * 97, i);
+    zh_applicant *applicant = applicant_who(amount, "{applies: false, file: p.pdf}", led);
+    json_t *result = evaluate_big(applicant);
+    const char *text = grant_text(result, "up_to_yuan", NULL);
+    int64_t fen = strtoll(text, NULL, 10) * 100 + strtoll(strchr(text, '.') + 1, NULL, 10);
+    assert_true(fen >= before && fen <= INT64_C(2000000000));
+    before = fen;
+    json_decref(result);
+    zh_applicant_free(applicant);
+  }
 }
 
 static void refuses_applicant(const char *text, zh_status expected, const char *part) {
@@ -315,20 +416,31 @@ static void applicants_files_are_checked(void **state) {
   snprintf(path, sizeof path, "%s/licence.pdf", folder);
   assert_int_equal(zh_write_file(path, "paper", 5, &err), ZH_OK);
   refuses_applicant("documents: {}\n", ZH_ERR_INPUT, "applicant");
-  refuses_applicant("applicant: a\ndocuments: {registraton: {file: licence.pdf}}\n", ZH_ERR_INPUT,
-                    "did you mean 'registration'?");
-  refuses_applicant("applicant: a\ndocuments: {registration: {file: gone.pdf}}\n", ZH_ERR_INPUT,
+  refuses_applicant("applicant: a\ndocuments: {third_prty: {file: licence.pdf}}\n", ZH_ERR_INPUT,
+                    "did you mean 'third_party'?");
+  refuses_applicant("applicant: a\nfacts: {entity: enterprize}\n", ZH_ERR_INPUT,
+                    "did you mean 'enterprise'?");
+  refuses_applicant("applicant: a\nfacts: {roles: [investor, investor]}\n", ZH_ERR_INPUT,
+                    "stands twice");
+  refuses_applicant("applicant: a\nclaims: [development]\n", ZH_ERR_INPUT, "development");
+  refuses_applicant("applicant: a\nclaims: [parameters]\n", ZH_ERR_INPUT, "of kind condition");
+  refuses_applicant("applicant: a\ndates: {application: 2026-02-30}\n", ZH_ERR_INPUT,
+                    "day of the calendar");
+  refuses_applicant("applicant: a\nreceived: [{amount: 1 元}]\n", ZH_ERR_INPUT, "policy");
+  refuses_applicant("applicant: a\nreceived: [{policy: p, amount: 1 元}]\n", ZH_ERR_INPUT, "level");
+  refuses_applicant("applicant: a\ndecisions: {leadership: {granted: true}}\n", ZH_ERR_INPUT,
+                    "file");
+  refuses_applicant("applicant: a\ndocuments: {third_party: {file: gone.pdf}}\n", ZH_ERR_INPUT,
                     "there is no file 'gone.pdf'");
-  refuses_applicant("applicant: a\ndocuments: {registration: {file: ../licence.pdf}}\n",
+  refuses_applicant("applicant: a\ndocuments: {third_party: {file: ../licence.pdf}}\n",
                     ZH_ERR_INPUT, "beside or below");
-  refuses_applicant("applicant: a\ndocuments: {registration: {file: x/../../l.pdf}}\n",
-                    ZH_ERR_INPUT, "beside or below");
-  refuses_applicant("applicant: a\ndocuments: {registration: {file: /etc/hostname}}\n",
-                    ZH_ERR_INPUT, "beside or below");
-  refuses_applicant("applicant: a\ndocuments: {registration: {file: licence.pdf, sm3: " SM3_A
-                    "}}\n",
+  refuses_applicant("applicant: a\ndocuments: {third_party: {file: x/../../l.pdf}}\n", ZH_ERR_INPUT,
+                    "beside or below");
+  refuses_applicant("applicant: a\ndocuments: {third_party: {file: /etc/hostname}}\n", ZH_ERR_INPUT,
+                    "beside or below");
+  refuses_applicant("applicant: a\ndocuments: {third_party: {file: licence.pdf, sm3: " SM3_A "}}\n",
                     ZH_ERR_CHECK, "is not the file that was declared");
-  refuses_applicant("applicant: a\ndocuments: {registration: {file: licence.pdf, sm3: abc}}\n",
+  refuses_applicant("applicant: a\ndocuments: {third_party: {file: licence.pdf, sm3: abc}}\n",
                     ZH_ERR_INPUT, "64 hexadecimal digits");
   refuses_applicant("applicant: a\ncosts: {r_and_d_cost: {amount: 3000, file: licence.pdf}}\n",
                     ZH_ERR_INPUT, "no unit");
@@ -515,6 +627,9 @@ int main(void) {
       cmocka_unit_test(the_award_is_half_and_at_most_2000),
       cmocka_unit_test(papers_and_declarations_pass),
       cmocka_unit_test(an_exclusion_ends_it),
+      cmocka_unit_test(a_grant_received_is_an_exclusion),
+      cmocka_unit_test(the_last_day_depends_on_its_reading),
+      cmocka_unit_test(more_never_harms),
       cmocka_unit_test(applicants_files_are_checked),
       cmocka_unit_test(a_count_of_another_file_is_refused),
       cmocka_unit_test(counts_that_cannot_be_are_refused),
