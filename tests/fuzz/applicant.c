@@ -17,7 +17,8 @@ static const zh_policy *policy(void) {
 static void check(const zh_claims *claims) {
   for (size_t i = 0; i < claims->count; i++) {
     const zh_claim *claim = &claims->items[i];
-    if (claim->fen < 0 || (claim->paper.file != NULL && claim->paper.file[0] == '/')) abort();
+    for (size_t k = 0; k < claim->paper_count; k++)
+      if (claim->papers[k].file != NULL && claim->papers[k].file[0] == '/') abort();
     if (zh_claim_find(claims, claim->id) != claim) abort(); /* an id stands once */
   }
 }
