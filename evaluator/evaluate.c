@@ -213,12 +213,11 @@ static bool amount_needs(const zh_case *c, const zh_clause *clause, const zh_rul
 }
 
 static zh_status add_finding(zh_case *c, const zh_rule *rule, zh_error *err) {
-  static const zh_assignment first = {{0}};
   zh_judgement j = {0};
   if (rule->kind->findings != NULL && c->subject_count > 0)
     return rule->kind->findings(c, rule, err);
-  rule->kind->explain(&j, c, rule, &first);
-  zh_finding finding = {.verdict = zh_rule_verdict(c, rule),
+  zh_rule_explain(&j, c, rule);
+  zh_finding finding = {.verdict = j.verdict,
                         .value = j.value,
                         .reason = j.reason,
                         .evidence = j.evidence,
@@ -273,21 +272,8 @@ static json_t *decided_by(const zh_case *c, const zh_reading *reading, const zh_
                           size_t count) {
   json_t *list = json_array();
   for (size_t i = 0; i < count; i++) {
-    const zh_outcome *o = &outcomes[i];
-    zh_assignment at = {{0}};
-    bool differs = false;
-    if (!o->readings.has[reading->index]) continue;
-    do {
-      zh_award a = zh_award_of(c, o->clause, &at);
-      for (unsigned char k = 0; k < reading->choice_count; k++) {
-        zh_assignment other = at;
-        other.choice[reading->index] = k;
-        zh_award b = zh_award_of(c, o->clause, &other);
-        bool amount = a.verdict != ZH_FAIL && (a.low != b.low || a.high != b.high);
-        differs |= a.verdict != b.verdict || amount;
-      }
-    } while (!differs && zh_assignment_next(&at, c->policy, &o->readings));
-    if (differs) json_array_append_new(list, json_string(o->clause->id));
+    zh_reading_set set = zh_outcome_matters(c, &outcomes[i]);
+    if (set.has[reading->index]) json_array_append_new(list, json_string(outcomes[i].clause->id));
   }
   return list;
 }

@@ -62,6 +62,7 @@ typedef struct zh_slot {
   ENTRY(fact, undetermined)                                                                        \
   ENTRY(fact, unproven)                                                                            \
   ENTRY(fact, not_first)                                                                           \
+  ENTRY(fact, differ)                                                                              \
   ENTRY(fact, evidence)                                                                            \
   ENTRY(needed, one_of)                                                                            \
   ENTRY(needed, none_of)                                                                           \

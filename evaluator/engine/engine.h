@@ -34,6 +34,8 @@ void zh_rule_readings(zh_reading_set *set, const zh_policy *policy, const zh_rul
 /* Over every assignment: what they agree on, else undetermined. */
 zh_verdict zh_node_verdict(const zh_case *c, const zh_node *node);
 zh_verdict zh_rule_verdict(const zh_case *c, const zh_rule *rule);
+/* A leaf over every assignment: where readings differ, the question that decides it. */
+void zh_rule_explain(zh_judgement *out, const zh_case *c, const zh_rule *rule);
 /* The tree with the verdict and the reason of every node. New reference. */
 json_t *zh_node_proof(const zh_case *c, const zh_node *node);
 
@@ -95,6 +97,8 @@ typedef struct zh_outcome {
 } zh_outcome;
 
 zh_outcome zh_outcome_of(const zh_case *c, const zh_clause *clause);
+/* Of the readings that it depends on, those whose choices change the result. */
+zh_reading_set zh_outcome_matters(const zh_case *c, const zh_outcome *outcome);
 /* The grant as evaluation.json shows it. New reference. */
 json_t *zh_outcome_json(const zh_case *c, const zh_outcome *outcome);
 /* The figure itself, -1 where there is none: undetermined never turns into a number. */

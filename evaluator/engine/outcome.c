@@ -42,6 +42,29 @@ zh_outcome zh_outcome_of(const zh_case *c, const zh_clause *clause) {
   return o;
 }
 
+/* Whether another choice of this reading changes the result under some choice of the others. */
+static bool matters(const zh_case *c, const zh_outcome *o, const zh_reading *reading) {
+  zh_assignment at = {{0}};
+  do {
+    zh_award a = zh_award_of(c, o->clause, &at);
+    for (unsigned char k = 0; k < reading->choice_count; k++) {
+      zh_assignment other = at;
+      other.choice[reading->index] = k;
+      zh_award b = zh_award_of(c, o->clause, &other);
+      bool figures = a.verdict != ZH_FAIL && (a.low != b.low || a.high != b.high);
+      if (a.verdict != b.verdict || figures) return true;
+    }
+  } while (zh_assignment_next(&at, c->policy, &o->readings));
+  return false;
+}
+
+zh_reading_set zh_outcome_matters(const zh_case *c, const zh_outcome *o) {
+  zh_reading_set set = {{false}};
+  for (size_t i = 0; i < c->policy->reading_count; i++)
+    set.has[i] = o->readings.has[i] && matters(c, o, &c->policy->readings[i]);
+  return set;
+}
+
 int64_t zh_outcome_figure(const zh_outcome *o) {
   if (o->verdict == ZH_FAIL) return 0;
   return o->verdict == ZH_PASS && o->settled ? o->high : -1;
@@ -172,7 +195,8 @@ static json_t *calculation_json(const zh_case *c, const zh_outcome *o) {
   return list;
 }
 
-static json_t *under_one(const zh_case *c, const zh_outcome *o, const zh_assignment *at) {
+static json_t *under_one(const zh_case *c, const zh_outcome *o, const zh_assignment *at,
+                         const zh_reading_set *set) {
   zh_award award = zh_award_of(c, o->clause, at);
   bool fails = award.verdict == ZH_FAIL, passes = award.verdict == ZH_PASS;
   int64_t up_to = fails ? 0 : passes && zh_award_is_settled(&award) ? award.high : -1;
@@ -180,20 +204,21 @@ static json_t *under_one(const zh_case *c, const zh_outcome *o, const zh_assignm
                       ? json_null()
                       : json_pack("{s:o, s:o}", "low_yuan", zh_yuan_json(passes ? award.low : 0),
                                   "high_yuan", zh_yuan_json(award.high));
-  return json_pack(
-      "{s:o, s:s, s:o, s:o}", "choices", zh_assignment_json(at, c->policy, &o->readings), "verdict",
-      zh_verdict_names[award.verdict], "up_to_yuan", zh_yuan_json(up_to), "range", range);
+  return json_pack("{s:o, s:s, s:o, s:o}", "choices", zh_assignment_json(at, c->policy, set),
+                   "verdict", zh_verdict_names[award.verdict], "up_to_yuan", zh_yuan_json(up_to),
+                   "range", range);
 }
 
-/* The result under each reading; empty where the text can be read in one way alone. */
+/* The result under each reading that matters; empty where all lead to the same. */
 static json_t *readings_json(const zh_case *c, const zh_outcome *o) {
   json_t *list = json_array();
   zh_assignment at = {{0}};
-  size_t count = zh_assignment_count(c->policy, &o->readings);
+  zh_reading_set set = zh_outcome_matters(c, o);
+  size_t count = zh_assignment_count(c->policy, &set);
   if (count < 2) return list;
   for (size_t i = 0; i < count && i < READINGS_SHOWN; i++) {
-    json_array_append_new(list, under_one(c, o, &at));
-    zh_assignment_next(&at, c->policy, &o->readings);
+    json_array_append_new(list, under_one(c, o, &at, &set));
+    zh_assignment_next(&at, c->policy, &set);
   }
   return list;
 }

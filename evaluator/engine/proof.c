@@ -24,12 +24,40 @@ static json_t *by_reading(const zh_case *c, const zh_rule *rule, const zh_readin
   return list;
 }
 
-static void put_leaf(json_t *out, const zh_case *c, const zh_rule *rule) {
+/* --- where readings differ --- */
+
+static const zh_reading *first_reading(const zh_policy *policy, const zh_reading_set *set) {
+  for (size_t i = 0; i < policy->reading_count; i++) {
+    if (set->has[i]) return &policy->readings[i];
+  }
+  return NULL;
+}
+
+static json_t *question_json(const zh_case *c, zh_word word, const zh_reading *reading) {
+  const zh_slot slot = {"question", reading->question.zh, reading->question.en};
+  return zh_phrase_json(zh_word_of(c->words, word), &slot, 1);
+}
+
+void zh_rule_explain(zh_judgement *out, const zh_case *c, const zh_rule *rule) {
   zh_reading_set set = {{false}};
   zh_assignment first = {{0}};
+  zh_verdict verdict = zh_rule_verdict(c, rule);
+  zh_rule_readings(&set, c->policy, rule);
+  rule->kind->explain(out, c, rule, &first);
+  const zh_reading *reading = first_reading(c->policy, &set);
+  if (verdict == out->verdict || reading == NULL) return;
+  json_decref(out->reason);
+  json_decref(out->would);
+  out->verdict = verdict;
+  out->reason = question_json(c, ZH_WORD_fact_differ, reading);
+  out->would = question_json(c, ZH_WORD_would_question, reading);
+}
+
+static void put_leaf(json_t *out, const zh_case *c, const zh_rule *rule) {
+  zh_reading_set set = {{false}};
   zh_judgement j = {0};
   zh_rule_readings(&set, c->policy, rule);
-  rule->kind->explain(&j, c, rule, &first);
+  zh_rule_explain(&j, c, rule);
   json_object_set_new(out, "id", json_string(rule->id));
   json_object_set_new(out, "test", json_string(rule->kind->name));
   json_object_set_new(out, "clause", json_string(rule->clause->number));
@@ -42,11 +70,23 @@ static void put_leaf(json_t *out, const zh_case *c, const zh_rule *rule) {
   zh_judgement_clear(&j);
 }
 
+/* A branch by reading; where its choices lead to different verdicts, the question is what decides.
+ */
+static void put_reading(json_t *out, const zh_case *c, const zh_node *node) {
+  zh_verdict first = zh_node_verdict(c, node->children[0]);
+  bool differ = false;
+  for (size_t i = 1; i < node->count; i++) differ |= zh_node_verdict(c, node->children[i]) != first;
+  json_object_set_new(out, "id", json_string(node->reading->id));
+  json_object_set_new(out, "reading", json_string(node->reading->id));
+  json_object_set_new(out, "would_take",
+                      differ ? question_json(c, ZH_WORD_would_question, node->reading)
+                             : json_null());
+}
+
 json_t *zh_node_proof(const zh_case *c, const zh_node *node) {
   json_t *out = frame(c, node);
   if (node->kind == ZH_NODE_LEAF) put_leaf(out, c, node->leaf);
-  if (node->kind == ZH_NODE_READING)
-    json_object_set_new(out, "reading", json_string(node->reading->id));
+  if (node->kind == ZH_NODE_READING) put_reading(out, c, node);
   if (node->kind == ZH_NODE_CLAUSE) {
     json_object_set_new(out, "clause", json_string(node->clause->number));
     json_object_set_new(out, "of", json_pack("[o]", zh_node_proof(c, node->clause->test)));

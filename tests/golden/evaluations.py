@@ -126,11 +126,12 @@ WHOLE = "experts"  # the one that is kept whole; the others without what only re
 
 def kept(name, text):
     """What tests/golden/expected/ holds of an evaluation."""
+    if name == WHOLE:
+        return text
     document = json.loads(text)
-    if name != WHOLE:
-        for key in ("grants", "clauses", "readings"):
-            del document[key]
-        del document["grant"]["proof"]
+    for key in ("grants", "clauses", "readings"):
+        del document[key]
+    del document["grant"]["proof"]
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -141,8 +142,6 @@ def test_golden(name, tmp_path):
     validate(document, "evaluation")
     assert kept(name, text) == (EXPECTED / f"{name}.json").read_text(encoding="utf-8")
     keeps_its_promises(document)
-    if name == WHOLE:
-        assert text == (EXPECTED / f"{name}.json").read_text(encoding="utf-8")
 
 
 def keeps_its_promises(document):
