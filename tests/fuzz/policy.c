@@ -11,11 +11,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (err.message[0] == 0 || policy != NULL) abort(); /* refused without a word, or half kept */
     return 0;
   }
-  if (policy->rule_count == 0 || policy->grant == NULL) abort();
+  if (policy->clause_count == 0) abort();
   for (size_t i = 0; i < policy->rule_count; i++) {
-    const zh_rule *rule = &policy->rules[i];
-    if (rule->clause == NULL || !zh_quote_occurs(rule->quote, rule->clause->text)) abort();
-    if (rule->kind == &zh_rule_parameter_threshold && rule->reading_count == 0) abort();
+    const zh_rule *rule = policy->rules[i];
+    if (rule->clause == NULL || !zh_quote_occurs(rule->quote, rule->clause->quote)) abort();
+  }
+  for (size_t i = 0; i < policy->clause_count; i++) {
+    const zh_clause *clause = &policy->clauses[i];
+    bool condition = clause->kind == ZH_CLAUSE_CONDITION, amount = clause->kind == ZH_CLAUSE_AMOUNT;
+    if ((condition && clause->test == NULL) || amount != (clause->amount != NULL)) abort();
   }
   zh_policy_free(policy);
   return 0;
