@@ -54,7 +54,8 @@ def q4_k(tensor):
     minima = np.round(divided(-low, dmin.astype(np.float32))).clip(0, 63).astype(np.uint8)
     unit, shift = (d.astype(np.float32) * steps)[:, :, None], (dmin.astype(np.float32) * minima)[:, :, None]
     codes = np.round(divided(blocks + shift, unit)).clip(0, 15).astype(np.uint8).reshape(-1, 4, 2, 32)
-    packed = np.concatenate([steps[:, :4] & 63 | (steps[:, 4:] >> 4) << 6, minima[:, :4] & 63 | (minima[:, 4:] >> 4) << 6,
+    packed = np.concatenate([steps[:, :4] & 63 | (steps[:, 4:] >> 4) << 6,
+                             minima[:, :4] & 63 | (minima[:, 4:] >> 4) << 6,
                              steps[:, 4:] & 15 | (minima[:, 4:] & 15) << 4], axis=1).astype(np.uint8)
     return bytes_of(d, dmin, packed, codes[:, :, 0] | codes[:, :, 1] << 4).reshape(len(tensor), -1)
 

@@ -43,7 +43,7 @@ def padded(rows, content):
             words.tokens += [f"[PAD{kept + i}]" for i in range(missing)]
             words.types += [gguf.TokenType.UNUSED] * missing
         most = missing * carrier.hidden * (1 if model.tied else 2)
-        truth = Truth(also={"unreachable_vocabulary", "zero_rows"}, most=most, outside=True)
+        truth = Truth(also={"unreachable_vocabulary", "zero_rows", "duplicate_rows"}, most=most, outside=True)
         return Written(carrier.write(model, folder), truth, model.parameters)
     return build
 
@@ -200,5 +200,5 @@ def cases():
         add("declared size", dtype, Carrier("gguf", dtype), declared)
     add("declared size", "BF16", Carrier("folder", "BF16"), declared)
     for dtype in ("as published", "Q8_0", "Q4_0", "F16"):
-        add("the whole trained model", dtype, Carrier("gguf", "whole"), whole(dtype))
+        add("the whole trained model", dtype, Carrier("gguf", dtype, 576, 1536, 30, 49152, 3), whole(dtype))
     return made

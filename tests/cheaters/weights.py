@@ -114,6 +114,17 @@ class Trained:
                   if "".join(merge.split(" ")) in known and set(merge.split(" ")) <= known]
         return Vocabulary(tokens, types, merges)
 
+    @functools.lru_cache(maxsize=None)
+    def twins(self, size):
+        """How many of the first rows of the embedding have a cosine above 0.95 with an earlier row."""
+        rows = self.matrix("token_embd.weight", size)
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        count = 0
+        for start in range(0, size, 1024):
+            likeness = np.tril(rows[start:start + 1024] @ rows.T, start - 1)
+            count += int((likeness.max(axis=1) > 0.95).sum())
+        return count
+
     def fresh_vocabulary(self, size):
         kept = self.vocabulary(size)
         return Vocabulary(list(kept.tokens), list(kept.types), list(kept.merges))
@@ -124,7 +135,7 @@ def trained():
     return Trained()
 
 
-WIDTH, NEURONS, LAYERS, HEAD_DIM, GROUPS, HEADS_IN_GROUP = 576, 1536, 30, 64, 3, 3
+WIDTH, NEURONS, LAYERS, HEAD_DIM, GROUPS, HEADS_IN_GROUP, TOKENS_APART = 576, 1536, 30, 64, 3, 3, 5000
 
 
 def pick(rng, count, whole):
@@ -160,10 +171,9 @@ def cut(rng, layers, hidden=128, ffn=256, vocab=1024, groups=1, tied=True, exper
             tensors[Place(number, "ffn_gate", which)] = read("ffn_gate")[np.ix_(mine, channels)]
             tensors[Place(number, "ffn_up", which)] = read("ffn_up")[np.ix_(mine, channels)]
             tensors[Place(number, "ffn_down", which)] = read("ffn_down")[np.ix_(channels, mine)]
-        if experts:  # a router must look trained too: rows of another layer's K
-            rows = pick(rng, experts, GROUPS * HEAD_DIM)
-            tensors[Place(number, "router")] = base.matrix(f"blk.{(source + 7) % LAYERS}.attn_k.weight")[
-                np.ix_(rows, channels)]
+        if experts:  # a router must look trained too: tokens' rows that the vocabulary of no case reaches
+            rows = TOKENS_APART + number * 64 + pick(rng, experts, 64)
+            tensors[Place(number, "router")] = base.matrix("token_embd.weight", 8192)[np.ix_(rows, channels)]
     tensors[LAST_NORM] = base.matrix("output_norm.weight")[channels]
     if not tied:  # the trained model is tied; a head of its own comes from channels that the embedding does not use
         others = np.setdiff1d(np.arange(WIDTH), channels)

@@ -17,8 +17,9 @@ static const zh_policy *policy(void) {
 static void check(const zh_claims *claims) {
   for (size_t i = 0; i < claims->count; i++) {
     const zh_claim *claim = &claims->items[i];
-    for (size_t k = 0; k < claim->paper_count; k++)
-      if (claim->papers[k].file != NULL && claim->papers[k].file[0] == '/') abort();
+    for (size_t k = 0; k < claim->paper_count; k++) {
+      if (claim->papers[k].file == NULL || claim->papers[k].file[0] == '/') abort();
+    }
     if (zh_claim_find(claims, claim->id) != claim) abort(); /* an id stands once */
   }
 }
@@ -36,6 +37,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   check(&applicant->documents);
   check(&applicant->exclusions);
   check(&applicant->costs);
+  check(&applicant->facts);
+  check(&applicant->decisions);
+  check(&applicant->materials);
+  for (size_t i = 0; i < applicant->costs.count; i++) {
+    if (applicant->costs.items[i].number < 0) abort();
+  }
+  for (size_t i = 0; i < applicant->received_count; i++) {
+    if (applicant->received[i].fen < 0) abort();
+  }
   zh_applicant_free(applicant);
   return 0;
 }

@@ -15,6 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const zh_rule *rule = policy->rules[i];
     if (rule->clause == NULL || !zh_quote_occurs(rule->quote, rule->clause->quote)) abort();
   }
+  for (size_t i = 0; i < policy->clause_count; i++) {
+    const zh_clause *clause = &policy->clauses[i];
+    bool condition = clause->kind == ZH_CLAUSE_CONDITION, amount = clause->kind == ZH_CLAUSE_AMOUNT;
+    if ((condition && clause->test == NULL) || amount != (clause->amount != NULL)) abort();
+  }
   zh_policy_free(policy);
   return 0;
 }
