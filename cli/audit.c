@@ -178,7 +178,7 @@ static int run(int argc, char **argv) {
   arguments given = {
       .options = {
           .scan = true, .digest = true, .progress = show_progress, .progress_user = &watch}};
-  argp_parse(&audit, argc, argv, 0, NULL, &given);
+  zh_cli_parse(&audit, argc, argv, &given);
   zh_error err = ZH_ERROR_INIT;
   zh_model *model = NULL;
   json_t *document = NULL;

@@ -92,7 +92,7 @@ static int run(int argc, char **argv) {
   arguments given = {0};
   zh_error err = ZH_ERROR_INIT;
   json_t *result = NULL;
-  argp_parse(&checklist, argc, argv, 0, NULL, &given);
+  zh_cli_parse(&checklist, argc, argv, &given);
   if (zh_checklist(&result, given.policy, given.applicant, &err) != ZH_OK)
     return zh_cli_fail(&err, given.json);
   const json_t *items = json_object_get(result, "items"), *item;

@@ -145,7 +145,7 @@ static int run(int argc, char **argv) {
   zh_error err = ZH_ERROR_INIT;
   if (given.bundles == NULL)
     return zh_cli_fail((zh_fail(&err, ZH_ERR_MEMORY, "out of memory"), &err), false);
-  argp_parse(&evaluate, argc, argv, 0, NULL, &given);
+  zh_cli_parse(&evaluate, argc, argv, &given);
   int code = evaluate_given(&given);
   free(given.bundles);
   return code;

@@ -74,7 +74,7 @@ static int run(int argc, char **argv) {
   arguments given = {0};
   zh_error err = ZH_ERROR_INIT;
   json_t *result = NULL;
-  argp_parse(&policy, argc, argv, 0, NULL, &given);
+  zh_cli_parse(&policy, argc, argv, &given);
   if (zh_policy_check(&result, given.policy, given.source, &err) != ZH_OK)
     return zh_cli_fail(&err, given.json);
   bool fine = json_array_size(json_object_get(result, "missing")) == 0;
