@@ -12,11 +12,12 @@
 
 typedef struct arguments {
   const char *model;
+  const char *explain;
   bool json;
   zh_audit_options options;
 } arguments;
 
-enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_SPEED, OPTION_THREADS };
+enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_EXPLAIN };
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
@@ -26,6 +27,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case OPTION_NO_SCAN:
     given->options.scan = given->options.digest = false;
+    return 0;
+  case OPTION_EXPLAIN:
+    given->explain = arg;
     return 0;
   case ARGP_KEY_ARG:
     if (given->model != NULL) argp_error(state, "one model at a time, but got '%s' as well", arg);
@@ -42,6 +46,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp_option options[] = {
     {"no-scan", OPTION_NO_SCAN, NULL, 0,
      "headers alone: counts, no look at the weights, no digests", 0},
+    {"explain", OPTION_EXPLAIN, "TENSOR", 0, "what was measured on one tensor, as JSON", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp audit = {
@@ -183,18 +188,21 @@ static int run(int argc, char **argv) {
   zh_model *model = NULL;
   json_t *document = NULL;
   enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
-  zh_status status = zh_model_open(&model, given.model, &err);
+  zh_status status = zh_model_open_for_audit(&model, given.model, &err);
   bool slow = status == ZH_OK && given.options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
   if (slow) {
     char bytes[32];
     zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
     zh_progress_step(1, 1, "auditing %s", bytes);
   }
-  if (status == ZH_OK) status = zh_audit_with(&document, model, &given.options, &err);
+  if (status == ZH_OK)
+    status = given.explain != NULL
+                 ? zh_audit_explain(&document, model, given.explain, &given.options, &err)
+                 : zh_audit_with(&document, model, &given.options, &err);
   if (slow && status == ZH_OK) zh_progress_done("done");
   zh_model_free(model);
   if (status != ZH_OK) return zh_cli_fail(&err, given.json);
-  if (given.json) return zh_cli_print_json(document);
+  if (given.json || given.explain != NULL) return zh_cli_print_json(document);
   print_people(document);
   json_decref(document);
   return zh_cli_flush();

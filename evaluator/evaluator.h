@@ -33,6 +33,9 @@ typedef struct zh_audit_options {
  * parameters {declared, stored, unique, effective, active}, threshold, groups, layers, findings. */
 ZH_MUST_CHECK zh_status zh_audit_with(json_t **out, zh_model *model,
                                       const zh_audit_options *options, zh_error *err);
+/* What was measured on one tensor, and on each expert in it: JSON for people. */
+ZH_MUST_CHECK zh_status zh_audit_explain(json_t **out, zh_model *model, const char *tensor,
+                                         const zh_audit_options *options, zh_error *err);
 /* The same with scan and digest. */
 ZH_MUST_CHECK zh_status zh_audit(json_t **out, zh_model *model, zh_error *err);
 
