@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/text.h"
 #include "evaluator/audit/portrait.h"
 #include "evaluator/words.h"
@@ -29,9 +30,13 @@ static zh_status look(zh_auditor *a, zh_error *err) {
       zh_portraits_take, zh_find_tiny,        zh_find_cut_off,
       zh_find_constants, zh_find_unreachable, zh_find_repeated_rows,
       zh_find_low_rank,  zh_find_likeness,    zh_find_untrained};
+  int64_t begin = zh_now_ns();
+  if (a->options->times != NULL) a->times = *a->options->times;
   ZH_TRY(zh_threads_create(&a->threads, a->options->threads > 0 ? a->options->threads : cpus(),
                            NULL, err));
   for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++) ZH_TRY(searches[i](a, err));
+  a->times.all_s = (double)(zh_now_ns() - begin) / 1e9;
+  if (a->options->times != NULL) *a->options->times = a->times;
   return ZH_OK;
 }
 

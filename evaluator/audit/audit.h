@@ -118,8 +118,7 @@ typedef struct zh_auditor {
   struct zh_portrait *portraits; /* of each unit (portrait.h) */
   zh_audit_finding *findings;
   size_t finding_count, finding_capacity;
-  double scan_seconds, plain_seconds; /* plain: reading the same bytes, where it was asked for */
-  uint64_t scan_bytes;
+  zh_audit_times times;
   uint64_t zero_bytes_in_holes;
 } zh_auditor;
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
+
 enum { BINS = 64, LINES_MAX = 1 << 16, ROWS_MIN = 128, PARTIAL_COLUMNS = 256 };
 static const double elements_looked_at = 2e8; /* or a sixteenth of all, where that is more */
 
@@ -130,7 +132,10 @@ static void add_row(zh_portrait *p, sums *s, const look *l, const float *row, ui
   if (s->column_sums == NULL) return;
   float sign = sign_of(number + (UINT64_C(1) << 40)),
         *bin = s->column_sums + number % BINS * columns;
-  for (uint64_t c = 0; c < columns; c++) bin[c] += sign * row[c];
+  for (uint64_t c = 0; c < columns; c++) {
+    bin[c] += sign * row[c];
+    p->column_squares[c] += row[c] * row[c];
+  }
 }
 
 static bool print_columns(zh_portrait *p, const sums *s, uint64_t columns) {
@@ -190,7 +195,14 @@ static bool take(zh_portrait *p, zh_grid *u, const look *l, float *row) {
   p->all_rows = p->rows.numbers == NULL;
   p->rows.prints = malloc(p->rows.count * sizeof *p->rows.prints);
   if (p->rows.prints == NULL) return false;
-  if (p->all_rows && columns <= LINES_MAX) s.column_sums = calloc(BINS * columns, sizeof(float));
+  if (p->all_rows && columns <= LINES_MAX) {
+    s.column_sums = calloc(BINS * columns, sizeof(float));
+    p->column_squares = calloc(columns, sizeof(float));
+    if (s.column_sums == NULL || p->column_squares == NULL) {
+      free(s.column_sums);
+      return false;
+    }
+  }
   if (p->all_rows) p->row_is_constant = calloc(p->rows.count, 1);
   for (size_t i = 0; i < p->rows.count; i++) {
     uint64_t number = p->all_rows ? i : p->rows.numbers[i];
@@ -240,8 +252,10 @@ zh_status zh_portraits_take(zh_auditor *a, zh_error *err) {
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the look at the values");
   for (size_t c = 0; signs != NULL && c < l.columns_max; c++) signs[c] = sign_of(c);
   l.signs = signs;
+  int64_t begin = zh_now_ns();
   if (status == ZH_OK && matrices > 0)
     status = zh_each(a, "values", a->unit_count, l.columns_max, take_one, &l, err);
+  a->times.values_s = (double)(zh_now_ns() - begin) / 1e9;
   free(signs);
   return status;
 }
@@ -253,6 +267,7 @@ void zh_portraits_free(zh_auditor *a) {
     free(p->rows.numbers);
     free(p->columns.prints);
     free(p->row_is_constant);
+    free(p->column_squares);
   }
   free(a->portraits);
 }

@@ -106,6 +106,60 @@ static zh_status report_zero_lines(zh_auditor *a, zh_grid *u, bool rows, uint64_
   return ZH_OK;
 }
 
+/* Formats with a minimum for each block cannot hold a zero among other numbers: columns of zeros
+ * come out small. They are told by a gap: none is half as large as the smallest of the rest. */
+static const double small_column = 0.15, gap = 2;
+
+static bool keeps_no_zero(const zh_grid *u) {
+  zh_dtype type = u->tensor->type;
+  zh_part part = u->place.part; /* where a column is a neuron's or a head's output */
+  if (part != ZH_PART_DOWN && part != ZH_PART_ATTN_OUT) return false;
+  return type == ZH_Q4_1 || type == ZH_Q5_1 || type == ZH_Q4_K || type == ZH_Q5_K;
+}
+
+/* The size below which a column is small, or 0 where no gap parts small ones from the rest. */
+static double find_gap(const float *squares, uint64_t columns, double *sizes) {
+  for (uint64_t c = 0; c < columns; c++) sizes[c] = sqrt((double)squares[c]);
+  qsort(sizes, (size_t)columns, sizeof *sizes, ascending);
+  double usual = sizes[columns / 2];
+  uint64_t small = 0;
+  while (small < columns && sizes[small] < small_column * usual) small++;
+  if (small == 0 || small > columns / 2 || sizes[small] < gap * sizes[small - 1]) return 0;
+  return sizes[small];
+}
+
+static zh_status find_small_columns(zh_auditor *a, zh_grid *u, const zh_portrait *p,
+                                    zh_error *err) {
+  enum { COUNT_MIN = 3 };
+  uint64_t columns = u->columns, count = 0, parameters = 0;
+  double *sizes = malloc((size_t)columns * sizeof *sizes);
+  unsigned char *flags = calloc((size_t)columns, 1);
+  zh_text where = {0};
+  zh_status status = sizes == NULL || flags == NULL ? memory(err) : ZH_OK;
+  double edge = status == ZH_OK ? find_gap(p->column_squares, columns, sizes) : 0;
+  for (uint64_t c = 0; edge > 0 && c < columns; c++)
+    count += flags[c] = sqrt((double)p->column_squares[c]) < edge;
+  if (count < COUNT_MIN) goto done;
+  for (uint64_t c = 0; c < columns; c++)
+    if (flags[c]) parameters += zh_cover_column(u, c, ZH_MEASURED);
+  zh_text_printf(&where, "%s columns ", zh_grid_name(a, u));
+  zh_runs_text(&where, flags, columns);
+  zh_audit_finding *f =
+      zh_found(a, ZH_FOUND_zero_columns, zh_text_string(&where), parameters, 0.96);
+  if (f == NULL) {
+    status = memory(err);
+    goto done;
+  }
+  f->variant = "small";
+  zh_found_number(a, f, "count", count);
+  zh_found_number(a, f, "total", columns);
+done:
+  zh_text_free(&where);
+  free(sizes);
+  free(flags);
+  return status;
+}
+
 zh_status zh_find_constants(zh_auditor *a, zh_error *err) {
   for (size_t i = 0; i < a->unit_count; i++) {
     zh_grid *u = &a->units[i];
@@ -116,6 +170,7 @@ zh_status zh_find_constants(zh_auditor *a, zh_error *err) {
       ZH_TRY(report_zero_lines(a, u, true, p->value_zero_rows, u->value_rows, err));
     else if (odd && p->value_zero_columns > 0)
       ZH_TRY(report_zero_lines(a, u, false, p->value_zero_columns, u->value_columns, err));
+    if (keeps_no_zero(u) && p->column_squares != NULL) ZH_TRY(find_small_columns(a, u, p, err));
     if (fabs(p->mean) > 20 * p->deviation && p->rms > 0)
       ZH_TRY(report_constant(a, u, p, err));
     else if (p->constant_rows > 0)
