@@ -68,15 +68,16 @@ static zh_status read_counts(zh_audited *model, const json_t *audit, const char 
   ZH_TRY(zh_json_object(&parameters, audit, "parameters", where, err));
   for (int kind = 0; kind < 3; kind++) {
     model->counts[kind] = -1;
-    bool unknown =
-        kind == ZH_COUNT_ACTIVE && json_is_null(json_object_get(parameters, zh_count_names[kind]));
+    bool unknown = kind != ZH_COUNT_STORED &&
+                   json_is_null(json_object_get(parameters, zh_count_names[kind]));
     if (unknown) continue;
     ZH_TRY(zh_json_int(&model->counts[kind], parameters, zh_count_names[kind], where, err));
     if (model->counts[kind] < 0)
       return zh_fail(err, ZH_ERR_INPUT, "%s: a count is negative", where);
   }
-  if (model->counts[ZH_COUNT_UNIQUE] > model->counts[ZH_COUNT_STORED] ||
-      model->counts[ZH_COUNT_ACTIVE] > model->counts[ZH_COUNT_UNIQUE]) {
+  int64_t unique = model->counts[ZH_COUNT_UNIQUE];
+  int64_t most = unique < 0 ? model->counts[ZH_COUNT_STORED] : unique; /* -1: not looked at */
+  if (unique > model->counts[ZH_COUNT_STORED] || model->counts[ZH_COUNT_ACTIVE] > most) {
     return zh_fail(err, ZH_ERR_INPUT, "%s: expected active <= unique <= stored parameters", where);
   }
   return ZH_OK;

@@ -214,6 +214,10 @@ SCHEMA = jsonschema.Draft202012Validator(
     json.loads((SOURCE / "docs/schemas/evaluation.schema.json").read_text(encoding="utf-8")))
 
 
+APPLICANTS = jsonschema.Draft202012Validator(
+    json.loads((SOURCE / "docs/schemas/applicant.schema.json").read_text(encoding="utf-8")))
+
+
 @pytest.mark.parametrize("policy, base, case", cases())
 def test_case(policy, base, case, tmp_path):
     bundle = None
@@ -227,6 +231,7 @@ def test_case(policy, base, case, tmp_path):
         assert case["expect"]["refused"] in document.stderr
         return
     SCHEMA.validate(document)
+    APPLICANTS.validate(load(tmp_path / "applicant/applicant.yaml"))
     assert not differences(document, case["expect"])
 
 
