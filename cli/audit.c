@@ -12,11 +12,13 @@
 
 typedef struct arguments {
   const char *model;
+  const char *explain;
   bool json;
   zh_audit_options options;
+  zh_audit_times times;
 } arguments;
 
-enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_SPEED, OPTION_THREADS };
+enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_EXPLAIN, OPTION_TIME };
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
@@ -26,6 +28,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case OPTION_NO_SCAN:
     given->options.scan = given->options.digest = false;
+    return 0;
+  case OPTION_TIME:
+    given->times.plain = true;
+    return 0;
+  case OPTION_EXPLAIN:
+    given->explain = arg;
     return 0;
   case ARGP_KEY_ARG:
     if (given->model != NULL) argp_error(state, "one model at a time, but got '%s' as well", arg);
@@ -42,6 +50,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp_option options[] = {
     {"no-scan", OPTION_NO_SCAN, NULL, 0,
      "headers alone: counts, no look at the weights, no digests", 0},
+    {"explain", OPTION_EXPLAIN, "TENSOR", 0, "what was measured on one tensor, as JSON", 0},
+    {"time", OPTION_TIME, NULL, 0,
+     "time the parts, and a plain read of the same bytes, on standard error", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp audit = {
@@ -173,28 +184,43 @@ static void show_progress(void *user, const char *stage, size_t done, size_t all
                      seconds * (1 - share) / share);
 }
 
+static void print_times(const zh_audit_times *t) {
+  char scan[32], plain[32];
+  if (!(t->scan_s > 0) || !(t->plain_s > 0)) return;
+  double rate = (double)t->bytes / t->scan_s, reference = (double)t->bytes / t->plain_s;
+  fprintf(stderr,
+          "scan %s/s, plain read %s/s (%.0f %%); scan %.3f s, values %.3f s, all looks %.3f s\n",
+          zh_human_bytes(scan, sizeof scan, rate), zh_human_bytes(plain, sizeof plain, reference),
+          100 * rate / reference, t->scan_s, t->values_s, t->all_s);
+}
+
 static int run(int argc, char **argv) {
   stage_watch watch = {0};
   arguments given = {
       .options = {
           .scan = true, .digest = true, .progress = show_progress, .progress_user = &watch}};
+  given.options.times = &given.times;
   zh_cli_parse(&audit, argc, argv, &given);
   zh_error err = ZH_ERROR_INIT;
   zh_model *model = NULL;
   json_t *document = NULL;
   enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
-  zh_status status = zh_model_open(&model, given.model, &err);
+  zh_status status = zh_model_open_for_audit(&model, given.model, &err);
   bool slow = status == ZH_OK && given.options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
   if (slow) {
     char bytes[32];
     zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
     zh_progress_step(1, 1, "auditing %s", bytes);
   }
-  if (status == ZH_OK) status = zh_audit_with(&document, model, &given.options, &err);
+  if (status == ZH_OK)
+    status = given.explain != NULL
+                 ? zh_audit_explain(&document, model, given.explain, &given.options, &err)
+                 : zh_audit_with(&document, model, &given.options, &err);
   if (slow && status == ZH_OK) zh_progress_done("done");
+  if (status == ZH_OK && given.times.plain) print_times(&given.times);
   zh_model_free(model);
   if (status != ZH_OK) return zh_cli_fail(&err, given.json);
-  if (given.json) return zh_cli_print_json(document);
+  if (given.json || given.explain != NULL) return zh_cli_print_json(document);
   print_people(document);
   json_decref(document);
   return zh_cli_flush();

@@ -47,38 +47,69 @@ static zh_status check_run(zh_bundle *bundle, zh_error *err) {
   return require_bool(&bundle->stable, stability, "stable", "run.json, stability", err);
 }
 
-/* Line of the n-th member `"key":` of the text, from 1; 1 where there is none. A key inside a
- * string is written with a backslash before its quotation mark, so it is not taken for one. */
-static int member_line(const char *text, const char *key, size_t n) {
+/* The next member `"key":` of the text; NULL where there is none. A key inside a string is written
+ * with a backslash before its quotation mark, so it is not taken for one. */
+static const char *next_member(const char *text, const char *key) {
   char member[32];
-  int line = 1;
   snprintf(member, sizeof member, "\"%s\":", key);
-  const char *from = text;
-  for (const char *at = text; at != NULL && (at = strstr(at, member)) != NULL; at++) {
-    if (at > text && at[-1] == '\\') continue;
-    for (; from < at; from++) line += *from == '\n';
-    if (n-- == 0) return line;
+  const char *at = strstr(text, member);
+  while (at != NULL && at > text && at[-1] == '\\') at = strstr(at + 1, member);
+  return at;
+}
+
+/* Line of a count of the n-th model, from 1; 1 where it is not found. "declared" opens the counts
+ * of each model and stands nowhere else; layers repeat the other names. */
+static int count_line(const char *text, const char *key, size_t n) {
+  const char *at = next_member(text, "declared");
+  for (; n > 0 && at != NULL; n--) at = next_member(at + 1, "declared");
+  if (at != NULL) at = next_member(at, key);
+  int line = 1;
+  for (const char *from = text; at != NULL && from < at; from++) line += *from == '\n';
+  return line;
+}
+
+static zh_status check_count(int64_t count, const char *where, zh_error *err) {
+  return count >= 0 ? ZH_OK : zh_fail(err, ZH_ERR_INPUT, "%s: a count is negative", where);
+}
+
+/* {"value","low","high"}; -1 where the weights were not looked at, or by an older audit. */
+static zh_status read_effective(zh_audited *model, const json_t *parameters, const char *where,
+                                zh_error *err) {
+  const json_t *effective = json_object_get(parameters, "effective");
+  int64_t *out[] = {&model->counts[ZH_COUNT_EFFECTIVE], &model->low[ZH_COUNT_EFFECTIVE],
+                    &model->high[ZH_COUNT_EFFECTIVE]};
+  static const char *const keys[] = {"value", "low", "high"};
+  for (size_t i = 0; i < 3; i++) {
+    *out[i] = -1;
+    if (!json_is_object(effective)) continue;
+    ZH_TRY(zh_json_int(out[i], effective, keys[i], where, err));
+    ZH_TRY(check_count(*out[i], where, err));
   }
-  return 1;
+  if (*out[1] <= *out[0] && *out[0] <= *out[2]) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: expected low <= value <= high effective parameters",
+                 where);
 }
 
 static zh_status read_counts(zh_audited *model, const json_t *audit, const char *where,
                              zh_error *err) {
   json_t *parameters;
   ZH_TRY(zh_json_object(&parameters, audit, "parameters", where, err));
-  for (int kind = 0; kind < 3; kind++) {
-    model->counts[kind] = -1;
-    bool unknown = kind != ZH_COUNT_STORED &&
-                   json_is_null(json_object_get(parameters, zh_count_names[kind]));
-    if (unknown) continue;
-    ZH_TRY(zh_json_int(&model->counts[kind], parameters, zh_count_names[kind], where, err));
-    if (model->counts[kind] < 0)
-      return zh_fail(err, ZH_ERR_INPUT, "%s: a count is negative", where);
+  for (int kind = 0; kind < ZH_COUNT_EFFECTIVE; kind++) {
+    int64_t *count = &model->counts[kind];
+    bool unknown =
+        kind != ZH_COUNT_STORED && json_is_null(json_object_get(parameters, zh_count_names[kind]));
+    *count = -1;
+    if (!unknown) {
+      ZH_TRY(zh_json_int(count, parameters, zh_count_names[kind], where, err));
+      ZH_TRY(check_count(*count, where, err));
+    }
+    model->low[kind] = model->high[kind] = *count;
   }
-  int64_t unique = model->counts[ZH_COUNT_UNIQUE];
-  int64_t most = unique < 0 ? model->counts[ZH_COUNT_STORED] : unique; /* -1: not looked at */
-  if (unique > model->counts[ZH_COUNT_STORED] || model->counts[ZH_COUNT_ACTIVE] > most) {
-    return zh_fail(err, ZH_ERR_INPUT, "%s: expected active <= unique <= stored parameters", where);
+  ZH_TRY(read_effective(model, parameters, where, err));
+  for (int kind = 0; kind < ZH_COUNTS; kind++) {
+    if (model->high[kind] > model->counts[ZH_COUNT_STORED])
+      return zh_fail(err, ZH_ERR_INPUT, "%s: more %s parameters than stored ones", where,
+                     zh_count_names[kind]);
   }
   return ZH_OK;
 }
@@ -109,8 +140,8 @@ static zh_status read_model(zh_audited *model, json_t *audit, const zh_bundle *b
   ZH_TRY(zh_json_string(&model->format, audit, "format", where, err));
   ZH_TRY(zh_json_string(&model->sm3, audit, "sm3", where, err));
   ZH_TRY(read_counts(model, audit, where, err));
-  for (int kind = 0; kind < 3; kind++) {
-    model->lines[kind] = audit_text == NULL ? 1 : member_line(audit_text, zh_count_names[kind], i);
+  for (int kind = 0; kind < ZH_COUNTS; kind++) {
+    model->lines[kind] = audit_text == NULL ? 1 : count_line(audit_text, zh_count_names[kind], i);
   }
   model->bundle = index;
   model->json = audit;

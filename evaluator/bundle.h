@@ -9,6 +9,7 @@
 #include "core/digest.h"
 #include "core/json.h"
 #include "core/status.h"
+#include "evaluator/policy/policy.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,10 +18,12 @@ extern "C" {
 /* One model of audit.json. Strings are borrowed from the bundle. */
 typedef struct zh_audited {
   const char *name, *format, *sm3;
-  int64_t counts[3]; /* zh_count_kind: stored, unique, active; -1 where the file says null */
-  int lines[3];      /* of audit.json, where each count stands; 1 where it could not be found */
-  int bundle;        /* index */
-  json_t *json;      /* the audit, borrowed */
+  /* By zh_count_kind; -1 where the file says null. `low` and `high` differ where a count is known
+   * within bounds alone (effective). */
+  int64_t counts[ZH_COUNTS], low[ZH_COUNTS], high[ZH_COUNTS];
+  int lines[ZH_COUNTS]; /* of audit.json, where each count stands; 1 where it could not be found */
+  int bundle;           /* index */
+  json_t *json;         /* the audit, borrowed */
 } zh_audited;
 
 typedef struct zh_bundle {

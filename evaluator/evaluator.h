@@ -17,22 +17,33 @@ extern "C" {
 #endif
 
 /* --- parameter audit: definitions in docs/metrics.md, "Parameters" --- */
+/* How long the parts of an audit took. */
+typedef struct zh_audit_times {
+  uint64_t bytes; /* of weights that were scanned */
+  double scan_s, values_s, all_s;
+  double plain_s; /* a read of the same bytes before the scan, by as many threads; asked for by `plain` */
+  bool plain;
+} zh_audit_times;
+
 /* How deep the audit looks. Zeroed: headers alone. */
 typedef struct zh_audit_options {
   bool scan;   /* look at the weights; else unique and effective stay null */
   bool sample; /* of each matrix some rows only: bounded time on any size, a lower confidence */
   bool digest; /* SM3 and SHA-256 of the files; else null */
-  bool speed;  /* time a plain read of the same bytes too */
   int threads; /* 0: one for each CPU that the process may use */
   /* NULL, or called now and then: items done of all, bytes read so far. */
   void (*progress)(void *user, const char *stage, size_t done, size_t all, uint64_t bytes);
   void *progress_user;
+  zh_audit_times *times; /* NULL, or filled in */
 } zh_audit_options;
 
 /* The audit of one model as JSON (docs/schemas/audit.schema.json): format, architecture, digests,
  * parameters {declared, stored, unique, effective, active}, threshold, groups, layers, findings. */
 ZH_MUST_CHECK zh_status zh_audit_with(json_t **out, zh_model *model,
                                       const zh_audit_options *options, zh_error *err);
+/* What was measured on one tensor, and on each expert in it: JSON for people. */
+ZH_MUST_CHECK zh_status zh_audit_explain(json_t **out, zh_model *model, const char *tensor,
+                                         const zh_audit_options *options, zh_error *err);
 /* The same with scan and digest. */
 ZH_MUST_CHECK zh_status zh_audit(json_t **out, zh_model *model, zh_error *err);
 

@@ -39,6 +39,7 @@ typedef struct zh_slot {
   ENTRY(parameter_threshold, pass)                                                                 \
   ENTRY(parameter_threshold, fail)                                                                 \
   ENTRY(parameter_threshold, differ)                                                               \
+  ENTRY(parameter_threshold, bounded)                                                              \
   ENTRY(parameter_threshold, unknown)                                                              \
   ENTRY(parameter_threshold, no_model)                                                             \
   ENTRY(parameter_threshold, evidence)                                                             \

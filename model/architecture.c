@@ -125,6 +125,23 @@ static void describe_config(zh_architecture *a, const zh_model *model) {
   if (json_object_get(c, "num_key_value_heads") == NULL) a->kv_heads = a->heads;
 }
 
+bool zh_model_stated(uint64_t *out, const zh_model *model, const char *gguf_key,
+                     const char *config_key) {
+  char family[32];
+  if (strcmp(model->format, "gguf") == 0) {
+    copy_value(family, sizeof family, zh_gguf_find(model, "general.architecture"));
+    bool general = strncmp(gguf_key, "general.", 8) == 0;
+    return zh_gguf_uint(out, general ? zh_gguf_find(model, gguf_key)
+                                     : family_value(model, family, gguf_key));
+  }
+  const json_t *c = model->config, *text = json_object_get(c, "text_config");
+  if (json_object_get(c, config_key) == NULL && json_is_object(text)) c = text;
+  const json_t *value = json_object_get(c, config_key);
+  if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
+  *out = (uint64_t)json_integer_value(value);
+  return true;
+}
+
 /* --- what would be computed wrongly is refused --- */
 
 static zh_status refuse(const zh_model *model, const char *what, zh_error *err) {

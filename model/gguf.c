@@ -25,6 +25,7 @@ typedef struct cursor {
   const unsigned char *begin, *at, *end;
   const char *path;
   zh_error *err;
+  size_t first_tensor; /* of this file */
 } cursor;
 
 __attribute__((format(printf, 2, 3))) static zh_status fail_at(const cursor *c, const char *format,
@@ -200,7 +201,7 @@ static zh_status read_tensor(zh_tensor *tensor, zh_model *model, cursor *c) {
                    "blocks of %u elements (%s)",
                    tensor->name, info->block_elements, info->name);
   ZH_TRY(take(&tensor->file_offset, c, sizeof tensor->file_offset, tensor->name));
-  tensor->file = model->files[0].path;
+  tensor->file = c->path;
   return ZH_OK;
 }
 
@@ -221,7 +222,7 @@ static zh_status place_tensors(zh_model *model, const cursor *c) {
   ZH_TRY(alignment_of(&alignment, model, c));
   uint64_t header = (uint64_t)(c->at - c->begin), bytes = (uint64_t)(c->end - c->begin);
   uint64_t data = (header + alignment - 1) / alignment * alignment;
-  for (size_t i = 0; i < model->tensor_count; i++) {
+  for (size_t i = c->first_tensor; i < model->tensor_count; i++) {
     zh_tensor *t = &model->tensors[i];
     if (t->file_offset % alignment != 0)
       return zh_fail(c->err, ZH_ERR_INPUT,
@@ -247,10 +248,10 @@ static int by_offset(const void *a, const void *b) {
 }
 
 static zh_status check_overlap(const zh_model *model, const cursor *c) {
-  size_t count = model->tensor_count;
+  size_t count = model->tensor_count - c->first_tensor;
   const zh_tensor **sorted = calloc(count + 1, sizeof *sorted);
   if (sorted == NULL) return zh_fail(c->err, ZH_ERR_MEMORY, "out of memory (%s)", c->path);
-  for (size_t i = 0; i < count; i++) sorted[i] = &model->tensors[i];
+  for (size_t i = 0; i < count; i++) sorted[i] = &model->tensors[c->first_tensor + i];
   qsort(sorted, count, sizeof *sorted, by_offset);
   zh_status status = ZH_OK;
   for (size_t i = 1; i < count && status == ZH_OK; i++)
@@ -280,23 +281,34 @@ static zh_status read_header(uint64_t *tensors, uint64_t *values, cursor *c) {
   return ZH_OK;
 }
 
-static zh_status refuse_split(const zh_model *model, const cursor *c) {
-  uint64_t parts;
-  if (!zh_gguf_uint(&parts, zh_gguf_find(model, "split.count")) || parts < 2) return ZH_OK;
+/* split.count and the parts that lie beside this one must agree. */
+static zh_status check_split(zh_model *model, const cursor *c) {
+  uint64_t parts = 1;
+  char what[64];
+  if (!zh_gguf_uint(&parts, zh_gguf_find(model, "split.count")) || parts < 2) parts = 1;
+  if (model->missing_parts == 0 && parts == model->file_count) return ZH_OK;
+  uint64_t missing = model->missing_parts > 0 ? model->missing_parts : parts - model->file_count;
+  if (parts < model->file_count) return ZH_OK; /* the name counts parts, the file knows of none */
+  snprintf(what, sizeof what, "%llu of %llu", (unsigned long long)missing,
+           (unsigned long long)(model->file_count + missing));
+  if (model->lenient) return zh_model_add_defect(model, ZH_DEFECT_SHARD_MISSING, what, 0, c->err);
   return zh_fail(c->err, ZH_ERR_INPUT,
-                 "%s is one of %llu parts of a split model; join the parts into one file first",
-                 c->path, (unsigned long long)parts);
+                 "%s is one of %llu parts of a split model; %s are not beside it by their names "
+                 "(…-00001-of-%05llu.gguf)",
+                 c->path, (unsigned long long)parts, what, (unsigned long long)parts);
 }
 
-zh_status zh_gguf_read(zh_model *model, zh_error *err) {
-  const zh_model_file *file = &model->files[0];
-  cursor c = {file->mapping.data, file->mapping.data, NULL, file->path, err};
+/* Metadata stand in the first part; those of others are read to be checked and passed over. */
+static zh_status read_part(zh_model *model, const zh_model_file *file, bool first, zh_error *err) {
+  cursor c = {file->mapping.data, file->mapping.data, NULL, file->path, err, model->tensor_count};
   if (file->mapping.bytes == 0) return zh_fail(err, ZH_ERR_INPUT, "%s is empty", file->path);
   c.end = c.begin + file->mapping.bytes;
   uint64_t tensors = 0, values = 0;
+  zh_gguf_value *kept = model->values;
+  size_t kept_count = model->value_count;
   ZH_TRY(read_header(&tensors, &values, &c));
   ZH_TRY(read_values(model, &c, values));
-  ZH_TRY(refuse_split(model, &c));
+  if (first) ZH_TRY(check_split(model, &c));
   for (uint64_t i = 0; i < tensors; i++) {
     zh_tensor *tensor = zh_model_add_tensor(model);
     if (tensor == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", file->path);
@@ -304,6 +316,15 @@ zh_status zh_gguf_read(zh_model *model, zh_error *err) {
   }
   ZH_TRY(place_tensors(model, &c));
   ZH_TRY(check_overlap(model, &c));
+  if (first) return ZH_OK;
+  model->values = kept;
+  model->value_count = kept_count;
+  return ZH_OK;
+}
+
+zh_status zh_gguf_read(zh_model *model, zh_error *err) {
+  for (size_t i = 0; i < model->file_count; i++)
+    ZH_TRY(read_part(model, &model->files[i], i == 0, err));
   const char *size;
   size_t length = 0;
   if (zh_gguf_string(&size, &length, zh_gguf_find(model, "general.size_label")))

@@ -47,6 +47,29 @@ char *zh_model_words(zh_model *model, const char *bytes, size_t length) {
   return words;
 }
 
+zh_status zh_model_add_defect(zh_model *model, zh_defect_kind kind, const char *what,
+                              uint64_t tensors, zh_error *err) {
+  for (size_t i = 0; i < model->defect_count; i++)
+    if (model->defects[i].kind == kind && strcmp(model->defects[i].what, what) == 0) {
+      model->defects[i].tensors += tensors;
+      return ZH_OK;
+    }
+  zh_defect *grown = realloc(model->defects, (model->defect_count + 1) * sizeof *grown);
+  if (grown != NULL) model->defects = grown;
+  char *words = zh_model_words(model, what, strlen(what));
+  if (grown == NULL || words == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (defects)");
+  grown[model->defect_count++] = (zh_defect){.kind = kind, .what = words, .tensors = tensors};
+  return ZH_OK;
+}
+
+size_t zh_model_defect_count(const zh_model *model) {
+  return model->defect_count;
+}
+
+const zh_defect *zh_model_defect(const zh_model *model, size_t i) {
+  return i < model->defect_count ? &model->defects[i] : NULL;
+}
+
 zh_tensor *zh_model_add_tensor(zh_model *model) {
   if (model->tensor_count == model->tensor_capacity) {
     size_t capacity = model->tensor_capacity == 0 ? 256 : model->tensor_capacity * 2;
@@ -74,7 +97,37 @@ static int by_name(const void *a, const void *b) {
   return strcmp((*(const zh_tensor *const *)a)->name, (*(const zh_tensor *const *)b)->name);
 }
 
+static int by_name_then_place(const void *a, const void *b) {
+  const zh_tensor *x = *(const zh_tensor *const *)a, *y = *(const zh_tensor *const *)b;
+  int order = strcmp(x->name, y->name);
+  return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* Keeps the first of tensors with one name; later ones are defects of their files. */
+static zh_status drop_repeated(zh_model *model, zh_error *err) {
+  size_t count = model->tensor_count, kept = 0;
+  zh_tensor *tensors = model->tensors;
+  const zh_tensor **sorted = calloc(count + 1, sizeof *sorted);
+  bool *again = calloc(count + 1, sizeof *again);
+  zh_status status = ZH_OK;
+  if (sorted == NULL || again == NULL) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory");
+  for (size_t i = 0; status == ZH_OK && i < count; i++) sorted[i] = &tensors[i];
+  if (status == ZH_OK) qsort(sorted, count, sizeof *sorted, by_name_then_place);
+  for (size_t i = 1; status == ZH_OK && i < count; i++) {
+    if (strcmp(sorted[i]->name, sorted[i - 1]->name) != 0) continue;
+    again[sorted[i] - tensors] = true;
+    status = zh_model_add_defect(model, ZH_DEFECT_SHARD_REPEATED, sorted[i]->file, 1, err);
+  }
+  for (size_t i = 0; status == ZH_OK && i < count; i++)
+    if (!again[i]) tensors[kept++] = tensors[i];
+  if (status == ZH_OK) model->tensor_count = kept;
+  free(sorted);
+  free(again);
+  return status;
+}
+
 zh_status zh_model_index(zh_model *model, zh_error *err) {
+  if (model->lenient) ZH_TRY(drop_repeated(model, err));
   size_t count = model->tensor_count;
   model->by_name = calloc(count + 1, sizeof *model->by_name);
   if (model->by_name == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tensor names)");
@@ -118,10 +171,40 @@ static zh_status map_files(zh_model *model, char *const *paths, size_t count, zh
   return zh_arena_create(&model->arena, ARENA_SLACK_BYTES + ARENA_PER_FILE_BYTE * bytes, err);
 }
 
+/* The parts of a split GGUF file, as far as they are there; *count 1 where the name counts none. */
+static zh_status list_parts(char ***paths, size_t *count, zh_model *model, zh_error *err) {
+  unsigned long number, of, last = 1;
+  size_t stem = strlen(model->path);
+  bool split = ends_with(model->path, ".gguf") && zh_shard_number(&number, &of, model->path);
+  if (split) last = of;
+  *paths = calloc(last, sizeof **paths);
+  if (*paths == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", model->path);
+  if (split) stem -= strlen("00001-of-00003.gguf");
+  for (unsigned long i = 1; i <= last; i++) {
+    char *path = NULL;
+    int length = split ? asprintf(&path, "%.*s%05lu-of-%05lu.gguf", (int)stem, model->path, i, of)
+                       : asprintf(&path, "%s", model->path);
+    if (length < 0) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", model->path);
+    if (!split || zh_is_file(path)) {
+      (*paths)[(*count)++] = path;
+      continue;
+    }
+    model->missing_parts++;
+    free(path);
+  }
+  return ZH_OK;
+}
+
 /* By what the file begins with; its name decides only how a damaged one is spoken of. */
 static zh_status open_file(zh_model *model, zh_error *err) {
-  char *path = model->path;
-  ZH_TRY(map_files(model, &path, 1, err));
+  char **paths = NULL;
+  const char *path = model->path;
+  size_t count = 0;
+  zh_status status = list_parts(&paths, &count, model, err);
+  if (status == ZH_OK) status = map_files(model, paths, count, err);
+  for (size_t i = 0; i < count; i++) free(paths[i]);
+  free(paths);
+  ZH_TRY(status);
   const zh_mapping *mapping = &model->files[0].mapping;
   bool gguf = mapping->bytes >= 4 && memcmp(mapping->data, "GGUF", 4) == 0;
   bool safetensors = !gguf && mapping->bytes > 8 && mapping->data[8] == '{';
@@ -186,12 +269,13 @@ static zh_status open_standard(zh_model *model, zh_error *err) {
   return ZH_OK;
 }
 
-zh_status zh_model_open(zh_model **out, const char *name_or_path, zh_error *err) {
+static zh_status open_model(zh_model **out, const char *name_or_path, bool lenient, zh_error *err) {
   zh_model *model = NULL;
   struct stat about;
   *out = NULL;
   zh_status status = create(&model, name_or_path, err);
   if (status != ZH_OK) goto done;
+  model->lenient = lenient;
   if (stat(name_or_path, &about) != 0)
     status = errno == ENOENT || errno == ENOTDIR
                  ? open_standard(model, err)
@@ -202,6 +286,14 @@ zh_status zh_model_open(zh_model **out, const char *name_or_path, zh_error *err)
 done:
   if (status != ZH_OK) zh_model_free(model);
   return status;
+}
+
+zh_status zh_model_open(zh_model **out, const char *name_or_path, zh_error *err) {
+  return open_model(out, name_or_path, false, err);
+}
+
+zh_status zh_model_open_for_audit(zh_model **out, const char *name_or_path, zh_error *err) {
+  return open_model(out, name_or_path, true, err);
 }
 
 void zh_model_free(zh_model *model) {
@@ -216,6 +308,7 @@ void zh_model_free(zh_model *model) {
     free(model->files[i].path);
   }
   free(model->files);
+  free(model->defects);
   free(model->tensors);
   free(model->by_name);
   json_decref(model->config);

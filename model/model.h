@@ -62,7 +62,28 @@ typedef struct zh_tokenizer zh_tokenizer;
 /* name_or_path: a .gguf file, a .safetensors file, a folder with *.safetensors (and index, config.json), or the
  * name of a standard model ("zh-0.1b"). A word that is neither a file nor a known name gets a "did you mean". */
 ZH_MUST_CHECK zh_status zh_model_open(zh_model **out, const char *name_or_path, zh_error *err);
+/* The same, but for looking at: what is wrong with the packaging while tensors can still be told from each other
+ * is listed instead of refused. Tensors that stand twice are kept once, those of missing shards are not there. */
+ZH_MUST_CHECK zh_status zh_model_open_for_audit(zh_model **out, const char *name_or_path, zh_error *err);
 void zh_model_free(zh_model *model); /* NULL is safe */
+
+typedef enum zh_defect_kind {
+  ZH_DEFECT_SHARD_MISSING,  /* named by the index, or one of those that the names count ("of 00003") */
+  ZH_DEFECT_SHARD_EXTRA,    /* named by no index, or beyond those that the names count */
+  ZH_DEFECT_SHARD_REPEATED, /* holds tensors that another shard holds by the same names */
+  ZH_DEFECT_INDEX_MISSING,  /* several shards, no index */
+  ZH_DEFECT_INDEX_WRONG,    /* tensors that are not where the index says */
+  ZH_DEFECT_INDEX_AGAIN,    /* a second index */
+  ZH_DEFECT_SIZE            /* the index states another total size */
+} zh_defect_kind;
+typedef struct zh_defect {
+  zh_defect_kind kind;
+  const char *what;         /* the shard or index */
+  uint64_t tensors;         /* concerned */
+  uint64_t stated, counted; /* bytes, of ZH_DEFECT_SIZE */
+} zh_defect;
+size_t zh_model_defect_count(const zh_model *model); /* 0 for models not opened for an audit */
+const zh_defect *zh_model_defect(const zh_model *model, size_t i);
 
 const char *zh_model_name(const zh_model *model);   /* file or folder name without directories, or class name */
 const char *zh_model_path(const zh_model *model);   /* as opened; "" for standard models */
@@ -77,6 +98,25 @@ const char *zh_model_declared_size(const zh_model *model);
 
 /* config.json of a safetensors folder, NULL where there is none. Borrowed. */
 const json_t *zh_model_config(const zh_model *model);
+
+/* A number that the model states of itself: GGUF's "<architecture>.<gguf_key>" (or "general.…" as it is),
+ * or config.json's config_key. False where it states none. */
+bool zh_model_stated(uint64_t *out, const zh_model *model, const char *gguf_key,
+                     const char *config_key);
+
+/* Tokens by id, as the model's tokenizer knows them; count 0 where the model has none. */
+typedef enum zh_token_state {
+  ZH_TOKEN_USED,
+  ZH_TOKEN_UNUSED,  /* marked as unused, or an id that no token has */
+  ZH_TOKEN_UNMERGED /* no merge makes it and it is neither one character nor special */
+} zh_token_state;
+typedef struct zh_vocabulary {
+  uint64_t count;
+  unsigned char *state; /* zh_token_state of each */
+} zh_vocabulary;
+ZH_MUST_CHECK zh_status zh_model_vocabulary(zh_vocabulary *out, const zh_model *model,
+                                            zh_error *err);
+void zh_vocabulary_free(zh_vocabulary *vocabulary);
 
 /* The architecture, or ZH_ERR_INPUT in one sentence when it cannot be run ("architecture 'gemma3' is not
  * supported yet; this version runs llama"). What the file declares is in *out even then, for audits. A description that

@@ -54,6 +54,10 @@ struct zh_model {
   size_t file_count;
   zh_tensor *tensors;
   size_t tensor_count, tensor_capacity;
+  bool lenient; /* opened for an audit: defects are listed */
+  zh_defect *defects;
+  size_t defect_count;
+  size_t missing_parts; /* of a split GGUF file */
   const zh_tensor **by_name; /* sorted */
   zh_gguf_value *values;     /* GGUF only; sorted by key */
   size_t value_count;
@@ -75,6 +79,14 @@ ZH_MUST_CHECK zh_status zh_safetensors_list(char ***paths, size_t *count, const 
 /* ZH_OK with *known false where `name` is not a class. */
 ZH_MUST_CHECK zh_status zh_standard_read(zh_model *model, const char *name, bool *known,
                                          zh_error *err);
+
+/* Lists a defect of one file, or adds the tensors to those it has already. */
+ZH_MUST_CHECK zh_status zh_model_add_defect(zh_model *model, zh_defect_kind kind, const char *what,
+                                            uint64_t tensors, zh_error *err);
+/* Shards by what their names count, "-00002-of-00003". */
+bool zh_shard_number(unsigned long *number, unsigned long *of, const char *name);
+ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder, const json_t *index,
+                                        zh_error *err);
 
 /* Appends an empty tensor; NULL when memory is short. Earlier pointers may move. */
 zh_tensor *zh_model_add_tensor(zh_model *model);

@@ -198,7 +198,7 @@ static const zh_model_file *file_named(const zh_model *model, const char *name) 
 }
 
 /* The shards that the index names must be there, each tensor where the index says. */
-static zh_status check_weight_map(const zh_model *model, const json_t *map, const char *path,
+static zh_status check_weight_map(zh_model *model, const json_t *map, const char *path,
                                   zh_error *err) {
   const char *name;
   const json_t *value;
@@ -208,11 +208,18 @@ static zh_status check_weight_map(const zh_model *model, const json_t *map, cons
       return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%.200s' is mapped to no .safetensors file",
                      path, zh_name_is_clean(name, strlen(name)) ? name : "?");
     const zh_model_file *file = file_named(model, shard);
+    if (file == NULL && model->lenient) {
+      ZH_TRY(zh_model_add_defect(model, ZH_DEFECT_SHARD_MISSING, shard, 1, err));
+      continue;
+    }
     if (file == NULL)
       return zh_fail(err, ZH_ERR_INPUT, "%s names the shard %.200s, which is not there", path,
                      shard);
     const zh_tensor *tensor = zh_model_find(model, name);
-    if (tensor == NULL || tensor->file != file->path)
+    bool there = tensor != NULL && tensor->file == file->path;
+    if (!there && model->lenient)
+      ZH_TRY(zh_model_add_defect(model, ZH_DEFECT_INDEX_WRONG, path, 1, err));
+    else if (!there)
       return zh_fail(err, ZH_ERR_INPUT, "%s says that tensor '%.200s' is in %s; it is not", path,
                      zh_name_is_clean(name, strlen(name)) ? name : "?", shard);
   }
@@ -220,11 +227,13 @@ static zh_status check_weight_map(const zh_model *model, const json_t *map, cons
 }
 
 /* And nothing may be there that the index does not name. */
-static zh_status check_extra(const zh_model *model, const json_t *map, const char *path,
-                             zh_error *err) {
+static zh_status check_extra(zh_model *model, const json_t *map, const char *path, zh_error *err) {
   for (size_t i = 0; i < model->tensor_count; i++) {
     const zh_tensor *t = &model->tensors[i];
-    if (json_object_get(map, t->name) == NULL)
+    if (json_object_get(map, t->name) != NULL) continue;
+    if (model->lenient)
+      ZH_TRY(zh_model_add_defect(model, ZH_DEFECT_SHARD_EXTRA, base_name(t->file), 1, err));
+    else
       return zh_fail(err, ZH_ERR_INPUT,
                      "%s holds the tensor '%s', which %s does not name; remove the file or mend "
                      "the index",
@@ -233,10 +242,14 @@ static zh_status check_extra(const zh_model *model, const json_t *map, const cha
   return ZH_OK;
 }
 
-static zh_status check_index(const zh_model *model, const char *folder, zh_error *err) {
+static zh_status check_index(zh_model *model, const char *folder, zh_error *err) {
   const zh_model_file *index = file_named(model, INDEX_NAME);
   size_t shards = 0;
   for (size_t i = 0; i < model->file_count; i++) shards += is_shard(model->files[i].path);
+  if (index == NULL && model->lenient) {
+    if (shards > 1) ZH_TRY(zh_model_add_defect(model, ZH_DEFECT_INDEX_MISSING, INDEX_NAME, 0, err));
+    return zh_shards_check(model, folder, NULL, err);
+  }
   if (index == NULL && shards == 1) return ZH_OK;
   if (index == NULL)
     return zh_fail(err, ZH_ERR_INPUT,
@@ -249,6 +262,7 @@ static zh_status check_index(const zh_model *model, const char *folder, zh_error
   if (status == ZH_OK) status = zh_json_object(&map, root, "weight_map", index->path, err);
   if (status == ZH_OK) status = check_weight_map(model, map, index->path, err);
   if (status == ZH_OK) status = check_extra(model, map, index->path, err);
+  if (status == ZH_OK && model->lenient) status = zh_shards_check(model, folder, root, err);
   json_decref(root);
   return status;
 }

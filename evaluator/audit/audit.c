@@ -6,8 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/text.h"
-#include "evaluator/audit/audit.h"
+#include "evaluator/audit/portrait.h"
 #include "evaluator/words.h"
 
 static const int64_t limit = INT64_C(100000000000); /* 千亿; the boundary word is 超过 */
@@ -25,10 +26,17 @@ static int cpus(void) {
 /* Cheap and certain first; what is spoken of once is not spoken of again by a weaker test. */
 static zh_status look(zh_auditor *a, zh_error *err) {
   static zh_status (*const searches[])(zh_auditor *, zh_error *) = {
-      zh_scan, zh_find_zeros, zh_find_repeats, zh_find_repeated_rows};
+      zh_scan,           zh_find_zeros,       zh_find_repeats,
+      zh_portraits_take, zh_find_tiny,        zh_find_cut_off,
+      zh_find_constants, zh_find_unreachable, zh_find_repeated_rows,
+      zh_find_low_rank,  zh_find_likeness,    zh_find_untrained};
+  int64_t begin = zh_now_ns();
+  if (a->options->times != NULL) a->times = *a->options->times;
   ZH_TRY(zh_threads_create(&a->threads, a->options->threads > 0 ? a->options->threads : cpus(),
                            NULL, err));
   for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++) ZH_TRY(searches[i](a, err));
+  a->times.all_s = (double)(zh_now_ns() - begin) / 1e9;
+  if (a->options->times != NULL) *a->options->times = a->times;
   return ZH_OK;
 }
 
@@ -46,6 +54,7 @@ static zh_status prepare(zh_auditor *a, zh_error *err) {
 
 static void release(zh_auditor *a) {
   zh_threads_free(a->threads);
+  zh_portraits_free(a);
   zh_grids_free(a);
   free(a->prints);
   free(a->findings);
@@ -216,10 +225,22 @@ zh_status zh_audit_with(json_t **out, zh_model *model, const zh_audit_options *o
   zh_status status = prepare(&a, err);
   if (status == ZH_OK && options->scan) status = look(&a, err);
   if (status == ZH_OK) status = zh_census_take(&census, &a, err);
+  if (status == ZH_OK) status = zh_find_packaging(&a, census.stored, err);
   if (status == ZH_OK) status = zh_words_load(&words, err);
   if (status == ZH_OK) status = compose(out, &a, &census, words, err);
   zh_words_free(words);
   zh_census_free(&census);
+  release(&a);
+  return status;
+}
+
+zh_status zh_audit_explain(json_t **out, zh_model *model, const char *tensor,
+                           const zh_audit_options *options, zh_error *err) {
+  zh_auditor a = {.model = model, .options = options};
+  *out = NULL;
+  zh_status status = prepare(&a, err);
+  if (status == ZH_OK) status = look(&a, err);
+  if (status == ZH_OK) status = zh_explain_json(out, &a, tensor, err);
   release(&a);
   return status;
 }

@@ -51,6 +51,15 @@ zh_place zh_place_of(const zh_tensor *tensor);
 enum zh_level { ZH_PROVED = 1, ZH_MEASURED, ZH_PRESUMED }; /* how sure a finding is; 0: none */
 
 /* A tensor as a matrix, or one expert of a tensor that holds them all. */
+/* Element types that hold numbers only together with other tensors (packing.c). */
+typedef enum zh_packing {
+  ZH_PACK_NONE,
+  ZH_PACK_F8_BLOCKS, /* F8, a scale for each square block */
+  ZH_PACK_GPTQ,      /* 4-bit codes in int32, along the rows; zero points and scales by group */
+  ZH_PACK_AWQ,       /* the same along the columns, in an order of its own */
+  ZH_PACK_MXFP4      /* 4-bit floats in bytes, a power of two for each 32 */
+} zh_packing;
+
 typedef struct zh_grid {
   const zh_tensor *tensor;
   size_t tensor_index;
@@ -61,8 +70,13 @@ typedef struct zh_grid {
   uint64_t slice;                    /* which part of the tensor's first dimension */
   bool whole;                        /* the unit is the tensor */
   bool weights;                      /* holds parameters that findings may speak of: no buffer */
+  zh_packing packing;
+  const zh_tensor *scales, *zeros;    /* of packed ones */
+  float zero_offset;                  /* of GPTQ's zero points */
+  uint64_t value_rows, value_columns; /* of the numbers it stands for; 0 where that is unknown */
 
   /* the pass over the bytes (scan.c) */
+  bool tiny; /* not zero, but of no size beside its like in other layers (portrait.c) */
   bool zero, constant, sparse; /* sparse: at least a piece of it is a hole in its file */
   double value;                /* of a constant one */
   uint64_t hash, row_set;      /* of the rows in order, and in any order */
@@ -73,6 +87,7 @@ typedef struct zh_grid {
   /* what findings cover (coverage.c): the strongest level of each row and column */
   unsigned char covered, *row_covered, *column_covered;
   uint64_t estimated[4]; /* parameters without a place, by level */
+  bool rearranged;       /* holds another's values, so its order may still be looked at */
   bool repeats;          /* equals an earlier unit byte for byte */
   uint32_t source;       /* which one, where `repeats` */
 } zh_grid;
@@ -99,11 +114,11 @@ typedef struct zh_auditor {
   size_t placed_count;
   zh_row_print *prints; /* sorted by hash, then place, after the scan */
   size_t print_count;
-  double print_share; /* of all rows, that prints were taken of */
+  double print_share;            /* of all rows, that prints were taken of */
+  struct zh_portrait *portraits; /* of each unit (portrait.h) */
   zh_audit_finding *findings;
   size_t finding_count, finding_capacity;
-  double scan_seconds, plain_seconds; /* plain: reading the same bytes, where it was asked for */
-  uint64_t scan_bytes;
+  zh_audit_times times;
   uint64_t zero_bytes_in_holes;
 } zh_auditor;
 
@@ -157,6 +172,12 @@ json_t *zh_census_layers_json(const zh_census *c, const zh_auditor *a);
 /* --- values --- */
 bool zh_values_known(zh_dtype type);
 void zh_values_row(float *out, const zh_grid *unit, uint64_t row);
+
+/* Packed ones; rows are those of the numbers (value_rows). */
+void zh_packing_find(zh_grid *u, const zh_model *model, uint64_t slices);
+void zh_packing_settle(zh_grid *u, float *scratch); /* before the first row */
+void zh_packing_row(float *out, const zh_grid *u, uint64_t row);
+void zh_packing_scale_row(float *row, const zh_grid *u, uint64_t number);
 
 /* --- the pass over the bytes --- */
 ZH_MUST_CHECK zh_status zh_scan(zh_auditor *a, zh_error *err);
@@ -223,6 +244,9 @@ void zh_found_number(zh_auditor *a, zh_audit_finding *finding, const char *name,
 void zh_found_real(zh_auditor *a, zh_audit_finding *finding, const char *name, int decimals,
                    double value);
 ZH_MUST_CHECK zh_status zh_findings_json(json_t **out, zh_auditor *a, zh_error *err);
+/* What was measured on one tensor. */
+ZH_MUST_CHECK zh_status zh_explain_json(json_t **out, zh_auditor *a, const char *name,
+                                        zh_error *err);
 enum zh_level zh_level_of(double confidence);
 
 /* --- coverage: each returns how many parameters of the unit no finding of that level held before
@@ -241,12 +265,18 @@ bool zh_is_small_vector(const zh_grid *u);
 void zh_runs_text(zh_text *out, const unsigned char *flags, uint64_t count);
 uint64_t zh_row_hash(const void *bytes, size_t length);
 
+/* Singular values of a[rows][columns], rows <= columns, the largest first. False: no memory. */
+bool zh_singular_values(double *out, const float *a, size_t rows, size_t columns);
+
 /* --- what is looked for; each appends findings --- */
 ZH_MUST_CHECK zh_status zh_find_zeros(zh_auditor *a, zh_error *err);
 ZH_MUST_CHECK zh_status zh_find_repeats(zh_auditor *a, zh_error *err);
 ZH_MUST_CHECK zh_status zh_find_repeated_rows(zh_auditor *a, zh_error *err);
 ZH_MUST_CHECK zh_status zh_find_cut_off(zh_auditor *a, zh_error *err);
 ZH_MUST_CHECK zh_status zh_find_unreachable(zh_auditor *a, zh_error *err);
+ZH_MUST_CHECK zh_status zh_find_tiny(zh_auditor *a, zh_error *err);
+ZH_MUST_CHECK zh_status zh_find_constants(zh_auditor *a, zh_error *err);
+ZH_MUST_CHECK zh_status zh_find_low_rank(zh_auditor *a, zh_error *err);
 ZH_MUST_CHECK zh_status zh_find_likeness(zh_auditor *a, zh_error *err);
 ZH_MUST_CHECK zh_status zh_find_untrained(zh_auditor *a, zh_error *err);
 ZH_MUST_CHECK zh_status zh_find_packaging(zh_auditor *a, uint64_t stored, zh_error *err);

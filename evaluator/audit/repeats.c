@@ -277,6 +277,7 @@ static zh_status find_permuted(zh_auditor *a, const order *o, zh_grid **units, z
     if (f == NULL) return memory(err);
     f->of = zh_grid_name(a, units[first]);
     f->variant = o->variant;
+    units[i]->rearranged = o->variant != NULL;
   }
   return ZH_OK;
 }

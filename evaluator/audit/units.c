@@ -5,79 +5,13 @@
 
 #include "evaluator/audit/audit.h"
 
-static bool ends_in(const char *text, const char *end) {
-  size_t length = strlen(text), tail = strlen(end);
-  return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
-static bool has_sibling(const zh_model *model, const char *name, const char *old_end,
-                        const char *new_end) {
-  char other[512];
-  size_t kept = strlen(name) - strlen(old_end);
-  if (kept + strlen(new_end) >= sizeof other) return false;
-  memcpy(other, name, kept);
-  strcpy(other + kept, new_end);
-  return zh_model_find(model, other) != NULL;
-}
-
-static json_int_t integer_at(const json_t *object, const char *key) {
-  return json_integer_value(json_object_get(object, key));
-}
-
-/* Bits of a value by config.json's quantization_config, 0 where it does not say. */
-static uint64_t declared_bits(const zh_model *model) {
-  const json_t *q = json_object_get(zh_model_config(model), "quantization_config"), *group;
-  json_int_t bits = integer_at(q, "bits");
-  const char *name;
-  if (bits == 0) bits = integer_at(q, "w_bit");
-  json_object_foreach((json_t *)json_object_get(q, "config_groups"), name, group) {
-    if (bits == 0) bits = integer_at(json_object_get(group, "weights"), "num_bits");
-  }
-  return bits >= 1 && bits <= 32 ? (uint64_t)bits : 0;
-}
-
-static uint64_t bits_of_element(zh_dtype type) {
-  return type == ZH_U8 || type == ZH_I8     ? 8
-         : type == ZH_I16 || type == ZH_U16 ? 16
-         : type == ZH_I32 || type == ZH_U32 ? 32
-         : type == ZH_I64 || type == ZH_U64 ? 64
-                                            : 0;
-}
-
-/* Four-bit formats in bytes, known by what lies beside them: MXFP4 (blocks and scales), NVFP4 (a
- * second scale, or compressed-tensors' packed name), bitsandbytes (a state for the weight). */
-static bool is_four_bit(const zh_model *model, const zh_tensor *t) {
-  const char *name = t->name;
-  if (t->type != ZH_U8) return false;
-  if (ends_in(name, "_blocks")) return has_sibling(model, name, "_blocks", "_scales");
-  if (ends_in(name, ".weight_packed")) return true;
-  if (!ends_in(name, ".weight")) return false;
-  return has_sibling(model, name, "", "_scale_2") ||
-         has_sibling(model, name, "", ".quant_state.bitsandbytes__nf4") ||
-         has_sibling(model, name, "", ".quant_state.bitsandbytes__fp4");
-}
-
-bool zh_unpacked(uint64_t *values, uint64_t *elements, const zh_model *model, const zh_tensor *t) {
-  uint64_t stored = bits_of_element(t->type), bits = 0;
-  *values = *elements = 1;
-  if (stored == 0) return true;
-  if (is_four_bit(model, t))
-    bits = 4;
-  else if (ends_in(t->name, "qweight") || ends_in(t->name, ".weight_packed"))
-    bits = declared_bits(model);
-  if (bits == 0 || bits > stored) return stored == 8 && t->type == ZH_I8;
-  *values = stored;
-  *elements = bits;
-  return true;
-}
-
 static uint64_t times(uint64_t count, uint64_t over, uint64_t under) {
   return (uint64_t)((unsigned __int128)count * over / under);
 }
 
 /* Experts of one layer in one tensor, [experts][rows][columns], are looked at one by one. */
 static uint64_t slices_of(const zh_tensor *t, zh_tensor_role role) {
-  bool piled = role == ZH_ROLE_EXPERTS && t->dims == 3 && t->shape[0] > 0;
+  bool piled = role == ZH_ROLE_EXPERTS && t->dims >= 3 && t->shape[0] > 0;
   return piled ? t->shape[0] : 1;
 }
 
@@ -107,7 +41,10 @@ static void fill_unit(zh_grid *u, const zh_model *model, size_t tensor, uint64_t
   shape_unit(u);
   u->parameters = times(u->elements, values, packed);
   u->weights = u->place.role != ZH_ROLE_BUFFER && u->elements > 0;
+  u->value_rows = u->rows;
+  u->value_columns = u->columns;
   u->data = t->data == NULL ? NULL : (const unsigned char *)t->data + slice * (t->bytes / slices);
+  if (u->data != NULL) zh_packing_find(u, model, slices);
 }
 
 static int by_place(const void *x, const void *y) {

@@ -16,7 +16,7 @@ static float f8_value(unsigned char bits, int mantissa_bits, int bias) {
   return sign * ldexpf(1.0f + (float)mantissa / one, exponent - bias);
 }
 
-void zh_values_row(float *out, const zh_grid *unit, uint64_t row) {
+static void plain_row(float *out, const zh_grid *unit, uint64_t row) {
   const unsigned char *bytes = unit->data + row * unit->row_bytes;
   zh_dtype type = unit->tensor->type;
   if (type == ZH_F32) {
@@ -42,4 +42,13 @@ void zh_values_row(float *out, const zh_grid *unit, uint64_t row) {
              : type == ZH_F8_E4M3 ? f8_value(bytes[i], 3, 7)
                                   : f8_value(bytes[i], 2, 15);
   }
+}
+
+void zh_values_row(float *out, const zh_grid *unit, uint64_t row) {
+  if (unit->packing != ZH_PACK_NONE && unit->packing != ZH_PACK_F8_BLOCKS) {
+    zh_packing_row(out, unit, row);
+    return;
+  }
+  plain_row(out, unit, row);
+  if (unit->packing == ZH_PACK_F8_BLOCKS) zh_packing_scale_row(out, unit, row);
 }

@@ -20,7 +20,7 @@ static const word words[] = {
 };
 enum { WORDS = sizeof words / sizeof words[0] };
 
-const char *const zh_count_names[] = {"stored", "unique", "active", NULL};
+const char *const zh_count_names[] = {"stored", "unique", "active", "effective", NULL};
 
 bool zh_word_stands_in(const char *wanted, const char *quote) {
   static const char not_word[] = "不";

@@ -72,9 +72,15 @@ typedef struct zh_boundary {
 } zh_boundary;
 
 /* Which count of a model a threshold is held against. */
-typedef enum zh_count_kind { ZH_COUNT_STORED, ZH_COUNT_UNIQUE, ZH_COUNT_ACTIVE } zh_count_kind;
-extern const char
-    *const zh_count_names[]; /* "stored", "unique", "active", NULL: the keys of audit.json */
+typedef enum zh_count_kind {
+  ZH_COUNT_STORED,
+  ZH_COUNT_UNIQUE,
+  ZH_COUNT_ACTIVE,
+  ZH_COUNT_EFFECTIVE,
+  ZH_COUNTS
+} zh_count_kind;
+extern const char *const
+    zh_count_names[]; /* "stored", "unique", "active", "effective", NULL: the keys of audit.json */
 
 enum { ZH_LEVEL_STATE = 1, ZH_LEVEL_CITY = 2, ZH_LEVEL_DISTRICT = 4, ZH_LEVEL_ANY = 7 };
 extern const char *const zh_level_words[]; /* "state", "city", "district", NULL */
@@ -150,7 +156,8 @@ typedef struct zh_cap {
   int64_t fen;
   const char *word; /* NULL where the text has none */
   zh_cap_per per;
-  const struct zh_clause *shared; /* the sentence of its own that several awards share; NULL: this one */
+  const struct zh_clause
+      *shared; /* the sentence of its own that several awards share; NULL: this one */
 } zh_cap;
 
 typedef struct zh_period {

@@ -46,10 +46,13 @@ static const zh_phrase *reading_name(const zh_rule *rule, size_t i) {
 /* By one reading alone. A reading that decides how strict the boundary is, is the caller's. */
 static zh_verdict judge(const zh_rule *rule, const zh_audited *model, size_t i,
                         const zh_assignment *readings) {
-  int64_t value = model->counts[rule->counts[i]];
-  if (value < 0) return ZH_UNDETERMINED;
+  zh_count_kind kind = rule->counts[i];
+  if (model->counts[kind] < 0) return ZH_UNDETERMINED;
   const char *op = zh_boundary_op(&rule->boundary, readings);
-  return zh_op_holds(op, value, rule->threshold) ? ZH_PASS : ZH_FAIL;
+  bool low = zh_op_holds(op, model->low[kind], rule->threshold),
+       high = zh_op_holds(op, model->high[kind], rule->threshold);
+  if (low != high) return ZH_UNDETERMINED; /* the threshold lies within the bounds */
+  return low ? ZH_PASS : ZH_FAIL;
 }
 
 static zh_verdict combine(zh_verdict a, zh_verdict b) {
@@ -108,6 +111,12 @@ static json_t *reason(const zh_case *c, const zh_rule *rule, const zh_audited *m
   describe_readings(&en, c, rule, model, readings, false);
   const zh_phrase *name = zh_word_of(c->words, ZH_WORD_names_pass + (int)alone);
   const char *op = zh_boundary_op(&rule->boundary, readings);
+  char low[32] = "", high[32] = "";
+  bool bounded = alone == ZH_UNDETERMINED && value >= 0;
+  if (bounded) {
+    zh_group_digits(low, sizeof low, (uint64_t)model->low[rule->counts[i]]);
+    zh_group_digits(high, sizeof high, (uint64_t)model->high[rule->counts[i]]);
+  }
   static const zh_phrase no_question = {"", ""};
   const zh_phrase *question = rule->reading == NULL ? &no_question : &rule->reading->question;
   const zh_slot slots[] = {
@@ -118,11 +127,14 @@ static json_t *reason(const zh_case *c, const zh_rule *rule, const zh_audited *m
       {"alone", name->zh, name->en},
       {"readings", zh_text_string(&zh), zh_text_string(&en)},
       {"question", question->zh, question->en},
+      {"from", low, low},
+      {"to", high, high},
   };
-  zh_word word = alone == ZH_UNDETERMINED ? ZH_WORD_parameter_threshold_unknown
-                 : verdict != alone       ? ZH_WORD_parameter_threshold_differ
-                 : verdict == ZH_PASS     ? ZH_WORD_parameter_threshold_pass
-                                          : ZH_WORD_parameter_threshold_fail;
+  zh_word word = bounded                    ? ZH_WORD_parameter_threshold_bounded
+                 : alone == ZH_UNDETERMINED ? ZH_WORD_parameter_threshold_unknown
+                 : verdict != alone         ? ZH_WORD_parameter_threshold_differ
+                 : verdict == ZH_PASS       ? ZH_WORD_parameter_threshold_pass
+                                            : ZH_WORD_parameter_threshold_fail;
   json_t *text = zh_phrase_json(zh_word_of(c->words, word), slots, sizeof slots / sizeof slots[0]);
   zh_text_free(&zh);
   zh_text_free(&en);

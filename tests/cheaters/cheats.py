@@ -663,7 +663,8 @@ def two_indexes(rng, carrier, folder, how):
             index["weight_map"] |= {f"{name}.more": shard for name, shard in index["weight_map"].items()}
         if how == "size":
             index["metadata"]["total_size"] *= 10
-    edit_index(path, change, "model.safetensors.index.large.json")
+    edit_index(path, change, rng.choice(["model.safetensors.index.large.json", "model.safetensors.index.fp16.json",
+                                         "whole.safetensors.index.json"]))
     return Written(path, Truth(least=None, most=None))
 
 

@@ -43,9 +43,11 @@ static int tear_down(void **state) {
 
 static json_t *audit_of(const char *name, const char *format, const char *sm3, int64_t unique,
                         int64_t active) {
-  return json_pack("{s:s, s:s, s:s, s:{s:n, s:I, s:I, s:o}}", "name", name, "format", format, "sm3",
-                   sm3, "parameters", "declared", "stored", (json_int_t)unique, "unique",
-                   (json_int_t)unique, "active", active < 0 ? json_null() : json_integer(active));
+  return json_pack("{s:s, s:s, s:s, s:{s:n, s:I, s:I, s:{s:I, s:I, s:I}, s:o}}", "name", name,
+                   "format", format, "sm3", sm3, "parameters", "declared", "stored",
+                   (json_int_t)unique, "unique", (json_int_t)unique, "effective", "value",
+                   (json_int_t)unique, "low", (json_int_t)unique, "high", (json_int_t)unique,
+                   "active", active < 0 ? json_null() : json_integer(active));
 }
 
 static json_t *run_of(const json_t *audits, bool valid, bool stable) {
@@ -182,7 +184,7 @@ static void readings_that_differ_are_left_open(void **state) {
   assert_non_null(strstr(text_at(total, "reason", "en"), "100,000,000,001"));
   assert_non_null(strstr(text_at(total, "reason", "en"), "not ours to decide"));
   assert_non_null(strstr(text_at(total, "reason", "zh"), "须请主管部门明确"));
-  assert_non_null(strstr(text_at(total, "would_take", "zh"), "总参数量还是"));
+  assert_non_null(strstr(text_at(total, "would_take", "zh"), "有效参数量"));
   assert_string_equal(text_at(result, "summary", "verdict"), "undetermined");
   json_decref(result);
 }
@@ -195,6 +197,28 @@ static void an_unknown_count_is_left_open(void **state) {
   assert_true(json_is_null(json_object_get(active, "value")));
   assert_string_equal(text_at(result, "summary", "verdict"), "undetermined");
   json_decref(result);
+}
+
+/* Effective parameters are known within bounds: the threshold must lie outside them. */
+static void bounds_that_hold_the_threshold_decide_nothing(void **state) {
+  (void)state;
+  static const struct {
+    int64_t low, high;
+    const char *verdict;
+  } cases[] = {{1, 2, "pass"}, {0, 1, "undetermined"}, {-1, 0, "fail"}, {-5, 5, "undetermined"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    json_t *audit = audit_of("m", "gguf", SM3_A, LIMIT + 10, LIMIT + 10);
+    json_t *effective = json_object_get(json_object_get(audit, "parameters"), "effective");
+    json_object_set_new(effective, "low", json_integer(LIMIT + cases[i].low));
+    json_object_set_new(effective, "value", json_integer(LIMIT + cases[i].low));
+    json_object_set_new(effective, "high", json_integer(LIMIT + cases[i].high));
+    json_t *result = evaluate(json_pack("[o]", audit), NULL);
+    const json_t *f = finding(result, "parameters.effective");
+    assert_string_equal(text_at(f, "reading", "verdict"), cases[i].verdict);
+    const char *whole = strcmp(cases[i].verdict, "pass") == 0 ? "pass" : "undetermined";
+    assert_string_equal(text_at(f, "verdict", NULL), whole);
+    json_decref(result);
+  }
 }
 
 /* --- which model --- */
@@ -584,7 +608,7 @@ static void evidence_points_at_its_line(void **state) {
   if (zh_bundle_read(&bundle, path, 0, &err) != ZH_OK) fail_msg("%s", err.message);
   snprintf(path, sizeof path, "%s/lines/audit.json", folder);
   assert_int_equal(zh_read_file(&text, &length, path, 1 << 20, &err), ZH_OK);
-  for (int kind = 0; kind < 3; kind++) {
+  for (int kind = 0; kind < ZH_COUNTS; kind++) {
     const char *at = text;
     char member[32];
     for (int line = 1; line < bundle.models[0].lines[kind]; line++) at = strchr(at, '\n') + 1;
@@ -621,6 +645,7 @@ int main(void) {
       cmocka_unit_test(the_threshold_is_strict),
       cmocka_unit_test(readings_that_differ_are_left_open),
       cmocka_unit_test(an_unknown_count_is_left_open),
+      cmocka_unit_test(bounds_that_hold_the_threshold_decide_nothing),
       cmocka_unit_test(submitted_models_come_before_standard_ones),
       cmocka_unit_test(several_models_that_differ_decide_nothing),
       cmocka_unit_test(silence_is_undetermined_and_not_zero),
