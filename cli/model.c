@@ -1,7 +1,8 @@
-/* zhiheng model tokenize|logits|generate|perplexity MODEL: the engine by hand. */
+/* zhiheng model tokenize|logits|generate|perplexity|convert MODEL: the engine by hand. */
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "bench/engine/sampling.h"
 #include "cli/cli.h"
 #include "core/files.h"
+#include "core/progress.h"
 #include "core/text.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -33,6 +35,7 @@ enum {
   KEY_CONTEXT,
   KEY_PRECISION,
   KEY_THREADS,
+  KEY_OUT,
   KEY_COUNT
 };
 
@@ -71,6 +74,7 @@ static const struct argp_option options[] = {
     {"precision", KEY_PRECISION, "WORD", 0,
      "exact (the default): reference kernels; fast: the timed path", 0},
     {"threads", KEY_THREADS, "N", 0, "threads (all CPUs that this process may use)", 0},
+    {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -95,7 +99,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case ARGP_KEY_END:
     if (!given->action)
-      argp_error(state, "say what to do: tokenize, logits, generate or perplexity");
+      argp_error(state, "say what to do: tokenize, logits, generate, perplexity or convert");
     if (!given->model)
       argp_error(state, "name a model: a GGUF file or a standard model such as zh-0.1b");
     return 0;
@@ -107,7 +111,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp parser = {
     .options = options,
     .parser = parse,
-    .args_doc = "tokenize|logits|generate|perplexity MODEL",
+    .args_doc = "tokenize|logits|generate|perplexity|convert MODEL",
     .doc =
         "Runs a model by hand, in fp32 with the reference kernels unless --precision fast asks for "
         "those that are timed.\v"
@@ -115,9 +119,10 @@ static const struct argp parser = {
         "  zhiheng model tokenize model.gguf --text '你好'\n"
         "  zhiheng model logits model.gguf --tokens 1,2,3 --json\n"
         "  zhiheng model generate model.gguf --prompt 'Computers are' --max-new 32\n"
-        "  zhiheng model perplexity model.gguf --file text.txt --context 512\n\n"
+        "  zhiheng model perplexity model.gguf --file text.txt --context 512\n"
+        "  zhiheng model convert zh-1b --out zh-1b.gguf\n\n"
         "generate writes exactly --max-new tokens unless --stop is given. docs/metrics.md defines "
-        "perplexity."};
+        "perplexity. convert writes a standard model as a GGUF file, for other programs."};
 
 /* --- values of options --- */
 
@@ -507,6 +512,28 @@ static zh_status perplexity(session *s, zh_error *err) {
   return ZH_OK;
 }
 
+/* --- convert --- */
+
+static void show_written(void *user, uint64_t done, uint64_t all) {
+  (void)user;
+  zh_progress_detail("%.0f %%", 100 * (double)done / (double)all);
+}
+
+static zh_status convert(session *s, zh_error *err) {
+  const char *given = s->given->value[KEY_OUT];
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, given ? "%s" : "%s.gguf", given ? given : zh_model_name(s->model));
+  zh_progress_step(1, 1, "writing %s", path);
+  ZH_TRY(zh_model_write_gguf(path, s->model, show_written, NULL, err));
+  zh_progress_done("written");
+  if (s->given->json) {
+    s->document = json_pack("{s:s, s:I}", "path", path, "bytes", (json_int_t)zh_file_bytes(path));
+  } else {
+    printf("%s\n", path);
+  }
+  return ZH_OK;
+}
+
 /* --- the command --- */
 
 typedef struct action {
@@ -524,6 +551,7 @@ static const action actions[] = {
      BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_MAX_NEW) | BIT(KEY_TEMPERATURE) | BIT(KEY_SEED) |
          BIT(KEY_STOP) | ENGINE_OPTIONS},
     {"perplexity", perplexity, BIT(KEY_FILE) | BIT(KEY_TOKENS) | ENGINE_OPTIONS},
+    {"convert", convert, BIT(KEY_OUT)},
 };
 enum { ACTIONS = sizeof actions / sizeof actions[0] };
 
@@ -537,8 +565,8 @@ static zh_status choose_action(const action **out, const arguments *given, zh_er
   if (!*out) {
     char guess[ZH_GUESS_BYTES];
     return zh_fail(err, ZH_ERR_USAGE,
-                   "model %s: expected tokenize, logits, generate or perplexity%s", given->action,
-                   zh_did_you_mean(guess, given->action, names));
+                   "model %s: expected tokenize, logits, generate, perplexity or convert%s",
+                   given->action, zh_did_you_mean(guess, given->action, names));
   }
   for (int key = 1; key < KEY_COUNT; ++key) {
     if (!given->value[key] || ((*out)->takes & BIT(key))) continue;
@@ -575,4 +603,4 @@ static int run(int argc, char **argv) {
 }
 
 const zh_command zh_command_model = {
-    "model", "a model by hand: tokenize, logits, generate, perplexity", run};
+    "model", "a model by hand: tokenize, logits, generate, perplexity, convert", run};

@@ -31,7 +31,7 @@ _zhiheng() {
       list) mapfile -t COMPREPLY < <(compgen -W "suites workloads backends models policies" -- "$word"); return ;;
       run) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names suites)" -- "$word"); return ;;
       policy) mapfile -t COMPREPLY < <(compgen -W "check" -- "$word"); return ;;
-      model) mapfile -t COMPREPLY < <(compgen -W "tokenize logits generate perplexity" -- "$word"); return ;;
+      model) mapfile -t COMPREPLY < <(compgen -W "tokenize logits generate perplexity convert" -- "$word"); return ;;
       audit) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
     esac
   fi

@@ -159,29 +159,77 @@ static void sync_parent(const char *path) {
   close(fd);
 }
 
-zh_status zh_write_file(const char *path, const void *bytes, size_t length, zh_error *err) {
+struct zh_writer {
+  int fd;
+  char path[PATH_MAX], temporary[PATH_MAX];
+};
+
+static zh_status fail_writing(const zh_writer *w, int reason, zh_error *err) {
+  return zh_fail(err, ZH_ERR_IO, "%s: cannot be written: %s", w->path, strerror(reason));
+}
+
+static zh_status name_temporary(zh_writer *w, const char *path, zh_error *err) {
   static atomic_uint serial;
-  char temporary[PATH_MAX];
   struct stat info;
   if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
     return zh_fail(err, ZH_ERR_INPUT, "%s: is %s; it is not replaced by a file", path,
                    kind_of(info.st_mode));
-  int used = snprintf(temporary, sizeof temporary, "%s.%ld-%u.tmp", path, (long)getpid(),
+  snprintf(w->path, sizeof w->path, "%s", path);
+  int used = snprintf(w->temporary, sizeof w->temporary, "%s.%ld-%u.tmp", path, (long)getpid(),
                       atomic_fetch_add(&serial, 1));
-  if (used < 0 || (size_t)used >= sizeof temporary)
-    return zh_fail(err, ZH_ERR_INPUT, "%.200s…: the path is too long", path);
-  int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) return zh_fail(err, ZH_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
-  bool wrote = write_fully(fd, bytes, length) == 0 && fsync(fd) == 0;
-  int reason = errno;
-  if (close(fd) != 0 && wrote) reason = errno, wrote = false;
-  if (wrote && rename(temporary, path) != 0) reason = errno, wrote = false;
-  if (!wrote) {
-    unlink(temporary);
-    return zh_fail(err, ZH_ERR_IO, "%s: cannot be written: %s", path, strerror(reason));
+  if (used > 0 && (size_t)used < sizeof w->temporary) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%.200s…: the path is too long", path);
+}
+
+zh_status zh_writer_open(zh_writer **out, const char *path, zh_error *err) {
+  *out = NULL;
+  zh_writer *w = calloc(1, sizeof *w);
+  if (w == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", path);
+  zh_status status = name_temporary(w, path, err);
+  if (status == ZH_OK) {
+    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (w->fd < 0) status = fail_writing(w, errno, err);
   }
-  sync_parent(path);
+  if (status != ZH_OK) {
+    free(w);
+    return status;
+  }
+  *out = w;
   return ZH_OK;
+}
+
+zh_status zh_writer_put(zh_writer *w, const void *bytes, size_t length, zh_error *err) {
+  return write_fully(w->fd, bytes, length) == 0 ? ZH_OK : fail_writing(w, errno, err);
+}
+
+zh_status zh_writer_commit(zh_writer *w, zh_error *err) {
+  bool wrote = fsync(w->fd) == 0;
+  int reason = errno;
+  if (close(w->fd) != 0 && wrote) reason = errno, wrote = false;
+  if (wrote && rename(w->temporary, w->path) != 0) reason = errno, wrote = false;
+  zh_status status = wrote ? ZH_OK : fail_writing(w, reason, err);
+  if (wrote)
+    sync_parent(w->path);
+  else
+    unlink(w->temporary);
+  free(w);
+  return status;
+}
+
+void zh_writer_abandon(zh_writer *w) {
+  if (w == NULL) return;
+  close(w->fd);
+  unlink(w->temporary);
+  free(w);
+}
+
+zh_status zh_write_file(const char *path, const void *bytes, size_t length, zh_error *err) {
+  zh_writer *writer = NULL;
+  ZH_TRY(zh_writer_open(&writer, path, err));
+  zh_status status = zh_writer_put(writer, bytes, length, err);
+  if (status == ZH_OK) return zh_writer_commit(writer, err);
+  zh_writer_abandon(writer);
+  return status;
 }
 
 zh_status zh_append_line(const char *path, const char *line, zh_error *err) {

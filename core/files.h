@@ -34,6 +34,16 @@ ZH_MUST_CHECK zh_status zh_read_file(char **out, size_t *length, const char *pat
  * failure. */
 ZH_MUST_CHECK zh_status zh_write_file(const char *path, const void *bytes, size_t length,
                                       zh_error *err);
+/* The same for what does not fit in memory: pieces in order, then commit. Until then the file at
+ * `path` is as it was. */
+typedef struct zh_writer zh_writer;
+ZH_MUST_CHECK zh_status zh_writer_open(zh_writer **out, const char *path, zh_error *err);
+ZH_MUST_CHECK zh_status zh_writer_put(zh_writer *writer, const void *bytes, size_t length,
+                                      zh_error *err);
+/* fsync, rename; the writer is gone whatever comes back. */
+ZH_MUST_CHECK zh_status zh_writer_commit(zh_writer *writer, zh_error *err);
+void zh_writer_abandon(zh_writer *writer); /* removes what was written; NULL is safe */
+
 /* Appends one line (adds '\n') to a journal with a single write, then fsync. Creates the file if
  * missing. */
 ZH_MUST_CHECK zh_status zh_append_line(const char *path, const char *line, zh_error *err);

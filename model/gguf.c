@@ -413,6 +413,16 @@ bool zh_gguf_string(const char **out, size_t *length, const zh_gguf_value *value
   return true;
 }
 
+/* "no_vocab" is what converters write where tokens are numbers; "none" is its older word. */
+bool zh_gguf_names_tokenizer(const zh_model *model) {
+  const zh_gguf_value *value = zh_gguf_find(model, "tokenizer.ggml.model");
+  const char *word = "";
+  size_t length = 0;
+  if (!zh_gguf_string(&word, &length, value)) return value != NULL;
+  return !(length == 8 && memcmp(word, "no_vocab", 8) == 0) &&
+         !(length == 4 && memcmp(word, "none", 4) == 0);
+}
+
 void zh_gguf_next_string(const char **out, size_t *length, const unsigned char **at) {
   uint64_t bytes;
   memcpy(&bytes, *at, sizeof bytes);

@@ -116,6 +116,8 @@ bool zh_gguf_string(const char **out, size_t *length,
 /* Next string of an array of strings; *at starts as value->data. Called at most value->count times.
  */
 void zh_gguf_next_string(const char **out, size_t *length, const unsigned char **at);
+/* False where the file has no tokenizer, or says that its tokens are numbers. */
+bool zh_gguf_names_tokenizer(const zh_model *model);
 /* Item i of an array of integers. */
 bool zh_gguf_item(int64_t *out, const zh_gguf_value *value, uint64_t i);
 

@@ -74,3 +74,35 @@ def test_safetensors_as_its_own_library_writes_them(tmp_path):
         assert t["shape"] == list(array.shape)
         assert t["type"] == names[array.dtype.str[1:]]
         assert raw[t["offset"] : t["offset"] + t["bytes"]] == array.tobytes()
+
+
+def zhiheng(*arguments):
+    program = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "bin" / "zhiheng"
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_a_standard_model_written_as_gguf_is_the_same_model(tmp_path):
+    path = tmp_path / "model.gguf"
+    written = zhiheng("model", "convert", "zh-0.1b", "--out", path)
+    assert written.returncode == 0 and written.stdout == f"{path}\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.gguf"]
+    reader = gguf.GGUFReader(path)
+    tensors = {t.name: t for t in reader.tensors}
+    assert len(tensors) == 1 + 12 * 9 + 1
+    assert sum(t.n_elements for t in tensors.values()) == 100_682_496
+    assert reader.get_field("llama.block_count").contents() == 12
+    assert reader.get_field("llama.attention.head_count_kv").contents() == 4
+    assert reader.get_field("tokenizer.ggml.model").contents() == "no_vocab"
+    down = tensors["blk.11.ffn_down.weight"]
+    assert down.tensor_type.name == "BF16" and list(down.shape) == [2048, 768]
+    values = (np.ascontiguousarray(down.data).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    assert abs(values.std() * np.sqrt(2048) - 1) < 0.005 and abs(values.mean()) * np.sqrt(2048) < 0.005
+    assert np.all(tensors["output_norm.weight"].data == 1)
+    question = ["--tokens", "1,2,3,32767", "--json"]
+    assert zhiheng("model", "logits", path, *question).stdout == zhiheng("model", "logits", "zh-0.1b", *question).stdout
+
+
+def test_only_standard_models_are_written(tmp_path):
+    refused = zhiheng("model", "convert", MODEL, "--out", tmp_path / "again.gguf")
+    assert refused.returncode == 2 and "standard models" in refused.stderr
+    assert not list(tmp_path.iterdir())

@@ -111,6 +111,28 @@ static void write_past_the_limit(void) {
   _exit(err.message[0] != 0 && line_err.message[0] != 0 ? 0 : 5);
 }
 
+static void a_file_in_pieces_appears_when_it_is_whole(void **state) {
+  (void)state;
+  char *text;
+  zh_writer *writer;
+  put("kept", "old");
+  assert_int_equal(zh_writer_open(&writer, in_folder("kept"), NULL), ZH_OK);
+  assert_int_equal(zh_writer_put(writer, "ne", 2, NULL), ZH_OK);
+  assert_int_equal(zh_read_file(&text, NULL, in_folder("kept"), 9, NULL), ZH_OK);
+  assert_string_equal(text, "old");
+  free(text);
+  assert_int_equal(zh_writer_put(writer, "w", 1, NULL), ZH_OK);
+  assert_int_equal(zh_writer_commit(writer, NULL), ZH_OK);
+  assert_int_equal(zh_writer_open(&writer, in_folder("kept"), NULL), ZH_OK);
+  assert_int_equal(zh_writer_put(writer, "lost", 4, NULL), ZH_OK);
+  zh_writer_abandon(writer);
+  zh_writer_abandon(NULL);
+  assert_int_equal(entries(), 1);
+  assert_int_equal(zh_read_file(&text, NULL, in_folder("kept"), 9, NULL), ZH_OK);
+  assert_string_equal(text, "new");
+  free(text);
+}
+
 static void a_full_disk_leaves_the_old_file_and_no_rubbish(void **state) {
   (void)state;
   char *text;
@@ -264,6 +286,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(files_are_written_read_and_mapped),
       TEST(what_is_no_file_is_refused_without_waiting),
+      TEST(a_file_in_pieces_appears_when_it_is_whole),
       TEST(a_full_disk_leaves_the_old_file_and_no_rubbish),
       TEST(a_missing_folder_is_named),
       TEST(folders_are_made_listed_and_removed),
