@@ -34,6 +34,7 @@ typedef struct zh_run_options {
   const char *launcher;    /* "direct", "mpirun", "srun"; NULL: by rule */
   const char *const *settings; size_t setting_count; /* "step.parameter=value" or "parameter=value" */
   const char *inject;      /* "weight", "token", "activation", "clock"; NULL: none */
+  const char *nonce;       /* asks for certificates of the decode steps (docs/certificate.md); NULL: none */
   const char *const *command; int command_count; /* argv, recorded */
   /* Called once for each model before the first step: the caller (cli) runs the evaluator's audit, because bench may
    * not. Returns the audit object; the harness writes audit.json. */

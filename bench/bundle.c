@@ -9,6 +9,8 @@
 #include "core/files.h"
 #include "core/text.h"
 
+enum { CERTIFICATE_BYTES_MAX = 256 << 20 };
+
 static const char *word(const json_t *object, const char *key) {
   const char *text = json_string_value(json_object_get(object, key));
   return text ? text : "";
@@ -45,15 +47,20 @@ static json_t *find_metric(const json_t *outcome, const char *metric) {
 
 /* --- samples and measurements --- */
 
+/* What a file's name should not hold becomes '_'. */
+static void clean_name(char *name) {
+  for (char *at = name; *at; at++)
+    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@", *at))
+      *at = '_';
+}
+
 /* "decode@a b.gguf" + "decode_rate" → "samples/decode@a_b.gguf.decode_rate.json" */
 static void samples_name(char *out, size_t capacity, const json_t *step, const char *metric) {
   bool is_end = strcmp(word(step, "when"), "end") == 0;
   int prefix = snprintf(out, capacity, "samples/");
   snprintf(out + prefix, capacity - (size_t)prefix, "%s%s.%s.json", word(step, "step"),
            is_end ? ".end" : "", metric);
-  for (char *at = out + prefix; *at; at++)
-    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@", *at))
-      *at = '_';
+  clean_name(out + prefix);
 }
 
 static zh_status write_samples(const zh_bundle_run *run, const json_t *step, const json_t *figure,
@@ -348,15 +355,33 @@ static json_t *run_json(bool *valid, bool *stable, zh_bundle_run *run) {
   json_t *criteria = judge_criteria(run, valid);
   json_t *steps = steps_json(run, valid);
   json_t *stability = judge_stability(run, stable);
-  return json_pack("{s:s,s:s,s:O,s:s,s:O,s:O,s:O,s:o,s:s,s:s,s:i,s:i,s:O,s:o,s:o,s:o,s:o,s:b}",
+  return json_pack("{s:s,s:s,s:O,s:s,s:O,s:O,s:O?,s:O,s:o,s:s,s:s,s:i,s:i,s:O,s:o,s:o,s:o,s:o,s:b}",
                    "schema", "zhiheng.run/1", "id", run->id, "suite",
                    json_object_get(run->plan, "suite"), "plan_sm3", run->plan_sm3, "seed",
                    json_object_get(run->plan, "seed"), "fault", json_object_get(run->plan, "fault"),
-                   "command", run->command, "version", version_json(run), "started_utc",
+                   "nonce_commitment", json_object_get(run->plan, "nonce_commitment"), "command", run->command, "version", version_json(run), "started_utc",
                    run->started_utc, "finished_utc", run->finished_utc, "ranks", most(run, "ranks"),
                    "threads", most(run, "threads"), "models", json_object_get(run->plan, "models"),
                    "harness", harness_json(run), "steps", steps, "criteria", criteria, "stability",
                    stability, "valid", *valid);
+}
+
+/* "decode@a b.gguf" → "certificates/decode@a_b.gguf.jsonl" */
+static zh_status copy_certificate(const zh_bundle_run *run, const json_t *step, zh_error *err) {
+  char from[PATH_MAX], name[1024], to[PATH_MAX];
+  char *text = NULL;
+  size_t length = 0;
+  snprintf(from, sizeof from, "%s/work/%s/certificate.jsonl", run->folder, word(step, "key"));
+  if (!zh_is_file(from)) return ZH_OK;
+  snprintf(name, sizeof name, "%s.jsonl", word(step, "step"));
+  clean_name(name);
+  snprintf(to, sizeof to, "%s/certificates", run->folder);
+  ZH_TRY(zh_make_dirs(to, err));
+  snprintf(to, sizeof to, "%s/certificates/%s", run->folder, name);
+  ZH_TRY(zh_read_file(&text, &length, from, CERTIFICATE_BYTES_MAX, err));
+  zh_status status = zh_write_file(to, text, length, err);
+  free(text);
+  return status;
 }
 
 zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_error *err) {
@@ -364,6 +389,8 @@ zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_erro
   json_t *file = run_json(valid, stable, run);
   if (!file) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for run.json");
   zh_status status = write_measurements(run, err);
+  for (size_t i = 0; status == ZH_OK && i < json_array_size(run->outcomes); i++)
+    if (figures_of(outcome_at(run, i))) status = copy_certificate(run, step_at(run, i), err);
   snprintf(path, sizeof path, "%s/run.json", run->folder);
   if (status == ZH_OK) status = zh_json_write_file(file, path, err);
   json_decref(file);

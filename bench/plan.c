@@ -170,9 +170,10 @@ zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model 
   json_t *plan = NULL;
   if (status == ZH_OK) {
     plan =
-        json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:O,s:O}", "schema", "zhiheng.plan/1", "suite",
-                  "name", suite->name, "sm3", suite->sm3, "seed", seed, "node", options->node,
-                  "version", ZH_VERSION, "fault", fault, "models", list, "steps", p.steps);
+        json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:s?,s:O,s:O}", "schema", "zhiheng.plan/1",
+                  "suite", "name", suite->name, "sm3", suite->sm3, "seed", seed, "node",
+                  options->node, "version", ZH_VERSION, "fault", fault, "nonce_commitment",
+                  options->commitment, "models", list, "steps", p.steps);
     if (!plan) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory while making the plan");
   }
   json_decref(list);

@@ -20,6 +20,7 @@ typedef struct zh_plan_options {
   int ranks, threads;   /* 0: the suite's, else 1 rank; all allowed CPUs divided among the ranks */
   const char *launcher; /* NULL: by rule */
   const char *inject;   /* NULL: none */
+  const char *commitment; /* to the nonce of certificates; NULL: none are asked for */
   uint64_t seed;        /* drawn by the caller, or the suite's */
   const char *node;     /* hostname and CPU: a run is resumed where it began */
 } zh_plan_options;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "bench/bundle.h"
+#include "bench/engine/certificate.h"
 #include "bench/journal.h"
 #include "bench/plan.h"
 #include "bench/supervise.h"
@@ -34,6 +35,7 @@ typedef struct runner {
   size_t model_count;
   json_t *audits, *plan, *command, *outcomes, *machine;
   char id[128], started_utc[32];
+  char commitment[ZH_DIGEST_HEX]; /* to the nonce; "" where there is none */
   char staging[PATH_BYTES], final[PATH_BYTES];
   zh_journal journal;
   zh_supervision supervision;
@@ -175,8 +177,9 @@ static zh_status draw_seed(uint64_t *out, const zh_suite *suite, zh_error *err) 
 
 static zh_status make_plan(runner *r, uint64_t seed, zh_error *err) {
   char node[512];
-  zh_plan_options options = {
-      r->options->ranks, r->options->threads, r->options->launcher, r->options->inject, seed, node};
+  zh_plan_options options = {r->options->ranks,  r->options->threads,
+                             r->options->launcher, r->options->inject,
+                             r->commitment[0] ? r->commitment : NULL, seed, node};
   ZH_TRY(describe_node(r, node, sizeof node, err));
   for (size_t i = 0; i < r->options->setting_count; i++)
     ZH_TRY(zh_suite_set(r->suite, r->options->settings[i], err));
@@ -341,6 +344,15 @@ static zh_status check_node(runner *r, zh_error *err) {
                  before ? before : "?", node);
 }
 
+/* A nonce is kept in no file before the run has ended, so whoever resumes gives it again. */
+static zh_status check_nonce(const runner *r, zh_error *err) {
+  const char *planned = json_string_value(json_object_get(r->plan, "nonce_commitment"));
+  if (strcmp(planned ? planned : "", r->commitment) == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE,
+                 planned ? "the run was begun with a nonce; resume it with the same --nonce"
+                         : "the run was begun without a nonce; resume it without --nonce");
+}
+
 /* Options given beside --resume must lead to the very plan that was begun. */
 static zh_status check_same_plan(runner *r, zh_error *err) {
   const zh_run_options *o = r->options;
@@ -437,6 +449,7 @@ static zh_status begin_again(runner *r, zh_error *err) {
   for (size_t i = 0; i < step_count(r); i++) json_array_append_new(r->outcomes, json_null());
   ZH_TRY(read_journal(r, err));
   ZH_TRY(check_node(r, err));
+  ZH_TRY(check_nonce(r, err));
   ZH_TRY(check_same_plan(r, err));
   ZH_TRY(check_models(r, err));
   return zh_journal_add(&r->journal, "resumed", NULL, err);
@@ -513,7 +526,8 @@ static zh_status run_step(runner *r, size_t index, zh_error *err) {
   ZH_TRY(seed_of(seed, r, planned, err));
   json_t *step = json_copy((json_t *)planned);
   if (!step || json_object_set_new(step, "seed", json_string(seed)) != 0 ||
-      json_object_set(step, "fault", json_object_get(r->plan, "fault")) != 0) {
+      json_object_set(step, "fault", json_object_get(r->plan, "fault")) != 0 ||
+      (r->options->nonce && json_object_set_new(step, "nonce", json_string(r->options->nonce)))) {
     json_decref(step);
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a step");
   }
@@ -653,6 +667,16 @@ static void free_runner(runner *r) {
   zh_suite_free(r->suite);
 }
 
+static zh_status commit_to_nonce(runner *r, zh_error *err) {
+  const char *nonce = r->options->nonce;
+  size_t length = strlen(nonce);
+  if (length < 1 || length > 200 || zh_utf8_valid_prefix(nonce, length) != length)
+    return zh_fail(err, ZH_ERR_USAGE, "--nonce: expected 1 to 200 bytes of UTF-8");
+  ZH_TRY(zh_nonce_commitment(r->commitment, nonce, err));
+  zh_progress_detail("commitment to the nonce: %s", r->commitment);
+  return ZH_OK;
+}
+
 zh_status zh_run(zh_run_result *out, const zh_run_options *options, zh_error *err) {
   runner *r = calloc(1, sizeof *r);
   memset(out, 0, sizeof *out);
@@ -665,6 +689,7 @@ zh_status zh_run(zh_run_result *out, const zh_run_options *options, zh_error *er
   zh_status status = options->resume || options->suite
                          ? ZH_OK
                          : zh_fail(err, ZH_ERR_USAGE, "name a suite, or --resume a folder");
+  if (status == ZH_OK && options->nonce) status = commit_to_nonce(r, err);
   if (status == ZH_OK) status = options->resume ? begin_again(r, err) : begin_new(r, err);
   if (status == ZH_OK && !options->resume)
     for (size_t i = 0; i < step_count(r); i++) json_array_append_new(r->outcomes, json_null());

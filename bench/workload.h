@@ -41,6 +41,9 @@ typedef struct zh_job {
   zh_threads *threads;
   const zh_comm *comm;
   zh_fault fault;
+  const char *step;     /* the step's name */
+  const char *nonce;    /* the laboratory's; NULL: no certificate is asked for */
+  const char *folder;   /* where the step may leave files for the bundle: certificate.jsonl */
   json_t *facts;        /* object the workload may fill: things a reader wants beside the numbers (bytes, entropy) */
   json_t *checks;       /* array the workload fills: {"check","what","bound","error","passed"} */
   json_t *series;       /* array that zh_job_series fills; the harness's own */

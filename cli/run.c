@@ -11,7 +11,7 @@
 #include "core/progress.h"
 #include "evaluator/evaluator.h"
 
-enum { WORDS_MAX = 64 };
+enum { WORDS_MAX = 64, OPTION_NONCE = 256 };
 
 typedef struct arguments {
   zh_run_options options;
@@ -65,6 +65,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case 'i':
     o->inject = parse_fault(arg);
     return 0;
+  case OPTION_NONCE:
+    o->nonce = arg;
+    return 0;
   case 'j':
     given->json = true;
     return 0;
@@ -96,6 +99,10 @@ static const struct argp_option options[] = {
     {"launcher", 'l', "WORD", 0, "direct, mpirun or srun (default: what fits)", 0},
     {"inject", 'i', "fault=WORD", 0,
      "puts a fault in, to see it caught: weight, token, activation or clock", 0},
+    {"nonce", OPTION_NONCE, "WORDS", 0,
+     "asks for a certificate of each decode step; which tokens it shows follows from these words of "
+     "the laboratory and from the timed answers (docs/certificate.md)",
+     0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp parser = {

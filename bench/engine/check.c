@@ -29,7 +29,10 @@ typedef struct kind {
 } kind;
 
 struct zh_check {
-  zh_engine *engine;
+  zh_engine *engine; /* NULL where operations are handed in */
+  zh_architecture architecture;
+  bool fp64_sums;
+  size_t rows; /* of each product of each token */
   uint64_t seed, drawn, samples;
   kind kinds[KINDS];
   size_t kind_count;
@@ -41,7 +44,7 @@ struct zh_check {
 };
 
 static double growth(const zh_check *check, double n) {
-  double r = check->engine->kernels->fp64_sums ? V : U;
+  double r = check->fp64_sums ? V : U;
   return fmin(n * r / (1 - n * r), LAMBDA * sqrt(n) * r);
 }
 
@@ -120,9 +123,10 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
 }
 
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
-  for (int i = 0; i < ROWS; ++i) check_product_row(check, o, t, draw(check, o->out_width));
+  for (size_t i = 0; i < check->rows; ++i)
+    check_product_row(check, o, t, draw(check, o->out_width));
   if (strcmp(o->name, "head") != 0) return;
-  size_t best = check->engine->kernels->argmax(o->output + t * o->out_width, o->out_width);
+  size_t best = zh_kernels_reference()->argmax(o->output + t * o->out_width, o->out_width);
   if (best < o->out_width) check_product_row(check, o, t, best); /* the answer itself */
 }
 
@@ -132,7 +136,7 @@ static void check_norm(zh_check *check, const zh_operation *o, size_t t) {
   const float *gain = source_row(check, o->weight, 0), *x = o->input + t * o->in_width;
   double squares = 0;
   for (size_t i = 0; i < o->in_width; ++i) squares += (double)x[i] * x[i];
-  double root = sqrt(squares / (double)o->in_width + (double)check->engine->architecture.norm_eps);
+  double root = sqrt(squares / (double)o->in_width + (double)check->architecture.norm_eps);
   double relative = growth(check, (double)o->in_width + 2) / 2 + 5 * U;
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, o->in_width);
@@ -144,7 +148,7 @@ static void check_norm(zh_check *check, const zh_operation *o, size_t t) {
 
 /* a cos - b sin: the functions rounded to fp32, two products, one sum: 3 u (|a| + |b|). */
 static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
-  const zh_architecture *a = &check->engine->architecture;
+  const zh_architecture *a = &check->architecture;
   size_t half = a->rope_dims / 2;
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, o->in_width), head = i / a->head_dim * a->head_dim, d = i % a->head_dim;
@@ -167,13 +171,10 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
  * |q|·|k_j| / sqrt(d); so weights exp(s_j - max) by a factor within exp(2 e), and by 4 u of the
  * exponential; their sum by g(n), the weighted sum of values by g(n) again, division and rounding 3
  * u. All relative to sum_j p_j |v_j|. */
-static void check_attention(zh_check *check, const zh_operation *o, size_t t) {
-  const zh_architecture *a = &check->engine->architecture;
-  size_t h = draw(check, a->heads), d = a->head_dim, width = (size_t)a->kv_heads * d,
-         n = o->position[t] + (size_t)1;
-  size_t offset = o->sequence[t] * o->cache_stride + h / (a->heads / a->kv_heads) * d;
-  const float *q = o->input + t * o->in_width + h * d, *k = o->k_cache + offset,
-              *v = o->v_cache + offset;
+static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
+                                 const float *k, const float *v, size_t width) {
+  size_t d = check->architecture.head_dim, n = o->position[t] + (size_t)1;
+  const float *q = o->input + t * o->in_width + h * d;
   double largest = -INFINITY, magnitude = 0, total = 0, scale = 1 / sqrt((double)d);
   for (size_t j = 0; j < n; ++j) {
     double s = 0, m = 0;
@@ -202,6 +203,14 @@ static void check_attention(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
+/* A drawn head of it. */
+static void check_attention(zh_check *check, const zh_operation *o, size_t t) {
+  const zh_architecture *a = &check->architecture;
+  size_t h = draw(check, a->heads), d = a->head_dim, width = (size_t)a->kv_heads * d;
+  size_t offset = o->sequence[t] * o->cache_stride + h / (a->heads / a->kv_heads) * d;
+  check_attention_head(check, o, t, h, o->k_cache + offset, o->v_cache + offset, width);
+}
+
 /* gate / (1 + exp(-gate)) * up: exponential 4 u, sum, division and product 3 u, and u |gate| where
  * the exponent's argument was rounded before. */
 static void check_silu(zh_check *check, const zh_operation *o, size_t t) {
@@ -223,36 +232,59 @@ static void check_addition(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
-static void observe(void *user, const zh_operation *o) {
+static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   static void (*const checkers[ZH_OPERATORS])(zh_check *, const zh_operation *, size_t) = {
       [ZH_OP_EMBEDDING] = check_embedding, [ZH_OP_RMSNORM] = check_norm,
       [ZH_OP_MATMUL] = check_product,      [ZH_OP_ROPE] = check_rope,
       [ZH_OP_ATTENTION] = check_attention, [ZH_OP_SILU] = check_silu,
       [ZH_OP_ADD] = check_addition,
   };
-  zh_check *check = user;
-  for (int i = 0; i < TOKENS; ++i) checkers[o->op](check, o, draw(check, o->tokens));
+  checkers[o->op](check, o, t);
 }
 
-zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_error *err) {
+static void observe(void *user, const zh_operation *o) {
+  zh_check *check = user;
+  for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
+}
+
+void zh_check_operation(zh_check *check, const zh_operation *operation) {
+  check_token(check, operation, 0);
+}
+
+void zh_check_attention_head(zh_check *check, const zh_operation *operation, size_t head,
+                             const float *keys, const float *values) {
+  check_attention_head(check, operation, 0, head, keys, values, check->architecture.head_dim);
+}
+
+zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, bool fp64_sums,
+                              size_t context, size_t rows, uint64_t seed, zh_error *err) {
   zh_check *check = calloc(1, sizeof *check);
   if (!check) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
-  check->engine = engine;
+  check->architecture = weights->architecture;
+  check->fp64_sums = fp64_sums;
+  check->rows = rows;
   check->seed = seed;
   size_t longest = 1, bytes = 1;
-  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
-    const zh_matrix *m = &zh_weights_at(&engine->weights, i)->matrix;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_matrix *m = &zh_weights_at(weights, i)->matrix;
     if (m->columns > longest) longest = m->columns;
     if (m->row_bytes > bytes) bytes = m->row_bytes;
   }
   check->row = malloc(longest * sizeof *check->row);
   check->source = malloc(bytes);
-  check->score = malloc(engine->context * sizeof *check->score);
+  check->score = malloc(context * sizeof *check->score);
   if (!check->row || !check->source || !check->score) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
   *out = check;
+  return ZH_OK;
+}
+
+zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_error *err) {
+  ZH_TRY(zh_check_create_for(out, &engine->weights, engine->kernels->fp64_sums, engine->context,
+                             ROWS, seed, err));
+  (*out)->engine = engine;
   return ZH_OK;
 }
 

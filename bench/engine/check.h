@@ -5,14 +5,26 @@
 #ifndef ZH_BENCH_ENGINE_CHECK_H
 #define ZH_BENCH_ENGINE_CHECK_H
 
-#include "bench/engine/engine.h"
+#include "bench/engine/inside.h"
 #include "core/json.h"
 
 typedef struct zh_check zh_check;
 /* What is sampled depends on `seed`. */
 ZH_MUST_CHECK zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed,
                                         zh_error *err);
+/* The same without an engine, for operations that somebody else computed: `weights` need only be
+ * described (zh_weights_describe). fp64_sums: of the kernels that computed; rows: sampled of each
+ * product. */
+ZH_MUST_CHECK zh_status zh_check_create_for(zh_check **out, const zh_weights *weights,
+                                            bool fp64_sums, size_t context, size_t rows,
+                                            uint64_t seed, zh_error *err);
 void zh_check_free(zh_check *check); /* NULL is safe */
+/* Checks the operation of one token. */
+void zh_check_operation(zh_check *check, const zh_operation *operation);
+/* Attention of one token, query head `head` alone, from keys and values [position + 1][head_dim] of
+ * that head. */
+void zh_check_attention_head(zh_check *check, const zh_operation *operation, size_t head,
+                             const float *keys, const float *values);
 
 /* Between these two every forward pass is checked; it is much slower then, so nothing is timed. */
 ZH_MUST_CHECK zh_status zh_check_attach(zh_check *check, zh_error *err);

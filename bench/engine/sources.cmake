@@ -1,9 +1,11 @@
 # Paths relative to bench/, for bench/CMakeLists.txt.
 set(ENGINE_SOURCES
+  engine/certificate.c
   engine/check.c
   engine/engine.c
   engine/forward.c
   engine/perplexity.c
+  engine/recheck.c
   engine/sampling.c
   engine/trial.c
   engine/weights.c)

@@ -60,7 +60,11 @@ ZH_MUST_CHECK zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, c
  * reference's. */
 ZH_MUST_CHECK zh_status zh_trial_compare(const zh_trial *trial, const zh_answer *reference,
                                          const zh_answer *answers, size_t steps, zh_error *err);
-/* SM3 over the answers in order, fields little-endian. */
+/* The answer as a link of the chain: its fields in order, little-endian. */
+enum { ZH_LINK_BYTES = 24 };
+void zh_answer_bytes(unsigned char out[ZH_LINK_BYTES], const zh_answer *answer);
+void zh_answer_read(zh_answer *out, const unsigned char link[ZH_LINK_BYTES]);
+/* SM3 over the answers' links in order. */
 ZH_MUST_CHECK zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count,
                                        zh_error *err);
 /* Sum of the bits of the keys and values of all sequences' positions below `length`. */

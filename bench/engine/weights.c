@@ -199,8 +199,7 @@ static zh_status set_gains(zh_weights *weights, zh_error *err) {
   return ZH_OK;
 }
 
-zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
-                          zh_error *err) {
+zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *err) {
   *out = (zh_weights){.model = model};
   ZH_TRY(zh_model_architecture(&out->architecture, model, err));
   const zh_architecture *a = &out->architecture;
@@ -228,8 +227,15 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *th
   zh_status status =
       out->layer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
   if (status == ZH_OK) status = describe_all(out, err);
-  if (status == ZH_OK && !out->whole[ZH_EMBEDDING].tensor->data)
-    status = generate(out, threads, err);
+  if (status != ZH_OK) zh_weights_close(out);
+  return status;
+}
+
+zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
+                          zh_error *err) {
+  ZH_TRY(zh_weights_describe(out, model, err));
+  zh_status status = ZH_OK;
+  if (!out->whole[ZH_EMBEDDING].tensor->data) status = generate(out, threads, err);
   if (status == ZH_OK) status = set_gains(out, err);
   if (status != ZH_OK) zh_weights_close(out);
   return status;

@@ -48,6 +48,8 @@ typedef struct zh_weights {
   size_t altered_bytes;
 } zh_weights;
 
+/* Shapes, types and source bytes alone: nothing is computed or read. Closed like the rest. */
+ZH_MUST_CHECK zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *err);
 ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
                                         zh_error *err);
 void zh_weights_close(zh_weights *weights);

@@ -1,7 +1,10 @@
 /* decode: how fast a model writes, each token fed back to give the next. */
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/certificate.h"
 #include "bench/engine/trial.h"
 #include "core/clock.h"
 #include "core/statistics.h"
@@ -235,9 +238,42 @@ static zh_status report_times(decode *d, zh_error *err) {
   return zh_job_series(d->trial.job, &what, &p99, 1, err);
 }
 
+/* The run once more, in the cache that the timed one left, with the followed tokens' operators
+ * written down; its answers must be the timed ones. */
+static zh_status certify(decode *d, zh_error *err) {
+  const zh_job *job = d->trial.job;
+  char path[PATH_MAX], sm3[ZH_DIGEST_HEX];
+  zh_certificate *certificate = NULL;
+  if (!job->nonce || job->comm->rank != 0) return ZH_OK;
+  ZH_TRY(zh_model_digest(sm3, d->trial.model, ZH_SM3, err));
+  const zh_kernels *kernels = d->trial.engine->kernels;
+  zh_certified run = {.step = job->step,
+                      .model = zh_model_name(d->trial.model),
+                      .model_sm3 = sm3,
+                      .nonce = job->nonce,
+                      .kernels = kernels->name,
+                      .fp64_sums = kernels->fp64_sums,
+                      .steps = d->steps,
+                      .sequences = d->batch,
+                      .start = d->start,
+                      .answers = d->answer};
+  snprintf(path, sizeof path, "%s/certificate.jsonl", job->folder);
+  ZH_TRY(zh_certificate_begin(&certificate, path, &run, d->trial.engine, err));
+  zh_status status = generate(d, d->reference, false, err);
+  if (status == ZH_OK) status = zh_trial_compare(&d->trial, d->answer, d->reference, d->steps, err);
+  if (status != ZH_OK) {
+    zh_certificate_abandon(certificate);
+    return status;
+  }
+  ZH_TRY(zh_certificate_commit(certificate, err));
+  ZH_TRY(zh_digest_file(sm3, ZH_SM3, path, err));
+  return zh_trial_fact(&d->trial, "certificate_sm3", json_string(sm3), err);
+}
+
 static zh_status finish(void *state, zh_error *err) {
   decode *d = state;
   ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
+  ZH_TRY(certify(d, err));
   ZH_TRY(replay(d, err));
   ZH_TRY(report_times(d, err));
   return zh_trial_finish(&d->trial, err);

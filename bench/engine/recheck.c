@@ -1,0 +1,423 @@
+/* A certificate against the model alone: the pass of each followed token is walked through, every
+ * operator's output read from the file and checked in fp64 from the outputs before it. So no value
+ * stands in the file twice, and none can be of another pass. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/certificate.h"
+#include "core/base64.h"
+
+typedef enum value {
+  X,
+  NORMED,
+  QUERY,
+  KEY,
+  VALUE,
+  ROTATED_QUERY,
+  ROTATED_KEY,
+  ATTENDED,
+  DELTA,
+  GATE,
+  UP,
+  INNER,
+  LOGITS,
+  VALUES
+} value;
+
+/* An operator as bench/engine/forward.c reports it. */
+typedef struct instruction {
+  const char *name;
+  zh_operator op;
+  int weight; /* zh_layer_slot, or zh_model_slot outside the layers; -1: none */
+  value in, second, out;
+} instruction;
+
+static const instruction FIRST = {"embedding", ZH_OP_EMBEDDING, ZH_EMBEDDING, X, X, X};
+static const instruction LAYER[] = {
+    {"attention norm", ZH_OP_RMSNORM, ZH_ATTN_NORM, X, X, NORMED},
+    {"q", ZH_OP_MATMUL, ZH_ATTN_Q, NORMED, X, QUERY},
+    {"k", ZH_OP_MATMUL, ZH_ATTN_K, NORMED, X, KEY},
+    {"v", ZH_OP_MATMUL, ZH_ATTN_V, NORMED, X, VALUE},
+    {"rope q", ZH_OP_ROPE, -1, QUERY, X, ROTATED_QUERY},
+    {"rope k", ZH_OP_ROPE, -1, KEY, X, ROTATED_KEY},
+    {"attention", ZH_OP_ATTENTION, -1, ROTATED_QUERY, X, ATTENDED},
+    {"attention output", ZH_OP_MATMUL, ZH_ATTN_OUTPUT, ATTENDED, X, DELTA},
+    {"attention residual", ZH_OP_ADD, -1, X, DELTA, X},
+    {"ffn norm", ZH_OP_RMSNORM, ZH_FFN_NORM, X, X, NORMED},
+    {"gate", ZH_OP_MATMUL, ZH_FFN_GATE, NORMED, X, GATE},
+    {"up", ZH_OP_MATMUL, ZH_FFN_UP, NORMED, X, UP},
+    {"silu", ZH_OP_SILU, -1, GATE, UP, INNER},
+    {"down", ZH_OP_MATMUL, ZH_FFN_DOWN, INNER, X, DELTA},
+    {"ffn residual", ZH_OP_ADD, -1, X, DELTA, X},
+};
+static const instruction LAST[] = {
+    {"output norm", ZH_OP_RMSNORM, ZH_OUTPUT_NORM, X, X, NORMED},
+    {"head", ZH_OP_MATMUL, ZH_HEAD, NORMED, X, LOGITS},
+};
+enum { LAYER_LENGTH = sizeof LAYER / sizeof LAYER[0], LAST_LENGTH = sizeof LAST / sizeof LAST[0] };
+
+/* Where a followed token stands in its pass. */
+typedef struct walk {
+  const zh_answer *answer;
+  zh_followed followed;
+  size_t next; /* instruction to come */
+  float *at[VALUES];
+  float *own; /* [layers][2][head_dim]: key and value of the head that is shown */
+} walk;
+
+typedef struct recheck {
+  const zh_certificate_claim *claim;
+  zh_weights weights;
+  zh_check *check;
+  uint64_t seed;
+  size_t rows;
+  bool begun, fp64_sums;
+  char nonce[256];
+  size_t steps, sequences, start;
+  zh_answer *answers;
+  zh_challenge challenge;
+  walk walks[ZH_FOLLOWED_MAX];
+  float *fresh, *keys, *values;
+  size_t operators;
+} recheck;
+
+static size_t width_of(const zh_architecture *a, value v) {
+  switch (v) {
+  case QUERY:
+  case ROTATED_QUERY:
+  case ATTENDED:
+    return (size_t)a->heads * a->head_dim;
+  case KEY:
+  case VALUE:
+  case ROTATED_KEY:
+    return (size_t)a->kv_heads * a->head_dim;
+  case GATE:
+  case UP:
+  case INNER:
+    return a->ffn;
+  case LOGITS:
+    return a->vocab;
+  default:
+    return a->hidden;
+  }
+}
+
+/* --- the first line --- */
+
+static zh_status read_answers(recheck *r, const char *links, zh_error *err) {
+  size_t count = r->steps * r->sequences;
+  unsigned char *bytes = malloc(count * ZH_LINK_BYTES);
+  r->answers = calloc(count, sizeof *r->answers);
+  bool whole = bytes && r->answers && zh_base64_decode(bytes, count * ZH_LINK_BYTES, links);
+  for (size_t i = 0; whole && i < count; ++i)
+    zh_answer_read(&r->answers[i], bytes + i * ZH_LINK_BYTES);
+  free(bytes);
+  if (whole) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: line 1: 'links' should be base64 of %zu links of 24 bytes",
+                 r->claim->path, count);
+}
+
+/* The chain is the bundle's, its tokens follow each other, and its positions have no gap. */
+static zh_status check_chain(recheck *r, zh_error *err) {
+  char chain[ZH_DIGEST_HEX];
+  ZH_TRY(zh_trial_chain(chain, r->answers, r->steps * r->sequences, err));
+  if (strcmp(chain, r->claim->chain_sm3) != 0)
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "%s: its links give the chain %.16s…, but step %s of run.json has %.16s…",
+                   r->claim->path, chain, r->claim->step, r->claim->chain_sm3);
+  for (size_t i = 0; i < r->steps * r->sequences; ++i) {
+    const zh_answer *is = &r->answers[i];
+    size_t step = i / r->sequences;
+    uint32_t vocab = r->weights.architecture.vocab;
+    if (is->fed >= vocab || is->chosen >= vocab)
+      return zh_fail(err, ZH_ERR_CHECK, "%s: link %zu names a token that the model has not",
+                     r->claim->path, i);
+    bool follows = step == 0 || is->fed == r->answers[i - r->sequences].chosen;
+    if (!follows || is->position != r->start + step)
+      return zh_fail(err, ZH_ERR_CHECK, "%s: link %zu does not follow the one before it",
+                     r->claim->path, i);
+  }
+  return ZH_OK;
+}
+
+static zh_status read_sizes(recheck *r, const json_t *header, const char *where, zh_error *err) {
+  const struct {
+    const char *key;
+    size_t *out;
+    int64_t min;
+  } sizes[] = {{"steps", &r->steps, 1}, {"sequences", &r->sequences, 1}, {"start", &r->start, 0}};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; ++i) {
+    int64_t number = 0;
+    ZH_TRY(zh_json_int(&number, header, sizes[i].key, where, err));
+    if (number < sizes[i].min || number > 1 << 24)
+      return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' is out of range", where, sizes[i].key);
+    *sizes[i].out = (size_t)number;
+  }
+  if (r->steps * r->sequences <= 1 << 24 && r->start + r->steps <= r->weights.architecture.context)
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: more positions than the model holds", where);
+}
+
+/* What must be said in the same words as the bundle says it. */
+static zh_status check_words(const recheck *r, const json_t *header, const char *where,
+                             zh_error *err) {
+  const char *const expected[][2] = {{"schema", "zhiheng.certificate/1"},
+                                     {"step", r->claim->step},
+                                     {"model", zh_model_name(r->claim->model)},
+                                     {"model_sm3", r->claim->model_sm3}};
+  for (size_t i = 0; i < sizeof expected / sizeof expected[0]; ++i) {
+    const char *word = NULL;
+    ZH_TRY(zh_json_string(&word, header, expected[i][0], where, err));
+    if (strcmp(word, expected[i][1]) != 0)
+      return zh_fail(err, ZH_ERR_CHECK, "%s: '%s' is %.80s, where %.80s was expected", where,
+                     expected[i][0], word, expected[i][1]);
+  }
+  return ZH_OK;
+}
+
+static zh_status start_walks(recheck *r, zh_error *err) {
+  const zh_architecture *a = &r->weights.architecture;
+  size_t longest = 0, positions = r->start + r->steps, d = a->head_dim;
+  for (int v = 0; v < VALUES; ++v)
+    if (width_of(a, v) > longest) longest = width_of(a, v);
+  r->fresh = malloc(longest * sizeof *r->fresh);
+  r->keys = malloc(positions * d * sizeof *r->keys);
+  r->values = malloc(positions * d * sizeof *r->values);
+  bool whole = r->fresh && r->keys && r->values;
+  for (size_t i = 0; i < r->challenge.count; ++i) {
+    walk *w = &r->walks[i];
+    w->followed = r->challenge.token[i];
+    w->answer = &r->answers[w->followed.step * r->sequences + w->followed.sequence];
+    w->own = calloc((size_t)a->layers * 2 * d, sizeof *w->own);
+    whole = whole && w->own;
+    for (int v = 0; v < VALUES; ++v) {
+      w->at[v] = calloc(width_of(a, v), sizeof *w->at[v]);
+      whole = whole && w->at[v];
+    }
+  }
+  return whole ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+}
+
+static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
+  char where[4200], commitment[ZH_DIGEST_HEX];
+  const char *links = NULL, *nonce = NULL;
+  snprintf(where, sizeof where, "%s: line 1", r->claim->path);
+  ZH_TRY(check_words(r, header, where, err));
+  ZH_TRY(read_sizes(r, header, where, err));
+  ZH_TRY(zh_json_string(&nonce, header, "nonce", where, err));
+  ZH_TRY(zh_json_string(&links, header, "links", where, err));
+  r->fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
+  snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
+  ZH_TRY(zh_nonce_commitment(commitment, nonce, err));
+  if (strcmp(commitment, r->claim->commitment) != 0)
+    return zh_fail(err, ZH_ERR_CHECK, "%s: its nonce is not the one that run.json commits to",
+                   where);
+  ZH_TRY(read_answers(r, links, err));
+  ZH_TRY(check_chain(r, err));
+  zh_certified run = {
+      .step = r->claim->step, .nonce = nonce, .steps = r->steps, .sequences = r->sequences};
+  ZH_TRY(zh_challenge_draw(&r->challenge, &run, r->claim->chain_sm3, err));
+  ZH_TRY(start_walks(r, err));
+  r->begun = true;
+  return zh_check_create_for(&r->check, &r->weights, r->fp64_sums, r->start + r->steps, r->rows,
+                             r->seed, err);
+}
+
+/* --- the lines of operators --- */
+
+static size_t length_of_pass(const recheck *r) {
+  return 1 + (size_t)r->weights.architecture.layers * LAYER_LENGTH + LAST_LENGTH;
+}
+
+/* The instruction that comes next, its layer and its weight. */
+static const instruction *next_of(const recheck *r, const walk *w, int *layer,
+                                  const zh_weight **weight) {
+  size_t in_layers = (size_t)r->weights.architecture.layers * LAYER_LENGTH, i = w->next;
+  *layer = -1;
+  *weight = NULL;
+  const instruction *next = &FIRST;
+  if (i > 0 && i <= in_layers) {
+    *layer = (int)((i - 1) / LAYER_LENGTH);
+    next = &LAYER[(i - 1) % LAYER_LENGTH];
+    if (next->weight >= 0)
+      *weight = &r->weights.layer[(size_t)*layer * ZH_LAYER_SLOTS + (size_t)next->weight];
+    return next;
+  }
+  if (i > 0) next = &LAST[i - 1 - in_layers];
+  *weight = &r->weights.whole[next->weight];
+  return next;
+}
+
+static zh_status read_floats(float *out, size_t count, const json_t *line, const char *key,
+                             const char *where, zh_error *err) {
+  const char *text = NULL;
+  ZH_TRY(zh_json_string(&text, line, key, where, err));
+  if (zh_base64_decode(out, count * sizeof *out, text)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' should be base64 of %zu numbers in fp32", where, key,
+                 count);
+}
+
+static bool equal_bits(const float *a, const float *b, size_t count) {
+  return memcmp(a, b, count * sizeof *a) == 0;
+}
+
+/* The shown head's cache holds what this token, and every other followed one, put there. */
+static zh_status check_cache(const recheck *r, const walk *w, int layer, size_t head,
+                             const char *where, zh_error *err) {
+  size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
+  memcpy(w->own + at, w->at[ROTATED_KEY] + head * d, d * sizeof(float));
+  memcpy(w->own + at + d, w->at[VALUE] + head * d, d * sizeof(float));
+  for (size_t i = 0; i < r->challenge.count; ++i) {
+    const walk *other = &r->walks[i];
+    size_t position = other->answer->position;
+    if (other->followed.sequence != w->followed.sequence || position > w->answer->position)
+      continue;
+    if (equal_bits(other->own + at, r->keys + position * d, d) &&
+        equal_bits(other->own + at + d, r->values + position * d, d))
+      continue;
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "%s: the cache does not hold the key and value that were computed at position "
+                   "%zu",
+                   where, position);
+  }
+  return ZH_OK;
+}
+
+static zh_status check_attention(recheck *r, const walk *w, const zh_operation *o,
+                                 const json_t *line, const char *where, zh_error *err) {
+  const zh_architecture *a = &r->weights.architecture;
+  size_t positions = (size_t)w->answer->position + 1, d = a->head_dim,
+         group = a->heads / a->kv_heads;
+  int64_t head = zh_challenge_head(&r->challenge, a, (uint32_t)o->layer, positions);
+  if (head < 0) return ZH_OK;
+  ZH_TRY(read_floats(r->keys, positions * d, line, "keys", where, err));
+  ZH_TRY(read_floats(r->values, positions * d, line, "cached_values", where, err));
+  ZH_TRY(check_cache(r, w, o->layer, (size_t)head, where, err));
+  for (size_t h = (size_t)head * group; h < ((size_t)head + 1) * group; ++h)
+    zh_check_attention_head(r->check, o, h, r->keys, r->values);
+  return ZH_OK;
+}
+
+/* The logits are those of the chain: the timed answer is the one that was followed. */
+static zh_status check_answer(const recheck *r, const walk *w, zh_error *err) {
+  size_t vocab = r->weights.architecture.vocab;
+  const float *logits = w->at[LOGITS];
+  size_t best = zh_kernels_reference()->argmax(logits, vocab);
+  uint32_t bits = 0;
+  if (best < vocab) memcpy(&bits, &logits[best], sizeof bits);
+  if (best == w->answer->chosen && bits == w->answer->logit_bits &&
+      zh_sum_of_bits(logits, vocab) == w->answer->bits_sum)
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "%s: the logits at position %" PRIu32 " are not those of the timed run",
+                 r->claim->path, w->answer->position);
+}
+
+static zh_status check_line(recheck *r, walk *w, const json_t *line, const char *where,
+                            zh_error *err) {
+  const zh_architecture *a = &r->weights.architecture;
+  const char *name = NULL;
+  int64_t stated = 0;
+  int layer = -1;
+  const zh_weight *weight = NULL;
+  const instruction *next = next_of(r, w, &layer, &weight);
+  ZH_TRY(zh_json_string(&name, line, "name", where, err));
+  ZH_TRY(zh_json_int(&stated, line, "layer", where, err));
+  if (strcmp(name, next->name) != 0 || stated != layer)
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "%s: '%.40s' of layer %" PRId64 " stands where '%s' of layer %d comes next",
+                   where, name, stated, next->name, layer);
+  size_t width = width_of(a, next->out);
+  uint32_t sequence = 0;
+  ZH_TRY(read_floats(r->fresh, width, line, "values", where, err));
+  zh_operation o = {.op = next->op,
+                    .layer = layer,
+                    .name = next->name,
+                    .weight = weight,
+                    .tokens = 1,
+                    .in_width = width_of(a, next->in),
+                    .out_width = width,
+                    .input = w->at[next->in],
+                    .second = w->at[next->second],
+                    .output = r->fresh,
+                    .token = &w->answer->fed,
+                    .position = &w->answer->position,
+                    .sequence = &sequence};
+  if (next->op == ZH_OP_ATTENTION)
+    ZH_TRY(check_attention(r, w, &o, line, where, err));
+  else
+    zh_check_operation(r->check, &o);
+  memcpy(w->at[next->out], r->fresh, width * sizeof(float));
+  ++w->next;
+  ++r->operators;
+  return next->out == LOGITS ? check_answer(r, w, err) : ZH_OK;
+}
+
+static zh_status visit(void *user, size_t number, json_t *line, zh_error *err) {
+  recheck *r = user;
+  char where[4200];
+  int64_t token = 0;
+  if (!r->begun) return begin(r, line, err);
+  snprintf(where, sizeof where, "%s: line %zu", r->claim->path, number);
+  ZH_TRY(zh_json_int(&token, line, "token", where, err));
+  if (token < 0 || (size_t)token >= r->challenge.count || r->walks[token].next == length_of_pass(r))
+    return zh_fail(err, ZH_ERR_CHECK, "%s: no more of token %" PRId64 " was asked for", where,
+                   token);
+  return check_line(r, &r->walks[token], line, where, err);
+}
+
+/* --- the whole --- */
+
+static zh_status finish(zh_recheck *out, const recheck *r, zh_error *err) {
+  if (!r->begun) return zh_fail(err, ZH_ERR_INPUT, "%s: the file is empty", r->claim->path);
+  for (size_t i = 0; i < r->challenge.count; ++i)
+    if (r->walks[i].next != length_of_pass(r))
+      return zh_fail(err, ZH_ERR_CHECK, "%s: the pass of token %zu ends after %zu of %zu operators",
+                     r->claim->path, i, r->walks[i].next, length_of_pass(r));
+  json_t *checks = json_array(), *check;
+  zh_status status = zh_check_report(r->check, checks, err);
+  size_t i;
+  *out = (zh_recheck){.tokens = r->challenge.count,
+                      .operators = r->operators,
+                      .samples = zh_check_samples(r->check)};
+  snprintf(out->nonce, sizeof out->nonce, "%s", r->nonce);
+  json_array_foreach(checks, i, check) {
+    double bound = json_number_value(json_object_get(check, "bound"));
+    double error = json_number_value(json_object_get(check, "error"));
+    const char *name = json_string_value(json_object_get(check, "operator"));
+    bool is_sum = strstr(name, "residual") != NULL; /* rounds once: reaches its bound by design */
+    if (bound > 0 && error / bound > out->nearest && !is_sum) {
+      out->nearest = error / bound;
+      snprintf(out->where, sizeof out->where, "%s",
+               json_string_value(json_object_get(check, "what")));
+    }
+  }
+  json_decref(checks);
+  return status;
+}
+
+static void release(recheck *r) {
+  for (size_t i = 0; i < ZH_FOLLOWED_MAX; ++i) {
+    for (int v = 0; v < VALUES; ++v) free(r->walks[i].at[v]);
+    free(r->walks[i].own);
+  }
+  free(r->answers);
+  free(r->fresh);
+  free(r->keys);
+  free(r->values);
+  zh_check_free(r->check);
+  zh_weights_close(&r->weights);
+}
+
+zh_status zh_certificate_recheck(zh_recheck *out, const zh_certificate_claim *claim, uint64_t seed,
+                                 size_t rows, zh_error *err) {
+  recheck r = {.claim = claim, .seed = seed, .rows = rows};
+  zh_status status = zh_weights_describe(&r.weights, claim->model, err);
+  if (status == ZH_OK) status = zh_jsonl_read(claim->path, visit, &r, err);
+  if (status == ZH_OK) status = finish(out, &r, err);
+  release(&r);
+  return status;
+}
