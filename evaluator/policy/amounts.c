@@ -105,11 +105,6 @@ static zh_status read_cap(zh_cap *cap, const zh_policy *policy, const zh_clause 
     ZH_TRY(zh_require_clause(&clause, policy, elsewhere, err));
     cap->shared = clause;
   }
-  elsewhere = zh_yaml_get(map, "clause"); /* the cap stands in a sentence of its own */
-  if (elsewhere != NULL) {
-    ZH_TRY(zh_require_clause(&clause, policy, elsewhere, err));
-    cap->shared = clause;
-  }
   ZH_TRY(zh_yaml_require(&node, map, "amount", err));
   ZH_TRY(zh_money_read(&cap->fen, node, err));
   ZH_TRY(zh_check_figure(node, map, clause->quote, cap->fen, err));
