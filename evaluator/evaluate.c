@@ -137,13 +137,23 @@ static json_t *clauses_json(const zh_case *c) {
   return list;
 }
 
-static json_t *choices_json(const zh_reading *reading) {
+/* The rule outside the text that the choice's last day rests on; NULL: none. */
+static const zh_phrase *outside_of(const zh_policy *policy, const zh_reading *reading, size_t i) {
+  const zh_valid *v = &policy->valid;
+  bool found = v->given && v->until_reading == reading && v->outside[i].zh != NULL;
+  return found ? &v->outside[i] : NULL;
+}
+
+static json_t *choices_json(const zh_policy *policy, const zh_reading *reading) {
   json_t *list = json_array();
   for (size_t i = 0; i < reading->choice_count; i++) {
     const zh_choice *choice = &reading->choices[i];
-    json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "choice", choice->id, "name",
-                                          zh_plain_phrase(&choice->name), "ground",
-                                          zh_plain_phrase(&choice->ground)));
+    const zh_phrase *outside = outside_of(policy, reading, i);
+    json_t *entry =
+        json_pack("{s:s, s:o, s:o}", "choice", choice->id, "name", zh_plain_phrase(&choice->name),
+                  "ground", zh_plain_phrase(&choice->ground));
+    if (outside != NULL) json_object_set_new(entry, "outside", zh_plain_phrase(outside));
+    json_array_append_new(list, entry);
   }
   return list;
 }
@@ -165,7 +175,7 @@ static json_t *readings_json(const zh_case *c, const zh_outcome *outcomes, size_
     const zh_reading *reading = &c->policy->readings[i];
     json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "reading", reading->id,
                                           "question", zh_plain_phrase(&reading->question),
-                                          "choices", choices_json(reading), "decides",
+                                          "choices", choices_json(c->policy, reading), "decides",
                                           decided_by(c, reading, outcomes, count)));
   }
   return list;
