@@ -244,12 +244,20 @@ static zh_status read_fact(zh_claim *claim, const reader *r, const zh_yaml_node 
 
 typedef zh_status (*claim_reader)(zh_claim *, const reader *, const zh_yaml_node *, zh_error *);
 
+/* "facts:" with nothing below it, as in a file that is still to be filled in. */
+static bool is_blank(const zh_yaml_node *node) {
+  const char *text;
+  zh_error ignored = ZH_ERROR_INIT;
+  return zh_yaml_node_kind(node) == ZH_YAML_SCALAR &&
+         zh_yaml_string(&text, node, &ignored) != ZH_OK; /* which refuses nothing but the empty */
+}
+
 /* Reads the map below `section`: its keys must be among `ids`. Absent sections are empty. */
 static zh_status read_claims(zh_claims *out, const reader *r, const zh_yaml_node *root,
                              const char *section, const char *const *ids, claim_reader read,
                              zh_error *err) {
   const zh_yaml_node *map = zh_yaml_get(root, section);
-  if (map == NULL) return ZH_OK;
+  if (map == NULL || is_blank(map)) return ZH_OK;
   if (ids == NULL) return no_memory(err);
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "entries by name, each with its file", err));
   if (ids[0] == NULL && zh_yaml_count(map) > 0)
@@ -368,7 +376,8 @@ static zh_status read_grant(const reader *r, const zh_yaml_node *map, zh_error *
 static zh_status read_received(const reader *r, const zh_yaml_node *root, zh_error *err) {
   const zh_yaml_node *list;
   size_t count;
-  if (zh_yaml_get(root, "received") == NULL) return ZH_OK;
+  list = zh_yaml_get(root, "received");
+  if (list == NULL || is_blank(list)) return ZH_OK;
   ZH_TRY(zh_read_list(&list, &count, root, "received", "a list of grants received", err));
   r->applicant->received = take(r, count, sizeof *r->applicant->received);
   if (r->applicant->received == NULL) return no_memory(err);
@@ -396,7 +405,7 @@ static zh_status read_claimed(const reader *r, const zh_yaml_node *root, zh_erro
   const zh_yaml_node *node = zh_yaml_get(root, "claims");
   static const char *const all[] = {"all", NULL};
   size_t which;
-  if (node == NULL) return ZH_OK;
+  if (node == NULL || is_blank(node)) return ZH_OK;
   if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) {
     r->applicant->claims_all = true;
     return zh_yaml_word(&which, node, all, err);

@@ -69,6 +69,11 @@ ZH_MUST_CHECK zh_status zh_policy_check(json_t **out, const char *name_or_path,
 ZH_MUST_CHECK zh_status zh_checklist(json_t **out, const char *policy, const char *applicant,
                                      zh_error *err);
 
+/* An applicant's file for the policy, to be filled in: what it asks for, each with a remark. It
+ * loads as it stands. language: "zh" or "en". free(*out). */
+ZH_MUST_CHECK zh_status zh_applicant_example(char **out, const char *policy, const char *language,
+                                             zh_error *err);
+
 /* --- evaluation --- */
 /* Verifies each bundle's manifest, applies the policy's rules, and gives evaluation.json
  * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL where

@@ -152,7 +152,17 @@ typedef struct zh_slot {
   ENTRY(names, not_applicable)                                                                     \
   ENTRY(names, yes)                                                                                \
   ENTRY(names, no)                                                                                 \
-  ENTRY(names, none)
+  ENTRY(names, none)                                                                               \
+  ENTRY(example, head)                                                                             \
+  ENTRY(example, dates)                                                                            \
+  ENTRY(example, claims)                                                                           \
+  ENTRY(example, facts)                                                                            \
+  ENTRY(example, documents)                                                                        \
+  ENTRY(example, decisions)                                                                        \
+  ENTRY(example, exclusions)                                                                       \
+  ENTRY(example, costs)                                                                            \
+  ENTRY(example, received)                                                                         \
+  ENTRY(example, materials)
 
 typedef enum zh_word {
 #define ZH_WORD_ENTRY(section, key) ZH_WORD_##section##_##key,
