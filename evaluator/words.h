@@ -105,6 +105,7 @@ typedef struct zh_slot {
   ENTRY(grant, unstated)                                                                           \
   ENTRY(grant, no_figure)                                                                          \
   ENTRY(grant, differ)                                                                             \
+  ENTRY(grant, differ_open)                                                                        \
   ENTRY(grant, fail)                                                                               \
   ENTRY(grant, evidence)                                                                           \
   ENTRY(step, share)                                                                               \
