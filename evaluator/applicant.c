@@ -22,6 +22,13 @@ void *zh_reader_take(const zh_reader *r, size_t count, size_t size) {
   return zh_arena_alloc(r->applicant->arena, count == 0 ? 1 : count, size);
 }
 
+bool zh_section_is_blank(const zh_yaml_node *node) {
+  const char *text;
+  zh_error ignored = ZH_ERROR_INIT;
+  return zh_yaml_node_kind(node) == ZH_YAML_SCALAR &&
+         zh_yaml_string(&text, node, &ignored) != ZH_OK; /* which refuses nothing but the empty */
+}
+
 /* --- heading --- */
 
 static zh_status read_dates(const zh_reader *r, const zh_yaml_node *root, zh_error *err) {
@@ -42,7 +49,7 @@ static zh_status read_claimed(const zh_reader *r, const zh_yaml_node *root, zh_e
   const zh_yaml_node *node = zh_yaml_get(root, "claims");
   static const char *const all[] = {"all", NULL};
   size_t which;
-  if (node == NULL) return ZH_OK;
+  if (node == NULL || zh_section_is_blank(node)) return ZH_OK;
   if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) {
     r->applicant->claims_all = true;
     return zh_yaml_word(&which, node, all, err);

@@ -19,6 +19,9 @@ typedef struct zh_reader {
 /* Zeroed memory that lives as long as the applicant; NULL when memory is short. */
 void *zh_reader_take(const zh_reader *r, size_t count, size_t size);
 
+/* "facts:" with nothing below it, as in a file that is still to be filled in. */
+bool zh_section_is_blank(const zh_yaml_node *node);
+
 /* --- papers (papers.c) --- */
 
 /* 'file' and 'sm3' of a map; no paper where there is no 'file'. */

@@ -148,7 +148,7 @@ static zh_status read_claims(zh_claims *out, const zh_reader *r, const zh_yaml_n
                              const char *section, const char *const *ids, claim_reader read,
                              zh_error *err) {
   const zh_yaml_node *map = zh_yaml_get(root, section);
-  if (map == NULL) return ZH_OK;
+  if (map == NULL || zh_section_is_blank(map)) return ZH_OK;
   if (ids == NULL) return no_memory(err);
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "entries by name, each with its file", err));
   if (ids[0] == NULL && zh_yaml_count(map) > 0)

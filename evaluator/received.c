@@ -58,9 +58,9 @@ static zh_status read_grant(const zh_reader *r, const zh_yaml_node *map, zh_erro
 }
 
 zh_status zh_read_received(const zh_reader *r, const zh_yaml_node *root, zh_error *err) {
-  const zh_yaml_node *list;
+  const zh_yaml_node *list = zh_yaml_get(root, "received");
   size_t count;
-  if (zh_yaml_get(root, "received") == NULL) return ZH_OK;
+  if (list == NULL || zh_section_is_blank(list)) return ZH_OK;
   ZH_TRY(zh_read_list(&list, &count, root, "received", "a list of grants received", err));
   r->applicant->received = zh_reader_take(r, count, sizeof *r->applicant->received);
   if (r->applicant->received == NULL) return no_memory(err);

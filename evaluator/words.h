@@ -106,6 +106,7 @@ typedef struct zh_slot {
   ENTRY(grant, no_figure)                                                                          \
   ENTRY(grant, lifted)                                                                             \
   ENTRY(grant, differ)                                                                             \
+  ENTRY(grant, differ_open)                                                                        \
   ENTRY(grant, fail)                                                                               \
   ENTRY(grant, evidence)                                                                           \
   ENTRY(step, share)                                                                               \
@@ -160,7 +161,17 @@ typedef struct zh_slot {
   ENTRY(names, not_applicable)                                                                     \
   ENTRY(names, yes)                                                                                \
   ENTRY(names, no)                                                                                 \
-  ENTRY(names, none)
+  ENTRY(names, none)                                                                               \
+  ENTRY(example, head)                                                                             \
+  ENTRY(example, dates)                                                                            \
+  ENTRY(example, claims)                                                                           \
+  ENTRY(example, facts)                                                                            \
+  ENTRY(example, documents)                                                                        \
+  ENTRY(example, decisions)                                                                        \
+  ENTRY(example, exclusions)                                                                       \
+  ENTRY(example, costs)                                                                            \
+  ENTRY(example, received)                                                                         \
+  ENTRY(example, materials)
 
 typedef enum zh_word {
 #define ZH_WORD_ENTRY(section, key) ZH_WORD_##section##_##key,

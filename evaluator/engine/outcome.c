@@ -141,7 +141,7 @@ static zh_word statement_word(const zh_outcome *o) {
   case ZH_FIGURE_KNOWN:
     break;
   }
-  return ZH_WORD_grant_differ;
+  return o->verdict == ZH_PASS ? ZH_WORD_grant_differ : ZH_WORD_grant_differ_open;
 }
 
 /* "；任何情况下最高不超过 2000 万元", or nothing where no limit is known. */

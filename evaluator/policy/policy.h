@@ -308,6 +308,10 @@ struct zh_policy {
 ZH_MUST_CHECK zh_status zh_policy_load_text(zh_policy **out, const char *text, size_t length,
                                             const char *name, zh_error *err);
 
+/* Where the file of a policy lies, by name or path. */
+ZH_MUST_CHECK zh_status zh_policy_path(char *out, size_t capacity, const char *name_or_path,
+                                       zh_error *err);
+
 const zh_clause *zh_policy_clause(const zh_policy *policy, const char *id); /* NULL when absent */
 const zh_fact *zh_policy_fact(const zh_policy *policy, const char *id);
 const zh_name *zh_policy_base(const zh_policy *policy, const char *id);
