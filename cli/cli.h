@@ -41,6 +41,8 @@ int zh_cli_fail(const zh_error *err, bool json);
 int zh_cli_print_json(json_t *value);
 /* Flushes stdout; 0, or 3 with a sentence when the disk is full or the pipe closed. */
 int zh_cli_flush(void);
+/* evaluation.json as people read it (evaluation.c); `file` is where it was written. */
+void zh_cli_print_evaluation(const json_t *evaluation, const char *file);
 /* "zh" where the user's messages are Chinese, else "en". */
 const char *zh_cli_language(void);
 

@@ -63,10 +63,7 @@ static int print_people(const json_t *result) {
   printf("%s: %d of %d quotes found\n", text_of(result, "policy"),
          (int)json_integer_value(json_object_get(result, "found")),
          (int)json_integer_value(json_object_get(result, "clauses")));
-  json_array_foreach(missing, i, entry) {
-    printf("  %s (%s): “%s” does not stand in the text\n", text_of(entry, "clause"),
-           text_of(entry, "id"), text_of(entry, "quote"));
-  }
+  json_array_foreach(missing, i, entry) printf("%s\n", text_of(entry, "text"));
   return zh_cli_flush();
 }
 

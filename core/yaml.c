@@ -144,6 +144,33 @@ static zh_status out_of_memory(const reader *r) {
   return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (%s)", r->doc->name);
 }
 
+/* Punctuation of a Chinese keyboard that YAML does not read as its own. */
+static const char *const full_width[][2] = {{"，", ","}, {"：", ":"}, {"｛", "{"}, {"｝", "}"},
+                                            {"［", "["}, {"］", "]"}, {"　", " "}};
+
+static const char *line_start(const source *src, size_t line) {
+  const char *at = src->text, *end = src->text + src->length;
+  for (; line > 0 && at < end; at++) line -= *at == '\n';
+  return at;
+}
+
+/* "; line 4 has a full-width '：' …" where the line of a mistake, or the one before it, has one. */
+static void append_full_width(char *message, size_t capacity, const source *src, size_t line) {
+  for (size_t back = 0; back < 2 && back <= line; back++) {
+    const char *at = line_start(src, line - back), *end = src->text + src->length;
+    for (; at < end && *at != '\n' && *at != '#'; at++) {
+      for (size_t i = 0; i < sizeof full_width / sizeof full_width[0]; i++) {
+        size_t bytes = strlen(full_width[i][0]), used = strlen(message);
+        if ((size_t)(end - at) < bytes || memcmp(at, full_width[i][0], bytes) != 0) continue;
+        snprintf(message + used, capacity - used,
+                 "; line %zu has a full-width '%s', YAML reads '%s'", line - back + 1,
+                 full_width[i][0], full_width[i][1]);
+        return;
+      }
+    }
+  }
+}
+
 static zh_status next_event(reader *r) {
   if (r->has_event) yaml_event_delete(&r->event);
   r->has_event = false;
@@ -157,6 +184,8 @@ static zh_status next_event(reader *r) {
   char message[256];
   snprintf(message, sizeof message, "not valid YAML: %s%s%s", p->context != NULL ? p->context : "",
            p->context != NULL ? ", " : "", p->problem != NULL ? p->problem : "unknown problem");
+  source src = {r->doc->name, r->doc->text, r->doc->length};
+  append_full_width(message, sizeof message, &src, mark.line);
   return reader_fail(r, (zh_yaml_span){mark.line, mark.column, mark.line, mark.column + 1},
                      message);
 }

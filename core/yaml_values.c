@@ -58,11 +58,24 @@ static bool is_among(const char *word, const char *const *words, size_t *index) 
   return false;
 }
 
+/* "{en: enterprises, universities}": what stands after the comma is a key without a value. */
+static bool is_cut_off(const zh_yaml_node *key, const zh_yaml_node *value) {
+  bool nothing = value->kind == ZH_YAML_SCALAR && value->length == 0 && value->plain;
+  return nothing && value->where.line == key->where.end_line &&
+         value->where.column == key->where.end_column;
+}
+
 zh_status zh_yaml_expect_keys(const zh_yaml_node *map, const char *const *keys, zh_error *err) {
   size_t index;
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "a map", err));
   for (size_t i = 0; i < map->count; i++)
-    if (!is_among(map->keys[i]->text, keys, &index))
+    if (!is_among(map->keys[i]->text, keys, &index) && is_cut_off(map->keys[i], map->items[i]))
+      return zh_yaml_fail(
+          err, map->keys[i],
+          "'%.80s' has no value; a ',' inside { } begins a new entry, so text with a "
+          "comma needs quotes",
+          map->keys[i]->text);
+    else if (!is_among(map->keys[i]->text, keys, &index))
       return fail_with_choices(map->keys[i], "unknown key", map->keys[i]->text, keys, err);
   return ZH_OK;
 }

@@ -61,13 +61,19 @@ ZH_MUST_CHECK zh_status zh_policy_list(zh_policy_entry **out, size_t *count,
                                        zh_error *err); /* free(*out) */
 
 /* Whether each clause's quote stands in the published text (docs/adding-a-policy.md): {"policy",
- * "clauses","found","missing":[{"clause","id","quote"}]}. */
+ * "clauses","found","missing":[{"clause","id","quote","line","text"}]}, text with the place in the
+ * policy file and a caret. */
 ZH_MUST_CHECK zh_status zh_policy_check(json_t **out, const char *name_or_path,
                                         const char *source_path, zh_error *err);
 /* The application papers that the policy asks for, and which of them are there. applicant: NULL for
  * the list alone. */
 ZH_MUST_CHECK zh_status zh_checklist(json_t **out, const char *policy, const char *applicant,
                                      zh_error *err);
+
+/* An applicant's file for the policy, to be filled in: what it asks for, each with a remark. It
+ * loads as it stands. language: "zh" or "en". free(*out). */
+ZH_MUST_CHECK zh_status zh_applicant_example(char **out, const char *policy, const char *language,
+                                             zh_error *err);
 
 /* --- evaluation --- */
 /* Verifies each bundle's manifest, applies the policy's rules, and gives evaluation.json

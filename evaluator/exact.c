@@ -50,6 +50,11 @@ static zh_status read_exact(int64_t *out, const zh_yaml_node *node, const unit *
   const char *text;
   ZH_TRY(zh_yaml_string(&text, node, err));
   const char *space = strchr(text, ' ');
+  bool joined = is_digit(text[0]) && strspn(text, "0123456789.") < strlen(text);
+  if (space == NULL && joined) {
+    return zh_yaml_fail(err, node, "'%s' has no space before its unit; write it as '%s'", text,
+                        example);
+  }
   if (space == NULL) {
     return zh_yaml_fail(err, node,
                         "expected a number, a space and a unit, such as '%s'; '%s' has no unit",

@@ -104,26 +104,35 @@ typedef struct zh_slot {
   ENTRY(grant, base_unstated)                                                                      \
   ENTRY(grant, unstated)                                                                           \
   ENTRY(grant, no_figure)                                                                          \
+  ENTRY(grant, lifted)                                                                             \
   ENTRY(grant, differ)                                                                             \
+  ENTRY(grant, differ_open)                                                                        \
   ENTRY(grant, fail)                                                                               \
   ENTRY(grant, evidence)                                                                           \
   ENTRY(step, share)                                                                               \
+  ENTRY(step, share_received)                                                                      \
   ENTRY(step, base)                                                                                \
   ENTRY(step, cap)                                                                                 \
   ENTRY(step, year)                                                                                \
   ENTRY(step, project)                                                                             \
   ENTRY(step, lifetime)                                                                            \
+  ENTRY(step, enterprise)                                                                          \
+  ENTRY(step, lifted)                                                                              \
   ENTRY(step, ladder)                                                                              \
+  ENTRY(step, steps)                                                                               \
   ENTRY(step, higher)                                                                              \
+  ENTRY(step, newer)                                                                               \
   ENTRY(step, joint)                                                                               \
   ENTRY(step, rounding)                                                                            \
   ENTRY(step, person)                                                                              \
   ENTRY(stacking, kept_higher)                                                                     \
   ENTRY(stacking, on_top)                                                                          \
   ENTRY(stacking, joint)                                                                           \
+  ENTRY(stacking, shared)                                                                          \
   ENTRY(stacking, ladder)                                                                          \
   ENTRY(stacking, exclusive)                                                                       \
   ENTRY(stacking, same_bill)                                                                       \
+  ENTRY(stacking, yields_to)                                                                       \
   ENTRY(stacking, higher)                                                                          \
   ENTRY(summary, pass)                                                                             \
   ENTRY(summary, fail)                                                                             \
@@ -145,6 +154,12 @@ typedef struct zh_slot {
   ENTRY(checklist, too_old)                                                                        \
   ENTRY(checklist, fresh)                                                                          \
   ENTRY(checklist, not_after)                                                                      \
+  ENTRY(checklist, no_year)                                                                        \
+  ENTRY(checklist, right_year)                                                                     \
+  ENTRY(checklist, wrong_year)                                                                     \
+  ENTRY(checklist, no_application)                                                                 \
+  ENTRY(checklist, lapsed)                                                                         \
+  ENTRY(checklist, in_force)                                                                       \
   ENTRY(checklist, optional)                                                                       \
   ENTRY(names, pass)                                                                               \
   ENTRY(names, fail)                                                                               \
@@ -152,7 +167,17 @@ typedef struct zh_slot {
   ENTRY(names, not_applicable)                                                                     \
   ENTRY(names, yes)                                                                                \
   ENTRY(names, no)                                                                                 \
-  ENTRY(names, none)
+  ENTRY(names, none)                                                                               \
+  ENTRY(example, head)                                                                             \
+  ENTRY(example, dates)                                                                            \
+  ENTRY(example, claims)                                                                           \
+  ENTRY(example, facts)                                                                            \
+  ENTRY(example, documents)                                                                        \
+  ENTRY(example, decisions)                                                                        \
+  ENTRY(example, exclusions)                                                                       \
+  ENTRY(example, costs)                                                                            \
+  ENTRY(example, received)                                                                         \
+  ENTRY(example, materials)
 
 typedef enum zh_word {
 #define ZH_WORD_ENTRY(section, key) ZH_WORD_##section##_##key,

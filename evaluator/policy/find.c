@@ -67,16 +67,23 @@ static zh_status load_path(zh_policy **out, const char *path, zh_error *err) {
   return status;
 }
 
-zh_status zh_policy_load(zh_policy **out, const char *name_or_path, zh_error *err) {
-  char relative[PATH_BYTES], path[PATH_BYTES];
-  *out = NULL;
-  if (strchr(name_or_path, '/') != NULL || policy_stem(name_or_path) > 0)
-    return load_path(out, name_or_path, err);
+zh_status zh_policy_path(char *out, size_t capacity, const char *name_or_path, zh_error *err) {
+  char relative[PATH_BYTES];
+  if (strchr(name_or_path, '/') != NULL || policy_stem(name_or_path) > 0) {
+    int length = snprintf(out, capacity, "%s", name_or_path);
+    return length < (int)capacity ? ZH_OK : zh_fail(err, ZH_ERR_INPUT, "the path is too long");
+  }
   if (strlen(name_or_path) > 200)
     return zh_fail(err, ZH_ERR_INPUT, "a policy's name has at most 200 bytes");
   snprintf(relative, sizeof relative, "%s/%s%s", folder, name_or_path, suffix);
-  ZH_TRY(zh_data_path(path, sizeof path, relative, err));
-  if (!zh_is_file(path)) return fail_unknown(name_or_path, err);
+  ZH_TRY(zh_data_path(out, capacity, relative, err));
+  return zh_is_file(out) ? ZH_OK : fail_unknown(name_or_path, err);
+}
+
+zh_status zh_policy_load(zh_policy **out, const char *name_or_path, zh_error *err) {
+  char path[PATH_BYTES];
+  *out = NULL;
+  ZH_TRY(zh_policy_path(path, sizeof path, name_or_path, err));
   return load_path(out, path, err);
 }
 
