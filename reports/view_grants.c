@@ -102,7 +102,10 @@ static void put_by_reading(zh_view *view, json_t *out, const json_t *grant, cons
     json_t *item = zh_view_item(view, list);
     zh_view_choices(view, item, json_object_get(result, "choices"), matters);
     zh_view_verdict(view, item, result, where);
-    zh_view_money(view, item, "reading_up_to", result, "up_to_yuan", where);
+    const char *up_to = zh_view_maybe_text(result, "up_to_yuan");
+    bool none = up_to && zh_money_is_valid(up_to) && zh_money_is_zero(up_to);
+    zh_view_flag(view, item, "reading_none", none);
+    zh_view_money_text(view, item, "reading_up_to", up_to, where);
     zh_view_range(view, item, "reading_range", json_object_get(result, "range"), where);
   }
   zh_view_flag(view, out, "has_by_reading", json_array_size(list) > 1);
