@@ -1,5 +1,6 @@
 /* What would decide the conditions that are open, or meet those that fail: each once, with the
  * amounts that wait for it. Questions to the authority have their own table. */
+#include <stdio.h>
 #include <string.h>
 
 #include "reports/view.h"
@@ -27,9 +28,15 @@ static json_t *row_of(zh_view *view, json_t *list, const json_t *entry, const ch
   return row;
 }
 
+/* An amount that waits for the same paper twice is named once. */
 static void add_grant(zh_view *view, json_t *row, size_t number, size_t all) {
   json_t *grants = json_object_get(row, "would_grants");
-  zh_view_number(view, zh_view_item(view, grants), "grant_no", number);
+  char text[24];
+  snprintf(text, sizeof text, "%zu", number);
+  const json_t *last = json_array_get(grants, json_array_size(grants) - 1);
+  const char *known = zh_view_maybe_text(last, "grant_no");
+  if (known && strcmp(known, text) == 0) return;
+  zh_view_text(view, zh_view_item(view, grants), "grant_no", text);
   zh_view_flag(view, row, "for_all", json_array_size(grants) == all);
 }
 

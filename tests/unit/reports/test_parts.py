@@ -168,6 +168,14 @@ def test_counts_that_an_audit_without_weights_leaves_open(tmp_path):
     assert "134,515,008" in shown(pages["zh"])
 
 
+def test_what_an_amount_waits_for_twice_is_named_once(tmp_path):
+    document = load()
+    grant = document["grants"][3]
+    grant["would_take"] = [{"id": "a", "verdict": "fail", "text": {"zh": "补交甲。", "en": "Hand in A."}}] * 2
+    cell = render(tmp_path, document)["en"].split("Hand in A.", 1)[1].split("</tr>", 1)[0]
+    assert re.findall(r'class="item">(\d+)<', cell) == ["4"]
+
+
 def test_the_limit_is_strict_and_not_ours_to_interpret(pages):
     assert "恰好等于不算超过" in shown(pages["zh"]) and "exactly as many is not more" in shown(pages["en"])
     assert "取哪一种不由本报告决定" in shown(pages["zh"])
@@ -215,6 +223,10 @@ def test_no_line_leaves_its_page_and_few_pages_do(tmp_path):
     document, model = cheater()
     document["models"][0]["findings"][0]["where"] = "model.layers." + "x" * 200
     document["applicant"]["name"] = "某" * 120
+    long = "50 % of the approved contract amount of the corpus bought in the year, and of what belongs to it, 30,000,000 yuan"
+    for grant in document["grants"]:
+        grant["calculation"] = [{"text": {"zh": "某项费用" * 40, "en": long}, "left_yuan": "123456789012.34"}] * 2
+        grant["title"] = {"zh": "支持事项" * 20, "en": "support " * 20 + "x" * 90}
     source = tmp_path / "evaluation.json"
     source.write_text(json.dumps(document, ensure_ascii=False), "utf-8")
     done = subprocess.run([ZHIHENG, "report", source, "--out", tmp_path / "report"], capture_output=True, text=True)
