@@ -22,6 +22,18 @@ static const struct {
     {"bar", "bar.svg.mustache", false},
     {"figures", "figures.%s.html.mustache", true},
     {"quantity", "quantity.%s.mustache", true},
+    {"money", "money.%s.mustache", true},
+    {"between", "between.%s.mustache", true},
+    {"amount", "amount.%s.mustache", true},
+    {"choices", "choices.%s.mustache", true},
+    {"evidence", "evidence.%s.mustache", true},
+    {"summary", "summary.%s.html.mustache", true},
+    {"parameters", "parameters.%s.html.mustache", true},
+    {"conditions", "conditions.%s.html.mustache", true},
+    {"amounts", "amounts.%s.html.mustache", true},
+    {"readings", "readings.%s.html.mustache", true},
+    {"proofs", "proofs.%s.html.mustache", true},
+    {"clauses", "clauses.%s.html.mustache", true},
 };
 enum { PARTIAL_COUNT = sizeof PARTIALS / sizeof *PARTIALS };
 

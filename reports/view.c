@@ -163,6 +163,10 @@ void zh_view_binary(zh_view *view, json_t *into, const char *key, double bytes) 
   zh_view_text(view, into, key, text);
 }
 
+void zh_view_number(zh_view *view, json_t *into, const char *key, size_t number) {
+  zh_view_fixed(view, into, key, (double)number, 0, 0);
+}
+
 json_t *zh_view_list(zh_view *view, json_t *into, const char *key) {
   put(view, into, key, json_array());
   return json_object_get(into, key);
@@ -195,6 +199,12 @@ zh_status zh_view_build(json_t **out, const json_t *evaluation, const char *dige
   if (strcmp(schema, SCHEMA) != 0) zh_view_fail(&view, "schema", "must be zhiheng.evaluation/1");
   zh_view_subject(&view);
   zh_view_findings(&view);
+  zh_view_grants(&view);
+  zh_view_sums(&view);
+  zh_view_readings(&view);
+  zh_view_would(&view);
+  zh_view_proofs(&view);
+  zh_view_clauses(&view);
   zh_view_figures(&view);
   zh_view_machine(&view);
   zh_view_method(&view);

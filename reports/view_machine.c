@@ -39,38 +39,6 @@ static void put_architecture(zh_view *view, json_t *out, const json_t *model) {
   zh_view_flag(view, out, "tied_head", json_is_true(json_object_get(architecture, "tied_head")));
 }
 
-static void put_parameters(zh_view *view, json_t *out, const json_t *model) {
-  const json_t *parameters = zh_view_object_of(view, model, "parameters", "models");
-  int64_t unique = zh_view_int_of(view, parameters, "unique", "models.parameters");
-  const json_t *active = json_object_get(parameters, "active");
-  zh_view_count(view, out, "stored",
-                zh_view_int_of(view, parameters, "stored", "models.parameters"));
-  zh_view_count(view, out, "unique", unique);
-  zh_view_flag(view, out, "active_known", json_is_integer(active));
-  zh_view_count(view, out, "active", json_integer_value(active));
-  put_known(view, out, "declared", parameters, "declared");
-}
-
-static void put_groups(zh_view *view, json_t *out, const json_t *model) {
-  const json_t *list = zh_view_list_of(view, model, "groups", "models");
-  double total = (double)zh_view_int_of(
-      view, zh_view_object_of(view, model, "parameters", "models"), "unique", "models.parameters");
-  json_t *groups = zh_view_list(view, out, "groups");
-  for (size_t i = 0; i < json_array_size(list); i++) {
-    const json_t *group = json_array_get(list, i);
-    json_t *row = zh_view_item(view, groups);
-    int64_t count = zh_view_int_of(view, group, "parameters", "models.groups");
-    double share = total > 0 ? (double)count / total : 0;
-    zh_view_word(view, row, "role", "roles", zh_view_text_of(view, group, "role", "models.groups"));
-    zh_view_fixed(view, row, "tensors", zh_view_real_of(view, group, "tensors", "models.groups"), 0,
-                  0);
-    zh_view_fixed(view, row, "group_parameters", (double)count, 0, 0);
-    zh_view_bytes(view, row, "group_bytes", zh_view_real_of(view, group, "bytes", "models.groups"));
-    zh_view_fixed(view, row, "group_percent", share, 2, share > 0 && share < 0.001 ? 2 : 1);
-    zh_view_fixed(view, row, "group_width", share > 1 ? 100 : share * 100, 0, 2);
-  }
-}
-
 static void put_types(zh_view *view, json_t *out, const json_t *model) {
   const json_t *list = zh_view_list_of(view, model, "types", "models");
   json_t *types = zh_view_list(view, out, "types");
@@ -94,7 +62,8 @@ static void put_notes(zh_view *view, json_t *out, const json_t *model) {
                  zh_view_text_of(view, json_array_get(notes, i), view->language, "models.notes"));
 }
 
-static void put_model(zh_view *view, json_t *out, const json_t *model, bool is_subject) {
+static void put_model(zh_view *view, json_t *out, const json_t *model, size_t index,
+                      bool is_subject) {
   const char *name = zh_view_text_of(view, model, "name", "models");
   zh_view_text(view, out, "model_name", name);
   zh_view_flag(view, out, "is_subject", is_subject);
@@ -103,12 +72,12 @@ static void put_model(zh_view *view, json_t *out, const json_t *model, bool is_s
   zh_view_flag(view, out, "has_file", json_number_value(json_object_get(model, "bytes")) > 0);
   put_known(view, out, "tensor_count", model, "tensors");
   put_architecture(view, out, model);
-  put_parameters(view, out, model);
-  put_groups(view, out, model);
+  zh_view_parameters(view, out, model, index);
   put_types(view, out, model);
   put_notes(view, out, model);
   const char *sha256 = zh_view_maybe_text(model, "sha256");
-  zh_view_digest(view, out, "sm3", zh_view_text_of(view, model, "sm3", "models"));
+  const char *sm3 = zh_view_maybe_text(model, "sm3"); /* null where the weights were not read */
+  zh_view_digest(view, out, "sm3", sm3 ? sm3 : "");
   zh_view_digest(view, out, "sha256", sha256 ? sha256 : "");
 }
 
@@ -174,20 +143,30 @@ static void put_machine(zh_view *view, json_t *out, const json_t *machine) {
   zh_view_text(view, out, "machine_architecture", zh_view_maybe_text(system, "architecture"));
 }
 
+static bool is_submitted(const json_t *evaluation, const char *name) {
+  const json_t *names = json_object_get(json_object_get(evaluation, "subject"), "models");
+  for (size_t i = 0; name && i < json_array_size(names); i++) {
+    const char *subject = json_string_value(json_array_get(names, i));
+    if (subject && strcmp(subject, name) == 0) return true;
+  }
+  return false;
+}
+
+/* models: those that were submitted; other_models: those that were measured for comparison. */
 void zh_view_machine(zh_view *view) {
   const json_t *models = zh_view_list_of(view, view->evaluation, "models", "evaluation.json");
   const json_t *bundles = zh_view_list_of(view, view->evaluation, "bundle", "evaluation.json");
-  const char *subject = zh_view_maybe_text(json_object_get(view->evaluation, "subject"), "model");
-  json_t *list = zh_view_list(view, view->root, "models");
-  for (int pass = 0; pass < 2; pass++) { /* the subject first */
-    for (size_t i = 0; i < json_array_size(models); i++) {
-      const json_t *model = json_array_get(models, i);
-      const char *name = zh_view_maybe_text(model, "name");
-      bool is_subject = subject && name && strcmp(subject, name) == 0;
-      if (is_subject == (pass == 0)) put_model(view, zh_view_item(view, list), model, is_subject);
-    }
+  json_t *submitted = zh_view_list(view, view->root, "models");
+  json_t *others = zh_view_list(view, view->root, "other_models");
+  for (size_t i = 0; i < json_array_size(models); i++) {
+    const json_t *model = json_array_get(models, i);
+    bool is_subject = is_submitted(view->evaluation, zh_view_maybe_text(model, "name"));
+    put_model(view, zh_view_item(view, is_subject ? submitted : others), model, i, is_subject);
   }
-  list = zh_view_list(view, view->root, "machines");
+  zh_view_flag(view, view->root, "has_models", json_array_size(models) > 0);
+  zh_view_flag(view, view->root, "has_submitted", json_array_size(submitted) > 0);
+  zh_view_flag(view, view->root, "has_other_models", json_array_size(others) > 0);
+  json_t *list = zh_view_list(view, view->root, "machines");
   for (size_t i = 0; i < json_array_size(bundles); i++)
     put_machine(view, zh_view_item(view, list),
                 zh_view_object_of(view, json_array_get(bundles, i), "machine", "bundle"));

@@ -19,6 +19,9 @@ typedef struct check_sum {
 
 enum { CHECK_KINDS = 32 };
 
+/* Of its bound; operations that round once reach it, which a footnote tells. */
+static const double NEAR_ITS_BOUND = 0.9;
+
 static check_sum *sum_of(check_sum *sums, size_t *count, const char *kind) {
   for (size_t i = 0; i < *count; i++)
     if (strcmp(sums[i].kind, kind) == 0) return &sums[i];
@@ -57,6 +60,7 @@ static void put_checks(zh_view *view, json_t *out, const json_t *steps) {
   check_sum sums[CHECK_KINDS];
   size_t count = 0;
   json_t *list = zh_view_list(view, out, "checks");
+  zh_view_flag(view, out, "has_close_checks", false);
   for (size_t i = 0; i < json_array_size(steps); i++)
     add_checks(view, sums, &count, json_array_get(steps, i));
   for (size_t i = 0; i < count && view->status == ZH_OK; i++) {
@@ -67,6 +71,9 @@ static void put_checks(zh_view *view, json_t *out, const json_t *steps) {
     zh_view_flag(view, row, "check_passed", sums[i].failed == 0);
     zh_view_flag(view, row, "check_bounded", sums[i].bounded);
     put_ratio(view, row, "check_worst", sums[i].worst);
+    bool close = sums[i].failed == 0 && sums[i].worst >= NEAR_ITS_BOUND;
+    zh_view_flag(view, row, "check_close", close);
+    if (close) zh_view_flag(view, out, "has_close_checks", true);
   }
   zh_view_flag(view, out, "has_checks", count > 0);
 }
@@ -211,28 +218,36 @@ static void put_not_tested(zh_view *view) {
                  zh_view_text_of(view, json_array_get(list, i), view->language, "not_tested"));
 }
 
-/* Files that findings rest on, each once. */
-static void put_evidence_files(zh_view *view) {
-  json_t *out = zh_view_list(view, view->root, "evidence_files");
-  const json_t *findings = zh_view_list_of(view, view->evaluation, "findings", "evaluation.json");
-  for (size_t i = 0; i < json_array_size(findings); i++) {
-    const json_t *evidence = json_object_get(json_array_get(findings, i), "evidence");
+static bool is_listed(const json_t *files, const char *file, const char *sm3) {
+  for (size_t i = 0; i < json_array_size(files); i++) {
+    const json_t *row = json_array_get(files, i);
+    const char *name = zh_view_maybe_text(row, "file_name");
+    const char *digest = zh_view_maybe_text(row, "file_sm3");
+    if (name && digest && strcmp(name, file) == 0 && strcmp(digest, sm3) == 0) return true;
+  }
+  return false;
+}
+
+static void put_files_of(zh_view *view, json_t *out, const char *part) {
+  const json_t *list = zh_view_list_of(view, view->evaluation, part, "evaluation.json");
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *evidence = json_object_get(json_array_get(list, i), "evidence");
     for (size_t j = 0; j < json_array_size(evidence) && view->status == ZH_OK; j++) {
       const char *file = zh_view_text_of(view, json_array_get(evidence, j), "file", "evidence");
       const char *sm3 = zh_view_text_of(view, json_array_get(evidence, j), "sm3", "evidence");
-      bool seen = false;
-      for (size_t k = 0; k < json_array_size(out) && !seen; k++) {
-        const json_t *row = json_array_get(out, k);
-        const char *known = zh_view_maybe_text(row, "file_sm3"),
-                   *name = zh_view_maybe_text(row, "file_name");
-        seen = known && name && strcmp(known, sm3) == 0 && strcmp(name, file) == 0;
-      }
-      if (seen) continue;
+      if (is_listed(out, file, sm3)) continue;
       json_t *row = zh_view_item(view, out);
       zh_view_text(view, row, "file_name", file);
       zh_view_digest(view, row, "file_sm3", sm3);
     }
   }
+}
+
+/* Files that findings and amounts rest on, each once. */
+static void put_evidence_files(zh_view *view) {
+  json_t *out = zh_view_list(view, view->root, "evidence_files");
+  put_files_of(view, out, "findings");
+  put_files_of(view, out, "grants");
 }
 
 void zh_view_method(zh_view *view) {

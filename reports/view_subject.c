@@ -50,6 +50,9 @@ static void put_subject(zh_view *view) {
     if (strcmp(zh_view_text_of(view, candidate, "name", "models"), name) == 0) model = candidate;
   }
   if (name && !model) zh_view_fail(view, "subject", "the model is not among 'models'");
+  size_t submitted = json_array_size(zh_view_list_of(view, subject, "models", "subject"));
+  zh_view_flag(view, out, "subject_several", submitted > 1);
+  zh_view_number(view, out, "subject_count", submitted);
   zh_view_flag(view, out, "audited", model != NULL);
   zh_view_flag(view, view->root, "standard_subject", false);
   if (!model) return;
@@ -60,8 +63,13 @@ static void put_subject(zh_view *view) {
   zh_view_bytes(view, out, "subject_bytes", zh_view_real_of(view, model, "bytes", "models"));
   zh_view_fixed(view, out, "subject_bytes_exact", zh_view_real_of(view, model, "bytes", "models"),
                 0, 0);
-  zh_view_digest(view, out, "subject_sm3", zh_view_text_of(view, model, "sm3", "models"));
-  zh_view_count(view, out, "parameters", zh_view_int_of(view, parameters, "unique", "models"));
+  const char *sm3 = zh_view_maybe_text(model, "sm3"); /* null where the weights were not read */
+  zh_view_digest(view, out, "subject_sm3", sm3 ? sm3 : "");
+  const json_t *unique = json_object_get(parameters, "unique");
+  zh_view_flag(view, out, "counted_unique", json_is_integer(unique));
+  zh_view_count(view, out, "parameters",
+                json_is_integer(unique) ? json_integer_value(unique)
+                                        : zh_view_int_of(view, parameters, "stored", "models"));
 }
 
 static void put_applicant(zh_view *view) {
@@ -75,13 +83,28 @@ static void put_applicant(zh_view *view) {
                  given ? zh_view_text_of(view, applicant, "file_sm3", "applicant") : "");
 }
 
+/* The report's number: day of the run, where there is one, and the evaluation's own digest, so that
+ * the same evaluation has the same number for ever. */
+static void put_dates(zh_view *view, const char *first, const char *last) {
+  char id[40];
+  if (view->status != ZH_OK) return;
+  if (!first || !last) { /* the applicant's papers alone */
+    snprintf(id, sizeof id, "ZH-%.8s", view->digest);
+    return zh_view_text(view, view->root, "report_id", id);
+  }
+  put_day(view, view->root, "first_day", first);
+  put_day(view, view->root, "last_day", last);
+  zh_view_flag(view, view->root, "one_day", strncmp(first, last, 10) == 0);
+  snprintf(id, sizeof id, "ZH-%.4s%.2s%.2s-%.8s", last, last + 5, last + 8, view->digest);
+  zh_view_text(view, view->root, "report_id", id);
+}
+
 /* Runs decide the dates and whether the pages must warn. */
 static void put_runs(zh_view *view) {
   const json_t *bundles = zh_view_list_of(view, view->evaluation, "bundle", "evaluation.json");
   bool sample = false, unstable = false, invalid = false;
   const char *first = NULL, *last = NULL, *version = "";
-  if (view->status == ZH_OK && json_array_size(bundles) == 0)
-    zh_view_fail(view, "bundle", "at least one bundle is needed");
+  zh_view_flag(view, view->root, "has_runs", json_array_size(bundles) > 0);
   for (size_t i = 0; i < json_array_size(bundles); i++) {
     const json_t *run = zh_view_object_of(view, json_array_get(bundles, i), "run", "bundle");
     const json_t *stability = zh_view_object_of(view, run, "stability", "run");
@@ -95,19 +118,11 @@ static void put_runs(zh_view *view) {
     version = zh_view_text_of(view, zh_view_object_of(view, run, "version", "run"), "zhiheng",
                               "run.version");
   }
-  if (view->status != ZH_OK) return;
   zh_view_flag(view, view->root, "sample", sample);
   zh_view_flag(view, view->root, "unstable", unstable);
   zh_view_flag(view, view->root, "invalid", invalid);
-  put_day(view, view->root, "first_day", first);
-  put_day(view, view->root, "last_day", last);
-  zh_view_flag(view, view->root, "one_day", strncmp(first, last, 10) == 0);
-  zh_view_text(view, view->root, "tool_version", version);
-  /* Day of the run and the evaluation's own digest: the same evaluation has the same number for
-   * ever. */
-  char id[40];
-  snprintf(id, sizeof id, "ZH-%.4s%.2s%.2s-%.8s", last, last + 5, last + 8, view->digest);
-  zh_view_text(view, view->root, "report_id", id);
+  zh_view_text(view, view->root, "tool_version", *version ? version : NULL);
+  put_dates(view, first, last);
 }
 
 /* What a reader must know before any number. */

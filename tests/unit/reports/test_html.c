@@ -80,12 +80,13 @@ static void poison(json_t *value, const char *key) {
       "onerror=\"x\">&{{report_id}}\xE2\x80\xAE\x1b[31m";
   static const char *const kept[] = {"schema",      "sm3",  "manifest_sm3",  "sha256",   "plan_sm3",
                                      "started_utc", "when", "finished_utc",  "verdict",  "file_sm3",
-                                     "up_to_yuan",  "yuan", "policy_status", "language", NULL};
+                                     "kind",        "yuan", "policy_status", "language", "total",
+                                     "active",      NULL};
   const char *name;
   json_t *member;
   size_t i;
   for (i = 0; key && kept[i]; i++)
-    if (strcmp(kept[i], key) == 0) return;
+    if (strcmp(kept[i], key) == 0 || strstr(key, "_yuan")) return;
   if (json_is_string(value)) json_string_set_nocheck(value, attack);
   if (json_is_object(value)) json_object_foreach(value, name, member) poison(member, name);
   if (json_is_array(value)) json_array_foreach(value, i, member) poison(member, key);
@@ -123,9 +124,10 @@ static void expect_missing(json_t *evaluation, json_t *object, const char *key) 
 
 static void test_missing_members_are_errors(void **state) {
   (void)state;
-  static const char *const top[] = {
-      "schema",  "policy",   "bundle", "models",  "measurements", "applicant", "marks",
-      "subject", "findings", "grant",  "summary", "not_tested",   "counts"};
+  static const char *const top[] = {"schema",       "policy",      "bundle",   "models",
+                                    "measurements", "applicant",   "marks",    "subject",
+                                    "findings",     "grants",      "summary",  "not_tested",
+                                    "counts",       "combination", "readings", "clauses"};
   for (size_t i = 0; i < sizeof top / sizeof *top; i++) {
     json_t *evaluation = sample();
     expect_missing(evaluation, evaluation, top[i]);
@@ -140,6 +142,13 @@ static void test_missing_members_are_errors(void **state) {
   expect_missing(evaluation, at(get(evaluation, "measurements"), 2), "unit");
   evaluation = sample();
   expect_missing(evaluation, get(at(get(evaluation, "bundle"), 0), "run"), "stability");
+  static const char *const grant[] = {
+      "clause",   "title",        "criterion",  "verdict", "statement", "base", "calculation",
+      "readings", "alternatives", "would_take", "terms",   "people",    "proof"};
+  for (size_t i = 0; i < sizeof grant / sizeof *grant; i++) {
+    evaluation = sample();
+    expect_missing(evaluation, at(get(evaluation, "grants"), 1), grant[i]);
+  }
   evaluation = sample(); /* one language alone is not enough */
   expect_missing(evaluation, get(at(get(evaluation, "findings"), 0), "reason"), "zh");
 }
@@ -168,11 +177,12 @@ static void test_wrong_values_are_errors(void **state) {
                       json_string("today"));
   expect_refused(evaluation, "time");
   evaluation = sample();
-  json_object_set_new(get(evaluation, "grant"), "up_to_yuan", json_string("20,000"));
+  json_object_set_new(at(get(evaluation, "grants"), 1), "up_to_yuan", json_string("20,000"));
   expect_refused(evaluation, "yuan");
   evaluation = sample();
-  json_array_clear(get(evaluation, "bundle"));
-  expect_refused(evaluation, "bundle");
+  json_t *first = at(get(get(evaluation, "combination"), "by_reading"), 0);
+  json_array_append_new(get(get(first, "certain"), "chosen"), json_string("unheard_of"));
+  expect_refused(evaluation, "grants");
 }
 
 static void test_instability_and_failure_show_everywhere(void **state) {
@@ -195,31 +205,57 @@ static void test_instability_and_failure_show_everywhere(void **state) {
   json_decref(evaluation);
 }
 
-static void set_grant(json_t *evaluation, const char *verdict, json_t *wan, json_t *yuan) {
-  json_t *grant = get(evaluation, "grant");
+static void set_grant(json_t *evaluation, const char *verdict, json_t *yuan, json_t *if_all_hold) {
+  json_t *grant = at(get(evaluation, "grants"), 1);
   json_object_set_new(grant, "verdict", json_string(verdict));
-  json_object_set_new(grant, "up_to_wan_yuan", wan);
   json_object_set_new(grant, "up_to_yuan", yuan);
+  json_object_set_new(grant, "if_all_hold_yuan", if_all_hold);
+  json_object_set_new(grant, "range", json_null());
 }
 
-static void test_grants_are_bounds(void **state) {
-  (void)state;
-  json_t *evaluation = sample();
-  set_grant(evaluation, "pass", json_real(1234.5), json_string("12345000.00"));
+static void expect_amount(json_t *evaluation, const char *in_zh, const char *in_en) {
   char *zh = page(evaluation, "zh"), *en = page(evaluation, "en");
-  assert_non_null(strstr(zh, "最高不超过 1,234.5 万元"));
-  assert_non_null(strstr(en, "up to CNY 12,345,000"));
-  assert_null(strstr(zh, "若条件全部成立"));
+  if (!strstr(zh, in_zh)) fail_msg("not on the page: %s", in_zh);
+  if (!strstr(en, in_en)) fail_msg("not on the page: %s", in_en);
   free(zh);
   free(en);
-  set_grant(evaluation, "undetermined", json_integer(2000), json_string("20000000.00"));
-  zh = page(evaluation, "zh");
-  assert_non_null(strstr(zh, "若条件全部成立，<strong>最高不超过 2,000 万元"));
-  free(zh);
+}
+
+static void test_amounts_are_bounds(void **state) {
+  (void)state;
+  json_t *evaluation = sample();
+  set_grant(evaluation, "pass", json_string("12345000.00"), json_null());
+  expect_amount(evaluation, "最高 <span class=\"money\">1,234.5 万元</span>",
+                "up to <span class=\"money\">CNY 12,345,000</span>");
+  set_grant(evaluation, "undetermined", json_null(), json_string("87654300.01"));
+  expect_amount(evaluation, "条件全部成立时</span>最高 <span class=\"money\">8,765.430001 万元",
+                "if all conditions hold,</span> up to <span class=\"money\">CNY 87,654,300.01");
   set_grant(evaluation, "undetermined", json_null(), json_null());
-  zh = page(evaluation, "zh");
-  assert_non_null(strstr(zh, "无法确定"));
+  expect_amount(evaluation, "没有可据以计算的数额", "no figure to compute with");
+  json_object_set_new(at(get(evaluation, "grants"), 1), "range",
+                      json_pack("{s:s, s:s}", "low_yuan", "11.00", "high_yuan", "7770000.00"));
+  expect_amount(
+      evaluation, "0.0011 万元</span> 至 <span class=\"money\">777 万元",
+      "from <span class=\"money\">CNY 11</span> up to <span class=\"money\">CNY 7,770,000");
+  json_decref(evaluation);
+}
+
+/* The applicant's papers alone: no run, no model. */
+static void test_without_a_bundle(void **state) {
+  (void)state;
+  json_t *evaluation = sample();
+  json_array_clear(get(evaluation, "bundle"));
+  json_array_clear(get(evaluation, "models"));
+  json_array_clear(get(evaluation, "measurements"));
+  json_object_set_new(get(evaluation, "subject"), "model", json_null());
+  json_array_clear(get(get(evaluation, "subject"), "models"));
+  char *zh = page(evaluation, "zh"), *en = page(evaluation, "en");
+  assert_non_null(strstr(zh, "未测试，只审查申报材料"));
+  assert_non_null(strstr(en, "Not tested; the papers alone were looked at"));
+  assert_null(strstr(zh, "方法与自检"));
+  assert_null(strstr(en, "Self-checks"));
   free(zh);
+  free(en);
   json_decref(evaluation);
 }
 
@@ -260,7 +296,8 @@ int main(void) {
       cmocka_unit_test(test_missing_members_are_errors),
       cmocka_unit_test(test_wrong_values_are_errors),
       cmocka_unit_test(test_instability_and_failure_show_everywhere),
-      cmocka_unit_test(test_grants_are_bounds),
+      cmocka_unit_test(test_amounts_are_bounds),
+      cmocka_unit_test(test_without_a_bundle),
       cmocka_unit_test(test_a_tag_without_a_value_is_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
