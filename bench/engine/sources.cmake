@@ -6,4 +6,8 @@ set(ENGINE_SOURCES
   engine/perplexity.c
   engine/sampling.c
   engine/trial.c
-  engine/weights.c)
+  engine/weights.c
+  liveness/bound.c
+  liveness/change.c
+  liveness/liveness.c
+  liveness/model.c)
