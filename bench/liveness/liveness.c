@@ -192,7 +192,7 @@ static float largest_change(const float *a, const float *b, size_t count) {
 
 /* --- the unchanged model, and its rounding --- */
 
-static zh_status compute_plain(pool *p, zh_error *err) {
+static zh_status compute_plain(zh_liveness *out, pool *p, zh_error *err) {
   p->keep_states = true;
   for (p->text = 0; p->text < TEXTS; ++p->text) {
     float *logits = p->plain + p->text * text_floats(p);
@@ -202,6 +202,7 @@ static zh_status compute_plain(pool *p, zh_error *err) {
         return zh_fail(err, ZH_ERR_CHECK, "the model's logits are not finite numbers");
   }
   p->keep_states = false;
+  out->plain_bits = zh_sum_of_bits(p->plain, TEXTS * text_floats(p));
   return ZH_OK;
 }
 
@@ -364,7 +365,7 @@ static zh_status check_engine(const pool *p, zh_error *err) {
 static zh_status probe_all(zh_liveness *out, pool *p, zh_error *err) {
   p->engine->enter = enter;
   p->engine->enter_user = p;
-  ZH_TRY(compute_plain(p, err));
+  ZH_TRY(compute_plain(out, p, err));
   ZH_TRY(measure_floor(out, p, err));
   draw(out, p);
   sort_by_start(out, p);

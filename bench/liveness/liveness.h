@@ -49,7 +49,8 @@ typedef struct zh_liveness {
   uint64_t seed;
   double lower_bound_95, seconds;
   float floor; /* the largest change of any logit when the residual stream is rounded otherwise */
-  bool same_bits; /* the first pass, repeated at the end, gave its logits bit for bit */
+  uint64_t plain_bits; /* sum of the bits of the unchanged model's logits, modulo 2^64 */
+  bool same_bits;      /* the first pass, repeated at the end, gave its logits bit for bit */
   const char *kernels;
   zh_liveness_texts texts;
 } zh_liveness;

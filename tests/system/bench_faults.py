@@ -22,6 +22,10 @@ steps:
     workload: decode
     repeats: 2
     parameters: {prompt: 8, tokens: 8}
+  - step: liveness
+    workload: liveness
+    repeats: 1
+    parameters: {probes: 20}
 """
 
 
@@ -162,7 +166,7 @@ def test_every_injected_fault_is_caught(tmp_path, fault):
     assert json.loads(done.stdout)["error"]["status"] == "ZH_ERR_CHECK"
     failed = [step for step in run_json["steps"] if step["status"] == "failed"]
     assert failed and all(step["reason"] for step in failed)
-    assert {step["step"] for step in failed} >= {"decode@zh-0.1b"}
+    assert {step["step"] for step in failed} >= {"decode@zh-0.1b", "liveness@zh-0.1b"}
     names = {step["step"] for step in failed}
     assert not run_json["valid"] and run_json["fault"] == fault
     assert not [line for line in lines if line["step"] in names]
