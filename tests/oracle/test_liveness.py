@@ -64,10 +64,12 @@ def compare(path, found, probes):
 def test_changes_are_those_of_numpy(kind, tied, tmp_path):
     path = write_model(tmp_path / "model.gguf", kind, tied=tied)
     found = probe(path, 150)
-    # A model of random weights is live throughout, but where the scale of a part of a block came out as zero.
-    rest = [p for p in found["probes"] if p["outcome"] != LIVE]
-    assert all(p["outcome"] == STUCK for p in rest) and len(rest) <= (8 if kind in BLOCK_BYTES else 0), rest
+    # A model of random weights is live throughout, but where the scale of a part of a block of random bits came out
+    # as zero; such blocks hold small values, too, which change logits little.
     probes = [p for p in found["probes"] if p["outcome"] == LIVE]
+    rest = {p["outcome"] for p in found["probes"]} - {LIVE}
+    assert rest <= ({STUCK, BELOW_FLOOR} if kind in BLOCK_BYTES else set())
+    assert len(probes) > 0.8 * len(found["probes"])
     # Groups by tensor, so that every kind of tensor is looked at.
     some = {p["tensor"]: p for p in probes}
     compare(path, found, list(some.values()) + probes[::15])
