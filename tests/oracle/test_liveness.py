@@ -149,6 +149,18 @@ def dead_columns(weights):
     return out, dead
 
 
+def scattered_neurons(weights):
+    """Every second neuron, drawn, reaches nothing: its rows of gate and up are dead, but a zero of down among other
+    values is a value. Dead scalars lie everywhere, so that the draw's slices take little from chance."""
+    rng, out, dead = np.random.default_rng(8), {}, 0
+    for layer in range(SMALL["layers"]):
+        name = f"blk.{layer}.ffn_down.weight"
+        out[name] = weights[name].copy()
+        out[name][:, rng.permutation(96)[:48]] = 0
+        dead += 48 * 32 * 2
+    return out, dead
+
+
 def identity_layer(weights):
     """Layer 1 adds nothing: all of it is dead."""
     names = [f"blk.1.{name}.weight" for name in ("attn_output", "ffn_down")]
@@ -166,7 +178,7 @@ def too_small(weights):
     return {n: weights[n] * np.float32(1e-12) for n in names}, sum(int(np.prod(s)) for s in SHAPES.values())
 
 
-CASES = [dead_columns, identity_layer, repeated_layer, too_small]
+CASES = [dead_columns, scattered_neurons, identity_layer, repeated_layer, too_small]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
@@ -180,7 +192,8 @@ def test_every_scalar_is_judged_rightly(case, tmp_path):
     }
 
 
-@pytest.mark.parametrize("case, probes", [(dead_columns, 60), (dead_columns, 300), (identity_layer, 60),
+@pytest.mark.parametrize("case, probes", [(dead_columns, 60), (dead_columns, 300), (scattered_neurons, 40),
+                                          (scattered_neurons, 300), (identity_layer, 60),
                                           (identity_layer, 200), (repeated_layer, 100)],
                          ids=lambda v: getattr(v, "__name__", str(v)))
 def test_the_bound_holds_as_often_as_it_says(case, probes, tmp_path):
