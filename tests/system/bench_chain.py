@@ -1,5 +1,6 @@
 """The model that is counted is the model that runs: files swapped or written to between the audit and the run, or while
 it runs, and bundles edited afterwards with a manifest made anew."""
+import functools
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import gguf
 import jsonschema
 import pytest
 from harness import SOURCE, ZHIHENG, check_whole, journal, run, start, wait_for, write_suite
@@ -96,6 +98,27 @@ def test_a_file_changed_between_audit_and_run(tmp_path, change):
     refused = evaluate(out)
     assert refused.returncode == 1 and "but the one that was counted" in refused.stderr
     assert ask("verify", out).returncode == 1
+
+
+def test_a_part_changed_between_audit_and_run(tmp_path, monkeypatch):
+    """A model of several files: the digest is of all of them, in the order of their names."""
+    monkeypatch.setattr(gguf, "GGUFWriter", functools.partial(gguf.GGUFWriter, split_max_tensors=8))
+    make_model(tmp_path / "m.gguf")
+    parts = sorted(tmp_path.glob("m-*.gguf"))
+    assert len(parts) == 3
+    data = [part.read_bytes() for part in parts]
+    out = tmp_path / "bundle"
+    suite = write_suite(tmp_path, SUITE % 2)
+    supervisor = start(suite, "--out", out, "--model", parts[0])
+    wait_for(lambda: (tmp_path / "bundle.partial/work/001/step.json").exists(), what="the step before")
+    alter(parts[1])
+    _, stderr = supervisor.communicate(timeout=60)
+    run_json, _ = check_whole(out)
+    assert supervisor.returncode == 1 and "is not the one that was counted" in model_step(run_json)["reason"], stderr
+    assert run_json["models"][0]["sm3"] == hashlib.new("sm3", b"".join(data)).hexdigest()
+    text = "".join(f"file {len(d)}\n{hashlib.new('sm3', d).hexdigest()}\n" for d in data)
+    assert run_json["models"][0]["content_sm3"] == hashlib.new("sm3", text.encode()).hexdigest()
+    assert evaluate(out).returncode == 1
 
 
 @pytest.mark.parametrize("change, sentence", [(there_and_back, "was written to"), (swap, "in the file"),
