@@ -87,7 +87,7 @@ def test_a_file_changed_between_audit_and_run(tmp_path, change):
     model = make_model(tmp_path / "m.gguf")
     out = tmp_path / "bundle"
     supervisor = start(write_suite(tmp_path, SUITE % 2), "--out", out, "--model", model)
-    wait_for(lambda: (tmp_path / "bundle.partial/work/001/step.json").exists(), what="the step before")
+    wait_for(lambda: (tmp_path / "bundle.partial/work/001/step.json").exists(), 60, "the step before")
     change(model)
     _, stderr = supervisor.communicate(timeout=60)
     run_json, lines = check_whole(out)
@@ -110,7 +110,7 @@ def test_a_part_changed_between_audit_and_run(tmp_path, monkeypatch):
     out = tmp_path / "bundle"
     suite = write_suite(tmp_path, SUITE % 2)
     supervisor = start(suite, "--out", out, "--model", parts[0])
-    wait_for(lambda: (tmp_path / "bundle.partial/work/001/step.json").exists(), what="the step before")
+    wait_for(lambda: (tmp_path / "bundle.partial/work/001/step.json").exists(), 60, "the step before")
     alter(parts[1])
     _, stderr = supervisor.communicate(timeout=60)
     run_json, _ = check_whole(out)
@@ -139,8 +139,8 @@ def test_a_file_changed_while_it_runs(tmp_path, change, sentence):
                 continue
         return False
 
-    wait_for(mapped, what="a rank that has mapped the model")
-    wait_for(lambda: (tmp_path / "bundle.partial/work/002/step.json").exists(), what="the model's step")
+    wait_for(mapped, 60, "a rank that has mapped the model")
+    wait_for(lambda: (tmp_path / "bundle.partial/work/002/step.json").exists(), 60, "the model's step")
     time.sleep(0.5)  # past the digest that the rank takes when it begins
     assert supervisor.poll() is None
     change(model)

@@ -119,7 +119,7 @@ def test_model_cut_short_while_in_use(tmp_path, words):
     out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
     supervisor = start(suite, "--out", out, "--model", model, *words)
     wait_for(lambda: any("m.gguf" in pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in workers(staging, bool(words))),
-             what="a rank that has mapped the model")
+             seconds=120, what="a rank that has mapped the model")  # after the audit, which looks at all weights
     with open(model, "r+b") as file:
         file.truncate(1 << 20)
     stdout, stderr = supervisor.communicate(timeout=60)
