@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "bench/bundle.h"
+#include "bench/content.h"
 #include "bench/engine/certificate.h"
 #include "bench/journal.h"
 #include "bench/plan.h"
@@ -25,7 +26,7 @@
 #include "core/progress.h"
 #include "core/text.h"
 
-enum { PATH_BYTES = 4096, PLAN_BYTES_MAX = 16 << 20, MODELS_MAX = 32 };
+enum { CPUS_MAX = 4096, PATH_BYTES = 4096, PLAN_BYTES_MAX = 16 << 20, MODELS_MAX = 32 };
 static const char STAGING[] = ".partial";
 
 typedef struct runner {
@@ -33,7 +34,8 @@ typedef struct runner {
   zh_suite *suite;
   zh_plan_model models[MODELS_MAX];
   size_t model_count;
-  json_t *audits, *plan, *command, *outcomes, *machine;
+  json_t *audits, *audit_s; /* audit_s: seconds of each, by name */
+  json_t *plan, *command, *outcomes, *machine;
   char id[128], started_utc[32];
   char commitment[ZH_DIGEST_HEX]; /* to the nonce; "" where there is none */
   char staging[PATH_BYTES], final[PATH_BYTES];
@@ -97,15 +99,26 @@ static zh_status choose_names(runner *r, uint64_t seed, zh_error *err) {
 
 /* --- models --- */
 
+/* The digest that every rank computes again from the bytes that it maps. */
+static zh_status digest_content(char out[ZH_DIGEST_HEX], zh_model *model, zh_error *err) {
+  int cpus[CPUS_MAX], count = zh_machine_allowed_cpus(cpus, CPUS_MAX);
+  zh_threads *threads = NULL;
+  ZH_TRY(zh_threads_create(&threads, count > 0 ? count : 1, NULL, err));
+  zh_status status = zh_content_digest(out, model, threads, err);
+  zh_threads_free(threads);
+  return status;
+}
+
 static zh_status describe_model(json_t **out, zh_model *model, zh_error *err) {
-  char sm3[ZH_DIGEST_HEX], sha256[ZH_DIGEST_HEX];
+  char sm3[ZH_DIGEST_HEX], sha256[ZH_DIGEST_HEX], content[ZH_DIGEST_HEX];
   bool has_file = zh_model_path(model)[0] != '\0';
   ZH_TRY(zh_model_digest(sm3, model, ZH_SM3, err));
   if (has_file) ZH_TRY(zh_model_digest(sha256, model, ZH_SHA256, err));
-  *out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?}", "name", zh_model_name(model), "format",
+  ZH_TRY(digest_content(content, model, err));
+  *out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?,s:s}", "name", zh_model_name(model), "format",
                    zh_model_format(model), "path", zh_model_path(model), "bytes",
                    (json_int_t)zh_model_file_bytes(model), "sm3", sm3, "sha256",
-                   has_file ? sha256 : NULL);
+                   has_file ? sha256 : NULL, "content_sm3", content);
   return *out ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the model's entry");
 }
 
@@ -118,9 +131,25 @@ static zh_status check_audit(const json_t *audit, const json_t *entry, zh_error 
                  json_string_value(json_object_get(entry, "name")));
 }
 
+static zh_status audit_model(runner *r, const char *source, const json_t *entry, zh_error *err) {
+  json_t *audit = NULL;
+  int64_t begin = zh_now_ns();
+  if (!r->options->audit) return ZH_OK;
+  zh_progress_detail("auditing %s", source);
+  ZH_TRY(r->options->audit(&audit, source, r->options->audit_user, err));
+  zh_status status = check_audit(audit, entry, err);
+  json_object_set_new(r->audit_s, json_string_value(json_object_get(entry, "name")),
+                      zh_json_number((double)(zh_now_ns() - begin) / 1e9));
+  if (json_array_append_new(r->audits, audit) != 0 && status == ZH_OK)
+    status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the audit");
+  return status;
+}
+
+/* Once for each model, before anything is timed. The model stays mapped all the while: what was
+ * digested, what was audited and what lies there at the end are one file, to which nobody wrote. */
 static zh_status add_model(runner *r, const char *source, zh_error *err) {
   zh_model *model = NULL;
-  json_t *entry = NULL, *audit = NULL;
+  json_t *entry = NULL;
   if (r->model_count == MODELS_MAX)
     return zh_fail(err, ZH_ERR_USAGE, "a run takes at most %d models", MODELS_MAX);
   zh_progress_detail("reading %s", source);
@@ -128,14 +157,12 @@ static zh_status add_model(runner *r, const char *source, zh_error *err) {
   zh_architecture architecture;
   zh_status status = zh_model_architecture(&architecture, model, err);
   if (status == ZH_OK) status = describe_model(&entry, model, err);
+  if (status == ZH_OK) {
+    r->models[r->model_count++] = (zh_plan_model){source, entry, architecture.context};
+    status = audit_model(r, source, entry, err);
+  }
+  if (status == ZH_OK) status = zh_model_unchanged(model, err);
   zh_model_free(model);
-  ZH_TRY(status);
-  r->models[r->model_count++] = (zh_plan_model){source, entry, architecture.context};
-  if (!r->options->audit) return ZH_OK;
-  ZH_TRY(r->options->audit(&audit, source, r->options->audit_user, err));
-  status = check_audit(audit, entry, err);
-  if (json_array_append_new(r->audits, audit) != 0 && status == ZH_OK)
-    status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the audit");
   return status;
 }
 
@@ -234,10 +261,10 @@ static zh_status write_beginning(runner *r, zh_error *err) {
   ZH_TRY(write_environment(r, err));
   ZH_TRY(write_audits(r, err));
   ZH_TRY(write_json(r, "work/plan.json", r->plan, err));
-  return zh_journal_add(
-      &r->journal, "begun",
-      json_pack("{s:s,s:O,s:s}", "id", r->id, "command", r->command, "started_utc", r->started_utc),
-      err);
+  return zh_journal_add(&r->journal, "begun",
+                        json_pack("{s:s,s:O,s:s,s:O}", "id", r->id, "command", r->command,
+                                  "started_utc", r->started_utc, "audit_s", r->audit_s),
+                        err);
 }
 
 static zh_status open_staging(runner *r, zh_error *err) {
@@ -660,6 +687,7 @@ static void free_runner(runner *r) {
   if (r->lock >= 0) close(r->lock);
   for (size_t i = 0; i < r->model_count; i++) json_decref(r->models[i].entry);
   json_decref(r->audits);
+  json_decref(r->audit_s);
   json_decref(r->plan);
   json_decref(r->command);
   json_decref(r->outcomes);
@@ -684,6 +712,7 @@ zh_status zh_run(zh_run_result *out, const zh_run_options *options, zh_error *er
   r->options = options;
   r->lock = -1;
   r->audits = json_array();
+  r->audit_s = json_object();
   r->outcomes = json_array();
   r->command = command_json(options);
   zh_status status = options->resume || options->suite

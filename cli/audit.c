@@ -1,9 +1,12 @@
 /* zhiheng audit MODEL: what a model file holds, counted. */
 #include <argp.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cli/audit_live.h"
 #include "cli/cli.h"
 #include "core/clock.h"
 #include "core/progress.h"
@@ -16,9 +19,34 @@ typedef struct arguments {
   bool json;
   zh_audit_options options;
   zh_audit_times times;
+  zh_audit_live live;
 } arguments;
 
 enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_EXPLAIN, OPTION_TIME };
+enum { OPTION_LIVE = 512, OPTION_PROBES, OPTION_SEED };
+
+static uint64_t parse_number(const char *text, const char *what, uint64_t most,
+                             struct argp_state *state) {
+  char *end = NULL;
+  errno = 0;
+  unsigned long long value = strtoull(text, &end, 0);
+  if (end == text || *end || errno != 0 || text[0] == '-' || value > most)
+    argp_error(state, "--%s %s: expected a whole number up to %" PRIu64, what, text, most);
+  return value;
+}
+
+static error_t parse_live(int key, const char *arg, arguments *given, struct argp_state *state) {
+  given->live.wanted = true;
+  if (key == OPTION_SEED) {
+    given->live.seed = parse_number(arg, "seed", UINT64_MAX, state);
+    given->live.seed_given = true;
+  }
+  if (key == OPTION_PROBES) {
+    given->live.probes = (uint32_t)parse_number(arg, "probes", 100000000, state);
+    if (given->live.probes == 0) argp_error(state, "--probes 0: expected at least one");
+  }
+  return 0;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
@@ -35,6 +63,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPTION_EXPLAIN:
     given->explain = arg;
     return 0;
+  case OPTION_LIVE:
+  case OPTION_PROBES:
+  case OPTION_SEED:
+    return parse_live(key, arg, given, state);
   case ARGP_KEY_ARG:
     if (given->model != NULL) argp_error(state, "one model at a time, but got '%s' as well", arg);
     given->model = arg;
@@ -53,6 +85,10 @@ static const struct argp_option options[] = {
     {"explain", OPTION_EXPLAIN, "TENSOR", 0, "what was measured on one tensor, as JSON", 0},
     {"time", OPTION_TIME, NULL, 0,
      "time the parts, and a plain read of the same bytes, on standard error", 0},
+    {"live", OPTION_LIVE, NULL, 0,
+     "change weights one at a time, and see which share of them changes the output", 0},
+    {"probes", OPTION_PROBES, "N", 0, "with --live: how many weights are changed (3000)", 0},
+    {"seed", OPTION_SEED, "N", 0, "with --live: draw the same weights again (default: fresh)", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp audit = {
@@ -157,6 +193,7 @@ static void print_people(const json_t *document) {
   print_tallies("Groups", "role", json_object_get(document, "groups"));
   print_tallies("Types", "type", json_object_get(document, "types"));
   print_findings(json_object_get(document, "findings"));
+  zh_audit_live_print(document);
   printf("\nNotes\n");
   json_array_foreach(json_object_get(document, "notes"), i, note)
       printf("  - %s\n", text_of(note, "en"));
@@ -217,6 +254,8 @@ static int run(int argc, char **argv) {
                  ? zh_audit_explain(&document, model, given.explain, &given.options, &err)
                  : zh_audit_with(&document, model, &given.options, &err);
   if (slow && status == ZH_OK) zh_progress_done("done");
+  if (status == ZH_OK && given.live.wanted && given.explain == NULL)
+    status = zh_audit_live_add(document, model, &given.live, &err);
   if (status == ZH_OK && given.times.plain) print_times(&given.times);
   zh_model_free(model);
   if (status != ZH_OK) return zh_cli_fail(&err, given.json);

@@ -3,6 +3,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 
 #include "cli/cli.h"
 #include "cli/recompute.h"
+#include "core/files.h"
+#include "evaluator/evaluator.h"
 #include "reports/reports.h"
 
 enum { OPTION_RECOMPUTE = 256, OPTION_ROWS, OPTION_SEED, ROWS = 16, ROWS_MAX = 1 << 20 };
@@ -100,9 +103,19 @@ static void print_results(const json_t *results) {
   }
 }
 
+/* What digests do not tell of a bundle: whether the models that were counted are those that ran. */
+static zh_status check_models(const char *path, zh_error *err) {
+  char run_json[PATH_MAX];
+  if (snprintf(run_json, sizeof run_json, "%s/run.json", path) >= (int)sizeof run_json ||
+      !zh_is_file(run_json))
+    return ZH_OK;
+  return zh_bundle_check(path, err);
+}
+
 static zh_status verify(char **what, json_t **results, arguments *given, zh_error *err) {
   zh_recompute_options *o = &given->options;
   ZH_TRY(zh_verify(what, given->path, err));
+  ZH_TRY(check_models(given->path, err));
   if (!given->recompute) return ZH_OK;
   if (o->rows == 0) o->rows = ROWS;
   if (!given->seeded && getrandom(&o->seed, sizeof o->seed, 0) != (ssize_t)sizeof o->seed)

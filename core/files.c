@@ -23,8 +23,18 @@ static const char *kind_of(mode_t mode) {
   return S_ISSOCK(mode) ? "a socket" : "no regular file";
 }
 
+static zh_file_identity identity_of(const struct stat *info) {
+  return (zh_file_identity){
+      .device = (uint64_t)info->st_dev,
+      .inode = (uint64_t)info->st_ino,
+      .bytes = (uint64_t)info->st_size,
+      .modified_ns = (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec,
+      .changed_ns = (int64_t)info->st_ctim.tv_sec * 1000000000 + info->st_ctim.tv_nsec};
+}
+
 /* O_NONBLOCK: opening a pipe that nobody writes to would wait for ever. */
-static zh_status open_regular(int *out, size_t *bytes, const char *path, zh_error *err) {
+static zh_status open_regular(int *out, size_t *bytes, zh_file_identity *identity, const char *path,
+                              zh_error *err) {
   struct stat info;
   int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return zh_fail(err, ZH_ERR_INPUT, "%s: cannot be read: %s", path, strerror(errno));
@@ -35,13 +45,14 @@ static zh_status open_regular(int *out, size_t *bytes, const char *path, zh_erro
   }
   *out = fd;
   *bytes = (size_t)info.st_size;
+  if (identity) *identity = identity_of(&info);
   return ZH_OK;
 }
 
 zh_status zh_map_file(zh_mapping *out, const char *path, zh_error *err) {
   int fd;
   *out = (zh_mapping){0};
-  ZH_TRY(open_regular(&fd, &out->bytes, path, err));
+  ZH_TRY(open_regular(&fd, &out->bytes, &out->identity, path, err));
   if (out->bytes > 0) {
     void *data = mmap(NULL, out->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {
@@ -53,6 +64,24 @@ zh_status zh_map_file(zh_mapping *out, const char *path, zh_error *err) {
     out->data = data;
   }
   close(fd);
+  return ZH_OK;
+}
+
+zh_status zh_mapping_unchanged(const zh_mapping *mapping, const char *path, zh_error *err) {
+  struct stat info;
+  const zh_file_identity *was = &mapping->identity;
+  if (stat(path, &info) != 0)
+    return zh_fail(err, ZH_ERR_CHECK, "%s was taken away while it was in use: %s", path,
+                   strerror(errno));
+  zh_file_identity is = identity_of(&info);
+  if (is.device != was->device || is.inode != was->inode)
+    return zh_fail(err, ZH_ERR_CHECK, "%s was replaced by another file while it was in use", path);
+  if (is.bytes != was->bytes || is.modified_ns != was->modified_ns ||
+      is.changed_ns != was->changed_ns)
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "%s was written to, renamed or given other rights while it was in use; leave it "
+                   "alone until the work is done",
+                   path);
   return ZH_OK;
 }
 
@@ -102,7 +131,7 @@ zh_status zh_read_file(char **out, size_t *length, const char *path, size_t max_
   size_t size;
   *out = NULL;
   if (length != NULL) *length = 0;
-  ZH_TRY(open_regular(&fd, &size, path, err));
+  ZH_TRY(open_regular(&fd, &size, NULL, path, err));
   zh_status status = ZH_OK;
   char *bytes = NULL;
   if (size > max_bytes) {

@@ -12,11 +12,23 @@
 extern "C" {
 #endif
 
+/* Which file, in which state: the system moves changed_ns with every write to the file, and nobody
+ * can set it back. */
+typedef struct zh_file_identity {
+  uint64_t device, inode, bytes;
+  int64_t modified_ns, changed_ns;
+} zh_file_identity;
+
 /* A read-only private mapping of a regular file. Empty files give data NULL, bytes 0. */
 typedef struct zh_mapping {
   const unsigned char *data;
   size_t bytes;
+  zh_file_identity identity; /* when it was mapped */
 } zh_mapping;
+/* Whether the path still names the very file that was mapped, and nothing was written to it since:
+ * ZH_ERR_CHECK says which of the two does not hold. */
+ZH_MUST_CHECK zh_status zh_mapping_unchanged(const zh_mapping *mapping, const char *path,
+                                             zh_error *err);
 /* Folders, FIFOs, devices and unreadable files are ZH_ERR_INPUT with a sentence; never blocks on a
  * FIFO. */
 ZH_MUST_CHECK zh_status zh_map_file(zh_mapping *out, const char *path, zh_error *err);

@@ -133,6 +133,62 @@ static zh_status check_digest(const zh_audited *model, const json_t *run, zh_err
                  model->name);
 }
 
+static const json_t *model_named(const json_t *models, const char *name) {
+  for (size_t i = 0; name != NULL && i < json_array_size(models); i++) {
+    const json_t *model = json_array_get(models, i);
+    const char *other = json_string_value(json_object_get(model, "name"));
+    if (other != NULL && strcmp(other, name) == 0) return model;
+  }
+  return NULL;
+}
+
+/* Each model that ran stands once, and was counted. */
+static zh_status check_run_models(const zh_bundle *bundle, zh_error *err) {
+  const json_t *models = json_object_get(bundle->run, "models"), *entry;
+  const json_t *audits = json_object_get(bundle->audit, "models");
+  size_t i;
+  json_array_foreach(models, i, entry) {
+    const char *name;
+    ZH_TRY(zh_json_string(&name, entry, "name", "run.json, models", err));
+    if (model_named(models, name) != entry)
+      return zh_fail(err, ZH_ERR_INPUT, "run.json: model '%s' stands twice", name);
+    if (model_named(audits, name) == NULL)
+      return zh_fail(err, ZH_ERR_CHECK, "model '%s' ran, but audit.json does not count it", name);
+  }
+  return ZH_OK;
+}
+
+/* Every rank digested the bytes that it mapped: they must be those that were counted. A step that
+ * never came to that has no such fact, and no figures. */
+static zh_status check_ran(const zh_bundle *bundle, zh_error *err) {
+  const json_t *step;
+  size_t i;
+  json_array_foreach(json_object_get(bundle->run, "steps"), i, step) {
+    const char *name = json_string_value(json_object_get(step, "model"));
+    const char *of = json_string_value(json_object_get(step, "step"));
+    if (name == NULL) continue;
+    const json_t *model = model_named(json_object_get(bundle->run, "models"), name);
+    const char *counted = json_string_value(json_object_get(model, "content_sm3"));
+    const char *ran =
+        json_string_value(json_object_get(json_object_get(step, "facts"), "content_sm3"));
+    bool done = strcmp(json_string_value(json_object_get(step, "status")), "done") == 0;
+    if (model == NULL)
+      return zh_fail(err, ZH_ERR_CHECK, "step '%s' ran model '%s', which run.json does not list",
+                     of, name);
+    if (ran == NULL && !done) continue;
+    if (ran == NULL || counted == NULL)
+      return zh_fail(err, ZH_ERR_CHECK,
+                     "step '%s': run.json does not say by content_sm3 which bytes of model '%s' %s",
+                     of, name, ran == NULL ? "ran" : "were counted");
+    if (strcmp(ran, counted) != 0)
+      return zh_fail(err, ZH_ERR_CHECK,
+                     "step '%s': the model '%s' that ran has the content digest %s, but the one "
+                     "that was counted %s",
+                     of, name, ran, counted);
+  }
+  return ZH_OK;
+}
+
 static zh_status read_model(zh_audited *model, json_t *audit, const zh_bundle *bundle,
                             const char *audit_text, size_t i, int index, zh_error *err) {
   static const char where[] = "audit.json, models";
@@ -177,7 +233,9 @@ zh_status zh_bundle_accept(zh_bundle *out, json_t *run, json_t *machine, json_t 
   if (out->measurements == NULL)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the bundle's figures");
   ZH_TRY(check_run(out, err));
-  return read_models(out, audit_text, index, err);
+  ZH_TRY(read_models(out, audit_text, index, err));
+  ZH_TRY(check_run_models(out, err));
+  return check_ran(out, err);
 }
 
 typedef struct line_reader {
@@ -279,4 +337,11 @@ void zh_bundle_clear(zh_bundle *bundle) {
   json_decref(bundle->measurements);
   free(bundle->models);
   memset(bundle, 0, sizeof *bundle);
+}
+
+zh_status zh_bundle_check(const char *folder, zh_error *err) {
+  zh_bundle bundle = {0};
+  zh_status status = zh_bundle_read(&bundle, folder, 0, err);
+  zh_bundle_clear(&bundle);
+  return status;
 }

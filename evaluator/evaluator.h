@@ -75,6 +75,10 @@ ZH_MUST_CHECK zh_status zh_checklist(json_t **out, const char *policy, const cha
 ZH_MUST_CHECK zh_status zh_applicant_example(char **out, const char *policy, const char *language,
                                              zh_error *err);
 
+/* --- bundles --- */
+/* The manifest, the documents' shape, and that each model that ran is the one that was counted. */
+ZH_MUST_CHECK zh_status zh_bundle_check(const char *folder, zh_error *err);
+
 /* --- evaluation --- */
 /* Verifies each bundle's manifest, applies the policy's rules, and gives evaluation.json
  * (docs/schemas/evaluation.schema.json). applicant: path of the applicant's YAML, or NULL where

@@ -424,3 +424,16 @@ zh_status zh_model_digest(char out[ZH_DIGEST_HEX], zh_model *model, zh_digest_ki
   memcpy(out, kept, ZH_DIGEST_HEX);
   return ZH_OK;
 }
+
+bool zh_model_file_at(const unsigned char **data, size_t *bytes, const zh_model *model, size_t i) {
+  if (i >= model->file_count) return false;
+  *data = model->files[i].mapping.data;
+  *bytes = model->files[i].mapping.bytes;
+  return true;
+}
+
+zh_status zh_model_unchanged(const zh_model *model, zh_error *err) {
+  for (size_t i = 0; i < model->file_count; i++)
+    ZH_TRY(zh_mapping_unchanged(&model->files[i].mapping, model->files[i].path, err));
+  return ZH_OK;
+}

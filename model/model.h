@@ -130,6 +130,12 @@ ZH_MUST_CHECK zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_mo
  * shape, seed rule). Computed at the first call, then kept. */
 ZH_MUST_CHECK zh_status zh_model_digest(char out[ZH_DIGEST_HEX], zh_model *model, zh_digest_kind kind, zh_error *err);
 
+/* The bytes of the i-th file, in the order of the digest, as they are mapped; false past the last. */
+bool zh_model_file_at(const unsigned char **data, size_t *bytes, const zh_model *model, size_t i);
+/* Whether every file is still the one that was opened, with nothing written to it since: ZH_ERR_CHECK in one
+ * sentence. Standard models are no files, and never change. */
+ZH_MUST_CHECK zh_status zh_model_unchanged(const zh_model *model, zh_error *err);
+
 /* Standard models: fills out[rows][columns] of a tensor, as BF16 or F32 bits as its type says, from row `first`.
  * Element (r, c) depends on (stream, r * columns + c) alone. out holds rows * columns elements. */
 void zh_standard_rows(void *out, const zh_tensor *tensor, uint64_t first, uint64_t rows);

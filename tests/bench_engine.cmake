@@ -4,3 +4,11 @@ zh_unit_test(bench test_engine_check.c zh_bench)
 set_tests_properties(bench.test_engine bench.test_engine_check PROPERTIES TIMEOUT 900)
 zh_python_test(oracle.engine_types oracle/test_engine_types.py)
 zh_python_test(oracle.engine_smollm2 oracle/test_engine_smollm2.py)
+
+# Probes, one by one, for the oracle that changes the same scalar in numpy.
+add_executable(liveness_tool oracle/liveness_tool.c)
+target_link_libraries(liveness_tool PRIVATE zh_bench)
+set_target_properties(liveness_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+zh_unit_test(bench test_liveness.c zh_bench)
+zh_python_test(oracle.liveness oracle/test_liveness.py)
+set_tests_properties(oracle.liveness PROPERTIES TIMEOUT 1800)

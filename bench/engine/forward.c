@@ -39,13 +39,80 @@ static void barrier(const worker *w) {
   zh_threads_barrier(w->p->e->threads);
 }
 
+/* --- rows changed for one sequence: kernels give an element the same bits whatever the range, so
+ * this equals a pass over a model that holds the changed row --- */
+
+static void tokens_of(const pass *p, uint32_t sequence, size_t *begin, size_t *end) {
+  size_t t = 0;
+  while (t < p->tokens && p->sequence[t] != sequence) ++t;
+  *begin = t;
+  while (t < p->tokens && p->sequence[t] == sequence) ++t;
+  *end = t;
+}
+
+static void patch_products(const worker *w, float *y, const zh_weight *weight, const float *x,
+                           size_t row_begin, size_t row_end) {
+  const zh_engine *e = w->p->e;
+  for (size_t i = 0; i < e->patch_count; ++i) {
+    const zh_patch *patch = &e->patches[i];
+    if (patch->tensor != weight->tensor || patch->row < row_begin || patch->row >= row_end)
+      continue;
+    zh_matrix one = weight->matrix;
+    size_t rows = one.rows, begin, end;
+    one.data = patch->bytes;
+    one.rows = 1;
+    tokens_of(w->p, patch->sequence, &begin, &end);
+    if (begin < end)
+      e->kernels->matmul(y + begin * rows + patch->row, rows, &one, x + begin * one.columns,
+                         one.columns, end - begin, 0, 1, w->scratch);
+  }
+}
+
+static void patch_norms(const worker *w, float *y, const float *x, const zh_weight *weight,
+                        size_t token_begin, size_t token_end) {
+  const zh_engine *e = w->p->e;
+  for (size_t i = 0; i < e->patch_count; ++i) {
+    const zh_patch *patch = &e->patches[i];
+    size_t begin, end;
+    if (patch->tensor != weight->tensor) continue;
+    tokens_of(w->p, patch->sequence, &begin, &end);
+    if (begin < token_begin) begin = token_begin;
+    if (end > token_end) end = token_end;
+    if (begin < end)
+      e->kernels->rmsnorm(y, x, patch->gain, e->architecture.hidden, e->architecture.norm_eps,
+                          begin, end);
+  }
+}
+
+static const void *embedding_row(const pass *p, size_t t) {
+  const zh_engine *e = p->e;
+  const zh_weight *embedding = &e->weights.whole[ZH_EMBEDDING];
+  for (size_t i = 0; i < e->patch_count; ++i) {
+    const zh_patch *patch = &e->patches[i];
+    if (patch->tensor == embedding->tensor && patch->row == p->token[t] &&
+        patch->sequence == p->sequence[t])
+      return patch->bytes;
+  }
+  return (const unsigned char *)embedding->matrix.data +
+         p->token[t] * embedding->matrix.row_bytes;
+}
+
+/* Thread 0 alone, while the others wait. */
+static void enter(const worker *w, uint32_t layer) {
+  zh_engine *e = w->p->e;
+  if (!e->enter) return;
+  if (w->thread == 0) e->enter(e->enter_user, layer, e->x, w->p->tokens);
+  barrier(w);
+}
+
 static void product(const worker *w, float *y, const zh_weight *weight, const float *x,
                     size_t tokens) {
   const zh_matrix *m = &weight->matrix;
   size_t begin, end;
   zh_share(&begin, &end, m->rows, ROW_GRAIN, w->thread, w->threads);
-  if (begin < end)
-    w->p->e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);
+  if (begin >= end) return;
+  w->p->e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);
+  patch_products(w, y, weight, x, begin, end);
 }
 
 static void norm(const worker *w, float *y, const float *x, const zh_weight *weight,
@@ -53,9 +120,10 @@ static void norm(const worker *w, float *y, const float *x, const zh_weight *wei
   const zh_engine *e = w->p->e;
   size_t begin, end;
   zh_share(&begin, &end, tokens, 1, w->thread, w->threads);
-  if (begin < end)
-    e->kernels->rmsnorm(y, x, weight->gain, e->architecture.hidden, e->architecture.norm_eps, begin,
-                        end);
+  if (begin >= end) return;
+  e->kernels->rmsnorm(y, x, weight->gain, e->architecture.hidden, e->architecture.norm_eps, begin,
+                      end);
+  patch_norms(w, y, x, weight, begin, end);
 }
 
 /* x += delta, each thread the rows that it has just computed: no barrier between product and
@@ -140,9 +208,7 @@ static void embed(const worker *w) {
   size_t begin, end, hidden = e->architecture.hidden;
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
   for (size_t t = begin; t < end; ++t) {
-    const unsigned char *row =
-        (const unsigned char *)embedding->matrix.data + p->token[t] * embedding->matrix.row_bytes;
-    zh_dequantize_row(e->x + t * hidden, row, embedding->matrix.type, hidden);
+    zh_dequantize_row(e->x + t * hidden, embedding_row(p, t), embedding->matrix.type, hidden);
   }
   barrier(w);
   report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
@@ -321,12 +387,14 @@ static void run_pass(void *user, int thread, int threads) {
   const pass *p = user;
   zh_engine *e = p->e;
   worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes};
-  embed(&w);
-  for (uint32_t layer = 0; layer < e->architecture.layers; ++layer) {
+  if (e->first_layer == 0) embed(&w);
+  for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
+    enter(&w, layer);
     attention_block(&w, (int)layer, weight);
     ffn_block(&w, (int)layer, weight);
   }
+  enter(&w, e->architecture.layers);
   if (p->logits && p->wanted > 0) head(&w);
 }
 

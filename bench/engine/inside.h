@@ -43,6 +43,20 @@ typedef struct zh_flip {
   unsigned bit;
 } zh_flip;
 
+/* One sequence computes with one row of one tensor changed, as if the file held it so; the weights
+ * themselves are not touched. A tied head is changed with its embedding. */
+typedef struct zh_patch {
+  const zh_tensor *tensor;
+  uint32_t sequence;
+  size_t row;
+  const void *bytes; /* [row_bytes] and 64 bytes to spare, which kernels may read */
+  const float *gain; /* norms: the changed values; NULL for matrices */
+} zh_patch;
+
+/* Called on thread 0 while the others wait, with the hidden states [tokens][hidden] that enter a
+ * layer, or the output norm (layer == layers); may change them. */
+typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens);
+
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
@@ -64,6 +78,13 @@ struct zh_engine {
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
   zh_flip flip;
+  /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of a
+   * sequence beside each other. */
+  const zh_patch *patches; /* [patch_count] */
+  size_t patch_count;
+  uint32_t first_layer; /* layers before it are left out: `enter` then gives the states */
+  zh_entrance enter;    /* NULL: none */
+  void *enter_user;
 };
 
 /* observer NULL detaches. */

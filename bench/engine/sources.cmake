@@ -8,4 +8,8 @@ set(ENGINE_SOURCES
   engine/recheck.c
   engine/sampling.c
   engine/trial.c
-  engine/weights.c)
+  engine/weights.c
+  liveness/bound.c
+  liveness/change.c
+  liveness/liveness.c
+  liveness/model.c)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/content.h"
 #include "bench/engine/inside.h"
 #include "core/philox.h"
 
@@ -56,6 +57,23 @@ static zh_status inject_weight(zh_trial *trial, zh_error *err) {
   return zh_trial_fact(trial, "injected", json_sprintf("weight: %s", what), err);
 }
 
+/* The bytes that this rank mapped must be those that were counted before the run. */
+static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
+  char content[ZH_DIGEST_HEX];
+  const zh_job *job = trial->job;
+  ZH_TRY(zh_content_digest(content, trial->model, job->threads, err));
+  ZH_TRY(zh_trial_fact(trial, "content_sm3", json_string(content), err));
+  if (!job->content_sm3) return ZH_OK;
+  bool same = strcmp(content, job->content_sm3) == 0;
+  ZH_TRY(zh_trial_record(trial, "content", "the model's bytes against those that were counted", 0,
+                         same ? 0 : 1, same, err));
+  if (same) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "model %s is not the one that was counted before the run: its content digest is "
+                 "%.16s…, and was %.16s…",
+                 zh_model_name(trial->model), content, job->content_sm3);
+}
+
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences};
@@ -65,6 +83,7 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                .sequences = sequences,
                                .context = context};
   zh_status status = zh_model_open(&out->model, job->model, err);
+  if (status == ZH_OK) status = hold_to_count(out, err);
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
   if (status == ZH_OK) {
@@ -327,6 +346,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
   zh_status status = zh_weights_verify(&trial->engine->weights, trial->job->threads,
                                        trial->job->seed ^ STREAM_ROWS, err);
+  if (status == ZH_OK) status = zh_model_unchanged(trial->model, err);
   bool same = status == ZH_OK;
   if (same || status == ZH_ERR_CHECK) {
     ZH_TRY(zh_trial_record(trial, "weights", "bytes that the engine read against their source", 0,

@@ -20,12 +20,12 @@ static inline zh_model *fuzz_model(const uint8_t *data, size_t size, const char 
   model->path = strdup("fuzz");
   model->file_count = 1;
   model->files[0].path = strdup("fuzz");
-  model->files[0].mapping = (zh_mapping){data, size};
+  model->files[0].mapping = (zh_mapping){.data = data, .bytes = size};
   return model;
 }
 
 static inline void fuzz_model_free(zh_model *model) {
-  model->files[0].mapping = (zh_mapping){NULL, 0}; /* the fuzzer's, not ours to unmap */
+  model->files[0].mapping = (zh_mapping){0}; /* the fuzzer's, not ours to unmap */
   zh_model_free(model);
 }
 

@@ -22,6 +22,10 @@ steps:
     workload: decode
     repeats: 2
     parameters: {prompt: 8, tokens: 8}
+  - step: liveness
+    workload: liveness
+    repeats: 1
+    parameters: {probes: 20}
 """
 
 
@@ -115,7 +119,7 @@ def test_model_cut_short_while_in_use(tmp_path, words):
     out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
     supervisor = start(suite, "--out", out, "--model", model, *words)
     wait_for(lambda: any("m.gguf" in pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in workers(staging, bool(words))),
-             what="a rank that has mapped the model")
+             seconds=120, what="a rank that has mapped the model")  # after the audit, which looks at all weights
     with open(model, "r+b") as file:
         file.truncate(1 << 20)
     stdout, stderr = supervisor.communicate(timeout=60)
@@ -162,7 +166,7 @@ def test_every_injected_fault_is_caught(tmp_path, fault):
     assert json.loads(done.stdout)["error"]["status"] == "ZH_ERR_CHECK"
     failed = [step for step in run_json["steps"] if step["status"] == "failed"]
     assert failed and all(step["reason"] for step in failed)
-    assert {step["step"] for step in failed} >= {"decode@zh-0.1b"}
+    assert {step["step"] for step in failed} >= {"decode@zh-0.1b", "liveness@zh-0.1b"}
     names = {step["step"] for step in failed}
     assert not run_json["valid"] and run_json["fault"] == fault
     assert not [line for line in lines if line["step"] in names]
