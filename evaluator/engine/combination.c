@@ -177,10 +177,15 @@ static json_t *solution_json(const problem *p, solution best) {
                    alternative, "conflicts", conflicts(p));
 }
 
+/* Those that change an amount, or what stands against what; the others would only repeat. */
 static zh_reading_set readings_of(const zh_case *c, const zh_outcome *outcomes, size_t count) {
   zh_reading_set set = {{false}};
   for (size_t i = 0; i < count; i++) {
-    for (size_t r = 0; r < ZH_MAX_READINGS; r++) set.has[r] |= outcomes[i].readings.has[r];
+    zh_reading_set matters = zh_outcome_matters(c, &outcomes[i]);
+    const zh_reading *base = outcomes[i].clause->amount->base_reading;
+    for (size_t r = 0; r < ZH_MAX_READINGS; r++) set.has[r] |= matters.has[r];
+    if (base != NULL)
+      set.has[base->index] = true; /* bills may be the same under one choice alone */
   }
   for (size_t s = 0; s < c->policy->stacking_count; s++) {
     const zh_stacking *rule = &c->policy->stacking[s];
