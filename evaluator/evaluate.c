@@ -1,76 +1,12 @@
 /* Bundles, a policy and an applicant's file become evaluation.json. Nothing here reads a clock or
  * writes a path of this machine, so the same inputs give the same bytes anywhere. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/text.h"
-#include "evaluator/engine/engine.h"
 #include "evaluator/evaluation.h"
-#include "evaluator/exact.h"
 
 static zh_status no_memory(zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the evaluation");
-}
-
-/* Adds a sentence to an array. */
-static zh_status add_sentence(json_t *array, const zh_phrase *phrase, const zh_slot *slots,
-                              size_t count, zh_error *err) {
-  return json_array_append_new(array, zh_phrase_json(phrase, slots, count)) == 0 ? ZH_OK
-                                                                                 : no_memory(err);
-}
-
-static bool is_standard(const zh_audited *model) {
-  return strcmp(model->format, "standard") == 0;
-}
-
-/* The same model measured in two bundles is one; two files under one name cannot both be meant. */
-static zh_status add_model(const zh_audited **models, size_t *count, const zh_audited *model,
-                           zh_error *err) {
-  for (size_t i = 0; i < *count; i++) {
-    if (strcmp(models[i]->name, model->name) != 0) continue;
-    if (strcmp(models[i]->sm3, model->sm3) == 0) return ZH_OK;
-    return zh_fail(err, ZH_ERR_CHECK,
-                   "the bundles hold two different models under the name '%s' (SM3 %s and %s)",
-                   model->name, models[i]->sm3, model->sm3);
-  }
-  models[(*count)++] = model;
-  return ZH_OK;
-}
-
-/* Every distinct model, in the order of bundles. The caller frees. */
-static zh_status collect_models(const zh_audited ***out, size_t *count, const zh_bundle *bundles,
-                                size_t bundle_count, zh_error *err) {
-  size_t total = 0;
-  for (size_t b = 0; b < bundle_count; b++) total += bundles[b].model_count;
-  const zh_audited **models = calloc(total + 1, sizeof *models);
-  *out = NULL;
-  *count = 0;
-  if (models == NULL) return no_memory(err);
-  for (size_t b = 0; b < bundle_count; b++) {
-    for (size_t m = 0; m < bundles[b].model_count; m++) {
-      zh_status status = add_model(models, count, &bundles[b].models[m], err);
-      if (status == ZH_OK) continue;
-      free(models);
-      return status;
-    }
-  }
-  *out = models;
-  return ZH_OK;
-}
-
-/* Keeps the submitted models; where there are only standard ones, the first of them. */
-static zh_status choose_subjects(const zh_audited **models, size_t *count, size_t bundle_count,
-                                 zh_error *err) {
-  size_t kept = 0;
-  if (bundle_count == 0) return ZH_OK; /* the applicant's papers alone */
-  if (*count == 0)
-    return zh_fail(err, ZH_ERR_INPUT, "no bundle audits a model, so there is nothing to evaluate");
-  for (size_t i = 0; i < *count; i++) {
-    if (!is_standard(models[i])) models[kept++] = models[i];
-  }
-  *count = kept > 0 ? kept : 1;
-  return ZH_OK;
 }
 
 static json_t *policy_json(const zh_policy *policy) {
@@ -117,61 +53,6 @@ static json_t *subject_json(const zh_case *c) {
     json_array_append_new(names, json_string(c->subjects[i]->name));
   const char *first = c->subject_count > 0 ? c->subjects[0]->name : NULL;
   return json_pack("{s:s?, s:o}", "model", first, "models", names);
-}
-
-/* What the reader must know before any verdict. */
-static zh_status add_marks(json_t *marks, const zh_case *c, zh_error *err) {
-  if (strcmp(c->policy->status, "draft") == 0) {
-    ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_draft), NULL, 0, err));
-  }
-  if (strcmp(c->policy->status, "expired") == 0) {
-    ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_expired), NULL, 0, err));
-  }
-  if (c->bundle_count == 0) {
-    ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_no_bundle), NULL, 0, err));
-  }
-  if (c->subject_count > 0 && is_standard(c->subjects[0])) {
-    ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_standard_model), NULL, 0, err));
-  }
-  for (size_t i = 0; i < c->bundle_count; i++) {
-    const zh_bundle *b = &c->bundles[i];
-    const zh_slot slot = {"bundle", b->name, b->name};
-    if (!b->valid)
-      ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_invalid_run), &slot, 1, err));
-    if (!b->stable)
-      ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_unstable_run), &slot, 1, err));
-  }
-  return ZH_OK;
-}
-
-/* "a, b": names of the steps that have no result. */
-static void unfinished_steps(zh_text *out, const zh_bundle *bundle) {
-  json_t *step;
-  size_t i;
-  json_array_foreach(json_object_get(bundle->run, "steps"), i, step) {
-    if (strcmp(json_string_value(json_object_get(step, "status")), "done") == 0) continue;
-    zh_text_printf(out, "%s%s", out->length > 0 ? ", " : "",
-                   json_string_value(json_object_get(step, "step")));
-  }
-}
-
-static zh_status add_not_tested(json_t *list, const zh_case *c, zh_error *err) {
-  for (size_t i = 0; i < c->policy->not_tested_count; i++) {
-    ZH_TRY(add_sentence(list, &c->policy->not_tested[i], NULL, 0, err));
-  }
-  ZH_TRY(add_sentence(list, zh_word_of(c->words, ZH_WORD_not_tested_quality), NULL, 0, err));
-  for (size_t i = 0; i < c->bundle_count; i++) {
-    zh_text steps = {0};
-    unfinished_steps(&steps, &c->bundles[i]);
-    const zh_slot slots[] = {{"bundle", c->bundles[i].name, c->bundles[i].name},
-                             {"steps", zh_text_string(&steps), zh_text_string(&steps)}};
-    zh_status status = ZH_OK;
-    if (steps.length > 0)
-      status = add_sentence(list, zh_word_of(c->words, ZH_WORD_not_tested_steps), slots, 2, err);
-    zh_text_free(&steps);
-    ZH_TRY(status);
-  }
-  return ZH_OK;
 }
 
 /* --- which amounts are looked at, and the leaves that they need --- */
@@ -256,13 +137,23 @@ static json_t *clauses_json(const zh_case *c) {
   return list;
 }
 
-static json_t *choices_json(const zh_reading *reading) {
+/* The rule outside the text that the choice's last day rests on; NULL: none. */
+static const zh_phrase *outside_of(const zh_policy *policy, const zh_reading *reading, size_t i) {
+  const zh_valid *v = &policy->valid;
+  bool found = v->given && v->until_reading == reading && v->outside[i].zh != NULL;
+  return found ? &v->outside[i] : NULL;
+}
+
+static json_t *choices_json(const zh_policy *policy, const zh_reading *reading) {
   json_t *list = json_array();
   for (size_t i = 0; i < reading->choice_count; i++) {
     const zh_choice *choice = &reading->choices[i];
-    json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "choice", choice->id, "name",
-                                          zh_plain_phrase(&choice->name), "ground",
-                                          zh_plain_phrase(&choice->ground)));
+    const zh_phrase *outside = outside_of(policy, reading, i);
+    json_t *entry =
+        json_pack("{s:s, s:o, s:o}", "choice", choice->id, "name", zh_plain_phrase(&choice->name),
+                  "ground", zh_plain_phrase(&choice->ground));
+    if (outside != NULL) json_object_set_new(entry, "outside", zh_plain_phrase(outside));
+    json_array_append_new(list, entry);
   }
   return list;
 }
@@ -284,111 +175,10 @@ static json_t *readings_json(const zh_case *c, const zh_outcome *outcomes, size_
     const zh_reading *reading = &c->policy->readings[i];
     json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "reading", reading->id,
                                           "question", zh_plain_phrase(&reading->question),
-                                          "choices", choices_json(reading), "decides",
+                                          "choices", choices_json(c->policy, reading), "decides",
                                           decided_by(c, reading, outcomes, count)));
   }
   return list;
-}
-
-static void count_verdicts(size_t counts[ZH_VERDICTS], const json_t *findings) {
-  json_t *finding;
-  size_t i;
-  json_array_foreach(findings, i, finding) {
-    const char *verdict = json_string_value(json_object_get(finding, "verdict"));
-    for (int v = 0; v < ZH_VERDICTS; v++) counts[v] += strcmp(verdict, zh_verdict_names[v]) == 0;
-  }
-}
-
-/* Statements of the findings that fail, "a、b" or "a, b". */
-static void failed_statements(zh_text *out, const json_t *findings, const char *language,
-                              const char *comma) {
-  json_t *finding;
-  size_t i;
-  json_array_foreach(findings, i, finding) {
-    if (strcmp(json_string_value(json_object_get(finding, "verdict")), "fail") != 0) continue;
-    const json_t *text = json_object_get(json_object_get(finding, "statement"), language);
-    zh_text_printf(out, "%s%s", out->length > 0 ? comma : "", json_string_value(text));
-  }
-}
-
-/* Several amounts: how each stands, and what they come to together. */
-static json_t *summary_of_several(const zh_case *c, const zh_outcome *outcomes, size_t count,
-                                  const zh_sums *sums) {
-  char numbers[ZH_VERDICTS][24], all[24], sure[2][40] = {"", ""}, may[2][40] = {"", ""};
-  size_t counts[ZH_VERDICTS] = {0};
-  for (size_t i = 0; i < count; i++) counts[outcomes[i].verdict]++;
-  for (int v = 0; v < ZH_VERDICTS; v++) snprintf(numbers[v], sizeof numbers[v], "%zu", counts[v]);
-  snprintf(all, sizeof all, "%zu", count);
-  bool settled = sums->certain >= 0 && sums->possible >= 0;
-  if (settled) {
-    zh_wan_yuan_text(sure[0], sizeof sure[0], sums->certain);
-    zh_yuan_text(sure[1], sizeof sure[1], sums->certain);
-    zh_wan_yuan_text(may[0], sizeof may[0], sums->possible);
-    zh_yuan_text(may[1], sizeof may[1], sums->possible);
-  }
-  const zh_slot slots[] = {{"count", all, all},
-                           {"pass", numbers[ZH_PASS], numbers[ZH_PASS]},
-                           {"fail", numbers[ZH_FAIL], numbers[ZH_FAIL]},
-                           {"undetermined", numbers[ZH_UNDETERMINED], numbers[ZH_UNDETERMINED]},
-                           {"up_to", sure[0], sure[1]},
-                           {"limit", may[0], may[1]}};
-  return zh_phrase_json(
-      zh_word_of(c->words, settled ? ZH_WORD_summary_several : ZH_WORD_summary_several_open), slots,
-      sizeof slots / sizeof slots[0]);
-}
-
-static json_t *summary_of_one(const zh_case *c, zh_verdict verdict,
-                              const size_t counts[ZH_VERDICTS]) {
-  zh_word word = ZH_WORD_summary_pass + (zh_word)verdict;
-  if (verdict == ZH_UNDETERMINED && counts[ZH_FAIL] > 0 && c->subject_count > 1)
-    word = ZH_WORD_summary_undecided;
-  char numbers[ZH_VERDICTS][24];
-  for (int v = 0; v < ZH_VERDICTS; v++) snprintf(numbers[v], sizeof numbers[v], "%zu", counts[v]);
-  zh_text zh = {0}, en = {0};
-  failed_statements(&zh, c->findings, "zh", "、");
-  failed_statements(&en, c->findings, "en", "; ");
-  const zh_slot slots[] = {{"pass", numbers[ZH_PASS], numbers[ZH_PASS]},
-                           {"fail", numbers[ZH_FAIL], numbers[ZH_FAIL]},
-                           {"undetermined", numbers[ZH_UNDETERMINED], numbers[ZH_UNDETERMINED]},
-                           {"failed", zh_text_string(&zh), zh_text_string(&en)}};
-  json_t *text = zh_phrase_json(zh_word_of(c->words, word), slots, sizeof slots / sizeof slots[0]);
-  zh_text_free(&zh);
-  zh_text_free(&en);
-  return text;
-}
-
-/* One amount that can be given is enough for a pass; all must fail for a fail. */
-static zh_verdict overall(const zh_outcome *outcomes, size_t count) {
-  zh_verdict verdict = ZH_FAIL;
-  for (size_t i = 0; i < count; i++) {
-    if (outcomes[i].verdict == ZH_PASS) return ZH_PASS;
-    if (outcomes[i].verdict == ZH_UNDETERMINED) verdict = ZH_UNDETERMINED;
-  }
-  return verdict;
-}
-
-static json_t *summary_json(const zh_case *c, const zh_outcome *outcomes, size_t count,
-                            const zh_sums *sums, const size_t counts[ZH_VERDICTS]) {
-  zh_verdict verdict = overall(outcomes, count);
-  json_t *text = count == 1 ? summary_of_one(c, verdict, counts)
-                            : summary_of_several(c, outcomes, count, sums);
-  json_t *summary = json_pack("{s:s, s:O, s:O}", "verdict", zh_verdict_names[verdict], "zh",
-                              json_object_get(text, "zh"), "en", json_object_get(text, "en"));
-  json_decref(text);
-  return summary;
-}
-
-/* The grant that a report shows: the one looked at, or the highest of those that can be given. */
-static size_t principal(const zh_outcome *outcomes, size_t count) {
-  size_t best = 0;
-  for (size_t i = 1; i < count; i++) {
-    bool possible = outcomes[i].verdict != ZH_FAIL;
-    bool was = outcomes[best].verdict != ZH_FAIL;
-    int64_t now = outcomes[i].settled ? outcomes[i].high : 0,
-            then = outcomes[best].settled ? outcomes[best].high : 0;
-    if (possible && (!was || now > then)) best = i;
-  }
-  return best;
 }
 
 static json_t *grants_json(const zh_case *c, const zh_outcome *outcomes, size_t count) {
@@ -409,7 +199,7 @@ typedef struct results {
 
 static zh_status compose(json_t **out, const zh_case *c, const results *r, zh_error *err) {
   size_t counts[ZH_VERDICTS] = {0};
-  count_verdicts(counts, c->findings);
+  zh_count_verdicts(counts, c->findings);
   json_t *grants = grants_json(c, r->outcomes, r->count);
   *out = json_pack(
       "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:O, s:O, s:o, s:O, s:{s:i, s:i, s:i, s:i}}",
@@ -417,10 +207,11 @@ static zh_status compose(json_t **out, const zh_case *c, const results *r, zh_er
       bundles_json(c->bundles, c->bundle_count), "models", models_json(r->models, r->model_count),
       "measurements", measurements_json(c->bundles, c->bundle_count), "applicant",
       applicant_json(c->applicant), "subject", subject_json(c), "marks", r->marks, "findings",
-      c->findings, "grant", json_array_get(grants, principal(r->outcomes, r->count)), "summary",
-      summary_json(c, r->outcomes, r->count, &r->sums, counts), "not_tested", r->not_tested,
-      "counts", "pass", (int)counts[ZH_PASS], "fail", (int)counts[ZH_FAIL], "undetermined",
-      (int)counts[ZH_UNDETERMINED], "not_applicable", (int)counts[ZH_NOT_APPLICABLE]);
+      c->findings, "grant", json_array_get(grants, zh_principal_grant(r->outcomes, r->count)),
+      "summary", zh_summary_json(c, r->outcomes, r->count, &r->sums, counts), "not_tested",
+      r->not_tested, "counts", "pass", (int)counts[ZH_PASS], "fail", (int)counts[ZH_FAIL],
+      "undetermined", (int)counts[ZH_UNDETERMINED], "not_applicable",
+      (int)counts[ZH_NOT_APPLICABLE]);
   if (*out == NULL) {
     json_decref(grants);
     return no_memory(err);
@@ -455,17 +246,17 @@ zh_status zh_evaluate_read(json_t **out, const zh_bundle *bundles, size_t bundle
                .applicant = applicant,
                .findings = json_array()};
   *out = NULL;
-  zh_status status = collect_models(&models, &r.model_count, bundles, bundle_count, err);
+  zh_status status = zh_models_collect(&models, &r.model_count, bundles, bundle_count, err);
   if (status == ZH_OK)
-    status = collect_models(&subjects, &subject_count, bundles, bundle_count, err);
-  if (status == ZH_OK) status = choose_subjects(subjects, &subject_count, bundle_count, err);
+    status = zh_models_collect(&subjects, &subject_count, bundles, bundle_count, err);
+  if (status == ZH_OK) status = zh_subjects_choose(subjects, &subject_count, bundle_count, err);
   c.subjects = subjects;
   c.subject_count = subject_count;
   r.models = models;
   if (status == ZH_OK) status = judge_amounts(&r, &c, err);
   if (status == ZH_OK) status = add_findings(&c, r.outcomes, r.count, err);
-  if (status == ZH_OK) status = add_marks(r.marks, &c, err);
-  if (status == ZH_OK) status = add_not_tested(r.not_tested, &c, err);
+  if (status == ZH_OK) status = zh_marks_add(r.marks, &c, err);
+  if (status == ZH_OK) status = zh_not_tested_add(r.not_tested, &c, err);
   if (status == ZH_OK) status = compose(out, &c, &r, err);
   free(models);
   free(subjects);

@@ -2,7 +2,7 @@
 #ifndef ZH_EVALUATOR_EVALUATION_H
 #define ZH_EVALUATOR_EVALUATION_H
 
-#include "evaluator/rules/rules.h"
+#include "evaluator/engine/engine.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,6 +14,30 @@ ZH_MUST_CHECK zh_status zh_evaluate_read(json_t **out, const zh_bundle *bundles,
                                          size_t bundle_count, const zh_policy *policy,
                                          const zh_applicant *applicant, const zh_words *words,
                                          zh_error *err);
+
+/* --- subjects.c --- */
+
+bool zh_is_standard(const zh_audited *model);
+/* Every distinct model, in the order of bundles. The caller frees. */
+ZH_MUST_CHECK zh_status zh_models_collect(const zh_audited ***out, size_t *count,
+                                          const zh_bundle *bundles, size_t bundle_count,
+                                          zh_error *err);
+/* Keeps the submitted models; where there are only standard ones, the first of them. */
+ZH_MUST_CHECK zh_status zh_subjects_choose(const zh_audited **models, size_t *count,
+                                           size_t bundle_count, zh_error *err);
+
+/* --- marks.c --- */
+
+ZH_MUST_CHECK zh_status zh_marks_add(json_t *marks, const zh_case *c, zh_error *err);
+ZH_MUST_CHECK zh_status zh_not_tested_add(json_t *list, const zh_case *c, zh_error *err);
+
+/* --- summary.c --- */
+
+void zh_count_verdicts(size_t counts[ZH_VERDICTS], const json_t *findings);
+json_t *zh_summary_json(const zh_case *c, const zh_outcome *outcomes, size_t count,
+                        const zh_sums *sums, const size_t counts[ZH_VERDICTS]);
+/* The grant that a report shows: the one looked at, or the highest of those that can be given. */
+size_t zh_principal_grant(const zh_outcome *outcomes, size_t count);
 
 #ifdef __cplusplus
 }

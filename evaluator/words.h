@@ -104,27 +104,35 @@ typedef struct zh_slot {
   ENTRY(grant, base_unstated)                                                                      \
   ENTRY(grant, unstated)                                                                           \
   ENTRY(grant, no_figure)                                                                          \
+  ENTRY(grant, lifted)                                                                             \
   ENTRY(grant, differ)                                                                             \
   ENTRY(grant, differ_open)                                                                        \
   ENTRY(grant, fail)                                                                               \
   ENTRY(grant, evidence)                                                                           \
   ENTRY(step, share)                                                                               \
+  ENTRY(step, share_received)                                                                      \
   ENTRY(step, base)                                                                                \
   ENTRY(step, cap)                                                                                 \
   ENTRY(step, year)                                                                                \
   ENTRY(step, project)                                                                             \
   ENTRY(step, lifetime)                                                                            \
+  ENTRY(step, enterprise)                                                                          \
+  ENTRY(step, lifted)                                                                              \
   ENTRY(step, ladder)                                                                              \
+  ENTRY(step, steps)                                                                               \
   ENTRY(step, higher)                                                                              \
+  ENTRY(step, newer)                                                                               \
   ENTRY(step, joint)                                                                               \
   ENTRY(step, rounding)                                                                            \
   ENTRY(step, person)                                                                              \
   ENTRY(stacking, kept_higher)                                                                     \
   ENTRY(stacking, on_top)                                                                          \
   ENTRY(stacking, joint)                                                                           \
+  ENTRY(stacking, shared)                                                                          \
   ENTRY(stacking, ladder)                                                                          \
   ENTRY(stacking, exclusive)                                                                       \
   ENTRY(stacking, same_bill)                                                                       \
+  ENTRY(stacking, yields_to)                                                                       \
   ENTRY(stacking, higher)                                                                          \
   ENTRY(summary, pass)                                                                             \
   ENTRY(summary, fail)                                                                             \

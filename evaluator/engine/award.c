@@ -1,89 +1,9 @@
 /* One amount under one assignment of readings: min(rate × base, caps, what stacking leaves), in
- * whole 分. Money received is counted twice: what certainly counts, and what may. */
+ * whole 分. Computed twice: once with what certainly bounds it, once with what may. */
 #include <string.h>
 
 #include "evaluator/engine/engine.h"
 #include "evaluator/exact.h"
-
-/* --- money received --- */
-
-typedef enum counts { COUNTS_NOT, COUNTS_MAYBE, COUNTS } counts;
-
-static counts by_project(const zh_grant_received *grant) {
-  if (grant->project == ZH_SAME_PROJECT) return COUNTS;
-  return grant->project == ZH_SAME_UNKNOWN ? COUNTS_MAYBE : COUNTS_NOT;
-}
-
-static counts by_year(const zh_case *c, const zh_grant_received *grant) {
-  zh_date day = c->applicant->application;
-  if (day == ZH_NO_DATE || grant->date == ZH_NO_DATE) return COUNTS_MAYBE;
-  return zh_date_year(day) == zh_date_year(grant->date) ? COUNTS : COUNTS_NOT;
-}
-
-/* Paid under this clause, or under another that the same sentence caps. */
-static bool is_capped_with(const zh_clause *paid, const zh_clause *clause, const zh_cap *cap) {
-  if (paid == clause) return true;
-  if (paid == NULL || cap->shared == NULL) return false;
-  for (size_t i = 0; i < paid->amount->cap_count; i++) {
-    if (paid->amount->caps[i].shared == cap->shared) return true;
-  }
-  return false;
-}
-
-/* As far as the cap's period goes. */
-static counts under_cap(const zh_case *c, const zh_clause *clause, const zh_grant_received *grant,
-                        const zh_cap *cap) {
-  if (!is_capped_with(grant->clause, clause, cap)) return COUNTS_NOT;
-  switch (cap->per) {
-  case ZH_PER_PROJECT:
-    return by_project(grant);
-  case ZH_PER_YEAR:
-    return by_year(c, grant);
-  case ZH_PER_LIFETIME:
-    return COUNTS;
-  case ZH_PER_AWARD:
-  case ZH_PER_PERSON:
-    break;
-  }
-  return COUNTS_NOT;
-}
-
-static int64_t add_capped(int64_t a, int64_t b) {
-  int64_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
-static int64_t received_under_cap(const zh_case *c, const zh_clause *clause, const zh_cap *cap,
-                                  bool unsure) {
-  int64_t sum = 0;
-  for (size_t i = 0; c->applicant != NULL && i < c->applicant->received_count; i++) {
-    const zh_grant_received *grant = &c->applicant->received[i];
-    counts how = under_cap(c, clause, grant, cap);
-    if (how == COUNTS || (how == COUNTS_MAYBE && unsure)) sum = add_capped(sum, grant->fen);
-  }
-  return sum;
-}
-
-static int64_t received_on_ladder(const zh_case *c, const char *ladder) {
-  int64_t sum = 0;
-  for (size_t i = 0; c->applicant != NULL && i < c->applicant->received_count; i++) {
-    const zh_grant_received *grant = &c->applicant->received[i];
-    const char *step = grant->clause == NULL ? NULL : grant->clause->amount->ladder;
-    if (step != NULL && strcmp(step, ladder) == 0) sum = add_capped(sum, grant->fen);
-  }
-  return sum;
-}
-
-int64_t zh_received_elsewhere(const zh_case *c, int levels, bool unsure) {
-  int64_t sum = 0;
-  for (size_t i = 0; c->applicant != NULL && i < c->applicant->received_count; i++) {
-    const zh_grant_received *grant = &c->applicant->received[i];
-    if (grant->clause != NULL || (grant->level & levels) == 0) continue;
-    counts how = by_project(grant);
-    if (how == COUNTS || (how == COUNTS_MAYBE && unsure)) sum = add_capped(sum, grant->fen);
-  }
-  return sum;
-}
 
 /* --- steps --- */
 
@@ -111,7 +31,24 @@ static void deduct(zh_award *award, int64_t *left, zh_word word, int64_t receive
     award->steps[award->step_count++] = (zh_step){word, 0, received, *left};
 }
 
-static void apply_base(zh_award *award, int64_t *left, const zh_amount *amount) {
+/* One computation: of what, for whom, and whether everything that may bound it does. */
+typedef struct view {
+  const zh_case *c;
+  const zh_clause *clause;
+  const zh_assignment *at;
+  bool strict;
+} view;
+
+static void apply_rate(zh_award *award, int64_t *left, const view *v) {
+  const zh_amount *amount = v->clause->amount;
+  zh_cap_per per = amount->rate_per.of[zh_choice_of(amount->rate_per.reading, v->at)];
+  int64_t received = zh_received_under(v->c, v->clause, NULL, per, v->strict);
+  limit(award, left, received == 0 ? ZH_WORD_step_share : ZH_WORD_step_share_received,
+        zh_award_share(award->cost->number, amount->rate_millionths, INT64_MAX), received);
+}
+
+static void apply_base(zh_award *award, int64_t *left, const view *v) {
+  const zh_amount *amount = v->clause->amount;
   bool rated = amount->rate_kind == ZH_RATE_AT_MOST || amount->rate_kind == ZH_RATE_EXACTLY;
   bool unknown = amount->has_base && award->cost == NULL;
   if (amount->rate_kind == ZH_RATE_UNSTATED)
@@ -119,36 +56,103 @@ static void apply_base(zh_award *award, int64_t *left, const zh_amount *amount) 
   else if (unknown)
     award->figure = ZH_FIGURE_NO_BASE;
   if (!amount->has_base || award->cost == NULL) return;
-  int64_t base = award->cost->number;
   if (rated)
-    limit(award, left, ZH_WORD_step_share, zh_award_share(base, amount->rate_millionths, INT64_MAX),
-          0);
+    apply_rate(award, left, v);
   else
-    limit(award, left, ZH_WORD_step_base, base, 0);
+    limit(award, left, ZH_WORD_step_base, award->cost->number, 0);
 }
 
-static void apply_caps(zh_award *award, int64_t *left, const zh_case *c, const zh_clause *clause,
-                       bool unsure) {
-  static const zh_word words[] = {ZH_WORD_step_cap, ZH_WORD_step_project, ZH_WORD_step_year,
-                                  ZH_WORD_step_lifetime, ZH_WORD_step_person};
-  for (size_t i = 0; i < clause->amount->cap_count; i++) {
-    const zh_cap *cap = &clause->amount->caps[i];
-    int64_t received = received_under_cap(c, clause, cap, unsure);
-    zh_word word = received == 0 && cap->per != ZH_PER_PERSON ? ZH_WORD_step_cap : words[cap->per];
-    limit(award, left, word, cap->fen, received);
+bool zh_cap_may_be_lifted(const zh_case *c, const zh_cap *cap, const zh_assignment *readings) {
+  if (cap->unless == NULL) return false;
+  zh_verdict verdict = zh_node_decide(c, cap->unless->test, readings);
+  return verdict == ZH_PASS || verdict == ZH_UNDETERMINED;
+}
+
+/* Says that the cap may not hold, and leaves the amount as it is. */
+static void lift(zh_award *award, int64_t left, const zh_cap *cap) {
+  award->lifted = true;
+  if (award->step_count < ZH_MAX_STEPS)
+    award->steps[award->step_count++] = (zh_step){ZH_WORD_step_lifted, cap->fen, 0, left};
+}
+
+static void apply_caps(zh_award *award, int64_t *left, const view *v) {
+  static const zh_word words[] = {ZH_WORD_step_cap,    ZH_WORD_step_project,
+                                  ZH_WORD_step_year,   ZH_WORD_step_lifetime,
+                                  ZH_WORD_step_person, ZH_WORD_step_enterprise};
+  for (size_t i = 0; i < v->clause->amount->cap_count; i++) {
+    const zh_cap *cap = &v->clause->amount->caps[i];
+    zh_cap_per per = cap->per.of[zh_choice_of(cap->per.reading, v->at)];
+    int64_t received = zh_received_under(v->c, v->clause, cap->shared, per, v->strict);
+    zh_word word = received == 0 && per != ZH_PER_PERSON ? ZH_WORD_step_cap : words[per];
+    if (!v->strict && zh_cap_may_be_lifted(v->c, cap, v->at))
+      lift(award, *left, cap);
+    else
+      limit(award, left, word, cap->fen, received);
   }
 }
 
-static void apply_stacking(zh_award *award, int64_t *left, const zh_case *c,
-                           const zh_clause *clause, bool unsure) {
-  for (size_t i = 0; i < c->policy->stacking_count; i++) {
-    const zh_stacking *s = &c->policy->stacking[i];
-    if (!s->among[clause->index]) continue;
-    int64_t received = zh_received_elsewhere(c, s->levels, unsure);
+/* --- 晋级补差 --- */
+
+int64_t zh_smallest_cap(const zh_amount *amount) {
+  int64_t cap = -1;
+  for (size_t i = 0; i < amount->cap_count; i++) cap = least(cap, amount->caps[i].fen);
+  return cap;
+}
+
+/* An earlier year met the number that the step asks for, whether anything was paid for it or not.
+ */
+static bool reached_earlier(const view *v, const zh_node *node) {
+  if (node == NULL) return false;
+  if (node->kind == ZH_NODE_CLAUSE) return reached_earlier(v, node->clause->test);
+  for (size_t i = 0; i < node->count; i++) {
+    if (reached_earlier(v, node->children[i])) return true;
+  }
+  const zh_rule *rule = node->kind == ZH_NODE_LEAF ? node->leaf : NULL;
+  if (rule == NULL || rule->earlier == NULL || v->c->applicant == NULL) return false;
+  const zh_claim *claim = zh_claim_find(&v->c->applicant->facts, rule->earlier->id);
+  return claim != NULL &&
+         zh_op_holds(zh_boundary_op(&rule->boundary, v->at), claim->number, rule->threshold);
+}
+
+/* The highest lower step that was reached in an earlier year. */
+static int64_t steps_reached(const view *v) {
+  const zh_amount *amount = v->clause->amount;
+  int64_t highest = 0, own = zh_smallest_cap(amount);
+  for (size_t i = 0; i < v->c->policy->clause_count; i++) {
+    const zh_clause *other = &v->c->policy->clauses[i];
+    bool on_it = other->amount != NULL && other->amount->ladder != NULL &&
+                 strcmp(other->amount->ladder, amount->ladder) == 0;
+    int64_t step = on_it ? zh_smallest_cap(other->amount) : -1;
+    if (step > highest && step < own && reached_earlier(v, other->test)) highest = step;
+  }
+  return highest;
+}
+
+static void apply_ladder(zh_award *award, int64_t *left, const view *v) {
+  const zh_amount *amount = v->clause->amount;
+  if (amount->ladder == NULL || amount->difference == NULL) return;
+  int64_t paid = zh_received_on_ladder(v->c, amount->ladder);
+  bool by_steps = amount->less_steps[zh_choice_of(amount->difference_reading, v->at)];
+  int64_t reached = by_steps ? steps_reached(v) : 0;
+  if (reached > paid)
+    deduct(award, left, ZH_WORD_step_steps, reached);
+  else
+    deduct(award, left, ZH_WORD_step_ladder, paid);
+}
+
+/* --- money of other policies --- */
+
+static void apply_stacking(zh_award *award, int64_t *left, const view *v) {
+  for (size_t i = 0; i < v->c->policy->stacking_count; i++) {
+    const zh_stacking *s = &v->c->policy->stacking[i];
+    if (!s->among[v->clause->index]) continue;
+    int64_t received = zh_received_elsewhere(v->c, s, v->at, v->strict);
     if (s->kind == ZH_STACK_HIGHER_OF) deduct(award, left, ZH_WORD_step_higher, received);
+    if (s->kind == ZH_STACK_YIELDS_TO) deduct(award, left, ZH_WORD_step_newer, received);
     if (s->kind == ZH_STACK_JOINT_LIMIT && award->cost != NULL)
       limit(award, left, ZH_WORD_step_joint,
-            zh_award_share(award->cost->number, s->rate_millionths, INT64_MAX), received);
+            zh_award_share(award->cost->number, s->rate_millionths, INT64_MAX),
+            zh_received_jointly(v->c, s, v->at, v->strict));
   }
 }
 
@@ -159,27 +163,24 @@ static void apply_rounding(zh_award *award, int64_t *left, int64_t unit) {
     award->steps[award->step_count++] = (zh_step){ZH_WORD_step_rounding, 0, 0, *left};
 }
 
-static int64_t compute(zh_award *award, const zh_case *c, const zh_clause *clause, bool unsure) {
-  const zh_amount *amount = clause->amount;
+static int64_t compute(zh_award *award, const view *v) {
   int64_t left = -1;
   award->step_count = 0;
   award->figure = ZH_FIGURE_KNOWN;
-  apply_base(award, &left, amount);
-  apply_caps(award, &left, c, clause, unsure);
-  if (left < 0 && award->figure == ZH_FIGURE_KNOWN) award->figure = ZH_FIGURE_NONE;
-  if (amount->ladder != NULL && amount->difference != NULL)
-    deduct(award, &left, ZH_WORD_step_ladder, received_on_ladder(c, amount->ladder));
-  apply_stacking(award, &left, c, clause, unsure);
-  apply_rounding(award, &left, amount->rounding_fen);
+  apply_base(award, &left, v);
+  apply_caps(award, &left, v);
+  if (left < 0 && award->figure == ZH_FIGURE_KNOWN)
+    award->figure = award->lifted ? ZH_FIGURE_LIFTED : ZH_FIGURE_NONE;
+  apply_ladder(award, &left, v);
+  apply_stacking(award, &left, v);
+  apply_rounding(award, &left, v->clause->amount->rounding_fen);
   return left;
 }
 
 /* --- the whole --- */
 
 static const zh_name *base_of(const zh_amount *amount, const zh_assignment *readings) {
-  if (!amount->has_base || amount->base_unstated) return NULL;
-  return amount
-      ->bases[amount->base_reading == NULL ? 0 : readings->choice[amount->base_reading->index]];
+  return amount->has_base ? amount->bases[zh_choice_of(amount->base_reading, readings)] : NULL;
 }
 
 zh_verdict zh_amount_decide(const zh_case *c, const zh_clause *clause,
@@ -195,6 +196,26 @@ zh_verdict zh_amount_decide(const zh_case *c, const zh_clause *clause,
   return verdict;
 }
 
+static void add_reading(zh_reading_set *set, const zh_reading *reading) {
+  if (reading != NULL) set->has[reading->index] = true;
+}
+
+/* Those that bounds depend on. */
+void zh_limit_readings(zh_reading_set *set, const zh_policy *policy, const zh_clause *clause) {
+  const zh_amount *amount = clause->amount;
+  add_reading(set, amount->base_reading);
+  add_reading(set, amount->rate_per.reading);
+  add_reading(set, amount->difference_reading);
+  for (size_t i = 0; i < amount->cap_count; i++) {
+    add_reading(set, amount->caps[i].per.reading);
+    if (amount->caps[i].unless != NULL) zh_node_readings(set, policy, amount->caps[i].unless->test);
+  }
+  for (size_t i = 0; i < policy->stacking_count; i++) {
+    if (policy->stacking[i].among[clause->index])
+      add_reading(set, policy->stacking[i].levels_reading);
+  }
+}
+
 void zh_amount_readings(zh_reading_set *set, const zh_policy *policy, const zh_clause *clause) {
   zh_validity_readings(set, policy);
   for (size_t i = 0; i < policy->always_count; i++)
@@ -202,7 +223,7 @@ void zh_amount_readings(zh_reading_set *set, const zh_policy *policy, const zh_c
   for (size_t i = 0; i < clause->amount->require_count; i++)
     zh_node_readings(set, policy, clause->amount->requires[i] -> test);
   if (clause->test != NULL) zh_node_readings(set, policy, clause->test);
-  if (clause->amount->base_reading != NULL) set->has[clause->amount->base_reading->index] = true;
+  zh_limit_readings(set, policy, clause);
 }
 
 zh_award zh_award_of(const zh_case *c, const zh_clause *clause, const zh_assignment *readings) {
@@ -214,8 +235,8 @@ zh_award zh_award_of(const zh_case *c, const zh_clause *clause, const zh_assignm
    */
   bool cost_missing = award.base != NULL && award.cost == NULL;
   if (award.verdict == ZH_PASS && cost_missing) award.verdict = ZH_UNDETERMINED;
-  award.low = compute(&award, c, clause, true);
-  award.high = compute(&award, c, clause, false);
+  award.low = compute(&award, &(view){c, clause, readings, true});
+  award.high = compute(&award, &(view){c, clause, readings, false});
   if (award.figure == ZH_FIGURE_NO_BASE || award.figure == ZH_FIGURE_UNSTATED) award.low = 0;
   return award;
 }

@@ -1,11 +1,12 @@
 /* The lawful combination with the highest sum. Amounts that stand against each other are few, so
- * that a search with a bound is exact and fast; amounts that stand against nothing are always in.
+ * that a search with a bound is exact and fast. What limits the sum of several (limits.c) never
+ * makes a larger set worth less, so amounts that stand against nothing are always looked at.
  */
 #include <string.h>
 
-#include "evaluator/engine/engine.h"
+#include "evaluator/engine/limits.h"
 
-typedef uint64_t item_set;
+typedef zh_item_set item_set;
 
 /* The amounts under one assignment. */
 typedef struct problem {
@@ -18,6 +19,7 @@ typedef struct problem {
   bool open[ZH_MAX_OUTCOMES];     /* may be given, but is not counted */
   item_set against[ZH_MAX_OUTCOMES];
   zh_word ground[ZH_MAX_OUTCOMES][ZH_MAX_OUTCOMES];
+  zh_limits limits;
 } problem;
 
 typedef struct solution {
@@ -72,43 +74,60 @@ static void find_conflict(problem *p, size_t i, size_t k) {
   }
 }
 
-static void pose(problem *p) {
+/* strict: with every limit that may bound the sums, and money received that may count. */
+static zh_status pose(problem *p, bool strict, zh_error *err) {
   memset(p->against, 0, sizeof p->against);
+  zh_limits_clear(&p->limits);
   for (size_t i = 0; i < p->count; i++) {
-    zh_award award = zh_award_of(p->c, p->outcomes[i].clause, p->at);
+    const zh_clause *clause = p->outcomes[i].clause;
+    zh_award award = zh_award_of(p->c, clause, p->at);
     bool fails = award.verdict == ZH_FAIL;
     bool counts = award.verdict == ZH_PASS || (p->possible && !fails);
     bool counted = counts && zh_award_is_settled(&award);
     p->value[i] = counted ? award.high : 0;
     p->open[i] = !fails && !counted;
+    if (!zh_limits_add(&p->limits, p->c, &award, clause, i, p->at, strict))
+      return zh_fail(err, ZH_ERR_INPUT,
+                     "more than %d limits on sums at once; name fewer amounts under 'claims'",
+                     ZH_MAX_LIMITS);
   }
   for (size_t i = 0; i < p->count; i++) {
     for (size_t k = 0; k < i; k++) find_conflict(p, i, k);
   }
+  return ZH_OK;
 }
 
 /* --- search --- */
 
-static int64_t sum_of(const problem *p, item_set set) {
-  int64_t sum = 0;
-  for (size_t i = 0; i < p->count; i++) {
-    if ((set & bit(i)) && __builtin_add_overflow(sum, p->value[i], &sum)) return INT64_MAX;
-  }
-  return sum;
+static int64_t worth(const problem *p, item_set set) {
+  return zh_limits_worth(&p->limits, p->value, p->count, set, NULL);
 }
 
 /* Decides item i and those after it; `free_items` may still be taken. */
-static void search(const problem *p, size_t i, item_set free_items, solution at, solution *best) {
-  if (at.sum > best->sum) *best = at;
+static void search(const problem *p, size_t i, item_set free_items, item_set chosen,
+                   solution *best) {
+  int64_t sum = worth(p, chosen);
+  if (sum > best->sum) *best = (solution){chosen, sum};
   for (; i < p->count && !(free_items & bit(i)); i++) continue;
   if (i == p->count) return;
-  int64_t rest = sum_of(p, free_items);
-  if (rest <= best->sum - at.sum) return; /* even all the rest would not do better */
+  if (worth(p, chosen | free_items) <= best->sum)
+    return; /* even all the rest would not do better */
   item_set left = free_items & ~bit(i);
-  solution with = {at.chosen | bit(i), at.sum};
-  if (__builtin_add_overflow(with.sum, p->value[i], &with.sum)) with.sum = INT64_MAX;
-  search(p, i + 1, left & ~p->against[i], with, best);
-  if (p->against[i] & left) search(p, i + 1, left, at, best);
+  search(p, i + 1, left & ~p->against[i], chosen | bit(i), best);
+  if (p->against[i] & left) search(p, i + 1, left, chosen, best);
+}
+
+/* Leaves out what adds nothing because the others fill the limits; the smallest go first. */
+static void drop_idle(const problem *p, solution *best) {
+  for (item_set looked = ~best->chosen; ~looked != 0;) {
+    size_t smallest = p->count;
+    for (size_t i = 0; i < p->count; i++) {
+      bool smaller = smallest == p->count || p->value[i] < p->value[smallest];
+      if (!(looked & bit(i)) && smaller) smallest = i;
+    }
+    looked |= bit(smallest);
+    if (worth(p, best->chosen & ~bit(smallest)) == best->sum) best->chosen &= ~bit(smallest);
+  }
 }
 
 static solution solve(const problem *p, item_set allowed) {
@@ -117,7 +136,8 @@ static solution solve(const problem *p, item_set allowed) {
   for (size_t i = 0; i < p->count; i++) {
     if ((allowed & bit(i)) && p->value[i] > 0) items |= bit(i);
   }
-  search(p, 0, items, (solution){0, 0}, &best);
+  search(p, 0, items, 0, &best);
+  drop_idle(p, &best);
   return best;
 }
 
@@ -158,6 +178,36 @@ static json_t *conflicts(const problem *p) {
   return list;
 }
 
+/* What each of the chosen comes to where a limit binds several: one way to split it. */
+static json_t *shares(const problem *p, item_set chosen) {
+  int64_t of[ZH_MAX_OUTCOMES];
+  json_t *list = json_array();
+  zh_limits_worth(&p->limits, p->value, p->count, chosen, of);
+  for (size_t i = 0; i < p->count; i++) {
+    if (chosen & bit(i))
+      json_array_append_new(list, json_pack("{s:s, s:o}", "id", p->outcomes[i].clause->id,
+                                            "up_to_yuan", zh_yuan_json(of[i])));
+  }
+  return list;
+}
+
+/* Those that bind two amounts or more. */
+static json_t *limits(const problem *p) {
+  static const zh_word words[] = {ZH_WORD_stacking_shared, ZH_WORD_stacking_joint};
+  json_t *list = json_array();
+  for (int kind = 0; kind < ZH_LIMIT_KINDS; kind++) {
+    for (size_t n = 0; n < p->limits.count[kind]; n++) {
+      const zh_limit *limit = &p->limits.of[kind][n];
+      if ((limit->items & (limit->items - 1)) == 0) continue;
+      const zh_phrase *ground = zh_word_of(p->c->words, words[kind]);
+      json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "among", ids(p, limit->items),
+                                            "up_to_yuan", zh_yuan_json(limit->bound), "ground",
+                                            zh_plain_phrase(ground)));
+    }
+  }
+  return list;
+}
+
 static item_set not_counted(const problem *p) {
   item_set set = 0;
   for (size_t i = 0; i < p->count; i++) {
@@ -172,9 +222,10 @@ static json_t *solution_json(const problem *p, solution best) {
   if (second.sum >= 0)
     alternative = json_pack("{s:o, s:o}", "chosen", ids(p, second.chosen), "up_to_yuan",
                             zh_yuan_json(second.sum));
-  return json_pack("{s:o, s:o, s:o, s:o, s:o}", "chosen", ids(p, best.chosen), "up_to_yuan",
-                   zh_yuan_json(best.sum), "not_counted", ids(p, not_counted(p)), "alternative",
-                   alternative, "conflicts", conflicts(p));
+  return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen", ids(p, best.chosen),
+                   "up_to_yuan", zh_yuan_json(best.sum), "not_counted", ids(p, not_counted(p)),
+                   "alternative", alternative, "conflicts", conflicts(p), "shares",
+                   shares(p, best.chosen), "limits", limits(p));
 }
 
 /* Those that change an amount, or what stands against what; the others would only repeat. */
@@ -182,10 +233,8 @@ static zh_reading_set readings_of(const zh_case *c, const zh_outcome *outcomes, 
   zh_reading_set set = {{false}};
   for (size_t i = 0; i < count; i++) {
     zh_reading_set matters = zh_outcome_matters(c, &outcomes[i]);
-    const zh_reading *base = outcomes[i].clause->amount->base_reading;
+    zh_limit_readings(&set, c->policy, outcomes[i].clause); /* they bind awards together, too */
     for (size_t r = 0; r < ZH_MAX_READINGS; r++) set.has[r] |= matters.has[r];
-    if (base != NULL)
-      set.has[base->index] = true; /* bills may be the same under one choice alone */
   }
   for (size_t s = 0; s < c->policy->stacking_count; s++) {
     const zh_stacking *rule = &c->policy->stacking[s];
@@ -198,14 +247,19 @@ static zh_reading_set readings_of(const zh_case *c, const zh_outcome *outcomes, 
 
 enum { COMBINATIONS_MAX = 1 << 12 };
 
-/* Solves one view and keeps its sum, or -1 where it differs from those before. */
-static void add_solution(json_t *entry, int64_t *sum, problem *p, bool possible, bool first) {
+/* Solves one view and keeps its sum; -1 where it differs from those before, or depends on limits
+ * and money received that may count or not. */
+static zh_status add_solution(json_t *entry, int64_t *sum, problem *p, bool possible, bool first,
+                              zh_error *err) {
   p->possible = possible;
-  pose(p);
+  ZH_TRY(pose(p, true, err));
+  int64_t least = solve(p, ~(item_set)0).sum;
+  ZH_TRY(pose(p, false, err));
   solution best = solve(p, ~(item_set)0);
   if (first) *sum = best.sum;
-  if (best.sum != *sum) *sum = -1;
+  if (best.sum != *sum || best.sum != least) *sum = -1;
   json_object_set_new(entry, possible ? "if_all_hold" : "certain", solution_json(p, best));
+  return ZH_OK;
 }
 
 zh_status zh_combine(json_t **out, zh_sums *sums, const zh_case *c, const zh_outcome *outcomes,
@@ -224,13 +278,18 @@ zh_status zh_combine(json_t **out, zh_sums *sums, const zh_case *c, const zh_out
                    ZH_MAX_OUTCOMES);
   }
   size_t seen = 0;
+  zh_status status;
   do {
     json_t *entry = json_pack("{s:o}", "choices", zh_assignment_json(&at, c->policy, &set));
-    add_solution(entry, &sums->certain, &p, false, seen == 0);
-    add_solution(entry, &sums->possible, &p, true, seen == 0);
+    status = add_solution(entry, &sums->certain, &p, false, seen == 0, err);
+    if (status == ZH_OK) status = add_solution(entry, &sums->possible, &p, true, seen == 0, err);
     json_array_append_new(list, entry);
     seen++;
-  } while (zh_assignment_next(&at, c->policy, &set));
+  } while (status == ZH_OK && zh_assignment_next(&at, c->policy, &set));
+  if (status != ZH_OK) {
+    json_decref(list);
+    return status;
+  }
   *out = json_pack("{s:o, s:o, s:o}", "up_to_yuan", zh_yuan_json(sums->certain), "if_all_hold_yuan",
                    zh_yuan_json(sums->possible), "by_reading", list);
   return *out != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the combination");

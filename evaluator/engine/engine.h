@@ -52,7 +52,8 @@ typedef enum zh_figure {
   ZH_FIGURE_KNOWN,
   ZH_FIGURE_NO_BASE,
   ZH_FIGURE_UNSTATED,
-  ZH_FIGURE_NONE
+  ZH_FIGURE_NONE,
+  ZH_FIGURE_LIFTED /* its one limit may be lifted, and the text does not say to what */
 } zh_figure;
 
 typedef struct zh_step {
@@ -70,6 +71,7 @@ typedef struct zh_award {
                         no limit is known */
   const zh_name *base;
   const zh_claim *cost; /* of the base; NULL: not stated */
+  bool lifted;          /* a condition lifts, or may lift, one of its caps */
   zh_step steps[ZH_MAX_STEPS];
   size_t step_count;
 } zh_award;
@@ -80,9 +82,25 @@ zh_award zh_award_of(const zh_case *c, const zh_clause *clause, const zh_assignm
 zh_verdict zh_amount_decide(const zh_case *c, const zh_clause *clause,
                             const zh_assignment *readings);
 void zh_amount_readings(zh_reading_set *set, const zh_policy *policy, const zh_clause *clause);
-/* What was received from those levels under other policies for the same project; unsure: count
- * what may be for it, too. */
-int64_t zh_received_elsewhere(const zh_case *c, int levels, bool unsure);
+/* Those of its base, caps, steps and stacking alone. */
+void zh_limit_readings(zh_reading_set *set, const zh_policy *policy, const zh_clause *clause);
+/* Whether the condition that lifts the cap holds, or may hold. */
+bool zh_cap_may_be_lifted(const zh_case *c, const zh_cap *cap, const zh_assignment *readings);
+int64_t zh_smallest_cap(const zh_amount *amount); /* -1: none */
+
+/* --- money received (received.c); unsure: count what may count, too --- */
+
+/* Under this clause, or another that the same sentence caps (NULL: none), as far as the time goes.
+ */
+int64_t zh_received_under(const zh_case *c, const zh_clause *clause, const zh_clause *shared,
+                          zh_cap_per per, bool unsure);
+int64_t zh_received_on_ladder(const zh_case *c, const char *ladder);
+/* For the same project under the other policies that the rule speaks of. */
+int64_t zh_received_elsewhere(const zh_case *c, const zh_stacking *rule,
+                              const zh_assignment *readings, bool unsure);
+/* The same, with what was received under the clauses that a joint_limit joins. */
+int64_t zh_received_jointly(const zh_case *c, const zh_stacking *rule,
+                            const zh_assignment *readings, bool unsure);
 
 /* --- one amount under all of them (outcome.c) --- */
 

@@ -131,11 +131,13 @@ static zh_word statement_word(const zh_outcome *o) {
   if (o->settled) return o->verdict == ZH_PASS ? ZH_WORD_grant_pass : ZH_WORD_grant_conditional;
   switch (o->sample.figure) {
   case ZH_FIGURE_NO_BASE:
-    return o->clause->amount->base_unstated ? ZH_WORD_grant_base_unstated : ZH_WORD_grant_no_base;
+    return o->sample.base == NULL ? ZH_WORD_grant_base_unstated : ZH_WORD_grant_no_base;
   case ZH_FIGURE_UNSTATED:
     return ZH_WORD_grant_unstated;
   case ZH_FIGURE_NONE:
     return ZH_WORD_grant_no_figure;
+  case ZH_FIGURE_LIFTED:
+    return ZH_WORD_grant_lifted;
   case ZH_FIGURE_KNOWN:
     break;
   }
@@ -224,8 +226,9 @@ static json_t *readings_json(const zh_case *c, const zh_outcome *o) {
 }
 
 /* 从高不重复: keep what was received, or take this and be paid the difference. */
-static void add_higher_of(json_t *list, const zh_case *c, const zh_outcome *o, int levels) {
-  int64_t received = zh_received_elsewhere(c, levels, false);
+static void add_higher_of(json_t *list, const zh_case *c, const zh_outcome *o,
+                          const zh_stacking *rule) {
+  int64_t received = zh_received_elsewhere(c, rule, &o->sample_readings, false);
   if (received == 0 || !o->settled) return;
   amount_words got = words_of(received), more = words_of(o->high),
                sum = words_of(received + o->high);
@@ -241,13 +244,30 @@ static void add_higher_of(json_t *list, const zh_case *c, const zh_outcome *o, i
                                         zh_yuan_json(received + o->high), "text", take));
 }
 
+/* Another policy may come first: the question, and what was received under it. */
+static void add_yields_to(json_t *list, const zh_case *c, const zh_outcome *o,
+                          const zh_stacking *rule) {
+  amount_words got = words_of(zh_received_elsewhere(c, rule, &o->sample_readings, false));
+  const zh_slot slots[] = {{"question", rule->question.zh, rule->question.en},
+                           {"received", got.zh, got.en}};
+  json_t *policies = json_array();
+  for (size_t i = 0; i < rule->policy_count; i++)
+    json_array_append_new(policies, json_string(rule->policies[i]));
+  json_array_append_new(
+      list,
+      json_pack("{s:s, s:n, s:n, s:o, s:o, s:o}", "kind", "yields_to", "extra_yuan", "total_yuan",
+                "text", zh_phrase_json(zh_word_of(c->words, ZH_WORD_stacking_yields_to), slots, 2),
+                "policies", policies, "clause", zh_clause_json(rule->clause, rule->clause->quote)));
+}
+
 static json_t *alternatives_json(const zh_case *c, const zh_outcome *o) {
   json_t *list = json_array();
   for (size_t i = 0; o->verdict != ZH_FAIL && i < c->policy->stacking_count; i++) {
     const zh_stacking *s = &c->policy->stacking[i];
     if (!s->among[o->clause->index]) continue;
-    if (s->kind == ZH_STACK_HIGHER_OF) add_higher_of(list, c, o, s->levels);
-    int64_t received = zh_received_elsewhere(c, s->levels, false);
+    if (s->kind == ZH_STACK_HIGHER_OF) add_higher_of(list, c, o, s);
+    if (s->kind == ZH_STACK_YIELDS_TO) add_yields_to(list, c, o, s);
+    int64_t received = zh_received_elsewhere(c, s, &o->sample_readings, false);
     if (s->kind != ZH_STACK_ON_TOP || received == 0) continue;
     amount_words got = words_of(received);
     const zh_slot slot = {"received", got.zh, got.en};
@@ -328,8 +348,12 @@ static json_t *caps_json(const zh_amount *amount) {
   json_t *list = json_array();
   for (size_t i = 0; i < amount->cap_count; i++) {
     const zh_cap *cap = &amount->caps[i];
-    json_array_append_new(list, json_pack("{s:o, s:s, s:s?}", "yuan", zh_yuan_json(cap->fen), "per",
-                                          zh_cap_per_words[cap->per], "word", cap->word));
+    json_array_append_new(
+        list, json_pack("{s:o, s:s, s:s?, s:s?, s:s?, s:s?}", "yuan", zh_yuan_json(cap->fen), "per",
+                        zh_cap_per_words[cap->per.of[0]], "word", cap->word, "per_reading",
+                        cap->per.reading == NULL ? NULL : cap->per.reading->id, "shared",
+                        cap->shared == NULL ? NULL : cap->shared->id, "unless",
+                        cap->unless == NULL ? NULL : cap->unless->id));
   }
   return list;
 }
@@ -347,14 +371,6 @@ static json_t *terms_json(const zh_amount *amount) {
                    "ladder", amount->ladder);
 }
 
-static int64_t smallest_cap(const zh_amount *amount) {
-  int64_t cap = -1;
-  for (size_t i = 0; i < amount->cap_count; i++) {
-    if (cap < 0 || amount->caps[i].fen < cap) cap = amount->caps[i].fen;
-  }
-  return cap;
-}
-
 json_t *zh_outcome_json(const zh_case *c, const zh_outcome *o) {
   const zh_clause *clause = o->clause;
   const zh_amount *amount = clause->amount;
@@ -367,8 +383,8 @@ json_t *zh_outcome_json(const zh_case *c, const zh_outcome *o) {
       "criterion", zh_plain_phrase(&amount->criterion), "verdict", zh_verdict_names[o->verdict],
       "up_to_wan_yuan", zh_wan_yuan_json(up_to), "up_to_yuan", zh_yuan_json(up_to), "rate",
       rated ? json_real((double)amount->rate_millionths / ZH_RATE_ONE) : json_null(),
-      "cap_wan_yuan", zh_wan_yuan_json(smallest_cap(amount)), "base", base_json(c, o), "statement",
-      statement(c, o), "evidence", evidence_json(c, o));
+      "cap_wan_yuan", zh_wan_yuan_json(zh_smallest_cap(amount)), "base", base_json(c, o),
+      "statement", statement(c, o), "evidence", evidence_json(c, o));
   json_object_set_new(grant, "range", range_json(o));
   json_object_set_new(grant, "if_all_hold_yuan", zh_yuan_json(o->settled ? o->high : -1));
   json_object_set_new(grant, "calculation", calculation_json(c, o));

@@ -12,16 +12,12 @@ static zh_date application_of(const zh_case *c) {
   return c->applicant == NULL ? ZH_NO_DATE : c->applicant->application;
 }
 
-static size_t choice_of(const zh_reading *reading, const zh_assignment *readings) {
-  return reading == NULL ? 0 : readings->choice[reading->index];
-}
-
 static bounds bounds_of(const zh_case *c, const zh_assignment *readings) {
   const zh_valid *v = &c->policy->valid;
-  bounds b = {v->from, v->until[choice_of(v->until_reading, readings)]};
+  bounds b = {v->from, v->until[zh_choice_of(v->until_reading, readings)]};
   if (v->from_issue) b.from = c->applicant == NULL ? ZH_NO_DATE : c->applicant->policy_issued;
   if (v->term.count == 0 || b.from == ZH_NO_DATE) return b;
-  zh_last_day last = v->last_day[choice_of(v->last_day_reading, readings)];
+  zh_last_day last = v->last_day[zh_choice_of(v->last_day_reading, readings)];
   b.last = zh_date_shift(b.from, v->term, 1) - (last == ZH_LAST_DAY_EVE);
   return b;
 }

@@ -91,9 +91,28 @@ static bool stands_alone(const char *wanted, const char *quote) {
   return false;
 }
 
+/* "3 年" as the 3 of 3-5年: the range ends in the figure's own unit. */
+static bool begins_range(const char *figure, const char *quote) {
+  static const char *const joints[] = {"-", "—", "至", "~"};
+  static const char digits_of[] = "0123456789.";
+  size_t number = strspn(figure, digits_of), length = strlen(quote);
+  for (size_t at = 0; number > 0 && at < length; at++) {
+    bool within = at > 0 && is_figure(quote[at - 1]);
+    if (within || strncmp(quote + at, figure, number) != 0) continue;
+    for (size_t i = 0; i < sizeof joints / sizeof joints[0]; i++) {
+      const char *rest = quote + at + number;
+      if (strncmp(rest, joints[i], strlen(joints[i])) != 0) continue;
+      rest += strlen(joints[i]);
+      size_t other = strspn(rest, digits_of);
+      if (other > 0 && strncmp(rest + other, figure + number, strlen(figure + number)) == 0)
+        return true;
+    }
+  }
+  return false;
+}
+
 /* "2000 万元" as 2000万元 or 2000万; "3 年" also as the 3 of 3-5年. */
 static bool quote_has(const char *figure, const char *quote) {
-  static const char *const joints[] = {"-", "—", "至", "~"};
   zh_text bare = {0}, hay = {0};
   condense(&bare, figure);
   condense(&hay, quote);
@@ -106,11 +125,7 @@ static bool quote_has(const char *figure, const char *quote) {
     snprintf(shorter, sizeof shorter, "%.*s", (int)(length - tail), text);
     found = stands_alone(shorter, in);
   }
-  int number = (int)strspn(text, "0123456789.");
-  for (size_t i = 0; !found && number > 0 && i < sizeof joints / sizeof joints[0]; i++) {
-    snprintf(shorter, sizeof shorter, "%.*s%s", number < 64 ? number : 64, text, joints[i]);
-    found = stands_alone(shorter, in);
-  }
+  found = found || begins_range(text, in);
   zh_text_free(&bare);
   zh_text_free(&hay);
   return found;

@@ -36,6 +36,9 @@ typedef struct zh_assignment {
   unsigned char choice[ZH_MAX_READINGS];
 } zh_assignment;
 
+/* The place of what this reading chooses; 0 where nothing depends on a reading (NULL). */
+size_t zh_choice_of(const zh_reading *reading, const zh_assignment *readings);
+
 /* --- facts and bases --- */
 
 typedef enum zh_fact_type {
@@ -148,16 +151,24 @@ typedef enum zh_cap_per {
   ZH_PER_PROJECT,
   ZH_PER_YEAR,
   ZH_PER_LIFETIME,
-  ZH_PER_PERSON
+  ZH_PER_PERSON,
+  ZH_PER_ENTERPRISE
 } zh_cap_per;
 extern const char *const zh_cap_per_words[];
+
+/* How often a limit can be used; [0] alone where there is no reading. */
+typedef struct zh_per {
+  const zh_reading *reading;
+  zh_cap_per of[ZH_MAX_CHOICES];
+} zh_per;
 
 typedef struct zh_cap {
   int64_t fen;
   const char *word; /* NULL where the text has none */
-  zh_cap_per per;
+  zh_per per;
   const struct zh_clause
       *shared; /* the sentence of its own that several awards share; NULL: this one */
+  const struct zh_clause *unless; /* the condition that lifts it; NULL: none */
 } zh_cap;
 
 typedef struct zh_period {
@@ -168,15 +179,18 @@ enum { ZH_MAX_CAPS = 4 };
 
 typedef struct zh_amount {
   zh_phrase criterion;
-  bool has_base, base_unstated;
+  bool has_base;
   const zh_reading *base_reading;
-  const zh_name *bases[ZH_MAX_CHOICES]; /* [0] alone where there is no reading */
+  const zh_name *bases[ZH_MAX_CHOICES]; /* [0] alone where there is no reading; NULL: unstated */
   zh_rate_kind rate_kind;
   int64_t rate_millionths;
+  zh_per rate_per;        /* lifetime: less what was received under this clause */
   const char *rate_words; /* the boundary word, or those that stand instead of a rate */
   zh_cap caps[ZH_MAX_CAPS];
   size_t cap_count;
   const char *ladder, *difference; /* NULL: none */
+  const zh_reading *difference_reading;
+  bool less_steps[ZH_MAX_CHOICES]; /* less the value of lower steps reached, not what was paid */
   bool one_off, yearly;
   zh_period period;
   int64_t rounding_fen; /* 1, 100 or 1000000 */
@@ -211,15 +225,20 @@ typedef enum zh_stacking_kind {
   ZH_STACK_JOINT_LIMIT,
   ZH_STACK_ON_TOP,
   ZH_STACK_EXCLUSIVE,
-  ZH_STACK_SAME_BILL
+  ZH_STACK_SAME_BILL,
+  ZH_STACK_YIELDS_TO
 } zh_stacking_kind;
 extern const char *const zh_stacking_words[];
 
 typedef struct zh_stacking {
   zh_stacking_kind kind;
   const zh_clause *clause; /* NULL where the text is silent */
-  int levels;
-  bool *among; /* one for each clause of the policy */
+  const zh_reading *levels_reading;
+  int levels[ZH_MAX_CHOICES]; /* [0] alone where there is no reading */
+  const char **policies;      /* whose money counts; none: that of every other policy */
+  size_t policy_count;
+  zh_phrase question; /* yields_to */
+  bool *among;        /* one for each clause of the policy */
   int64_t rate_millionths;
   const zh_reading *reading; /* same_bill */
   bool once[ZH_MAX_CHOICES];
@@ -241,7 +260,8 @@ typedef struct zh_valid {
   const zh_clause *clause;
   zh_span term; /* count 0: none */
   const zh_reading *until_reading, *last_day_reading;
-  zh_date until[ZH_MAX_CHOICES]; /* [0] alone where there is no reading; ZH_NO_DATE: unstated */
+  zh_date until[ZH_MAX_CHOICES];     /* [0] alone where there is no reading; ZH_NO_DATE: unstated */
+  zh_phrase outside[ZH_MAX_CHOICES]; /* the rule outside the text that a day rests on; zh NULL */
   zh_last_day last_day[ZH_MAX_CHOICES];
 } zh_valid;
 

@@ -39,6 +39,12 @@ ZH_MUST_CHECK zh_status zh_read_choices_at(const zh_reading **out,
                                            const zh_policy *policy, const zh_yaml_node *map,
                                            const char *key, zh_error *err);
 
+/* The word of a scalar, or a word for each choice of a reading: out[0] alone without one. */
+ZH_MUST_CHECK zh_status zh_read_words_by_choice(const zh_reading **reading,
+                                                size_t out[ZH_MAX_CHOICES], const zh_policy *policy,
+                                                const zh_yaml_node *node, const char *const *words,
+                                                zh_error *err);
+
 /* --- facts and bases (facts.c) --- */
 ZH_MUST_CHECK zh_status zh_read_facts(zh_policy *policy, const zh_yaml_node *root, zh_error *err);
 ZH_MUST_CHECK zh_status zh_read_bases(zh_policy *policy, const zh_yaml_node *root, zh_error *err);
@@ -64,6 +70,17 @@ ZH_MUST_CHECK zh_status zh_read_boundary(zh_boundary *out, const zh_policy *poli
                                          zh_error *err);
 
 /* --- the rest (stacking.c, validity.c) --- */
+/* {at_most, word}, {exactly} or {unstated}, caps (limits.c). */
+ZH_MUST_CHECK zh_status zh_read_rate(zh_amount *amount, const zh_policy *policy,
+                                     const zh_clause *clause, const zh_yaml_node *map,
+                                     zh_error *err);
+ZH_MUST_CHECK zh_status zh_read_caps(zh_amount *amount, const zh_policy *policy,
+                                     const zh_clause *clause, const zh_yaml_node *map,
+                                     zh_error *err);
+/* The words below `key` of `map`, which must stand in the clause's quote. */
+ZH_MUST_CHECK zh_status zh_require_in_quote(const char **out, const zh_policy *policy,
+                                            const zh_clause *clause, const zh_yaml_node *map,
+                                            const char *key, zh_error *err);
 ZH_MUST_CHECK zh_status zh_read_levels(int *out, const zh_yaml_node *map, const char *key,
                                        zh_error *err);
 ZH_MUST_CHECK zh_status zh_read_stacking(zh_policy *policy, const zh_yaml_node *root,

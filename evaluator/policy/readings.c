@@ -86,6 +86,24 @@ zh_status zh_read_choices_at(const zh_reading **out, const zh_yaml_node *of[ZH_M
   return ZH_OK;
 }
 
+size_t zh_choice_of(const zh_reading *reading, const zh_assignment *readings) {
+  return reading == NULL ? 0 : readings->choice[reading->index];
+}
+
+zh_status zh_read_words_by_choice(const zh_reading **reading, size_t out[ZH_MAX_CHOICES],
+                                  const zh_policy *policy, const zh_yaml_node *node,
+                                  const char *const *words, zh_error *err) {
+  static const char *const keys[] = {"reading", "choices", NULL};
+  const zh_yaml_node *of[ZH_MAX_CHOICES];
+  *reading = NULL;
+  if (zh_yaml_node_kind(node) != ZH_YAML_MAP) return zh_yaml_word(&out[0], node, words, err);
+  ZH_TRY(zh_yaml_expect_keys(node, keys, err));
+  ZH_TRY(zh_read_choices(reading, of, policy, node, err));
+  for (size_t i = 0; i < (*reading)->choice_count; i++)
+    ZH_TRY(zh_yaml_word(&out[i], of[i], words, err));
+  return ZH_OK;
+}
+
 zh_status zh_read_choices(const zh_reading **out, const zh_yaml_node *of[ZH_MAX_CHOICES],
                           const zh_policy *policy, const zh_yaml_node *map, zh_error *err) {
   return zh_read_choices_at(out, of, policy, map, "choices", err);

@@ -18,13 +18,20 @@ static bool is_in(const zh_clause *const *list, size_t count, const zh_clause *c
   return false;
 }
 
+static bool lifts_a_cap(const zh_amount *amount, const zh_clause *condition) {
+  for (size_t i = 0; i < amount->cap_count; i++) {
+    if (amount->caps[i].unless == condition) return true;
+  }
+  return false;
+}
+
 static bool is_needed(const zh_policy *policy, const zh_clause *condition) {
   if (is_in(policy->always, policy->always_count, condition)) return true;
   for (size_t i = 0; i < policy->clause_count; i++) {
     const zh_clause *clause = &policy->clauses[i];
     if (clause->amount == NULL) continue;
     if (is_in(clause->amount->requires, clause->amount->require_count, condition)) return true;
-    if (node_needs(clause->test, condition)) return true;
+    if (node_needs(clause->test, condition) || lifts_a_cap(clause->amount, condition)) return true;
   }
   return false;
 }

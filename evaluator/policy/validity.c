@@ -3,6 +3,17 @@
 
 #include "evaluator/policy/read.h"
 
+/* A day that a rule outside the text gives: {date, outside: phrase}. */
+static zh_status read_outside_day(zh_valid *valid, size_t choice, const zh_policy *policy,
+                                  const zh_yaml_node *map, zh_error *err) {
+  static const char *const keys[] = {"date", "outside", NULL};
+  const zh_yaml_node *day;
+  ZH_TRY(zh_yaml_expect_keys(map, keys, err));
+  ZH_TRY(zh_yaml_require(&day, map, "date", err));
+  ZH_TRY(zh_date_read(&valid->until[choice], day, err));
+  return zh_phrase_require(&valid->outside[choice], map, "outside", policy->arena, err);
+}
+
 /* A day, or 'unstated'. */
 static zh_status read_until_day(zh_date *out, const zh_valid *valid, const zh_yaml_node *node,
                                 zh_error *err) {
@@ -24,8 +35,11 @@ static zh_status read_until(zh_valid *valid, const zh_policy *policy, const zh_y
     return read_until_day(&valid->until[0], valid, node, err);
   ZH_TRY(zh_yaml_expect_keys(node, keys, err));
   ZH_TRY(zh_read_choices(&valid->until_reading, of, policy, node, err));
-  for (size_t i = 0; i < valid->until_reading->choice_count; i++)
-    ZH_TRY(read_until_day(&valid->until[i], valid, of[i], err));
+  for (size_t i = 0; i < valid->until_reading->choice_count; i++) {
+    bool outside = zh_yaml_node_kind(of[i]) == ZH_YAML_MAP;
+    ZH_TRY(outside ? read_outside_day(valid, i, policy, of[i], err)
+                   : read_until_day(&valid->until[i], valid, of[i], err));
+  }
   return ZH_OK;
 }
 

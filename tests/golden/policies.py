@@ -7,6 +7,7 @@ What `expect` names is an amount or a condition by its clause's id, `valid`, or 
 Run by ctest (evaluator.policies). Mutations of the policy files: policy_mutations.py, which uses this.
 """
 import copy
+import functools
 import json
 import os
 import pathlib
@@ -23,12 +24,13 @@ POLICIES = SOURCE / "evaluator/policies"
 FILES = sorted((SOURCE / "tests/golden").glob("*/cases.yaml"))
 
 
+@functools.cache
 def load(path):
-    """YAML as text: dates and numbers stay as they are written."""
+    """YAML as text: dates and numbers stay as they are written. Read once: nobody may change what comes back."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=Plain)
 
 
-class Plain(yaml.SafeLoader):
+class Plain(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """Booleans, null and whole numbers are read; everything else stays text."""
 
 
@@ -110,6 +112,9 @@ def papers_of(node):
             yield from papers_of(value)
 
 
+Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
 def write_applicant(folder, applicant):
     folder.mkdir(parents=True, exist_ok=True)
     for name in set(papers_of(applicant)):
@@ -117,7 +122,8 @@ def write_applicant(folder, applicant):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name + "\n", encoding="utf-8")
     path = folder / "applicant.yaml"
-    path.write_text(yaml.safe_dump(applicant, allow_unicode=True, sort_keys=False, width=1000), encoding="utf-8")
+    path.write_text(yaml.dump(applicant, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1000),
+                    encoding="utf-8")
     return path
 
 

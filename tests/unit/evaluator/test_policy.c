@@ -152,6 +152,38 @@ static void slips_are_named_with_their_place(void **state) {
   refuses("not_tested: [{zh: 其余, en: the rest}]", "not_tested: []", "not an empty list");
 }
 
+/* The sample's amount with other limits, and what is said of them. */
+static void refuses_limits(const char *caps, const char *part) {
+  refuses("    caps: [{amount: 2000 万元, word: 最高}]\n", caps, part);
+}
+
+static void limits_that_cannot_be_combined_are_refused(void **state) {
+  (void)state;
+  refuses("word: 最高}]", "word: 最高, unless: end}]", "of kind 'condition'");
+  refuses("word: 最高}]", "word: 最高, unless: turnovre}]", "did you mean 'turnover'");
+  refuses("word: 最高}]", "word: 最高, per: month}]", "month");
+  refuses("word: 不超过}", "word: 不超过, per: person}", "person");
+  refuses("word: 最高}]", "word: 最高, per: {reading: which, choices: {total: year}}}]", "active");
+  refuses("base: cost", "base: {reading: which, choices: {total: cost, active: costs}}", "cost");
+  refuses_limits(
+      "    caps: [{amount: 2000 万元, clause: support}, {amount: 2000 万元, clause: support}]\n",
+      "at most one cap");
+  refuses_limits(
+      "    ladder: {name: a, difference: {word: 不超过, reading: which, choices: {total: "
+      "paid, active: step}}}\n",
+      "did you mean 'steps'");
+  refuses("stacking: [{rule: higher_of, levels: [district]}]",
+          "stacking: [{rule: joint_limit, rate: 50 %}, {rule: joint_limit, rate: 50 %}]",
+          "stands under another joint_limit");
+  refuses("{rule: higher_of, levels: [district]}", "{rule: higher_of, levels: []}",
+          "at least one level");
+  refuses("{rule: higher_of, levels: [district]}", "{rule: yields_to}", "expected the 'clause'");
+  refuses("{rule: higher_of, levels: [district]}", "{rule: yields_to, clause: end}", "question");
+  refuses("term: 3 年, written: 三年, last_day: eve",
+          "until: {reading: which, choices: {total: unstated, active: {date: 2025-01-01}}}",
+          "outside");
+}
+
 /* A figure that the quote does not have cannot be computed with. */
 static void figures_stand_in_their_quotes(void **state) {
   (void)state;
@@ -171,6 +203,7 @@ static void figures_stand_in_their_quotes(void **state) {
   refuses("threshold: 100000000000 parameters", "threshold: 100000000001 parameters",
           "not the figure");
   refuses("written: 千亿", "written: 万亿", "does not stand in the quote");
+  refuses("最高2000万元\n", "最高2000-5年\n", "does not stand in the quote"); /* years, not money */
 }
 
 static void chinese_numbers_are_read(void **state) {
@@ -424,6 +457,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_policy_is_read),
       cmocka_unit_test(slips_are_named_with_their_place),
+      cmocka_unit_test(limits_that_cannot_be_combined_are_refused),
       cmocka_unit_test(figures_stand_in_their_quotes),
       cmocka_unit_test(chinese_numbers_are_read),
       cmocka_unit_test(a_negated_word_is_another_word),
