@@ -63,8 +63,9 @@ static const char *mark_of(const char *status, bool optional) {
 
 static void print_item(const json_t *item) {
   const char *status = text_of(item, "status");
-  const json_t *pages = json_object_get(item, "pages"), *age = json_object_get(item, "age"),
-               *filled = json_object_get(item, "filled_by");
+  const json_t *pages = json_object_get(item, "pages"), *checks = json_object_get(item, "checks"),
+               *filled = json_object_get(item, "filled_by"), *check;
+  size_t i;
   bool optional = json_is_true(json_object_get(item, "optional"));
   printf("%s %s %s\n", mark_of(status, optional), text_of(json_object_get(item, "clause"), "id"),
          text_of(json_object_get(item, "name"), zh_cli_language()));
@@ -73,7 +74,7 @@ static void print_item(const json_t *item) {
     if (json_is_integer(pages)) printf("  %d p.", (int)json_integer_value(pages));
     printf("\n");
   }
-  if (json_is_object(age)) printf("      %s\n", text_of(age, zh_cli_language()));
+  json_array_foreach(checks, i, check) printf("      %s\n", text_of(check, zh_cli_language()));
   if (json_is_object(filled)) printf("      %s\n", text_of(filled, zh_cli_language()));
 }
 

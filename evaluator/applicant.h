@@ -31,7 +31,8 @@ typedef struct zh_claim {
   size_t word_count;
   zh_paper *papers; /* one; costs: one for each line of the account */
   size_t paper_count;
-  zh_date issued; /* materials; ZH_NO_DATE: not said */
+  zh_date issued, valid_until; /* materials; ZH_NO_DATE: not said */
+  int year;                    /* materials: of which year; 0: not said */
 } zh_claim;
 
 typedef struct zh_claims {

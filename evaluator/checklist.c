@@ -1,4 +1,4 @@
-/* The application papers: what the policy asks for, what is there, and how old it is. */
+/* The application papers: what the policy asks for, what is there, and whether its dates fit. */
 #include <stdio.h>
 #include <string.h>
 
@@ -51,31 +51,98 @@ static zh_word age(char from[ZH_DATE_BYTES], char to[ZH_DATE_BYTES], const zh_ap
   return claim->issued < earliest ? ZH_WORD_checklist_too_old : ZH_WORD_checklist_fresh;
 }
 
+/* One check of a paper; its outcome enters the paper's status. */
+static json_t *check_json(const char **status, const zh_words *words, zh_word word, bool open,
+                          bool wrong, const zh_slot *slots, size_t count) {
+  if (wrong) *status = "fail";
+  if (open && strcmp(*status, "pass") == 0) *status = "undetermined";
+  return zh_phrase_json(zh_word_of(words, word), slots, count);
+}
+
 static json_t *age_json(const char **status, const zh_words *words, const zh_applicant *applicant,
                         const zh_material *material, const zh_claim *claim) {
   char from[ZH_DATE_BYTES], to[ZH_DATE_BYTES];
   if (material->within.count == 0) return json_null();
   zh_word word = age(from, to, applicant, material, claim);
-  if (word == ZH_WORD_checklist_no_date) *status = "undetermined";
-  if (word == ZH_WORD_checklist_too_old || word == ZH_WORD_checklist_not_after) *status = "fail";
   const zh_slot slots[] = {{"from", from, from}, {"to", to, to}};
-  return zh_phrase_json(zh_word_of(words, word), slots, 2);
+  return check_json(status, words, word, word == ZH_WORD_checklist_no_date,
+                    word == ZH_WORD_checklist_too_old || word == ZH_WORD_checklist_not_after, slots,
+                    2);
+}
+
+/* 上一年度: of the year before the application's. */
+static json_t *year_json(const char **status, const zh_words *words, const zh_applicant *applicant,
+                         const zh_material *material, const zh_claim *claim) {
+  char wanted[16] = "", found[16] = "";
+  if (material->of_year == NULL) return json_null();
+  bool open = applicant->application == ZH_NO_DATE || claim->year == 0;
+  int year = applicant->application == ZH_NO_DATE ? 0 : zh_date_year(applicant->application) - 1;
+  bool right = !open && claim->year == year;
+  snprintf(wanted, sizeof wanted, "%d", year);
+  snprintf(found, sizeof found, "%d", claim->year);
+  const zh_slot slots[] = {{"words", material->of_year, material->of_year},
+                           {"needed", wanted, wanted},
+                           {"value", found, found}};
+  return check_json(status, words,
+                    open    ? ZH_WORD_checklist_no_year
+                    : right ? ZH_WORD_checklist_right_year
+                            : ZH_WORD_checklist_wrong_year,
+                    open, !open && !right, slots, 3);
+}
+
+/* The last day that the paper itself names. */
+static json_t *validity_json(const char **status, const zh_words *words,
+                             const zh_applicant *applicant, const zh_claim *claim) {
+  char day[ZH_DATE_BYTES];
+  if (claim->valid_until == ZH_NO_DATE) return json_null();
+  zh_date_text(day, claim->valid_until);
+  bool open = applicant->application == ZH_NO_DATE;
+  bool over = !open && claim->valid_until < applicant->application;
+  const zh_slot slot = {"to", day, day};
+  return check_json(status, words,
+                    open   ? ZH_WORD_checklist_no_application
+                    : over ? ZH_WORD_checklist_lapsed
+                           : ZH_WORD_checklist_in_force,
+                    open, over, &slot, 1);
+}
+
+/* A paper may not be younger than the application that it belongs to. */
+static json_t *future_json(const char **status, const zh_words *words,
+                           const zh_applicant *applicant, const zh_material *material,
+                           const zh_claim *claim) {
+  bool known = applicant->application != ZH_NO_DATE && claim->issued != ZH_NO_DATE;
+  if (material->within.count > 0 || !known || claim->issued <= applicant->application)
+    return json_null();
+  return check_json(status, words, ZH_WORD_checklist_not_after, false, true, NULL, 0);
+}
+
+static json_t *day_json(zh_date date) {
+  char day[ZH_DATE_BYTES];
+  return date == ZH_NO_DATE ? json_null() : json_string(zh_date_text(day, date));
 }
 
 static void put_paper(json_t *item, const zh_words *words, const zh_applicant *applicant,
                       const zh_material *material, const zh_claim *claim) {
   const char *status = "pass";
-  char day[ZH_DATE_BYTES];
   const zh_paper *paper = &claim->papers[0];
-  json_t *aged = age_json(&status, words, applicant, material, claim);
+  json_t *checks[] = {age_json(&status, words, applicant, material, claim),
+                      year_json(&status, words, applicant, material, claim),
+                      validity_json(&status, words, applicant, claim),
+                      future_json(&status, words, applicant, material, claim)};
   json_object_set_new(item, "status", json_string(status));
   json_object_set_new(item, "file", json_string(paper->file));
   json_object_set_new(item, "sm3", json_string(paper->sm3));
   json_object_set_new(item, "pages", pages_json(applicant, paper));
-  json_object_set_new(item, "issued",
-                      claim->issued == ZH_NO_DATE ? json_null()
-                                                  : json_string(zh_date_text(day, claim->issued)));
-  json_object_set_new(item, "age", aged);
+  json_object_set_new(item, "issued", day_json(claim->issued));
+  json_object_set_new(item, "valid_until", day_json(claim->valid_until));
+  json_object_set_new(item, "year", claim->year == 0 ? json_null() : json_integer(claim->year));
+  json_object_set(item, "age", checks[0]);
+  json_t *list = json_array();
+  for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+    if (json_is_null(checks[i])) continue;
+    json_array_append_new(list, checks[i]);
+  }
+  json_object_set_new(item, "checks", list);
 }
 
 static json_t *item_json(const zh_words *words, const zh_applicant *applicant,

@@ -42,12 +42,23 @@ static zh_status read_decision(zh_claim *claim, const zh_reader *r, const zh_yam
 
 static zh_status read_material(zh_claim *claim, const zh_reader *r, const zh_yaml_node *map,
                                zh_error *err) {
-  static const char *const keys[] = {"file", "sm3", "issued", NULL};
-  const zh_yaml_node *issued;
+  static const char *const keys[] = {"file", "sm3", "issued", "valid_until", "year", NULL};
+  const zh_yaml_node *issued, *until, *year;
+  int64_t number;
   ZH_TRY(zh_expect_entry(map, keys, err));
   claim->issued = ZH_NO_DATE;
   issued = zh_yaml_get(map, "issued");
   if (issued != NULL) ZH_TRY(zh_date_read(&claim->issued, issued, err));
+  claim->valid_until = ZH_NO_DATE;
+  until = zh_yaml_get(map, "valid_until");
+  if (until != NULL) ZH_TRY(zh_date_read(&claim->valid_until, until, err));
+  if (until != NULL && claim->issued != ZH_NO_DATE && claim->valid_until < claim->issued)
+    return zh_yaml_fail(err, until, "expected a day that is not before 'issued'");
+  year = zh_yaml_get(map, "year");
+  if (year != NULL) {
+    ZH_TRY(zh_yaml_int(&number, year, 1990, 2200, err));
+    claim->year = (int)number;
+  }
   return zh_require_paper(claim, r, map, err);
 }
 

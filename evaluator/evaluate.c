@@ -119,6 +119,19 @@ static zh_status add_findings(zh_case *c, const zh_outcome *outcomes, size_t cou
 
 /* --- the other parts of the document --- */
 
+/* Technical figures that are no condition on an applicant. */
+static json_t *figures_json(const zh_clause *clause) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < clause->figure_count; i++) {
+    const zh_technical *figure = &clause->figures[i];
+    json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s?, s:I, s:s}", "id", figure->id,
+                                          "name", zh_plain_phrase(&figure->name), "boundary",
+                                          figure->boundary.word, "op", figure->boundary.op, "value",
+                                          (json_int_t)figure->number, "unit", figure->unit));
+  }
+  return list;
+}
+
 /* Every clause of the policy, with what is known of it. */
 static json_t *clauses_json(const zh_case *c) {
   json_t *list = json_array();
@@ -128,11 +141,11 @@ static json_t *clauses_json(const zh_case *c) {
     if (clause->kind == ZH_CLAUSE_CONDITION) verdict = zh_node_verdict(c, clause->test);
     if (clause->kind == ZH_CLAUSE_AMOUNT) verdict = zh_outcome_of(c, clause).verdict;
     json_array_append_new(
-        list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b}", "id", clause->id, "clause",
+        list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b, s:o}", "id", clause->id, "clause",
                         clause->number, "kind", zh_clause_kind_words[clause->kind], "quote",
                         clause->quote, "heading", zh_plain_phrase(&clause->heading), "verdict",
                         zh_verdict_names[verdict], "pool_yuan", zh_yuan_json(clause->pool_fen),
-                        "looked_at", (int)is_claimed(c, clause)));
+                        "looked_at", (int)is_claimed(c, clause), "figures", figures_json(clause)));
   }
   return list;
 }

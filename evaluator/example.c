@@ -183,8 +183,9 @@ static void put_materials(page *p) {
   for (size_t i = 0; i < p->policy->material_count; i++) {
     const zh_material *m = &p->policy->materials[i];
     put_where(p, m->clause, in_language(p, &m->name));
-    zh_text_printf(&p->text, "\n#  %s: {file: papers/%s.pdf%s}\n", m->id, m->id,
-                   m->within.count > 0 ? ", issued: 2026-10-01" : "");
+    zh_text_printf(&p->text, "\n#  %s: {file: papers/%s.pdf%s%s}\n", m->id, m->id,
+                   m->within.count > 0 ? ", issued: 2026-10-01" : "",
+                   m->of_year != NULL ? ", year: 2025" : "");
   }
 }
 

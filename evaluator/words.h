@@ -154,6 +154,12 @@ typedef struct zh_slot {
   ENTRY(checklist, too_old)                                                                        \
   ENTRY(checklist, fresh)                                                                          \
   ENTRY(checklist, not_after)                                                                      \
+  ENTRY(checklist, no_year)                                                                        \
+  ENTRY(checklist, right_year)                                                                     \
+  ENTRY(checklist, wrong_year)                                                                     \
+  ENTRY(checklist, no_application)                                                                 \
+  ENTRY(checklist, lapsed)                                                                         \
+  ENTRY(checklist, in_force)                                                                       \
   ENTRY(checklist, optional)                                                                       \
   ENTRY(names, pass)                                                                               \
   ENTRY(names, fail)                                                                               \

@@ -228,13 +228,35 @@ static json_t *solution_json(const problem *p, solution best) {
                    shares(p, best.chosen), "limits", limits(p));
 }
 
-/* Those that change an amount, or what stands against what; the others would only repeat. */
+static void add_reading(zh_reading_set *set, const zh_reading *reading) {
+  if (reading != NULL) set->has[reading->index] = true;
+}
+
+/* Those that may change a sum without changing any amount by itself. */
+static void add_sum_readings(zh_reading_set *set, const zh_policy *policy,
+                             const zh_clause *clause) {
+  for (size_t i = 0; i < clause->amount->cap_count; i++) {
+    const zh_cap *cap = &clause->amount->caps[i];
+    if (cap->shared == NULL) continue;
+    add_reading(set, cap->per.reading);
+    if (cap->unless != NULL) zh_node_readings(set, policy, cap->unless->test);
+  }
+  for (size_t i = 0; i < policy->stacking_count; i++) {
+    const zh_stacking *rule = &policy->stacking[i];
+    bool joins = rule->kind == ZH_STACK_JOINT_LIMIT || rule->kind == ZH_STACK_SAME_BILL;
+    if (!joins || !rule->among[clause->index]) continue;
+    add_reading(set, rule->levels_reading);
+    add_reading(set, clause->amount->base_reading);
+  }
+}
+
+/* Those that change an amount, or what several come to; the others would only repeat the result. */
 static zh_reading_set readings_of(const zh_case *c, const zh_outcome *outcomes, size_t count) {
   zh_reading_set set = {{false}};
   for (size_t i = 0; i < count; i++) {
     zh_reading_set matters = zh_outcome_matters(c, &outcomes[i]);
-    zh_limit_readings(&set, c->policy, outcomes[i].clause); /* they bind awards together, too */
     for (size_t r = 0; r < ZH_MAX_READINGS; r++) set.has[r] |= matters.has[r];
+    add_sum_readings(&set, c->policy, outcomes[i].clause);
   }
   for (size_t s = 0; s < c->policy->stacking_count; s++) {
     const zh_stacking *rule = &c->policy->stacking[s];

@@ -7,12 +7,12 @@
 
 const char *const zh_clause_kind_words[] = {"condition", "amount", "encouragement", "procedure",
                                             NULL};
-static const char *const common_keys[] = {"clause", "id",     "kind", "quote", "heading",
-                                          "who",    "people", "pool", "test",  NULL};
-static const char *const amount_keys[] = {"clause",    "id",     "kind",   "quote",    "heading",
-                                          "who",       "people", "pool",   "test",     "requires",
-                                          "criterion", "base",   "rate",   "caps",     "ladder",
-                                          "one_off",   "yearly", "period", "rounding", NULL};
+static const char *const common_keys[] = {"clause", "id",   "kind", "quote",   "heading", "who",
+                                          "people", "pool", "test", "figures", NULL};
+static const char *const amount_keys[] = {
+    "clause", "id",      "kind",     "quote",     "heading",  "who",     "people",
+    "pool",   "test",    "requires", "criterion", "base",     "rate",    "caps",
+    "ladder", "one_off", "yearly",   "period",    "rounding", "figures", NULL};
 
 static zh_status no_memory(zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the policy's clauses");
@@ -79,6 +79,37 @@ static zh_status read_pool(zh_clause *clause, const zh_yaml_node *map, zh_error 
   return zh_check_figure(pool, NULL, clause->quote, clause->pool_fen, err);
 }
 
+static zh_status read_technical(zh_technical *out, const zh_policy *policy, const zh_clause *clause,
+                                const zh_yaml_node *map, zh_error *err) {
+  static const char *const keys[] = {"id",        "name", "boundary", "written",
+                                     "threshold", "unit", NULL};
+  const zh_yaml_node *node, *boundary;
+  ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "a technical figure", err));
+  ZH_TRY(zh_yaml_expect_keys(map, keys, err));
+  ZH_TRY(zh_read_id(&out->id, map, "id", policy->arena, err));
+  ZH_TRY(zh_phrase_require(&out->name, map, "name", policy->arena, err));
+  ZH_TRY(zh_policy_string(&out->unit, map, "unit", policy->arena, err));
+  ZH_TRY(zh_yaml_require(&boundary, map, "boundary", err));
+  ZH_TRY(zh_read_boundary(&out->boundary, policy, boundary, clause->quote, false, err));
+  ZH_TRY(zh_yaml_require(&node, map, "threshold", err));
+  ZH_TRY(zh_count_read(&out->number, out->unit, node, err));
+  return zh_check_figure(node, map, clause->quote, out->number, err);
+}
+
+static zh_status read_figures(zh_clause *clause, const zh_policy *policy, const zh_yaml_node *map,
+                              zh_error *err) {
+  const zh_yaml_node *list;
+  size_t count;
+  if (zh_yaml_get(map, "figures") == NULL) return ZH_OK;
+  ZH_TRY(zh_read_list(&list, &count, map, "figures", "a list of technical figures", err));
+  clause->figures = zh_arena_alloc(policy->arena, count, sizeof *clause->figures);
+  if (clause->figures == NULL) return no_memory(err);
+  for (size_t i = 0; i < count; i++)
+    ZH_TRY(read_technical(&clause->figures[i], policy, clause, zh_yaml_item(list, i), err));
+  clause->figure_count = count;
+  return ZH_OK;
+}
+
 static zh_status read_clause(zh_policy *policy, const zh_yaml_node *map, zh_error *err) {
   zh_clause *clause = &policy->clauses[policy->clause_count];
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "a clause with its number, id, kind and quote", err));
@@ -96,6 +127,7 @@ static zh_status read_clause(zh_policy *policy, const zh_yaml_node *map, zh_erro
   ZH_TRY(
       zh_read_phrases(&clause->people, &clause->people_count, map, "people", policy->arena, err));
   ZH_TRY(read_pool(clause, map, err));
+  ZH_TRY(read_figures(clause, policy, map, err));
   clause->index = policy->clause_count++;
   return ZH_OK;
 }

@@ -8,8 +8,8 @@ static zh_status no_memory(zh_error *err) {
 }
 
 static zh_status read_material(zh_policy *policy, const zh_yaml_node *map, zh_error *err) {
-  static const char *const keys[] = {"item",    "clause",   "name",      "within",
-                                     "written", "optional", "filled_by", NULL};
+  static const char *const keys[] = {"item",    "clause",   "name",      "within", "written",
+                                     "of_year", "optional", "filled_by", NULL};
   zh_material *material = &policy->materials[policy->material_count];
   const zh_yaml_node *node;
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "an application paper", err));
@@ -29,6 +29,8 @@ static zh_status read_material(zh_policy *policy, const zh_yaml_node *map, zh_er
     ZH_TRY(zh_span_read(&material->within, node, err));
     ZH_TRY(zh_check_span(node, map, "written", material->clause->quote, material->within, err));
   }
+  if (zh_yaml_get(map, "of_year") != NULL)
+    ZH_TRY(zh_require_in_quote(&material->of_year, policy, material->clause, map, "of_year", err));
   ZH_TRY(zh_read_flag(&material->optional, map, "optional", err));
   policy->material_count++;
   return ZH_OK;

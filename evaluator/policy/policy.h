@@ -198,6 +198,14 @@ typedef struct zh_amount {
   size_t require_count;
 } zh_amount;
 
+/* A technical figure that is no condition on an applicant (≥ 100 Gb/s of a network). */
+typedef struct zh_technical {
+  const char *id, *unit;
+  zh_phrase name;
+  zh_boundary boundary;
+  int64_t number;
+} zh_technical;
+
 typedef enum zh_clause_kind {
   ZH_CLAUSE_CONDITION,
   ZH_CLAUSE_AMOUNT,
@@ -212,7 +220,9 @@ typedef struct zh_clause {
   zh_phrase heading, who; /* who.zh NULL: not said */
   zh_phrase *people;
   size_t people_count;
-  int64_t pool_fen;  /* -1: none */
+  int64_t pool_fen; /* -1: none */
+  zh_technical *figures;
+  size_t figure_count;
   zh_node *test;     /* NULL: none */
   zh_amount *amount; /* NULL unless kind is amount */
   size_t index;
@@ -249,6 +259,7 @@ typedef struct zh_material {
   const zh_clause *clause;
   zh_phrase name, filled_by;
   zh_span within;
+  const char *of_year; /* words of the quote that ask for the year before the application's */
   bool optional;
 } zh_material;
 

@@ -13,6 +13,7 @@ import sys
 
 import jsonschema
 import pytest
+import yaml
 
 SOURCE = pathlib.Path(os.environ.get("ZH_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
 BUILD = pathlib.Path(os.environ.get("ZH_BINARY_DIR", SOURCE / "build"))
@@ -285,6 +286,34 @@ def test_a_credit_report_covers_two_years(issued, status, tmp_path):
                                                              f", issued: {issued}" if issued else ""), encoding="utf-8")
     _, document = checklist("--applicant", path)
     assert next(item for item in document["items"] if item["item"] == "credit_report")["status"] == status
+
+
+@pytest.mark.parametrize("year, status", [(2025, "pass"), (2024, "fail"), (2026, "fail"), (None, "undetermined")])
+def test_accounts_are_of_the_year_before(year, status, tmp_path):
+    """上一年度 of an application on 2026-11-21 is 2025."""
+    item = item_with(tmp_path, "annual_accounts", {"year": year})
+    assert (item["status"], item["year"]) == (status, year) and len(item["checks"]) == 1
+
+
+@pytest.mark.parametrize("more, status, checks", [
+    ({"valid_until": "2026-11-20"}, "fail", 1), ({"valid_until": "2026-11-21"}, "pass", 1),
+    ({"issued": "2026-11-21"}, "pass", 0), ({"issued": "2026-11-22"}, "fail", 1), ({}, "pass", 0)])
+def test_a_paper_is_valid_on_the_day_of_application(more, status, checks, tmp_path):
+    item = item_with(tmp_path, "business_licence", more)
+    assert item["status"] == status and len(item["checks"]) == checks
+    assert item["valid_until"] == more.get("valid_until")
+
+
+def item_with(folder, name, more):
+    """The paper as the checklist shows it, with these keys in the applicant's file."""
+    shutil.copytree(APPLICANT.parent, folder / "a")
+    path = folder / "a/applicant.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    file = content["materials"][name]["file"]
+    content["materials"][name] = {"file": file, **{key: value for key, value in more.items() if value}}
+    path.write_text(yaml.safe_dump(content, allow_unicode=True).replace("'", ""), encoding="utf-8")
+    _, document = checklist("--applicant", path)
+    return next(item for item in document["items"] if item["item"] == name)
 
 
 def test_pages_of_a_pdf_are_counted(tmp_path):

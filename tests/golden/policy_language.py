@@ -161,5 +161,13 @@ def test_a_rule_outside_the_text_may_end_it(tmp_path, date, verdict):
         assert {row["choices"]["trial_end"]: row["verdict"] for row in rows} == {"open": "pass", "two_years": "fail"}
 
 
+def test_technical_figures_are_shown_with_their_clause(tmp_path):
+    document = evaluate(tmp_path, ["often"])
+    figures = {clause["id"]: clause["figures"] for clause in document["clauses"]}
+    assert figures.pop("network") == [{"id": "bandwidth", "name": {"zh": "带宽", "en": "bandwidth"}, "boundary": "不低于",
+                                       "op": ">=", "value": 100, "unit": "Gb/s"}]
+    assert not any(figures.values())
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main([__file__, "-q"]))

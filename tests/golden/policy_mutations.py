@@ -24,7 +24,7 @@ def following(text):
         return [str(day + datetime.timedelta(days=step)) for step in (-1, 1)]
     if text in (">", ">="):
         return [">=" if text == ">" else ">"]
-    if text in ("year", "lifetime", "project"):
+    if text in ("year", "lifetime", "project", "enterprise"):
         return ["award"]
     found = NUMBER.match(text)
     if not found:
@@ -49,7 +49,7 @@ FIGURES = {"amount", "at_most", "exactly", "threshold", "on", "per", "rate"}
 
 def is_figure(path):
     named = path[-1] in FIGURES and path[0] in ("clauses", "stacking")
-    boundary = "boundary" in path and "choices" in path
+    boundary = ("boundary" in path or "per" in path) and "choices" in path
     validity = path[0] == "valid" and (path[-1] in ("from", "until", "term") or "choices" in path)
     return named or boundary or validity
 

@@ -157,6 +157,21 @@ static void refuses_limits(const char *caps, const char *part) {
   refuses("    caps: [{amount: 2000 万元, word: 最高}]\n", caps, part);
 }
 
+static void technical_figures_stand_in_their_quotes(void **state) {
+  (void)state;
+  static const char end[] = "    heading: {zh: 期限, en: term}\n";
+  static const char with[] =
+      "    heading: {zh: 期限, en: term}\n    figures: [{id: a, name: {zh: 一, "
+      "en: a}, unit: Gb/s, boundary: %s, threshold: %s}]\n";
+  char text[256];
+  snprintf(text, sizeof text, with, "不低于", "100 Gb/s");
+  refuses(end, text, "does not stand in the quote");
+  snprintf(text, sizeof text, with, "不低", "100 Gb/s");
+  refuses(end, text, "不低于");
+  snprintf(text, sizeof text, with, "不低于", "100 Mb/s");
+  refuses(end, text, "Gb/s");
+}
+
 static void limits_that_cannot_be_combined_are_refused(void **state) {
   (void)state;
   refuses("word: 最高}]", "word: 最高, unless: end}]", "of kind 'condition'");
@@ -457,6 +472,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_policy_is_read),
       cmocka_unit_test(slips_are_named_with_their_place),
+      cmocka_unit_test(technical_figures_stand_in_their_quotes),
       cmocka_unit_test(limits_that_cannot_be_combined_are_refused),
       cmocka_unit_test(figures_stand_in_their_quotes),
       cmocka_unit_test(chinese_numbers_are_read),
