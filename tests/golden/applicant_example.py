@@ -81,8 +81,21 @@ def test_people_are_told_the_amount_the_questions_and_what_is_wanted(language, t
     for clause in document["clauses"]:
         assert clause["kind"] != "amount" or not clause["looked_at"] or clause["heading"][language] in shown
     asked = {reading["reading"] for reading in document["readings"] if reading["question"][language] in shown}
-    assert asked == {"r_and_d_scope", "one_bill"}
+    assert asked == {"r_and_d_scope", "one_bill", "trial_end"}  # the example applies after the trial's two years
     leading = next(grant for grant in document["grants"] if grant["id"] == "leading_project")
     assert leading["would_take"] and leading["would_take"][0]["text"][language] in shown
     # 30 % of 1000 万元, bought and recognised
     assert {"zh": "300 万元", "en": "3,000,000 yuan"}[language] in shown
+
+
+@pytest.mark.parametrize("document", ["applicant.md", "applicant.zh.md"])
+def test_the_file_in_the_documentation_is_one(document, tmp_path):
+    text = (POLICIES.parents[1] / "docs" / document).read_text(encoding="utf-8")
+    whole = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
+    path, content = write_with_papers(tmp_path, re.sub(r", sm3: [0-9a-f]{64}", "", whole))
+    APPLICANTS.validate(content)
+    _, evaluation = evaluate("songjiang-2025-draft", path)
+    grants = {grant["id"]: grant for grant in evaluation["grants"]}
+    assert set(grants) == {"development_support", "security_support"}
+    assert grants["security_support"]["base"]["yuan"] == "400000.50"
+    assert grants["development_support"]["base"]["yuan"] == "32800100.00"

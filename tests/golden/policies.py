@@ -162,6 +162,8 @@ def shown(found, wanted):
         result["up_to"] = found["up_to_yuan"] or "-"
     if "range" in wanted:
         result["range"] = found["range"] and [found["range"]["low_yuan"], found["range"]["high_yuan"]]
+    if "figures" in wanted:
+        result["figures"] = {figure["id"]: f"{figure['op']} {figure['value']} {figure['unit']}" for figure in found["figures"]}
     if "if_all_hold" in wanted:
         result["if_all_hold"] = found["if_all_hold_yuan"] or "-"
     return result

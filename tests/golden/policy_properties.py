@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import policies
+from policy_oracle import worth
 
 SEED = 20261121
 SAMPLES = 24
@@ -123,24 +124,29 @@ def check_solution(document, choices, solution):
     values = {grant["id"]: value_under(grant, choices, view) for grant in document["grants"]}
     if None in values.values():
         return  # the grant's table does not say what the figure would be
-    assert fen(solution["up_to_yuan"]) == sum(values[name] for name in chosen)
-    assert fen(solution["up_to_yuan"]) == best_sum(values, against)
+    limits = [(fen(limit["up_to_yuan"]), set(limit["among"])) for limit in solution["limits"]]
+    shares = {share["id"]: fen(share["up_to_yuan"]) for share in solution["shares"]}
+    assert set(shares) == chosen and sum(shares.values()) == fen(solution["up_to_yuan"])
+    assert all(0 < share <= values[name] for name, share in shares.items())
+    assert all(sum(shares.get(name, 0) for name in among) <= limit for limit, among in limits)
+    assert fen(solution["up_to_yuan"]) == best_sum(values, against, limits)
 
 
-def best_sum(values, against):
-    """By trying everything, component by component."""
+def best_sum(values, against, limits):
+    """By trying everything among those that stand against each other or share a limit."""
     free = [name for name in values if values[name] > 0]
+    touch = against | {frozenset(pair) for _, among in limits for pair in itertools.combinations(sorted(among), 2)}
     total = 0
     while free:
         component, edge = {free[0]}, [free[0]]
         while edge:
             here = edge.pop()
             for name in free:
-                if name not in component and frozenset((here, name)) in against:
+                if name not in component and frozenset((here, name)) in touch:
                     component.add(name)
                     edge.append(name)
         free = [name for name in free if name not in component]
-        total += max(sum(values[name] for name in some) for size in range(1, len(component) + 1)
+        total += max(worth(values, limits, some) for size in range(1, len(component) + 1)
                      for some in itertools.combinations(sorted(component), size)
                      if not any(frozenset(pair) in against for pair in itertools.combinations(some, 2)))
     return total
