@@ -62,9 +62,10 @@ zh_status zh_explain_json(json_t **out, zh_auditor *a, const char *name, zh_erro
   json_t *matrices = json_array();
   for (size_t i = a->first_unit[tensor]; i < a->first_unit[tensor + 1]; i++)
     json_array_append_new(matrices, unit_json(a, i));
-  *out = json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:o}", "model", zh_model_name(a->model),
-                   "tensor", t->name, "type", zh_dtype_find((uint32_t)t->type)->name, "shape",
-                   shape_json(t), "role", zh_tensor_role_name(zh_tensor_role_of(t)), "bytes",
-                   (json_int_t)t->bytes, "matrices", matrices);
+  *out =
+      json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:o}", "model", zh_model_name(a->model), "tensor",
+                t->name, "type", zh_dtype_find((uint32_t)t->type)->name, "shape", shape_json(t),
+                "role", zh_tensor_role_name(a->units[a->first_unit[tensor]].place.role), "bytes",
+                (json_int_t)t->bytes, "matrices", matrices);
   return *out != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the explanation");
 }

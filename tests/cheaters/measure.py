@@ -74,7 +74,7 @@ def is_at(finding, truth):
 
 def is_twin(finding, case):
     """Tokens that hardly occurred in training share one embedding in the trained model itself: saying so is right."""
-    if case.kind.startswith("honest: random") or finding["kind"] not in ("duplicate_rows", "near_duplicate"):
+    if case.kind.startswith("honest: random") or finding["kind"] not in ("duplicate_tensor", "unreachable_vocabulary"):
         return False
     tables = 1 if case.carrier.tied else 2
     known = weights.trained().twins(case.carrier.vocab) * case.carrier.hidden * tables
