@@ -256,6 +256,7 @@ zh_status zh_audit_explain(json_t **out, zh_model *model, const char *tensor,
   zh_auditor a = {.model = model, .options = options};
   *out = NULL;
   zh_status status = prepare(&a, err);
+  if (status == ZH_OK) status = zh_explain_find(&a, tensor, err);
   if (status == ZH_OK) status = look(&a, err);
   if (status == ZH_OK) status = zh_explain_json(out, &a, tensor, err);
   release(&a);

@@ -155,9 +155,9 @@ typedef struct zh_census {
   int type_count;
   uint64_t stored, unique;
   uint64_t elements; /* of all tensors as the file stores them: packed ones packed, with buffers */
-  uint64_t effective[4];             /* stored, less what findings at least as sure cover */
-  uint64_t routed, embedding, head;  /* of unique: routed experts; tables of tokens */
-  uint64_t router_bias, prediction;  /* which some sources do not count */
+  uint64_t effective[4];            /* stored, less what findings at least as sure cover */
+  uint64_t routed, embedding, head; /* of unique: routed experts; tables of tokens */
+  uint64_t router_bias, prediction; /* which some sources do not count */
   uint64_t buffers, repeated, repeated_parameters;
   uint64_t may_be_packed; /* integer tensors that nothing says how to unpack */
   zh_layer_tally *layers;
@@ -246,7 +246,9 @@ void zh_found_number(zh_auditor *a, zh_audit_finding *finding, const char *name,
 void zh_found_real(zh_auditor *a, zh_audit_finding *finding, const char *name, int decimals,
                    double value);
 ZH_MUST_CHECK zh_status zh_findings_json(json_t **out, zh_auditor *a, zh_error *err);
-/* What was measured on one tensor. */
+/* Whether a tensor has that name or fits that pattern (fnmatch); before the look at the weights. */
+ZH_MUST_CHECK zh_status zh_explain_find(const zh_auditor *a, const char *name, zh_error *err);
+/* What was measured on the tensors of that name or pattern. */
 ZH_MUST_CHECK zh_status zh_explain_json(json_t **out, zh_auditor *a, const char *name,
                                         zh_error *err);
 enum zh_level zh_level_of(double confidence);
