@@ -192,11 +192,19 @@ static float scale_at(const zh_tensor *scales, uint64_t i) {
   return scales->type == ZH_F16 ? zh_f16_to_f32(half) : zh_bf16_to_f32(half);
 }
 
+/* Blocks have a power of two of lines; the last one may be cut: 192 rows in two blocks are 128 and
+ * 64. */
+static uint64_t block_lines(uint64_t lines, uint64_t blocks) {
+  uint64_t size = 1;
+  while (size * blocks < lines) size *= 2;
+  return size;
+}
+
 void zh_packing_scale_row(float *row, const zh_grid *u, uint64_t number) {
   const zh_tensor *s = u->scales;
   uint64_t down = s->dims == 2 ? s->shape[0] : s->elements, across = s->dims == 2 ? s->shape[1] : 1;
   if (s->elements == 1) down = across = 1;
-  uint64_t tall = (u->rows + down - 1) / down, wide = (u->columns + across - 1) / across;
+  uint64_t tall = block_lines(u->rows, down), wide = block_lines(u->columns, across);
   for (uint64_t c = 0; c < u->columns; c++)
     row[c] *= scale_at(s, number / tall * across + c / wide);
 }

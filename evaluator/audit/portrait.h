@@ -34,7 +34,6 @@ typedef struct zh_portrait {
   double rms, mean, deviation;
   zh_lines rows, columns; /* columns: only where all rows were looked at */
   uint64_t constant_rows, value_zero_rows, value_zero_columns;
-  float *column_squares;          /* sums over all rows; NULL where not all were looked at */
   unsigned char *row_is_constant; /* flags of all rows, where there are some */
 
   /* of a block of at most 256 by 256, rows and columns evenly spread */

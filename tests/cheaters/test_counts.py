@@ -3,12 +3,17 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import gguf
 import jsonschema
 import numpy as np
 import pytest
 import safetensors.numpy
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import files  # noqa: E402
+import formats  # noqa: E402
 
 SOURCE = pathlib.Path(os.environ.get("ZH_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
 PROGRAM = pathlib.Path(os.environ.get("ZH_BINARY_DIR", SOURCE / "build")) / "bin" / "zhiheng"
@@ -187,3 +192,56 @@ def test_the_published_four_bit_file_of_a_117_b_model(tmp_path):
     assert document["parameters"]["stored"] == 36 * 128 * expert + rest == 116_829_156_672
     elements = reading(document, "file_elements")
     assert elements == 36 * 128 * (expert // 2 + expert // 32) + rest and round(elements / 1e9) == 63
+
+
+# --- values behind packed formats, against numpy ---
+
+def explained(path, name):
+    told = subprocess.run([PROGRAM, "audit", path, "--explain", name, "--json"], capture_output=True, check=True)
+    return json.loads(told.stdout)["tensors"][0]["matrices"][0]
+
+
+@pytest.mark.parametrize("rows, columns", [(192, 128), (576, 320), (128, 128), (130, 96)])
+def test_fp8_blocks_that_end_early_get_their_own_scale(tmp_path, rows, columns):
+    """The last block of rows holds values a hundred times as large as the others."""
+    values = noise((rows, columns))
+    values[(rows - 1) // 128 * 128:] *= 100
+    codes, scales = (array for _, array in formats.fp8("x", values).values())
+    plain = np.where(codes & 128, -1, 1) * formats.E4M3[codes & 127] * scales.repeat(128, 0)[:rows].repeat(
+        128, 1)[:, :columns]
+    name = "model.layers.0.self_attn.q_proj.weight"
+    files.save_coded({name: ("float8_e4m3fn", codes), name + "_scale_inv": ("float32", scales)},
+                     tmp_path / "m.safetensors")
+    assert explained(tmp_path / "m.safetensors", name)["values"]["rms"] == pytest.approx(
+        np.sqrt(np.mean(np.square(plain, dtype=float))), rel=1e-5)
+
+
+def test_explain_takes_patterns_and_guesses_at_names(tmp_path):
+    path = folder(tmp_path / "m", ELSE | {"model.layers.0.self_attn.q_proj.weight": noise((64, 32)),
+                                          "model.layers.0.self_attn.k_proj.weight": noise((64, 32))}, {})
+    ask = lambda *words: subprocess.run([PROGRAM, "audit", path, "--explain", *words], capture_output=True, text=True)
+    assert [tensor["tensor"][-13:] for tensor in json.loads(ask("*_proj.weight", "--json").stdout)["tensors"]] == [
+        "k_proj.weight", "q_proj.weight"]
+    shown = ask("model.layers.0.self_attn.q_proj.weight")
+    assert shown.returncode == 0 and "largest singular value" in shown.stdout and "64 rows of 32" in shown.stdout
+    wrong = ask("model.layers.0.self_attn.q_prj.weight")
+    assert wrong.returncode == 2 and "did you mean 'model.layers.0.self_attn.q_proj.weight'?" in wrong.stderr
+
+
+def test_the_five_scores_are_those_of_their_definitions(tmp_path):
+    """Against numpy, on a block that is the whole matrix: wide and high, so that rows and columns are not mistaken."""
+    for shape in ((96, 192), (192, 96)):
+        values = noise(shape) * (1 + 0.05 * np.arange(shape[0], dtype=np.float32))[:, None]
+        path = folder(tmp_path / f"m{shape[0]}", {"model.layers.0.mlp.up_proj.weight": values}, {})
+        scores = explained(path, "model.layers.0.mlp.up_proj.weight")["values"]["block"]["scores"]
+        y = values - values.mean(dtype=float)
+        for _ in range(3):
+            edge = 3 * np.sqrt(np.mean(np.square(y)))
+            y = y.clip(-edge, edge)
+        y = y - y.mean()
+        for power, names in ((1, ("row_means", "column_means")), (2, ("row_sizes", "column_sizes"))):
+            for axis, name in ((1, names[0]), (0, names[1])):
+                lines = (y ** power).mean(axis=axis)
+                ratio = lines.var(ddof=1) / ((y ** power).var() / shape[axis])
+                assert scores[name] == pytest.approx((ratio - 1) / np.sqrt(2 / (len(lines) - 1)), rel=0.02, abs=0.05)
+        assert scores["row_sizes"] > 6 > scores["column_sizes"]
