@@ -194,6 +194,42 @@ def test_the_published_four_bit_file_of_a_117_b_model(tmp_path):
     assert elements == 36 * 128 * (expert // 2 + expert // 32) + rest and round(elements / 1e9) == 63
 
 
+# --- config against tensors, where honest models differ ---
+
+def mismatches(document):
+    return [finding["where"] for finding in document["findings"] if finding["kind"] == "config_mismatch"]
+
+
+TEXT = {"model.embed_tokens.weight": noise((128, 32)), "model.layers.0.self_attn.o_proj.weight": noise((32, 32)),
+        "model.layers.1.self_attn.o_proj.weight": noise((32, 32)), "model.layers.0.mlp.up_proj.weight": noise((64, 32))}
+PLAIN = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 128}
+
+
+@pytest.mark.parametrize("tower", ["visual.blocks.7.attn.q_proj.weight", "vision_tower.layers.7.self_attn.q_proj.weight",
+                                   "audio_tower.layers.7.mlp.up_proj.weight",
+                                   "model.vision_model.encoder.layers.7.mlp.up_proj.weight"])
+def test_layers_of_a_tower_for_images_or_sound_are_not_the_text_models(tmp_path, tower):
+    document, _ = audit(folder(tmp_path / "m", TEXT | {tower: noise((640, 320))}, {"text_config": PLAIN}))
+    assert mismatches(document) == []
+
+
+def test_dense_layers_may_be_wider_than_the_size_stated_for_experts(tmp_path):
+    """Llama 4 states intermediate_size for its experts and intermediate_size_mlp for the dense layers."""
+    document, _ = audit(folder(tmp_path / "m", TEXT, PLAIN | {"intermediate_size": 32, "intermediate_size_mlp": 64}))
+    assert mismatches(document) == []
+
+
+@pytest.mark.parametrize("key, value", [("num_hidden_layers", 3), ("num_hidden_layers", 1), ("hidden_size", 33),
+                                        ("intermediate_size", 65), ("vocab_size", 129)])
+def test_a_config_that_states_more_is_a_mismatch(tmp_path, key, value):
+    document, _ = audit(folder(tmp_path / "m", TEXT, PLAIN | {key: value}))
+    assert mismatches(document) == [key]
+
+
+def test_a_config_that_agrees_is_none(tmp_path):
+    assert mismatches(audit(folder(tmp_path / "m", TEXT, PLAIN))[0]) == []
+
+
 # --- values behind packed formats, against numpy ---
 
 def explained(path, name):
