@@ -108,7 +108,7 @@ static zh_status report_zero_lines(zh_auditor *a, zh_grid *u, bool rows, uint64_
 
 /* Formats with a minimum for each block may have no code for zero. A zero then takes the code of
  * its block that is nearest to zero, so that a column of zeros is nowhere larger than anything else
- * in its block; of a trained column that holds in about one block of ten. */
+ * in its block; of a trained column that holds in about one row of eight. */
 enum { MINIMUM_BLOCK = 32, ROWS_ASKED = 256, ROWS_ENOUGH = 32 };
 static const double nearest_share = 0.98; /* of the rows; a tie may fall to either side */
 

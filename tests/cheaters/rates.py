@@ -21,7 +21,6 @@ TESTS = {"edge": "largest singular value", "row_means": "means of rows", "column
 HEADING = "## How often the tests for untrained weights err"
 LARGEST, MEAN = 6, 0.8  # evaluator/audit/training.c: departure_max, mean_max
 CUT = 50                # portrait.h: a score counts as this much at most in the mean
-LARGE = 3 * 128 * 128   # values of a group; real models' experts have 3 * 256 * 256 or more
 DRAWS = ("normal, 0.02", "uniform, 0.02", "normal, the tensor's size", "trained values, shuffled")
 TRAINED = ("honest: dense, trained", "honest: experts, trained", "honest: packed, trained")
 
@@ -92,9 +91,7 @@ def summary(measured):
         out[kind] = {"models": len(models), "matrices": len(every), "groups": len(groups),
                      "above": {test: sum(scores[test] > LARGEST for *_, scores in every) for test in TESTS},
                      "alike": sum(max(scores.values()) <= LARGEST for *_, scores in every),
-                     "groups_alike": sum(looks_drawn(scores) for _, scores in groups),
-                     "large": sum(cells >= LARGE for cells, _ in groups),
-                     "large_alike": sum(cells >= LARGE and looks_drawn(scores) for cells, scores in groups)}
+                     "groups_alike": sum(looks_drawn(scores) for _, scores in groups)}
     return out
 
 
@@ -109,9 +106,7 @@ def document(rates):
     rows += [f"| all five, one matrix | {share(trained['alike'], trained['matrices'])} | "
              f"{share(fresh['matrices'] - fresh['alike'], fresh['matrices'])} |",
              f"| the rule: all five, a group | {share(trained['groups_alike'], trained['groups'])} | "
-             f"{share(fresh['groups'] - fresh['groups_alike'], fresh['groups'])} |",
-             f"| the rule, groups of {LARGE:,} values and more | {share(trained['large_alike'], trained['large'])} | "
-             f"{share(fresh['large'] - fresh['large_alike'], fresh['large'])} |"]
+             f"{share(fresh['groups'] - fresh['groups_alike'], fresh['groups'])} |"]
     text = (f"`tests/cheaters/measure.py --rates` audited {trained['models']} honest trained models of the corpus, of "
             f"every element type and format, and as many of the same shapes whose layers were drawn anew (normal and "
             f"uniform, in a framework's size and in the trained matrix's own; trained values shuffled). A trained "
