@@ -82,7 +82,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp_option options[] = {
     {"no-scan", OPTION_NO_SCAN, NULL, 0,
      "headers alone: counts, no look at the weights, no digests", 0},
-    {"explain", OPTION_EXPLAIN, "TENSOR", 0, "what was measured on one tensor, as JSON", 0},
+    {"explain", OPTION_EXPLAIN, "TENSOR", 0, "what was measured on one tensor, or on those that a pattern with * and ? fits", 0},
     {"time", OPTION_TIME, NULL, 0,
      "time the parts, and a plain read of the same bytes, on standard error", 0},
     {"live", OPTION_LIVE, NULL, 0,
@@ -259,8 +259,11 @@ static int run(int argc, char **argv) {
   if (status == ZH_OK && given.times.plain) print_times(&given.times);
   zh_model_free(model);
   if (status != ZH_OK) return zh_cli_fail(&err, given.json);
-  if (given.json || given.explain != NULL) return zh_cli_print_json(document);
-  print_people(document);
+  if (given.json) return zh_cli_print_json(document);
+  if (given.explain != NULL)
+    zh_cli_print_explanation(document);
+  else
+    print_people(document);
   json_decref(document);
   return zh_cli_flush();
 }

@@ -39,6 +39,8 @@ void zh_cli_parse_word(zh_cli_word *given, const char *args_doc, const char *doc
 int zh_cli_fail(const zh_error *err, bool json);
 /* Prints one JSON document on stdout and releases it. Returns 0, or 3 when stdout cannot be written. */
 int zh_cli_print_json(json_t *value);
+/* What `audit --explain` measured, for people. */
+void zh_cli_print_explanation(const json_t *document);
 /* Flushes stdout; 0, or 3 with a sentence when the disk is full or the pipe closed. */
 int zh_cli_flush(void);
 /* evaluation.json as people read it (evaluation.c); `file` is where it was written. */

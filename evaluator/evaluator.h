@@ -41,7 +41,8 @@ typedef struct zh_audit_options {
  * parameters {declared, stored, unique, effective, active}, threshold, groups, layers, findings. */
 ZH_MUST_CHECK zh_status zh_audit_with(json_t **out, zh_model *model,
                                       const zh_audit_options *options, zh_error *err);
-/* What was measured on one tensor, and on each expert in it: JSON for people. */
+/* What was measured on one tensor, and on each expert in it; tensor: a name, or a pattern with * and
+ * ?: {"model","tensors":[{"tensor","type","shape","role","bytes","matrices":[…]}]}. */
 ZH_MUST_CHECK zh_status zh_audit_explain(json_t **out, zh_model *model, const char *tensor,
                                          const zh_audit_options *options, zh_error *err);
 /* The same with scan and digest. */

@@ -34,6 +34,9 @@ typedef struct zh_slot {
   ENTRY(audit, active_experts)                                                                     \
   ENTRY(audit, active_unknown)                                                                     \
   ENTRY(audit, integer_weights)                                                                    \
+  ENTRY(audit, elements)                                                                           \
+  ENTRY(audit, router_bias)                                                                        \
+  ENTRY(audit, prediction)                                                                         \
   ENTRY(audit, architecture_unknown)                                                               \
   ENTRY(audit, standard)                                                                           \
   ENTRY(parameter_threshold, pass)                                                                 \

@@ -87,17 +87,33 @@ static void note(note_writer *w, zh_word word) {
                         zh_phrase_json(zh_word_of(w->words, word), w->slots, w->slot_count));
 }
 
+/* Where sources differ on what a parameter is, both counts. */
+static void note_readings(note_writer *w, const zh_census *c) {
+  if (c->elements != c->stored) note(w, ZH_WORD_audit_elements);
+  if (c->router_bias > 0) note(w, ZH_WORD_audit_router_bias);
+  if (c->prediction > 0) note(w, ZH_WORD_audit_prediction);
+}
+
 /* What the counts hold and leave out, in words. */
 static json_t *notes_json(const zh_auditor *auditor, const zh_census *c, int64_t active,
                           const zh_words *words) {
   const zh_architecture *a = auditor->architecture_known ? &auditor->architecture : NULL;
   char buffers[32], tensors[32], parameters[32], experts[32], used[32];
+  char stored[32], elements[32], no_bias[32], no_ahead[32];
   zh_group_digits(buffers, sizeof buffers, c->buffers);
   zh_group_digits(tensors, sizeof tensors, c->repeated);
   zh_group_digits(parameters, sizeof parameters, c->repeated_parameters);
   zh_group_digits(experts, sizeof experts, a != NULL ? a->experts : 0);
   zh_group_digits(used, sizeof used, a != NULL ? a->experts_used : 0);
-  zh_slot slots[] = {{"buffers", buffers, buffers},
+  zh_group_digits(stored, sizeof stored, c->stored);
+  zh_group_digits(elements, sizeof elements, c->elements);
+  zh_group_digits(no_bias, sizeof no_bias, c->stored - c->router_bias);
+  zh_group_digits(no_ahead, sizeof no_ahead, c->stored - c->prediction);
+  zh_slot slots[] = {{"stored", stored, stored},
+                     {"elements", elements, elements},
+                     {"no_bias", no_bias, no_bias},
+                     {"no_ahead", no_ahead, no_ahead},
+                     {"buffers", buffers, buffers},
                      {"tensors", tensors, tensors},
                      {"parameters", parameters, parameters},
                      {"experts", experts, experts},
@@ -106,6 +122,7 @@ static json_t *notes_json(const zh_auditor *auditor, const zh_census *c, int64_t
   if (strcmp(zh_model_format(auditor->model), "standard") == 0) note(&w, ZH_WORD_audit_standard);
   note(&w, ZH_WORD_audit_counted);
   note(&w, ZH_WORD_audit_not_counted);
+  note_readings(&w, c);
   if (a != NULL && a->tied_head) note(&w, ZH_WORD_audit_tied_head);
   if (c->repeated > 0) note(&w, ZH_WORD_audit_repeated);
   if (auditor->options->scan) note(&w, ZH_WORD_audit_small_not_compared);
@@ -239,6 +256,7 @@ zh_status zh_audit_explain(json_t **out, zh_model *model, const char *tensor,
   zh_auditor a = {.model = model, .options = options};
   *out = NULL;
   zh_status status = prepare(&a, err);
+  if (status == ZH_OK) status = zh_explain_find(&a, tensor, err);
   if (status == ZH_OK) status = look(&a, err);
   if (status == ZH_OK) status = zh_explain_json(out, &a, tensor, err);
   release(&a);

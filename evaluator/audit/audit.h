@@ -128,6 +128,8 @@ void zh_grids_free(zh_auditor *a);
 /* Values that a packed element stands for, as a fraction; 1/1 for the rest. False with a type that
  * may be packed though nothing says how. */
 bool zh_unpacked(uint64_t *values, uint64_t *elements, const zh_model *model, const zh_tensor *t);
+/* Scales and zero points that go with low-bit weights beside them: no parameters. */
+bool zh_is_scale(const zh_model *model, const zh_tensor *t);
 /* "blk.3.ffn_up_exps.weight[7]" */
 const char *zh_grid_name(zh_auditor *a, const zh_grid *unit);
 /* The unit of a layer and part, or NULL. expert -1: what is no routed expert. */
@@ -151,10 +153,11 @@ typedef struct zh_census {
   zh_tally roles[ZH_ROLES], types[ZH_TYPES_MAX];
   zh_dtype type_ids[ZH_TYPES_MAX];
   int type_count;
-  uint64_t stored, unique, elements; /* elements: as the file stores them, packed ones packed */
-  uint64_t effective[4];             /* stored, less what findings at least as sure cover */
-  uint64_t routed, embedding, head;  /* of unique: routed experts; tables of tokens */
-  uint64_t router_bias, prediction;  /* which some sources do not count */
+  uint64_t stored, unique;
+  uint64_t elements; /* of all tensors as the file stores them: packed ones packed, with buffers */
+  uint64_t effective[4];            /* stored, less what findings at least as sure cover */
+  uint64_t routed, embedding, head; /* of unique: routed experts; tables of tokens */
+  uint64_t router_bias, prediction; /* which some sources do not count */
   uint64_t buffers, repeated, repeated_parameters;
   uint64_t may_be_packed; /* integer tensors that nothing says how to unpack */
   zh_layer_tally *layers;
@@ -202,7 +205,6 @@ ZH_MUST_CHECK zh_status zh_each(zh_auditor *a, const char *stage, size_t count, 
   ENTRY(duplicate_tensor)                                                                          \
   ENTRY(duplicate_layer)                                                                           \
   ENTRY(duplicate_expert)                                                                          \
-  ENTRY(duplicate_rows)                                                                            \
   ENTRY(permuted_duplicate)                                                                        \
   ENTRY(scaled_duplicate)                                                                          \
   ENTRY(near_duplicate)                                                                            \
@@ -244,7 +246,9 @@ void zh_found_number(zh_auditor *a, zh_audit_finding *finding, const char *name,
 void zh_found_real(zh_auditor *a, zh_audit_finding *finding, const char *name, int decimals,
                    double value);
 ZH_MUST_CHECK zh_status zh_findings_json(json_t **out, zh_auditor *a, zh_error *err);
-/* What was measured on one tensor. */
+/* Whether a tensor has that name or fits that pattern (fnmatch); before the look at the weights. */
+ZH_MUST_CHECK zh_status zh_explain_find(const zh_auditor *a, const char *name, zh_error *err);
+/* What was measured on the tensors of that name or pattern. */
 ZH_MUST_CHECK zh_status zh_explain_json(json_t **out, zh_auditor *a, const char *name,
                                         zh_error *err);
 enum zh_level zh_level_of(double confidence);

@@ -72,10 +72,12 @@ static double edge(double largest, double variance, size_t rows, size_t columns)
   return ((largest * largest / variance - centre) / scale + 1.2065) / 1.268;
 }
 
-/* Five scores: the largest singular value; means and sizes of rows, of columns. */
-static void depart(zh_portrait *p, const float *y, const double *singular, size_t rows,
+/* y: the block, turned where it was higher than wide. */
+static void depart(zh_portrait *p, const float *y, bool turned, const double *singular, size_t rows,
                    size_t columns, double *sums) {
-  double squares = 0, z[5];
+  static const int of_turned[] = {ZH_SCORE_EDGE, ZH_SCORE_COLUMN_MEANS, ZH_SCORE_ROW_MEANS,
+                                  ZH_SCORE_COLUMN_SIZES, ZH_SCORE_ROW_SIZES};
+  double squares = 0, z[ZH_SCORES];
   for (size_t i = 0; i < rows * columns; i++) squares += (double)y[i] * (double)y[i];
   double variance = squares / (double)(rows * columns);
   p->departure = INFINITY;
@@ -84,7 +86,8 @@ static void depart(zh_portrait *p, const float *y, const double *singular, size_
   spread(z + 1, y, rows, columns, 1, sums);
   spread(z + 3, y, rows, columns, 2, sums);
   p->departure = z[0];
-  for (int i = 0; i < 5; i++) {
+  for (int i = 0; i < ZH_SCORES; i++) {
+    p->scores[turned ? of_turned[i] : i] = z[i];
     if (z[i] > p->departure) p->departure = z[i];
     p->departures += z[i] < 50 ? z[i] : 50;
   }
@@ -134,7 +137,7 @@ bool zh_block_test(zh_portrait *p, float *block, size_t rows, size_t columns) {
     centre_and_clip(wide, count);
     done = zh_singular_values(numbers, wide, n, most);
   }
-  if (done) depart(p, wide, numbers, n, most, sums);
+  if (done) depart(p, wide, rows > columns, numbers, n, most, sums);
   p->block_rows = rows;
   p->block_columns = columns;
   free(wide);

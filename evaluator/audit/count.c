@@ -36,7 +36,7 @@ static bool count_tensor(zh_census *c, const zh_auditor *a, size_t i) {
   if (first->place.prediction) c->prediction += parameters;
   return add_tensor(&c->roles[first->place.role], parameters, t->bytes) &&
          add_tensor(tally_of_type(c, t->type), parameters, t->bytes) &&
-         add(&c->stored, parameters) && add(&c->elements, weights ? t->elements : 0);
+         add(&c->stored, parameters) && add(&c->elements, t->elements);
 }
 
 /* Shared experts serve every token; only routed ones are chosen. */

@@ -69,11 +69,20 @@ static void note_matrix(shape_facts *f, const zh_grid *u) {
   }
 }
 
+/* What sees or hears has layers of its own, which the text model's config does not count. */
+static bool is_of_a_tower(const zh_tensor *t) {
+  static const char *const parts[] = {"vision", "visual", "image", "audio",
+                                      "speech", "v.blk.", "a.blk."};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    if (strstr(t->name, parts[i]) != NULL) return true;
+  return false;
+}
+
 static shape_facts facts_of(const zh_auditor *a) {
   shape_facts f = {0};
   for (size_t i = 0; i < a->unit_count; i++) {
     const zh_grid *u = &a->units[i];
-    if (!u->weights) continue;
+    if (!u->weights || is_of_a_tower(u->tensor)) continue;
     if (u->place.layer >= 0) at_least(&f.layers, (uint64_t)u->place.layer + 1);
     if (u->place.expert >= 0) at_least(&f.experts, (uint64_t)u->place.expert + 1);
     if (u->tensor->dims >= 2 && is_plain_matrix(u)) note_matrix(&f, u);
@@ -125,7 +134,7 @@ static zh_status compare_config(zh_auditor *a, zh_error *err) {
   ZH_TRY(compare(a, "hidden_size", stated(a, "embedding_length", "hidden_size"), f.hidden, false,
                  err));
   ZH_TRY(compare(a, "vocab_size", stated(a, "vocab_size", "vocab_size"), f.vocab, true, err));
-  ZH_TRY(compare(a, "intermediate_size", ffn, f.ffn, false, err));
+  ZH_TRY(compare(a, "intermediate_size", ffn, f.ffn, true, err)); /* some state the experts' here */
   ZH_TRY(compare(a, "moe_intermediate_size", expert_ffn, f.expert_ffn, false, err));
   ZH_TRY(compare(a, "num_experts", experts, f.experts, false, err));
   ZH_TRY(compare(a, "num_attention_heads × head_dim", heads * dim, f.query, true, err));

@@ -52,6 +52,13 @@ static uint64_t bits_of_element(zh_dtype type) {
                                             : 0;
 }
 
+/* A power of two for each 16 bytes: MXFP4 under its weight's own name. */
+static bool has_powers(const zh_model *model, const zh_tensor *t) {
+  const zh_tensor *s = sibling(model, t->name, "", "_scale");
+  return s != NULL && (s->type == ZH_U8 || s->type == ZH_F8_E8M0) && t->elements % 16 == 0 &&
+         s->elements == t->elements / 16;
+}
+
 /* Four-bit formats in bytes, known by what lies beside them: MXFP4 (blocks and scales), NVFP4 (a
  * second scale, or compressed-tensors' packed name), bitsandbytes (a state for the weight). */
 static bool is_four_bit(const zh_model *model, const zh_tensor *t) {
@@ -59,10 +66,31 @@ static bool is_four_bit(const zh_model *model, const zh_tensor *t) {
   if (t->type != ZH_U8) return false;
   if (ends_in(name, "_blocks")) return has_sibling(model, name, "_blocks", "_scales");
   if (ends_in(name, ".weight_packed")) return true;
+  if (has_powers(model, t)) return true;
   if (!ends_in(name, ".weight")) return false;
   return has_sibling(model, name, "", "_scale_2") ||
          has_sibling(model, name, "", ".quant_state.bitsandbytes__nf4") ||
          has_sibling(model, name, "", ".quant_state.bitsandbytes__fp4");
+}
+
+static bool is_low_bit(zh_dtype type) {
+  return type == ZH_U8 || type == ZH_I8 || type == ZH_I32 || type == ZH_U32 || type == ZH_F8_E4M3 ||
+         type == ZH_F8_E5M2;
+}
+
+/* By its type, or because its name is that of low-bit weights beside it with a scale's ending. */
+bool zh_is_scale(const zh_model *model, const zh_tensor *t) {
+  static const char *const endings[] = {"_scale_inv", "_scale_2", "_scale", "_scales", ".scale",
+                                        ".scales",    "_zero",    "_zeros", ".zero",   ".zeros"};
+  static const char *const weights[] = {"", "_blocks", "_packed", ".weight", ".qweight"};
+  if (t->type == ZH_F8_E8M0) return true;
+  for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+    for (size_t k = 0; ends_in(t->name, endings[i]) && k < sizeof weights / sizeof weights[0];
+         k++) {
+      const zh_tensor *w = sibling(model, t->name, endings[i], weights[k]);
+      if (w != NULL && is_low_bit(w->type) && w->elements > t->elements) return true;
+    }
+  return false;
 }
 
 bool zh_unpacked(uint64_t *values, uint64_t *elements, const zh_model *model, const zh_tensor *t) {
@@ -164,11 +192,19 @@ static float scale_at(const zh_tensor *scales, uint64_t i) {
   return scales->type == ZH_F16 ? zh_f16_to_f32(half) : zh_bf16_to_f32(half);
 }
 
+/* Blocks have a power of two of lines; the last one may be cut: 192 rows in two blocks are 128 and
+ * 64. */
+static uint64_t block_lines(uint64_t lines, uint64_t blocks) {
+  uint64_t size = 1;
+  while (size * blocks < lines) size *= 2;
+  return size;
+}
+
 void zh_packing_scale_row(float *row, const zh_grid *u, uint64_t number) {
   const zh_tensor *s = u->scales;
   uint64_t down = s->dims == 2 ? s->shape[0] : s->elements, across = s->dims == 2 ? s->shape[1] : 1;
   if (s->elements == 1) down = across = 1;
-  uint64_t tall = (u->rows + down - 1) / down, wide = (u->columns + across - 1) / across;
+  uint64_t tall = block_lines(u->rows, down), wide = block_lines(u->columns, across);
   for (uint64_t c = 0; c < u->columns; c++)
     row[c] *= scale_at(s, number / tall * across + c / wide);
 }

@@ -132,10 +132,7 @@ static void add_row(zh_portrait *p, sums *s, const look *l, const float *row, ui
   if (s->column_sums == NULL) return;
   float sign = sign_of(number + (UINT64_C(1) << 40)),
         *bin = s->column_sums + number % BINS * columns;
-  for (uint64_t c = 0; c < columns; c++) {
-    bin[c] += sign * row[c];
-    p->column_squares[c] += row[c] * row[c];
-  }
+  for (uint64_t c = 0; c < columns; c++) bin[c] += sign * row[c];
 }
 
 static bool print_columns(zh_portrait *p, const sums *s, uint64_t columns) {
@@ -197,11 +194,7 @@ static bool take(zh_portrait *p, zh_grid *u, const look *l, float *row) {
   if (p->rows.prints == NULL) return false;
   if (p->all_rows && columns <= LINES_MAX) {
     s.column_sums = calloc(BINS * columns, sizeof(float));
-    p->column_squares = calloc(columns, sizeof(float));
-    if (s.column_sums == NULL || p->column_squares == NULL) {
-      free(s.column_sums);
-      return false;
-    }
+    if (s.column_sums == NULL) return false;
   }
   if (p->all_rows) p->row_is_constant = calloc(p->rows.count, 1);
   for (size_t i = 0; i < p->rows.count; i++) {
@@ -267,7 +260,6 @@ void zh_portraits_free(zh_auditor *a) {
     free(p->rows.numbers);
     free(p->columns.prints);
     free(p->row_is_constant);
-    free(p->column_squares);
   }
   free(a->portraits);
 }

@@ -11,6 +11,16 @@ extern "C" {
 
 enum { ZH_BLOCK_MIN = 32, ZH_BLOCK_MAX = 256 };
 
+/* Tests on a block: its largest singular value; means and sizes of its rows and columns. */
+enum zh_score {
+  ZH_SCORE_EDGE,
+  ZH_SCORE_ROW_MEANS,
+  ZH_SCORE_COLUMN_MEANS,
+  ZH_SCORE_ROW_SIZES,
+  ZH_SCORE_COLUMN_SIZES,
+  ZH_SCORES
+};
+
 /* Lines of a matrix along one axis: signs of 64 random sums each (SimHash). 0: a line of zeros. */
 typedef struct zh_lines {
   uint64_t *prints;
@@ -24,16 +34,16 @@ typedef struct zh_portrait {
   double rms, mean, deviation;
   zh_lines rows, columns; /* columns: only where all rows were looked at */
   uint64_t constant_rows, value_zero_rows, value_zero_columns;
-  float *column_squares;          /* sums over all rows; NULL where not all were looked at */
   unsigned char *row_is_constant; /* flags of all rows, where there are some */
 
   /* of a block of at most 256 by 256, rows and columns evenly spread */
   size_t block_rows, block_columns;
-  double departure;  /* the largest of five z-scores against independent equal draws */
-  double departures; /* their sum, each 50 at most */
-  size_t rank;       /* of the block, where it falls off; 0: it does not */
-  double rest;       /* share of the block's energy beyond the rank */
-  bool cliff;        /* the singular values fall off at it, not only run low */
+  double scores[ZH_SCORES]; /* z-scores of the five tests against independent equal draws */
+  double departure;         /* the largest of them */
+  double departures;        /* their sum, each 50 at most */
+  size_t rank;              /* of the block, where it falls off; 0: it does not */
+  double rest;              /* share of the block's energy beyond the rank */
+  bool cliff;               /* the singular values fall off at it, not only run low */
 } zh_portrait;
 
 /* portraits: one for each unit, zeroed. */

@@ -356,30 +356,39 @@ static zh_status collect_rows(zh_auditor *a, repeated_rows *list, zh_error *err)
   return ZH_OK;
 }
 
-/* Tokens that training never met often keep one common row; under a hundredth of the table is
- * usual. */
+/* Tokens that training never met keep one common row in honest models: of a few rows of a table of
+ * tokens that is said, and no more. */
 static bool is_usual(const zh_grid *u, uint64_t count) {
+  enum { FEW = 64 };
   bool table = u->place.role == ZH_ROLE_EMBEDDING || u->place.role == ZH_ROLE_HEAD;
-  return table && count < u->rows / 100;
+  return table && (count <= FEW || count <= u->rows / 100);
+}
+
+/* Where the hashes of all rows were kept. */
+static uint64_t cover_rows(zh_grid *u, const repeated_rows *r, enum zh_level level) {
+  uint64_t parameters = 0;
+  for (uint64_t i = 0; i < u->rows; i++)
+    if (r->flags[i]) parameters += zh_cover_row(u, i, level);
+  return parameters;
 }
 
 static zh_status report_rows(zh_auditor *a, zh_grid *u, const repeated_rows *r, zh_error *err) {
   bool exact = a->print_share >= 1;
   uint64_t count = exact ? r->count : (uint64_t)((double)r->count / a->print_share);
-  uint64_t parameters = exact ? 0 : count * u->columns;
-  if (is_usual(u, count)) return ZH_OK;
+  bool usual = is_usual(u, count);
+  double confidence = usual ? 0.4 : exact ? 1 : 0.99;
+  uint64_t parameters = exact ? cover_rows(u, r, zh_level_of(confidence)) : count * u->columns;
+  if (!exact) zh_cover_estimate(u, parameters, zh_level_of(confidence));
   zh_text where = {0};
   zh_text_printf(&where, "%s rows ", zh_grid_name(a, u));
   zh_runs_text(&where, r->flags, u->rows);
-  for (uint64_t i = 0; exact && i < u->rows; i++)
-    if (r->flags[i]) parameters += zh_cover_row(u, i, ZH_PROVED);
-  if (!exact) zh_cover_estimate(u, parameters, ZH_MEASURED);
   zh_audit_finding *f =
-      zh_found(a, ZH_FOUND_duplicate_rows, zh_text_string(&where), parameters, exact ? 1 : 0.99);
+      zh_found(a, usual ? ZH_FOUND_unreachable_vocabulary : ZH_FOUND_duplicate_tensor,
+               zh_text_string(&where), parameters, confidence);
   zh_text_free(&where);
   if (f == NULL) return memory(err);
   f->of = r->several ? NULL : zh_grid_name(a, &a->units[r->source]);
-  if (r->several) f->variant = "several";
+  f->variant = usual ? "alike" : r->several ? "several" : "rows";
   zh_found_number(a, f, "count", count);
   zh_found_number(a, f, "total", u->rows);
   return ZH_OK;

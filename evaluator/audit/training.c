@@ -106,56 +106,74 @@ static zh_status report_zero_lines(zh_auditor *a, zh_grid *u, bool rows, uint64_
   return ZH_OK;
 }
 
-/* Formats with a minimum for each block cannot hold a zero among other numbers: columns of zeros
- * come out small. They are told by a gap: none is half as large as the smallest of the rest. */
-static const double small_column = 0.15, gap = 2;
+/* Formats with a minimum for each block may have no code for zero. A zero then takes the code of
+ * its block that is nearest to zero, so that a column of zeros is nowhere larger than anything else
+ * in its block; of a trained column that holds in about one row of eight. */
+enum { MINIMUM_BLOCK = 32, ROWS_ASKED = 256, ROWS_ENOUGH = 32 };
+static const double nearest_share = 0.98; /* of the rows; a tie may fall to either side */
 
-static bool keeps_no_zero(const zh_grid *u) {
+static bool may_lack_zero(const zh_grid *u) {
   zh_dtype type = u->tensor->type;
   zh_part part = u->place.part; /* where a column is a neuron's or a head's output */
   if (part != ZH_PART_DOWN && part != ZH_PART_ATTN_OUT) return false;
   return type == ZH_Q4_1 || type == ZH_Q5_1 || type == ZH_Q4_K || type == ZH_Q5_K;
 }
 
-/* The size below which a column is small, or 0 where no gap parts small ones from the rest. */
-static double find_gap(const float *squares, uint64_t columns, double *sizes) {
-  for (uint64_t c = 0; c < columns; c++) sizes[c] = sqrt((double)squares[c]);
-  qsort(sizes, (size_t)columns, sizeof *sizes, ascending);
-  double usual = sizes[columns / 2];
-  uint64_t small = 0;
-  while (small < columns && sizes[small] < small_column * usual) small++;
-  if (small == 0 || small > columns / 2 || sizes[small] < gap * sizes[small - 1]) return 0;
-  return sizes[small];
+static void count_nearest(uint32_t *nearest, const float *row, uint64_t columns) {
+  for (uint64_t first = 0; first < columns; first += MINIMUM_BLOCK) {
+    uint64_t end = first + MINIMUM_BLOCK < columns ? first + MINIMUM_BLOCK : columns;
+    float least = INFINITY, most = 0;
+    for (uint64_t c = first; c < end; c++) {
+      least = fminf(least, fabsf(row[c]));
+      most = fmaxf(most, fabsf(row[c]));
+    }
+    /* a block of one number says nothing */
+    for (uint64_t c = first; c < end; c++) nearest[c] += fabsf(row[c]) <= least && least < most;
+  }
 }
 
-static zh_status find_small_columns(zh_auditor *a, zh_grid *u, const zh_portrait *p,
-                                    zh_error *err) {
-  enum { COUNT_MIN = 3 };
-  uint64_t columns = u->columns, count = 0, parameters = 0;
-  double *sizes = malloc((size_t)columns * sizeof *sizes);
-  unsigned char *flags = calloc((size_t)columns, 1);
+/* flags of the columns that stand for zeros; how many. */
+static uint64_t flag_zero_columns(unsigned char *flags, uint32_t *nearest, const zh_grid *u,
+                                  float *row) {
+  uint64_t rows = u->rows < ROWS_ASKED ? u->rows : ROWS_ASKED, count = 0;
+  memset(nearest, 0, (size_t)u->columns * sizeof *nearest);
+  for (uint64_t r = 0; r < rows; r++) {
+    zh_values_row(row, u, r * u->rows / rows);
+    count_nearest(nearest, row, u->columns);
+  }
+  for (uint64_t c = 0; c < u->columns; c++)
+    count += flags[c] = rows >= ROWS_ENOUGH && nearest[c] >= nearest_share * (double)rows;
+  return count;
+}
+
+static zh_status report_zero_columns(zh_auditor *a, zh_grid *u, const unsigned char *flags,
+                                     uint64_t count, zh_error *err) {
+  uint64_t parameters = 0;
   zh_text where = {0};
-  zh_status status = sizes == NULL || flags == NULL ? memory(err) : ZH_OK;
-  double edge = status == ZH_OK ? find_gap(p->column_squares, columns, sizes) : 0;
-  for (uint64_t c = 0; edge > 0 && c < columns; c++)
-    count += flags[c] = sqrt((double)p->column_squares[c]) < edge;
-  if (count < COUNT_MIN) goto done;
-  for (uint64_t c = 0; c < columns; c++)
+  for (uint64_t c = 0; c < u->columns; c++)
     if (flags[c]) parameters += zh_cover_column(u, c, ZH_MEASURED);
   zh_text_printf(&where, "%s columns ", zh_grid_name(a, u));
-  zh_runs_text(&where, flags, columns);
+  zh_runs_text(&where, flags, u->columns);
   zh_audit_finding *f =
-      zh_found(a, ZH_FOUND_zero_columns, zh_text_string(&where), parameters, 0.96);
-  if (f == NULL) {
-    status = memory(err);
-    goto done;
-  }
-  f->variant = "small";
-  zh_found_number(a, f, "count", count);
-  zh_found_number(a, f, "total", columns);
-done:
+      zh_found(a, ZH_FOUND_zero_columns, zh_text_string(&where), parameters, 0.97);
   zh_text_free(&where);
-  free(sizes);
+  if (f == NULL) return memory(err);
+  f->variant = "nearest";
+  zh_found_number(a, f, "count", count);
+  zh_found_number(a, f, "total", u->columns);
+  return ZH_OK;
+}
+
+static zh_status find_zero_columns(zh_auditor *a, zh_grid *u, zh_error *err) {
+  uint32_t *nearest = malloc((size_t)u->columns * sizeof *nearest);
+  float *row = malloc((size_t)u->columns * sizeof *row);
+  unsigned char *flags = malloc((size_t)u->columns);
+  bool enough = nearest != NULL && row != NULL && flags != NULL;
+  zh_status status = enough ? ZH_OK : memory(err);
+  uint64_t count = enough ? flag_zero_columns(flags, nearest, u, row) : 0;
+  if (count > 0) status = report_zero_columns(a, u, flags, count, err);
+  free(nearest);
+  free(row);
   free(flags);
   return status;
 }
@@ -170,7 +188,7 @@ zh_status zh_find_constants(zh_auditor *a, zh_error *err) {
       ZH_TRY(report_zero_lines(a, u, true, p->value_zero_rows, u->value_rows, err));
     else if (odd && p->value_zero_columns > 0)
       ZH_TRY(report_zero_lines(a, u, false, p->value_zero_columns, u->value_columns, err));
-    if (keeps_no_zero(u) && p->column_squares != NULL) ZH_TRY(find_small_columns(a, u, p, err));
+    if (may_lack_zero(u)) ZH_TRY(find_zero_columns(a, u, err));
     if (fabs(p->mean) > 20 * p->deviation && p->rms > 0)
       ZH_TRY(report_constant(a, u, p, err));
     else if (p->constant_rows > 0)

@@ -36,6 +36,7 @@ static void fill_unit(zh_grid *u, const zh_model *model, size_t tensor, uint64_t
   (void)zh_unpacked(&values, &packed, model, t);
   *u = (zh_grid){.tensor = t, .tensor_index = tensor, .slice = slice, .whole = slices == 1};
   u->place = zh_place_of(t);
+  if (zh_is_scale(model, t)) u->place.role = ZH_ROLE_BUFFER;
   if (slices > 1) u->place.expert = (int64_t)slice;
   u->elements = t->elements / slices;
   shape_unit(u);
@@ -69,6 +70,23 @@ static zh_status index_units(zh_auditor *a, zh_error *err) {
   return ZH_OK;
 }
 
+/* Layers that predict further tokens stand after the others, most without a name of their own.
+ * GGUF counts them among its blocks, config.json beside num_hidden_layers. */
+static void mark_prediction(zh_auditor *a) {
+  uint64_t layers = 0, more = 0;
+  int64_t last = -1;
+  if (!zh_model_stated(&more, a->model, "nextn_predict_layers", "num_nextn_predict_layers") ||
+      !zh_model_stated(&layers, a->model, "block_count", "num_hidden_layers") || more == 0 ||
+      more > layers || layers > INT32_MAX)
+    return;
+  for (size_t i = 0; i < a->unit_count; i++)
+    if (a->units[i].place.layer > last) last = a->units[i].place.layer;
+  bool beside = last >= (int64_t)layers || strcmp(zh_model_format(a->model), "gguf") != 0;
+  int64_t first = (int64_t)layers - (beside ? 0 : (int64_t)more);
+  for (size_t i = 0; i < a->unit_count; i++)
+    if (a->units[i].place.layer >= first) a->units[i].place.prediction = true;
+}
+
 zh_status zh_grids_make(zh_auditor *a, zh_error *err) {
   size_t tensors = zh_model_tensor_count(a->model), count = 0, bytes = 0;
   for (size_t i = 0; i < tensors; i++) {
@@ -91,6 +109,7 @@ zh_status zh_grids_make(zh_auditor *a, zh_error *err) {
       fill_unit(&a->units[a->unit_count++], a->model, i, s, slices);
   }
   a->first_unit[tensors] = a->unit_count;
+  mark_prediction(a);
   return index_units(a, err);
 }
 

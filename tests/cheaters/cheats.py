@@ -29,7 +29,7 @@ FOLDERS = tuple(Carrier("folder", dtype, shards=shards) for dtype, shards in (("
 EVERY = DENSE[:4] + EXPERTS[:2] + (DENSE[9], EXPERTS[6])
 
 NOTHING = {"zero_tensor", "constant_tensor", "zero_rows", "zero_columns"}
-COPY = {"duplicate_rows", "duplicate_tensor", "duplicate_layer", "duplicate_expert", "permuted_duplicate",
+COPY = {"duplicate_tensor", "duplicate_layer", "duplicate_expert", "permuted_duplicate",
         "scaled_duplicate", "near_duplicate"}
 
 registry = []  # (kind, names, also, carriers, strengths, change, packaging)
@@ -143,7 +143,7 @@ def zero_columns(rng, model, share):
     return at([place], len(columns) * len(tensor), 4 * len(columns) * max(tensor.shape))
 
 
-@cheat("constant rows", {"zero_rows"}, NOTHING | {"low_rank", "duplicate_rows"}, DENSE[:6],
+@cheat("constant rows", {"constant_tensor"}, NOTHING | {"low_rank", "duplicate_tensor"}, DENSE[:6],
        levels([0.5, 0.25, 0.05], percent))
 def constant_rows(rng, model, share):
     place = some(rng, model)
@@ -325,7 +325,7 @@ def disguised_layers(rng, model, level):
     return repeat_layer(rng, model, 1, change)
 
 
-@cheat("repeated neurons", {"duplicate_rows", "near_duplicate"}, COPY | {"low_rank"}, DENSE[:6],
+@cheat("repeated neurons", {"duplicate_tensor", "near_duplicate"}, COPY | {"low_rank"}, DENSE[:6],
        (Strength("50 %", (0.5, 0)), Strength("25 %", (0.25, 0)), Strength("10 %", (0.1, 0)),
         Strength("25 %, noise of 0.01", (0.25, 0.01)), beyond("25 %, noise of 0.1", (0.25, 0.1))))
 def repeated_neurons(rng, model, how):

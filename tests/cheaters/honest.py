@@ -43,7 +43,7 @@ def padded(rows, content):
             words.tokens += [f"[PAD{kept + i}]" for i in range(missing)]
             words.types += [gguf.TokenType.UNUSED] * missing
         most = missing * carrier.hidden * (1 if model.tied else 2)
-        truth = Truth(also={"unreachable_vocabulary", "zero_rows", "duplicate_rows"}, most=most, outside=True)
+        truth = Truth(also={"unreachable_vocabulary", "zero_rows", "duplicate_tensor"}, most=most, outside=True)
         return Written(carrier.write(model, folder), truth, model.parameters)
     return build
 

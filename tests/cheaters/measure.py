@@ -4,6 +4,7 @@
   python tests/cheaters/measure.py --only 'low rank'    cases whose name holds the text
   python tests/cheaters/measure.py --docs --results     also writes docs/audit.md's table and results/corpus.json
   python tests/cheaters/measure.py --docs --recorded    writes the table again from results/corpus.json
+  python tests/cheaters/measure.py --rates --docs       error rates of the tests for untrained weights, as a table
   python tests/cheaters/measure.py --keep FOLDER --only …  keeps the models, to look at one
 """
 import argparse
@@ -22,6 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each case has a process of
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import cheats  # noqa: E402
 import honest  # noqa: E402
+import rates  # noqa: E402
 import table  # noqa: E402
 import thresholds as limit  # noqa: E402
 import weights  # noqa: E402
@@ -74,7 +76,7 @@ def is_at(finding, truth):
 
 def is_twin(finding, case):
     """Tokens that hardly occurred in training share one embedding in the trained model itself: saying so is right."""
-    if case.kind.startswith("honest: random") or finding["kind"] not in ("duplicate_rows", "near_duplicate"):
+    if case.kind.startswith("honest: random") or finding["kind"] not in ("duplicate_tensor", "unreachable_vocabulary"):
         return False
     tables = 1 if case.carrier.tied else 2
     known = weights.trained().twins(case.carrier.vocab) * case.carrier.hidden * tables
@@ -173,6 +175,17 @@ def print_failures(results):
             print(f"stored  {r.name}")
 
 
+def measure_rates(given):
+    recorded = HERE / "results" / "rates.json"
+    found = (json.loads(recorded.read_text(encoding="utf-8")) if given.recorded else
+             rates.summary(rates.measure(given.binary.resolve(), given.jobs)))
+    print(rates.document(found))
+    if given.docs:
+        table.write_section(weights.SOURCE / "docs" / "audit.md", rates.document(found), rates.HEADING)
+        recorded.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name holds this text")
@@ -184,7 +197,10 @@ def main():
     parser.add_argument("--results", action="store_true", help="writes results/corpus.json beside this file")
     parser.add_argument("--failures", action="store_true", help="prints each case that was missed or falsely accused")
     parser.add_argument("--recorded", action="store_true", help="takes results/corpus.json in place of measuring")
+    parser.add_argument("--rates", action="store_true", help="error rates of the tests for untrained weights")
     given = parser.parse_args()
+    if given.rates:
+        return measure_rates(given)
     cases = [case for case in (quick_cases() if given.quick else all_cases()) if given.only in case.name]
     if not cases:
         parser.error(f"no case's name holds '{given.only}'")

@@ -170,10 +170,10 @@ def document(results):
     return "\n".join(lines) + "\n"
 
 
-def write_section(path, text):
+def write_section(path, text, heading=HEADING):
     """Replaces the section of this heading, or appends it; the rest of the file stays."""
     old = path.read_text(encoding="utf-8") if path.exists() else "# The parameter audit\n"
-    before, found, after = old.partition(HEADING + "\n")
+    before, found, after = old.partition(heading + "\n")
     rest = re.search(r"^## ", after, re.MULTILINE) if found else None
     tail = after[rest.start():] if rest else ""
     path.write_text(before.rstrip("\n") + "\n\n" + text.rstrip("\n") + "\n" + ("\n" + tail if tail else ""),

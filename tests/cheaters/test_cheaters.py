@@ -1,5 +1,6 @@
 """The parameter audit against a subset of the corpus, and the corpus against itself."""
 import hashlib
+import json
 import pathlib
 import sys
 
@@ -173,3 +174,12 @@ def test_the_table_in_the_documents_is_the_one_measured():
     assert len(results) >= 400
     written = (measure.weights.SOURCE / "docs" / "audit.md").read_text(encoding="utf-8")
     assert table.document(results).rstrip("\n") in written
+
+
+def test_the_error_rates_in_the_documents_are_those_measured():
+    found = json.loads((measure.HERE / "results" / "rates.json").read_text(encoding="utf-8"))
+    assert found["trained"]["groups"] >= 1000 and found["drawn"]["groups"] >= 1000
+    written = (measure.weights.SOURCE / "docs" / "audit.md").read_text(encoding="utf-8")
+    assert measure.rates.document(found).rstrip("\n") in written
+    assert found["trained"]["groups_alike"] <= 0.005 * found["trained"]["groups"]
+    assert found["drawn"]["groups_alike"] >= 0.99 * found["drawn"]["groups"]
