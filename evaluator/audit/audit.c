@@ -34,6 +34,7 @@ static zh_status look(zh_auditor *a, zh_error *err) {
   if (a->options->times != NULL) a->times = *a->options->times;
   ZH_TRY(zh_threads_create(&a->threads, a->options->threads > 0 ? a->options->threads : cpus(),
                            NULL, err));
+  ZH_TRY(zh_grids_index(a, err));
   for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++) ZH_TRY(searches[i](a, err));
   a->times.all_s = (double)(zh_now_ns() - begin) / 1e9;
   if (a->options->times != NULL) *a->options->times = a->times;

@@ -45,6 +45,13 @@ typedef struct zh_place {
 } zh_place;
 
 zh_place zh_place_of(const zh_tensor *tensor);
+/* The same, with what was found for names that differ in their numbers alone remembered (book.c). */
+typedef struct zh_place_book zh_place_book;
+zh_place_book *zh_place_book_create(void); /* NULL: no memory */
+zh_place zh_place_by_book(zh_place_book *book, const zh_tensor *tensor);
+void zh_place_book_free(zh_place_book *book);
+int64_t zh_layer_of(const char *name);
+int64_t zh_number_after(const char *name, const char *word);
 
 /* --- matrices --- */
 
@@ -124,6 +131,8 @@ typedef struct zh_auditor {
 
 /* Units of all tensors, in file order. */
 ZH_MUST_CHECK zh_status zh_grids_make(zh_auditor *a, zh_error *err);
+/* For zh_grid_find; headers alone need none. */
+ZH_MUST_CHECK zh_status zh_grids_index(zh_auditor *a, zh_error *err);
 void zh_grids_free(zh_auditor *a);
 /* Values that a packed element stands for, as a fraction; 1/1 for the rest. False with a type that
  * may be packed though nothing says how. */
