@@ -274,8 +274,9 @@ bool zh_is_small_vector(const zh_grid *u);
 void zh_runs_text(zh_text *out, const unsigned char *flags, uint64_t count);
 uint64_t zh_row_hash(const void *bytes, size_t length);
 
-/* Singular values of a[rows][columns], rows <= columns, the largest first. False: no memory. */
-bool zh_singular_values(double *out, const float *a, size_t rows, size_t columns);
+/* The `wanted` <= rows largest singular values of a[rows][columns], rows <= columns, the largest
+ * first. False: no memory. */
+bool zh_singular_values(double *out, size_t wanted, const float *a, size_t rows, size_t columns);
 
 /* --- what is looked for; each appends findings --- */
 ZH_MUST_CHECK zh_status zh_find_zeros(zh_auditor *a, zh_error *err);

@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "evaluator/audit/dense.h"
 
-enum { BINS = 64, LINES_MAX = 1 << 16, ROWS_MIN = 128, PARTIAL_COLUMNS = 256 };
+enum { BINS = ZH_PRINT_BINS, LINES_MAX = 1 << 16, ROWS_MIN = 128, PARTIAL_COLUMNS = 256 };
 static const double elements_looked_at = 2e8; /* or a sixteenth of all, where that is more */
 
 /* --- signs for the random sums: a fixed stream, so that the same matrix has the same prints --- */
@@ -40,6 +41,7 @@ typedef struct look {
   double share; /* of each matrix's rows */
   size_t columns_max, block_max;
   const float *signs; /* [columns_max] */
+  const zh_dense *dense;
 } look;
 
 static bool is_looked_at(const zh_grid *u) {
@@ -65,18 +67,17 @@ static int by_number(const void *x, const void *y) {
 }
 
 /* The largest rows by their first columns: the same ones however the rows are ordered. */
-static bool choose_largest(uint32_t *out, size_t count, const zh_grid *u, float *row) {
+static bool choose_largest(uint32_t *out, size_t count, const zh_grid *u, const look *l,
+                           float *row) {
   zh_grid part = *u;
   chosen *all = malloc((size_t)u->value_rows * sizeof *all);
   if (all == NULL) return false;
   bool narrow = u->packing == ZH_PACK_NONE && u->columns > PARTIAL_COLUMNS;
   if (narrow) part.columns = PARTIAL_COLUMNS; /* a whole number of blocks in every type */
   for (uint64_t r = 0; r < u->value_rows; r++) {
-    double sum = 0;
     zh_values_row(row, &part, r);
-    for (uint64_t c = 0; c < (narrow ? PARTIAL_COLUMNS : u->value_columns); c++)
-      sum += (double)row[c] * (double)row[c];
-    all[r] = (chosen){sum, (uint32_t)r};
+    uint64_t columns = narrow ? PARTIAL_COLUMNS : u->value_columns;
+    all[r] = (chosen){l->dense->squares(row, (size_t)columns), (uint32_t)r};
   }
   qsort(all, (size_t)u->value_rows, sizeof *all, by_norm);
   for (size_t i = 0; i < count; i++) out[i] = all[i].row;
@@ -85,15 +86,15 @@ static bool choose_largest(uint32_t *out, size_t count, const zh_grid *u, float 
 }
 
 /* NULL numbers mean all rows. */
-static bool choose_rows(zh_lines *lines, const zh_grid *u, double share, float *row) {
-  uint64_t wanted = (uint64_t)(share * (double)u->value_rows);
+static bool choose_rows(zh_lines *lines, const zh_grid *u, const look *l, float *row) {
+  uint64_t wanted = (uint64_t)(l->share * (double)u->value_rows);
   if (wanted < ROWS_MIN) wanted = ROWS_MIN;
   if (wanted > LINES_MAX) wanted = LINES_MAX;
   lines->count = (size_t)u->value_rows;
   if (wanted >= u->value_rows) return true;
   size_t half = (size_t)wanted / 2, kept = 0;
   lines->numbers = malloc(2 * half * sizeof *lines->numbers);
-  if (lines->numbers == NULL || !choose_largest(lines->numbers, half, u, row)) return false;
+  if (lines->numbers == NULL || !choose_largest(lines->numbers, half, u, l, row)) return false;
   for (size_t i = 0; i < half; i++) lines->numbers[half + i] = (uint32_t)(i * u->value_rows / half);
   qsort(lines->numbers, 2 * half, sizeof *lines->numbers, by_number);
   for (size_t i = 0; i < 2 * half; i++)
@@ -114,12 +115,9 @@ typedef struct sums {
 static void add_row(zh_portrait *p, sums *s, const look *l, const float *row, uint64_t columns,
                     uint64_t number, size_t at) {
   float bins[BINS] = {0};
-  double total = 0, squares = 0;
-  for (uint64_t c = 0; c < columns; c++) {
-    bins[c % BINS] += l->signs[c] * row[c];
-    total += (double)row[c];
-    squares += (double)row[c] * (double)row[c];
-  }
+  double found[2];
+  l->dense->look(bins, found, row, l->signs, (size_t)columns);
+  double total = found[0], squares = found[1];
   p->rows.prints[at] = print_of(bins);
   double mean = total / (double)columns, variance = squares / (double)columns - mean * mean;
   bool constant = squares > 0 && variance < 1e-6 * mean * mean;
@@ -132,10 +130,7 @@ static void add_row(zh_portrait *p, sums *s, const look *l, const float *row, ui
   if (s->column_sums == NULL) return;
   float sign = sign_of(number + (UINT64_C(1) << 40)),
         *bin = s->column_sums + number % BINS * columns;
-  for (uint64_t c = 0; c < columns; c++) {
-    bin[c] += sign * row[c];
-    p->column_squares[c] += row[c] * row[c];
-  }
+  l->dense->add_columns(bin, p->column_squares, row, sign, (size_t)columns);
 }
 
 static bool print_columns(zh_portrait *p, const sums *s, uint64_t columns) {
@@ -191,7 +186,7 @@ static bool take(zh_portrait *p, zh_grid *u, const look *l, float *row) {
   sums s = {0};
   uint64_t columns = u->value_columns;
   zh_packing_settle(u, row);
-  if (!choose_rows(&p->rows, u, l->share, row)) return false;
+  if (!choose_rows(&p->rows, u, l, row)) return false;
   p->all_rows = p->rows.numbers == NULL;
   p->rows.prints = malloc(p->rows.count * sizeof *p->rows.prints);
   if (p->rows.prints == NULL) return false;
@@ -252,6 +247,7 @@ zh_status zh_portraits_take(zh_auditor *a, zh_error *err) {
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the look at the values");
   for (size_t c = 0; signs != NULL && c < l.columns_max; c++) signs[c] = sign_of(c);
   l.signs = signs;
+  l.dense = zh_dense_choose();
   int64_t begin = zh_now_ns();
   if (status == ZH_OK && matrices > 0)
     status = zh_each(a, "values", a->unit_count, l.columns_max, take_one, &l, err);

@@ -20,6 +20,7 @@
 
 #include "core/clock.h"
 #include "evaluator/audit/audit.h"
+#include "evaluator/audit/dense.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it and fault page by page */
@@ -30,6 +31,7 @@ enum {
   PRINTS_MAX = 1 << 22,
   PRINT_COLUMNS = 32,
   LOCAL_PRINTS = 4096,
+  HASHES = 64, /* rows hashed at a time */
   FLAGS_MAX = 1 << 24
 };
 
@@ -59,6 +61,7 @@ typedef struct scanner {
   local_prints *local;
   int *files; /* of each tensor: its file where that has holes, else -1 */
   size_t columns_max;
+  const zh_dense *dense;
 } scanner;
 
 struct local_prints {
@@ -135,20 +138,6 @@ static bool row_begins_constant(const zh_grid *u, const unsigned char *row) {
   for (uint32_t i = 1; i < info->block_elements; i++)
     if (y[i] != y[0]) return false;
   return true;
-}
-
-/* Sums of the 16-bit halves and of their squares: the same however elements lie. Candidates only.
- */
-static void add_moments(uint32_t moments[2], const unsigned char *bytes, size_t length) {
-  uint32_t sum = 0, squares = 0;
-  const int16_t *halves = (const int16_t *)(const void *)bytes;
-  for (size_t i = 0; i < length / 2; i++) {
-    int value = halves[i];
-    sum += (uint32_t)value;
-    squares += (uint32_t)(value * value);
-  }
-  moments[0] += sum;
-  moments[1] += squares;
 }
 
 static bool has_moments(const zh_grid *u) {
@@ -306,10 +295,12 @@ static void read_piece(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
   uintptr_t begin = (uintptr_t)bytes / page * page;
   bool first = true, printed = u->columns >= PRINT_COLUMNS && u->rows > 1 && u->rows <= UINT32_MAX;
   (void)madvise((void *)begin, (uintptr_t)bytes + length - begin, MADV_POPULATE_READ);
-  uint64_t limit = atomic_load(&w->s->limit);
+  uint64_t limit = atomic_load(&w->s->limit), hashes[HASHES];
   for (uint64_t i = 0; i < p->rows; i++) {
-    uint64_t hash = XXH3_64bits(bytes + i * u->row_bytes, (size_t)u->row_bytes),
-             zeros = f->zero_rows;
+    if (i % HASHES == 0)
+      w->s->dense->hash_rows(hashes, f->moments, bytes + i * u->row_bytes, (size_t)u->row_bytes,
+                             p->rows - i < HASHES ? (size_t)(p->rows - i) : HASHES, has_moments(u));
+    uint64_t hash = hashes[i % HASHES], zeros = f->zero_rows;
     f->hash = fold(f->hash, hash);
     f->row_set += hash;
     note_row(w->s, u, p->first + i, f, w->values, &first);
@@ -317,7 +308,6 @@ static void read_piece(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
     w->prints->items[w->prints->count++] = (zh_row_print){hash, p->unit, (uint32_t)(p->first + i)};
     if (w->prints->count == LOCAL_PRINTS) flush_prints(w->s, w->prints);
   }
-  if (has_moments(u)) add_moments(f->moments, bytes, length);
   note_columns(w->s, u, p, w->suspects, w->values);
 }
 
@@ -477,7 +467,8 @@ static zh_status time_plain_read(scanner *s, zh_error *err) {
 }
 
 zh_status zh_scan(zh_auditor *a, zh_error *err) {
-  scanner s = {.a = a, .lock = PTHREAD_MUTEX_INITIALIZER, .limit = UINT64_MAX};
+  scanner s = {
+      .a = a, .lock = PTHREAD_MUTEX_INITIALIZER, .limit = UINT64_MAX, .dense = zh_dense_choose()};
   for (size_t i = 0; i < a->unit_count; i++)
     if (a->units[i].columns > s.columns_max) s.columns_max = a->units[i].columns;
   zh_status status = prepare(&s, err);
