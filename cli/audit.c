@@ -2,8 +2,11 @@
 #include <argp.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "cli/audit_ranks.h"
 #include "cli/cli.h"
 #include "core/clock.h"
 #include "core/progress.h"
@@ -13,12 +16,31 @@
 typedef struct arguments {
   const char *model;
   const char *explain;
-  bool json;
+  bool json, seeded;
+  int ranks;
+  const char *launcher;
   zh_audit_options options;
   zh_audit_times times;
 } arguments;
 
-enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_EXPLAIN, OPTION_TIME };
+enum {
+  OPTION_SAMPLE = 256,
+  OPTION_NO_SCAN,
+  OPTION_EXPLAIN,
+  OPTION_TIME,
+  OPTION_NO_DIGEST,
+  OPTION_SEED
+};
+
+static uint64_t whole_number(struct argp_state *state, const char *option, const char *text,
+                             long long least, long long most) {
+  char *end;
+  long long number = strtoll(text, &end, 0);
+  if (*text == '\0' || *end != '\0' || number < least || number > most)
+    argp_error(state, "%s takes a whole number from %lld to %lld, not '%s'", option, least, most,
+               text);
+  return (uint64_t)number;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
@@ -28,6 +50,24 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case OPTION_NO_SCAN:
     given->options.scan = given->options.digest = false;
+    return 0;
+  case OPTION_NO_DIGEST:
+    given->options.digest = false;
+    return 0;
+  case OPTION_SAMPLE:
+    given->options.sample = true;
+    given->options.digest = false;
+    if (arg != NULL) given->options.sample_rows = whole_number(state, "--sample", arg, 1, 1 << 30);
+    return 0;
+  case OPTION_SEED:
+    given->options.seed = whole_number(state, "--seed", arg, 0, INT64_MAX);
+    given->seeded = true;
+    return 0;
+  case 'n':
+    given->ranks = (int)whole_number(state, "--ranks", arg, 1, 4096);
+    return 0;
+  case 'l':
+    given->launcher = arg;
     return 0;
   case OPTION_TIME:
     given->times.plain = true;
@@ -50,6 +90,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp_option options[] = {
     {"no-scan", OPTION_NO_SCAN, NULL, 0,
      "headers alone: counts, no look at the weights, no digests", 0},
+    {"no-digest", OPTION_NO_DIGEST, NULL, 0, "no SM3 and SHA-256 of the files", 0},
+    {"sample", OPTION_SAMPLE, "ROWS", OPTION_ARG_OPTIONAL,
+     "look at some rows of each matrix alone (64 to 1024 by the model's size, or ROWS): minutes on "
+     "any size, with the confidence printed",
+     0},
+    {"seed", OPTION_SEED, "NUMBER", 0, "which rows --sample draws; else drawn from the system", 0},
+    {"ranks", 'n', "N", 0, "share the work among N processes by MPI", 0},
+    {"launcher", 'l', "NAME", 0, "how they are started: mpirun, srun or direct", 0},
     {"explain", OPTION_EXPLAIN, "TENSOR", 0, "what was measured on one tensor, as JSON", 0},
     {"time", OPTION_TIME, NULL, 0,
      "time the parts, and a plain read of the same bytes, on standard error", 0},
@@ -184,14 +232,46 @@ static void show_progress(void *user, const char *stage, size_t done, size_t all
                      seconds * (1 - share) / share);
 }
 
+/* For people, and one line of JSON for programs. */
 static void print_times(const zh_audit_times *t) {
   char scan[32], plain[32];
-  if (!(t->scan_s > 0) || !(t->plain_s > 0)) return;
-  double rate = (double)t->bytes / t->scan_s, reference = (double)t->bytes / t->plain_s;
+  if (!(t->scan_s > 0)) return;
+  double rate = (double)t->bytes / t->scan_s;
+  double reference = t->plain_s > 0 ? (double)t->bytes / t->plain_s : rate;
   fprintf(stderr,
           "scan %s/s, plain read %s/s (%.0f %%); scan %.3f s, values %.3f s, all looks %.3f s\n",
           zh_human_bytes(scan, sizeof scan, rate), zh_human_bytes(plain, sizeof plain, reference),
           100 * rate / reference, t->scan_s, t->values_s, t->all_s);
+  fprintf(stderr,
+          "times {\"bytes\": %" PRIu64 ", \"plain_s\": %.6f, \"scan_s\": %.6f, \"values_s\": %.6f, "
+          "\"all_s\": %.6f, \"anonymous_bytes\": %" PRIu64 "}\n",
+          t->bytes, t->plain_s, t->scan_s, t->values_s, t->all_s, t->anonymous_bytes);
+}
+
+static void draw_seed(arguments *given) {
+  uint64_t seed = 0;
+  if (given->seeded || !given->options.sample) return;
+  if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) seed = (uint64_t)zh_now_ns();
+  given->options.seed = seed >> 1; /* what --seed takes */
+}
+
+static zh_status audit_model(json_t **document, const arguments *given, zh_error *err) {
+  zh_model *model = NULL;
+  enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
+  ZH_TRY(zh_model_open_for_audit(&model, given->model, err));
+  bool tells = given->options.ranks == NULL || given->options.ranks->rank == 0;
+  bool slow = tells && given->options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
+  if (slow) {
+    char bytes[32];
+    zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
+    zh_progress_step(1, 1, "auditing %s", bytes);
+  }
+  zh_status status = given->explain != NULL
+                         ? zh_audit_explain(document, model, given->explain, &given->options, err)
+                         : zh_audit_with(document, model, &given->options, err);
+  if (slow && status == ZH_OK) zh_progress_done("done");
+  zh_model_free(model);
+  return status;
 }
 
 static int run(int argc, char **argv) {
@@ -202,24 +282,20 @@ static int run(int argc, char **argv) {
   given.options.times = &given.times;
   zh_cli_parse(&audit, argc, argv, &given);
   zh_error err = ZH_ERROR_INIT;
-  zh_model *model = NULL;
   json_t *document = NULL;
-  enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
-  zh_status status = zh_model_open_for_audit(&model, given.model, &err);
-  bool slow = status == ZH_OK && given.options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
-  if (slow) {
-    char bytes[32];
-    zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
-    zh_progress_step(1, 1, "auditing %s", bytes);
-  }
-  if (status == ZH_OK)
-    status = given.explain != NULL
-                 ? zh_audit_explain(&document, model, given.explain, &given.options, &err)
-                 : zh_audit_with(&document, model, &given.options, &err);
-  if (slow && status == ZH_OK) zh_progress_done("done");
-  if (status == ZH_OK && given.times.plain) print_times(&given.times);
-  zh_model_free(model);
-  if (status != ZH_OK) return zh_cli_fail(&err, given.json);
+  zh_audit_ranks ranks = {0};
+  draw_seed(&given);
+  zh_status status = ZH_OK;
+  if (given.explain == NULL && given.options.scan)
+    status = zh_audit_ranks_join(&ranks, given.ranks, given.launcher, argc, argv,
+                                 &given.options.seed, &err);
+  if (ranks.size > 1) given.options.ranks = &ranks;
+  if (ranks.rank > 0) given.options.progress = NULL;
+  if (status == ZH_OK) status = audit_model(&document, &given, &err);
+  if (status != ZH_OK) return zh_cli_fail(&err, given.json); /* the launcher ends the others */
+  zh_audit_ranks_leave(&ranks);
+  if (ranks.rank > 0) return 0;
+  if (given.times.plain) print_times(&given.times);
   if (given.json || given.explain != NULL) return zh_cli_print_json(document);
   print_people(document);
   json_decref(document);

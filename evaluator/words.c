@@ -21,16 +21,16 @@ static const struct {
 
 /* Every slot that any sentence may use; which of them a sentence gets is the caller's matter. */
 static const char *const slot_names[] = {
-    "value",     "threshold",  "boundary", "op",      "alone",      "readings", "ambiguity",
-    "statement", "model",      "sm3",      "file",    "base",       "papers",   "amount",
-    "rate",      "cap",        "up_to",    "pass",    "fail",       "failed",   "undetermined",
-    "bundle",    "steps",      "buffers",  "tensors", "parameters", "experts",  "used",
-    "where",     "of",         "rows",     "columns", "count",      "total",    "percent",
-    "factor",    "similarity", "rank",     "layers",  "edge",       "largest",  "stated",
-    "counted",   "needed",     "noise",    "other",   "spread",     "name",     "criterion",
-    "missing",   "question",   "policy",   "words",   "from",       "to",       "day",
-    "yuan",      "received",   "limit",    "item",    "issued",     "pages",    "step",
-    "date",      "amounts",    NULL};
+    "value",      "threshold", "boundary",  "op",      "alone",      "readings", "ambiguity",
+    "statement",  "model",     "sm3",       "file",    "base",       "papers",   "amount",
+    "rate",       "cap",       "up_to",     "pass",    "fail",       "failed",   "undetermined",
+    "bundle",     "steps",     "buffers",   "rows",    "all",        "share",    "tensors",
+    "parameters", "experts",   "used",      "where",   "of",         "rows",     "columns",
+    "count",      "total",     "percent",   "factor",  "similarity", "rank",     "layers",
+    "edge",       "largest",   "stated",    "counted", "needed",     "noise",    "other",
+    "spread",     "name",      "criterion", "missing", "question",   "policy",   "words",
+    "from",       "to",        "day",       "yuan",    "received",   "limit",    "item",
+    "issued",     "pages",     "step",      "date",    "amounts",    NULL};
 
 static zh_status check_slots(const zh_yaml_node *node, const char *text, zh_error *err) {
   for (const char *open = strchr(text, '{'); open != NULL; open = strchr(open + 1, '{')) {

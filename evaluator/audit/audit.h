@@ -89,6 +89,8 @@ typedef struct zh_grid {
   uint64_t hash, row_set;      /* of the rows in order, and in any order */
   uint32_t moments[2];         /* of the 16-bit halves, in any order; 0 for block formats */
   uint64_t zero_rows, zero_columns;
+  uint64_t rows_seen;      /* of rows; fewer in a sample */
+  bool constant_in_sample; /* all values seen are `value`, but not all rows were */
   unsigned char *row_is_zero, *column_is_zero; /* flags; NULL where there are none */
 
   /* what findings cover (coverage.c): the strongest level of each row and column */
@@ -127,6 +129,10 @@ typedef struct zh_auditor {
   size_t finding_count, finding_capacity;
   zh_audit_times times;
   uint64_t zero_bytes_in_holes;
+  uint32_t *rank_of;    /* of each unit; NULL with one process (ranks.h) */
+  uint64_t sample_rows; /* of each matrix (sample.h) */
+  uint64_t sampled_rows, all_rows, sampled_bytes, all_bytes;
+  uint64_t unseen; /* parameters in rows of zeros that a sample may have missed, at most */
 } zh_auditor;
 
 /* Units of all tensors, in file order. */
@@ -190,6 +196,7 @@ void zh_packing_scale_row(float *row, const zh_grid *u, uint64_t number);
 
 /* --- the pass over the bytes --- */
 ZH_MUST_CHECK zh_status zh_scan(zh_auditor *a, zh_error *err);
+bool zh_is_scanned(const zh_grid *u);
 
 /* What a thread has for itself while zh_each runs. */
 typedef struct zh_scratch {

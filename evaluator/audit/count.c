@@ -101,6 +101,8 @@ zh_status zh_census_take(zh_census *c, const zh_auditor *a, zh_error *err) {
     count_unit(c, bsearch(&wanted, c->layers, c->layer_count, sizeof wanted, by_layer),
                &a->units[i]);
   }
+  uint64_t low = c->effective[ZH_PRESUMED];
+  c->effective[ZH_PRESUMED] -= a->unseen < low ? a->unseen : low;
   return ZH_OK;
 }
 

@@ -18,6 +18,8 @@ typedef struct zh_dense {
    * added to moments: the same however elements lie. */
   void (*hash_rows)(uint64_t *hashes, uint32_t moments[2], const unsigned char *bytes,
                     size_t row_bytes, size_t rows, bool halves);
+  /* The sum of all words: every byte is read, for comparison. */
+  uint64_t (*read)(const unsigned char *bytes, size_t length);
   /* bins[c % 64] += signs[c] * row[c]; sums: of the values and of their squares. */
   void (*look)(float bins[ZH_PRINT_BINS], double sums[2], const float *row, const float *signs,
                size_t columns);

@@ -39,6 +39,16 @@ static void hash_rows(uint64_t *hashes, uint32_t moments[2], const unsigned char
   }
 }
 
+static uint64_t read_all(const unsigned char *bytes, size_t length) {
+  uint64_t lanes[32] = {0}, words[32], sum = 0;
+  for (size_t i = 0; i + sizeof words <= length; i += sizeof words) {
+    memcpy(words, bytes + i, sizeof words);
+    for (size_t l = 0; l < 32; l++) lanes[l] += words[l];
+  }
+  for (size_t l = 0; l < 32; l++) sum += lanes[l];
+  return sum;
+}
+
 static void look(float bins[ZH_PRINT_BINS], double sums[2], const float *row, const float *signs,
                  size_t columns) {
   double total[LANES] = {0}, squares[LANES] = {0};
@@ -159,5 +169,5 @@ static void sturm(int64_t below[ZH_STURM_LANES], const double *x, const double *
   memcpy(below, count, sizeof count);
 }
 
-const zh_dense ZH_DENSE_TABLE = {hash_rows, look, add_columns, squares_of,
-                                 bf16,      gram, tridiagonal, sturm};
+const zh_dense ZH_DENSE_TABLE = {hash_rows, read_all, look,        add_columns, squares_of,
+                                 bf16,      gram,     tridiagonal, sturm};
