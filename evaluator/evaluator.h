@@ -23,7 +23,7 @@ typedef struct zh_audit_times {
   double scan_s, values_s, all_s;
   double plain_s; /* a read of the same bytes before the scan, by as many threads; asked for by `plain` */
   bool plain;
-  uint64_t anonymous_bytes; /* resident memory that is no page of a file, at the end of the looks */
+  uint64_t anonymous_bytes; /* the most resident memory that was no page of a file */
 } zh_audit_times;
 
 /* Processes that share the work, each with the same model open. Rank 0 finds and tells; the others

@@ -25,16 +25,16 @@ static int cpus(void) {
   return count > 0 ? (int)count : 1;
 }
 
-/* Resident memory of the process that is no page of a file; 0 where the system does not tell. */
-static uint64_t anonymous_bytes(void) {
+void zh_note_memory(zh_auditor *a) {
   char line[128];
   unsigned long long kib = 0;
   FILE *status = fopen("/proc/self/status", "re");
-  if (status == NULL) return 0;
+  if (status == NULL) return;
   while (fgets(line, sizeof line, status) != NULL)
     if (sscanf(line, "RssAnon: %llu", &kib) == 1) break;
   fclose(status);
-  return 1024 * (uint64_t)kib;
+  if (1024 * (uint64_t)kib > a->times.anonymous_bytes)
+    a->times.anonymous_bytes = 1024 * (uint64_t)kib;
 }
 
 /* Cheap and certain first; what is spoken of once is not spoken of again by a weaker test. */
@@ -59,10 +59,11 @@ static zh_status look(zh_auditor *a, zh_error *err) {
   ZH_TRY(zh_grids_index(a, err));
   ZH_TRY(zh_ranks_plan(a, err));
   for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++)
-    if (!zh_rank_only_helps(a) || searches[i] == zh_scan || searches[i] == zh_portraits_take)
+    if (!zh_rank_only_helps(a) || searches[i] == zh_scan || searches[i] == zh_portraits_take) {
       ZH_TRY(searches[i](a, err));
+      zh_note_memory(a);
+    }
   a->times.all_s = (double)(zh_now_ns() - begin) / 1e9;
-  a->times.anonymous_bytes = anonymous_bytes();
   if (a->options->times != NULL) *a->options->times = a->times;
   return ZH_OK;
 }

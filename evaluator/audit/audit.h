@@ -89,6 +89,7 @@ typedef struct zh_grid {
   uint64_t hash, row_set;      /* of the rows in order, and in any order */
   uint32_t moments[2];         /* of the 16-bit halves, in any order; 0 for block formats */
   uint64_t zero_rows, zero_columns;
+  uint64_t hole_rows;      /* of rows_seen: holes in the file, not read */
   uint64_t rows_seen;      /* of rows; fewer in a sample */
   bool constant_in_sample; /* all values seen are `value`, but not all rows were */
   unsigned char *row_is_zero, *column_is_zero; /* flags; NULL where there are none */
@@ -197,6 +198,8 @@ void zh_packing_scale_row(float *row, const zh_grid *u, uint64_t number);
 /* --- the pass over the bytes --- */
 ZH_MUST_CHECK zh_status zh_scan(zh_auditor *a, zh_error *err);
 bool zh_is_scanned(const zh_grid *u);
+/* Keeps the largest resident memory so far that is no page of a file (audit.c). */
+void zh_note_memory(zh_auditor *a);
 
 /* What a thread has for itself while zh_each runs. */
 typedef struct zh_scratch {

@@ -283,6 +283,7 @@ static void note_hole(scanner *s, zh_grid *u, const piece *p, piece_facts *f) {
   if (u->rows <= FLAGS_MAX && u->row_is_zero == NULL) u->row_is_zero = calloc(u->rows, 1);
   if (u->rows <= FLAGS_MAX && u->row_is_zero != NULL) memset(u->row_is_zero + p->first, 1, p->rows);
   u->sparse = true;
+  u->hole_rows += p->rows;
   s->a->zero_bytes_in_holes += p->rows * u->row_bytes;
   pthread_mutex_unlock(&s->lock);
 }
@@ -519,9 +520,12 @@ static zh_status read_plainly(zh_auditor *a, size_t i, zh_scratch *scratch, void
   const zh_grid *u = &a->units[p->unit];
   const unsigned char *bytes = u->data + p->first * u->row_bytes;
   size_t length = (size_t)(p->rows * u->row_bytes);
+  uint64_t begin =
+      u->tensor->file_offset + (uint64_t)(bytes - (const unsigned char *)u->tensor->data);
+  scratch->bytes = length;
+  if (is_hole(s->files[u->tensor_index], begin, length)) return ZH_OK;
   populate(bytes, length, MADV_POPULATE_READ);
   atomic_fetch_add(&s->sum, s->dense->read(bytes, length));
-  scratch->bytes = length;
   return ZH_OK;
 }
 
@@ -579,6 +583,7 @@ zh_status zh_scan(zh_auditor *a, zh_error *err) {
   status = share_scan(&s, err);
   if (status == ZH_OK) keep_repeated(a, &s);
 done:
+  zh_note_memory(a);
   close_files(&s);
   free(s.pieces);
   free(s.facts);
