@@ -89,7 +89,7 @@ typedef struct zh_grid {
   uint64_t hash, row_set;      /* of the rows in order, and in any order */
   uint32_t moments[2];         /* of the 16-bit halves, in any order; 0 for block formats */
   uint64_t zero_rows, zero_columns;
-  uint64_t hole_rows;      /* of rows_seen: holes in the file, not read */
+  uint64_t blank_rows;      /* of rows_seen: every byte zero, read or a hole */
   uint64_t rows_seen;      /* of rows; fewer in a sample */
   bool constant_in_sample; /* all values seen are `value`, but not all rows were */
   unsigned char *row_is_zero, *column_is_zero; /* flags; NULL where there are none */

@@ -129,7 +129,7 @@ static void put_unit(zh_text *out, const zh_grid *u) {
   put_u64(out, u->zero_rows);
   put_u64(out, u->zero_columns);
   put_u64(out, u->rows_seen);
-  put_u64(out, u->hole_rows);
+  put_u64(out, u->blank_rows);
   put_bytes(out, u->row_is_zero, (size_t)u->rows);
   put_bytes(out, u->column_is_zero, (size_t)u->columns);
 }
@@ -150,7 +150,7 @@ static void get_unit(parcel *p, zh_grid *u) {
   u->zero_rows = get_u64(p);
   u->zero_columns = get_u64(p);
   u->rows_seen = get_u64(p);
-  u->hole_rows = get_u64(p);
+  u->blank_rows = get_u64(p);
   u->row_is_zero = get_bytes(p, &rows);
   u->column_is_zero = get_bytes(p, &columns);
   p->bad |= (u->row_is_zero != NULL && rows != u->rows) ||

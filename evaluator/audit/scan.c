@@ -47,8 +47,8 @@ typedef struct piece_facts {
   uint64_t hash, row_set, zero_rows;
   uint32_t moments[2];
   float value;
-  bool constant, valued; /* all values equal `value`; one was seen */
-  uint64_t rows_seen;
+  bool constant, valued;          /* all values equal `value`; one was seen */
+  uint64_t rows_seen, blank_rows; /* blank: every byte zero */
 } piece_facts;
 
 typedef struct local_prints local_prints;
@@ -176,6 +176,7 @@ static void note_row(scanner *s, zh_grid *u, uint64_t row, piece_facts *f, float
                 (u->row_bytes < 2 || memcmp(bytes, bytes + 1, u->row_bytes - 1) == 0);
     f->constant &= zero;
     f->zero_rows += zero;
+    f->blank_rows += zero;
     if (zero) flag_zero_row(s, u, row);
     return;
   }
@@ -188,6 +189,7 @@ static void note_row(scanner *s, zh_grid *u, uint64_t row, piece_facts *f, float
   f->constant &= value == f->value;
   if (value != 0) return;
   f->zero_rows++;
+  f->blank_rows += bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)u->row_bytes - 1) == 0;
   flag_zero_row(s, u, row);
 }
 
@@ -277,13 +279,13 @@ static void note_hole(scanner *s, zh_grid *u, const piece *p, piece_facts *f) {
   }
   f->rows_seen += p->rows;
   f->zero_rows += p->rows;
+  f->blank_rows += p->rows;
   f->constant &= !f->valued || f->value == 0;
   f->valued = true;
   pthread_mutex_lock(&s->lock);
   if (u->rows <= FLAGS_MAX && u->row_is_zero == NULL) u->row_is_zero = calloc(u->rows, 1);
   if (u->rows <= FLAGS_MAX && u->row_is_zero != NULL) memset(u->row_is_zero + p->first, 1, p->rows);
   u->sparse = true;
-  u->hole_rows += p->rows;
   s->a->zero_bytes_in_holes += p->rows * u->row_bytes;
   pthread_mutex_unlock(&s->lock);
 }
@@ -375,6 +377,7 @@ static void merge_pieces(const scanner *s) {
     u->row_set += f->row_set;
     u->zero_rows += f->zero_rows;
     u->rows_seen += f->rows_seen;
+    u->blank_rows += f->blank_rows;
     u->moments[0] += f->moments[0];
     u->moments[1] += f->moments[1];
   }
