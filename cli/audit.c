@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "cli/audit_live.h"
+#include "cli/audit_ranks.h"
 #include "cli/cli.h"
 #include "core/clock.h"
 #include "core/progress.h"
@@ -16,36 +18,35 @@
 typedef struct arguments {
   const char *model;
   const char *explain;
-  bool json;
+  bool json, seeded;
+  int ranks;
+  const char *launcher;
   zh_audit_options options;
   zh_audit_times times;
   zh_audit_live live;
 } arguments;
 
-enum { OPTION_SAMPLE = 256, OPTION_NO_SCAN, OPTION_EXPLAIN, OPTION_TIME };
-enum { OPTION_LIVE = 512, OPTION_PROBES, OPTION_SEED };
+enum {
+  OPTION_SAMPLE = 256,
+  OPTION_NO_SCAN,
+  OPTION_EXPLAIN,
+  OPTION_TIME,
+  OPTION_NO_DIGEST,
+  OPTION_SEED,
+  OPTION_LIVE,
+  OPTION_PROBES
+};
 
-static uint64_t parse_number(const char *text, const char *what, uint64_t most,
-                             struct argp_state *state) {
+static uint64_t whole_number(struct argp_state *state, const char *option, const char *text,
+                             uint64_t least, uint64_t most) {
   char *end = NULL;
   errno = 0;
-  unsigned long long value = strtoull(text, &end, 0);
-  if (end == text || *end || errno != 0 || text[0] == '-' || value > most)
-    argp_error(state, "--%s %s: expected a whole number up to %" PRIu64, what, text, most);
-  return value;
-}
-
-static error_t parse_live(int key, const char *arg, arguments *given, struct argp_state *state) {
-  given->live.wanted = true;
-  if (key == OPTION_SEED) {
-    given->live.seed = parse_number(arg, "seed", UINT64_MAX, state);
-    given->live.seed_given = true;
-  }
-  if (key == OPTION_PROBES) {
-    given->live.probes = (uint32_t)parse_number(arg, "probes", 100000000, state);
-    if (given->live.probes == 0) argp_error(state, "--probes 0: expected at least one");
-  }
-  return 0;
+  unsigned long long number = strtoull(text, &end, 0);
+  if (end == text || *end != '\0' || errno != 0 || text[0] == '-' || number < least ||
+      number > most)
+    argp_error(state, "%s takes a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'", option,
+               least, most, text);
+  return number;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -57,6 +58,24 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPTION_NO_SCAN:
     given->options.scan = given->options.digest = false;
     return 0;
+  case OPTION_NO_DIGEST:
+    given->options.digest = false;
+    return 0;
+  case OPTION_SAMPLE:
+    given->options.sample = true;
+    given->options.digest = false;
+    if (arg != NULL) given->options.sample_rows = whole_number(state, "--sample", arg, 1, 1 << 30);
+    return 0;
+  case OPTION_SEED:
+    given->options.seed = given->live.seed = whole_number(state, "--seed", arg, 0, INT64_MAX);
+    given->seeded = given->live.seed_given = true;
+    return 0;
+  case 'n':
+    given->ranks = (int)whole_number(state, "--ranks", arg, 1, 4096);
+    return 0;
+  case 'l':
+    given->launcher = arg;
+    return 0;
   case OPTION_TIME:
     given->times.plain = true;
     return 0;
@@ -64,9 +83,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     given->explain = arg;
     return 0;
   case OPTION_LIVE:
+    given->live.wanted = true;
+    return 0;
   case OPTION_PROBES:
-  case OPTION_SEED:
-    return parse_live(key, arg, given, state);
+    given->live.wanted = true;
+    given->live.probes = (uint32_t)whole_number(state, "--probes", arg, 1, 100000000);
+    return 0;
   case ARGP_KEY_ARG:
     if (given->model != NULL) argp_error(state, "one model at a time, but got '%s' as well", arg);
     given->model = arg;
@@ -82,13 +104,22 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp_option options[] = {
     {"no-scan", OPTION_NO_SCAN, NULL, 0,
      "headers alone: counts, no look at the weights, no digests", 0},
-    {"explain", OPTION_EXPLAIN, "TENSOR", 0, "what was measured on one tensor, or on those that a pattern with * and ? fits", 0},
+    {"no-digest", OPTION_NO_DIGEST, NULL, 0, "no SM3 and SHA-256 of the files", 0},
+    {"sample", OPTION_SAMPLE, "ROWS", OPTION_ARG_OPTIONAL,
+     "look at some rows of each matrix alone (64 to 1024 by the model's size, or ROWS): minutes on "
+     "any size, with the confidence printed",
+     0},
+    {"seed", OPTION_SEED, "NUMBER", 0,
+     "draws what --sample and --live look at; else drawn from the system", 0},
+    {"ranks", 'n', "N", 0, "share the work among N processes by MPI", 0},
+    {"launcher", 'l', "NAME", 0, "how they are started: mpirun, srun or direct", 0},
+    {"explain", OPTION_EXPLAIN, "TENSOR", 0,
+     "what was measured on one tensor, or on those that a pattern with * and ? fits", 0},
     {"time", OPTION_TIME, NULL, 0,
      "time the parts, and a plain read of the same bytes, on standard error", 0},
     {"live", OPTION_LIVE, NULL, 0,
      "change weights one at a time, and see which share of them changes the output", 0},
     {"probes", OPTION_PROBES, "N", 0, "with --live: how many weights are changed (3000)", 0},
-    {"seed", OPTION_SEED, "N", 0, "with --live: draw the same weights again (default: fresh)", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp audit = {
@@ -221,14 +252,48 @@ static void show_progress(void *user, const char *stage, size_t done, size_t all
                      seconds * (1 - share) / share);
 }
 
+/* For people, and one line of JSON for programs. */
 static void print_times(const zh_audit_times *t) {
   char scan[32], plain[32];
-  if (!(t->scan_s > 0) || !(t->plain_s > 0)) return;
-  double rate = (double)t->bytes / t->scan_s, reference = (double)t->bytes / t->plain_s;
+  if (!(t->scan_s > 0)) return;
+  double rate = (double)t->bytes / t->scan_s;
+  double reference = t->plain_s > 0 ? (double)t->bytes / t->plain_s : rate;
   fprintf(stderr,
           "scan %s/s, plain read %s/s (%.0f %%); scan %.3f s, values %.3f s, all looks %.3f s\n",
           zh_human_bytes(scan, sizeof scan, rate), zh_human_bytes(plain, sizeof plain, reference),
           100 * rate / reference, t->scan_s, t->values_s, t->all_s);
+  fprintf(stderr,
+          "times {\"bytes\": %" PRIu64 ", \"plain_s\": %.6f, \"scan_s\": %.6f, \"values_s\": %.6f, "
+          "\"all_s\": %.6f, \"anonymous_bytes\": %" PRIu64 "}\n",
+          t->bytes, t->plain_s, t->scan_s, t->values_s, t->all_s, t->anonymous_bytes);
+}
+
+static void draw_seed(arguments *given) {
+  uint64_t seed = 0;
+  if (given->seeded || !given->options.sample) return;
+  if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) seed = (uint64_t)zh_now_ns();
+  given->options.seed = seed >> 1; /* what --seed takes */
+}
+
+static zh_status audit_model(json_t **document, const arguments *given, zh_error *err) {
+  zh_model *model = NULL;
+  enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
+  ZH_TRY(zh_model_open_for_audit(&model, given->model, err));
+  bool tells = given->options.ranks == NULL || given->options.ranks->rank == 0;
+  bool slow = tells && given->options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
+  if (slow) {
+    char bytes[32];
+    zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
+    zh_progress_step(1, 1, "auditing %s", bytes);
+  }
+  zh_status status = given->explain != NULL
+                         ? zh_audit_explain(document, model, given->explain, &given->options, err)
+                         : zh_audit_with(document, model, &given->options, err);
+  if (slow && status == ZH_OK) zh_progress_done("done");
+  if (status == ZH_OK && tells && given->live.wanted && given->explain == NULL)
+    status = zh_audit_live_add(*document, model, &given->live, err);
+  zh_model_free(model);
+  return status;
 }
 
 static int run(int argc, char **argv) {
@@ -239,26 +304,20 @@ static int run(int argc, char **argv) {
   given.options.times = &given.times;
   zh_cli_parse(&audit, argc, argv, &given);
   zh_error err = ZH_ERROR_INIT;
-  zh_model *model = NULL;
   json_t *document = NULL;
-  enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
-  zh_status status = zh_model_open_for_audit(&model, given.model, &err);
-  bool slow = status == ZH_OK && given.options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
-  if (slow) {
-    char bytes[32];
-    zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
-    zh_progress_step(1, 1, "auditing %s", bytes);
-  }
-  if (status == ZH_OK)
-    status = given.explain != NULL
-                 ? zh_audit_explain(&document, model, given.explain, &given.options, &err)
-                 : zh_audit_with(&document, model, &given.options, &err);
-  if (slow && status == ZH_OK) zh_progress_done("done");
-  if (status == ZH_OK && given.live.wanted && given.explain == NULL)
-    status = zh_audit_live_add(document, model, &given.live, &err);
-  if (status == ZH_OK && given.times.plain) print_times(&given.times);
-  zh_model_free(model);
-  if (status != ZH_OK) return zh_cli_fail(&err, given.json);
+  zh_audit_ranks ranks = {0};
+  draw_seed(&given);
+  zh_status status = ZH_OK;
+  if (given.explain == NULL && given.options.scan)
+    status = zh_audit_ranks_join(&ranks, given.ranks, given.launcher, argc, argv,
+                                 &given.options.seed, &err);
+  if (ranks.size > 1) given.options.ranks = &ranks;
+  if (ranks.rank > 0) given.options.progress = NULL;
+  if (status == ZH_OK) status = audit_model(&document, &given, &err);
+  if (status != ZH_OK) return zh_cli_fail(&err, given.json); /* the launcher ends the others */
+  zh_audit_ranks_leave(&ranks);
+  if (ranks.rank > 0) return 0;
+  if (given.times.plain) print_times(&given.times);
   if (given.json) return zh_cli_print_json(document);
   if (given.explain != NULL)
     zh_cli_print_explanation(document);

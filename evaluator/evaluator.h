@@ -23,18 +23,33 @@ typedef struct zh_audit_times {
   double scan_s, values_s, all_s;
   double plain_s; /* a read of the same bytes before the scan, by as many threads; asked for by `plain` */
   bool plain;
+  uint64_t anonymous_bytes; /* the most resident memory that was no page of a file */
 } zh_audit_times;
+
+/* Processes that share the work, each with the same model open. Rank 0 finds and tells; the others
+ * get *out NULL. Every call is made by all, in the same order. */
+typedef struct zh_audit_ranks {
+  int rank, size;
+  void *user;
+  zh_status (*send)(void *user, const void *bytes, size_t length, zh_error *err); /* to rank 0 */
+  zh_status (*receive)(void *user, int from, void **bytes, size_t *length,
+                       zh_error *err); /* free(*bytes) */
+  zh_status (*broadcast)(void *user, void *bytes, size_t length, zh_error *err); /* from rank 0 */
+} zh_audit_ranks;
 
 /* How deep the audit looks. Zeroed: headers alone. */
 typedef struct zh_audit_options {
   bool scan;   /* look at the weights; else unique and effective stay null */
   bool sample; /* of each matrix some rows only: bounded time on any size, a lower confidence */
+  uint64_t sample_rows; /* of each matrix; 0: 64 to 1024, by the size of the model */
+  uint64_t seed;        /* which rows */
   bool digest; /* SM3 and SHA-256 of the files; else null */
   int threads; /* 0: one for each CPU that the process may use */
   /* NULL, or called now and then: items done of all, bytes read so far. */
   void (*progress)(void *user, const char *stage, size_t done, size_t all, uint64_t bytes);
   void *progress_user;
   zh_audit_times *times; /* NULL, or filled in */
+  const struct zh_audit_ranks *ranks; /* NULL: one process */
 } zh_audit_options;
 
 /* The audit of one model as JSON (docs/schemas/audit.schema.json): format, architecture, digests,

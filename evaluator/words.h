@@ -39,6 +39,7 @@ typedef struct zh_slot {
   ENTRY(audit, prediction)                                                                         \
   ENTRY(audit, architecture_unknown)                                                               \
   ENTRY(audit, standard)                                                                           \
+  ENTRY(audit, sample)                                                                             \
   ENTRY(parameter_threshold, pass)                                                                 \
   ENTRY(parameter_threshold, fail)                                                                 \
   ENTRY(parameter_threshold, differ)                                                               \

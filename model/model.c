@@ -26,6 +26,10 @@ static bool ends_with(const char *text, const char *end) {
 bool zh_name_is_clean(const char *bytes, size_t length) {
   uint32_t code_point;
   for (size_t i = 0; i < length;) {
+    if (bytes[i] >= 0x20 && bytes[i] < 0x7f) { /* nearly every byte of nearly every name */
+      i++;
+      continue;
+    }
     int step = zh_utf8_decode(&code_point, bytes + i, length - i);
     if (step == 0 || !zh_is_printable(code_point)) return false;
     i += (size_t)step;
@@ -91,53 +95,6 @@ bool zh_tensor_measure(zh_tensor *tensor) {
   if (!zh_dtype_bytes(&row_bytes, tensor->type, columns)) return false;
   return !__builtin_mul_overflow(rows, row_bytes, &tensor->bytes) && tensor->bytes <= INT64_MAX &&
          tensor->elements <= INT64_MAX;
-}
-
-static int by_name(const void *a, const void *b) {
-  return strcmp((*(const zh_tensor *const *)a)->name, (*(const zh_tensor *const *)b)->name);
-}
-
-static int by_name_then_place(const void *a, const void *b) {
-  const zh_tensor *x = *(const zh_tensor *const *)a, *y = *(const zh_tensor *const *)b;
-  int order = strcmp(x->name, y->name);
-  return order != 0 ? order : (x > y) - (x < y);
-}
-
-/* Keeps the first of tensors with one name; later ones are defects of their files. */
-static zh_status drop_repeated(zh_model *model, zh_error *err) {
-  size_t count = model->tensor_count, kept = 0;
-  zh_tensor *tensors = model->tensors;
-  const zh_tensor **sorted = calloc(count + 1, sizeof *sorted);
-  bool *again = calloc(count + 1, sizeof *again);
-  zh_status status = ZH_OK;
-  if (sorted == NULL || again == NULL) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  for (size_t i = 0; status == ZH_OK && i < count; i++) sorted[i] = &tensors[i];
-  if (status == ZH_OK) qsort(sorted, count, sizeof *sorted, by_name_then_place);
-  for (size_t i = 1; status == ZH_OK && i < count; i++) {
-    if (strcmp(sorted[i]->name, sorted[i - 1]->name) != 0) continue;
-    again[sorted[i] - tensors] = true;
-    status = zh_model_add_defect(model, ZH_DEFECT_SHARD_REPEATED, sorted[i]->file, 1, err);
-  }
-  for (size_t i = 0; status == ZH_OK && i < count; i++)
-    if (!again[i]) tensors[kept++] = tensors[i];
-  if (status == ZH_OK) model->tensor_count = kept;
-  free(sorted);
-  free(again);
-  return status;
-}
-
-zh_status zh_model_index(zh_model *model, zh_error *err) {
-  if (model->lenient) ZH_TRY(drop_repeated(model, err));
-  size_t count = model->tensor_count;
-  model->by_name = calloc(count + 1, sizeof *model->by_name);
-  if (model->by_name == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tensor names)");
-  for (size_t i = 0; i < count; i++) model->by_name[i] = &model->tensors[i];
-  qsort(model->by_name, count, sizeof *model->by_name, by_name);
-  for (size_t i = 1; i < count; i++)
-    if (by_name(&model->by_name[i - 1], &model->by_name[i]) == 0)
-      return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' stands twice", model->by_name[i]->file,
-                     model->by_name[i]->name);
-  return ZH_OK;
 }
 
 static zh_status create(zh_model **out, const char *name_or_path, zh_error *err) {
@@ -310,7 +267,7 @@ void zh_model_free(zh_model *model) {
   free(model->files);
   free(model->defects);
   free(model->tensors);
-  free(model->by_name);
+  free(model->name_slots);
   json_decref(model->config);
   zh_arena_free(model->arena);
   free(model->name);
@@ -348,14 +305,6 @@ const zh_tensor *zh_model_tensor(const zh_model *model, size_t i) {
   return i < model->tensor_count ? &model->tensors[i] : NULL;
 }
 
-static const zh_tensor *find_exactly(const zh_model *model, const char *name) {
-  zh_tensor wanted = {.name = name};
-  const zh_tensor *key = &wanted;
-  const zh_tensor **found =
-      bsearch(&key, model->by_name, model->tensor_count, sizeof *model->by_name, by_name);
-  return found != NULL ? *found : NULL;
-}
-
 /* GGUF's name of a llama tensor as Hugging Face writes it; false where there is none. */
 static bool hugging_face_name(char *out, size_t capacity, const char *name) {
   static const char *const whole[][2] = {{"token_embd.weight", "model.embed_tokens.weight"},
@@ -383,10 +332,10 @@ static bool hugging_face_name(char *out, size_t capacity, const char *name) {
 
 const zh_tensor *zh_model_find(const zh_model *model, const char *name) {
   char other[96];
-  const zh_tensor *tensor = find_exactly(model, name);
+  const zh_tensor *tensor = zh_model_find_exactly(model, name, strlen(name));
   if (tensor == NULL && strcmp(model->format, "safetensors") == 0 &&
       hugging_face_name(other, sizeof other, name))
-    tensor = find_exactly(model, other);
+    tensor = zh_model_find_exactly(model, other, strlen(other));
   return tensor;
 }
 

@@ -58,7 +58,7 @@ struct zh_model {
   zh_defect *defects;
   size_t defect_count;
   size_t missing_parts; /* of a split GGUF file */
-  const zh_tensor **by_name; /* sorted */
+  uint64_t *name_slots, name_mask, name_seed; /* tensors by name (names.c) */
   zh_gguf_value *values;     /* GGUF only; sorted by key */
   size_t value_count;
   json_t *config; /* safetensors folders with a config.json */
@@ -85,13 +85,15 @@ ZH_MUST_CHECK zh_status zh_model_add_defect(zh_model *model, zh_defect_kind kind
                                             uint64_t tensors, zh_error *err);
 /* Shards by what their names count, "-00002-of-00003". */
 bool zh_shard_number(unsigned long *number, unsigned long *of, const char *name);
-ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder, const json_t *index,
-                                        zh_error *err);
+/* metadata: of the index, NULL where there is none. */
+ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder,
+                                        const json_t *metadata, zh_error *err);
 
 /* Appends an empty tensor; NULL when memory is short. Earlier pointers may move. */
 zh_tensor *zh_model_add_tensor(zh_model *model);
-/* Sorts by_name; a name that stands twice is refused. */
+/* Makes tensors findable by name; a name that stands twice is refused, or in another file listed. */
 ZH_MUST_CHECK zh_status zh_model_index(zh_model *model, zh_error *err);
+const zh_tensor *zh_model_find_exactly(const zh_model *model, const char *name, size_t length);
 /* Product of the shape and bytes of the tensor from type and shape; false on overflow or part of a
  * block. */
 bool zh_tensor_measure(zh_tensor *tensor);

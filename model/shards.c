@@ -85,8 +85,8 @@ static zh_status check_indexes(zh_model *model, const char *folder, zh_error *er
 }
 
 /* total_size of the index; a tied head that is counted twice there is no matter. */
-static zh_status check_size(zh_model *model, const json_t *index, zh_error *err) {
-  const json_t *size = json_object_get(json_object_get(index, "metadata"), "total_size");
+static zh_status check_size(zh_model *model, const json_t *metadata, zh_error *err) {
+  const json_t *size = json_object_get(metadata, "total_size");
   uint64_t bytes = 0;
   double stated = json_number_value(size);
   for (size_t i = 0; i < model->tensor_count; i++) bytes += model->tensors[i].bytes;
@@ -98,8 +98,9 @@ static zh_status check_size(zh_model *model, const json_t *index, zh_error *err)
   return ZH_OK;
 }
 
-zh_status zh_shards_check(zh_model *model, const char *folder, const json_t *index, zh_error *err) {
+zh_status zh_shards_check(zh_model *model, const char *folder, const json_t *metadata,
+                          zh_error *err) {
   ZH_TRY(check_numbers(model, err));
   ZH_TRY(check_indexes(model, folder, err));
-  return index != NULL ? check_size(model, index, err) : ZH_OK;
+  return metadata != NULL ? check_size(model, metadata, err) : ZH_OK;
 }

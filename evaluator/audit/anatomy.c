@@ -5,7 +5,7 @@
 #include "evaluator/audit/audit.h"
 
 /* The number that follows `word` in the name, or -1. */
-static int64_t number_after(const char *name, const char *word) {
+int64_t zh_number_after(const char *name, const char *word) {
   const char *at = strstr(name, word);
   if (at == NULL) return -1;
   at += strlen(word);
@@ -15,13 +15,13 @@ static int64_t number_after(const char *name, const char *word) {
   return end - at > 9 ? -1 : (int64_t)number;
 }
 
-static int64_t layer_of(const char *name) {
+int64_t zh_layer_of(const char *name) {
   static const char *const words[] = {"blk.", "layers.", "layer.", "blocks.", "block.", ".h."};
   for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-    int64_t number = number_after(name, words[i]);
+    int64_t number = zh_number_after(name, words[i]);
     if (number >= 0) return number;
   }
-  return strncmp(name, "h.", 2) == 0 ? number_after(name, "h.") : -1;
+  return strncmp(name, "h.", 2) == 0 ? zh_number_after(name, "h.") : -1;
 }
 
 static zh_part part_of(const char *name, zh_tensor_role role) {
@@ -78,11 +78,12 @@ static bool ends_in(const char *text, const char *end) {
 
 zh_place zh_place_of(const zh_tensor *tensor) {
   const char *name = tensor->name;
-  zh_place place = {.role = zh_tensor_role_of(tensor), .layer = layer_of(name)};
+  zh_place place = {.role = zh_tensor_role_of(tensor), .layer = zh_layer_of(name)};
   place.part = part_of(name, place.role);
   place.shared_expert = strstr(name, "shexp") != NULL || strstr(name, "shared_expert") != NULL;
-  place.expert =
-      place.role == ZH_ROLE_EXPERTS && !place.shared_expert ? number_after(name, "experts.") : -1;
+  place.expert = place.role == ZH_ROLE_EXPERTS && !place.shared_expert
+                     ? zh_number_after(name, "experts.")
+                     : -1;
   place.bias = place.part != ZH_PART_ROUTER_BIAS && ends_in(name, "bias");
   place.prediction =
       strstr(name, "nextn") != NULL || strstr(name, "mtp.") != NULL || strstr(name, "mtp_") != NULL;

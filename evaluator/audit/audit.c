@@ -9,6 +9,8 @@
 #include "core/clock.h"
 #include "core/text.h"
 #include "evaluator/audit/portrait.h"
+#include "evaluator/audit/ranks.h"
+#include "evaluator/audit/sample.h"
 #include "evaluator/words.h"
 
 static const int64_t limit = INT64_C(100000000000); /* 千亿; the boundary word is 超过 */
@@ -23,18 +25,44 @@ static int cpus(void) {
   return count > 0 ? (int)count : 1;
 }
 
+void zh_note_memory(zh_auditor *a) {
+  char line[128];
+  unsigned long long kib = 0;
+  FILE *status = fopen("/proc/self/status", "re");
+  if (status == NULL) return;
+  while (fgets(line, sizeof line, status) != NULL)
+    if (sscanf(line, "RssAnon: %llu", &kib) == 1) break;
+  fclose(status);
+  if (1024 * (uint64_t)kib > a->times.anonymous_bytes)
+    a->times.anonymous_bytes = 1024 * (uint64_t)kib;
+}
+
 /* Cheap and certain first; what is spoken of once is not spoken of again by a weaker test. */
 static zh_status look(zh_auditor *a, zh_error *err) {
-  static zh_status (*const searches[])(zh_auditor *, zh_error *) = {
-      zh_scan,           zh_find_zeros,       zh_find_repeats,
-      zh_portraits_take, zh_find_tiny,        zh_find_cut_off,
-      zh_find_constants, zh_find_unreachable, zh_find_repeated_rows,
-      zh_find_low_rank,  zh_find_likeness,    zh_find_untrained};
+  static zh_status (*const searches[])(zh_auditor *, zh_error *) = {zh_scan,
+                                                                    zh_find_sampled,
+                                                                    zh_find_zeros,
+                                                                    zh_find_repeats,
+                                                                    zh_portraits_take,
+                                                                    zh_find_tiny,
+                                                                    zh_find_cut_off,
+                                                                    zh_find_constants,
+                                                                    zh_find_unreachable,
+                                                                    zh_find_repeated_rows,
+                                                                    zh_find_low_rank,
+                                                                    zh_find_likeness,
+                                                                    zh_find_untrained};
   int64_t begin = zh_now_ns();
   if (a->options->times != NULL) a->times = *a->options->times;
   ZH_TRY(zh_threads_create(&a->threads, a->options->threads > 0 ? a->options->threads : cpus(),
                            NULL, err));
-  for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++) ZH_TRY(searches[i](a, err));
+  ZH_TRY(zh_grids_index(a, err));
+  ZH_TRY(zh_ranks_plan(a, err));
+  for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++)
+    if (!zh_rank_only_helps(a) || searches[i] == zh_scan || searches[i] == zh_portraits_take) {
+      ZH_TRY(searches[i](a, err));
+      zh_note_memory(a);
+    }
   a->times.all_s = (double)(zh_now_ns() - begin) / 1e9;
   if (a->options->times != NULL) *a->options->times = a->times;
   return ZH_OK;
@@ -57,6 +85,7 @@ static void release(zh_auditor *a) {
   zh_portraits_free(a);
   zh_grids_free(a);
   free(a->prints);
+  free(a->rank_of);
   free(a->findings);
   zh_arena_free(a->arena);
 }
@@ -92,6 +121,24 @@ static void note_readings(note_writer *w, const zh_census *c) {
   if (c->elements != c->stored) note(w, ZH_WORD_audit_elements);
   if (c->router_bias > 0) note(w, ZH_WORD_audit_router_bias);
   if (c->prediction > 0) note(w, ZH_WORD_audit_prediction);
+}
+
+/* On what part of the weights the findings rest, and what may lie in the rest. */
+static void note_sample(note_writer *w, const zh_auditor *a) {
+  char rows[32], all[32], unseen[32], share[32];
+  zh_group_digits(rows, sizeof rows, a->sampled_rows);
+  zh_group_digits(all, sizeof all, a->all_rows);
+  zh_group_digits(unseen, sizeof unseen, a->unseen);
+  json_t *sample = zh_sample_json(a);
+  const json_t *of_all = json_object_get(json_object_get(sample, "unseen"), "share");
+  snprintf(share, sizeof share, "%.3g", 100 * json_number_value(of_all));
+  json_decref(sample);
+  const zh_slot slots[] = {{"rows", rows, rows},
+                           {"all", all, all},
+                           {"parameters", unseen, unseen},
+                           {"share", share, share}};
+  note_writer own = {w->array, w->words, slots, sizeof slots / sizeof slots[0]};
+  note(&own, ZH_WORD_audit_sample);
 }
 
 /* What the counts hold and leave out, in words. */
@@ -131,6 +178,7 @@ static json_t *notes_json(const zh_auditor *auditor, const zh_census *c, int64_t
   else
     note(&w, c->routed > 0 ? ZH_WORD_audit_active_experts : ZH_WORD_audit_active_dense);
   if (a == NULL) note(&w, ZH_WORD_audit_architecture_unknown);
+  if (auditor->options->sample) note_sample(&w, auditor);
   zh_group_digits(tensors, sizeof tensors, c->may_be_packed);
   if (c->may_be_packed > 0) note(&w, ZH_WORD_audit_integer_weights);
   return w.array;
@@ -228,6 +276,7 @@ static zh_status compose(json_t **out, zh_auditor *a, const zh_census *c, const 
                 "layers", zh_census_layers_json(c, a), "types", zh_census_types_json(c), "tensors",
                 (json_int_t)zh_model_tensor_count(a->model), "buffers", (json_int_t)c->buffers,
                 "findings", findings, "notes", notes_json(a, c, active, words));
+  if (*out != NULL && a->options->sample) json_object_set_new(*out, "sample", zh_sample_json(a));
   return *out != NULL ? ZH_OK
                       : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the audit of %s",
                                 zh_model_name(a->model));
@@ -241,10 +290,12 @@ zh_status zh_audit_with(json_t **out, zh_model *model, const zh_audit_options *o
   *out = NULL;
   zh_status status = prepare(&a, err);
   if (status == ZH_OK && options->scan) status = look(&a, err);
+  if (zh_rank_only_helps(&a)) goto done;
   if (status == ZH_OK) status = zh_census_take(&census, &a, err);
   if (status == ZH_OK) status = zh_find_packaging(&a, census.stored, err);
   if (status == ZH_OK) status = zh_words_load(&words, err);
   if (status == ZH_OK) status = compose(out, &a, &census, words, err);
+done:
   zh_words_free(words);
   zh_census_free(&census);
   release(&a);

@@ -45,6 +45,13 @@ typedef struct zh_place {
 } zh_place;
 
 zh_place zh_place_of(const zh_tensor *tensor);
+/* The same, with what was found for names that differ in their numbers alone remembered (book.c). */
+typedef struct zh_place_book zh_place_book;
+zh_place_book *zh_place_book_create(void); /* NULL: no memory */
+zh_place zh_place_by_book(zh_place_book *book, const zh_tensor *tensor);
+void zh_place_book_free(zh_place_book *book);
+int64_t zh_layer_of(const char *name);
+int64_t zh_number_after(const char *name, const char *word);
 
 /* --- matrices --- */
 
@@ -82,6 +89,9 @@ typedef struct zh_grid {
   uint64_t hash, row_set;      /* of the rows in order, and in any order */
   uint32_t moments[2];         /* of the 16-bit halves, in any order; 0 for block formats */
   uint64_t zero_rows, zero_columns;
+  uint64_t blank_rows;      /* of rows_seen: every byte zero, read or a hole */
+  uint64_t rows_seen;      /* of rows; fewer in a sample */
+  bool constant_in_sample; /* all values seen are `value`, but not all rows were */
   unsigned char *row_is_zero, *column_is_zero; /* flags; NULL where there are none */
 
   /* what findings cover (coverage.c): the strongest level of each row and column */
@@ -120,10 +130,16 @@ typedef struct zh_auditor {
   size_t finding_count, finding_capacity;
   zh_audit_times times;
   uint64_t zero_bytes_in_holes;
+  uint32_t *rank_of;    /* of each unit; NULL with one process (ranks.h) */
+  uint64_t sample_rows; /* of each matrix (sample.h) */
+  uint64_t sampled_rows, all_rows, sampled_bytes, all_bytes;
+  uint64_t unseen; /* parameters in rows of zeros that a sample may have missed, at most */
 } zh_auditor;
 
 /* Units of all tensors, in file order. */
 ZH_MUST_CHECK zh_status zh_grids_make(zh_auditor *a, zh_error *err);
+/* For zh_grid_find; headers alone need none. */
+ZH_MUST_CHECK zh_status zh_grids_index(zh_auditor *a, zh_error *err);
 void zh_grids_free(zh_auditor *a);
 /* Values that a packed element stands for, as a fraction; 1/1 for the rest. False with a type that
  * may be packed though nothing says how. */
@@ -184,6 +200,9 @@ void zh_packing_scale_row(float *row, const zh_grid *u, uint64_t number);
 
 /* --- the pass over the bytes --- */
 ZH_MUST_CHECK zh_status zh_scan(zh_auditor *a, zh_error *err);
+bool zh_is_scanned(const zh_grid *u);
+/* Keeps the largest resident memory so far that is no page of a file (audit.c). */
+void zh_note_memory(zh_auditor *a);
 
 /* What a thread has for itself while zh_each runs. */
 typedef struct zh_scratch {
@@ -269,8 +288,9 @@ bool zh_is_small_vector(const zh_grid *u);
 void zh_runs_text(zh_text *out, const unsigned char *flags, uint64_t count);
 uint64_t zh_row_hash(const void *bytes, size_t length);
 
-/* Singular values of a[rows][columns], rows <= columns, the largest first. False: no memory. */
-bool zh_singular_values(double *out, const float *a, size_t rows, size_t columns);
+/* The `wanted` <= rows largest singular values of a[rows][columns], rows <= columns, the largest
+ * first. False: no memory. */
+bool zh_singular_values(double *out, size_t wanted, const float *a, size_t rows, size_t columns);
 
 /* --- what is looked for; each appends findings --- */
 ZH_MUST_CHECK zh_status zh_find_zeros(zh_auditor *a, zh_error *err);

@@ -131,11 +131,11 @@ bool zh_block_test(zh_portrait *p, float *block, size_t rows, size_t columns) {
   bool done = wide != NULL && numbers != NULL;
   if (done && rows <= columns) memcpy(wide, block, count * sizeof *wide);
   if (done && rows > columns) transpose(wide, block, rows, columns);
-  done = done && zh_singular_values(numbers, wide, n, most);
+  done = done && zh_singular_values(numbers, n, wide, n, most);
   if (done) find_rank(p, numbers, n);
   if (done) {
     centre_and_clip(wide, count);
-    done = zh_singular_values(numbers, wide, n, most);
+    done = zh_singular_values(numbers, 1, wide, n, most); /* its edge alone is asked for */
   }
   if (done) depart(p, wide, rows > columns, numbers, n, most, sums);
   p->block_rows = rows;

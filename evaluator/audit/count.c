@@ -47,11 +47,13 @@ static bool is_routed(const zh_grid *u) {
 /* stored is known not to overflow by now, and all here are parts of it. */
 static void count_unit(zh_census *c, zh_layer_tally *layer, const zh_grid *u) {
   if (u->place.role == ZH_ROLE_BUFFER) return;
-  for (int level = ZH_PROVED; level <= ZH_PRESUMED; level++)
-    c->effective[level] -= zh_covered(u, (enum zh_level)level);
+  uint64_t all = zh_covered(u, ZH_PRESUMED), measured = all > 0 ? zh_covered(u, ZH_MEASURED) : 0;
+  if (all > 0) c->effective[ZH_PROVED] -= zh_covered(u, ZH_PROVED);
+  c->effective[ZH_MEASURED] -= measured;
+  c->effective[ZH_PRESUMED] -= all;
   layer->parameters += u->parameters;
   layer->bytes += u->row_bytes * u->rows;
-  layer->effective += u->parameters - zh_covered(u, ZH_MEASURED);
+  layer->effective += u->parameters - measured;
   c->repeated += u->repeats;
   c->repeated_parameters += u->repeats ? u->parameters : 0;
   if (u->repeats) return;
@@ -68,12 +70,16 @@ static int by_layer(const void *x, const void *y) {
   return (a->layer > b->layer) - (a->layer < b->layer);
 }
 
+/* Matrices of a layer mostly follow each other; what is left to sort is little. */
 static void list_layers(zh_census *c, const zh_auditor *a) {
-  size_t count = 0;
-  for (size_t i = 0; i < a->unit_count; i++)
-    c->layers[i] = (zh_layer_tally){.layer = a->units[i].place.layer};
-  qsort(c->layers, a->unit_count, sizeof *c->layers, by_layer);
-  for (size_t i = 0; i < a->unit_count; i++)
+  size_t runs = 0, count = 0;
+  for (size_t i = 0; i < a->unit_count; i++) {
+    int64_t layer = a->units[i].place.layer;
+    if (runs == 0 || c->layers[runs - 1].layer != layer)
+      c->layers[runs++] = (zh_layer_tally){.layer = layer};
+  }
+  qsort(c->layers, runs, sizeof *c->layers, by_layer);
+  for (size_t i = 0; i < runs; i++)
     if (i == 0 || c->layers[i].layer != c->layers[i - 1].layer) c->layers[count++] = c->layers[i];
   c->layer_count = count;
 }
@@ -95,6 +101,8 @@ zh_status zh_census_take(zh_census *c, const zh_auditor *a, zh_error *err) {
     count_unit(c, bsearch(&wanted, c->layers, c->layer_count, sizeof wanted, by_layer),
                &a->units[i]);
   }
+  uint64_t low = c->effective[ZH_PRESUMED];
+  c->effective[ZH_PRESUMED] -= a->unseen < low ? a->unseen : low;
   return ZH_OK;
 }
 

@@ -20,6 +20,9 @@
 
 #include "core/clock.h"
 #include "evaluator/audit/audit.h"
+#include "evaluator/audit/dense.h"
+#include "evaluator/audit/ranks.h"
+#include "evaluator/audit/sample.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it and fault page by page */
@@ -30,11 +33,13 @@ enum {
   PRINTS_MAX = 1 << 22,
   PRINT_COLUMNS = 32,
   LOCAL_PRINTS = 4096,
+  HASHES = 64, /* rows hashed at a time */
   FLAGS_MAX = 1 << 24
 };
 
 typedef struct piece {
   uint32_t unit;
+  bool sampled; /* `rows` of all rows, drawn at random */
   uint64_t first, rows;
 } piece;
 
@@ -42,7 +47,8 @@ typedef struct piece_facts {
   uint64_t hash, row_set, zero_rows;
   uint32_t moments[2];
   float value;
-  bool constant; /* all values equal `value` */
+  bool constant, valued;          /* all values equal `value`; one was seen */
+  uint64_t rows_seen, blank_rows; /* blank: every byte zero */
 } piece_facts;
 
 typedef struct local_prints local_prints;
@@ -59,6 +65,8 @@ typedef struct scanner {
   local_prints *local;
   int *files; /* of each tensor: its file where that has holes, else -1 */
   size_t columns_max;
+  const zh_dense *dense;
+  _Atomic uint64_t sum; /* of a plain read, so that it is done */
 } scanner;
 
 struct local_prints {
@@ -137,20 +145,6 @@ static bool row_begins_constant(const zh_grid *u, const unsigned char *row) {
   return true;
 }
 
-/* Sums of the 16-bit halves and of their squares: the same however elements lie. Candidates only.
- */
-static void add_moments(uint32_t moments[2], const unsigned char *bytes, size_t length) {
-  uint32_t sum = 0, squares = 0;
-  const int16_t *halves = (const int16_t *)(const void *)bytes;
-  for (size_t i = 0; i < length / 2; i++) {
-    int value = halves[i];
-    sum += (uint32_t)value;
-    squares += (uint32_t)(value * value);
-  }
-  moments[0] += sum;
-  moments[1] += squares;
-}
-
 static bool has_moments(const zh_grid *u) {
   zh_dtype type = u->tensor->type;
   bool halves = type == ZH_F16 || type == ZH_BF16 || type == ZH_F32 || type == ZH_F64;
@@ -174,8 +168,7 @@ static void flag_zero_row(scanner *s, zh_grid *u, uint64_t row) {
   pthread_mutex_unlock(&s->lock);
 }
 
-static void note_row(scanner *s, zh_grid *u, uint64_t row, piece_facts *f, float *values,
-                     bool *first) {
+static void note_row(scanner *s, zh_grid *u, uint64_t row, piece_facts *f, float *values) {
   const unsigned char *bytes = u->data + row * u->row_bytes;
   float value = 0;
   if (!zh_values_known(u->tensor->type)) { /* integers: zero or not by their bytes */
@@ -183,6 +176,7 @@ static void note_row(scanner *s, zh_grid *u, uint64_t row, piece_facts *f, float
                 (u->row_bytes < 2 || memcmp(bytes, bytes + 1, u->row_bytes - 1) == 0);
     f->constant &= zero;
     f->zero_rows += zero;
+    f->blank_rows += zero;
     if (zero) flag_zero_row(s, u, row);
     return;
   }
@@ -190,11 +184,12 @@ static void note_row(scanner *s, zh_grid *u, uint64_t row, piece_facts *f, float
     f->constant = false;
     return;
   }
-  if (*first) f->value = value;
-  *first = false;
+  if (!f->valued) f->value = value;
+  f->valued = true;
   f->constant &= value == f->value;
   if (value != 0) return;
   f->zero_rows++;
+  f->blank_rows += bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)u->row_bytes - 1) == 0;
   flag_zero_row(s, u, row);
 }
 
@@ -281,11 +276,15 @@ static void note_hole(scanner *s, zh_grid *u, const piece *p, piece_facts *f) {
   for (uint64_t i = 0; i < p->rows; i++) {
     f->hash = fold(f->hash, hash);
     f->row_set += hash;
-    flag_zero_row(s, u, p->first + i);
   }
-  f->zero_rows = p->rows;
-  f->value = 0;
+  f->rows_seen += p->rows;
+  f->zero_rows += p->rows;
+  f->blank_rows += p->rows;
+  f->constant &= !f->valued || f->value == 0;
+  f->valued = true;
   pthread_mutex_lock(&s->lock);
+  if (u->rows <= FLAGS_MAX && u->row_is_zero == NULL) u->row_is_zero = calloc(u->rows, 1);
+  if (u->rows <= FLAGS_MAX && u->row_is_zero != NULL) memset(u->row_is_zero + p->first, 1, p->rows);
   u->sparse = true;
   s->a->zero_bytes_in_holes += p->rows * u->row_bytes;
   pthread_mutex_unlock(&s->lock);
@@ -304,21 +303,50 @@ static void read_piece(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
   const unsigned char *bytes = u->data + p->first * u->row_bytes;
   size_t length = (size_t)(p->rows * u->row_bytes), page = 4096;
   uintptr_t begin = (uintptr_t)bytes / page * page;
-  bool first = true, printed = u->columns >= PRINT_COLUMNS && u->rows > 1 && u->rows <= UINT32_MAX;
+  bool printed = !p->sampled && u->columns >= PRINT_COLUMNS && u->rows > 1 && u->rows <= UINT32_MAX;
   (void)madvise((void *)begin, (uintptr_t)bytes + length - begin, MADV_POPULATE_READ);
-  uint64_t limit = atomic_load(&w->s->limit);
+  uint64_t limit = atomic_load(&w->s->limit), hashes[HASHES];
   for (uint64_t i = 0; i < p->rows; i++) {
-    uint64_t hash = XXH3_64bits(bytes + i * u->row_bytes, (size_t)u->row_bytes),
-             zeros = f->zero_rows;
+    if (i % HASHES == 0)
+      w->s->dense->hash_rows(hashes, f->moments, bytes + i * u->row_bytes, (size_t)u->row_bytes,
+                             p->rows - i < HASHES ? (size_t)(p->rows - i) : HASHES, has_moments(u));
+    uint64_t hash = hashes[i % HASHES], zeros = f->zero_rows;
     f->hash = fold(f->hash, hash);
     f->row_set += hash;
-    note_row(w->s, u, p->first + i, f, w->values, &first);
+    note_row(w->s, u, p->first + i, f, w->values);
     if (!printed || hash > limit || f->zero_rows != zeros) continue;
     w->prints->items[w->prints->count++] = (zh_row_print){hash, p->unit, (uint32_t)(p->first + i)};
     if (w->prints->count == LOCAL_PRINTS) flush_prints(w->s, w->prints);
   }
-  if (has_moments(u)) add_moments(f->moments, bytes, length);
-  note_columns(w->s, u, p, w->suspects, w->values);
+  f->rows_seen += p->rows;
+  if (!p->sampled) note_columns(w->s, u, p, w->suspects, w->values);
+}
+
+static void look_at(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
+  uint64_t begin = (uint64_t)(u->data - (const unsigned char *)u->tensor->data);
+  begin += u->tensor->file_offset + p->first * u->row_bytes;
+  if (is_hole(w->s->files[u->tensor_index], begin, p->rows * u->row_bytes))
+    note_hole(w->s, u, p, f);
+  else
+    read_piece(w, u, p, f);
+}
+
+/* Rows drawn one by one; a matrix that is one hole is known whole without. */
+static void look_at_sample(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
+  piece whole = {p->unit, true, 0, u->rows};
+  uint64_t begin = (uint64_t)(u->data - (const unsigned char *)u->tensor->data);
+  if (is_hole(w->s->files[u->tensor_index], u->tensor->file_offset + begin,
+              u->rows * u->row_bytes)) {
+    note_hole(w->s, u, &whole, f);
+    return;
+  }
+  uint64_t state = zh_sample_begin(w->s->a, u->rows), taken = 0;
+  for (uint64_t row = 0; taken < p->rows; row++) {
+    if (!zh_sample_takes(&state, row, u->rows, taken, p->rows)) continue;
+    piece one = {p->unit, true, row, 1};
+    look_at(w, u, &one, f);
+    taken++;
+  }
 }
 
 static zh_status scan_piece(zh_auditor *a, size_t i, zh_scratch *scratch, void *user) {
@@ -327,13 +355,11 @@ static zh_status scan_piece(zh_auditor *a, size_t i, zh_scratch *scratch, void *
   zh_grid *u = &a->units[p->unit];
   worker w = {s, &s->local[scratch->thread], (uint32_t *)(void *)(scratch->floats + s->columns_max),
               scratch->floats};
-  uint64_t begin = (uint64_t)(u->data - (const unsigned char *)u->tensor->data);
   s->facts[i].constant = true;
-  if (is_hole(s->files[u->tensor_index], u->tensor->file_offset + begin + p->first * u->row_bytes,
-              p->rows * u->row_bytes))
-    note_hole(s, u, p, &s->facts[i]);
+  if (p->sampled)
+    look_at_sample(&w, u, p, &s->facts[i]);
   else
-    read_piece(&w, u, p, &s->facts[i]);
+    look_at(&w, u, p, &s->facts[i]);
   scratch->bytes = p->rows * u->row_bytes;
   return ZH_OK;
 }
@@ -350,6 +376,8 @@ static void merge_pieces(const scanner *s) {
     u->hash = fold(u->hash, f->hash);
     u->row_set += f->row_set;
     u->zero_rows += f->zero_rows;
+    u->rows_seen += f->rows_seen;
+    u->blank_rows += f->blank_rows;
     u->moments[0] += f->moments[0];
     u->moments[1] += f->moments[1];
   }
@@ -357,6 +385,8 @@ static void merge_pieces(const scanner *s) {
 
 static void settle_unit(zh_grid *u, bool no_zero_column) {
   u->zero = u->rows > 0 && u->zero_rows == u->rows;
+  u->constant_in_sample = u->constant && u->rows_seen < u->rows;
+  u->constant &= u->rows_seen == u->rows;
   if (u->zero || no_zero_column) {
     free(u->column_is_zero);
     u->column_is_zero = NULL;
@@ -369,18 +399,23 @@ static void settle_unit(zh_grid *u, bool no_zero_column) {
   }
 }
 
-static size_t cut_unit(piece *pieces, uint32_t unit, const zh_grid *u, uint64_t piece_bytes) {
+static size_t cut_unit(piece *pieces, uint32_t unit, const zh_grid *u, uint64_t piece_bytes,
+                       uint64_t sample) {
   uint64_t rows = u->row_bytes == 0 ? 0 : piece_bytes / u->row_bytes;
   size_t count = 0;
   if (rows == 0) rows = 1;
+  if (sample < u->rows) {
+    if (pieces != NULL) *pieces = (piece){unit, true, 0, sample};
+    return 1;
+  }
   for (uint64_t first = 0; first < u->rows; first += rows, count++) {
     uint64_t left = u->rows - first;
-    if (pieces != NULL) pieces[count] = (piece){unit, first, left < rows ? left : rows};
+    if (pieces != NULL) pieces[count] = (piece){unit, false, first, left < rows ? left : rows};
   }
   return count;
 }
 
-static bool is_scanned(const zh_grid *u) {
+bool zh_is_scanned(const zh_grid *u) {
   return u->weights && u->data != NULL;
 }
 
@@ -392,9 +427,9 @@ static zh_status prepare(scanner *s, zh_error *err) {
   for (int pass = 0; pass < 2; pass++) {
     size_t count = 0;
     for (size_t i = 0; i < a->unit_count; i++)
-      if (is_scanned(&a->units[i]))
-        count +=
-            cut_unit(pass == 0 ? NULL : s->pieces + count, (uint32_t)i, &a->units[i], piece_bytes);
+      if (zh_is_scanned(&a->units[i]) && zh_rank_owns(a, i))
+        count += cut_unit(pass == 0 ? NULL : s->pieces + count, (uint32_t)i, &a->units[i],
+                          piece_bytes, zh_sample_rows(a, &a->units[i]));
     s->count = count;
     if (pass == 0) s->pieces = calloc(count + 1, sizeof *s->pieces);
     if (s->pieces == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scan");
@@ -436,9 +471,32 @@ static int by_hash(const void *x, const void *y) {
   return (a->row > b->row) - (a->row < b->row);
 }
 
+/* Most prints stand once: they are dropped by a count of hashes in slots, before the rest is
+ * sorted. Two hashes in one slot only keep what the sort then drops. */
+static void drop_lonely(scanner *s) {
+  const uint64_t mask = ((uint64_t)1 << 26) - 1;
+  unsigned char *once = calloc((mask + 1) / 8, 2),
+                *again = once != NULL ? once + (mask + 1) / 8 : NULL;
+  size_t kept = 0;
+  if (once == NULL) return;
+  for (size_t i = 0; i < s->print_count; i++) {
+    uint64_t slot = s->prints[i].hash & mask;
+    unsigned char bit = (unsigned char)(1U << (slot & 7));
+    again[slot >> 3] |= once[slot >> 3] & bit;
+    once[slot >> 3] |= bit;
+  }
+  for (size_t i = 0; i < s->print_count; i++) {
+    uint64_t slot = s->prints[i].hash & mask;
+    if (again[slot >> 3] >> (slot & 7) & 1) s->prints[kept++] = s->prints[i];
+  }
+  s->print_count = kept;
+  free(once);
+}
+
 /* Prints that stand once say nothing more. */
 static void keep_repeated(zh_auditor *a, scanner *s) {
   size_t kept = 0;
+  drop_lonely(s);
   qsort(s->prints, s->print_count, sizeof *s->prints, by_hash);
   for (size_t i = 0; i < s->print_count; i++) {
     bool before = i > 0 && s->prints[i].hash == s->prints[i - 1].hash;
@@ -451,35 +509,66 @@ static void keep_repeated(zh_auditor *a, scanner *s) {
   a->print_share = ((double)atomic_load(&s->limit) + 1) / 0x1p64;
 }
 
-/* The same bytes without looking at them, for comparison. */
-static zh_status read_plainly(zh_auditor *a, size_t i, zh_scratch *scratch, void *user) {
-  const scanner *s = user;
-  const piece *p = &s->pieces[i];
-  const zh_grid *u = &a->units[p->unit];
-  const zh_tensor *t = u->tensor;
-  uint64_t begin = t->file_offset + (uint64_t)(u->data - (const unsigned char *)t->data) +
-                   p->first * u->row_bytes;
-  size_t left = (size_t)(p->rows * u->row_bytes), room = PIECE_BYTES;
-  int file = open(t->file, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return ZH_ERR_IO;
-  for (ssize_t got = 1; left > 0 && got > 0; left -= (size_t)got, begin += (uint64_t)got)
-    got = pread(file, scratch->floats, left < room ? left : room, (off_t)begin);
-  close(file);
-  return left == 0 ? ZH_OK : ZH_ERR_IO;
+/* --- for comparison: the same bytes of the same mapping, read and summed --- */
+
+static void populate(const unsigned char *bytes, size_t length, int advice) {
+  const size_t page = 4096;
+  uintptr_t begin = (uintptr_t)bytes / page * page;
+  (void)madvise((void *)begin, (uintptr_t)bytes + length - begin, advice);
 }
 
-static zh_status time_plain_read(scanner *s, zh_error *err) {
-  if (!s->a->times.plain) return ZH_OK;
-  int64_t begin = zh_now_ns();
-  ZH_TRY(zh_each(s->a, "plain read", s->count, PIECE_BYTES / sizeof(float), read_plainly, s, err));
-  s->a->times.plain_s = (double)(zh_now_ns() - begin) / 1e9;
+static zh_status read_plainly(zh_auditor *a, size_t i, zh_scratch *scratch, void *user) {
+  scanner *s = user;
+  const piece *p = &s->pieces[i];
+  const zh_grid *u = &a->units[p->unit];
+  const unsigned char *bytes = u->data + p->first * u->row_bytes;
+  size_t length = (size_t)(p->rows * u->row_bytes);
+  uint64_t begin =
+      u->tensor->file_offset + (uint64_t)(bytes - (const unsigned char *)u->tensor->data);
+  scratch->bytes = length;
+  if (is_hole(s->files[u->tensor_index], begin, length)) return ZH_OK;
+  populate(bytes, length, MADV_POPULATE_READ);
+  atomic_fetch_add(&s->sum, s->dense->read(bytes, length));
   return ZH_OK;
 }
 
+/* Afterwards the pages are as far from the process as before. */
+static zh_status time_plain_read(scanner *s, zh_error *err) {
+  if (!s->a->times.plain || s->a->options->sample) return ZH_OK;
+  int64_t begin = zh_now_ns();
+  ZH_TRY(zh_each(s->a, "plain read", s->count, 0, read_plainly, s, err));
+  s->a->times.plain_s = (double)(zh_now_ns() - begin) / 1e9;
+  for (size_t i = 0; i < s->count; i++) {
+    const zh_grid *u = &s->a->units[s->pieces[i].unit];
+    populate(u->data + s->pieces[i].first * u->row_bytes,
+             (size_t)(s->pieces[i].rows * u->row_bytes), MADV_DONTNEED);
+  }
+  return ZH_OK;
+}
+
+/* What other ranks saw, on rank 0 as if it had been seen here. */
+static zh_status take_prints(void *user, const zh_row_print *print, uint64_t limit) {
+  scanner *s = user;
+  if (print == NULL) {
+    while (atomic_load(&s->limit) > limit) halve_prints(s);
+    return ZH_OK;
+  }
+  if (s->print_count == PRINTS_MAX) halve_prints(s);
+  if (print->hash <= atomic_load(&s->limit)) s->prints[s->print_count++] = *print;
+  return ZH_OK;
+}
+
+static zh_status share_scan(scanner *s, zh_error *err) {
+  return zh_ranks_share_scan(s->a, s->prints, s->print_count, atomic_load(&s->limit), take_prints,
+                             s, err);
+}
+
 zh_status zh_scan(zh_auditor *a, zh_error *err) {
-  scanner s = {.a = a, .lock = PTHREAD_MUTEX_INITIALIZER, .limit = UINT64_MAX};
+  scanner s = {
+      .a = a, .lock = PTHREAD_MUTEX_INITIALIZER, .limit = UINT64_MAX, .dense = zh_dense_choose()};
   for (size_t i = 0; i < a->unit_count; i++)
     if (a->units[i].columns > s.columns_max) s.columns_max = a->units[i].columns;
+  zh_sample_plan(a);
   zh_status status = prepare(&s, err);
   if (status != ZH_OK) goto done;
   open_files(&s);
@@ -494,8 +583,10 @@ zh_status zh_scan(zh_auditor *a, zh_error *err) {
   merge_pieces(&s);
   for (size_t i = 0; i < a->unit_count; i++)
     settle_unit(&a->units[i], atomic_load(&s.no_zero_column[i]));
-  keep_repeated(a, &s);
+  status = share_scan(&s, err);
+  if (status == ZH_OK) keep_repeated(a, &s);
 done:
+  zh_note_memory(a);
   close_files(&s);
   free(s.pieces);
   free(s.facts);

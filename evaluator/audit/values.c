@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "evaluator/audit/audit.h"
+#include "evaluator/audit/dense.h"
 
 bool zh_values_known(zh_dtype type) {
   return zh_dtype_is_weight(type) || type == ZH_F64 || type == ZH_F8_E4M3 || type == ZH_F8_E5M2;
@@ -23,11 +24,15 @@ static void plain_row(float *out, const zh_grid *unit, uint64_t row) {
     memcpy(out, bytes, (size_t)unit->columns * sizeof *out);
     return;
   }
-  if (type == ZH_BF16 || type == ZH_F16) {
+  if (type == ZH_BF16) {
+    zh_dense_choose()->bf16(out, bytes, (size_t)unit->columns);
+    return;
+  }
+  if (type == ZH_F16) {
     for (uint64_t i = 0; i < unit->columns; i++) {
       uint16_t bits;
       memcpy(&bits, bytes + 2 * i, sizeof bits);
-      out[i] = type == ZH_BF16 ? zh_bf16_to_f32(bits) : zh_f16_to_f32(bits);
+      out[i] = zh_f16_to_f32(bits);
     }
     return;
   }

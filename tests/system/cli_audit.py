@@ -1,0 +1,89 @@
+"""audit --sample, --ranks and files of holes: what is told rests on what was looked at, is the same for any number of
+ranks, and holes cost nothing."""
+import json
+import math
+import os
+import shutil
+import struct
+import subprocess
+
+import numpy
+import pytest
+
+BUILD = os.environ["ZH_BINARY_DIR"]
+ZHIHENG = os.path.join(BUILD, "bin", "zhiheng")
+ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                   OMPI_MCA_rmaps_base_oversubscribe="1")
+ROWS, COLUMNS, LAYERS = 2000, 64, 6
+
+
+def audit(*words):
+    done = subprocess.run([ZHIHENG, "audit", *map(str, words), "--json"], capture_output=True, text=True,
+                          timeout=300, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write(path, zero_rows, holes=False):
+    """F32 matrices, of each of which the given number of rows is zero."""
+    generator = numpy.random.default_rng(5)
+    names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(LAYERS)]
+    size = 4 * ROWS * COLUMNS
+    header = {name: {"dtype": "F32", "shape": [ROWS, COLUMNS], "data_offsets": [i * size, (i + 1) * size]}
+              for i, name in enumerate(names)}
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        if holes:
+            file.truncate(8 + len(text) + LAYERS * size)
+            return path
+        for _ in names:
+            matrix = generator.standard_normal((ROWS, COLUMNS), dtype=numpy.float32)
+            matrix[generator.permutation(ROWS)[:zero_rows]] = 0
+            file.write(matrix.tobytes())
+    return path
+
+
+def test_a_clean_sample_bounds_what_it_did_not_see(tmp_path):
+    document = json.loads(audit("--sample=100", "--seed", "3", write(tmp_path / "m.safetensors", 0)))
+    sample, parameters = document["sample"], document["parameters"]
+    assert (sample["rows"], sample["of_rows"]) == (100 * LAYERS, ROWS * LAYERS)
+    assert sample["unseen"]["parameters"] == math.ceil(-math.log(0.05) * ROWS * COLUMNS / 100)
+    assert document["sha256"] is None
+    effective = parameters["effective"]
+    assert effective["high"] == parameters["stored"]
+    assert effective["low"] <= parameters["stored"] - sample["unseen"]["parameters"]
+    assert any("95 % confidence" in note["en"] for note in document["notes"])
+
+
+@pytest.mark.parametrize("zero_rows", [200, 1000])
+def test_the_interval_holds_the_true_count(tmp_path, zero_rows):
+    path = write(tmp_path / "m.safetensors", zero_rows)
+    truth = LAYERS * (ROWS - zero_rows) * COLUMNS
+    assert json.loads(audit("--no-digest", path))["parameters"]["effective"]["value"] == truth
+    for seed in range(5):
+        effective = json.loads(audit("--sample=100", "--seed", seed, path))["parameters"]["effective"]
+        assert effective["low"] <= truth <= effective["high"]
+        assert abs(effective["value"] - truth) < 0.1 * LAYERS * ROWS * COLUMNS
+
+
+def test_a_sample_of_all_rows_is_the_whole(tmp_path):
+    path = write(tmp_path / "m.safetensors", 100)
+    whole, sample = json.loads(audit("--no-digest", path)), json.loads(audit(f"--sample={ROWS}", path))
+    assert whole["parameters"]["effective"] == sample["parameters"]["effective"]
+    assert sample["sample"]["unseen"]["parameters"] == 0
+
+
+def test_holes_are_zeros(tmp_path):
+    document = json.loads(audit("--no-digest", write(tmp_path / "m.safetensors", 0, holes=True)))
+    assert document["parameters"]["effective"]["high"] == 0
+    assert [finding["kind"] for finding in document["findings"]].count("zero_tensor") == LAYERS
+
+
+def test_any_number_of_ranks_gives_the_same_json(tmp_path):
+    if shutil.which("mpirun") is None or not os.path.exists(os.path.join(BUILD, "lib", "zhiheng", "libzhiheng-mpi.so")):
+        pytest.skip("no mpirun or no MPI module here")
+    path = write(tmp_path / "m.safetensors", 100)
+    for words in (["--no-digest"], ["--sample=64", "--seed", "9"]):
+        alone = audit(*words, path)
+        assert alone == audit(*words, "--ranks", 2, path) == audit(*words, "--ranks", 3, path)
