@@ -159,6 +159,7 @@ static zh_status read_policy(zh_policy *policy, const zh_yaml_node *root, zh_err
   ZH_TRY(expect_an_amount(policy, root, err));
   ZH_TRY(zh_read_clause_list(&policy->always, &policy->always_count, policy->arena, policy, root,
                              "always", ZH_CLAUSE_CONDITION, err));
+  ZH_TRY(zh_expect_conditions_needed(policy, root, err));
   ZH_TRY(zh_read_clause_list(&policy->default_claims, &policy->default_claim_count, policy->arena,
                              policy, root, "default_claims", ZH_CLAUSE_AMOUNT, err));
   ZH_TRY(zh_read_valid(policy, root, err));

@@ -88,6 +88,9 @@ ZH_MUST_CHECK zh_status zh_read_stacking(zh_policy *policy, const zh_yaml_node *
 ZH_MUST_CHECK zh_status zh_read_materials(zh_policy *policy, const zh_yaml_node *root,
                                           zh_error *err);
 ZH_MUST_CHECK zh_status zh_read_valid(zh_policy *policy, const zh_yaml_node *root, zh_error *err);
+/* Every condition serves some amount (unused.c). */
+ZH_MUST_CHECK zh_status zh_expect_conditions_needed(const zh_policy *policy,
+                                                    const zh_yaml_node *root, zh_error *err);
 
 /* --- figures: whether the quote says what the file says (figures.c) --- */
 

@@ -86,3 +86,16 @@ def test_people_are_told_the_amount_the_questions_and_what_is_wanted(language, t
     assert leading["would_take"] and leading["would_take"][0]["text"][language] in shown
     # 30 % of 1000 万元, bought and recognised
     assert {"zh": "300 万元", "en": "3,000,000 yuan"}[language] in shown
+
+
+@pytest.mark.parametrize("document", ["applicant.md", "applicant.zh.md"])
+def test_the_file_in_the_documentation_is_one(document, tmp_path):
+    text = (POLICIES.parents[1] / "docs" / document).read_text(encoding="utf-8")
+    whole = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
+    path, content = write_with_papers(tmp_path, re.sub(r", sm3: [0-9a-f]{64}", "", whole))
+    APPLICANTS.validate(content)
+    _, evaluation = evaluate("songjiang-2025-draft", path)
+    grants = {grant["id"]: grant for grant in evaluation["grants"]}
+    assert set(grants) == {"development_support", "security_support"}
+    assert grants["security_support"]["base"]["yuan"] == "400000.50"
+    assert grants["development_support"]["base"]["yuan"] == "32800100.00"

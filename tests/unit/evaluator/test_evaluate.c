@@ -126,7 +126,8 @@ static zh_applicant *applicant_who(const char *amount, const char *other, const 
   }
   zh_text_printf(&text,
                  "exclusions:\n  district_funding: {applies: false, file: p.pdf}\n"
-                 "  upper_funding: {applies: false, file: p.pdf}\n  other_policy: %s\n",
+                 "  upper_funding: {applies: false, file: p.pdf}\n"
+                 "  upper_policy: {applies: false, file: p.pdf}\n  other_policy: %s\n",
                  other);
   if (amount != NULL)
     zh_text_printf(&text,
@@ -357,15 +358,19 @@ static void an_exclusion_ends_it(void **state) {
 static void a_grant_received_is_an_exclusion(void **state) {
   (void)state;
   static const struct {
-    const char *received, *district, *upper, *other;
+    const char *received, *district, *upper, *other, *above; /* above: 七(二) read as every level */
   } cases[] = {
-      {"{policy: 某政策, level: district, project: same, amount: 1 元}", "fail", "pass", "fail"},
-      {"{policy: 某政策, level: district, project: other, amount: 1 元}", "pass", "pass", "pass"},
-      {"{policy: 某政策, level: district, amount: 1 元}", "undetermined", "pass", "undetermined"},
-      {"{policy: 某政策, level: city, project: same, amount: 1 元}", "pass", "pass", "fail"},
-      {"{policy: 某政策, level: city, project: same, amount: 1 元, matched: true}", "pass", "fail",
+      {"{policy: 某政策, level: district, project: same, amount: 1 元}", "fail", "pass", "fail",
+       "pass"},
+      {"{policy: 某政策, level: district, project: other, amount: 1 元}", "pass", "pass", "pass",
+       "pass"},
+      {"{policy: 某政策, level: district, amount: 1 元}", "undetermined", "pass", "undetermined",
+       "pass"},
+      {"{policy: 某政策, level: city, project: same, amount: 1 元}", "pass", "pass", "pass",
        "fail"},
-      {"{clause: special_support, project: same, amount: 1 元}", "fail", "pass", "pass"},
+      {"{policy: 某政策, level: city, project: same, amount: 1 元, matched: true}", "pass", "fail",
+       "pass", "fail"},
+      {"{clause: special_support, project: same, amount: 1 元}", "fail", "pass", "pass", "pass"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char more[256];
@@ -375,6 +380,7 @@ static void a_grant_received_is_an_exclusion(void **state) {
     assert_string_equal(verdict(result, "district_funding"), cases[i].district);
     assert_string_equal(verdict(result, "upper_funding"), cases[i].upper);
     assert_string_equal(verdict(result, "other_policy"), cases[i].other);
+    assert_string_equal(verdict(result, "upper_policy"), cases[i].above);
     json_decref(result);
     zh_applicant_free(applicant);
   }
