@@ -201,7 +201,8 @@ static void add_reading(zh_reading_set *set, const zh_reading *reading) {
 }
 
 /* Those that bounds depend on. */
-void zh_limit_readings(zh_reading_set *set, const zh_policy *policy, const zh_clause *clause) {
+static void add_limit_readings(zh_reading_set *set, const zh_policy *policy,
+                               const zh_clause *clause) {
   const zh_amount *amount = clause->amount;
   add_reading(set, amount->base_reading);
   add_reading(set, amount->rate_per.reading);
@@ -223,7 +224,7 @@ void zh_amount_readings(zh_reading_set *set, const zh_policy *policy, const zh_c
   for (size_t i = 0; i < clause->amount->require_count; i++)
     zh_node_readings(set, policy, clause->amount->requires[i] -> test);
   if (clause->test != NULL) zh_node_readings(set, policy, clause->test);
-  zh_limit_readings(set, policy, clause);
+  add_limit_readings(set, policy, clause);
 }
 
 zh_award zh_award_of(const zh_case *c, const zh_clause *clause, const zh_assignment *readings) {

@@ -82,8 +82,6 @@ zh_award zh_award_of(const zh_case *c, const zh_clause *clause, const zh_assignm
 zh_verdict zh_amount_decide(const zh_case *c, const zh_clause *clause,
                             const zh_assignment *readings);
 void zh_amount_readings(zh_reading_set *set, const zh_policy *policy, const zh_clause *clause);
-/* Those of its base, caps, steps and stacking alone. */
-void zh_limit_readings(zh_reading_set *set, const zh_policy *policy, const zh_clause *clause);
 /* Whether the condition that lifts the cap holds, or may hold. */
 bool zh_cap_may_be_lifted(const zh_case *c, const zh_cap *cap, const zh_assignment *readings);
 int64_t zh_smallest_cap(const zh_amount *amount); /* -1: none */

@@ -113,7 +113,7 @@ static zh_applicant *applicant_who(const char *amount, const char *other, const 
   zh_text_puts(&text, "applicant: 某公司\n"
                       "facts:\n"
                       "  entity: {value: enterprise, file: p.pdf}\n"
-                      "  roles: {value: [compute_centre], file: p.pdf}\n"
+                      "  roles: {value: [compute_centre, information_software], file: p.pdf}\n"
                       "  district: {value: 上海市松江区, file: p.pdf}\n"
                       "  tax_registered: {value: true, file: p.pdf}\n"
                       "  legal_person: {value: true, file: p.pdf}\n"
