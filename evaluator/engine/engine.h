@@ -115,7 +115,7 @@ typedef struct zh_outcome {
 zh_outcome zh_outcome_of(const zh_case *c, const zh_clause *clause);
 /* Of the readings that it depends on, those whose choices change the result. */
 zh_reading_set zh_outcome_matters(const zh_case *c, const zh_outcome *outcome);
-/* The grant as evaluation.json shows it. New reference. */
+/* The grant as evaluation.json shows it (grant.c). New reference. */
 json_t *zh_outcome_json(const zh_case *c, const zh_outcome *outcome);
 /* The figure itself, -1 where there is none: undetermined never turns into a number. */
 int64_t zh_outcome_figure(const zh_outcome *outcome);

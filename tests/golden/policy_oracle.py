@@ -98,6 +98,8 @@ def draw_policy(source):
         if source.random() < 0.2:
             commons[name]["unless"] = "wide"
     amounts = [draw_amount(source, i, commons) for i in range(source.randrange(3, 8))]
+    if not any("unless" in cap for clause in amounts for cap in clause.get("caps", [])):
+        clauses = [clause for clause in clauses if clause["id"] != "wide"]  # a condition that nothing needs is refused
     return {
         "policy": "random", "level": "district", "title": phrase("t"), "issuer": phrase("i"), "status": "in_force",
         "validity": phrase("v"), "source": "s", "facts": {"wide": {"type": "flag", **phrase("wide")}},
