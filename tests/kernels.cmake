@@ -10,9 +10,10 @@ foreach(isa reference avx2 avx512)
 endforeach()
 
 add_executable(kernelcheck kernelcheck/main.c kernelcheck/check_matmul.c kernelcheck/check_small.c
-  kernelcheck/check_attention.c kernelcheck/check_limits.c kernelcheck/bench.c)
+  kernelcheck/check_attention.c kernelcheck/check_limits.c kernelcheck/bench.c
+  kernelcheck/bench_matmul.c)
 target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
-set_target_properties(kernelcheck PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+set_target_properties(kernelcheck PROPERTIES OUTPUT_NAME zhiheng-kernelcheck RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME kernels.kernelcheck COMMAND kernelcheck)
 set_tests_properties(kernels.kernelcheck PROPERTIES TIMEOUT 600)
 
