@@ -5,7 +5,8 @@
  * turns, as the layers of a model do. Warm: a few rows that stay in the second-level cache. Each
  * repeat times the product, a plain read of as many bytes of another copy and the bf16 peak loop,
  * one after the other, so that all three meet the same clock and the same neighbours. The limit is
- * the longer of (bytes / read) and (operations / peak); ratios are of minima and of medians. */
+ * the longer of (bytes / read) and (operations / peak); ratios are of minima and of medians.
+ * Activations are prepared before: they serve several products. ZHIHENG_ISA names one variant. */
 #include "tests/kernelcheck/check.h"
 
 #include "core/clock.h"
@@ -23,7 +24,7 @@ typedef struct setting {
   zh_matrix w; /* of the first copy */
   size_t copies, copy_bytes, rows, tokens;
   float *x, *y;
-  void *scratch;
+  void *scratch, *prepared; /* prepared: NULL for matmul, else multiply on packed weights */
 } setting;
 
 typedef struct times {
@@ -54,8 +55,14 @@ static double time_product(const setting *s, size_t copy, size_t first) {
   zh_matrix w = s->w;
   w.data = (const char *)w.data + copy * s->copy_bytes;
   int64_t start = zh_now_ns();
-  s->kernels->matmul(s->y, w.rows, &w, s->x, w.columns, s->tokens, first, first + s->rows,
-                     s->scratch);
+  if (s->prepared) {
+    zh_packed packed = {w.data, w.type, w.rows, w.columns};
+    s->kernels->multiply(s->y, w.rows, &packed, s->prepared, s->tokens, first, first + s->rows,
+                         s->scratch);
+  } else {
+    s->kernels->matmul(s->y, w.rows, &w, s->x, w.columns, s->tokens, first, first + s->rows,
+                       s->scratch);
+  }
   return (double)(zh_now_ns() - start);
 }
 
@@ -89,7 +96,8 @@ static void bench_cold(setting *s) {
   double per_row = 2.0 * (double)(s->w.columns * s->tokens);
   s->rows = ROWS * per_row < MOST_OPERATIONS ? ROWS : (size_t)(MOST_OPERATIONS / per_row) / 32 * 32;
   for (size_t i = 0; i < REPEATS; i++) {
-    size_t copy = i % s->copies, other = (copy + s->copies / 2) % s->copies, parts = ROWS / s->rows,
+    /* The first copy is what the others were made from: never cold. */
+    size_t copy = 1 + i % (s->copies - 1), other = 1 + (i + s->copies / 2) % (s->copies - 1), parts = ROWS / s->rows,
            first = i % parts * s->rows;
     t.product[i] = time_product(s, copy, first);
     t.read[i] = time_read((const char *)s->w.data + other * s->copy_bytes + first * s->w.row_bytes,
@@ -112,22 +120,40 @@ static void bench_warm(setting *s) {
   print_times(s, "warm", &t);
 }
 
-static void bench_type(const zh_kernels *k, zh_dtype type, char *memory, float *x, float *y) {
+/* The first copy, as the kernels read it, then the others. */
+static void fill_copies(const setting *s, char *memory) {
+  uint64_t row_bytes = s->w.row_bytes;
+  if (!s->prepared) {
+    random_weights(memory, s->w.type, (size_t)ROWS * COLUMNS);
+  } else {
+    void *rows = zeroed(ROWS * row_bytes);
+    random_weights(rows, s->w.type, (size_t)ROWS * COLUMNS);
+    zh_pack_rows(memory, s->w.type, rows, ROWS, row_bytes, COLUMNS);
+    free(rows);
+  }
+  for (size_t i = 1; i < s->copies; i++) memcpy(memory + i * s->copy_bytes, memory, s->copy_bytes);
+}
+
+static void bench_type(const zh_kernels *k, zh_dtype type, bool packed, char *memory, float *x,
+                       float *y) {
   static const size_t tokens[] = {1, 8, 32, MOST_TOKENS};
   uint64_t row_bytes;
   if (!zh_dtype_bytes(&row_bytes, type, COLUMNS)) return;
   setting s = {.kernels = k, .w = {memory, type, ROWS, COLUMNS, row_bytes}, .x = x, .y = y};
   s.copy_bytes = (ROWS * row_bytes + 4095) & ~(size_t)4095;
   s.copies = COLD_BYTES / s.copy_bytes;
-  random_weights(memory, type, (size_t)ROWS * COLUMNS);
-  for (size_t i = 1; i < s.copies; i++) memcpy(memory + i * s.copy_bytes, memory, s.copy_bytes);
-  s.scratch = zeroed(zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS));
+  s.scratch = zeroed(packed ? zh_multiply_scratch_bytes(COLUMNS)
+                            : zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS));
+  if (packed) s.prepared = zeroed(zh_prepared_bytes(type, COLUMNS, MOST_TOKENS));
+  fill_copies(&s, memory);
   for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
     s.tokens = tokens[i];
+    if (packed) k->prepare(s.prepared, type, x, COLUMNS, COLUMNS, s.tokens, 0, s.tokens);
     bench_cold(&s);
     bench_warm(&s);
   }
   free(s.scratch);
+  free(s.prepared);
 }
 
 void bench_matmul_limits(const char *only_type) {
@@ -139,10 +165,12 @@ void bench_matmul_limits(const char *only_type) {
          REPEATS, bf16_loop()->variant);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
+    if (getenv("ZHIHENG_ISA") && *k != zh_kernels_best()) continue;
     for (size_t n = 0; n < weight_type_count; n++) {
       if (only_type && strcmp(zh_dtype_find((uint32_t)weight_types[n])->name, only_type) != 0)
         continue;
-      bench_type(*k, weight_types[n], memory, x, y);
+      bool packed = (*k)->multiply && zh_packs(weight_types[n]);
+      bench_type(*k, weight_types[n], packed, memory, x, y);
     }
   }
   free(x);

@@ -31,6 +31,7 @@ extern const size_t weight_type_count;
 
 void check_dequantize(void);
 void check_matmul(const zh_kernels *kernels);
+void check_multiply(const zh_kernels *kernels);
 void check_small_kernels(const zh_kernels *kernels);
 void check_attention(const zh_kernels *kernels);
 void check_memory(void);

@@ -103,6 +103,7 @@ static void check_all(void) {
   check_dequantize();
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     check_matmul(*k);
+    check_multiply(*k);
     check_small_kernels(*k);
     check_attention(*k);
   }
