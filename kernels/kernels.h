@@ -2,8 +2,8 @@
  *
  * One table of functions. `zh_kernels_reference()` is the specification: plain loops, fp32 values,
  * fp64 sums. `zh_kernels_best()` starts from it and overrides what this CPU can do faster (_avx2,
- * _avx512, _amx); every variant is checked against the reference and against fp64 in tests/kernelcheck.
- * Calls work on a range of output rows, so the caller divides work over threads.
+ * _avx512, _amx); every variant is checked against the reference and against fp64 in
+ * tests/kernelcheck. Calls work on a range of output rows, so the caller divides work over threads.
  *
  * Within one table an output element is always summed in the same order: neither the range, nor the
  * number of threads, nor the number of tokens in the call changes a bit of it. A token decoded
@@ -121,6 +121,7 @@ zh_kernels_best(void); /* chosen once; ZHIHENG_ISA=reference|avx2|avx512|amx ove
 const zh_kernels *const *
 zh_kernels_all(void); /* those this CPU can run, NULL-terminated, reference first */
 size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens);
+enum { ZH_PREPARATIONS = 2 };
 int zh_preparation(zh_dtype type); /* 0 or 1; types with the same one share what prepare gave */
 size_t zh_prepared_bytes(zh_dtype type, size_t columns, size_t tokens);
 size_t zh_multiply_scratch_bytes(size_t columns);

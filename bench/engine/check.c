@@ -36,6 +36,7 @@ struct zh_check {
   bool failed;
   char failure[512];
   float *row;            /* [longest row]: a weight row, dequantised */
+  float *rounded;        /* [longest row]: activations as packed weights multiply them */
   unsigned char *source; /* a standard model's row as its type has it */
   double *score;         /* [context] */
 };
@@ -106,8 +107,9 @@ static void check_embedding(zh_check *check, const zh_operation *o, size_t t) {
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
  * one rounding of the result to fp32. */
-static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r) {
-  const float *w = source_row(check, o->weight, r), *x = o->input + t * o->in_width;
+static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
+                              const float *x) {
+  const float *w = source_row(check, o->weight, r);
   double sum = 0, magnitude = 0;
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
@@ -119,11 +121,18 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
   judge(check, o, t, r, o->output[t * o->out_width + r], sum, TAU * bound);
 }
 
+/* Packed weights multiply rounded activations: the oracle gets the same ones, so that the bound
+ * stays as tight as it is. */
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
-  for (int i = 0; i < ROWS; ++i) check_product_row(check, o, t, draw(check, o->out_width));
+  const float *x = o->input + t * o->in_width;
+  if (o->weight->packed.data) {
+    zh_rounded(check->rounded, o->weight->packed.type, x, o->in_width);
+    x = check->rounded;
+  }
+  for (int i = 0; i < ROWS; ++i) check_product_row(check, o, t, draw(check, o->out_width), x);
   if (strcmp(o->name, "head") != 0) return;
   size_t best = check->engine->kernels->argmax(o->output + t * o->out_width, o->out_width);
-  if (best < o->out_width) check_product_row(check, o, t, best); /* the answer itself */
+  if (best < o->out_width) check_product_row(check, o, t, best, x); /* the answer itself */
 }
 
 /* Relative: half of g(K + 2) from the sum of squares under the root, then root, division and two
@@ -246,9 +255,10 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
     if (m->row_bytes > bytes) bytes = m->row_bytes;
   }
   check->row = malloc(longest * sizeof *check->row);
+  check->rounded = malloc(longest * sizeof *check->rounded);
   check->source = malloc(bytes);
   check->score = malloc(engine->context * sizeof *check->score);
-  if (!check->row || !check->source || !check->score) {
+  if (!check->row || !check->rounded || !check->source || !check->score) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
@@ -259,6 +269,7 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
 void zh_check_free(zh_check *check) {
   if (!check) return;
   free(check->row);
+  free(check->rounded);
   free(check->source);
   free(check->score);
   free(check);

@@ -1,5 +1,5 @@
 /* A decoder-only transformer's forward pass over kernels/. It reads the architecture description; no family has its
- * own forward pass. One engine holds one model's weights (mapped, not copied), the KV cache of `sequences` sequences
+ * own forward pass. One engine holds one model's weights (mapped, or rearranged in their place), the KV cache of `sequences` sequences
  * and the activations of at most `micro_batch` tokens. */
 #ifndef ZH_BENCH_ENGINE_ENGINE_H
 #define ZH_BENCH_ENGINE_ENGINE_H
@@ -18,7 +18,7 @@ extern "C" {
 
 typedef enum zh_precision {
   ZH_PRECISION_EXACT, /* reference kernels: fp32 values, fp64 sums, no quantised activations */
-  ZH_PRECISION_FAST   /* the timed path: the CPU's best kernels */
+  ZH_PRECISION_FAST   /* the timed path: the CPU's best kernels, which may round activations (zh_rounded) */
 } zh_precision;
 
 typedef struct zh_engine_options {

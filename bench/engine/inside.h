@@ -59,6 +59,8 @@ struct zh_engine {
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
+  void *prepared[ZH_PREPARATIONS]; /* the input of products, for packed weights of each kind */
+  size_t prepared_bytes[ZH_PREPARATIONS];
   zh_observer observer; /* called on thread 0, between barriers; NULL while timing */
   void *observer_user;
   float

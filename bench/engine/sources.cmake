@@ -6,4 +6,4 @@ set(ENGINE_SOURCES
   engine/perplexity.c
   engine/sampling.c
   engine/trial.c
-  engine/weights.c)
+  engine/weights.c engine/packing.c)
