@@ -1,6 +1,7 @@
 /* Which functions this machine runs: the reference everywhere, overridden by what the CPU can do.
  */
 #include "kernels/gemm/gemm.h"
+#include "kernels/matmul/packed.h"
 #include "kernels/peak/peak.h"
 #include "kernels/variants.h"
 
@@ -38,16 +39,17 @@ static const zh_kernels reference = {
   };
 TABLE(avx2)
 TABLE(avx512)
+static zh_kernels table_amx; /* avx512's, with products of packed weights */
 #endif
 
-enum { LEVEL_REFERENCE, LEVEL_AVX2, LEVEL_AVX512 };
+enum { LEVEL_REFERENCE, LEVEL_AVX2, LEVEL_AVX512, LEVEL_AMX };
 enum { PEAK_LOOPS = 16, GEMMS = 16 };
 
 /* What was found out, once. */
 static struct dispatch {
   zh_cpu_features has;
   int level;                   /* what may be used: the CPU's, or less where ZHIHENG_ISA says so */
-  const zh_kernels *tables[4]; /* what this CPU can run, by level */
+  const zh_kernels *tables[5]; /* what this CPU can run, by level */
   zh_peak_loop loops[PEAK_LOOPS];
   zh_gemm gemms[GEMMS];
 } chosen;
@@ -58,6 +60,7 @@ static int wanted_level(int best) {
   if (!isa) return best;
   int level = strcmp(isa, "reference") == 0 ? LEVEL_REFERENCE
               : strcmp(isa, "avx2") == 0    ? LEVEL_AVX2
+              : strcmp(isa, "avx512") == 0  ? LEVEL_AVX512
                                             : best;
   return level < best ? level : best;
 }
@@ -67,16 +70,17 @@ static void choose_peak_loops(void) {
   size_t count = 0;
 #ifdef ZH_KERNELS_X86
   const zh_cpu_features *has = &chosen.has;
-  bool avx512 = chosen.level == LEVEL_AVX512, avx2 = chosen.level >= LEVEL_AVX2;
+  bool amx = chosen.level >= LEVEL_AMX, avx512 = chosen.level >= LEVEL_AVX512,
+       avx2 = chosen.level >= LEVEL_AVX2;
   const struct {
     const zh_peak_loop *loop;
     bool there;
   } candidates[] = {
       {&zh_peak_fp32_avx512, avx512},
       {&zh_peak_fp32_avx2, avx2},
-      {&zh_peak_bf16_amx, avx512 && has->amx_bf16},
+      {&zh_peak_bf16_amx, amx},
       {&zh_peak_bf16_avx512, avx512 && has->avx512_bf16},
-      {&zh_peak_int8_amx, avx512 && has->amx_int8},
+      {&zh_peak_int8_amx, amx},
       {&zh_peak_int8_avx512, avx512 && has->avx512_vnni},
       {&zh_peak_int8_avx_vnni, avx2 && has->avx_vnni},
       {&zh_peak_int8_avx2, avx2},
@@ -91,6 +95,23 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
+static void prepare_amx(void *out, zh_dtype type, const float *x, size_t x_stride, size_t columns,
+                        size_t tokens, size_t begin, size_t end) {
+  if (zh_preparation(type) == 0)
+    zh_prepare_bf16_amx(out, x, x_stride, columns, tokens, begin, end);
+  else
+    zh_prepare_int8_amx(out, x, x_stride, columns, begin, end);
+}
+
+static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
+                         size_t tokens, size_t begin, size_t end, void *scratch) {
+  if (begin >= end || tokens == 0) return;
+  if (zh_preparation(w->type) == 0)
+    zh_multiply_bf16_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
+  else
+    zh_multiply_int8_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
+}
+
 /* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
 static void zh_gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
                               size_t begin, size_t end) {
@@ -109,7 +130,7 @@ static void choose_gemms(void) {
 #ifdef ZH_KERNELS_X86
   if (chosen.level >= LEVEL_AVX2)
     chosen.gemms[count++] = (zh_gemm){"fp32", "avx2", "fp32_fma", zh_gemm_fp32_avx2};
-  if (chosen.level == LEVEL_AVX512) {
+  if (chosen.level >= LEVEL_AVX512) {
     chosen.gemms[count++] = (zh_gemm){"fp32", "avx512", "fp32_fma", zh_gemm_fp32_avx512};
     if (chosen.has.avx512_bf16)
       chosen.gemms[count++] =
@@ -129,6 +150,14 @@ static void choose(void) {
 #ifdef ZH_KERNELS_X86
   if (chosen.has.avx2_fma && chosen.has.f16c) chosen.tables[best = LEVEL_AVX2] = &table_avx2;
   if (best == LEVEL_AVX2 && chosen.has.avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
+  if (best == LEVEL_AVX512 && chosen.has.avx512_bf16 && chosen.has.avx512_vnni &&
+      chosen.has.amx_bf16 && chosen.has.amx_int8) {
+    table_amx = table_avx512;
+    table_amx.name = "amx";
+    table_amx.prepare = prepare_amx;
+    table_amx.multiply = multiply_amx;
+    chosen.tables[best = LEVEL_AMX] = &table_amx;
+  }
 #endif
   chosen.level = wanted_level(best);
   choose_peak_loops();
@@ -164,9 +193,27 @@ size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens) {
   return zh_matmul_block_rows(columns) * row_bytes;
 }
 
+int zh_preparation(zh_dtype type) {
+  return type == ZH_BF16 ? 0 : 1;
+}
+
+/* bf16: groups of sixteen tokens (or all, where they are fewer), columns filled up to 32. Bytes:
+ * sixteen tokens at once too, for each a byte a column and twelve a block of 32. */
+size_t zh_prepared_bytes(zh_dtype type, size_t columns, size_t tokens) {
+  size_t whole = (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
+  if (zh_preparation(type) == 0) return steps * 64 * (tokens < 16 ? tokens : whole);
+  return whole * ((steps * 44 + 63) & ~(size_t)63);
+}
+
+/* bf16: the sums of 256 rows of 256 tokens. Bytes: sixteen rows, unpacked, and their factors. */
+size_t zh_multiply_scratch_bytes(size_t columns) {
+  size_t sums = 256 * 256 * sizeof(float), panel = (columns + 31) / 32 * (512 + 128);
+  return sums > panel ? sums : panel;
+}
+
 static const zh_memory_loops *memory(void) {
 #ifdef ZH_KERNELS_X86
-  if (dispatch()->level == LEVEL_AVX512) return &zh_memory_avx512;
+  if (dispatch()->level >= LEVEL_AVX512) return &zh_memory_avx512;
   if (dispatch()->level == LEVEL_AVX2) return &zh_memory_avx2;
 #endif
   return &zh_memory_portable;

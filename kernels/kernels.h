@@ -2,8 +2,8 @@
  *
  * One table of functions. `zh_kernels_reference()` is the specification: plain loops, fp32 values,
  * fp64 sums. `zh_kernels_best()` starts from it and overrides what this CPU can do faster (_avx2,
- * _avx512); every variant is checked against the reference and against fp64 in tests/kernelcheck.
- * Calls work on a range of output rows, so the caller divides work over threads.
+ * _avx512, _amx); every variant is checked against the reference and against fp64 in
+ * tests/kernelcheck. Calls work on a range of output rows, so the caller divides work over threads.
  *
  * Within one table an output element is always summed in the same order: neither the range, nor the
  * number of threads, nor the number of tokens in the call changes a bit of it. A token decoded
@@ -41,8 +41,26 @@ typedef struct zh_matrix {
   size_t rows, columns, row_bytes;
 } zh_matrix;
 
+/* The same weights rearranged for zh_kernels.multiply: the bits of a matrix in other places (but
+ * rows are filled up to ZH_PACKED_ROWS with zeros, and those of bf16 to 32 columns), so packed
+ * weights can stand instead of the matrix. */
+enum { ZH_PACKED_ROWS = 16 };
+typedef struct zh_packed {
+  const void *data; /* 64-byte aligned, zh_packed_bytes */
+  zh_dtype type;
+  size_t rows, columns;
+} zh_packed;
+bool zh_packs(zh_dtype type); /* whether there is such an arrangement */
+size_t zh_packed_bytes(zh_dtype type, size_t rows, size_t columns);
+/* `count` rows, row_bytes apart, into the place of the first of them; a multiple of ZH_PACKED_ROWS
+ * but for the matrix's last. */
+void zh_pack_rows(void *out, zh_dtype type, const void *rows, size_t count, size_t row_bytes,
+                  size_t columns);
+/* Row r as it was before. */
+void zh_unpack_row(void *out, const zh_packed *w, size_t r);
+
 typedef struct zh_kernels {
-  const char *name; /* "reference", "avx2", "avx512" */
+  const char *name; /* "reference", "avx2", "avx512", "amx" */
   /* Whether sums are in fp64 (the reference) or fp32: what error bounds use. */
   bool fp64_sums;
 
@@ -51,6 +69,18 @@ typedef struct zh_kernels {
    * in elements). scratch: zh_matmul_scratch_bytes bytes, 64-byte aligned, one for each thread. */
   void (*matmul)(float *y, size_t y_stride, const zh_matrix *w, const float *x, size_t x_stride,
                  size_t tokens, size_t begin, size_t end, void *scratch);
+
+  /* The same product with packed weights; NULL where this CPU has nothing faster than matmul.
+   * Weights of bf16: activations are rounded to bf16 (nearest even). Quantised weights: activations
+   * become bytes, in blocks of 32 columns a scale, the largest magnitude / 127 (zh_rounded says to
+   * which values). Sums are fp32's. prepare does this once for any number of products with weights
+   * of the same zh_preparation: tokens [begin, end), begin a multiple of 16; out:
+   * zh_prepared_bytes, 64-byte aligned. multiply: rows [begin, end), begin a multiple of
+   * ZH_PACKED_ROWS, end too or all rows; scratch: zh_multiply_scratch_bytes, 64-byte aligned. */
+  void (*prepare)(void *out, zh_dtype type, const float *x, size_t x_stride, size_t columns,
+                  size_t tokens, size_t begin, size_t end);
+  void (*multiply)(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
+                   size_t tokens, size_t begin, size_t end, void *scratch);
 
   /* y[t][i] = gain[i] x[t][i] / sqrt(mean(x[t]^2) + eps), t in [begin, end). arXiv:1910.07467. y
    * may be x. */
@@ -87,10 +117,16 @@ typedef struct zh_kernels {
 
 const zh_kernels *zh_kernels_reference(void);
 const zh_kernels *
-zh_kernels_best(void); /* chosen once; ZHIHENG_ISA=reference|avx2|avx512 overrides, for tests */
+zh_kernels_best(void); /* chosen once; ZHIHENG_ISA=reference|avx2|avx512|amx overrides, for tests */
 const zh_kernels *const *
 zh_kernels_all(void); /* those this CPU can run, NULL-terminated, reference first */
 size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens);
+enum { ZH_PREPARATIONS = 2 };
+int zh_preparation(zh_dtype type); /* 0 or 1; types with the same one share what prepare gave */
+size_t zh_prepared_bytes(zh_dtype type, size_t columns, size_t tokens);
+size_t zh_multiply_scratch_bytes(size_t columns);
+/* The values that prepare's result stands for, of one token. */
+void zh_rounded(float *y, zh_dtype type, const float *x, size_t columns);
 
 /* What this CPU has and the operating system lets it use. */
 typedef struct zh_cpu_features {

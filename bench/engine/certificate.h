@@ -15,7 +15,7 @@ enum { ZH_FOLLOWED_MAX = 8 };
 /* A decode run: token `start + i` of each sequence is the i-th timed one. */
 typedef struct zh_certified {
   const char *step, *model, *model_sm3, *nonce, *kernels;
-  bool fp64_sums;
+  zh_arithmetic arithmetic;
   size_t steps, sequences, start;
   const zh_answer *answers; /* [steps][sequences] */
 } zh_certified;

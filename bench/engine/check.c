@@ -31,7 +31,7 @@ typedef struct kind {
 struct zh_check {
   zh_engine *engine; /* NULL where operations are handed in */
   zh_architecture architecture;
-  bool fp64_sums;
+  zh_arithmetic arithmetic;
   size_t rows; /* of each product of each token */
   uint64_t seed, drawn, samples;
   kind kinds[KINDS];
@@ -39,12 +39,13 @@ struct zh_check {
   bool failed;
   char failure[512];
   float *row;            /* [longest row]: a weight row, dequantised */
+  float *rounded;        /* [longest row]: activations as packed weights multiply them */
   unsigned char *source; /* a standard model's row as its type has it */
   double *score;         /* [context] */
 };
 
 static double growth(const zh_check *check, double n) {
-  double r = check->fp64_sums ? V : U;
+  double r = check->arithmetic.fp64_sums ? V : U;
   return fmin(n * r / (1 - n * r), LAMBDA * sqrt(n) * r);
 }
 
@@ -109,8 +110,9 @@ static void check_embedding(zh_check *check, const zh_operation *o, size_t t) {
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
  * one rounding of the result to fp32. */
-static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r) {
-  const float *w = source_row(check, o->weight, r), *x = o->input + t * o->in_width;
+static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
+                              const float *x) {
+  const float *w = source_row(check, o->weight, r);
   double sum = 0, magnitude = 0;
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
@@ -122,12 +124,19 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
   judge(check, o, t, r, o->output[t * o->out_width + r], sum, TAU * bound);
 }
 
+/* Packed weights multiply rounded activations: the oracle gets the same ones, so that the bound
+ * stays as tight as it is. */
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
+  const float *x = o->input + t * o->in_width;
+  if (check->arithmetic.rounds && zh_packs(o->weight->matrix.type)) {
+    zh_rounded(check->rounded, o->weight->matrix.type, x, o->in_width);
+    x = check->rounded;
+  }
   for (size_t i = 0; i < check->rows; ++i)
-    check_product_row(check, o, t, draw(check, o->out_width));
+    check_product_row(check, o, t, draw(check, o->out_width), x);
   if (strcmp(o->name, "head") != 0) return;
   size_t best = zh_kernels_reference()->argmax(o->output + t * o->out_width, o->out_width);
-  if (best < o->out_width) check_product_row(check, o, t, best); /* the answer itself */
+  if (best < o->out_width) check_product_row(check, o, t, best, x); /* the answer itself */
 }
 
 /* Relative: half of g(K + 2) from the sum of squares under the root, then root, division and two
@@ -256,12 +265,12 @@ void zh_check_attention_head(zh_check *check, const zh_operation *operation, siz
   check_attention_head(check, operation, 0, head, keys, values, check->architecture.head_dim);
 }
 
-zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, bool fp64_sums,
+zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arithmetic arithmetic,
                               size_t context, size_t rows, uint64_t seed, zh_error *err) {
   zh_check *check = calloc(1, sizeof *check);
   if (!check) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   check->architecture = weights->architecture;
-  check->fp64_sums = fp64_sums;
+  check->arithmetic = arithmetic;
   check->rows = rows;
   check->seed = seed;
   size_t longest = 1, bytes = 1;
@@ -271,9 +280,10 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, bool fp
     if (m->row_bytes > bytes) bytes = m->row_bytes;
   }
   check->row = malloc(longest * sizeof *check->row);
+  check->rounded = malloc(longest * sizeof *check->rounded);
   check->source = malloc(bytes);
   check->score = malloc(context * sizeof *check->score);
-  if (!check->row || !check->source || !check->score) {
+  if (!check->row || !check->rounded || !check->source || !check->score) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
@@ -282,7 +292,7 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, bool fp
 }
 
 zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_error *err) {
-  ZH_TRY(zh_check_create_for(out, &engine->weights, engine->kernels->fp64_sums, engine->context,
+  ZH_TRY(zh_check_create_for(out, &engine->weights, zh_engine_arithmetic(engine), engine->context,
                              ROWS, seed, err));
   (*out)->engine = engine;
   return ZH_OK;
@@ -291,6 +301,7 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
 void zh_check_free(zh_check *check) {
   if (!check) return;
   free(check->row);
+  free(check->rounded);
   free(check->source);
   free(check->score);
   free(check);

@@ -12,11 +12,10 @@ typedef struct zh_check zh_check;
 /* What is sampled depends on `seed`. */
 ZH_MUST_CHECK zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed,
                                         zh_error *err);
-/* The same without an engine, for operations that somebody else computed: `weights` need only be
- * described (zh_weights_describe). fp64_sums: of the kernels that computed; rows: sampled of each
- * product. */
+/* The same without an engine, for operations that somebody else computed with such arithmetic:
+ * `weights` need only be described (zh_weights_describe). rows: sampled of each product. */
 ZH_MUST_CHECK zh_status zh_check_create_for(zh_check **out, const zh_weights *weights,
-                                            bool fp64_sums, size_t context, size_t rows,
+                                            zh_arithmetic arithmetic, size_t context, size_t rows,
                                             uint64_t seed, zh_error *err);
 void zh_check_free(zh_check *check); /* NULL is safe */
 /* Checks the operation of one token. */

@@ -91,10 +91,31 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
   return ZH_OK;
 }
 
+static size_t longest_input(const zh_architecture *a) {
+  return larger(larger(a->hidden, a->ffn), query_width(a));
+}
+
+/* Room for the inputs of products, as packed weights of each kind want them. */
+static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
+    if (!w->data || engine->prepared[zh_preparation(w->type)]) continue;
+    int kind = zh_preparation(w->type);
+    size_t bytes =
+        zh_prepared_bytes(w->type, longest_input(&engine->architecture), engine->micro_batch);
+    engine->prepared[kind] = zh_big_alloc(bytes);
+    engine->prepared_bytes[kind] = bytes;
+    if (!engine->prepared[kind])
+      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the inputs of products");
+  }
+  return ZH_OK;
+}
+
 static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
-  size_t columns = larger(larger(a->hidden, a->ffn), query_width(a));
-  size_t matmul = zh_matmul_scratch_bytes(columns, engine->micro_batch);
+  size_t columns = longest_input(a);
+  size_t matmul = larger(zh_matmul_scratch_bytes(columns, engine->micro_batch),
+                         zh_multiply_scratch_bytes(columns));
   size_t attention = ((size_t)engine->context + ATTENTION_EXTRA_FLOATS) * sizeof(float);
   engine->scratch_bytes = (larger(matmul, attention) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   size_t bytes = product(engine->scratch_bytes, (size_t)zh_threads_count(engine->threads));
@@ -114,6 +135,9 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
   engine->sequences = options->sequences;
   engine->context = options->context;
   zh_status status = zh_weights_open(&engine->weights, model, threads, err);
+  if (status == ZH_OK && options->precision == ZH_PRECISION_FAST && !options->unpacked &&
+      engine->kernels->multiply)
+    status = zh_weights_pack(&engine->weights, threads, err);
   if (status == ZH_OK) {
     engine->architecture = engine->weights.architecture;
     status = check_options(engine, err);
@@ -126,6 +150,7 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
   }
   if (status == ZH_OK) status = allocate_activations(engine, err);
   if (status == ZH_OK) status = allocate_scratch(engine, err);
+  if (status == ZH_OK) status = allocate_prepared(engine, err);
   if (status != ZH_OK) {
     zh_engine_free(engine);
     return status;
@@ -141,6 +166,8 @@ void zh_engine_free(zh_engine *engine) {
   if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
   if (engine->activations)
     zh_big_free(engine->activations, engine->activation_floats * sizeof(float));
+  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+    if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
@@ -174,6 +201,11 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
   return ZH_OK;
 }
 
+zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
+  return (zh_arithmetic){.fp64_sums = engine->kernels->fp64_sums,
+                         .rounds = engine->weights.packed != NULL};
+}
+
 uint64_t zh_sum_of_bits(const float *values, size_t count) {
   uint64_t sum = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -205,6 +237,7 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
   cost.memory_activations =
       (uint64_t)engine->activation_floats * sizeof(float) +
-      (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads);
+      (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
+      engine->prepared_bytes[0] + engine->prepared_bytes[1];
   return cost;
 }

@@ -1,5 +1,5 @@
 /* A decoder-only transformer's forward pass over kernels/. It reads the architecture description; no family has its
- * own forward pass. One engine holds one model's weights (mapped, not copied), the KV cache of `sequences` sequences
+ * own forward pass. One engine holds one model's weights (mapped, or rearranged in their place), the KV cache of `sequences` sequences
  * and the activations of at most `micro_batch` tokens. */
 #ifndef ZH_BENCH_ENGINE_ENGINE_H
 #define ZH_BENCH_ENGINE_ENGINE_H
@@ -18,7 +18,7 @@ extern "C" {
 
 typedef enum zh_precision {
   ZH_PRECISION_EXACT, /* reference kernels: fp32 values, fp64 sums, no quantised activations */
-  ZH_PRECISION_FAST   /* the timed path: the CPU's best kernels */
+  ZH_PRECISION_FAST   /* the timed path: the CPU's best kernels, which may round activations (zh_rounded) */
 } zh_precision;
 
 typedef struct zh_engine_options {
@@ -26,6 +26,7 @@ typedef struct zh_engine_options {
   uint32_t sequences;   /* independent sequences in the KV cache, >= 1 */
   uint32_t context;     /* positions a sequence can hold; <= the model's own, or ZH_ERR_ARG */
   uint32_t micro_batch; /* tokens computed together; 0: 512 */
+  bool unpacked;        /* weights as the file has them, and no rounded activations: rows can be patched */
 } zh_engine_options;
 
 typedef struct zh_engine zh_engine;

@@ -1,5 +1,6 @@
 /* The forward pass: one parallel region a micro-batch, rows of each product divided over the
- * threads, eight barriers a layer. Shapes: T tokens of the micro-batch, D hidden, F ffn.
+ * threads, eight barriers a layer, ten with packed weights. Shapes: T tokens of the micro-batch, D
+ * hidden, F ffn.
  *
  *   x[T][D] = embedding[token]
  *   each layer:  n = rmsnorm(x);  q, k, v = Wq n, Wk n, Wv n;  rope(q), rope(k);  k, v -> cache
@@ -13,7 +14,9 @@
 #include "bench/engine/engine.h"
 #include "bench/engine/inside.h"
 
-enum { ROW_GRAIN = 16 }; /* outputs of two threads never share a cache line */
+/* Outputs of two threads never share a cache line; packed rows and prepared tokens come in groups.
+ */
+enum { ROW_GRAIN = ZH_PACKED_ROWS, TOKEN_GRAIN = 16 };
 
 typedef struct pass {
   zh_engine *e;
@@ -84,7 +87,8 @@ static void patch_norms(const worker *w, float *y, const float *x, const zh_weig
   }
 }
 
-static const void *embedding_row(const pass *p, size_t t) {
+static const void *embedding_row(const worker *w, size_t t) {
+  const pass *p = w->p;
   const zh_engine *e = p->e;
   const zh_weight *embedding = &e->weights.whole[ZH_EMBEDDING];
   for (size_t i = 0; i < e->patch_count; ++i) {
@@ -93,8 +97,8 @@ static const void *embedding_row(const pass *p, size_t t) {
         patch->sequence == p->sequence[t])
       return patch->bytes;
   }
-  return (const unsigned char *)embedding->matrix.data +
-         p->token[t] * embedding->matrix.row_bytes;
+  if (!embedding->matrix.data) return zh_weight_row(embedding, p->token[t], w->scratch);
+  return (const unsigned char *)embedding->matrix.data + p->token[t] * embedding->matrix.row_bytes;
 }
 
 /* Thread 0 alone, while the others wait. */
@@ -105,25 +109,56 @@ static void enter(const worker *w, uint32_t layer) {
   barrier(w);
 }
 
+/* Of input x for `count` matrices that follow each other, this thread's tokens. */
+static void prepare(const worker *w, const zh_weight *weight, size_t count, const float *x,
+                    size_t tokens) {
+  zh_engine *e = w->p->e;
+  bool done[ZH_PREPARATIONS] = {false};
+  size_t begin, end;
+  zh_share(&begin, &end, tokens, TOKEN_GRAIN, w->thread, w->threads);
+  for (size_t i = 0; i < count && begin < end; ++i) {
+    const zh_packed *m = &weight[i].packed;
+    if (!m->data || done[zh_preparation(m->type)]) continue;
+    done[zh_preparation(m->type)] = true;
+    e->kernels->prepare(e->prepared[zh_preparation(m->type)], m->type, x, m->columns, m->columns,
+                        tokens, begin, end);
+  }
+}
+
+/* The same where other threads' tokens or columns come in: all wait before and after. */
+static void prepare_shared(const worker *w, const zh_weight *weight, const float *x) {
+  if (!weight->packed.data) return;
+  prepare(w, weight, 1, x, w->p->tokens);
+  barrier(w);
+}
+
 static void product(const worker *w, float *y, const zh_weight *weight, const float *x,
                     size_t tokens) {
   const zh_matrix *m = &weight->matrix;
+  const zh_engine *e = w->p->e;
   size_t begin, end;
   zh_share(&begin, &end, m->rows, ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
-  w->p->e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);
+  if (weight->packed.data) {
+    e->kernels->multiply(y, m->rows, &weight->packed, e->prepared[zh_preparation(m->type)], tokens,
+                         begin, end, w->scratch);
+    return;
+  }
+  e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);
   patch_products(w, y, weight, x, begin, end);
 }
 
+/* And, of the `count` matrices that read its result, the input. */
 static void norm(const worker *w, float *y, const float *x, const zh_weight *weight,
-                 size_t tokens) {
+                 const zh_weight *readers, size_t count, size_t tokens) {
   const zh_engine *e = w->p->e;
   size_t begin, end;
-  zh_share(&begin, &end, tokens, 1, w->thread, w->threads);
+  zh_share(&begin, &end, tokens, TOKEN_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   e->kernels->rmsnorm(y, x, weight->gain, e->architecture.hidden, e->architecture.norm_eps, begin,
                       end);
   patch_norms(w, y, x, weight, begin, end);
+  prepare(w, readers, count, y, tokens);
 }
 
 /* x += delta, each thread the rows that it has just computed: no barrier between product and
@@ -208,7 +243,8 @@ static void embed(const worker *w) {
   size_t begin, end, hidden = e->architecture.hidden;
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
   for (size_t t = begin; t < end; ++t) {
-    zh_dequantize_row(e->x + t * hidden, embedding_row(p, t), embedding->matrix.type, hidden);
+    const void *row = embedding_row(w, t);
+    zh_dequantize_row(e->x + t * hidden, row, embedding->matrix.type, hidden);
   }
   barrier(w);
   report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
@@ -313,7 +349,7 @@ static void attention_block(const worker *w, int layer, const zh_weight *weight)
   const pass *p = w->p;
   zh_engine *e = p->e;
   size_t tokens = p->tokens, hidden = e->architecture.hidden;
-  norm(w, e->normed, e->x, &weight[ZH_ATTN_NORM], tokens);
+  norm(w, e->normed, e->x, &weight[ZH_ATTN_NORM], &weight[ZH_ATTN_Q], 3, tokens);
   barrier(w);
   report_norm(w, layer, "attention norm", &weight[ZH_ATTN_NORM], e->x, e->normed, tokens);
   product(w, e->q, &weight[ZH_ATTN_Q], e->normed, tokens);
@@ -326,6 +362,7 @@ static void attention_block(const worker *w, int layer, const zh_weight *weight)
   report_product(w, layer, "v", &weight[ZH_ATTN_V], e->normed, e->v, tokens);
   attend(w, layer);
   keep(w, 0, e->x, tokens * hidden);
+  prepare_shared(w, &weight[ZH_ATTN_OUTPUT], e->attended);
   product(w, e->delta, &weight[ZH_ATTN_OUTPUT], e->attended, tokens);
   add_own_rows(w, e->x, e->delta);
   barrier(w);
@@ -347,7 +384,7 @@ static void ffn_block(const worker *w, int layer, const zh_weight *weight) {
   const pass *p = w->p;
   zh_engine *e = p->e;
   size_t tokens = p->tokens, hidden = e->architecture.hidden;
-  norm(w, e->normed, e->x, &weight[ZH_FFN_NORM], tokens);
+  norm(w, e->normed, e->x, &weight[ZH_FFN_NORM], &weight[ZH_FFN_GATE], 2, tokens);
   barrier(w);
   report_norm(w, layer, "ffn norm", &weight[ZH_FFN_NORM], e->x, e->normed, tokens);
   product(w, e->gate, &weight[ZH_FFN_GATE], e->normed, tokens);
@@ -358,6 +395,7 @@ static void ffn_block(const worker *w, int layer, const zh_weight *weight) {
   report_product(w, layer, "up", &weight[ZH_FFN_UP], e->normed, e->up, tokens);
   report_rows(w, ZH_OP_SILU, layer, "silu", e->architecture.ffn, e->gate, e->up, e->inner);
   keep(w, 0, e->x, tokens * hidden);
+  prepare_shared(w, &weight[ZH_FFN_DOWN], e->inner);
   product(w, e->delta, &weight[ZH_FFN_DOWN], e->inner, tokens);
   add_own_rows(w, e->x, e->delta);
   barrier(w);
@@ -375,7 +413,7 @@ static void head(const worker *w) {
     if (wants(p, t)) memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
   }
   barrier(w);
-  norm(w, e->normed, e->last, output_norm, p->wanted);
+  norm(w, e->normed, e->last, output_norm, matrix, 1, p->wanted);
   barrier(w);
   report_norm(w, -1, "output norm", output_norm, e->last, e->normed, p->wanted);
   product(w, p->logits, matrix, e->normed, p->wanted);

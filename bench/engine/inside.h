@@ -73,6 +73,8 @@ struct zh_engine {
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
+  void *prepared[ZH_PREPARATIONS]; /* the input of products, for packed weights of each kind */
+  size_t prepared_bytes[ZH_PREPARATIONS];
   zh_observer observer; /* called on thread 0, between barriers; NULL while timing */
   void *observer_user;
   float
@@ -86,6 +88,13 @@ struct zh_engine {
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
 };
+
+/* What the bounds of the checks depend on. */
+typedef struct zh_arithmetic {
+  bool fp64_sums; /* of the kernels */
+  bool rounds;    /* activations, for products with weights that can be packed (zh_rounded) */
+} zh_arithmetic;
+zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
 
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,

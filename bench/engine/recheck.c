@@ -74,7 +74,8 @@ typedef struct recheck {
   zh_check *check;
   uint64_t seed;
   size_t rows;
-  bool begun, fp64_sums;
+  bool begun;
+  zh_arithmetic arithmetic;
   char nonce[256];
   size_t steps, sequences, start;
   zh_answer *answers;
@@ -209,7 +210,8 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   ZH_TRY(read_sizes(r, header, where, err));
   ZH_TRY(zh_json_string(&nonce, header, "nonce", where, err));
   ZH_TRY(zh_json_string(&links, header, "links", where, err));
-  r->fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
+  r->arithmetic = (zh_arithmetic){json_is_true(json_object_get(header, "fp64_sums")),
+                                  json_is_true(json_object_get(header, "rounds"))};
   snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
   ZH_TRY(zh_nonce_commitment(commitment, nonce, err));
   if (strcmp(commitment, r->claim->commitment) != 0)
@@ -222,7 +224,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   ZH_TRY(zh_challenge_draw(&r->challenge, &run, r->claim->chain_sm3, err));
   ZH_TRY(start_walks(r, err));
   r->begun = true;
-  return zh_check_create_for(&r->check, &r->weights, r->fp64_sums, r->start + r->steps, r->rows,
+  return zh_check_create_for(&r->check, &r->weights, r->arithmetic, r->start + r->steps, r->rows,
                              r->seed, err);
 }
 

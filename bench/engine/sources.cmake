@@ -8,6 +8,7 @@ set(ENGINE_SOURCES
   engine/recheck.c
   engine/sampling.c
   engine/trial.c
+  engine/packing.c
   engine/weights.c
   liveness/bound.c
   liveness/change.c

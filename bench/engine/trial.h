@@ -36,9 +36,9 @@ typedef struct zh_trial {
   bool fault_done;      /* an injected token or activation fault strikes once */
 } zh_trial;
 
-/* Reads the parameter "precision". Puts in an injected weight fault. On failure nothing is left. */
+/* unpacked: zh_engine_options. Reads the parameter "precision". Puts in an injected weight fault. On failure nothing is left. */
 ZH_MUST_CHECK zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences,
-                                      uint32_t context, zh_error *err);
+                                      uint32_t context, bool unpacked, zh_error *err);
 void zh_trial_close(zh_trial *trial);
 
 /* Uniform token ids from the job's seed. */

@@ -10,7 +10,7 @@
 
 #include "core/philox.h"
 
-enum { ALIGNMENT = 64, ROWS_AT_A_TIME = 64, VERIFIED_ROWS = 4, READ_BYTES = 1 << 18 };
+enum { ALIGNMENT = 64, ROWS_AT_A_TIME = 64, VERIFIED_ROWS = 4 };
 
 /* Which side of a matrix has which size. */
 typedef enum size_of { HIDDEN, QUERY, KEY, FFN, VOCAB, ONE } size_of;
@@ -246,6 +246,7 @@ void zh_weights_close(zh_weights *weights) {
   free(weights->gains);
   free(weights->digests);
   if (weights->generated) zh_big_free(weights->generated, weights->generated_bytes);
+  if (weights->packed) zh_big_free(weights->packed, weights->packed_bytes);
   if (weights->altered) munmap(weights->altered, weights->altered_bytes);
   *weights = (zh_weights){0};
 }
@@ -258,13 +259,31 @@ typedef struct tensor_work {
   zh_error *error;               /* [threads] */
 } tensor_work;
 
+/* Packed weights are digested row by row, as the file has them: the digest does not depend on the
+ * kernels. */
+static zh_status digest_rows(char *out, const zh_weight *w, zh_error *err) {
+  zh_digest *digest = NULL;
+  unsigned char *row = malloc(w->matrix.row_bytes);
+  zh_status status =
+      row ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a row of weights");
+  if (status == ZH_OK) status = zh_digest_create(&digest, ZH_SM3, err);
+  for (size_t r = 0; r < w->matrix.rows && status == ZH_OK; ++r)
+    status = zh_digest_update(digest, zh_weight_row(w, r, row), w->matrix.row_bytes, err);
+  if (status == ZH_OK) status = zh_digest_final(out, digest, err);
+  zh_digest_free(digest);
+  free(row);
+  return status;
+}
+
 static void digest_share(void *user, int thread, int threads) {
   tensor_work *work = user;
   for (size_t i = (size_t)thread; i < zh_weights_count(work->weights); i += (size_t)threads) {
     const zh_weight *w = zh_weights_at(work->weights, i);
     zh_error *err = &work->error[thread];
-    if (zh_digest_bytes(work->digest[i], ZH_SM3, w->matrix.data, w->tensor->bytes, err) != ZH_OK)
-      return;
+    zh_status status = w->packed.data ? digest_rows(work->digest[i], w, err)
+                                      : zh_digest_bytes(work->digest[i], ZH_SM3, w->matrix.data,
+                                                        w->tensor->bytes, err);
+    if (status != ZH_OK) return;
   }
 }
 
@@ -314,35 +333,43 @@ zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], zh_weights *weights, zh_thr
 }
 
 /* Reads a tensor's bytes from the disk, past any mapping, and compares them with what the engine
- * read. */
+ * read. buffer: two rows. */
 static zh_status compare_with_file(const zh_weight *w, int file, unsigned char *buffer,
                                    zh_error *err) {
-  const unsigned char *ours = w->matrix.data;
-  for (uint64_t at = 0; at < w->tensor->bytes;) {
-    uint64_t left = w->tensor->bytes - at;
-    ssize_t got = pread(file, buffer, left < READ_BYTES ? left : READ_BYTES,
-                        (off_t)(w->tensor->file_offset + at));
-    if (got <= 0) {
+  size_t bytes = w->matrix.row_bytes;
+  for (size_t r = 0; r < w->matrix.rows; ++r) {
+    ssize_t got = pread(file, buffer, bytes, (off_t)(w->tensor->file_offset + r * bytes));
+    if (got != (ssize_t)bytes) {
+      /* A file that lost its end while in use is told by whoever touches its mapping there. */
+      (void)*((const volatile unsigned char *)w->tensor->data + r * bytes);
       return zh_fail(err, ZH_ERR_CHECK, "weights: tensor %s cannot be read again from %s",
                      w->tensor->name, w->tensor->file);
     }
-    if (memcmp(ours + at, buffer, (size_t)got) != 0) {
-      size_t i = 0;
-      while (ours[at + i] == buffer[i]) ++i;
-      return zh_fail(err, ZH_ERR_CHECK,
-                     "weights: byte %" PRIu64
-                     " of tensor %s is 0x%02x where the engine read it and 0x%02x in the file",
-                     at + i, w->tensor->name, ours[at + i], buffer[i]);
-    }
-    at += (uint64_t)got;
+    const unsigned char *ours = zh_weight_row(w, r, buffer + bytes);
+    if (memcmp(ours, buffer, bytes) == 0) continue;
+    size_t i = 0;
+    while (ours[i] == buffer[i]) ++i;
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "weights: byte %" PRIu64
+                   " of tensor %s is 0x%02x where the engine read it and 0x%02x in the file",
+                   (uint64_t)(r * bytes + i), w->tensor->name, ours[i], buffer[i]);
   }
   return ZH_OK;
+}
+
+static size_t longest_row(const zh_weights *weights) {
+  size_t longest = 1;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    size_t bytes = zh_weights_at(weights, i)->matrix.row_bytes;
+    if (bytes > longest) longest = bytes;
+  }
+  return longest;
 }
 
 static void compare_share(void *user, int thread, int threads) {
   tensor_work *work = user;
   zh_error *err = &work->error[thread];
-  unsigned char *buffer = malloc(READ_BYTES);
+  unsigned char *buffer = malloc(2 * longest_row(work->weights));
   int file = -1;
   const char *opened = NULL;
   zh_status status =
@@ -369,7 +396,7 @@ static void compare_share(void *user, int thread, int threads) {
 static zh_status recompute_rows(const zh_weights *weights, uint64_t seed, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
-    unsigned char *row = malloc(w->matrix.row_bytes);
+    unsigned char *row = malloc(2 * w->matrix.row_bytes);
     if (!row)
       return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a row of %s", w->tensor->name);
     uint32_t pick[VERIFIED_ROWS];
@@ -377,8 +404,7 @@ static zh_status recompute_rows(const zh_weights *weights, uint64_t seed, zh_err
     for (int k = 0; k < VERIFIED_ROWS; ++k) {
       uint64_t r = pick[k] % w->matrix.rows;
       zh_standard_rows(row, w->tensor, r, 1);
-      if (memcmp(row, (const unsigned char *)w->matrix.data + r * w->matrix.row_bytes,
-                 w->matrix.row_bytes) == 0)
+      if (memcmp(row, zh_weight_row(w, r, row + w->matrix.row_bytes), w->matrix.row_bytes) == 0)
         continue;
       free(row);
       return zh_fail(err, ZH_ERR_CHECK,
@@ -470,9 +496,13 @@ zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t
   while (at >= zh_weights_at(weights, i)->tensor->bytes)
     at -= zh_weights_at(weights, i++)->tensor->bytes;
   zh_weight *w = zh_weights_at(weights, i);
-  if (!weights->generated) ZH_TRY(map_privately(weights, w, err));
-  unsigned char *byte = (unsigned char *)(uintptr_t)w->matrix.data + at;
-  *byte = (unsigned char)(*byte ^ (1u << (random[2] % 8)));
+  if (w->packed.data) {
+    ZH_TRY(zh_weight_flip_packed(w, at, random[2] % 8, err));
+  } else {
+    if (!weights->generated) ZH_TRY(map_privately(weights, w, err));
+    unsigned char *byte = (unsigned char *)(uintptr_t)w->matrix.data + at;
+    *byte = (unsigned char)(*byte ^ (1u << (random[2] % 8)));
+  }
   if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
   snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s", random[2] % 8, at, w->tensor->name);
   return set_gains(weights, err);

@@ -1,6 +1,6 @@
 /* A model's weights as the engine reads them: matrices that lie in the mapped file (never copied),
- * or a standard model's, computed once into big pages. Every tensor is held against the
- * architecture before it is used. */
+ * or a standard model's, computed once into big pages; or the same rearranged for the kernels.
+ * Every tensor is held against the architecture before it is used. */
 #ifndef ZH_BENCH_ENGINE_WEIGHTS_H
 #define ZH_BENCH_ENGINE_WEIGHTS_H
 
@@ -31,6 +31,8 @@ typedef enum zh_model_slot { ZH_EMBEDDING, ZH_OUTPUT_NORM, ZH_HEAD, ZH_MODEL_SLO
 typedef struct zh_weight {
   const zh_tensor *tensor; /* the model's own description and source bytes */
   zh_matrix matrix;        /* the bytes the engine reads; a vector is one row */
+  zh_packed packed;        /* the same rearranged, read instead; data NULL: they are not. Then a
+                              standard model's matrix has no data any more */
   const float *gain;       /* norms: their values; NULL for matrices */
 } zh_weight;
 
@@ -41,6 +43,8 @@ typedef struct zh_weights {
   zh_weight whole[ZH_MODEL_SLOTS]; /* a tied head is the embedding's matrix */
   unsigned char *generated; /* standard models: all tensors, each at a multiple of 64 bytes */
   size_t generated_bytes;
+  unsigned char *packed; /* matrices as zh_weights_pack rearranged them */
+  size_t packed_bytes;
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
   float *gains;                 /* norms whose file values are not aligned fp32 */
@@ -53,6 +57,14 @@ ZH_MUST_CHECK zh_status zh_weights_describe(zh_weights *out, const zh_model *mod
 ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
                                         zh_error *err);
 void zh_weights_close(zh_weights *weights);
+/* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
+ * from: weights are held once. */
+ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+/* Row r as the file has it, from the bytes that the engine reads. buffer: row_bytes, used where the
+ * row must be put together. */
+const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);
+ZH_MUST_CHECK zh_status zh_weight_flip_packed(zh_weight *w, uint64_t byte, unsigned bit,
+                                              zh_error *err);
 
 /* The i-th of the distinct tensors (layers first, then whole-model ones; a tied head is not counted
  * twice). */

@@ -61,7 +61,8 @@ zh_engine_options zh_liveness_engine(zh_precision precision, const zh_architectu
   return (zh_engine_options){.precision = precision,
                              .sequences = ZH_LIVENESS_SEQUENCES,
                              .context = length,
-                             .micro_batch = ZH_LIVENESS_SEQUENCES * length};
+                             .micro_batch = ZH_LIVENESS_SEQUENCES * length,
+                             .unpacked = true};
 }
 
 /* --- the account --- */

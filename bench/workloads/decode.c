@@ -141,7 +141,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   d->batch = (uint32_t)zh_job_int(job, "batch");
   d->start = (size_t)(zh_job_int(job, "depth") + zh_job_int(job, "prompt"));
   d->steps = (size_t)zh_job_int(job, "tokens");
-  zh_status status = zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), err);
+  zh_status status =
+      zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
   if (status == ZH_OK) status = allocate(d, err);
   if (status == ZH_OK) status = check_pass(d, err);
   if (status != ZH_OK) {
@@ -252,7 +253,7 @@ static zh_status certify(decode *d, zh_error *err) {
                       .model_sm3 = sm3,
                       .nonce = job->nonce,
                       .kernels = kernels->name,
-                      .fp64_sums = kernels->fp64_sums,
+                      .arithmetic = zh_engine_arithmetic(d->trial.engine),
                       .steps = d->steps,
                       .sequences = d->batch,
                       .start = d->start,

@@ -96,7 +96,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   scoring *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for perplexity");
   s->window = (uint32_t)zh_job_int(job, "window");
-  zh_status status = zh_trial_open(&s->trial, job, 1, s->window, err);
+  zh_status status = zh_trial_open(&s->trial, job, 1, s->window, false, err);
   if (status == ZH_OK) status = load_tokens(s, job, err);
   if (status == ZH_OK) status = zh_check_attach(s->trial.check, err);
   if (status == ZH_OK) {

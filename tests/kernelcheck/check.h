@@ -31,11 +31,13 @@ extern const size_t weight_type_count;
 
 void check_dequantize(void);
 void check_matmul(const zh_kernels *kernels);
+void check_multiply(const zh_kernels *kernels);
 void check_small_kernels(const zh_kernels *kernels);
 void check_attention(const zh_kernels *kernels);
 void check_memory(void);
 void check_peaks(void);
 void check_gemm(void);
 void bench_all(void);
+void bench_matmul_limits(const char *only_type); /* NULL: all types */
 
 #endif

@@ -103,6 +103,7 @@ static void check_all(void) {
   check_dequantize();
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     check_matmul(*k);
+    check_multiply(*k);
     check_small_kernels(*k);
     check_attention(*k);
   }
@@ -113,12 +114,17 @@ static void check_all(void) {
 }
 
 int main(int argc, char **argv) {
-
-  if (argc > 2 || (argc == 2 && strcmp(argv[1], "--bench") != 0)) {
-    fprintf(stderr, "usage: kernelcheck [--bench]\n");
+  bool bench = argc >= 2 && strcmp(argv[1], "--bench") == 0,
+       matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0;
+  if ((argc > 1 && !bench) || (argc > 2 && !matmul) || argc > 4) {
+    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE]]]\n");
     return 2;
   }
+  if (matmul) {
+    bench_matmul_limits(argc == 4 ? argv[3] : NULL);
+    return 0;
+  }
   check_all();
-  if (argc == 2 && failures == 0) bench_all();
+  if (bench && failures == 0) bench_all();
   return failures ? 1 : 0;
 }

@@ -3,7 +3,7 @@
 Bounds. The exact path keeps fp32 values and sums in fp64: each of the some 300 roundings on a token's way is 2^-24
 relative, errors add at random and pass through 30 layers that neither grow nor shrink them much, so 1e-5 of the logits'
 scale is expected to hold with room; measured 1.0e-6 (printed by the test with -s). The fast path sums in fp32 too:
-1e-4, measured 2.3e-6."""
+1e-4, measured 2.3e-6. Where it rounds activations to bytes: 0.05, measured 0.032."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ TEXTS = {
     "code": "def fibonacci(n):\n    if n < 2:\n        return n\n    return fibonacci(n - 1) +",
     "chinese": "智算中心的性能评测应当说明所用的硬件、软件版本、模型和测量方法，并且",
 }
-BOUND = {"exact": 1e-5, "fast": 1e-4}
+BOUND = {"exact": 1e-5, "whole": 1e-4, "fast": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +38,16 @@ def expected(llama, tokens):
     return out
 
 
-@pytest.mark.parametrize("precision", ["exact", "fast"])
+@pytest.mark.parametrize("way", BOUND)
 @pytest.mark.parametrize("text", TEXTS)
-def test_logits_of_every_position(text, precision, tokens, expected):
-    got = ask("logits", MODEL, "--tokens", ids(tokens[text]), "--all", "--precision", precision)["positions"]
+def test_logits_of_every_position(text, way, tokens, expected):
+    got = ask("logits", MODEL, "--tokens", ids(tokens[text]), "--all", way=way)["positions"]
     assert [p["position"] for p in got] == list(range(len(tokens[text])))
     assert all(len(p["logits"]) == 16 and len(p["top"]) == 5 for p in got)
     error = largest_error(got, expected[text])
-    print(f"{text} {precision}: largest relative logit error {error:.2e}")
-    assert error <= BOUND[precision]
-    check_choices(got, expected[text], BOUND[precision])
+    print(f"{text} {way}: largest relative logit error {error:.2e}")
+    assert error <= BOUND[way]
+    check_choices(got, expected[text], BOUND[way])
 
 
 def test_last_position_is_the_same_alone(tokens):
@@ -61,8 +61,8 @@ def test_last_position_is_the_same_alone(tokens):
 def test_greedy_tokens(text, llama, tokens):
     made, lead = llama.greedy(tokens[text], 32)
     assert lead > 1e-4, "the oracle's own choice is too near to call; take another text"
-    for precision in BOUND:
-        got = ask("generate", MODEL, "--tokens", ids(tokens[text]), "--max-new", 32, "--precision", precision)
+    for way in ("exact", "whole"):
+        got = ask("generate", MODEL, "--tokens", ids(tokens[text]), "--max-new", 32, way=way)
         assert got["prompt_tokens"] == tokens[text]
         assert got["tokens"] == made
     assert got["text"] == ask("tokenize", MODEL, "--ids", ids(made))["text"]

@@ -1,7 +1,9 @@
 """Small random llama models, written by PyPI `gguf`, in each weight type, against numpy float64: uneven head counts,
 rotated pairs of a part of the head, tied and separate heads.
 
-Bounds: 2 layers of fp32 with sums in fp64 give 1e-6 of the logits' scale; fast kernels sum in fp32: 1e-5."""
+Bounds: 2 layers of fp32 with sums in fp64 give 1e-6 of the logits' scale; fast kernels sum in fp32: 1e-5.
+Where activations are rounded to bytes, each by half a step of 1/127 of its block's largest, random models give up to
+0.05 (printed with -s), bf16 0.011: 0.1."""
 
 import gguf
 import numpy as np
@@ -14,7 +16,7 @@ from llama_numpy import Llama
 LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCAB = 2, 256, 6, 2, 16, 512, 211
 BLOCK_BYTES = {T.Q4_K: (144, 0, 2), T.Q5_K: (176, 0, 2), T.Q6_K: (210, 208, 1)}  # size, place and number of fp16 scales
 TYPES = [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q4_K, T.Q5_K, T.Q6_K]
-BOUND = {"exact": 1e-6, "fast": 1e-5}
+BOUND = {"exact": 1e-6, "whole": 1e-5, "fast": 0.1}
 
 
 def random_blocks(rng, rows, columns, kind):
@@ -88,10 +90,10 @@ def compare(path):
     llama = Llama(path)
     tokens = [int(t) for t in np.random.default_rng(1).integers(0, VOCAB, 40)]
     expected = llama.forward(tokens)
-    for precision, bound in BOUND.items():
-        got = ask("logits", path, "--tokens", ids(tokens), "--all", "--precision", precision)["positions"]
+    for way, bound in BOUND.items():
+        got = ask("logits", path, "--tokens", ids(tokens), "--all", way=way)["positions"]
         error = largest_error(got, expected)
-        print(f"{path.name} {precision}: {error:.2e}")
+        print(f"{path.name} {way}: {error:.2e}")
         assert error <= bound
         check_choices(got, expected, bound)
     spread = expected.std()

@@ -122,9 +122,9 @@ def test_without_a_nonce_there_is_none(tmp_path):
     assert code == 2 and "--nonce" in document["error"]["message"]
 
 
-def test_every_value_agrees_with_numpy(made):
+def test_every_value_agrees_with_numpy(tmp_path):
     """The followed tokens' products, norms and logits in fp64 from the file as PyPI `gguf` reads it."""
-    bundle, path = made
+    bundle, path = make(tmp_path / "run", "exact")
     lines = lines_of(bundle)
     tensors = {t.name: gguf.dequantize(t.data, t.tensor_type).astype(np.float64) for t in gguf.GGUFReader(path).tensors}
     links = np.frombuffer(base64.b64decode(lines[0]["links"]), "<u4").reshape(-1, 6)
@@ -285,6 +285,9 @@ def test_other_weights_than_declared_are_noticed(copy, tmp_path):
     new = sm3(declared)
     lines = lines_of(bundle)
     lines[0]["model_sm3"] = new
+    audit = json.loads((bundle / "audit.json").read_text())
+    audit["models"][0]["sm3"] = new
+    (bundle / "audit.json").write_text(json.dumps(audit, ensure_ascii=False))
     put(bundle, lines, lambda run_json: run_json["models"][0].update(sm3=new))
     code, document = verify(bundle, "--model", declared)
     assert code == 1 and "ffn_down" in document["error"]["message"], document

@@ -19,6 +19,7 @@ static void every_table_is_whole(void **state) {
     assert_non_null((*all)->name);
     assert_true((*all)->matmul && (*all)->rmsnorm && (*all)->rope && (*all)->attention);
     assert_true((*all)->silu_multiply && (*all)->add && (*all)->argmax && (*all)->logsumexp);
+    assert_true(!(*all)->prepare == !(*all)->multiply);
   }
 }
 
@@ -27,8 +28,13 @@ static void best_obeys_the_word_and_the_cpu(void **state) {
   (void)state;
   zh_cpu_features has = zh_cpu_detect();
   const char *isa = getenv("ZHIHENG_ISA");
-  const char *expected = has.avx512 ? "avx512" : has.avx2_fma && has.f16c ? "avx2" : "reference";
+  bool amx = has.amx_bf16 && has.amx_int8 && has.avx512_bf16 && has.avx512_vnni;
+  const char *expected = has.avx512 && amx          ? "amx"
+                         : has.avx512               ? "avx512"
+                         : has.avx2_fma && has.f16c ? "avx2"
+                                                    : "reference";
   if (isa && strcmp(isa, "reference") == 0) expected = "reference";
+  if (isa && strcmp(isa, "avx512") == 0 && has.avx512) expected = "avx512";
   if (isa && strcmp(isa, "avx2") == 0 && has.avx2_fma && has.f16c) expected = "avx2";
   assert_string_equal(zh_kernels_best()->name, expected);
   if (strcmp(expected, "reference") == 0) {

@@ -1,0 +1,179 @@
+/* kernelcheck --bench matmul [TYPE]: how near W x comes to the machine's limits, for every variant
+ * and weight type, on one core.
+ *
+ * The matrix is zh-1b's largest. Cold: copies of it, twice the last-level cache or more, take
+ * turns, as the layers of a model do. Warm: a few rows that stay in the second-level cache. Each
+ * repeat times the product, a plain read of as many bytes of another copy and the bf16 peak loop,
+ * one after the other, so that all three meet the same clock and the same neighbours. The limit is
+ * the longer of (bytes / read) and (operations / peak); ratios are of minima and of medians.
+ * Activations are prepared before: they serve several products. ZHIHENG_ISA names one variant. */
+#include "tests/kernelcheck/check.h"
+
+#include "core/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 5632, COLUMNS = 2048, WARM_ROWS = 128, REPEATS = 41, MOST_TOKENS = 512 };
+static const size_t COLD_BYTES = (size_t)600 << 20;
+static const double MOST_OPERATIONS = 1.2e9; /* a pass shorter than a time slice */
+
+typedef struct setting {
+  const zh_kernels *kernels;
+  zh_matrix w; /* of the first copy */
+  size_t copies, copy_bytes, rows, tokens;
+  float *x, *y;
+  void *scratch, *prepared; /* prepared: NULL for matmul, else multiply on packed weights */
+} setting;
+
+typedef struct times {
+  double product[REPEATS], read[REPEATS], peak[REPEATS]; /* ns; peak: of one operation */
+} times;
+
+static const zh_peak_loop *bf16_loop(void) {
+  const zh_peak_loop *loop = zh_peak_loops();
+  while (strcmp(loop->metric, "bf16_dot") != 0) loop++;
+  return loop;
+}
+
+static double time_peak(void) {
+  double checksum;
+  int64_t start = zh_now_ns();
+  double operations = bf16_loop()->run(20000, 1, &checksum);
+  return (double)(zh_now_ns() - start) / operations;
+}
+
+static double read_sum;
+static double time_read(const void *data, size_t bytes) {
+  int64_t start = zh_now_ns();
+  read_sum += zh_memory_read(data, 0, bytes / sizeof(double));
+  return (double)(zh_now_ns() - start);
+}
+
+static double time_product(const setting *s, size_t copy, size_t first) {
+  zh_matrix w = s->w;
+  w.data = (const char *)w.data + copy * s->copy_bytes;
+  int64_t start = zh_now_ns();
+  if (s->prepared) {
+    zh_packed packed = {w.data, w.type, w.rows, w.columns};
+    s->kernels->multiply(s->y, w.rows, &packed, s->prepared, s->tokens, first, first + s->rows,
+                         s->scratch);
+  } else {
+    s->kernels->matmul(s->y, w.rows, &w, s->x, w.columns, s->tokens, first, first + s->rows,
+                       s->scratch);
+  }
+  return (double)(zh_now_ns() - start);
+}
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static void print_times(const setting *s, const char *state, times *t) {
+  qsort(t->product, REPEATS, sizeof(double), ascending);
+  qsort(t->read, REPEATS, sizeof(double), ascending);
+  qsort(t->peak, REPEATS, sizeof(double), ascending);
+  double bytes = (double)(s->rows * s->w.row_bytes),
+         operations = 2.0 * (double)(s->rows * s->w.columns * s->tokens), ratio[2];
+  for (int i = 0; i < 2; i++) {
+    int at = i ? REPEATS / 2 : 0;
+    double compute = operations * t->peak[at],
+           limit = t->read[at] > compute ? t->read[at] : compute;
+    ratio[i] = 100 * limit / t->product[at];
+  }
+  printf("%-10s %-5s %-5s %4zu tokens %9.1f us %7.2f GB/s (read %6.2f) %8.1f GFLOP/s (peak %7.1f) "
+         "%5.1f %% of limit, medians %5.1f %%\n",
+         s->kernels->name, zh_dtype_find((uint32_t)s->w.type)->name, state, s->tokens,
+         t->product[0] / 1e3, bytes / t->product[0], bytes / t->read[0], operations / t->product[0],
+         1 / t->peak[0], ratio[0], ratio[1]);
+  fflush(stdout);
+}
+
+static void bench_cold(setting *s) {
+  times t;
+  double per_row = 2.0 * (double)(s->w.columns * s->tokens);
+  s->rows = ROWS * per_row < MOST_OPERATIONS ? ROWS : (size_t)(MOST_OPERATIONS / per_row) / 32 * 32;
+  for (size_t i = 0; i < REPEATS; i++) {
+    /* The first copy is what the others were made from: never cold. */
+    size_t copy = 1 + i % (s->copies - 1), other = 1 + (i + s->copies / 2) % (s->copies - 1), parts = ROWS / s->rows,
+           first = i % parts * s->rows;
+    t.product[i] = time_product(s, copy, first);
+    t.read[i] = time_read((const char *)s->w.data + other * s->copy_bytes + first * s->w.row_bytes,
+                          s->rows * s->w.row_bytes);
+    t.peak[i] = time_peak();
+  }
+  print_times(s, "cold", &t);
+}
+
+static void bench_warm(setting *s) {
+  times t;
+  s->rows = WARM_ROWS;
+  for (size_t i = 0; i < REPEATS; i++) {
+    (void)time_product(s, 0, 0);
+    t.product[i] = time_product(s, 0, 0);
+    (void)time_read(s->w.data, s->rows * s->w.row_bytes);
+    t.read[i] = time_read(s->w.data, s->rows * s->w.row_bytes);
+    t.peak[i] = time_peak();
+  }
+  print_times(s, "warm", &t);
+}
+
+/* The first copy, as the kernels read it, then the others. */
+static void fill_copies(const setting *s, char *memory) {
+  uint64_t row_bytes = s->w.row_bytes;
+  if (!s->prepared) {
+    random_weights(memory, s->w.type, (size_t)ROWS * COLUMNS);
+  } else {
+    void *rows = zeroed(ROWS * row_bytes);
+    random_weights(rows, s->w.type, (size_t)ROWS * COLUMNS);
+    zh_pack_rows(memory, s->w.type, rows, ROWS, row_bytes, COLUMNS);
+    free(rows);
+  }
+  for (size_t i = 1; i < s->copies; i++) memcpy(memory + i * s->copy_bytes, memory, s->copy_bytes);
+}
+
+static void bench_type(const zh_kernels *k, zh_dtype type, bool packed, char *memory, float *x,
+                       float *y) {
+  static const size_t tokens[] = {1, 8, 32, MOST_TOKENS};
+  uint64_t row_bytes;
+  if (!zh_dtype_bytes(&row_bytes, type, COLUMNS)) return;
+  setting s = {.kernels = k, .w = {memory, type, ROWS, COLUMNS, row_bytes}, .x = x, .y = y};
+  s.copy_bytes = (ROWS * row_bytes + 4095) & ~(size_t)4095;
+  s.copies = COLD_BYTES / s.copy_bytes;
+  s.scratch = zeroed(packed ? zh_multiply_scratch_bytes(COLUMNS)
+                            : zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS));
+  if (packed) s.prepared = zeroed(zh_prepared_bytes(type, COLUMNS, MOST_TOKENS));
+  fill_copies(&s, memory);
+  for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+    s.tokens = tokens[i];
+    if (packed) k->prepare(s.prepared, type, x, COLUMNS, COLUMNS, s.tokens, 0, s.tokens);
+    bench_cold(&s);
+    bench_warm(&s);
+  }
+  free(s.scratch);
+  free(s.prepared);
+}
+
+void bench_matmul_limits(const char *only_type) {
+  char *memory = zh_big_alloc(COLD_BYTES);
+  if (!memory) exit(3);
+  float *x = normal_floats((size_t)MOST_TOKENS * COLUMNS, 1),
+        *y = zeroed((size_t)MOST_TOKENS * ROWS * sizeof *y);
+  printf("one core, W[%d][%d], %d interleaved repeats of product, read and %s\n", ROWS, COLUMNS,
+         REPEATS, bf16_loop()->variant);
+  for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
+    if ((*k)->fp64_sums) continue; /* the reference is for its results */
+    if (getenv("ZHIHENG_ISA") && *k != zh_kernels_best()) continue;
+    for (size_t n = 0; n < weight_type_count; n++) {
+      if (only_type && strcmp(zh_dtype_find((uint32_t)weight_types[n])->name, only_type) != 0)
+        continue;
+      bool packed = (*k)->multiply && zh_packs(weight_types[n]);
+      bench_type(*k, weight_types[n], packed, memory, x, y);
+    }
+  }
+  free(x);
+  free(y);
+  zh_big_free(memory, COLD_BYTES);
+}
