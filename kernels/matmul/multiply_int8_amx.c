@@ -12,7 +12,7 @@
  * More: a panel of a group's quanta is unpacked once, and tiles of 16 tokens pass by it; sums stay
  * in registers for all columns. A block fills only half of a tile's 64 bytes, because its scales
  * are its own: no more than half of the tiles' peak can be reached, and what comes after each
- * product (store, convert, multiply, add) takes as long again. */
+ * product (store, convert, multiply, add) takes longer than the product itself. */
 #include <math.h>
 #include <string.h>
 
