@@ -12,7 +12,7 @@
  * More: a panel of a group's quanta is unpacked once, and tiles of 16 tokens pass by it; sums stay
  * in registers for all columns. A block fills only half of a tile's 64 bytes, because its scales
  * are its own: no more than half of the tiles' peak can be reached, and what comes after each
- * product (store, convert, multiply, add) takes as long again. */
+ * product (store, convert, multiply, add) takes longer than the product itself. */
 #include <math.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@
 #include "kernels/matmul/tiles_amx.h"
 #include "kernels/variants.h"
 
-enum { STEP = 32, FEW = 4, AHEAD = 8192, CHUNK = 4 };
+enum { STEP = 32, FEW = 8, AHEAD = 8192, CHUNK = 4 };
 
 /* A token: bytes[columns], then for each block its scale a, S, and a * S. */
 typedef struct token_layout {
@@ -212,27 +212,31 @@ ALWAYS_INLINE void group_by_tile(const product *p, size_t g, size_t first, bool 
       _mm512_mask_storeu_ps(out + t * p->y_stride, lanes16(p->rows - g * GROUP), y[t]);
 }
 
+#define FEW_TOKENS(type, count)                                                                    \
+  case count:                                                                                      \
+    few_tokens_of(p, type, g, count);                                                              \
+    break;
+
+ALWAYS_INLINE void multiply_group(const product *p, zh_dtype type, size_t g) {
+  switch (p->tokens) {
+    FEW_TOKENS(type, 1)
+    FEW_TOKENS(type, 2)
+    FEW_TOKENS(type, 3)
+    FEW_TOKENS(type, 4)
+    FEW_TOKENS(type, 5)
+    FEW_TOKENS(type, 6)
+    FEW_TOKENS(type, 7)
+    FEW_TOKENS(type, FEW)
+  default:
+    unpack_group(p, type, g);
+    for (size_t t = 0; t < p->tokens; t += TOKENS) group_by_tile(p, g, t, has_minimum(type));
+  }
+}
+
 /* A function of its own for each type. */
 #define BY_TYPE(type)                                                                              \
   static void multiply_##type(const product *p, size_t begin, size_t end) {                        \
-    for (size_t g = begin; g < end; g++) switch (p->tokens) {                                      \
-      case 1:                                                                                      \
-        few_tokens_of(p, ZH_##type, g, 1);                                                         \
-        break;                                                                                     \
-      case 2:                                                                                      \
-        few_tokens_of(p, ZH_##type, g, 2);                                                         \
-        break;                                                                                     \
-      case 3:                                                                                      \
-        few_tokens_of(p, ZH_##type, g, 3);                                                         \
-        break;                                                                                     \
-      case FEW:                                                                                    \
-        few_tokens_of(p, ZH_##type, g, FEW);                                                       \
-        break;                                                                                     \
-      default:                                                                                     \
-        unpack_group(p, ZH_##type, g);                                                             \
-        for (size_t t = 0; t < p->tokens; t += TOKENS)                                             \
-          group_by_tile(p, g, t, has_minimum(ZH_##type));                                          \
-      }                                                                                            \
+    for (size_t g = begin; g < end; g++) multiply_group(p, ZH_##type, g);                          \
   }
 BY_TYPE(Q8_0)
 BY_TYPE(Q4_0)
