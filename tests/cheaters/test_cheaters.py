@@ -162,8 +162,8 @@ def test_a_finding_counts_only_where_something_was_done(finding, found, named, a
 
 
 def test_a_true_remark_is_no_alarm_and_an_exaggerated_one_is():
-    allowed = Truth(also={"unreachable_vocabulary"}, most=10, outside=True)
-    finding = {"kind": "unreachable_vocabulary", "where": "token_embd.weight", "parameters": 10, "confidence": 1}
+    allowed = Truth(also={"zero_rows"}, most=10, outside=True)
+    finding = {"kind": "zero_rows", "where": "token_embd.weight", "parameters": 10, "confidence": 1}
     assert verdict(finding, allowed, cheating=False).remarks
     assert verdict(finding | {"parameters": 11}, allowed, cheating=False).alarms
     assert verdict(finding, Truth(), cheating=False).alarms
