@@ -21,6 +21,7 @@ typedef struct zh_bundle_run {
   const json_t *plan;
   const json_t *command; /* array of words */
   const char *started_utc, *finished_utc;
+  uint64_t cache_bytes; /* of the last-level caches */
   json_t *outcomes; /* array, one a step of the plan (zh_supervise); statuses of unmet criteria are set here */
 } zh_bundle_run;
 

@@ -258,6 +258,10 @@ static void print_marks(FILE *out, const json_t *run, bool colour) {
     fprintf(out, "beyond     %s is faster than its measured peak: something slowed the peak down\n",
             json_is_string(item) ? json_string_value(item) : "?");
   }
+  json_array_foreach(json_object_get(stability, "in_cache"), i, item) {
+    fprintf(out, "in cache   %s is faster than memory: the weights fit into the last-level caches\n",
+            json_is_string(item) ? json_string_value(item) : "?");
+  }
 }
 
 static void print_drift(FILE *out, const json_t *run) {

@@ -204,9 +204,13 @@ static zh_status draw_seed(uint64_t *out, const zh_suite *suite, zh_error *err) 
 
 static zh_status make_plan(runner *r, uint64_t seed, zh_error *err) {
   char node[512];
-  zh_plan_options options = {r->options->ranks,  r->options->threads,
-                             r->options->launcher, r->options->inject,
-                             r->commitment[0] ? r->commitment : NULL, seed, node};
+  zh_plan_options options = {r->options->ranks,
+                             r->options->threads,
+                             r->options->launcher,
+                             r->options->inject,
+                             r->commitment[0] ? r->commitment : NULL,
+                             seed,
+                             node};
   ZH_TRY(describe_node(r, node, sizeof node, err));
   for (size_t i = 0; i < r->options->setting_count; i++)
     ZH_TRY(zh_suite_set(r->suite, r->options->settings[i], err));
@@ -590,8 +594,10 @@ static zh_status run_steps(runner *r, bool resumed, zh_error *err) {
 static zh_status write_files(runner *r, zh_run_result *out, zh_error *err) {
   char finished_utc[32];
   zh_utc_now(finished_utc, sizeof finished_utc);
-  zh_bundle_run bundle = {r->staging, r->id,          r->journal.plan_sm3, r->plan,
-                          r->command, r->started_utc, finished_utc,        r->outcomes};
+  zh_bundle_run bundle = {
+      r->staging, r->id,          r->journal.plan_sm3, r->plan,
+      r->command, r->started_utc, finished_utc,        zh_machine_last_level_cache_bytes(),
+      r->outcomes};
   ZH_TRY(zh_bundle_write(&out->valid, &out->stable, &bundle, err));
   return r->finished ? ZH_OK : zh_journal_add(&r->journal, "finished", NULL, err);
 }

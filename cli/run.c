@@ -7,16 +7,18 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "cli/audit_live.h"
 #include "cli/cli.h"
 #include "core/progress.h"
 #include "evaluator/evaluator.h"
 
-enum { WORDS_MAX = 64, OPTION_NONCE = 256 };
+enum { WORDS_MAX = 64, OPTION_NONCE = 256, OPTION_LIVE };
 
 typedef struct arguments {
   zh_run_options options;
   const char *models[WORDS_MAX], *settings[WORDS_MAX];
   bool json;
+  zh_audit_live live;
 } arguments;
 
 static int parse_count(const char *text, const char *what, struct argp_state *state) {
@@ -68,6 +70,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPTION_NONCE:
     o->nonce = arg;
     return 0;
+  case OPTION_LIVE:
+    given->live.wanted = true;
+    return 0;
   case 'j':
     given->json = true;
     return 0;
@@ -100,9 +105,12 @@ static const struct argp_option options[] = {
     {"inject", 'i', "fault=WORD", 0,
      "puts a fault in, to see it caught: weight, token, activation or clock", 0},
     {"nonce", OPTION_NONCE, "WORDS", 0,
-     "asks for a certificate of each decode step; which tokens it shows follows from these words of "
+     "asks for a certificate of each decode step; which tokens it shows follows from these words "
+     "of "
      "the laboratory and from the timed answers (docs/certificate.md)",
      0},
+    {"live", OPTION_LIVE, NULL, 0,
+     "audits with proof by perturbation: which share of the parameters changes the output", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp parser = {
@@ -120,9 +128,10 @@ static const struct argp parser = {
 
 static zh_status audit(json_t **out, const char *model, void *user, zh_error *err) {
   zh_model *opened = NULL;
-  (void)user;
+  const zh_audit_live *live = user;
   ZH_TRY(zh_model_open(&opened, model, err));
   zh_status status = zh_audit(out, opened, err);
+  if (status == ZH_OK && live->wanted) status = zh_audit_live_add(*out, opened, live, err);
   zh_model_free(opened);
   return status;
 }
@@ -169,6 +178,7 @@ static int run(int argc, char **argv) {
   given.options.command = command;
   given.options.command_count = argc + 1;
   given.options.audit = audit;
+  given.options.audit_user = &given.live;
   signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(), told in words */
   zh_status status = zh_run(&result, &given.options, &err);
   free(command);

@@ -189,7 +189,7 @@ static void put_live(zh_view *view, json_t *out, const json_t *model) {
   const json_t *live = json_object_get(model, "live");
   if (!json_is_object(live)) live = json_object_get(json_object_get(model, "parameters"), "live");
   json_t *list = zh_view_list(view, out, "live");
-  if (!json_is_object(live)) return;
+  if (!json_is_object(live) || !json_is_true(json_object_get(live, "measured"))) return;
   json_t *row = zh_view_item(view, list);
   zh_view_fixed(view, row, "probes", zh_view_real_of(view, live, "probes", "models.live"), 0, 0);
   zh_view_fixed(view, row, "changed", zh_view_real_of(view, live, "changed", "models.live"), 0, 0);

@@ -122,9 +122,11 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .unit = "token/s",
                    .kind = ZH_SAMPLE_RATE,
                    .work = (double)p->batch * (double)p->prompt,
-                   .peak = "compute/fp32_fma_all_cores",
                    .peak_per_unit = flop_per_token(p),
                    .more_is_better = true};
+  /* The loop whose operands are rounded as this engine's are. */
+  bool rounds = zh_engine_arithmetic(p->trial.engine).rounds;
+  snprintf(out->peak, sizeof out->peak, "compute/%s_all_cores", rounds ? "bf16_dot" : "fp32_fma");
 }
 
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {

@@ -27,8 +27,9 @@ static json_t *outcome(const char *metric, const char *unit, const char *peak, d
                 "unit", unit, "kind", "rate", "peak", peak, "value", value, "work", 100.0,
                 "samples", 100e9 / value, 100e9 / best, "per_unit", per_unit, "warmup", 0, "n", 2,
                 "ci95", value, best, "more_is_better", 1);
-  return json_pack("{s:s,s:s,s:f,s:[],s:{s:[o]}}", "status", "done", "reason", "", "wall_s", 1.0,
-                   "ranks", "result", "measurements", figure);
+  return json_pack("{s:s,s:s,s:f,s:[],s:{s:[o],s:{s:i}}}", "status", "done", "reason", "", "wall_s",
+                   1.0, "ranks", "result", "measurements", figure, "facts", "memory_weights_bytes",
+                   1000);
 }
 
 /* Reading at 100 B/s (best repeat 200 B/s), at the end at `last`; decoding at `rate`, 10 bytes a
@@ -42,7 +43,7 @@ static json_t *outcomes(double last, double rate) {
 typedef struct answer {
   bool stable;
   double peak, fraction;
-  size_t beyond;
+  size_t beyond, in_cache;
 } answer;
 
 static zh_status keep_decode(void *user, size_t line, json_t *value, zh_error *err) {
@@ -54,6 +55,8 @@ static zh_status keep_decode(void *user, size_t line, json_t *value, zh_error *e
   a->fraction = json_number_value(json_object_get(peak, "fraction"));
   return ZH_OK;
 }
+
+static uint64_t cache_bytes;
 
 static answer write_bundle(double last, double rate) {
   answer a = {0};
@@ -69,6 +72,7 @@ static answer write_bundle(double last, double rate) {
                           .command = command,
                           .started_utc = "",
                           .finished_utc = "",
+                          .cache_bytes = cache_bytes,
                           .outcomes = outcomes(last, rate)};
   assert_non_null(bundle.outcomes);
   if (zh_bundle_write(&valid, &a.stable, &bundle, &err) != ZH_OK) fail_msg("%s", err.message);
@@ -77,6 +81,7 @@ static answer write_bundle(double last, double rate) {
   snprintf(path, sizeof path, "%s/run.json", folder);
   assert_int_equal(zh_json_load_file(&run, path, 0, &err), ZH_OK);
   a.beyond = json_array_size(json_object_get(json_object_get(run, "stability"), "beyond_peak"));
+  a.in_cache = json_array_size(json_object_get(json_object_get(run, "stability"), "in_cache"));
   json_decref(run);
   json_decref(plan);
   json_decref(command);
@@ -112,10 +117,23 @@ static void a_figure_beyond_its_peak_makes_a_run_unstable(void **state) {
   assert_int_equal(a.beyond, 1);
 }
 
+/* The model of PLAN holds 1000 bytes. */
+static void weights_in_a_cache_may_be_faster_than_memory(void **state) {
+  (void)state;
+  cache_bytes = 1000;
+  answer a = write_bundle(100, 40);
+  assert_true(a.stable && a.beyond == 0 && a.in_cache == 1);
+  cache_bytes = 999;
+  a = write_bundle(100, 40);
+  assert_true(!a.stable && a.beyond == 1 && a.in_cache == 0);
+  cache_bytes = 0;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(peak_is_the_best_repeat_of_both_passes),
       cmocka_unit_test(drift_makes_a_run_unstable),
-      cmocka_unit_test(a_figure_beyond_its_peak_makes_a_run_unstable)};
+      cmocka_unit_test(a_figure_beyond_its_peak_makes_a_run_unstable),
+      cmocka_unit_test(weights_in_a_cache_may_be_faster_than_memory)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

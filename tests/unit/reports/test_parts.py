@@ -149,9 +149,9 @@ def test_findings_of_the_audit(tmp_path, lang):
 
 def test_the_proof_by_perturbation_shows_where_it_is(tmp_path):
     document, model = cheater()
-    model["live"] = {"probes": 400, "changed": 396, "lower_bound_95": 0.97449}
+    model["live"] = {"measured": True, "probes": 400, "changed": 396, "lower_bound_95": 0.97449}
     pages = render(tmp_path, document)
-    assert "随机抽取 400 组权重加以改动，其中 396 组使输出发生变化" in shown(pages["zh"])
+    assert "随机抽取 400 个权重逐一改动，其中 396 个使输出发生变化" in shown(pages["zh"])
     assert "至少 97.4% 的参数" in shown(pages["zh"])
     assert "at least 97.4 % of the parameters" in shown(pages["en"])
     model["live"]["lower_bound_95"] = 0.97499  # a lower bound is never rounded up
