@@ -122,6 +122,7 @@ typedef struct zh_auditor {
   size_t *first_unit; /* of each tensor, [tensors + 1] */
   zh_grid **by_place; /* sorted */
   size_t placed_count;
+  zh_grid **by_group; /* sorted by layer, then expert */
   zh_row_print *prints; /* sorted by hash, then place, after the scan */
   size_t print_count;
   double print_share;            /* of all rows, that prints were taken of */
@@ -150,6 +151,8 @@ bool zh_is_scale(const zh_model *model, const zh_tensor *t);
 const char *zh_grid_name(zh_auditor *a, const zh_grid *unit);
 /* The unit of a layer and part, or NULL. expert -1: what is no routed expert. */
 zh_grid *zh_grid_find(zh_auditor *a, int64_t layer, zh_part part, int64_t expert, bool bias);
+/* All units of a layer, or with expert >= 0 of that expert in it. */
+zh_grid **zh_grids_of(size_t *count, const zh_auditor *a, int64_t layer, int64_t expert);
 
 /* --- counts --- */
 

@@ -45,6 +45,16 @@ static uint64_t print_of(const float sums[BINS]) {
   return zero ? 0 : print != 0 ? print : 1;
 }
 
+/* Rows known to be zero are not read: they may be holes. */
+static void value_row(float *out, const zh_grid *u, uint64_t row) {
+  bool zero =
+      u->sparse && u->packing == ZH_PACK_NONE && u->row_is_zero != NULL && u->row_is_zero[row];
+  if (zero)
+    memset(out, 0, (size_t)u->columns * sizeof *out);
+  else
+    zh_values_row(out, u, row);
+}
+
 /* --- which rows --- */
 
 typedef struct look {
@@ -115,7 +125,7 @@ static bool choose_largest(uint32_t *out, size_t count, const zh_grid *u, const 
   bool narrow = u->packing == ZH_PACK_NONE && u->columns > some && some % block == 0;
   if (narrow) part.columns = some;
   for (uint64_t r = 0; r < u->value_rows; r++) {
-    zh_values_row(row, &part, r);
+    value_row(row, &part, r);
     uint64_t columns = narrow ? some : u->value_columns;
     all[r] = (chosen){l->dense->squares(row, (size_t)columns), (uint32_t)r};
   }
@@ -221,7 +231,7 @@ static bool take_block(zh_portrait *p, const zh_grid *u, const look *l, float *r
   float *block = malloc(rows * columns * sizeof *block);
   if (block == NULL) return false;
   for (size_t r = 0; r < rows; r++) {
-    zh_values_row(row, u, r * u->value_rows / rows);
+    value_row(row, u, r * u->value_rows / rows);
     for (size_t c = 0; c < columns; c++)
       block[r * columns + c] = row[c * u->value_columns / columns];
   }
@@ -246,7 +256,7 @@ static bool take(zh_portrait *p, zh_grid *u, const look *l, float *row) {
   if (p->all_rows) p->row_is_constant = calloc(p->rows.count, 1);
   for (size_t i = 0; i < p->rows.count; i++) {
     uint64_t number = p->all_rows ? i : p->rows.numbers[i];
-    zh_values_row(row, u, number);
+    value_row(row, u, number);
     add_row(p, &s, l, row, columns, number, i);
   }
   bool done = s.column_sums == NULL || print_columns(p, &s, columns);

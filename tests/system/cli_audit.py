@@ -80,6 +80,59 @@ def test_holes_are_zeros(tmp_path):
     assert [finding["kind"] for finding in document["findings"]].count("zero_tensor") == LAYERS
 
 
+def write_with_zeros(path, sparse):
+    """Matrices with zeros in every way: whole, half, rows that end between pages, columns, twice the same."""
+    generator = numpy.random.default_rng(8)
+
+    def random(rows, columns):
+        return generator.standard_normal((rows, columns), dtype=numpy.float32)
+    half, ends, rows, columns = random(3000, 384), random(3000, 384), random(3000, 100), random(1024, 512)
+    half[700:2200], ends[:900], ends[2999:] = 0, 0, 0
+    rows[50:2500:1], rows[2600], columns[:, 7], columns[:, 200:300] = 0, 0, 0, 0
+    stored = {"gate_proj": half, "up_proj": ends, "down_proj": numpy.zeros((2500, 384), numpy.float32),
+              "q_proj": rows, "k_proj": columns, "v_proj": half, "o_proj": numpy.zeros((2500, 384), numpy.float32)}
+    header, at = {}, 0
+    for name, matrix in stored.items():
+        header[f"model.layers.0.mlp.{name}.weight"] = {"dtype": "F32", "shape": matrix.shape,
+                                                       "data_offsets": [at, at + matrix.nbytes]}
+        at += matrix.nbytes
+    text = json.dumps(header).encode()
+    data = struct.pack("<Q", len(text)) + text + b"".join(m.tobytes() for m in stored.values())
+    with open(path, "wb") as file:
+        for begin in range(0, len(data), 4096):
+            page = data[begin:begin + 4096]
+            if sparse and not any(page):
+                file.seek(len(page), 1)
+            else:
+                file.write(page)
+        file.truncate(len(data))
+    return path
+
+
+@pytest.mark.parametrize("words", [[], ["--sample=300", "--seed", "1"]])
+def test_holes_change_nothing_but_the_sentence(tmp_path, words):
+    """The same bytes, written and left out, give the same document."""
+    documents = []
+    for folder, sparse in [("dense", False), ("sparse", True)]:
+        (tmp_path / folder).mkdir()
+        path = write_with_zeros(tmp_path / folder / "m.safetensors", sparse)
+        about = os.stat(path)
+        if sparse and about.st_blocks * 512 >= about.st_size:
+            pytest.skip("no holes on this file system")
+        documents.append(json.loads(audit(*words, path)))
+    assert (tmp_path / "dense/m.safetensors").read_bytes() == (tmp_path / "sparse/m.safetensors").read_bytes()
+    if words:  # a matrix that is one hole is known whole; of the other some rows are
+        assert documents[1]["parameters"]["effective"]["value"] <= documents[0]["parameters"]["effective"]["value"]
+        return
+    kinds = [finding["kind"] for finding in documents[0]["findings"]]
+    assert kinds.count("zero_tensor") == 2 and {"zero_rows", "zero_columns", "duplicate_tensor"} <= set(kinds)
+    for document in documents:
+        for finding in document["findings"]:
+            if finding["kind"] == "zero_tensor":
+                del finding["text"]
+    assert documents[0] == documents[1]
+
+
 def test_any_number_of_ranks_gives_the_same_json(tmp_path):
     if shutil.which("mpirun") is None or not os.path.exists(os.path.join(BUILD, "lib", "zhiheng", "libzhiheng-mpi.so")):
         pytest.skip("no mpirun or no MPI module here")
