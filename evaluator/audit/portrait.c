@@ -16,11 +16,12 @@ enum {
   LINES_MAX = 1 << 16,
   ROWS_MIN = 128,
   PARTIAL_COLUMNS = 256,
-  FEW_COLUMNS = 64
+  FEW_COLUMNS = 64,
+  AHEAD = 16 /* rows */
 };
 #define LARGE_BYTES (UINT64_C(1) << 30)
 static const double elements_looked_at = 2e8; /* or a sixteenth of all, where that is more */
-static const double bytes_worth_a_full_block = 64e6;
+static const double bytes_worth_a_full_block = 96e6;
 
 /* --- signs for the random sums: a fixed stream, so that the same matrix has the same prints --- */
 
@@ -125,6 +126,8 @@ static bool choose_largest(uint32_t *out, size_t count, const zh_grid *u, const 
   bool narrow = u->packing == ZH_PACK_NONE && u->columns > some && some % block == 0;
   if (narrow) part.columns = some;
   for (uint64_t r = 0; r < u->value_rows; r++) {
+    if (narrow && r + AHEAD < u->rows) /* too far apart for the CPU to guess */
+      __builtin_prefetch(u->data + (r + AHEAD) * u->row_bytes);
     value_row(row, &part, r);
     uint64_t columns = narrow ? some : u->value_columns;
     all[r] = (chosen){l->dense->squares(row, (size_t)columns), (uint32_t)r};
