@@ -233,10 +233,11 @@ static bool take_block(zh_portrait *p, const zh_grid *u, const look *l, float *r
   if (rows < ZH_BLOCK_MIN || columns < ZH_BLOCK_MIN) return true;
   float *block = malloc(rows * columns * sizeof *block);
   if (block == NULL) return false;
+  uint32_t at[ZH_BLOCK_MAX];
+  for (size_t c = 0; c < columns; c++) at[c] = (uint32_t)(c * u->value_columns / columns);
   for (size_t r = 0; r < rows; r++) {
     value_row(row, u, r * u->value_rows / rows);
-    for (size_t c = 0; c < columns; c++)
-      block[r * columns + c] = row[c * u->value_columns / columns];
+    for (size_t c = 0; c < columns; c++) block[r * columns + c] = row[at[c]];
   }
   if (is_fused(u)) level_rows(block, rows, columns);
   bool done = zh_block_test(p, block, rows, columns);
