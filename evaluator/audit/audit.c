@@ -246,17 +246,16 @@ static json_t *threshold_json(const zh_auditor *a, const zh_census *c, int64_t a
 }
 
 /* Publishers print SHA-256 of files; a standard model is no file. */
-static zh_status digests_json(json_t **sm3, json_t **sha256, const zh_auditor *a, zh_error *err) {
-  char hex[ZH_DIGEST_HEX] = {0};
+static zh_status digests_json(json_t **sm3, json_t **sha256, zh_auditor *a, zh_error *err) {
+  char hex[ZH_DIGEST_HEX] = {0}, published[ZH_DIGEST_HEX] = {0};
   bool standard = strcmp(zh_model_format(a->model), "standard") == 0;
   *sm3 = json_null();
   *sha256 = json_null();
   if (!a->options->digest) return ZH_OK;
-  ZH_TRY(zh_model_digest(hex, a->model, ZH_SM3, err));
+  ZH_TRY(standard ? zh_model_digest(hex, a->model, ZH_SM3, err)
+                  : zh_digest_both(hex, published, a, err));
   *sm3 = json_string(hex);
-  if (standard) return ZH_OK;
-  ZH_TRY(zh_model_digest(hex, a->model, ZH_SHA256, err));
-  *sha256 = json_string(hex);
+  if (!standard) *sha256 = json_string(published);
   return ZH_OK;
 }
 
