@@ -349,6 +349,19 @@ done:
   return status;
 }
 
+zh_looked zh_portraits_looked(const zh_auditor *a) {
+  zh_looked sum = {0};
+  for (size_t i = 0; a->portraits != NULL && i < a->unit_count; i++) {
+    const zh_portrait *p = &a->portraits[i];
+    if (!p->looked) continue;
+    sum.matrices++;
+    sum.rows += p->rows.count;
+    sum.of_rows += a->units[i].value_rows;
+    if (p->block_rows > sum.block) sum.block = p->block_rows;
+  }
+  return sum;
+}
+
 void zh_portraits_free(zh_auditor *a) {
   for (size_t i = 0; a->portraits != NULL && i < a->unit_count; i++) {
     zh_portrait *p = &a->portraits[i];
