@@ -234,7 +234,16 @@ static void print_people(const json_t *document) {
 typedef struct stage_watch {
   char stage[32];
   int64_t began_ns;
+  bool warned;
 } stage_watch;
+
+/* Digests are read in a line: hours for terabytes, while the looks took minutes. */
+static void warn_of_digests(stage_watch *w, double seconds, double left) {
+  if (w->warned || strcmp(w->stage, "digests") != 0 || seconds < 2 || left < 60) return;
+  w->warned = true;
+  zh_warn("the digests (SM3 and SHA-256) take about %.0f minutes more; --no-digest leaves them out",
+          left / 60);
+}
 
 static void show_progress(void *user, const char *stage, size_t done, size_t all, uint64_t bytes) {
   stage_watch *w = user;
@@ -248,8 +257,9 @@ static void show_progress(void *user, const char *stage, size_t done, size_t all
   double share = all > 0 ? (double)done / (double)all : 0;
   if (seconds <= 0 || share <= 0) return;
   zh_human_bytes(rate, sizeof rate, (double)bytes / seconds);
-  zh_progress_detail("%s %.0f %%, %s/s, %.0f s left", stage, 100 * share, rate,
-                     seconds * (1 - share) / share);
+  double left = seconds * (1 - share) / share;
+  warn_of_digests(w, seconds, left);
+  zh_progress_detail("%s %.0f %%, %s/s, %.0f s left", stage, 100 * share, rate, left);
 }
 
 /* For people, and one line of JSON for programs. */
@@ -277,18 +287,20 @@ static void draw_seed(arguments *given) {
 
 static zh_status audit_model(json_t **document, const arguments *given, zh_error *err) {
   zh_model *model = NULL;
-  enum { SLOW_BYTES = 1 << 30 }; /* below this it takes seconds */
+  enum { SLOW_BYTES = 1 << 29 }; /* below this it takes seconds */
+  zh_audit_options looks = given->options;
   ZH_TRY(zh_model_open_for_audit(&model, given->model, err));
   bool tells = given->options.ranks == NULL || given->options.ranks->rank == 0;
   bool slow = tells && given->options.scan && zh_model_file_bytes(model) > SLOW_BYTES;
+  if (!slow) looks.progress = NULL;
   if (slow) {
     char bytes[32];
     zh_human_bytes(bytes, sizeof bytes, (double)zh_model_file_bytes(model));
     zh_progress_step(1, 1, "auditing %s", bytes);
   }
   zh_status status = given->explain != NULL
-                         ? zh_audit_explain(document, model, given->explain, &given->options, err)
-                         : zh_audit_with(document, model, &given->options, err);
+                         ? zh_audit_explain(document, model, given->explain, &looks, err)
+                         : zh_audit_with(document, model, &looks, err);
   if (slow && status == ZH_OK) zh_progress_done("done");
   if (status == ZH_OK && tells && given->live.wanted && given->explain == NULL)
     status = zh_audit_live_add(*document, model, &given->live, err);

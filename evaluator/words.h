@@ -40,6 +40,7 @@ typedef struct zh_slot {
   ENTRY(audit, architecture_unknown)                                                               \
   ENTRY(audit, standard)                                                                           \
   ENTRY(audit, sample)                                                                             \
+  ENTRY(audit, looked)                                                                             \
   ENTRY(parameter_threshold, pass)                                                                 \
   ENTRY(parameter_threshold, fail)                                                                 \
   ENTRY(parameter_threshold, differ)                                                               \

@@ -182,6 +182,20 @@ const zh_peak_loop *zh_peak_loops(void) {
   return dispatch()->loops;
 }
 
+void zh_dequantize_row_fast(float *y, const void *row, zh_dtype type, size_t elements) {
+#ifdef ZH_KERNELS_X86
+  if (dispatch()->level == LEVEL_AVX512) {
+    zh_dequantize_row_avx512(y, row, type, elements);
+    return;
+  }
+  if (dispatch()->level == LEVEL_AVX2) {
+    zh_dequantize_row_avx2(y, row, type, elements);
+    return;
+  }
+#endif
+  zh_dequantize_row(y, row, type, elements);
+}
+
 size_t zh_matmul_block_rows(size_t columns) {
   size_t rows = ((size_t)512 << 10) / (columns * sizeof(float) + 1) & ~(size_t)3;
   return rows < 4 ? 4 : rows > 32 ? 32 : rows;

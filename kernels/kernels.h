@@ -33,6 +33,8 @@ uint16_t zh_f32_to_bf16(float value); /* round to nearest even */
 /* y[i] = value of element i of a row; elements must be whole blocks. Types: zh_dtype_is_weight. The
  * formulas are ggml's (ggml-quants.c); tests compare with PyPI gguf. */
 void zh_dequantize_row(float *y, const void *row, zh_dtype type, size_t elements);
+/* The same bits, with the widest vectors that may be used here. */
+void zh_dequantize_row_fast(float *y, const void *row, zh_dtype type, size_t elements);
 
 /* A weight matrix W[rows][columns], row-major, in any weight type; rows are row_bytes apart. */
 typedef struct zh_matrix {

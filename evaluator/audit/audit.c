@@ -141,6 +141,30 @@ static void note_sample(note_writer *w, const zh_auditor *a) {
   note(&own, ZH_WORD_audit_sample);
 }
 
+/* Where not all rows were looked at, and nothing was said of a sample already. */
+static void note_looked(note_writer *w, const zh_auditor *a) {
+  char rows[32], all[32], matrices[32], block[32];
+  zh_looked looked = zh_portraits_looked(a);
+  if (a->options->sample || looked.rows == looked.of_rows) return;
+  zh_group_digits(rows, sizeof rows, looked.rows);
+  zh_group_digits(all, sizeof all, looked.of_rows);
+  zh_group_digits(matrices, sizeof matrices, looked.matrices);
+  zh_group_digits(block, sizeof block, looked.block);
+  const zh_slot slots[] = {{"rows", rows, rows},
+                           {"all", all, all},
+                           {"matrices", matrices, matrices},
+                           {"block", block, block}};
+  note_writer own = {w->array, w->words, slots, sizeof slots / sizeof slots[0]};
+  note(&own, ZH_WORD_audit_looked);
+}
+
+static json_t *looked_json(const zh_auditor *a) {
+  zh_looked looked = zh_portraits_looked(a);
+  return json_pack("{s:I, s:I, s:I, s:I}", "matrices", (json_int_t)looked.matrices, "rows",
+                   (json_int_t)looked.rows, "of_rows", (json_int_t)looked.of_rows, "block",
+                   (json_int_t)looked.block);
+}
+
 /* What the counts hold and leave out, in words. */
 static json_t *notes_json(const zh_auditor *auditor, const zh_census *c, int64_t active,
                           const zh_words *words) {
@@ -179,6 +203,7 @@ static json_t *notes_json(const zh_auditor *auditor, const zh_census *c, int64_t
     note(&w, c->routed > 0 ? ZH_WORD_audit_active_experts : ZH_WORD_audit_active_dense);
   if (a == NULL) note(&w, ZH_WORD_audit_architecture_unknown);
   if (auditor->options->sample) note_sample(&w, auditor);
+  note_looked(&w, auditor);
   zh_group_digits(tensors, sizeof tensors, c->may_be_packed);
   if (c->may_be_packed > 0) note(&w, ZH_WORD_audit_integer_weights);
   return w.array;
@@ -246,17 +271,16 @@ static json_t *threshold_json(const zh_auditor *a, const zh_census *c, int64_t a
 }
 
 /* Publishers print SHA-256 of files; a standard model is no file. */
-static zh_status digests_json(json_t **sm3, json_t **sha256, const zh_auditor *a, zh_error *err) {
-  char hex[ZH_DIGEST_HEX] = {0};
+static zh_status digests_json(json_t **sm3, json_t **sha256, zh_auditor *a, zh_error *err) {
+  char hex[ZH_DIGEST_HEX] = {0}, published[ZH_DIGEST_HEX] = {0};
   bool standard = strcmp(zh_model_format(a->model), "standard") == 0;
   *sm3 = json_null();
   *sha256 = json_null();
   if (!a->options->digest) return ZH_OK;
-  ZH_TRY(zh_model_digest(hex, a->model, ZH_SM3, err));
+  ZH_TRY(standard ? zh_model_digest(hex, a->model, ZH_SM3, err)
+                  : zh_digest_both(hex, published, a, err));
   *sm3 = json_string(hex);
-  if (standard) return ZH_OK;
-  ZH_TRY(zh_model_digest(hex, a->model, ZH_SHA256, err));
-  *sha256 = json_string(hex);
+  if (!standard) *sha256 = json_string(published);
   return ZH_OK;
 }
 
@@ -277,6 +301,7 @@ static zh_status compose(json_t **out, zh_auditor *a, const zh_census *c, const 
                 (json_int_t)zh_model_tensor_count(a->model), "buffers", (json_int_t)c->buffers,
                 "findings", findings, "notes", notes_json(a, c, active, words));
   if (*out != NULL && a->options->sample) json_object_set_new(*out, "sample", zh_sample_json(a));
+  if (*out != NULL && a->options->scan) json_object_set_new(*out, "looked", looked_json(a));
   return *out != NULL ? ZH_OK
                       : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the audit of %s",
                                 zh_model_name(a->model));

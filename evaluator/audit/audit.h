@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "core/arena.h"
+#include "core/digest.h"
 #include "core/text.h"
 #include "evaluator/evaluator.h"
 #include "kernels/kernels.h"
@@ -45,7 +46,8 @@ typedef struct zh_place {
 } zh_place;
 
 zh_place zh_place_of(const zh_tensor *tensor);
-/* The same, with what was found for names that differ in their numbers alone remembered (book.c). */
+/* The same, with what was found for names that differ in their numbers alone remembered (book.c).
+ */
 typedef struct zh_place_book zh_place_book;
 zh_place_book *zh_place_book_create(void); /* NULL: no memory */
 zh_place zh_place_by_book(zh_place_book *book, const zh_tensor *tensor);
@@ -89,7 +91,7 @@ typedef struct zh_grid {
   uint64_t hash, row_set;      /* of the rows in order, and in any order */
   uint32_t moments[2];         /* of the 16-bit halves, in any order; 0 for block formats */
   uint64_t zero_rows, zero_columns;
-  uint64_t blank_rows;      /* of rows_seen: every byte zero, read or a hole */
+  uint64_t blank_rows;     /* of rows_seen: every byte zero, read or a hole */
   uint64_t rows_seen;      /* of rows; fewer in a sample */
   bool constant_in_sample; /* all values seen are `value`, but not all rows were */
   unsigned char *row_is_zero, *column_is_zero; /* flags; NULL where there are none */
@@ -122,6 +124,7 @@ typedef struct zh_auditor {
   size_t *first_unit; /* of each tensor, [tensors + 1] */
   zh_grid **by_place; /* sorted */
   size_t placed_count;
+  zh_grid **by_group;   /* sorted by layer, then expert */
   zh_row_print *prints; /* sorted by hash, then place, after the scan */
   size_t print_count;
   double print_share;            /* of all rows, that prints were taken of */
@@ -150,6 +153,8 @@ bool zh_is_scale(const zh_model *model, const zh_tensor *t);
 const char *zh_grid_name(zh_auditor *a, const zh_grid *unit);
 /* The unit of a layer and part, or NULL. expert -1: what is no routed expert. */
 zh_grid *zh_grid_find(zh_auditor *a, int64_t layer, zh_part part, int64_t expert, bool bias);
+/* All units of a layer, or with expert >= 0 of that expert in it. */
+zh_grid **zh_grids_of(size_t *count, const zh_auditor *a, int64_t layer, int64_t expert);
 
 /* --- counts --- */
 
@@ -214,6 +219,12 @@ typedef zh_status (*zh_grid_task)(zh_auditor *a, size_t i, zh_scratch *scratch, 
 /* Runs task for each i < count, dealt out to all threads one by one; the first failure ends it. */
 ZH_MUST_CHECK zh_status zh_each(zh_auditor *a, const char *stage, size_t count, size_t floats,
                                 zh_grid_task task, void *user, zh_error *err);
+
+/* Progress of a stage, where somebody listens: 0 of all first, all of all last. */
+void zh_tell(const zh_auditor *a, const char *stage, uint64_t done, uint64_t all, uint64_t bytes);
+/* Digests of the files' bytes, as zh_model_digest gives them. */
+ZH_MUST_CHECK zh_status zh_digest_both(char sm3[ZH_DIGEST_HEX], char sha256[ZH_DIGEST_HEX],
+                                       zh_auditor *a, zh_error *err);
 
 /* --- findings --- */
 #define ZH_FINDING_LIST(ENTRY)                                                                     \

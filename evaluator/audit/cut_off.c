@@ -131,11 +131,10 @@ static zh_status find_layers(zh_auditor *a, zh_error *err) {
 static uint64_t cover_expert(zh_auditor *a, int64_t layer_number, int64_t expert,
                              enum zh_level level) {
   uint64_t parameters = 0;
-  for (size_t i = 0; i < a->unit_count; i++) {
-    zh_grid *u = &a->units[i];
-    if (u->weights && u->place.layer == layer_number && u->place.expert == expert)
-      parameters += zh_cover_unit(u, level);
-  }
+  size_t count;
+  zh_grid **units = zh_grids_of(&count, a, layer_number, expert);
+  for (size_t i = 0; i < count; i++)
+    if (units[i]->weights) parameters += zh_cover_unit(units[i], level);
   zh_grid *router = zh_grid_find(a, layer_number, ZH_PART_ROUTER, -1, false);
   if (router != NULL && (uint64_t)expert < router->rows)
     parameters += zh_cover_row(router, (uint64_t)expert, level);

@@ -27,7 +27,7 @@ typedef struct zh_dense {
   double (*squares)(const float *row, size_t columns);
   void (*bf16)(float *out, const unsigned char *in, size_t count);
   /* g = a a^T of a[rows][columns], both halves. */
-  void (*gram)(double *g, const float *a, size_t rows, size_t columns);
+  void (*gram)(double *g, const double *a, size_t rows, size_t columns);
   /* Symmetric g[n][n] to diagonal d[n] and subdiagonal e[n - 1]; g is spent, p: n numbers. */
   void (*tridiagonal)(double *d, double *e, double *g, double *p, size_t n);
   /* How many eigenvalues lie below each x; squares: of e. */

@@ -98,19 +98,6 @@ static void bf16(float *out, const unsigned char *in, size_t count) {
   }
 }
 
-static void gram(double *g, const float *a, size_t rows, size_t columns) {
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j <= i; j++) {
-      const float *x = a + i * columns, *y = a + j * columns;
-      double lanes[LANES] = {0};
-      size_t k = 0;
-      for (; k + LANES <= columns; k += LANES)
-        for (size_t l = 0; l < LANES; l++) lanes[l] += (double)x[k + l] * (double)y[k + l];
-      for (; k < columns; k++) lanes[k % LANES] += (double)x[k] * (double)y[k];
-      g[i * rows + j] = g[j * rows + i] = sum_of(lanes);
-    }
-}
-
 static double dot(const double *x, const double *y, size_t count) {
   double lanes[LANES] = {0};
   size_t i = 0;
@@ -118,6 +105,12 @@ static double dot(const double *x, const double *y, size_t count) {
     for (size_t l = 0; l < LANES; l++) lanes[l] += x[i + l] * y[i + l];
   for (; i < count; i++) lanes[i % LANES] += x[i] * y[i];
   return sum_of(lanes);
+}
+
+static void gram(double *g, const double *a, size_t rows, size_t columns) {
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j <= i; j++)
+      g[i * rows + j] = g[j * rows + i] = dot(a + i * columns, a + j * columns, columns);
 }
 
 /* Householder (Golub and Van Loan, 8.3). */

@@ -17,14 +17,18 @@ typedef struct dealer {
   int64_t said_ns;
 } dealer;
 
+void zh_tell(const zh_auditor *a, const char *stage, uint64_t done, uint64_t all, uint64_t bytes) {
+  const zh_audit_options *options = a->options;
+  if (options->progress != NULL)
+    options->progress(options->progress_user, stage, (size_t)done, (size_t)all, bytes);
+}
+
 /* Thread 0 alone speaks, at most ten times a second. */
 static void speak(dealer *d, int thread) {
-  const zh_audit_options *options = d->a->options;
-  int64_t now = thread == 0 && options->progress != NULL ? zh_now_ns() : 0;
+  int64_t now = thread == 0 ? zh_now_ns() : 0;
   if (now - d->said_ns < 100000000) return;
   d->said_ns = now;
-  options->progress(options->progress_user, d->stage, atomic_load(&d->finished), d->count,
-                    atomic_load(&d->bytes));
+  zh_tell(d->a, d->stage, atomic_load(&d->finished), d->count, atomic_load(&d->bytes));
 }
 
 static void deal(void *user, int thread, int threads) {
@@ -50,8 +54,10 @@ zh_status zh_each(zh_auditor *a, const char *stage, size_t count, size_t floats,
                   void *user, zh_error *err) {
   dealer d = {.a = a, .stage = stage, .count = count, .floats = floats, .task = task, .user = user};
   d.said_ns = zh_now_ns();
+  zh_tell(a, stage, 0, count, 0);
   zh_threads_run(a->threads, deal, &d);
   zh_status status = (zh_status)atomic_load(&d.status);
+  if (status == ZH_OK) zh_tell(a, stage, count, count, atomic_load(&d.bytes));
   if (status == ZH_OK) return ZH_OK;
   return zh_fail(err, status, "the audit stopped while it looked at the weights (%s): %s", stage,
                  zh_status_text(status));

@@ -16,11 +16,12 @@ enum {
   LINES_MAX = 1 << 16,
   ROWS_MIN = 128,
   PARTIAL_COLUMNS = 256,
-  FEW_COLUMNS = 64
+  FEW_COLUMNS = 64,
+  AHEAD = 16 /* rows */
 };
 #define LARGE_BYTES (UINT64_C(1) << 30)
 static const double elements_looked_at = 2e8; /* or a sixteenth of all, where that is more */
-static const double bytes_worth_a_full_block = 64e6;
+static const double bytes_worth_a_full_block = 96e6;
 
 /* --- signs for the random sums: a fixed stream, so that the same matrix has the same prints --- */
 
@@ -43,6 +44,16 @@ static uint64_t print_of(const float sums[BINS]) {
     zero &= sums[i] == 0;
   }
   return zero ? 0 : print != 0 ? print : 1;
+}
+
+/* Rows known to be zero are not read: they may be holes. */
+static void value_row(float *out, const zh_grid *u, uint64_t row) {
+  bool zero =
+      u->sparse && u->packing == ZH_PACK_NONE && u->row_is_zero != NULL && u->row_is_zero[row];
+  if (zero)
+    memset(out, 0, (size_t)u->columns * sizeof *out);
+  else
+    zh_values_row(out, u, row);
 }
 
 /* --- which rows --- */
@@ -115,7 +126,9 @@ static bool choose_largest(uint32_t *out, size_t count, const zh_grid *u, const 
   bool narrow = u->packing == ZH_PACK_NONE && u->columns > some && some % block == 0;
   if (narrow) part.columns = some;
   for (uint64_t r = 0; r < u->value_rows; r++) {
-    zh_values_row(row, &part, r);
+    if (narrow && r + AHEAD < u->rows) /* too far apart for the CPU to guess */
+      __builtin_prefetch(u->data + (r + AHEAD) * u->row_bytes);
+    value_row(row, &part, r);
     uint64_t columns = narrow ? some : u->value_columns;
     all[r] = (chosen){l->dense->squares(row, (size_t)columns), (uint32_t)r};
   }
@@ -220,10 +233,11 @@ static bool take_block(zh_portrait *p, const zh_grid *u, const look *l, float *r
   if (rows < ZH_BLOCK_MIN || columns < ZH_BLOCK_MIN) return true;
   float *block = malloc(rows * columns * sizeof *block);
   if (block == NULL) return false;
+  uint32_t at[ZH_BLOCK_MAX];
+  for (size_t c = 0; c < columns; c++) at[c] = (uint32_t)(c * u->value_columns / columns);
   for (size_t r = 0; r < rows; r++) {
-    zh_values_row(row, u, r * u->value_rows / rows);
-    for (size_t c = 0; c < columns; c++)
-      block[r * columns + c] = row[c * u->value_columns / columns];
+    value_row(row, u, r * u->value_rows / rows);
+    for (size_t c = 0; c < columns; c++) block[r * columns + c] = row[at[c]];
   }
   if (is_fused(u)) level_rows(block, rows, columns);
   bool done = zh_block_test(p, block, rows, columns);
@@ -246,7 +260,7 @@ static bool take(zh_portrait *p, zh_grid *u, const look *l, float *row) {
   if (p->all_rows) p->row_is_constant = calloc(p->rows.count, 1);
   for (size_t i = 0; i < p->rows.count; i++) {
     uint64_t number = p->all_rows ? i : p->rows.numbers[i];
-    zh_values_row(row, u, number);
+    value_row(row, u, number);
     add_row(p, &s, l, row, columns, number, i);
   }
   bool done = s.column_sums == NULL || print_columns(p, &s, columns);
@@ -333,6 +347,19 @@ done:
   free(l.looked_at);
   free(signs);
   return status;
+}
+
+zh_looked zh_portraits_looked(const zh_auditor *a) {
+  zh_looked sum = {0};
+  for (size_t i = 0; a->portraits != NULL && i < a->unit_count; i++) {
+    const zh_portrait *p = &a->portraits[i];
+    if (!p->looked) continue;
+    sum.matrices++;
+    sum.rows += p->rows.count;
+    sum.of_rows += a->units[i].value_rows;
+    if (p->block_rows > sum.block) sum.block = p->block_rows;
+  }
+  return sum;
 }
 
 void zh_portraits_free(zh_auditor *a) {

@@ -46,6 +46,11 @@ typedef struct zh_portrait {
   bool cliff;               /* the singular values fall off at it, not only run low */
 } zh_portrait;
 
+/* On how much the looks at the values rest, all matrices together. */
+typedef struct zh_looked {
+  uint64_t matrices, rows, of_rows, block; /* block: rows of the largest */
+} zh_looked;
+zh_looked zh_portraits_looked(const zh_auditor *a);
 /* portraits: one for each unit, zeroed. */
 ZH_MUST_CHECK zh_status zh_portraits_take(zh_auditor *a, zh_error *err);
 void zh_portraits_free(zh_auditor *a);

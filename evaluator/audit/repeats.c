@@ -53,10 +53,6 @@ static void prove_equal(zh_auditor *a, zh_grid **units, size_t count) {
 
 /* --- what the repeated matrices make up: a layer, an expert, or no more than themselves --- */
 
-static bool in_group(const zh_grid *u, int64_t layer, int64_t expert) {
-  return u->place.layer == layer && (expert < 0 || u->place.expert == expert);
-}
-
 /* Whether all matrices of a layer (or of one of its experts) repeat those of one other. */
 typedef struct group {
   int64_t layer, expert, of_layer, of_expert;
@@ -116,11 +112,10 @@ static void tally_groups(group *groups, size_t count, const zh_auditor *a, bool 
 
 static zh_status report_group(zh_auditor *a, const group *g, bool experts, zh_error *err) {
   uint64_t parameters = 0;
-  for (size_t i = 0; i < a->unit_count; i++) {
-    zh_grid *u = &a->units[i];
-    if (u->repeats && may_repeat(u) && in_group(u, g->layer, experts ? g->expert : -1))
-      parameters += zh_cover_unit(u, ZH_PROVED);
-  }
+  size_t count;
+  zh_grid **units = zh_grids_of(&count, a, g->layer, experts ? g->expert : -1);
+  for (size_t i = 0; i < count; i++)
+    if (units[i]->repeats && may_repeat(units[i])) parameters += zh_cover_unit(units[i], ZH_PROVED);
   zh_text where = {0}, of = {0};
   zh_text_printf(&where, "layer %lld", (long long)g->layer);
   zh_text_printf(&of, "layer %lld", (long long)g->of_layer);

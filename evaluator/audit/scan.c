@@ -4,15 +4,12 @@
  * What is kept is bounded: some numbers a matrix, flags where there are zeros, and of the rows'
  * hashes the smallest few million. Pieces that are holes in their file are zeros and are not read.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -21,6 +18,7 @@
 #include "core/clock.h"
 #include "evaluator/audit/audit.h"
 #include "evaluator/audit/dense.h"
+#include "evaluator/audit/holes.h"
 #include "evaluator/audit/ranks.h"
 #include "evaluator/audit/sample.h"
 
@@ -41,6 +39,7 @@ typedef struct piece {
   uint32_t unit;
   bool sampled; /* `rows` of all rows, drawn at random */
   uint64_t first, rows;
+  uint64_t cut; /* rows at which a hole of several pieces would have been cut; 0: not */
 } piece;
 
 typedef struct piece_facts {
@@ -242,49 +241,30 @@ static void note_columns(scanner *s, zh_grid *u, const piece *p, uint32_t *suspe
 
 /* --- holes --- */
 
-/* A file that has fewer blocks than bytes may have holes; any other is not asked. */
-static int open_sparse(const char *path) {
-  struct stat about;
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return -1;
-  if (fstat(file, &about) == 0 && about.st_blocks * 512 < about.st_size) return file;
-  close(file);
-  return -1;
-}
-
-static bool is_hole(int file, uint64_t begin, uint64_t bytes) {
-  if (file < 0) return false;
-  off_t data = lseek(file, (off_t)begin, SEEK_DATA);
-  return data < 0 ? errno == ENXIO : (uint64_t)data >= begin + bytes;
-}
-
-static uint64_t hash_of_zeros(uint64_t bytes) {
-  static const unsigned char zeros[4096];
-  XXH3_state_t state;
-  XXH3_64bits_reset(&state);
-  for (uint64_t done = 0; done < bytes; done += sizeof zeros) {
-    uint64_t left = bytes - done;
-    XXH3_64bits_update(&state, zeros, left < sizeof zeros ? (size_t)left : sizeof zeros);
-  }
-  return XXH3_64bits_digest(&state);
-}
-
 /* Zero bytes are the number zero in every type but those whose scale they lack, where they are too.
  */
 static void note_hole(scanner *s, zh_grid *u, const piece *p, piece_facts *f) {
-  uint64_t hash = hash_of_zeros(u->row_bytes);
+  uint64_t hash = zh_hash_of_zeros(u->row_bytes);
+  bool placed = u->rows <= FLAGS_MAX && p->rows < u->rows; /* a whole unit needs no places */
+  uint64_t before = f->hash;
   for (uint64_t i = 0; i < p->rows; i++) {
+    if (p->cut > 0 && i % p->cut == 0) { /* as merge_pieces joins them */
+      if (i > p->cut) f->hash = fold(before, f->hash);
+      before = f->hash;
+      f->hash = 0;
+    }
     f->hash = fold(f->hash, hash);
     f->row_set += hash;
   }
+  if (p->cut > 0 && p->rows > p->cut) f->hash = fold(before, f->hash);
   f->rows_seen += p->rows;
   f->zero_rows += p->rows;
   f->blank_rows += p->rows;
   f->constant &= !f->valued || f->value == 0;
   f->valued = true;
   pthread_mutex_lock(&s->lock);
-  if (u->rows <= FLAGS_MAX && u->row_is_zero == NULL) u->row_is_zero = calloc(u->rows, 1);
-  if (u->rows <= FLAGS_MAX && u->row_is_zero != NULL) memset(u->row_is_zero + p->first, 1, p->rows);
+  if (placed && u->row_is_zero == NULL) u->row_is_zero = calloc(u->rows, 1);
+  if (placed && u->row_is_zero != NULL) memset(u->row_is_zero + p->first, 1, p->rows);
   u->sparse = true;
   s->a->zero_bytes_in_holes += p->rows * u->row_bytes;
   pthread_mutex_unlock(&s->lock);
@@ -322,29 +302,49 @@ static void read_piece(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
   if (!p->sampled) note_columns(w->s, u, p, w->suspects, w->values);
 }
 
-static void look_at(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
+static uint64_t offset_in_file(const zh_grid *u, uint64_t row) {
   uint64_t begin = (uint64_t)(u->data - (const unsigned char *)u->tensor->data);
-  begin += u->tensor->file_offset + p->first * u->row_bytes;
-  if (is_hole(w->s->files[u->tensor_index], begin, p->rows * u->row_bytes))
-    note_hole(w->s, u, p, f);
-  else
-    read_piece(w, u, p, f);
+  return u->tensor->file_offset + begin + row * u->row_bytes;
 }
 
-/* Rows drawn one by one; a matrix that is one hole is known whole without. */
-static void look_at_sample(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
-  piece whole = {p->unit, true, 0, u->rows};
-  uint64_t begin = (uint64_t)(u->data - (const unsigned char *)u->tensor->data);
-  if (is_hole(w->s->files[u->tensor_index], u->tensor->file_offset + begin,
-              u->rows * u->row_bytes)) {
-    note_hole(w->s, u, &whole, f);
-    return;
+/* The next rows from `row` on that hold data, if only in part; false where there are none. */
+static bool next_data_rows(uint64_t *first, uint64_t *last, int file, const zh_grid *u,
+                           uint64_t row, uint64_t end) {
+  uint64_t zero = offset_in_file(u, 0), data, data_end;
+  if (!zh_holes_next_data(&data, &data_end, file, offset_in_file(u, row), offset_in_file(u, end)))
+    return false;
+  *first = (data - zero) / u->row_bytes;
+  *last = (data_end - zero + u->row_bytes - 1) / u->row_bytes;
+  return true;
+}
+
+static bool is_hole(const scanner *s, const zh_grid *u) {
+  uint64_t first, last;
+  int file = s->files[u->tensor_index];
+  return file >= 0 && u->row_bytes > 0 && !next_data_rows(&first, &last, file, u, 0, u->rows);
+}
+
+/* Runs of rows that are holes, and runs of rows that are read, in their order. */
+static void look_at(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
+  int file = w->s->files[u->tensor_index];
+  uint64_t end = p->first + p->rows, first = 0, last = 0;
+  for (uint64_t row = p->first; row < end; row = last) {
+    first = row;
+    last = end;
+    if (file >= 0 && u->row_bytes > 0 && !next_data_rows(&first, &last, file, u, row, end))
+      first = end;
+    if (first > row) note_hole(w->s, u, &(piece){p->unit, p->sampled, row, first - row, p->cut}, f);
+    if (first < end) read_piece(w, u, &(piece){p->unit, p->sampled, first, last - first, 0}, f);
+    if (first == end) break;
   }
+}
+
+/* Rows drawn one by one; a matrix that is one hole is known whole without (cut_unit). */
+static void look_at_sample(worker *w, zh_grid *u, const piece *p, piece_facts *f) {
   uint64_t state = zh_sample_begin(w->s->a, u->rows), taken = 0;
   for (uint64_t row = 0; taken < p->rows; row++) {
     if (!zh_sample_takes(&state, row, u->rows, taken, p->rows)) continue;
-    piece one = {p->unit, true, row, 1};
-    look_at(w, u, &one, f);
+    look_at(w, u, &(piece){p->unit, true, row, 1, 0}, f);
     taken++;
   }
 }
@@ -373,7 +373,7 @@ static void merge_pieces(const scanner *s) {
       u->value = (double)f->value;
     }
     u->constant &= f->constant && (double)f->value == u->value;
-    u->hash = fold(u->hash, f->hash);
+    u->hash = s->pieces[i].first == 0 ? f->hash : fold(u->hash, f->hash);
     u->row_set += f->row_set;
     u->zero_rows += f->zero_rows;
     u->rows_seen += f->rows_seen;
@@ -399,18 +399,24 @@ static void settle_unit(zh_grid *u, bool no_zero_column) {
   }
 }
 
-static size_t cut_unit(piece *pieces, uint32_t unit, const zh_grid *u, uint64_t piece_bytes,
-                       uint64_t sample) {
+/* A matrix that is one hole is one piece, which nothing needs to be read of. */
+static size_t cut_unit(piece *pieces, uint32_t unit, const scanner *s, uint64_t piece_bytes) {
+  const zh_grid *u = &s->a->units[unit];
+  uint64_t sample = zh_sample_rows(s->a, u);
   uint64_t rows = u->row_bytes == 0 ? 0 : piece_bytes / u->row_bytes;
   size_t count = 0;
   if (rows == 0) rows = 1;
+  if (u->rows > 0 && is_hole(s, u)) {
+    if (pieces != NULL) *pieces = (piece){unit, false, 0, u->rows, rows};
+    return 1;
+  }
   if (sample < u->rows) {
-    if (pieces != NULL) *pieces = (piece){unit, true, 0, sample};
+    if (pieces != NULL) *pieces = (piece){unit, true, 0, sample, 0};
     return 1;
   }
   for (uint64_t first = 0; first < u->rows; first += rows, count++) {
     uint64_t left = u->rows - first;
-    if (pieces != NULL) pieces[count] = (piece){unit, false, first, left < rows ? left : rows};
+    if (pieces != NULL) pieces[count] = (piece){unit, false, first, left < rows ? left : rows, 0};
   }
   return count;
 }
@@ -419,17 +425,35 @@ bool zh_is_scanned(const zh_grid *u) {
   return u->weights && u->data != NULL;
 }
 
+/* Tensors of one file follow each other. */
+static bool open_files(scanner *s) {
+  size_t tensors = zh_model_tensor_count(s->a->model);
+  const char *path = NULL;
+  int file = -1;
+  s->files = malloc((tensors + 1) * sizeof *s->files);
+  if (s->files == NULL) return false;
+  for (size_t i = 0; i < tensors; i++) {
+    s->files[i] = -1;
+    const zh_tensor *t = zh_model_tensor(s->a->model, i);
+    if (t->data == NULL) continue;
+    if (t->file != path) file = zh_holes_open(t->file);
+    path = t->file;
+    s->files[i] = file;
+  }
+  return true;
+}
+
 static zh_status prepare(scanner *s, zh_error *err) {
   zh_auditor *a = s->a;
-  size_t tensors = zh_model_tensor_count(a->model), threads = (size_t)zh_threads_count(a->threads);
+  size_t threads = (size_t)zh_threads_count(a->threads);
   uint64_t piece_bytes = PIECE_BYTES;
+  if (!open_files(s)) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scan");
   while (zh_model_file_bytes(a->model) / piece_bytes > 1 << 18) piece_bytes *= 2;
   for (int pass = 0; pass < 2; pass++) {
     size_t count = 0;
     for (size_t i = 0; i < a->unit_count; i++)
       if (zh_is_scanned(&a->units[i]) && zh_rank_owns(a, i))
-        count += cut_unit(pass == 0 ? NULL : s->pieces + count, (uint32_t)i, &a->units[i],
-                          piece_bytes, zh_sample_rows(a, &a->units[i]));
+        count += cut_unit(pass == 0 ? NULL : s->pieces + count, (uint32_t)i, s, piece_bytes);
     s->count = count;
     if (pass == 0) s->pieces = calloc(count + 1, sizeof *s->pieces);
     if (s->pieces == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scan");
@@ -438,25 +462,9 @@ static zh_status prepare(scanner *s, zh_error *err) {
   s->prints = malloc(PRINTS_MAX * sizeof *s->prints);
   s->no_zero_column = calloc(a->unit_count + 1, sizeof *s->no_zero_column);
   s->local = calloc(threads, sizeof *s->local);
-  s->files = malloc((tensors + 1) * sizeof *s->files);
-  for (size_t i = 0; s->files != NULL && i < tensors; i++) s->files[i] = -1;
-  if (s->facts == NULL || s->prints == NULL || s->no_zero_column == NULL || s->local == NULL ||
-      s->files == NULL)
+  if (s->facts == NULL || s->prints == NULL || s->no_zero_column == NULL || s->local == NULL)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scan");
   return ZH_OK;
-}
-
-/* Tensors of one file follow each other. */
-static void open_files(scanner *s) {
-  const char *path = NULL;
-  int file = -1;
-  for (size_t i = 0; i < zh_model_tensor_count(s->a->model); i++) {
-    const zh_tensor *t = zh_model_tensor(s->a->model, i);
-    if (t->data == NULL) continue;
-    if (t->file != path) file = open_sparse(t->file);
-    path = t->file;
-    s->files[i] = file;
-  }
 }
 
 static void close_files(scanner *s) {
@@ -523,10 +531,11 @@ static zh_status read_plainly(zh_auditor *a, size_t i, zh_scratch *scratch, void
   const zh_grid *u = &a->units[p->unit];
   const unsigned char *bytes = u->data + p->first * u->row_bytes;
   size_t length = (size_t)(p->rows * u->row_bytes);
-  uint64_t begin =
-      u->tensor->file_offset + (uint64_t)(bytes - (const unsigned char *)u->tensor->data);
+  uint64_t first, last;
+  int file = s->files[u->tensor_index];
   scratch->bytes = length;
-  if (is_hole(s->files[u->tensor_index], begin, length)) return ZH_OK;
+  if (file >= 0 && !next_data_rows(&first, &last, file, u, p->first, p->first + p->rows))
+    return ZH_OK;
   populate(bytes, length, MADV_POPULATE_READ);
   atomic_fetch_add(&s->sum, s->dense->read(bytes, length));
   return ZH_OK;
@@ -571,7 +580,6 @@ zh_status zh_scan(zh_auditor *a, zh_error *err) {
   zh_sample_plan(a);
   zh_status status = prepare(&s, err);
   if (status != ZH_OK) goto done;
-  open_files(&s);
   status = time_plain_read(&s, err);
   int64_t begin = zh_now_ns();
   if (status == ZH_OK) status = zh_each(a, "scan", s.count, 2 * s.columns_max, scan_piece, &s, err);

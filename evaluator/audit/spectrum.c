@@ -32,10 +32,11 @@ static void bisect(const zh_dense *dense, double *out, size_t wanted, const doub
 
 bool zh_singular_values(double *out, size_t wanted, const float *a, size_t rows, size_t columns) {
   const zh_dense *dense = zh_dense_choose();
-  double *g = calloc(rows * rows + 3 * rows, sizeof *g);
+  double *g = calloc(rows * rows + 3 * rows + rows * columns, sizeof *g);
   if (g == NULL) return false;
-  double *d = g + rows * rows, *e = d + rows, *p = e + rows, bound = 0;
-  dense->gram(g, a, rows, columns);
+  double *d = g + rows * rows, *e = d + rows, *p = e + rows, *wide = p + rows, bound = 0;
+  for (size_t i = 0; i < rows * columns; i++) wide[i] = (double)a[i];
+  dense->gram(g, wide, rows, columns);
   dense->tridiagonal(d, e, g, p, rows);
   for (size_t i = 0; i < rows; i++) { /* Gershgorin */
     double radius = fabs(d[i]) + (i > 0 ? fabs(e[i - 1]) : 0) + (i + 1 < rows ? fabs(e[i]) : 0);

@@ -58,10 +58,21 @@ static int by_place(const void *x, const void *y) {
   return 0;
 }
 
+static int by_group(const void *x, const void *y) {
+  const zh_grid *a = *(zh_grid *const *)x, *b = *(zh_grid *const *)y;
+  if (a->place.layer != b->place.layer) return a->place.layer < b->place.layer ? -1 : 1;
+  if (a->place.expert != b->place.expert) return a->place.expert < b->place.expert ? -1 : 1;
+  return (a > b) - (a < b);
+}
+
 /* Units that a place names; those of shared experts and prediction layers are found by no place. */
 zh_status zh_grids_index(zh_auditor *a, zh_error *err) {
   a->by_place = calloc(a->unit_count + 1, sizeof *a->by_place);
-  if (a->by_place == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the matrices");
+  a->by_group = calloc(a->unit_count + 1, sizeof *a->by_group);
+  if (a->by_place == NULL || a->by_group == NULL)
+    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the matrices");
+  for (size_t i = 0; i < a->unit_count; i++) a->by_group[i] = &a->units[i];
+  qsort(a->by_group, a->unit_count, sizeof *a->by_group, by_group);
   for (size_t i = 0; i < a->unit_count; i++) {
     const zh_place *place = &a->units[i].place;
     if (place->part != ZH_PART_OTHER && !place->shared_expert && !place->prediction)
@@ -156,6 +167,7 @@ void zh_grids_free(zh_auditor *a) {
   free(a->units);
   free(a->first_unit);
   free(a->by_place);
+  free(a->by_group);
 }
 
 const char *zh_grid_name(zh_auditor *a, const zh_grid *unit) {
@@ -170,4 +182,25 @@ zh_grid *zh_grid_find(zh_auditor *a, int64_t layer, zh_part part, int64_t expert
   zh_grid *key = &wanted;
   zh_grid **found = bsearch(&key, a->by_place, a->placed_count, sizeof *a->by_place, by_place);
   return found != NULL ? *found : NULL;
+}
+
+/* The first unit of a layer and expert, or of what follows them. */
+static size_t first_of(const zh_auditor *a, int64_t layer, int64_t expert) {
+  size_t low = 0, high = a->unit_count;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    const zh_place *place = &a->by_group[middle]->place;
+    if (place->layer < layer || (place->layer == layer && place->expert < expert))
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+zh_grid **zh_grids_of(size_t *count, const zh_auditor *a, int64_t layer, int64_t expert) {
+  size_t first = first_of(a, layer, expert < 0 ? INT64_MIN : expert);
+  *count =
+      (expert < 0 ? first_of(a, layer + 1, INT64_MIN) : first_of(a, layer, expert + 1)) - first;
+  return a->by_group + first;
 }

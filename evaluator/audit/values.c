@@ -28,16 +28,8 @@ static void plain_row(float *out, const zh_grid *unit, uint64_t row) {
     zh_dense_choose()->bf16(out, bytes, (size_t)unit->columns);
     return;
   }
-  if (type == ZH_F16) {
-    for (uint64_t i = 0; i < unit->columns; i++) {
-      uint16_t bits;
-      memcpy(&bits, bytes + 2 * i, sizeof bits);
-      out[i] = zh_f16_to_f32(bits);
-    }
-    return;
-  }
   if (zh_dtype_is_weight(type)) {
-    zh_dequantize_row(out, bytes, type, (size_t)unit->columns);
+    zh_dequantize_row_fast(out, bytes, type, (size_t)unit->columns);
     return;
   }
   for (uint64_t i = 0; i < unit->columns; i++) {
