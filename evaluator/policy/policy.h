@@ -26,6 +26,7 @@ typedef struct zh_choice {
 typedef struct zh_reading {
   const char *id;
   size_t index; /* in the policy */
+  bool used;    /* something depends on it */
   zh_phrase question;
   zh_choice choices[ZH_MAX_CHOICES];
   size_t choice_count;

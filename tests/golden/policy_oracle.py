@@ -100,15 +100,18 @@ def draw_policy(source):
     amounts = [draw_amount(source, i, commons) for i in range(source.randrange(3, 8))]
     if not any("unless" in cap for clause in amounts for cap in clause.get("caps", [])):
         clauses = [clause for clause in clauses if clause["id"] != "wide"]  # a condition that nothing needs is refused
-    return {
+    stacking = draw_stacking(source, [clause["id"] for clause in amounts])
+    used = repr([clauses, amounts, stacking])  # a reading that nothing depends on is refused
+    policy = {
         "policy": "random", "level": "district", "title": phrase("t"), "issuer": phrase("i"), "status": "in_force",
         "validity": phrase("v"), "source": "s", "facts": {"wide": {"type": "flag", **phrase("wide")}},
         "bases": {name: phrase(name) for name in ("b0", "b1", "b2")},
         "readings": [{"reading": name, "question": phrase("?"),
                       "choices": {choice: {"name": phrase(choice), "ground": phrase("g")} for choice in choices}}
-                     for name, choices in READINGS.items()],
-        "clauses": clauses + amounts, "stacking": draw_stacking(source, [clause["id"] for clause in amounts]),
+                     for name, choices in READINGS.items() if repr(name) in used],
+        "clauses": clauses + amounts, "stacking": stacking,
     }
+    return {key: value for key, value in policy.items() if value != []}
 
 
 def draw_received(source, ids):
@@ -175,7 +178,7 @@ class Oracle:
         return own + self.elsewhere(rule, at, strict)
 
     def rules(self, kind, name):
-        return [rule for rule in self.policy["stacking"] if rule["rule"] == kind and name in rule["among"]]
+        return [rule for rule in self.policy.get("stacking", []) if rule["rule"] == kind and name in rule["among"]]
 
     def sharing(self, common):
         return {name for name, clause in self.amounts.items() for cap in clause.get("caps", []) if cap.get("clause") == common}
