@@ -50,7 +50,7 @@ typedef struct zh_grant_received {
   zh_same project;
   int64_t fen;
   zh_date date; /* ZH_NO_DATE: not said */
-  bool matched;
+  bool matched, matched_said; /* false, false: not known */
   int line;
   zh_paper paper;
 } zh_grant_received;

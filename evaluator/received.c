@@ -52,6 +52,7 @@ static zh_status read_grant(const zh_reader *r, const zh_yaml_node *map, zh_erro
   node = zh_yaml_get(map, "date");
   if (node != NULL) ZH_TRY(zh_date_read(&grant->date, node, err));
   ZH_TRY(zh_read_flag(&grant->matched, map, "matched", err));
+  grant->matched_said = zh_yaml_get(map, "matched") != NULL;
   grant->line = zh_yaml_line(map);
   r->applicant->received_count++;
   return zh_read_paper(&grant->paper, r, map, err);

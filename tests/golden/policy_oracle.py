@@ -111,7 +111,7 @@ def draw_policy(source):
                      for name, choices in READINGS.items() if repr(name) in used],
         "clauses": clauses + amounts, "stacking": stacking,
     }
-    return {key: value for key, value in policy.items() if value != []}
+    return {key: value for key, value in policy.items() if key != "readings" or value}
 
 
 def draw_received(source, ids):
@@ -178,7 +178,7 @@ class Oracle:
         return own + self.elsewhere(rule, at, strict)
 
     def rules(self, kind, name):
-        return [rule for rule in self.policy.get("stacking", []) if rule["rule"] == kind and name in rule["among"]]
+        return [rule for rule in self.policy["stacking"] if rule["rule"] == kind and name in rule["among"]]
 
     def sharing(self, common):
         return {name for name, clause in self.amounts.items() for cap in clause.get("caps", []) if cap.get("clause") == common}
