@@ -95,6 +95,7 @@ typedef struct zh_slot {
   ENTRY(would, not_first)                                                                          \
   ENTRY(would, same_project)                                                                       \
   ENTRY(would, matching)                                                                           \
+  ENTRY(would, kind)                                                                               \
   ENTRY(would, not_apply)                                                                          \
   ENTRY(would, parameters)                                                                         \
   ENTRY(would, audit)                                                                              \

@@ -250,6 +250,7 @@ typedef struct zh_stacking {
   size_t policy_count;
   zh_phrase question; /* yields_to */
   bool *among;        /* one for each clause of the policy */
+  size_t among_count;
   int64_t rate_millionths;
   const zh_reading *reading; /* same_bill */
   bool once[ZH_MAX_CHOICES];

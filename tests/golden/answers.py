@@ -36,3 +36,13 @@ def test_a_number_that_is_missing_or_too_small(tmp_path, revenue, zh, en):
     text = wanted(document, "revenue_200m", "revenue_200m")
     assert zh in text["zh"] and en in text["en"], text
     assert "{" not in text["zh"] + text["en"]
+
+
+def test_money_of_an_unknown_kind_is_asked_about(tmp_path):
+    money = {"policy": "区专项", "level": "district", "project": "same", "amount": "300 万元"}
+    open_kind = evaluate(tmp_path / "a", claims=["compute_support"], costs={"compute_cost": "4000 万元"}, received=[money])
+    text = wanted(open_kind, "compute_support", "higher_without_repetition")
+    assert "300 万元" in text["zh"] and "同类" in text["zh"] and "3,000,000 yuan" in text["en"]
+    said = evaluate(tmp_path / "b", claims=["compute_support"], costs={"compute_cost": "4000 万元"},
+                    received=[{**money, "for": "compute_support"}])
+    assert grant(said, "compute_support")["would_take"] == []

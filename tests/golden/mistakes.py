@@ -47,6 +47,12 @@ IN_APPLICANT = {
                                "'third_party' belongs under 'documents'"),
     "a_base_under_documents": ("documents:\n", "documents:\n  r_and_d_cost: {file: papers/licence.txt}\n",
                                "'r_and_d_cost' belongs under 'costs'"),
+    "a_grant_like_two_awards": ("materials:", "received:\n  - {policy: x, level: city, amount: 1 万元, "
+                                "for: [development_support]}\nmaterials:", "several entries, each with its share"),
+    "a_grant_like_a_condition": ("materials:", "received:\n  - {policy: x, level: city, amount: 1 万元, "
+                                 "for: parameters}\nmaterials:", "of kind 'amount', or other"),
+    "own_money_like_another": ("materials:", "received:\n  - {clause: security_support, amount: 1 万元, "
+                               "for: other}\nmaterials:", "belongs to another policy's"),
     "no_name": ("applicant: 上海某某智算科技有限公司", "", "'applicant' is missing"),
 }
 IN_POLICY = {
