@@ -46,3 +46,13 @@ def test_money_of_an_unknown_kind_is_asked_about(tmp_path):
     said = evaluate(tmp_path / "b", claims=["compute_support"], costs={"compute_cost": "4000 万元"},
                     received=[{**money, "for": "compute_support"}])
     assert grant(said, "compute_support")["would_take"] == []
+
+
+def test_a_reading_that_changes_the_sum_alone_decides_something(tmp_path):
+    """Each award is certain; one bill under both is a question of their sum."""
+    bill = {"amount": "1000 万元", "file": "papers/lease.txt"}
+    document = evaluate(tmp_path, claims=["compute_support", "scene_support"], costs={"compute_cost": bill, "project_input": dict(bill)})
+    assert grant(document, "compute_support")["up_to_yuan"] and grant(document, "scene_support")["up_to_yuan"]
+    decides = {reading["reading"]: reading["decides"] for reading in document["readings"]}
+    assert decides["one_bill"] == ["compute_support", "scene_support"]
+    assert decides["breakthrough"] == []
