@@ -100,6 +100,7 @@ static zh_status add_finding(zh_case *c, const zh_rule *rule, zh_error *err) {
   zh_rule_explain(&j, c, rule);
   zh_finding finding = {.verdict = j.verdict,
                         .value = j.value,
+                        .value_text = j.value_text,
                         .reason = j.reason,
                         .evidence = j.evidence,
                         .would = j.would};

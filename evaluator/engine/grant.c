@@ -230,6 +230,18 @@ static json_t *proof_json(const zh_case *c, const zh_clause *clause) {
   return parts;
 }
 
+/* Each entry once: two branches of a condition may want the same. */
+static void add_once(json_t *list, json_t *entry) {
+  const json_t *other;
+  size_t i;
+  json_array_foreach(list, i, other) {
+    if (!json_equal(other, entry)) continue;
+    json_decref(entry);
+    return;
+  }
+  json_array_append_new(list, entry);
+}
+
 /* What would decide the open leaves and turn the failing ones, and the cost that is missing. */
 static void collect_would(json_t *list, const json_t *node) {
   const json_t *child, *would = json_object_get(node, "would_take");
@@ -237,8 +249,8 @@ static void collect_would(json_t *list, const json_t *node) {
   size_t i;
   if (verdict != NULL && strcmp(verdict, "pass") == 0) return;
   if (json_is_object(would))
-    json_array_append_new(list, json_pack("{s:O, s:s, s:O}", "id", json_object_get(node, "id"),
-                                          "verdict", verdict, "text", would));
+    add_once(list, json_pack("{s:O, s:s, s:O}", "id", json_object_get(node, "id"), "verdict",
+                             verdict, "text", would));
   json_array_foreach(json_object_get(node, "of"), i, child) collect_would(list, child);
 }
 

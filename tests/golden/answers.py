@@ -56,3 +56,20 @@ def test_a_reading_that_changes_the_sum_alone_decides_something(tmp_path):
     decides = {reading["reading"]: reading["decides"] for reading in document["readings"]}
     assert decides["one_bill"] == ["compute_support", "scene_support"]
     assert decides["breakthrough"] == []
+
+
+@pytest.mark.parametrize("policy", sorted(path.stem for path in policies.POLICIES.glob("*.yaml")))
+def test_nothing_is_wanted_twice(policy, tmp_path):
+    document = evaluate(tmp_path, policy, {"applicant": "某公司"}, claims="all")
+    for award in document["grants"]:
+        entries = [(entry["id"], entry["text"]["zh"]) for entry in award["would_take"]]
+        assert len(entries) == len(set(entries)), award["id"]
+        assert all("{" not in zh and "：。" not in zh and "，。" not in zh for _, zh in entries)
+
+
+def test_what_is_stated_is_told_in_both_languages(tmp_path):
+    document = evaluate(tmp_path, claims=["event_support"])
+    values = {finding["id"]: finding.get("value_text") for finding in document["findings"]}
+    assert values["event_organiser"] == {"zh": "企业", "en": "enterprise"}
+    assert values["event_place"] == {"zh": "是", "en": "yes"}
+    assert values["event_recognition"] is None
