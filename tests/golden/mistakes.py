@@ -58,8 +58,8 @@ IN_APPLICANT = {
 IN_POLICY = {
     "no_quote": ("    quote: 鼓励企业主导或参与大模型和生成式人工智能国际标准、国家标准的制修订\n", "", "'quote' is missing"),
     "a_quote_of_commas": ("quote: 徐科委规〔2023〕1号", "quote: '，。'", "expected words of the text"),
-    "a_cap_mistyped": ("{amount: 1000 万元, word: 最高}", "{amount: 100 万元, word: 最高}", "does not stand in the quote"),
-    "another_boundary_word": ("{amount: 1000 万元, word: 最高}", "{amount: 1000 万元, word: 不超过}", "boundary word"),
+    "a_cap_mistyped": ("{amount: 600 万元, word: 最高}", "{amount: 60 万元, word: 最高}", "does not stand in the quote"),
+    "another_boundary_word": ("{amount: 600 万元, word: 最高}", "{amount: 600 万元, word: 不超过}", "boundary word"),
     "a_rate_as_a_fraction": ("{at_most: 30 %, word: 最高}", "{at_most: 0.3, word: 最高}", "such as '50 %'"),
     "a_rate_above_all": ("{at_most: 30 %, word: 最高}", "{at_most: 300 %, word: 最高}", "at most 100 %"),
     "a_base_misspelt": ("base: compute_cost", "base: computecost", "did you mean 'compute_cost'"),
