@@ -224,6 +224,8 @@ static zh_status compose(json_t **out, const zh_case *c, const results *r, zh_er
   json_object_set(*out, "combination", r->combination);
   json_object_set_new(*out, "readings", readings_json(c, r));
   json_object_set_new(*out, "clauses", clauses_json(c));
+  if (c->applicant != NULL && c->policy->material_count > 0)
+    json_object_set_new(*out, "papers", zh_papers_json(c->policy, c->applicant, c->words));
   return ZH_OK;
 }
 

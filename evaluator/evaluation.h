@@ -33,6 +33,12 @@ ZH_MUST_CHECK zh_status zh_subjects_choose(const zh_audited **models, size_t *co
 json_t *zh_decided_by(const zh_case *c, const zh_reading *reading, const zh_outcome *outcomes,
                       size_t count, const json_t *combination);
 
+/* --- checklist.c --- */
+
+/* The application papers, each with what is there of it. New reference. */
+json_t *zh_papers_json(const zh_policy *policy, const zh_applicant *applicant,
+                       const zh_words *words);
+
 /* --- marks.c --- */
 
 ZH_MUST_CHECK zh_status zh_marks_add(json_t *marks, const zh_case *c, zh_error *err);

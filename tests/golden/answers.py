@@ -73,3 +73,21 @@ def test_what_is_stated_is_told_in_both_languages(tmp_path):
     assert values["event_organiser"] == {"zh": "企业", "en": "enterprise"}
     assert values["event_place"] == {"zh": "是", "en": "yes"}
     assert values["event_recognition"] is None
+
+
+def test_the_application_papers_stand_in_the_report(tmp_path):
+    songjiang = policies.load(policies.SOURCE / "tests/golden/songjiang-2025-draft/cases.yaml")["applicant"]
+    credit = {"file": "papers/credit.txt", "issued": "2026-10-01"}
+    document = evaluate(tmp_path, "songjiang-2025-draft", songjiang, dates={"application": "2026-11-21"},
+                        materials={"credit_report": credit})
+    papers = {paper["item"]: paper for paper in document["papers"]}
+    assert papers["credit_report"]["status"] == "pass" and papers["credit_report"]["file"] == "papers/credit.txt"
+    assert "missing" in {paper["status"] for paper in papers.values()}
+    subprocess.run([policies.ZHIHENG, "report", tmp_path / "evaluation.json", "--out", tmp_path / "report", "--no-pdf"], check=True)
+    for lang, missing in (("zh", "<td>缺</td>"), ("en", "<td>Missing</td>")):
+        page = (tmp_path / f"report/report.{lang}.html").read_text(encoding="utf-8")
+        annex = page.split({"zh": "附录 G", "en": "Annex G"}[lang])[1]
+        assert all(paper["name"][lang] in annex for paper in papers.values()) and missing in annex
+        assert papers["credit_report"]["sm3"][:12] in annex and "2026-10-01" in annex
+    without = evaluate(tmp_path / "none", claims=["compute_support"])
+    assert "papers" not in without  # Xuhui lists none
