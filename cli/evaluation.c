@@ -254,49 +254,18 @@ static void print_combination(const page *p) {
     printf("\n");
   }
   if (open)
-    printf("  %s\n",
-           either(p, "读法不同，合计不同；各种读法下的组合见文件。",
-                  "The sum depends on the reading; the file has the combination under each."));
+    printf("  %s\n", either(p, "合计取决于读法，或取决于尚未明确的事项；各种读法下的组合见文件。",
+                            "The sum depends on the reading, or on what is not settled; the file "
+                            "has all of them."));
 }
 
 /* --- questions, and what it would take --- */
-
-/* The highest sum of any combination under this choice, in 分. */
-static int64_t highest_sum(const page *p, const char *reading, const char *choice,
-                           const char *view) {
-  const json_t *row,
-      *rows = json_object_get(json_object_get(p->evaluation, "combination"), "by_reading");
-  int64_t highest = -1;
-  size_t i;
-  json_array_foreach(rows, i, row) {
-    if (!is(json_object_get(row, "choices"), reading, choice)) continue;
-    int64_t sum = fen_of(text_of(json_object_get(row, view), "up_to_yuan"));
-    if (sum > highest) highest = sum;
-  }
-  return highest;
-}
-
-/* Whether an amount, or what the amounts come to together, depends on the reading. */
-static bool is_open(const page *p, const json_t *reading) {
-  static const char *const views[] = {"certain", "if_all_hold"};
-  const json_t *choices = json_object_get(reading, "choices"), *choice;
-  const char *id = text_of(reading, "reading");
-  size_t i;
-  if (json_array_size(json_object_get(reading, "decides")) > 0) return true;
-  for (size_t v = 0; v < 2; v++) {
-    int64_t first = highest_sum(p, id, text_of(json_array_get(choices, 0), "choice"), views[v]);
-    json_array_foreach(choices, i, choice) {
-      if (highest_sum(p, id, text_of(choice, "choice"), views[v]) != first) return true;
-    }
-  }
-  return false;
-}
 
 static void print_questions(const page *p) {
   const json_t *reading, *choice;
   size_t i, k, shown = 0;
   json_array_foreach(json_object_get(p->evaluation, "readings"), i, reading) {
-    if (!is_open(p, reading)) continue;
+    if (json_array_size(json_object_get(reading, "decides")) == 0) continue;
     if (shown++ == 0) print_title(p, "须向主管部门询问", "Questions for the authority");
     printf("  %zu. %s\n", shown, phrase_of(p, reading, "question"));
     json_array_foreach(json_object_get(reading, "choices"), k, choice)

@@ -45,14 +45,27 @@ static zh_status read_dates(const zh_reader *r, const zh_yaml_node *root, zh_err
   return node == NULL ? ZH_OK : zh_date_read(&a->policy_issued, node, err);
 }
 
+/* One word that is not 'all': an id that lacks its brackets, or a slip. */
+static zh_status refuse_word(const zh_policy *policy, const zh_yaml_node *node, zh_error *err) {
+  const char *word;
+  ZH_TRY(zh_yaml_string(&word, node, err));
+  const zh_clause *clause = zh_policy_clause(policy, word);
+  bool amount = clause != NULL && clause->kind == ZH_CLAUSE_AMOUNT;
+  for (size_t i = 0; !amount && i < policy->clause_count; i++) {
+    if (policy->clauses[i].kind == ZH_CLAUSE_AMOUNT)
+      return zh_yaml_fail(err, node, "expected a list such as [%s], or all", policy->clauses[i].id);
+  }
+  return zh_yaml_fail(err, node, "expected a list such as [%s], or all", word);
+}
+
 static zh_status read_claimed(const zh_reader *r, const zh_yaml_node *root, zh_error *err) {
   const zh_yaml_node *node = zh_yaml_get(root, "claims");
-  static const char *const all[] = {"all", NULL};
-  size_t which;
+  const char *word;
   if (node == NULL || zh_section_is_blank(node)) return ZH_OK;
   if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) {
-    r->applicant->claims_all = true;
-    return zh_yaml_word(&which, node, all, err);
+    ZH_TRY(zh_yaml_string(&word, node, err));
+    r->applicant->claims_all = strcmp(word, "all") == 0;
+    return r->applicant->claims_all ? ZH_OK : refuse_word(r->policy, node, err);
   }
   return zh_read_clause_list(&r->applicant->claimed, &r->applicant->claimed_count,
                              r->applicant->arena, r->policy, root, "claims", ZH_CLAUSE_AMOUNT, err);

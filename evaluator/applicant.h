@@ -48,9 +48,11 @@ typedef struct zh_grant_received {
   const zh_clause *clause; /* NULL: another policy's */
   int level;
   zh_same project;
+  bool kind_said;           /* it is known which award it stands beside (同类) */
+  const zh_clause *same_as; /* that award; NULL with kind_said: none */
   int64_t fen;
-  zh_date date; /* ZH_NO_DATE: not said */
-  bool matched;
+  zh_date date;               /* ZH_NO_DATE: not said */
+  bool matched, matched_said; /* false, false: not known */
   int line;
   zh_paper paper;
 } zh_grant_received;

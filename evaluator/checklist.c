@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/files.h"
-#include "evaluator/rules/rules.h"
+#include "evaluator/evaluation.h"
 
 enum { PATH_BYTES = 4096, PAPER_BYTES_MAX = 256 << 20 };
 
@@ -162,11 +162,17 @@ static json_t *item_json(const zh_words *words, const zh_applicant *applicant,
   return item;
 }
 
-static zh_status compose(json_t **out, const zh_policy *policy, const zh_applicant *applicant,
-                         const zh_words *words, zh_error *err) {
+json_t *zh_papers_json(const zh_policy *policy, const zh_applicant *applicant,
+                       const zh_words *words) {
   json_t *items = json_array();
   for (size_t i = 0; i < policy->material_count; i++)
     json_array_append_new(items, item_json(words, applicant, &policy->materials[i]));
+  return items;
+}
+
+static zh_status compose(json_t **out, const zh_policy *policy, const zh_applicant *applicant,
+                         const zh_words *words, zh_error *err) {
+  json_t *items = zh_papers_json(policy, applicant, words);
   *out = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "zhiheng.checklist/1", "policy",
                    policy->name, "status", policy->status, "applicant",
                    applicant == NULL ? json_null() : json_string(applicant->name), "items", items);

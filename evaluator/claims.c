@@ -154,6 +154,41 @@ static zh_status read_fact(zh_claim *claim, const zh_reader *r, const zh_yaml_no
 
 typedef zh_status (*claim_reader)(zh_claim *, const zh_reader *, const zh_yaml_node *, zh_error *);
 
+/* Where an entry belongs that stands in the wrong section; NULL where no section knows it. */
+static const char *home_of(const zh_reader *r, const char *id) {
+  for (size_t i = 0; i < r->policy->rule_count; i++) {
+    const zh_rule *rule = r->policy->rules[i];
+    if (strcmp(rule->id, id) != 0) continue;
+    if (rule->kind == &zh_rule_document) return "documents";
+    if (rule->kind == &zh_rule_judgement || rule->kind == &zh_rule_leadership) return "decisions";
+    if (rule->kind == &zh_rule_exclusion) return "exclusions";
+  }
+  if (zh_policy_fact(r->policy, id) != NULL) return "facts";
+  if (zh_policy_base(r->policy, id) != NULL) return "costs";
+  for (size_t i = 0; i < r->policy->material_count; i++) {
+    if (strcmp(r->policy->materials[i].id, id) == 0) return "materials";
+  }
+  return NULL;
+}
+
+static bool is_among(const char *id, const char *const *ids) {
+  for (size_t i = 0; ids[i] != NULL; i++) {
+    if (strcmp(id, ids[i]) == 0) return true;
+  }
+  return false;
+}
+
+static zh_status expect_at_home(const zh_reader *r, const zh_yaml_node *map, const char *section,
+                                const char *const *ids, zh_error *err) {
+  for (size_t i = 0; i < zh_yaml_count(map); i++) {
+    const char *id = zh_yaml_key(map, i), *home = home_of(r, id);
+    if (home == NULL || is_among(id, ids)) continue;
+    return zh_yaml_fail(err, zh_yaml_item(map, i), "'%s' belongs under '%s', not under '%s'", id,
+                        home, section);
+  }
+  return ZH_OK;
+}
+
 /* Reads the map below `section`: its keys must be among `ids`. Absent sections are empty. */
 static zh_status read_claims(zh_claims *out, const zh_reader *r, const zh_yaml_node *root,
                              const char *section, const char *const *ids, claim_reader read,
@@ -162,6 +197,7 @@ static zh_status read_claims(zh_claims *out, const zh_reader *r, const zh_yaml_n
   if (map == NULL || zh_section_is_blank(map)) return ZH_OK;
   if (ids == NULL) return no_memory(err);
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "entries by name, each with its file", err));
+  ZH_TRY(expect_at_home(r, map, section, ids, err));
   if (ids[0] == NULL && zh_yaml_count(map) > 0)
     return zh_yaml_fail(err, map, "policy %s asks for nothing under '%s'", r->policy->name,
                         section);

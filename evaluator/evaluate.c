@@ -100,6 +100,7 @@ static zh_status add_finding(zh_case *c, const zh_rule *rule, zh_error *err) {
   zh_rule_explain(&j, c, rule);
   zh_finding finding = {.verdict = j.verdict,
                         .value = j.value,
+                        .value_text = j.value_text,
                         .reason = j.reason,
                         .evidence = j.evidence,
                         .would = j.would};
@@ -171,35 +172,6 @@ static json_t *choices_json(const zh_policy *policy, const zh_reading *reading) 
   return list;
 }
 
-/* The amounts that come out otherwise under another choice of this reading. */
-static json_t *decided_by(const zh_case *c, const zh_reading *reading, const zh_outcome *outcomes,
-                          size_t count) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < count; i++) {
-    zh_reading_set set = zh_outcome_matters(c, &outcomes[i]);
-    if (set.has[reading->index]) json_array_append_new(list, json_string(outcomes[i].clause->id));
-  }
-  return list;
-}
-
-static json_t *readings_json(const zh_case *c, const zh_outcome *outcomes, size_t count) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < c->policy->reading_count; i++) {
-    const zh_reading *reading = &c->policy->readings[i];
-    json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "reading", reading->id,
-                                          "question", zh_plain_phrase(&reading->question),
-                                          "choices", choices_json(c->policy, reading), "decides",
-                                          decided_by(c, reading, outcomes, count)));
-  }
-  return list;
-}
-
-static json_t *grants_json(const zh_case *c, const zh_outcome *outcomes, size_t count) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < count; i++) json_array_append_new(list, zh_outcome_json(c, &outcomes[i]));
-  return list;
-}
-
 /* What is composed: the case and its amounts. */
 typedef struct results {
   const zh_audited *const *models;
@@ -209,6 +181,25 @@ typedef struct results {
   json_t *marks, *not_tested, *combination;
   zh_sums sums;
 } results;
+
+static json_t *readings_json(const zh_case *c, const results *r) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < c->policy->reading_count; i++) {
+    const zh_reading *reading = &c->policy->readings[i];
+    json_array_append_new(
+        list,
+        json_pack("{s:s, s:o, s:o, s:o}", "reading", reading->id, "question",
+                  zh_plain_phrase(&reading->question), "choices", choices_json(c->policy, reading),
+                  "decides", zh_decided_by(c, reading, r->outcomes, r->count, r->combination)));
+  }
+  return list;
+}
+
+static json_t *grants_json(const zh_case *c, const zh_outcome *outcomes, size_t count) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < count; i++) json_array_append_new(list, zh_outcome_json(c, &outcomes[i]));
+  return list;
+}
 
 static zh_status compose(json_t **out, const zh_case *c, const results *r, zh_error *err) {
   size_t counts[ZH_VERDICTS] = {0};
@@ -231,8 +222,10 @@ static zh_status compose(json_t **out, const zh_case *c, const results *r, zh_er
   }
   json_object_set_new(*out, "grants", grants);
   json_object_set(*out, "combination", r->combination);
-  json_object_set_new(*out, "readings", readings_json(c, r->outcomes, r->count));
+  json_object_set_new(*out, "readings", readings_json(c, r));
   json_object_set_new(*out, "clauses", clauses_json(c));
+  if (c->applicant != NULL && c->policy->material_count > 0)
+    json_object_set_new(*out, "papers", zh_papers_json(c->policy, c->applicant, c->words));
   return ZH_OK;
 }
 

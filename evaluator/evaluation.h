@@ -26,6 +26,19 @@ ZH_MUST_CHECK zh_status zh_models_collect(const zh_audited ***out, size_t *count
 ZH_MUST_CHECK zh_status zh_subjects_choose(const zh_audited **models, size_t *count,
                                            size_t bundle_count, zh_error *err);
 
+/* --- decides.c --- */
+
+/* Ids of the amounts that come out otherwise under another choice of the reading, alone or in the
+ * combination. New reference. */
+json_t *zh_decided_by(const zh_case *c, const zh_reading *reading, const zh_outcome *outcomes,
+                      size_t count, const json_t *combination);
+
+/* --- checklist.c --- */
+
+/* The application papers, each with what is there of it. New reference. */
+json_t *zh_papers_json(const zh_policy *policy, const zh_applicant *applicant,
+                       const zh_words *words);
+
 /* --- marks.c --- */
 
 ZH_MUST_CHECK zh_status zh_marks_add(json_t *marks, const zh_case *c, zh_error *err);

@@ -162,9 +162,9 @@ static void put_claims(page *p) {
 
 static void put_received(page *p) {
   put_remark(p, ZH_WORD_example_received);
-  zh_text_puts(&p->text,
-               "#received:\n#  - {policy: …, level: city, project: same, amount: 100 万元, date: "
-               "2026-03-01, matched: false, file: papers/grant.pdf}\n");
+  zh_text_puts(&p->text, "#received:\n#  - {policy: …, level: city, project: same, for: other, "
+                         "amount: 100 万元, date: "
+                         "2026-03-01, matched: false, file: papers/grant.pdf}\n");
   for (size_t i = 0; i < p->policy->clause_count; i++) {
     const zh_clause *clause = &p->policy->clauses[i];
     if (clause->kind != ZH_CLAUSE_AMOUNT) continue;

@@ -38,7 +38,7 @@ static zh_status read_digest(char out[ZH_DIGEST_HEX], const zh_yaml_node *node, 
 
 /* The digest of the paper on disk; where the file declares one, both must agree. */
 static zh_status check_paper(zh_paper *paper, const char *folder, const zh_yaml_node *file,
-                             const char *declared, zh_error *err) {
+                             const zh_yaml_node *sm3, const char *declared, zh_error *err) {
   char path[PATH_BYTES];
   int length = snprintf(path, sizeof path, "%s/%s", folder, paper->file);
   if (length < 0 || (size_t)length >= sizeof path)
@@ -47,9 +47,10 @@ static zh_status check_paper(zh_paper *paper, const char *folder, const zh_yaml_
     return zh_yaml_fail(err, file, "there is no file '%s' beside this one", paper->file);
   ZH_TRY(zh_digest_file(paper->sm3, ZH_SM3, path, err));
   if (declared[0] == '\0' || strcmp(declared, paper->sm3) == 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_CHECK,
-                 "%s:%d: '%s' is not the file that was declared: its SM3 is %s, not %s",
-                 zh_yaml_path(file), zh_yaml_line(file), paper->file, paper->sm3, declared);
+  (void)zh_yaml_fail(err, sm3, "'%.200s' is not the file that was declared: its SM3 is %s, not %s",
+                     paper->file, paper->sm3, declared);
+  if (err != NULL) err->status = ZH_ERR_CHECK; /* no slip of the pen: another file */
+  return ZH_ERR_CHECK;
 }
 
 zh_status zh_read_paper(zh_paper *paper, const zh_reader *r, const zh_yaml_node *map,
@@ -67,7 +68,7 @@ zh_status zh_read_paper(zh_paper *paper, const zh_reader *r, const zh_yaml_node 
   }
   if (sm3 != NULL) ZH_TRY(read_digest(declared, sm3, err));
   memcpy(paper->sm3, declared, sizeof declared);
-  return r->folder == NULL ? ZH_OK : check_paper(paper, r->folder, file, declared, err);
+  return r->folder == NULL ? ZH_OK : check_paper(paper, r->folder, file, sm3, declared, err);
 }
 
 /* The one paper of an entry, where it names one. */

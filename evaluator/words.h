@@ -60,6 +60,7 @@ typedef struct zh_slot {
   ENTRY(exclusion, fail)                                                                           \
   ENTRY(exclusion, received)                                                                       \
   ENTRY(exclusion, received_unknown)                                                               \
+  ENTRY(exclusion, matching_unknown)                                                               \
   ENTRY(exclusion, unproven)                                                                       \
   ENTRY(exclusion, undetermined)                                                                   \
   ENTRY(exclusion, evidence)                                                                       \
@@ -75,6 +76,14 @@ typedef struct zh_slot {
   ENTRY(needed, several)                                                                           \
   ENTRY(needed, at_least)                                                                          \
   ENTRY(needed, at_most)                                                                           \
+  ENTRY(needed, more_than)                                                                         \
+  ENTRY(needed, less_than)                                                                         \
+  ENTRY(needed, at_least_short)                                                                    \
+  ENTRY(needed, at_most_over)                                                                      \
+  ENTRY(needed, more_than_short)                                                                   \
+  ENTRY(needed, less_than_over)                                                                    \
+  ENTRY(needed, equal_more)                                                                        \
+  ENTRY(needed, equal_less)                                                                        \
   ENTRY(needed, from)                                                                              \
   ENTRY(needed, until)                                                                             \
   ENTRY(needed, between)                                                                           \
@@ -86,6 +95,8 @@ typedef struct zh_slot {
   ENTRY(would, change)                                                                             \
   ENTRY(would, not_first)                                                                          \
   ENTRY(would, same_project)                                                                       \
+  ENTRY(would, matching)                                                                           \
+  ENTRY(would, kind)                                                                               \
   ENTRY(would, not_apply)                                                                          \
   ENTRY(would, parameters)                                                                         \
   ENTRY(would, audit)                                                                              \

@@ -34,6 +34,7 @@ static const struct {
     {"readings", "readings.%s.html.mustache", true},
     {"proofs", "proofs.%s.html.mustache", true},
     {"clauses", "clauses.%s.html.mustache", true},
+    {"papers", "papers.%s.html.mustache", true},
 };
 enum { PARTIAL_COUNT = sizeof PARTIALS / sizeof *PARTIALS };
 

@@ -36,6 +36,12 @@ static bool is_told_by_evidence(const json_t *finding) {
   return false;
 }
 
+/* The value as the page's language says it, where the finding has it in both. */
+static const json_t *value_of(const zh_view *view, const json_t *finding) {
+  const json_t *text = json_object_get(json_object_get(finding, "value_text"), view->language);
+  return json_is_string(text) ? text : json_object_get(finding, "value");
+}
+
 static void put_finding(zh_view *view, json_t *out, const json_t *finding, size_t i) {
   char where[48], number[24];
   snprintf(where, sizeof where, "findings[%zu]", i);
@@ -45,7 +51,7 @@ static void put_finding(zh_view *view, json_t *out, const json_t *finding, size_
   zh_view_clause(view, out, finding, where);
   zh_view_local(view, out, "statement", finding, "statement", where);
   const char *unit = zh_view_maybe_text(finding, "unit");
-  zh_view_value(view, out, "measured", json_object_get(finding, "value"), unit ? unit : "", where);
+  zh_view_value(view, out, "measured", value_of(view, finding), unit ? unit : "", where);
   zh_view_flag(view, out, "measured_told", !is_told_by_evidence(finding));
   const json_t *uncertainty = json_object_get(finding, "uncertainty");
   json_t *spread = zh_view_list(view, out, "uncertainty");

@@ -84,6 +84,8 @@ bool zh_is_scale(const zh_model *model, const zh_tensor *t) {
                                         ".scales",    "_zero",    "_zeros", ".zero",   ".zeros"};
   static const char *const weights[] = {"", "_blocks", "_packed", ".weight", ".qweight"};
   if (t->type == ZH_F8_E8M0) return true;
+  size_t length = strlen(t->name);
+  if (length == 0 || strchr("v2eso", t->name[length - 1]) == NULL) return false; /* most names */
   for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
     for (size_t k = 0; ends_in(t->name, endings[i]) && k < sizeof weights / sizeof weights[0];
          k++) {

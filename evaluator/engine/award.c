@@ -146,7 +146,7 @@ static void apply_stacking(zh_award *award, int64_t *left, const view *v) {
   for (size_t i = 0; i < v->c->policy->stacking_count; i++) {
     const zh_stacking *s = &v->c->policy->stacking[i];
     if (!s->among[v->clause->index]) continue;
-    int64_t received = zh_received_elsewhere(v->c, s, v->at, v->strict);
+    int64_t received = zh_received_elsewhere(v->c, s, v->clause, v->at, v->strict);
     if (s->kind == ZH_STACK_HIGHER_OF) deduct(award, left, ZH_WORD_step_higher, received);
     if (s->kind == ZH_STACK_YIELDS_TO) deduct(award, left, ZH_WORD_step_newer, received);
     if (s->kind == ZH_STACK_JOINT_LIMIT && award->cost != NULL)

@@ -17,6 +17,7 @@ typedef struct problem {
   bool possible;                  /* count the undetermined, too */
   int64_t value[ZH_MAX_OUTCOMES]; /* 0: fails or gives nothing; not counted */
   bool open[ZH_MAX_OUTCOMES];     /* may be given, but is not counted */
+  bool unsettled;                 /* one that counts lies between two figures */
   item_set against[ZH_MAX_OUTCOMES];
   zh_word ground[ZH_MAX_OUTCOMES][ZH_MAX_OUTCOMES];
   zh_limits limits;
@@ -78,6 +79,7 @@ static void find_conflict(problem *p, size_t i, size_t k) {
 static zh_status pose(problem *p, bool strict, zh_error *err) {
   memset(p->against, 0, sizeof p->against);
   zh_limits_clear(&p->limits);
+  p->unsettled = false;
   for (size_t i = 0; i < p->count; i++) {
     const zh_clause *clause = p->outcomes[i].clause;
     zh_award award = zh_award_of(p->c, clause, p->at);
@@ -86,6 +88,7 @@ static zh_status pose(problem *p, bool strict, zh_error *err) {
     bool counted = counts && zh_award_is_settled(&award);
     p->value[i] = counted ? award.high : 0;
     p->open[i] = !fails && !counted;
+    p->unsettled |= counts && award.figure == ZH_FIGURE_KNOWN && award.low != award.high;
     if (!zh_limits_add(&p->limits, p->c, &award, clause, i, p->at, strict))
       return zh_fail(err, ZH_ERR_INPUT,
                      "more than %d limits on sums at once; name fewer amounts under 'claims'",
@@ -270,7 +273,7 @@ static zh_reading_set readings_of(const zh_case *c, const zh_outcome *outcomes, 
 enum { COMBINATIONS_MAX = 1 << 12 };
 
 /* Solves one view and keeps its sum; -1 where it differs from those before, or depends on limits
- * and money received that may count or not. */
+ * and money received that may count or not, for all or for one of them. */
 static zh_status add_solution(json_t *entry, int64_t *sum, problem *p, bool possible, bool first,
                               zh_error *err) {
   p->possible = possible;
@@ -279,7 +282,7 @@ static zh_status add_solution(json_t *entry, int64_t *sum, problem *p, bool poss
   ZH_TRY(pose(p, false, err));
   solution best = solve(p, ~(item_set)0);
   if (first) *sum = best.sum;
-  if (best.sum != *sum || best.sum != least) *sum = -1;
+  if (best.sum != *sum || best.sum != least || p->unsettled) *sum = -1;
   json_object_set_new(entry, possible ? "if_all_hold" : "certain", solution_json(p, best));
   return ZH_OK;
 }

@@ -93,8 +93,9 @@ int64_t zh_smallest_cap(const zh_amount *amount); /* -1: none */
 int64_t zh_received_under(const zh_case *c, const zh_clause *clause, const zh_clause *shared,
                           zh_cap_per per, bool unsure);
 int64_t zh_received_on_ladder(const zh_case *c, const char *ladder);
-/* For the same project under the other policies that the rule speaks of. */
-int64_t zh_received_elsewhere(const zh_case *c, const zh_stacking *rule,
+/* For the same project under the other policies that the rule speaks of; of the same kind as
+ * `award`, where that is not NULL. */
+int64_t zh_received_elsewhere(const zh_case *c, const zh_stacking *rule, const zh_clause *award,
                               const zh_assignment *readings, bool unsure);
 /* The same, with what was received under the clauses that a joint_limit joins. */
 int64_t zh_received_jointly(const zh_case *c, const zh_stacking *rule,

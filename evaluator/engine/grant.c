@@ -167,7 +167,7 @@ static json_t *readings_json(const zh_case *c, const zh_outcome *o) {
 /* 从高不重复: keep what was received, or take this and be paid the difference. */
 static void add_higher_of(json_t *list, const zh_case *c, const zh_outcome *o,
                           const zh_stacking *rule) {
-  int64_t received = zh_received_elsewhere(c, rule, &o->sample_readings, false);
+  int64_t received = zh_received_elsewhere(c, rule, o->clause, &o->sample_readings, false);
   if (received == 0 || !o->settled) return;
   amount_words got = words_of(received), more = words_of(o->high),
                sum = words_of(received + o->high);
@@ -186,7 +186,8 @@ static void add_higher_of(json_t *list, const zh_case *c, const zh_outcome *o,
 /* Another policy may come first: the question, and what was received under it. */
 static void add_yields_to(json_t *list, const zh_case *c, const zh_outcome *o,
                           const zh_stacking *rule) {
-  amount_words got = words_of(zh_received_elsewhere(c, rule, &o->sample_readings, false));
+  amount_words got =
+      words_of(zh_received_elsewhere(c, rule, o->clause, &o->sample_readings, false));
   const zh_slot slots[] = {{"question", rule->question.zh, rule->question.en},
                            {"received", got.zh, got.en}};
   json_t *policies = json_array();
@@ -206,7 +207,7 @@ static json_t *alternatives_json(const zh_case *c, const zh_outcome *o) {
     if (!s->among[o->clause->index]) continue;
     if (s->kind == ZH_STACK_HIGHER_OF) add_higher_of(list, c, o, s);
     if (s->kind == ZH_STACK_YIELDS_TO) add_yields_to(list, c, o, s);
-    int64_t received = zh_received_elsewhere(c, s, &o->sample_readings, false);
+    int64_t received = zh_received_elsewhere(c, s, NULL, &o->sample_readings, false);
     if (s->kind != ZH_STACK_ON_TOP || received == 0) continue;
     amount_words got = words_of(received);
     const zh_slot slot = {"received", got.zh, got.en};
@@ -229,6 +230,18 @@ static json_t *proof_json(const zh_case *c, const zh_clause *clause) {
   return parts;
 }
 
+/* Each entry once: two branches of a condition may want the same. */
+static void add_once(json_t *list, json_t *entry) {
+  const json_t *other;
+  size_t i;
+  json_array_foreach(list, i, other) {
+    if (!json_equal(other, entry)) continue;
+    json_decref(entry);
+    return;
+  }
+  json_array_append_new(list, entry);
+}
+
 /* What would decide the open leaves and turn the failing ones, and the cost that is missing. */
 static void collect_would(json_t *list, const json_t *node) {
   const json_t *child, *would = json_object_get(node, "would_take");
@@ -236,9 +249,28 @@ static void collect_would(json_t *list, const json_t *node) {
   size_t i;
   if (verdict != NULL && strcmp(verdict, "pass") == 0) return;
   if (json_is_object(would))
-    json_array_append_new(list, json_pack("{s:O, s:s, s:O}", "id", json_object_get(node, "id"),
-                                          "verdict", verdict, "text", would));
+    add_once(list, json_pack("{s:O, s:s, s:O}", "id", json_object_get(node, "id"), "verdict",
+                             verdict, "text", would));
   json_array_foreach(json_object_get(node, "of"), i, child) collect_would(list, child);
+}
+
+/* Money of which it is not known whether it is taken off this award. */
+static void add_received(json_t *list, const zh_case *c, const zh_outcome *o) {
+  for (size_t i = 0; i < c->policy->stacking_count; i++) {
+    const zh_stacking *rule = &c->policy->stacking[i];
+    bool deducts = rule->kind == ZH_STACK_HIGHER_OF || rule->kind == ZH_STACK_YIELDS_TO;
+    if (!deducts || !rule->among[o->clause->index] || rule->clause == NULL) continue;
+    int64_t sure = zh_received_elsewhere(c, rule, o->clause, &o->sample_readings, false),
+            may = zh_received_elsewhere(c, rule, o->clause, &o->sample_readings, true);
+    if (sure == may) continue;
+    amount_words open = words_of(may - sure);
+    const zh_slot slots[] = {{"received", open.zh, open.en},
+                             {"base", o->clause->heading.zh, o->clause->heading.en}};
+    json_array_append_new(
+        list,
+        json_pack("{s:s, s:s, s:o}", "id", rule->clause->id, "verdict", "undetermined", "text",
+                  zh_phrase_json(zh_word_of(c->words, ZH_WORD_would_kind), slots, 2)));
+  }
 }
 
 static json_t *would_json(const zh_case *c, const zh_outcome *o, const json_t *proof) {
@@ -246,6 +278,7 @@ static json_t *would_json(const zh_case *c, const zh_outcome *o, const json_t *p
   const json_t *part;
   size_t i;
   json_array_foreach(proof, i, part) collect_would(list, part);
+  if (o->verdict != ZH_FAIL) add_received(list, c, o);
   if (o->sample.base == NULL || o->sample.cost != NULL) return list;
   const zh_phrase *base = &o->sample.base->phrase;
   const zh_slot slot = {"base", base->zh, base->en};

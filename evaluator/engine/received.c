@@ -82,7 +82,29 @@ static bool names_policy(const zh_stacking *rule, const char *policy) {
   return rule->policy_count == 0;
 }
 
-int64_t zh_received_elsewhere(const zh_case *c, const zh_stacking *rule,
+/* Steps of one ladder are one award. */
+static bool is_one_award(const zh_clause *a, const zh_clause *b) {
+  if (a == NULL || b == NULL || a == b) return a == b;
+  const char *x = a->amount->ladder, *y = b->amount->ladder;
+  return x != NULL && y != NULL && strcmp(x, y) == 0;
+}
+
+/* Whether it is of the same kind as this award. A rule that names the policies for one award says
+ * so itself; else the applicant says it, or it is not known. */
+static counts by_kind(const zh_stacking *rule, const zh_clause *award,
+                      const zh_grant_received *grant) {
+  if (award == NULL) return COUNTS;
+  if (grant->kind_said) return is_one_award(grant->same_as, award) ? COUNTS : COUNTS_NOT;
+  size_t awards = 0;
+  for (size_t i = 0; i < rule->among_count; i++) awards += rule->among[i];
+  return rule->policy_count > 0 && awards == 1 ? COUNTS : COUNTS_MAYBE;
+}
+
+static counts both(counts a, counts b) {
+  return a < b ? a : b;
+}
+
+int64_t zh_received_elsewhere(const zh_case *c, const zh_stacking *rule, const zh_clause *award,
                               const zh_assignment *readings, bool unsure) {
   int64_t sum = 0;
   int levels = rule->levels[zh_choice_of(rule->levels_reading, readings)];
@@ -90,7 +112,7 @@ int64_t zh_received_elsewhere(const zh_case *c, const zh_stacking *rule,
     const zh_grant_received *grant = &c->applicant->received[i];
     if (grant->clause != NULL || (grant->level & levels) == 0) continue;
     if (!names_policy(rule, grant->policy)) continue;
-    counts how = by_project(grant);
+    counts how = both(by_project(grant), by_kind(rule, award, grant));
     if (how == COUNTS || (how == COUNTS_MAYBE && unsure)) sum = add_capped(sum, grant->fen);
   }
   return sum;
@@ -98,7 +120,7 @@ int64_t zh_received_elsewhere(const zh_case *c, const zh_stacking *rule,
 
 int64_t zh_received_jointly(const zh_case *c, const zh_stacking *rule,
                             const zh_assignment *readings, bool unsure) {
-  int64_t sum = zh_received_elsewhere(c, rule, readings, unsure);
+  int64_t sum = zh_received_elsewhere(c, rule, NULL, readings, unsure);
   for (size_t i = 0; i < grant_count(c); i++) {
     const zh_grant_received *grant = &c->applicant->received[i];
     if (grant->clause == NULL || !rule->among[grant->clause->index]) continue;

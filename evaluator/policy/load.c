@@ -165,6 +165,7 @@ static zh_status read_policy(zh_policy *policy, const zh_yaml_node *root, zh_err
   ZH_TRY(zh_read_valid(policy, root, err));
   ZH_TRY(zh_read_stacking(policy, root, err));
   ZH_TRY(zh_read_materials(policy, root, err));
+  ZH_TRY(zh_expect_readings_used(policy, root, err));
   return zh_read_phrases(&policy->not_tested, &policy->not_tested_count, root, "not_tested",
                          policy->arena, err);
 }

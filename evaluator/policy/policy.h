@@ -26,6 +26,7 @@ typedef struct zh_choice {
 typedef struct zh_reading {
   const char *id;
   size_t index; /* in the policy */
+  bool used;    /* something depends on it */
   zh_phrase question;
   zh_choice choices[ZH_MAX_CHOICES];
   size_t choice_count;
@@ -249,6 +250,7 @@ typedef struct zh_stacking {
   size_t policy_count;
   zh_phrase question; /* yields_to */
   bool *among;        /* one for each clause of the policy */
+  size_t among_count;
   int64_t rate_millionths;
   const zh_reading *reading; /* same_bill */
   bool once[ZH_MAX_CHOICES];

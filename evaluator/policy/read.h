@@ -91,6 +91,9 @@ ZH_MUST_CHECK zh_status zh_read_valid(zh_policy *policy, const zh_yaml_node *roo
 /* Every condition serves some amount (unused.c). */
 ZH_MUST_CHECK zh_status zh_expect_conditions_needed(const zh_policy *policy,
                                                     const zh_yaml_node *root, zh_error *err);
+/* Every reading decides something; once all else has been read. */
+ZH_MUST_CHECK zh_status zh_expect_readings_used(const zh_policy *policy, const zh_yaml_node *root,
+                                                zh_error *err);
 
 /* --- figures: whether the quote says what the file says (figures.c) --- */
 

@@ -66,6 +66,7 @@ static zh_status find_reading(const zh_reading **out, const zh_policy *policy,
   if (policy->reading_count == 0)
     return zh_yaml_fail(err, node, "this policy declares no 'readings'");
   ZH_TRY(zh_yaml_word(&which, node, ids, err));
+  policy->readings[which].used = true;
   *out = &policy->readings[which];
   return ZH_OK;
 }

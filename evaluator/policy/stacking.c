@@ -66,6 +66,7 @@ static zh_status read_among(zh_stacking *entry, const zh_policy *policy, const z
   size_t count;
   entry->among = zh_arena_alloc(policy->arena, policy->clause_count, sizeof *entry->among);
   if (entry->among == NULL) return no_memory(err);
+  entry->among_count = policy->clause_count;
   ZH_TRY(zh_read_clause_list(&among, &count, policy->arena, policy, map, "among", ZH_CLAUSE_AMOUNT,
                              err));
   for (size_t i = 0; i < count; i++) entry->among[among[i]->index] = true;

@@ -1,4 +1,5 @@
-/* Conditions that no amount needs: they would never be looked at, and that is a slip. */
+/* Conditions that no amount needs and readings that decide nothing: they would never be looked at,
+ * and that is a slip. */
 #include "evaluator/policy/read.h"
 
 static bool node_needs(const zh_node *node, const zh_clause *condition) {
@@ -46,6 +47,19 @@ zh_status zh_expect_conditions_needed(const zh_policy *policy, const zh_yaml_nod
                         "no amount needs the condition '%s'; name it under 'always', under "
                         "'requires' of an amount, or as {clause: %s} in a test",
                         clause->id, clause->id);
+  }
+  return ZH_OK;
+}
+
+zh_status zh_expect_readings_used(const zh_policy *policy, const zh_yaml_node *root,
+                                  zh_error *err) {
+  const zh_yaml_node *list = zh_yaml_get(root, "readings");
+  for (size_t i = 0; i < policy->reading_count; i++) {
+    if (policy->readings[i].used) continue;
+    return zh_yaml_fail(err, zh_yaml_get(zh_yaml_item(list, i), "reading"),
+                        "nothing depends on the reading '%s'; name it where the text leaves "
+                        "something open, or take it out",
+                        policy->readings[i].id);
   }
   return ZH_OK;
 }

@@ -33,13 +33,19 @@ static zh_status read(zh_rule *rule, const zh_policy *policy, const zh_yaml_node
   return zh_phrase_require(&rule->papers, map, "papers", policy->arena, err);
 }
 
-/* ZH_FAIL: this grant makes it apply; ZH_UNDETERMINED: it does if it was for the same project. */
+static bool lacks_matching(const zh_received_match *wanted, const zh_grant_received *grant) {
+  return wanted->matched && !grant->matched_said;
+}
+
+/* ZH_FAIL: this grant makes it apply; ZH_UNDETERMINED: it does if it was for the same project, or
+ * if the district matched it, where that is not said. */
 static zh_verdict match(const zh_received_match *wanted, const zh_grant_received *grant) {
   if ((grant->level & wanted->levels) == 0) return ZH_PASS;
-  if (wanted->matched && !grant->matched) return ZH_PASS;
   if (wanted->other_policies && grant->clause != NULL) return ZH_PASS;
-  if (!wanted->same_project || grant->project == ZH_SAME_PROJECT) return ZH_FAIL;
-  return grant->project == ZH_SAME_UNKNOWN ? ZH_UNDETERMINED : ZH_PASS;
+  if (wanted->matched && grant->matched_said && !grant->matched) return ZH_PASS;
+  if (wanted->same_project && grant->project == ZH_OTHER_PROJECT) return ZH_PASS;
+  bool open = wanted->same_project && grant->project == ZH_SAME_UNKNOWN;
+  return open || lacks_matching(wanted, grant) ? ZH_UNDETERMINED : ZH_FAIL;
 }
 
 static zh_verdict match_any(const zh_grant_received **which, const zh_case *c,
@@ -67,7 +73,9 @@ static zh_word judge(zh_verdict *verdict, const zh_grant_received **grant, const
     *verdict = ZH_FAIL;
     return received == ZH_FAIL ? ZH_WORD_exclusion_received : ZH_WORD_exclusion_fail;
   }
-  if (received == ZH_UNDETERMINED) return ZH_WORD_exclusion_received_unknown;
+  if (received == ZH_UNDETERMINED)
+    return lacks_matching(&rule->received, *grant) ? ZH_WORD_exclusion_matching_unknown
+                                                   : ZH_WORD_exclusion_received_unknown;
   if (claim == NULL) return ZH_WORD_exclusion_undetermined;
   if (!zh_claim_has_paper(claim)) return ZH_WORD_exclusion_unproven;
   *verdict = ZH_PASS;
@@ -84,7 +92,8 @@ static zh_verdict decide(const zh_case *c, const zh_rule *rule, const zh_assignm
 
 static json_t *would(const zh_case *c, zh_word word, const zh_slot *slots, size_t count) {
   if (word == ZH_WORD_exclusion_pass) return NULL;
-  zh_word wanted = word == ZH_WORD_exclusion_received_unknown ? ZH_WORD_would_same_project
+  zh_word wanted = word == ZH_WORD_exclusion_received_unknown   ? ZH_WORD_would_same_project
+                   : word == ZH_WORD_exclusion_matching_unknown ? ZH_WORD_would_matching
                    : word == ZH_WORD_exclusion_fail || word == ZH_WORD_exclusion_received
                        ? ZH_WORD_would_not_apply
                        : ZH_WORD_would_paper;

@@ -34,6 +34,7 @@ json_t *zh_claim_evidence(const zh_case *c, const zh_claim *claim, const zh_phra
 
 void zh_judgement_clear(zh_judgement *judgement) {
   json_decref(judgement->value);
+  json_decref(judgement->value_text);
   json_decref(judgement->reason);
   json_decref(judgement->would);
   json_decref(judgement->evidence);
@@ -60,6 +61,8 @@ zh_status zh_finding_add(zh_case *c, const zh_rule *rule, zh_finding *f, zh_erro
       zh_verdict_names[f->verdict], "reading", f->reading != NULL ? f->reading : json_null(),
       "reason", f->reason, "evidence", f->evidence != NULL ? f->evidence : json_array(),
       "would_take", f->would != NULL ? f->would : json_null());
+  if (object != NULL && f->value_text != NULL)
+    json_object_set_new(object, "value_text", f->value_text);
   if (object == NULL || json_array_append_new(c->findings, object) != 0) {
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the findings");
   }

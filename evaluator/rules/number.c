@@ -75,24 +75,30 @@ static void write_number(char zh[96], char en[96], const zh_fact *fact, int64_t 
   snprintf(en, 96, "%s %.40s", digits, fact->unit);
 }
 
-/* The number nearest to the threshold that meets it. */
-static int64_t nearest(const char *op, int64_t threshold) {
-  if (strcmp(op, ">") == 0) return threshold + 1;
-  return strcmp(op, "<") == 0 ? threshold - 1 : threshold;
+/* The sentence for a boundary: what is wanted where nothing is stated, and how far off a number is
+ * that does not meet it. */
+static zh_word needed_word(const char *op, const int64_t *off) {
+  bool strict = op[1] == '\0', more = op[0] == '>';
+  if (off == NULL && more) return strict ? ZH_WORD_needed_more_than : ZH_WORD_needed_at_least;
+  if (off == NULL) return strict ? ZH_WORD_needed_less_than : ZH_WORD_needed_at_most;
+  if (*off == 0) return more ? ZH_WORD_needed_equal_more : ZH_WORD_needed_equal_less;
+  if (more) return strict ? ZH_WORD_needed_more_than_short : ZH_WORD_needed_at_least_short;
+  return strict ? ZH_WORD_needed_less_than_over : ZH_WORD_needed_at_most_over;
 }
 
-/* The change that decides it: to the nearest number that will do, with its distance. */
+/* The change that decides it: the threshold as the text has it, and the distance to it. */
 static json_t *needed_json(const zh_case *c, const zh_rule *rule, const char *op) {
   const zh_claim *claim = zh_stated(c, rule->fact);
   char zh[96], en[96], by_zh[96] = "", by_en[96] = "";
-  int64_t wanted = nearest(op, rule->threshold);
-  bool more = op[0] == '>';
-  write_number(zh, en, rule->fact, wanted);
-  if (claim != NULL)
-    write_number(by_zh, by_en, rule->fact, more ? wanted - claim->number : claim->number - wanted);
+  bool unmet = claim != NULL && !zh_op_holds(op, claim->number, rule->threshold);
+  int64_t off = 0;
+  write_number(zh, en, rule->fact, rule->threshold);
+  if (unmet) {
+    off = op[0] == '>' ? rule->threshold - claim->number : claim->number - rule->threshold;
+    write_number(by_zh, by_en, rule->fact, off);
+  }
   const zh_slot slots[] = {{"value", zh, en}, {"missing", by_zh, by_en}};
-  zh_word word = more ? ZH_WORD_needed_at_least : ZH_WORD_needed_at_most;
-  return zh_phrase_json(zh_word_of(c->words, word), slots, 2);
+  return zh_phrase_json(zh_word_of(c->words, needed_word(op, unmet ? &off : NULL)), slots, 2);
 }
 
 /* Only the earlier years stand in the way: say so instead. */

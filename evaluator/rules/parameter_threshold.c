@@ -149,7 +149,9 @@ static json_t *statement(const zh_case *c, const zh_rule *rule, size_t i, const 
 }
 
 static json_t *evidence(const zh_case *c, const zh_audited *model, zh_count_kind count) {
-  const zh_slot slots[] = {{"sm3", model->sm3, model->sm3}};
+  char digest[20]; /* its beginning, as pages show it; the whole stands beside it */
+  snprintf(digest, sizeof digest, "%.12s…", model->sm3);
+  const zh_slot slots[] = {{"sm3", digest, digest}};
   const zh_phrase *what = zh_word_of(c->words, ZH_WORD_parameter_threshold_evidence);
   return json_pack("[o]", zh_evidence(model->bundle, "audit.json", model->lines[count],
                                       c->bundles[model->bundle].audit_sm3,

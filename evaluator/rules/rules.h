@@ -36,6 +36,7 @@ typedef struct zh_case {
 typedef struct zh_judgement {
   zh_verdict verdict;
   json_t *value;                     /* NULL: none */
+  json_t *value_text;                /* the value in both languages; NULL: it has none of its own */
   json_t *reason, *would, *evidence; /* phrases and a list; would NULL: nothing is wanted */
 } zh_judgement;
 
@@ -62,10 +63,11 @@ extern const zh_rule_kind *const zh_rule_kinds[]; /* NULL-terminated */
 /* --- what the kinds share (finding.c) --- */
 
 typedef struct zh_finding {
-  const char *id;    /* NULL: the rule's */
-  const char *model; /* NULL where the finding is not about one model */
-  json_t *statement; /* NULL: the rule's; stolen */
-  json_t *value;     /* NULL: none; stolen */
+  const char *id;     /* NULL: the rule's */
+  const char *model;  /* NULL where the finding is not about one model */
+  json_t *statement;  /* NULL: the rule's; stolen */
+  json_t *value;      /* NULL: none; stolen */
+  json_t *value_text; /* NULL: none; stolen */
   const char *unit;
   json_t *criterion; /* NULL: the rule's words alone; stolen */
   json_t *reading;   /* NULL: none; stolen */

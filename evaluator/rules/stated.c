@@ -29,6 +29,7 @@ void zh_stated_explain(zh_judgement *out, const zh_case *c, const zh_rule *rule,
                   : claim == NULL         ? ZH_WORD_would_state
                                           : ZH_WORD_would_prove;
   out->value = claim == NULL ? NULL : json_string(value->zh);
+  out->value_text = claim == NULL ? NULL : zh_plain_phrase(value);
   out->reason = zh_phrase_json(zh_word_of(c->words, reason_word(out->verdict, claim)), slots, 4);
   out->evidence = zh_claim_evidence(c, claim, zh_word_of(c->words, ZH_WORD_fact_evidence));
   if (out->verdict != ZH_PASS) out->would = zh_phrase_json(zh_word_of(c->words, would), slots, 4);

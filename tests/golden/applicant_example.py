@@ -81,7 +81,8 @@ def test_people_are_told_the_amount_the_questions_and_what_is_wanted(language, t
     for clause in document["clauses"]:
         assert clause["kind"] != "amount" or not clause["looked_at"] or clause["heading"][language] in shown
     asked = {reading["reading"] for reading in document["readings"] if reading["question"][language] in shown}
-    assert asked == {"r_and_d_scope", "one_bill", "trial_end"}  # the example applies after the trial's two years
+    # The example applies after the trial's two years, and has received money under 二.1 in an earlier year.
+    assert asked == {"r_and_d_scope", "one_bill", "trial_end", "project_cap"}
     leading = next(grant for grant in document["grants"] if grant["id"] == "leading_project")
     assert leading["would_take"] and leading["would_take"][0]["text"][language] in shown
     # 30 % of 1000 万元, bought and recognised

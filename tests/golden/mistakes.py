@@ -41,13 +41,25 @@ IN_APPLICANT = {
     "a_cost_without_proof": ("amount: 1280 万元, file: papers/accounts.txt", "amount: 1280 万元", "'file' is missing"),
     "a_path_alone": ("{file: papers/agreement.txt}", "papers/agreement.txt", "a map with 'file'"),
     "a_grant_of_no_level": ("materials:", "received:\n  - {policy: x, amount: 1 万元}\nmaterials:", "'level' is missing"),
+    "a_claim_without_a_list": ("claims: [development_support]", "claims: development_support",
+                               "a list such as [development_support], or all"),
+    "a_document_under_facts": ("facts:\n", "facts:\n  third_party: {file: papers/licence.txt}\n",
+                               "'third_party' belongs under 'documents'"),
+    "a_base_under_documents": ("documents:\n", "documents:\n  r_and_d_cost: {file: papers/licence.txt}\n",
+                               "'r_and_d_cost' belongs under 'costs'"),
+    "a_grant_like_two_awards": ("materials:", "received:\n  - {policy: x, level: city, amount: 1 万元, "
+                                "for: [development_support]}\nmaterials:", "several entries, each with its share"),
+    "a_grant_like_a_condition": ("materials:", "received:\n  - {policy: x, level: city, amount: 1 万元, "
+                                 "for: parameters}\nmaterials:", "of kind 'amount', or other"),
+    "own_money_like_another": ("materials:", "received:\n  - {clause: security_support, amount: 1 万元, "
+                               "for: other}\nmaterials:", "belongs to another policy's"),
     "no_name": ("applicant: 上海某某智算科技有限公司", "", "'applicant' is missing"),
 }
 IN_POLICY = {
     "no_quote": ("    quote: 鼓励企业主导或参与大模型和生成式人工智能国际标准、国家标准的制修订\n", "", "'quote' is missing"),
     "a_quote_of_commas": ("quote: 徐科委规〔2023〕1号", "quote: '，。'", "expected words of the text"),
-    "a_cap_mistyped": ("{amount: 1000 万元, word: 最高}", "{amount: 100 万元, word: 最高}", "does not stand in the quote"),
-    "another_boundary_word": ("{amount: 1000 万元, word: 最高}", "{amount: 1000 万元, word: 不超过}", "boundary word"),
+    "a_cap_mistyped": ("{amount: 600 万元, word: 最高}", "{amount: 60 万元, word: 最高}", "does not stand in the quote"),
+    "another_boundary_word": ("{amount: 600 万元, word: 最高}", "{amount: 600 万元, word: 不超过}", "boundary word"),
     "a_rate_as_a_fraction": ("{at_most: 30 %, word: 最高}", "{at_most: 0.3, word: 最高}", "such as '50 %'"),
     "a_rate_above_all": ("{at_most: 30 %, word: 最高}", "{at_most: 300 %, word: 最高}", "at most 100 %"),
     "a_base_misspelt": ("base: compute_cost", "base: computecost", "did you mean 'compute_cost'"),
@@ -65,13 +77,17 @@ IN_POLICY = {
     "a_rule_misspelt": ("rule: higher_of", "rule: highest_of", "did you mean 'higher_of'"),
     "a_period_unknown": ("per: lifetime", "per: life", "expected award"),
     "a_comma_in_a_phrase": ("en: 'up to 500,000 yuan a year'", "en: up to 500,000 yuan a year", "needs quotes"),
+    "a_reading_that_nothing_uses": ("readings:\n", "readings:\n  - reading: idle\n    question: {zh: 问, en: q}\n    choices:\n"
+                                    "      one: {name: {zh: 一, en: o}, ground: {zh: 据, en: g}}\n"
+                                    "      two: {name: {zh: 二, en: t}, ground: {zh: 据, en: g}}\n",
+                                    "nothing depends on the reading 'idle'"),
     "a_clause_below": ("- clause: settlement\n", "- clause: listing_award\n", "a clause above this one"),
 }
 
 
-def refusal(folder, *words):
+def refusal(folder, *words, code=2):
     done = subprocess.run([ZHIHENG, *words], cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.returncode == code and done.stdout == ""
     return done.stderr
 
 
@@ -96,6 +112,16 @@ def test_in_an_applicants_file(mistake, tmp_path):
     (tmp_path / "applicant.yaml").write_text(text, encoding="utf-8")
     holds(refusal(tmp_path, "evaluate", "--policy", "songjiang-2025-draft", "--applicant", "applicant.yaml"), text, said)
     assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_another_paper_than_the_one_declared(tmp_path):
+    text = (APPLICANT / "applicant.yaml").read_text(encoding="utf-8")
+    text = changed(text, "sm3: 96a66e2da7cacdfc", "sm3: 06a66e2da7cacdfc")
+    shutil.copytree(APPLICANT / "papers", tmp_path / "papers")
+    (tmp_path / "applicant.yaml").write_text(text, encoding="utf-8")
+    said = refusal(tmp_path, "evaluate", "--policy", "songjiang-2025-draft", "--applicant", "applicant.yaml", code=1)
+    holds(said, text, "is not the file that was declared")
+    assert "its SM3 is 96a66e2da7cacdfc" in said
 
 
 @pytest.mark.parametrize("mistake", IN_POLICY)

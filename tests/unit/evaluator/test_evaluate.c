@@ -366,8 +366,12 @@ static void a_grant_received_is_an_exclusion(void **state) {
        "pass"},
       {"{policy: 某政策, level: district, amount: 1 元}", "undetermined", "pass", "undetermined",
        "pass"},
-      {"{policy: 某政策, level: city, project: same, amount: 1 元}", "pass", "pass", "pass",
-       "fail"},
+      {"{policy: 某政策, level: city, project: same, amount: 1 元}", "pass", "undetermined",
+       "pass", "fail"},
+      {"{policy: 某政策, level: city, project: same, amount: 1 元, matched: false}", "pass", "pass",
+       "pass", "fail"},
+      {"{policy: 某政策, level: city, project: other, amount: 1 元}", "pass", "pass", "pass",
+       "pass"},
       {"{policy: 某政策, level: city, project: same, amount: 1 元, matched: true}", "pass", "fail",
        "pass", "fail"},
       {"{clause: special_support, project: same, amount: 1 元}", "fail", "pass", "pass", "pass"},
@@ -381,6 +385,9 @@ static void a_grant_received_is_an_exclusion(void **state) {
     assert_string_equal(verdict(result, "upper_funding"), cases[i].upper);
     assert_string_equal(verdict(result, "other_policy"), cases[i].other);
     assert_string_equal(verdict(result, "upper_policy"), cases[i].above);
+    if (strcmp(cases[i].upper, "undetermined") == 0)
+      assert_non_null(
+          strstr(text_at(finding(result, "upper_funding"), "would_take", "en"), "matching"));
     json_decref(result);
     zh_applicant_free(applicant);
   }
