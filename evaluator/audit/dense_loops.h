@@ -11,7 +11,7 @@
 
 #include "evaluator/audit/dense.h"
 
-enum { LANES = 16 };
+enum { LANES = 16, AHEAD = 16 << 10 /* bytes prefetched into the second-level cache */ };
 
 static double sum_of(const double lanes[LANES]) {
   double sum = 0;
@@ -19,8 +19,39 @@ static double sum_of(const double lanes[LANES]) {
   return sum;
 }
 
+#if defined(__AVX512BW__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+/* Sums modulo 2^32, so in any order. */
 static void add_moments(uint32_t moments[2], const unsigned char *bytes, size_t length) {
   uint32_t sum = 0, squares = 0;
+#if defined(__AVX512BW__)
+  __m512i sums = _mm512_setzero_si512(), products = sums, ones = _mm512_set1_epi16(1);
+  for (; length >= 64; bytes += 64, length -= 64) {
+    __builtin_prefetch(bytes + AHEAD, 0, 2);
+    __m512i x = _mm512_loadu_si512(bytes);
+    sums = _mm512_add_epi32(sums, _mm512_madd_epi16(x, ones));
+    products = _mm512_add_epi32(products, _mm512_madd_epi16(x, x));
+  }
+  sum = (uint32_t)_mm512_reduce_add_epi32(sums);
+  squares = (uint32_t)_mm512_reduce_add_epi32(products);
+#elif defined(__AVX2__)
+  __m256i sums = _mm256_setzero_si256(), products = sums, ones = _mm256_set1_epi16(1);
+  uint32_t lanes[2][8];
+  for (; length >= 32; bytes += 32, length -= 32) {
+    __builtin_prefetch(bytes + AHEAD, 0, 2);
+    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)bytes);
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(x, ones));
+    products = _mm256_add_epi32(products, _mm256_madd_epi16(x, x));
+  }
+  _mm256_storeu_si256((__m256i *)(void *)lanes[0], sums);
+  _mm256_storeu_si256((__m256i *)(void *)lanes[1], products);
+  for (int l = 0; l < 8; l++) {
+    sum += lanes[0][l];
+    squares += lanes[1][l];
+  }
+#endif
   const int16_t *halves = (const int16_t *)(const void *)bytes;
   for (size_t i = 0; i < length / 2; i++) {
     int value = halves[i];
@@ -31,11 +62,16 @@ static void add_moments(uint32_t moments[2], const unsigned char *bytes, size_t 
   moments[1] += squares;
 }
 
+/* What lies ahead is asked for while something is computed: in the moments' loop, else row by row.
+ */
 static void hash_rows(uint64_t *hashes, uint32_t moments[2], const unsigned char *bytes,
                       size_t row_bytes, size_t rows, bool halves) {
-  for (size_t i = 0; i < rows; i++) {
-    hashes[i] = XXH3_64bits(bytes + i * row_bytes, row_bytes);
-    if (halves) add_moments(moments, bytes + i * row_bytes, row_bytes);
+  for (size_t i = 0; i < rows; i++, bytes += row_bytes) {
+    if (halves)
+      add_moments(moments, bytes, row_bytes);
+    else
+      for (size_t k = 0; k < row_bytes; k += 64) __builtin_prefetch(bytes + AHEAD + k, 0, 2);
+    hashes[i] = XXH3_64bits(bytes, row_bytes);
   }
 }
 

@@ -21,7 +21,7 @@ enum {
 };
 #define LARGE_BYTES (UINT64_C(1) << 30)
 static const double elements_looked_at = 2e8; /* or a sixteenth of all, where that is more */
-static const double bytes_worth_a_full_block = 96e6;
+static const double bytes_worth_a_full_block = 192e6;
 
 /* --- signs for the random sums: a fixed stream, so that the same matrix has the same prints --- */
 
@@ -292,12 +292,12 @@ static size_t block_size(size_t matrices, uint64_t bytes) {
   }
   double share = (double)bytes / (double)matrices / bytes_worth_a_full_block;
   size = share < 1 ? (size_t)(ZH_BLOCK_MAX * cbrt(share)) / 16 * 16 : ZH_BLOCK_MAX;
-  return size < 96 ? 96 : size;
+  return size < 64 ? 64 : size;
 }
 
 static double elements_to_look_at(double elements, uint64_t bytes) {
   if (bytes < LARGE_BYTES) return fmax(elements_looked_at, elements / 16);
-  return elements / 32;
+  return fmin(elements / 32, (double)bytes / 64); /* packed ones cost as much by the number */
 }
 
 /* Which matrices, and how much of each: the same on every rank. */

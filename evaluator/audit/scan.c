@@ -131,6 +131,15 @@ static bool bits_are_zero(const unsigned char *p, zh_dtype type) {
 
 /* The first block decides nearly always: a row that begins with different values is not constant.
  */
+/* By its first two codes alone, where the scale is an ordinary number: rows of trained weights end
+ * here without being decoded. */
+static bool block_differs(zh_dtype type, const unsigned char *row) {
+  size_t codes = type == ZH_Q4_1 ? 4 : 2;
+  if (type != ZH_Q4_0 && type != ZH_Q4_1 && type != ZH_Q8_0) return false;
+  unsigned exponent = (row[1] & 0x7cu) >> 2;
+  return exponent != 0 && exponent != 31 && row[codes] != row[codes + 1];
+}
+
 static bool row_begins_constant(const zh_grid *u, const unsigned char *row) {
   const zh_dtype_info *info = zh_dtype_find((uint32_t)u->tensor->type);
   float y[256];
@@ -138,6 +147,7 @@ static bool row_begins_constant(const zh_grid *u, const unsigned char *row) {
     size_t bytes = info->block_bytes;
     return u->columns < 2 || memcmp(row, row + bytes, bytes) == 0;
   }
+  if (block_differs(u->tensor->type, row)) return false;
   zh_dequantize_row(y, row, u->tensor->type, info->block_elements);
   for (uint32_t i = 1; i < info->block_elements; i++)
     if (y[i] != y[0]) return false;
