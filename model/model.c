@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "core/text.h"
 #include "model/room.h"
+
+#define MOST_EXPECTED ((size_t)64 << 20) /* bytes; beyond it a file would only claim so much */
 
 enum { ARENA_SLACK_BYTES = 1 << 20, ARENA_PER_FILE_BYTE = 16 };
 
@@ -72,6 +75,21 @@ size_t zh_model_defect_count(const zh_model *model) {
 
 const zh_defect *zh_model_defect(const zh_model *model, size_t i) {
   return i < model->defect_count ? &model->defects[i] : NULL;
+}
+
+void zh_model_expect_tensors(zh_model *model, size_t count) {
+  const size_t huge = (size_t)1 << 21;
+  size_t bytes = count <= SIZE_MAX / 2 / sizeof *model->tensors
+                     ? (count * sizeof *model->tensors + huge - 1) / huge * huge
+                     : 0;
+  if (bytes <= huge || bytes > MOST_EXPECTED || count <= model->tensor_capacity) return;
+  zh_tensor *tensors = aligned_alloc(huge, bytes);
+  if (tensors == NULL) return;
+  (void)madvise(tensors, bytes, MADV_HUGEPAGE);
+  memcpy(tensors, model->tensors, model->tensor_count * sizeof *tensors);
+  free(model->tensors);
+  model->tensors = tensors;
+  model->tensor_capacity = bytes / sizeof *tensors;
 }
 
 zh_tensor *zh_model_add_tensor(zh_model *model) {

@@ -89,6 +89,8 @@ bool zh_shard_number(unsigned long *number, unsigned long *of, const char *name)
 ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder,
                                         const json_t *metadata, zh_error *err);
 
+/* Makes room for about so many tensors at once, of a large model in pages of 2 MiB; only a wish. */
+void zh_model_expect_tensors(zh_model *model, size_t count);
 /* Appends an empty tensor; NULL when memory is short. Earlier pointers may move. */
 zh_tensor *zh_model_add_tensor(zh_model *model);
 /* Makes tensors findable by name; a name that stands twice is refused, or in another file listed. */

@@ -481,9 +481,12 @@ static zh_status read_config(zh_model *model, zh_error *err) {
 }
 
 zh_status zh_safetensors_read(zh_model *model, const char *folder, zh_error *err) {
-  for (size_t i = 0; i < model->file_count; i++)
-    if (folder == NULL || is_shard(model->files[i].path))
-      ZH_TRY(read_shard(model, &model->files[i], err));
+  for (size_t i = 0; i < model->file_count; i++) {
+    if (folder != NULL && !is_shard(model->files[i].path)) continue;
+    bool first = model->tensor_count == 0;
+    ZH_TRY(read_shard(model, &model->files[i], err));
+    if (first) zh_model_expect_tensors(model, model->tensor_count * model->file_count);
+  }
   ZH_TRY(zh_model_index(model, err));
   if (folder == NULL) return ZH_OK;
   ZH_TRY(read_config(model, err));
