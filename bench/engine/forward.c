@@ -22,7 +22,7 @@ typedef struct pass {
   zh_engine *e;
   const uint32_t *token, *position, *sequence; /* [tokens] */
   size_t tokens;
-  zh_way way; /* of all products */
+  zh_way way;       /* of all products */
   const bool *want; /* [tokens]; NULL: the last token where `ends` */
   bool ends;        /* the call's last micro-batch */
   size_t wanted;
@@ -143,8 +143,8 @@ static void product(const worker *w, float *y, const zh_weight *weight, const fl
   if (begin >= end) return;
   if (weight->packed.data) {
     zh_way way = w->p->way;
-    e->kernels->multiply(y, m->rows, &weight->packed, way, e->prepared[zh_preparation(m->type, way)],
-                         tokens, begin, end, w->scratch);
+    e->kernels->multiply(y, m->rows, &weight->packed, way,
+                         e->prepared[zh_preparation(m->type, way)], tokens, begin, end, w->scratch);
     return;
   }
   e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);

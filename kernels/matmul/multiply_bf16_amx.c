@@ -8,8 +8,8 @@
  * hide the latency of a chain. Everything else goes in blocks of rows, columns and tokens: two
  * groups of rows by two tiles of tokens are multiplied through all columns of the block, from the
  * second-level cache, while the operand that comes next is fetched into it. Weights of bf16 pass by
- * 256 tokens that stay; tokens pass by 256 rows of quantised weights that were unpacked. Where there
- * are more columns than a block takes, sums wait in y. */
+ * 256 tokens that stay; tokens pass by 256 rows of quantised weights that were unpacked. Where
+ * there are more columns than a block takes, sums wait in y. */
 #include <string.h>
 
 #include "kernels/matmul/tiles_amx.h"
@@ -212,7 +212,8 @@ typedef struct block {
   size_t at, steps;     /* of columns */
 } block;
 
-/* What comes next, fetched some lines at a time: two pieces of memory. */
+/* What comes next, fetched some lines at a time: two pieces of memory. Lines of four pages take
+ * turns, so that the processor's own streams, one a page, run ahead of each longer. */
 typedef struct coming {
   const uint8_t *piece[2];
   size_t lines, each, done; /* of a piece; in a step; of both */
@@ -220,8 +221,9 @@ typedef struct coming {
 
 ALWAYS_INLINE void fetch(coming *c) {
   for (size_t i = 0; i < c->each && c->done < 2 * c->lines; i++, c->done++) {
-    size_t second = c->done >= c->lines;
-    _mm_prefetch((const char *)c->piece[second] + 64 * (c->done - second * c->lines), _MM_HINT_T1);
+    size_t second = c->done >= c->lines, line = c->done - second * c->lines;
+    line = (line & ~(size_t)255) | (line & 3) << 6 | (line >> 2 & 63);
+    _mm_prefetch((const char *)c->piece[second] + 64 * line, _MM_HINT_T1);
   }
 }
 
@@ -238,7 +240,8 @@ ALWAYS_INLINE void fetch_y(const product *p, size_t group, size_t tile, size_t s
 ALWAYS_INLINE void multiply_pair(const product *p, const block *b, const uint8_t *w, size_t stride,
                                  size_t group, size_t tile, coming *c, const int groups,
                                  const int tiles) {
-  const uint8_t *x = p->x + (tile * p->steps + b->at) * p->x_tile, *next_x = x + p->steps * p->x_tile;
+  const uint8_t *x = p->x + (tile * p->steps + b->at) * p->x_tile,
+                *next_x = x + p->steps * p->x_tile;
   w += (group - b->group) * stride;
   begin_sums(p, group, tile, b->at == 0, groups, tiles);
   for (size_t s = 0; s < b->steps; s++) {
@@ -267,8 +270,10 @@ static void multiply_block(const product *p, const block *b, const uint8_t *w, s
   for (size_t t = b->tile; t < end; t += 2) {
     if (!next) {
       const uint8_t *x = p->x + ((t + 2) * p->steps + b->at) * p->x_tile;
-      c = (coming){{x, x + p->steps * p->x_tile}, t + 4 <= end ? b->steps * 16 : 0,
-                   (2 * 16 + pairs - 1) / pairs, 0};
+      c = (coming){{x, x + p->steps * p->x_tile},
+                   t + 4 <= end ? b->steps * 16 : 0,
+                   (2 * 16 + pairs - 1) / pairs,
+                   0};
     }
     if (t + 2 <= end)
       multiply_tiles(p, b, w, stride, t, &c, 2);

@@ -12,8 +12,9 @@
  *                    [run] (Q5_K), runs of 32 columns; quanta
  *
  * Quanta are the bytes of the row's own block, four at a time: [word][row][4]. A vector holds four
- * columns (two times four nibbles) of all rows, as vpdpbusd wants them; pairs are right tiles of AMX.
- * Fifth bits are eight masks of 64 bits for 32 columns, bit 4 row + i of mask j for column 4 j + i.
+ * columns (two times four nibbles) of all rows, as vpdpbusd wants them; pairs are right tiles of
+ * AMX. Fifth bits are eight masks of 64 bits for 32 columns, bit 4 row + i of mask j for column 4 j
+ * + i.
  */
 #ifndef ZH_KERNELS_MATMUL_PACKED_H
 #define ZH_KERNELS_MATMUL_PACKED_H

@@ -18,10 +18,12 @@ typedef struct multiply_case {
   zh_way way;
 } multiply_case;
 
-static multiply_case multiply_prepare(zh_dtype type, zh_way way, size_t rows, size_t columns, size_t tokens) {
+static multiply_case multiply_prepare(zh_dtype type, zh_way way, size_t rows, size_t columns,
+                                      size_t tokens) {
   uint64_t bytes;
   if (!zh_dtype_bytes(&bytes, type, columns)) exit(3);
-  multiply_case c = {.w = {NULL, type, rows, columns, (size_t)bytes + 1}, .tokens = tokens, .way = way};
+  multiply_case c = {
+      .w = {NULL, type, rows, columns, (size_t)bytes + 1}, .tokens = tokens, .way = way};
   uint8_t *data = zeroed(rows * c.w.row_bytes);
   for (size_t r = 0; r < rows; r++) random_weights(data + r * c.w.row_bytes, type, columns);
   c.w.data = data;
@@ -96,7 +98,8 @@ static void multiply_all(const zh_kernels *k, const multiply_case *c, float *y, 
                          size_t tokens, size_t cut) {
   size_t half = tokens / 2 & ~(size_t)15;
   k->prepare(c->prepared, c->w.type, c->way, x, c->x_stride, c->w.columns, tokens, half, tokens);
-  if (half) k->prepare(c->prepared, c->w.type, c->way, x, c->x_stride, c->w.columns, tokens, 0, half);
+  if (half)
+    k->prepare(c->prepared, c->w.type, c->way, x, c->x_stride, c->w.columns, tokens, 0, half);
   k->multiply(y, c->y_stride, &c->packed, c->way, c->prepared, tokens, cut, c->w.rows, c->scratch);
   if (cut) k->multiply(y, c->y_stride, &c->packed, c->way, c->prepared, tokens, 0, cut, c->scratch);
 }
