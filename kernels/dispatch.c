@@ -95,21 +95,22 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
-static void prepare_amx(void *out, zh_dtype type, const float *x, size_t x_stride, size_t columns,
-                        size_t tokens, size_t begin, size_t end) {
-  if (zh_preparation(type) == 0)
+static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
+                        size_t columns, size_t tokens, size_t begin, size_t end) {
+  if (zh_preparation(type, way) == 0)
     zh_prepare_bf16_amx(out, x, x_stride, columns, tokens, begin, end);
   else
     zh_prepare_int8_amx(out, x, x_stride, columns, begin, end);
 }
 
-static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
-                         size_t tokens, size_t begin, size_t end, void *scratch) {
+static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, zh_way way,
+                         const void *prepared, size_t tokens, size_t begin, size_t end,
+                         void *scratch) {
   if (begin >= end || tokens == 0) return;
-  if (zh_preparation(w->type) == 0)
+  if (zh_preparation(w->type, way) == 0)
     zh_multiply_bf16_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
   else
-    zh_multiply_int8_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
+    zh_multiply_int8_amx(y, y_stride, w, prepared, tokens, begin, end);
 }
 
 /* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
@@ -207,22 +208,26 @@ size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens) {
   return zh_matmul_block_rows(columns) * row_bytes;
 }
 
-int zh_preparation(zh_dtype type) {
-  return type == ZH_BF16 ? 0 : 1;
+zh_way zh_way_of(size_t tokens) {
+  return tokens <= ZH_FEW_TOKENS ? ZH_FEW : ZH_MANY;
 }
 
-/* bf16: groups of sixteen tokens (or all, where they are fewer), columns filled up to 32. Bytes:
- * sixteen tokens at once too, for each a byte a column and twelve a block of 32. */
-size_t zh_prepared_bytes(zh_dtype type, size_t columns, size_t tokens) {
+int zh_preparation(zh_dtype type, zh_way way) {
+  return type == ZH_BF16 || way == ZH_MANY ? 0 : 1;
+}
+
+/* bf16 (0): tiles of sixteen tokens (or all, where they are fewer), columns filled up to 32. Bytes:
+ * one a column and twelve a block of 32. */
+size_t zh_prepared_bytes(int preparation, size_t columns, size_t tokens) {
   size_t whole = (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
-  if (zh_preparation(type) == 0) return steps * 64 * (tokens < 16 ? tokens : whole);
-  return whole * ((steps * 44 + 63) & ~(size_t)63);
+  if (preparation == 0) return steps * 64 * (tokens < 16 ? tokens : whole);
+  return tokens * ((steps * 44 + 63) & ~(size_t)63);
 }
 
-/* bf16: the sums of 256 rows of 256 tokens. Bytes: sixteen rows, unpacked, and their factors. */
+/* 256 rows of up to 2048 columns, unpacked to bf16. */
 size_t zh_multiply_scratch_bytes(size_t columns) {
-  size_t sums = 256 * 256 * sizeof(float), panel = (columns + 31) / 32 * (512 + 128);
-  return sums > panel ? sums : panel;
+  (void)columns;
+  return (size_t)16 * 64 * 1024;
 }
 
 static const zh_memory_loops *memory(void) {

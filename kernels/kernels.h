@@ -6,9 +6,10 @@
  * tests/kernelcheck. Calls work on a range of output rows, so the caller divides work over threads.
  *
  * Within one table an output element is always summed in the same order: neither the range, nor the
- * number of threads, nor the number of tokens in the call changes a bit of it. A token decoded
- * alone equals the same token among many. kernelcheck holds this for every table, weight type and
- * shape it tries. */
+ * number of threads, nor the number of tokens in the call changes a bit of it. Products of packed
+ * weights go two ways (zh_way), one for few tokens and one for many; within each a token alone
+ * equals the same token among others, between the two it need not. kernelcheck holds this for every
+ * table, weight type and shape it tries. */
 #ifndef ZH_KERNELS_KERNELS_H
 #define ZH_KERNELS_KERNELS_H
 
@@ -61,6 +62,15 @@ void zh_pack_rows(void *out, zh_dtype type, const void *rows, size_t count, size
 /* Row r as it was before. */
 void zh_unpack_row(void *out, const zh_packed *w, size_t r);
 
+/* How packed weights are multiplied. Who computes chooses, by zh_way_of where nothing speaks
+ * against it; each way takes any number of tokens. */
+typedef enum zh_way {
+  ZH_FEW, /* the fastest for up to ZH_FEW_TOKENS: weights as they are, read once */
+  ZH_MANY /* for more: quantised weights are rounded to bf16 and used for all tokens */
+} zh_way;
+enum { ZH_FEW_TOKENS = 8 };
+zh_way zh_way_of(size_t tokens);
+
 typedef struct zh_kernels {
   const char *name; /* "reference", "avx2", "avx512", "amx" */
   /* Whether sums are in fp64 (the reference) or fp32: what error bounds use. */
@@ -73,15 +83,17 @@ typedef struct zh_kernels {
                  size_t tokens, size_t begin, size_t end, void *scratch);
 
   /* The same product with packed weights; NULL where this CPU has nothing faster than matmul.
-   * Weights of bf16: activations are rounded to bf16 (nearest even). Quantised weights: activations
-   * become bytes, in blocks of 32 columns a scale, the largest magnitude / 127 (zh_rounded says to
-   * which values). Sums are fp32's. prepare does this once for any number of products with weights
-   * of the same zh_preparation: tokens [begin, end), begin a multiple of 16; out:
-   * zh_prepared_bytes, 64-byte aligned. multiply: rows [begin, end), begin a multiple of
-   * ZH_PACKED_ROWS, end too or all rows; scratch: zh_multiply_scratch_bytes, 64-byte aligned. */
-  void (*prepare)(void *out, zh_dtype type, const float *x, size_t x_stride, size_t columns,
-                  size_t tokens, size_t begin, size_t end);
-  void (*multiply)(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
+   * Weights of bf16: activations are rounded to bf16 (nearest even). Quantised weights, few tokens:
+   * activations become bytes, in blocks of 32 columns a scale, the largest magnitude / 127;
+   * weights stay exact. Many tokens: activations and weights (what zh_dequantize_row gives) are
+   * rounded to bf16. zh_rounded and zh_rounded_weights say to which values. Sums are fp32's.
+   * prepare does this once for any number of products with weights of the same zh_preparation:
+   * tokens [begin, end), begin a multiple of 16; out: zh_prepared_bytes, 64-byte aligned. multiply:
+   * rows [begin, end), begin a multiple of ZH_PACKED_ROWS, end too or all rows; scratch:
+   * zh_multiply_scratch_bytes, 64-byte aligned. */
+  void (*prepare)(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
+                  size_t columns, size_t tokens, size_t begin, size_t end);
+  void (*multiply)(float *y, size_t y_stride, const zh_packed *w, zh_way way, const void *prepared,
                    size_t tokens, size_t begin, size_t end, void *scratch);
 
   /* y[t][i] = gain[i] x[t][i] / sqrt(mean(x[t]^2) + eps), t in [begin, end). arXiv:1910.07467. y
@@ -124,11 +136,14 @@ const zh_kernels *const *
 zh_kernels_all(void); /* those this CPU can run, NULL-terminated, reference first */
 size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens);
 enum { ZH_PREPARATIONS = 2 };
-int zh_preparation(zh_dtype type); /* 0 or 1; types with the same one share what prepare gave */
-size_t zh_prepared_bytes(zh_dtype type, size_t columns, size_t tokens);
+/* 0 or 1; types with the same one share what prepare gave. */
+int zh_preparation(zh_dtype type, zh_way way);
+size_t zh_prepared_bytes(int preparation, size_t columns, size_t tokens);
 size_t zh_multiply_scratch_bytes(size_t columns);
 /* The values that prepare's result stands for, of one token. */
-void zh_rounded(float *y, zh_dtype type, const float *x, size_t columns);
+void zh_rounded(float *y, zh_dtype type, zh_way way, const float *x, size_t columns);
+/* A dequantised row becomes the values that multiply takes. */
+void zh_rounded_weights(float *row, zh_dtype type, zh_way way, size_t columns);
 
 /* What this CPU has and the operating system lets it use. */
 typedef struct zh_cpu_features {

@@ -91,7 +91,7 @@ static void judge(zh_check *check, const zh_operation *o, size_t t, size_t row, 
 }
 
 /* Row r of a weight by its definition, not as the engine holds it. */
-static const float *source_row(zh_check *check, const zh_weight *w, size_t r) {
+static float *source_row(zh_check *check, const zh_weight *w, size_t r) {
   const void *bytes = check->source;
   if (w->tensor->data)
     bytes = (const unsigned char *)w->tensor->data + r * w->matrix.row_bytes;
@@ -112,7 +112,9 @@ static void check_embedding(zh_check *check, const zh_operation *o, size_t t) {
  * one rounding of the result to fp32. */
 static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
                               const float *x) {
-  const float *w = source_row(check, o->weight, r);
+  float *w = source_row(check, o->weight, r);
+  zh_dtype type = o->weight->matrix.type;
+  if (check->arithmetic.rounds && zh_packs(type)) zh_rounded_weights(w, type, o->way, o->in_width);
   double sum = 0, magnitude = 0;
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
@@ -124,12 +126,12 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
   judge(check, o, t, r, o->output[t * o->out_width + r], sum, TAU * bound);
 }
 
-/* Packed weights multiply rounded activations: the oracle gets the same ones, so that the bound
- * stays as tight as it is. */
+/* Packed weights multiply rounded activations, and may be rounded themselves: the oracle gets the
+ * same values, so that the bound stays as tight as it is. */
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
   const float *x = o->input + t * o->in_width;
   if (check->arithmetic.rounds && zh_packs(o->weight->matrix.type)) {
-    zh_rounded(check->rounded, o->weight->matrix.type, x, o->in_width);
+    zh_rounded(check->rounded, o->weight->matrix.type, o->way, x, o->in_width);
     x = check->rounded;
   }
   for (size_t i = 0; i < check->rows; ++i)

@@ -95,18 +95,22 @@ static size_t longest_input(const zh_architecture *a) {
   return larger(larger(a->hidden, a->ffn), query_width(a));
 }
 
-/* Room for the inputs of products, as packed weights of each kind want them. */
+static zh_status allocate_prepared_kind(zh_engine *engine, int kind, zh_error *err) {
+  if (engine->prepared[kind]) return ZH_OK;
+  size_t bytes = zh_prepared_bytes(kind, longest_input(&engine->architecture), engine->micro_batch);
+  engine->prepared[kind] = zh_big_alloc(bytes);
+  engine->prepared_bytes[kind] = bytes;
+  if (engine->prepared[kind]) return ZH_OK;
+  return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the inputs of products");
+}
+
+/* Room for the inputs of products, as packed weights want them in both ways. */
 static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
-    if (!w->data || engine->prepared[zh_preparation(w->type)]) continue;
-    int kind = zh_preparation(w->type);
-    size_t bytes =
-        zh_prepared_bytes(w->type, longest_input(&engine->architecture), engine->micro_batch);
-    engine->prepared[kind] = zh_big_alloc(bytes);
-    engine->prepared_bytes[kind] = bytes;
-    if (!engine->prepared[kind])
-      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the inputs of products");
+    if (!w->data) continue;
+    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_FEW), err));
+    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_MANY), err));
   }
   return ZH_OK;
 }

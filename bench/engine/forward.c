@@ -22,6 +22,7 @@ typedef struct pass {
   zh_engine *e;
   const uint32_t *token, *position, *sequence; /* [tokens] */
   size_t tokens;
+  zh_way way;       /* of all products */
   const bool *want; /* [tokens]; NULL: the last token where `ends` */
   bool ends;        /* the call's last micro-batch */
   size_t wanted;
@@ -118,10 +119,11 @@ static void prepare(const worker *w, const zh_weight *weight, size_t count, cons
   zh_share(&begin, &end, tokens, TOKEN_GRAIN, w->thread, w->threads);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
-    if (!m->data || done[zh_preparation(m->type)]) continue;
-    done[zh_preparation(m->type)] = true;
-    e->kernels->prepare(e->prepared[zh_preparation(m->type)], m->type, x, m->columns, m->columns,
-                        tokens, begin, end);
+    int kind = zh_preparation(m->type, w->p->way);
+    if (!m->data || done[kind]) continue;
+    done[kind] = true;
+    e->kernels->prepare(e->prepared[kind], m->type, w->p->way, x, m->columns, m->columns, tokens,
+                        begin, end);
   }
 }
 
@@ -140,8 +142,9 @@ static void product(const worker *w, float *y, const zh_weight *weight, const fl
   zh_share(&begin, &end, m->rows, ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   if (weight->packed.data) {
-    e->kernels->multiply(y, m->rows, &weight->packed, e->prepared[zh_preparation(m->type)], tokens,
-                         begin, end, w->scratch);
+    zh_way way = w->p->way;
+    e->kernels->multiply(y, m->rows, &weight->packed, way,
+                         e->prepared[zh_preparation(m->type, way)], tokens, begin, end, w->scratch);
     return;
   }
   e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);
@@ -193,6 +196,7 @@ static void report_product(const worker *w, int layer, const char *name, const z
                            .name = name,
                            .weight = weight,
                            .tokens = tokens,
+                           .way = w->p->way,
                            .in_width = weight->matrix.columns,
                            .out_width = weight->matrix.rows,
                            .input = input,
@@ -483,6 +487,7 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
               .position = position + at,
               .sequence = sequence + at,
               .tokens = tokens,
+              .way = e->way_is_set ? e->way : zh_way_of(count),
               .want = want ? want + at : NULL,
               .ends = at + tokens == count,
               .logits = logits};

@@ -24,6 +24,7 @@ typedef struct zh_operation {
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
   size_t tokens, in_width, out_width;
+  zh_way way; /* of a product */
   const float *input; /* [tokens][in_width]; for in-place operators a copy taken before */
   const float
       *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
@@ -75,6 +76,9 @@ struct zh_engine {
   size_t scratch_bytes;
   void *prepared[ZH_PREPARATIONS]; /* the input of products, for packed weights of each kind */
   size_t prepared_bytes[ZH_PREPARATIONS];
+  bool way_is_set; /* packed weights are multiplied `way`; else as the number of tokens of the call
+                      suggests */
+  zh_way way;
   zh_observer observer; /* called on thread 0, between barriers; NULL while timing */
   void *observer_user;
   float

@@ -23,6 +23,8 @@ static zh_status score_chunk(scorer *s, const uint32_t *window, size_t length, s
   uint32_t position[CHUNK] = {0}, sequence[CHUNK] = {0};
   bool want[CHUNK] = {false};
   size_t vocab = s->engine->architecture.vocab;
+  s->engine->way_is_set = true; /* however many tokens the last part of a window has */
+  s->engine->way = ZH_MANY;
   for (size_t i = 0; i < fed; ++i) {
     position[i] = (uint32_t)(first + i);
     want[i] = first + i + 1 < length;
@@ -76,6 +78,7 @@ zh_status zh_perplexity(zh_perplexity_result *out, zh_engine *engine, const uint
     memcpy(held + lead, tokens + at, taken * sizeof *held);
     status = score_window(&s, held, taken + lead, err);
   }
+  engine->way_is_set = false;
   free(held);
   free(s.logits);
   if (status != ZH_OK) return status;

@@ -340,6 +340,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
                     .name = next->name,
                     .weight = weight,
                     .tokens = 1,
+                    .way = zh_way_of(r->sequences),
                     .in_width = width_of(a, next->in),
                     .out_width = width,
                     .input = w->at[next->in],

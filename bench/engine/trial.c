@@ -258,7 +258,7 @@ zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err
  * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
  * block whose largest is some times the mean. */
 static unsigned lowest_flipped_bit(const zh_engine *e) {
-  return e->prepared[zh_preparation(ZH_Q8_0)] ? 21 : e->prepared[zh_preparation(ZH_BF16)] ? 18 : 8;
+  return e->prepared[1] ? 21 : e->prepared[0] ? 18 : 8;
 }
 
 void zh_trial_flip_activation(zh_trial *trial, size_t tokens) {
@@ -303,29 +303,47 @@ zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, float timed, ui
                  what, token, again, (double)timed, error, bound);
 }
 
-zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,
-                             uint32_t sequence, zh_error *err) {
-  zh_feed feed;
+/* Tokens [first, last) of the feed, one way. */
+static zh_status recompute_part(zh_trial *trial, const zh_feed *feed, size_t first, size_t last,
+                                zh_way way, zh_error *err) {
   zh_engine *engine = trial->engine;
-  size_t cut = length > 1 ? 1 + zh_trial_draw(trial, STREAM_CUT) % (length - 1) : length;
+  if (first >= last) return ZH_OK;
+  engine->way_is_set = true;
+  engine->way = way;
+  zh_status status =
+      zh_engine_forward(engine, feed->token + first, feed->position + first, feed->sequence + first,
+                        last - first, NULL, trial->logits, err);
+  engine->way_is_set = false;
+  return status;
+}
+
+/* The same, in two parts where `cut` lies inside. */
+static zh_status recompute_parts(zh_trial *trial, const zh_feed *feed, size_t first, size_t last,
+                                 size_t cut, zh_way way, zh_error *err) {
+  if (cut <= first || cut >= last) return recompute_part(trial, feed, first, last, way, err);
+  ZH_TRY(recompute_part(trial, feed, first, cut, way, err));
+  return recompute_part(trial, feed, cut, last, way, err);
+}
+
+zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,
+                             uint32_t sequence, zh_ways ways, zh_error *err) {
+  zh_feed feed;
+  size_t cut = length > 1 ? 1 + zh_trial_draw(trial, STREAM_CUT) % (length - 1) : length,
+         lead = ways.lead < length ? ways.lead : length;
   ZH_TRY(zh_feed_create(&feed, tokens, 1, length, 0, length, err));
   for (size_t i = 0; i < length; ++i) feed.sequence[i] = sequence;
-  zh_engine_poison(engine, sequence);
-  zh_status status = zh_engine_forward(engine, feed.token, feed.position, feed.sequence, cut, NULL,
-                                       trial->logits, err);
-  if (status == ZH_OK && cut < length) {
-    status = zh_engine_forward(engine, feed.token + cut, feed.position + cut, feed.sequence + cut,
-                               length - cut, NULL, trial->logits, err);
-  }
+  zh_engine_poison(trial->engine, sequence);
+  zh_status status = recompute_parts(trial, &feed, 0, lead, cut, ways.before, err);
+  if (status == ZH_OK) status = recompute_parts(trial, &feed, lead, length, cut, ways.after, err);
   zh_feed_free(&feed);
   return status;
 }
 
 zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length, uint32_t sequence,
-                          const zh_answer *expected, zh_error *err) {
+                          zh_ways ways, const zh_answer *expected, zh_error *err) {
   zh_answer again = {0};
   uint32_t position = (uint32_t)length - 1;
-  ZH_TRY(zh_trial_recompute(trial, tokens, length, sequence, err));
+  ZH_TRY(zh_trial_recompute(trial, tokens, length, sequence, ways, err));
   ZH_TRY(zh_trial_answer(&again, trial, trial->logits, tokens[position], position, err));
   ZH_TRY(
       zh_trial_judge_replay(trial, expected->chosen, logit_of(expected), position, sequence, err));

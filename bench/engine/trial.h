@@ -71,18 +71,23 @@ ZH_MUST_CHECK zh_status zh_trial_chain(char out[65], const zh_answer *answers, s
 uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length);
 ZH_MUST_CHECK zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err);
 
-/* Computes `length` tokens of `sequence` anew, from a cache filled with NaN, in two parts cut at a
- * drawn place; fills the first row of logits. */
+/* How the timed run multiplied: positions below `lead` in one way, the others in another. */
+typedef struct zh_ways {
+  size_t lead;
+  zh_way before, after;
+} zh_ways;
+/* Computes `length` tokens of `sequence` anew, from a cache filled with NaN, the same ways but in
+ * other parts, cut at a drawn place; fills the first row of logits. */
 ZH_MUST_CHECK zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,
-                                           uint32_t sequence, zh_error *err);
+                                           uint32_t sequence, zh_ways ways, zh_error *err);
 /* The logit of `token` in the first row of logits against what the timed run gave it; records the
  * check. */
 ZH_MUST_CHECK zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, float timed,
                                               uint32_t position, uint32_t sequence, zh_error *err);
 /* Both for a generated token, which must also be chosen again. */
 ZH_MUST_CHECK zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length,
-                                        uint32_t sequence, const zh_answer *expected,
-                                        zh_error *err);
+                                        uint32_t sequence, zh_ways ways,
+                                        const zh_answer *expected, zh_error *err);
 /* Weights against their source, facts about bytes and checks. */
 ZH_MUST_CHECK zh_status zh_trial_finish(zh_trial *trial, zh_error *err);
 

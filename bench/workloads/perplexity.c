@@ -166,7 +166,8 @@ static zh_status replay(scoring *s, zh_error *err) {
   if (lead) fed[0] = (uint32_t)s->bos;
   memcpy(fed + lead, s->tokens, (held - lead) * sizeof *fed);
   const zh_prediction *timed = &s->prediction[length - 1];
-  zh_status status = zh_trial_recompute(&s->trial, fed, length, 0, err);
+  zh_ways ways = {0, ZH_MANY, ZH_MANY};
+  zh_status status = zh_trial_recompute(&s->trial, fed, length, 0, ways, err);
   if (status == ZH_OK) {
     status =
         zh_trial_judge_replay(&s->trial, timed->token, timed->logit, (uint32_t)length - 1, 0, err);

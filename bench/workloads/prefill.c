@@ -171,8 +171,10 @@ static zh_status finish(void *state, zh_error *err) {
   prefill *p = state;
   uint32_t s = zh_trial_draw(&p->trial, STREAM_PROMPT + 1) % p->batch;
   ZH_TRY(zh_trial_describe(&p->trial, p->answer, p->batch, err));
-  ZH_TRY(zh_trial_replay(&p->trial, p->tokens + s * length_of(p), length_of(p), s, &p->answer[s],
-                         err));
+  zh_ways ways = {p->depth, zh_way_of(p->batch * p->depth),
+                  zh_way_of(p->batch * (length_of(p) - p->depth))};
+  ZH_TRY(zh_trial_replay(&p->trial, p->tokens + s * length_of(p), length_of(p), s, ways,
+                         &p->answer[s], err));
   zh_case ttft = {.metric = "ttft", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
   if (p->count > 0) ZH_TRY(zh_job_series(p->trial.job, &ttft, p->ns, p->count, err));
   return zh_trial_finish(&p->trial, err);

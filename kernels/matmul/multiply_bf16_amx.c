@@ -1,172 +1,169 @@
-/* Products of packed bf16 weights by AMX tiles. A tile of weights is 16 rows by 32 columns, the
- * left operand; a tile of activations 32 columns by up to 16 tokens, the right one; sums are 16
- * rows by 16 tokens. tdpbf16ps adds 32 products to each sum, so an output is a chain over the
- * columns, 32 at a time, whatever stands beside it: neither tokens nor rows nor the path below
- * change its bits.
+/* Products in bf16 by AMX tiles: of packed bf16 weights, and of quantised ones that many tokens
+ * share. A tile of activations, up to 16 tokens by 32 columns, is the left operand; a tile of
+ * weights, 32 columns by 16 rows, the right one: sums are tokens by rows, as y is. tdpbf16ps adds
+ * 32 products to each sum, so an output is a chain over the columns, 32 at a time, whatever stands
+ * beside it: neither tokens nor rows nor the path below change its bits.
  *
- * Up to 32 tokens: weights are read once and used at once; two groups of rows together hide the
- * latency of a chain. More tokens: blocks of 256, whose 2048 columns fill half of the second cache,
- * pass by a panel of two groups of weights while the next panel is fetched. Where there are more
- * columns, the sums of 256 rows wait in scratch until the next ones' turn. */
+ * Weights of bf16 for up to 32 tokens are read once and used at once; two groups of rows together
+ * hide the latency of a chain. Everything else goes in blocks of rows, columns and tokens: two
+ * groups of rows by two tiles of tokens are multiplied through all columns of the block, from the
+ * second-level cache, while the operand that comes next is fetched into it. Weights of bf16 pass by
+ * 256 tokens that stay; tokens pass by 256 rows of quantised weights that were unpacked. Where
+ * there are more columns than a block takes, sums wait in y. */
 #include <string.h>
 
 #include "kernels/matmul/tiles_amx.h"
+#include "kernels/matmul/unpack_amx.h"
 #include "kernels/variants.h"
 
-enum { STEP = 32, PANEL_STEPS = 64, BLOCK_TILES = 16, BLOCK_GROUPS = 16, AHEAD = 3072 };
+enum {
+  STEP = 32,
+  BLOCK_STEPS = 64,
+  BLOCK_GROUPS = 16, /* of quantised weights */
+  BLOCK_TILES = 16,  /* of tokens, where weights of bf16 pass by */
+  AHEAD = 3072
+};
 
 typedef struct product {
   float *y;
   size_t y_stride, rows, tokens, steps, group_bytes;
   const uint8_t *weights, *x;
-  size_t x_row_bytes; /* of a tile of activations: 4 a token */
-  uint8_t *sums;
+  size_t x_tile; /* bytes of a tile of activations: 64 a token */
+  uint8_t *panel;
 } product;
 
-/* Sums in tiles 0 … 3, weights in 4 and 5, activations in 6 and 7. */
-static void tiles_begin(size_t x_row_bytes) {
+/* Sums in tiles 0 … 3, activations in 4 and 5, weights in 6 and 7. */
+static void tiles_begin(size_t tokens) {
   tile_config config = {.palette = 1};
   for (int t = 0; t < 8; t++) {
-    bool weights = t == 4 || t == 5;
-    config.row_bytes[t] = (uint16_t)(weights ? TILE_ROW_BYTES : x_row_bytes);
-    config.rows[t] = 16;
+    config.row_bytes[t] = TILE_ROW_BYTES;
+    config.rows[t] = (uint8_t)(t >= 6 || tokens > TOKENS ? 16 : tokens);
   }
   tiles_configure(&config);
 }
 
-/* Nearest even; words of `low`, then of `high`. */
-ALWAYS_INLINE __m512i to_bf16(__m512 low, __m512 high) {
-  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
-/* --- activations --- */
-
-/* Sixteen vectors of sixteen words, rows to columns. */
-ALWAYS_INLINE void transpose16(__m512i v[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 8; i++) {
-    v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-  }
-}
+/* --- activations: tiles of sixteen tokens (or all, where they are fewer), step after step --- */
 
 ALWAYS_INLINE __m512i round32(const float *x, size_t left) {
   __m512 low = _mm512_maskz_loadu_ps(lanes16(left), x);
   __m512 high = left > 16 ? _mm512_maskz_loadu_ps(lanes16(left - 16), x + 16) : _mm512_setzero_ps();
-  return to_bf16(low, high);
-}
-
-static void prepare_sixteen(uint8_t *out, const float *x, size_t x_stride, size_t columns,
-                            size_t tokens) {
-  for (size_t c = 0; c < columns; c += STEP, out += TILE_BYTES) {
-    __m512i v[TOKENS];
-    for (size_t t = 0; t < TOKENS; t++)
-      v[t] = t < tokens ? round32(x + t * x_stride + c, columns - c) : _mm512_setzero_si512();
-    transpose16(v);
-    for (int i = 0; i < 16; i++) _mm512_store_si512(out + 64 * i, v[i]);
-  }
-}
-
-/* Fewer than sixteen tokens: rows of a tile have no gaps. */
-static void prepare_few(uint8_t *out, const float *x, size_t x_stride, size_t columns,
-                        size_t tokens) {
-  for (size_t t = 0; t < tokens; t++)
-    for (size_t c = 0; c < columns; c += STEP) {
-      _Alignas(64) uint32_t pairs[16];
-      _mm512_store_si512(pairs, round32(x + t * x_stride + c, columns - c));
-      uint32_t *to = (uint32_t *)(void *)(out + 2 * c * tokens) + t;
-      for (size_t i = 0; i < 16; i++) to[i * tokens] = pairs[i];
-    }
+  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
 void zh_prepare_bf16_amx(void *out, const float *x, size_t x_stride, size_t columns, size_t tokens,
                          size_t begin, size_t end) {
-  size_t group_bytes = (columns + STEP - 1) / STEP * TILE_BYTES;
-  if (tokens < TOKENS) {
-    if (begin < end) prepare_few(out, x, x_stride, columns, tokens);
-    return;
+  size_t steps = (columns + STEP - 1) / STEP, in_tile = tokens < TOKENS ? tokens : TOKENS;
+  for (size_t t = begin; t < end; t++) {
+    uint8_t *to = (uint8_t *)out + (t / TOKENS * steps * in_tile + t % TOKENS) * TILE_ROW_BYTES;
+    for (size_t c = 0; c < columns; c += STEP, to += in_tile * TILE_ROW_BYTES)
+      _mm512_store_si512(to, round32(x + t * x_stride + c, columns - c));
   }
-  for (size_t t = begin; t < end; t += TOKENS)
-    prepare_sixteen((uint8_t *)out + t / TOKENS * group_bytes, x + t * x_stride, x_stride, columns,
-                    tokens - t < TOKENS ? tokens - t : TOKENS);
 }
 
-/* --- sums to y --- */
+/* --- sums and y --- */
 
-/* sums: [16 rows][tokens of a tile] */
-static void emit(const product *p, const float *sums, size_t group, size_t tokens_at) {
-  size_t r = group * GROUP, in_tile = p->x_row_bytes / 4;
-  __mmask16 rows = lanes16(p->rows - r);
-  float *y = p->y + tokens_at * p->y_stride + r;
-  if (in_tile == 1) {
-    _mm512_mask_storeu_ps(y, rows, _mm512_loadu_ps(sums));
-    return;
-  }
-  size_t left = p->tokens - tokens_at, count = left < in_tile ? left : in_tile;
-  __m512i v[16];
-  for (size_t i = 0; i < 16; i++)
-    v[i] = _mm512_maskz_loadu_epi32(lanes16(in_tile), sums + i * in_tile);
-  transpose16(v);
-  for (size_t t = 0; t < 16; t++) /* every index is a constant once unrolled */
-    if (t < count) _mm512_mask_storeu_ps(y + t * p->y_stride, rows, _mm512_castsi512_ps(v[t]));
+/* Part of a tile's place in y: whole tiles are loaded and stored there, others through a copy. */
+typedef struct place {
+  float *y;
+  size_t stride, tokens;
+  __mmask16 rows;
+  bool whole;
+} place;
+
+ALWAYS_INLINE place place_of(const product *p, size_t group, size_t tile) {
+  size_t r = group * GROUP, t = tile * TOKENS, left = p->tokens - t, in_tile = p->x_tile / 64;
+  place at = {p->y + t * p->y_stride + r, p->y_stride, left < in_tile ? left : in_tile,
+              lanes16(p->rows - r), false};
+  at.whole = at.rows == 0xffff && at.tokens == in_tile;
+  return at;
 }
 
-ALWAYS_INLINE void emit_tiles(const product *p, size_t group, size_t tokens_at, const int groups,
-                              const int columns) {
-  _Alignas(64) float sums[4][256];
-  size_t stride = p->x_row_bytes;
-  _tile_stored(0, sums[0], stride);
-  if (columns == 2) _tile_stored(1, sums[1], stride);
-  if (groups == 2) _tile_stored(2, sums[2], stride);
-  if (groups == 2 && columns == 2) _tile_stored(3, sums[3], stride);
-  __asm__ volatile("" ::: "memory"); /* compilers do not see that those instructions wrote it */
-  for (int g = 0; g < groups; g++)
-    for (int c = 0; c < columns; c++)
-      emit(p, sums[2 * g + c], group + (size_t)g, tokens_at + (size_t)c * TOKENS);
+static void copy_sums(const place *at, const float *sums) {
+  for (size_t t = 0; t < at->tokens; t++)
+    _mm512_mask_storeu_ps(at->y + t * at->stride, at->rows, _mm512_load_ps(sums + 16 * t));
 }
 
-/* --- products --- */
+static void fetch_sums(const place *at, float *sums) {
+  for (size_t t = 0; t < TOKENS; t++)
+    _mm512_store_ps(sums + 16 * t, t < at->tokens
+                                       ? _mm512_maskz_loadu_ps(at->rows, at->y + t * at->stride)
+                                       : _mm512_setzero_ps());
+}
 
-ALWAYS_INLINE void zero_sums(void) {
+/* The barriers: compilers do not see what those instructions read and write. */
+#define STORE_SUMS(tile, at)                                                                       \
+  do {                                                                                             \
+    _Alignas(64) float copy[256];                                                                  \
+    if ((at).whole) {                                                                              \
+      _tile_stored(tile, (at).y, (at).stride * sizeof(float));                                     \
+    } else {                                                                                       \
+      _tile_stored(tile, copy, 64);                                                                \
+      __asm__ volatile("" ::: "memory");                                                           \
+      copy_sums(&(at), copy);                                                                      \
+    }                                                                                              \
+  } while (0)
+#define LOAD_SUMS(tile, at)                                                                        \
+  do {                                                                                             \
+    _Alignas(64) float copy[256];                                                                  \
+    if ((at).whole) {                                                                              \
+      _tile_loadd(tile, (at).y, (at).stride * sizeof(float));                                      \
+    } else {                                                                                       \
+      fetch_sums(&(at), copy);                                                                     \
+      __asm__ volatile("" ::: "memory");                                                           \
+      _tile_loadd(tile, copy, 64);                                                                 \
+    }                                                                                              \
+  } while (0)
+
+/* Sums of groups group, group + 1 and tiles tile, tile + 1: sum 0 of the first of both, 1 of the
+ * next tile, 2 and 3 of the next group. */
+ALWAYS_INLINE void begin_sums(const product *p, size_t group, size_t tile, bool first,
+                              const int groups, const int tiles) {
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
+  if (first) return;
+  place a = place_of(p, group, tile), b = a, c = a, d = a;
+  if (tiles == 2) b = place_of(p, group, tile + 1);
+  if (groups == 2) c = place_of(p, group + 1, tile);
+  if (groups == 2 && tiles == 2) d = place_of(p, group + 1, tile + 1);
+  LOAD_SUMS(0, a);
+  if (tiles == 2) LOAD_SUMS(1, b);
+  if (groups == 2) LOAD_SUMS(2, c);
+  if (groups == 2 && tiles == 2) LOAD_SUMS(3, d);
 }
 
-/* One step: weights of one or two groups by activations of one or two tiles. */
-ALWAYS_INLINE void multiply_step(const uint8_t *first, const uint8_t *second, const uint8_t *x,
-                                 size_t x_row_bytes, size_t x_group, const int groups,
-                                 const int columns) {
-  _tile_loadd(6, x, x_row_bytes);
-  _tile_loadd(4, first, TILE_ROW_BYTES);
+ALWAYS_INLINE void end_sums(const product *p, size_t group, size_t tile, const int groups,
+                            const int tiles) {
+  place a = place_of(p, group, tile), b = a, c = a, d = a;
+  if (tiles == 2) b = place_of(p, group, tile + 1);
+  if (groups == 2) c = place_of(p, group + 1, tile);
+  if (groups == 2 && tiles == 2) d = place_of(p, group + 1, tile + 1);
+  STORE_SUMS(0, a);
+  if (tiles == 2) STORE_SUMS(1, b);
+  if (groups == 2) STORE_SUMS(2, c);
+  if (groups == 2 && tiles == 2) STORE_SUMS(3, d);
+  __asm__ volatile("" ::: "memory");
+}
+
+/* One step: one or two tiles of activations by weights of one or two groups. */
+ALWAYS_INLINE void multiply_step(const uint8_t *x, const uint8_t *next_x, const uint8_t *w,
+                                 const uint8_t *next_w, const int groups, const int tiles) {
+  _tile_loadd(4, x, TILE_ROW_BYTES);
+  _tile_loadd(6, w, TILE_ROW_BYTES);
   _tile_dpbf16ps(0, 4, 6);
-  if (columns == 2) {
-    _tile_loadd(7, x + x_group, x_row_bytes);
-    _tile_dpbf16ps(1, 4, 7);
+  if (tiles == 2) {
+    _tile_loadd(5, next_x, TILE_ROW_BYTES);
+    _tile_dpbf16ps(1, 5, 6);
   }
   if (groups == 2) {
-    _tile_loadd(5, second, TILE_ROW_BYTES);
-    _tile_dpbf16ps(2, 5, 6);
-    if (columns == 2) _tile_dpbf16ps(3, 5, 7);
+    _tile_loadd(7, next_w, TILE_ROW_BYTES);
+    _tile_dpbf16ps(2, 4, 7);
+    if (tiles == 2) _tile_dpbf16ps(3, 5, 7);
   }
 }
+
+/* --- weights of bf16, up to 32 tokens --- */
 
 /* Weights that come AHEAD bytes later, in the next groups where these end. */
 ALWAYS_INLINE void fetch_ahead(const product *p, const uint8_t *group, size_t step,
@@ -179,16 +176,16 @@ ALWAYS_INLINE void fetch_ahead(const product *p, const uint8_t *group, size_t st
 }
 
 ALWAYS_INLINE void few_tokens_of(const product *p, size_t group, const int groups,
-                                 const int columns) {
-  const uint8_t *one = p->weights + group * p->group_bytes, *two = one + p->group_bytes, *x = p->x;
-  size_t x_step = 16 * p->x_row_bytes;
-  zero_sums();
-  for (size_t s = 0; s < p->steps; s++, x += x_step) {
+                                 const int tiles) {
+  const uint8_t *one = p->weights + group * p->group_bytes, *two = one + p->group_bytes;
+  const uint8_t *x = p->x, *next_x = x + p->steps * p->x_tile;
+  begin_sums(p, group, 0, true, groups, tiles);
+  for (size_t s = 0; s < p->steps; s++) {
     fetch_ahead(p, one, s, groups);
-    multiply_step(one + s * TILE_BYTES, two + s * TILE_BYTES, x, p->x_row_bytes, p->steps * x_step,
-                  groups, columns);
+    multiply_step(x + s * p->x_tile, next_x + s * p->x_tile, one + s * TILE_BYTES,
+                  two + s * TILE_BYTES, groups, tiles);
   }
-  emit_tiles(p, group, 0, groups, columns);
+  end_sums(p, group, 0, groups, tiles);
 }
 
 static void few_tokens(const product *p, size_t begin, size_t end) {
@@ -207,107 +204,157 @@ static void few_tokens(const product *p, size_t begin, size_t end) {
     few_tokens_of(p, g, 1, 2);
 }
 
-/* One or two groups of rows and up to PANEL_STEPS steps; one after the other through all of a
- * block's, then of the next block. */
-typedef struct panel {
-  size_t group, groups, at, steps;
-  size_t block;         /* the first group of its block */
-  size_t fetched, each; /* lines of it that were fetched; so many in a step of the panel before */
-} panel;
+/* --- blocks --- */
 
-static size_t block_end(const panel *w, size_t end) {
-  return w->block + BLOCK_GROUPS < end ? w->block + BLOCK_GROUPS : end;
-}
+typedef struct block {
+  size_t group, groups; /* of rows */
+  size_t tile, tiles;   /* of tokens */
+  size_t at, steps;     /* of columns */
+} block;
 
-static void limit_panel(const product *p, panel *w, size_t end) {
-  w->groups = block_end(w, end) - w->group < 2 ? 1 : 2;
-  w->steps = p->steps - w->at < PANEL_STEPS ? p->steps - w->at : PANEL_STEPS;
-}
+/* What comes next, fetched some lines at a time: two pieces of memory. Lines of four pages take
+ * turns, so that the processor's own streams, one a page, run ahead of each longer. */
+typedef struct coming {
+  const uint8_t *piece[2];
+  size_t lines, each, done; /* of a piece; in a step; of both */
+} coming;
 
-/* Groups of a block, then the next columns, then the next block. False at the end. */
-static bool next_panel(const product *p, panel *w, size_t end) {
-  w->group += w->groups;
-  if (w->group == block_end(w, end)) {
-    w->group = w->block;
-    w->at += w->steps;
-  }
-  if (w->at == p->steps) {
-    w->group = w->block = block_end(w, end);
-    w->at = 0;
-  }
-  if (w->group >= end) return false;
-  limit_panel(p, w, end);
-  return true;
-}
-
-/* The next `each` lines of a panel that comes later. */
-ALWAYS_INLINE void fetch_panel(const product *p, panel *w) {
-  size_t lines = w->steps * (TILE_BYTES / 64);
-  for (size_t i = 0; i < w->each && w->fetched < w->groups * lines; i++, w->fetched++) {
-    size_t g = w->fetched >= lines, line = w->fetched - g * lines;
-    const uint8_t *group = p->weights + (w->group + g) * p->group_bytes;
-    _mm_prefetch((const char *)group + w->at * TILE_BYTES + 64 * line, _MM_HINT_T1);
+ALWAYS_INLINE void fetch(coming *c) {
+  for (size_t i = 0; i < c->each && c->done < 2 * c->lines; i++, c->done++) {
+    size_t second = c->done >= c->lines, line = c->done - second * c->lines;
+    line = (line & ~(size_t)255) | (line & 3) << 6 | (line >> 2 & 63);
+    _mm_prefetch((const char *)c->piece[second] + 64 * line, _MM_HINT_T1);
   }
 }
 
-/* A panel by the tokens of one or two tiles. */
-ALWAYS_INLINE void panel_by_tiles(const product *p, const panel *w, panel *next, size_t t,
-                                  const int groups, const int columns) {
-  uint8_t *sums =
-      p->sums + ((w->group - w->block) * BLOCK_TILES + t % BLOCK_TILES * 2) * TILE_BYTES;
-  const uint8_t *x = p->x + (t * p->steps + w->at) * TILE_BYTES;
-  const uint8_t *one = p->weights + w->group * p->group_bytes + w->at * TILE_BYTES;
-  if (w->at == 0) {
-    zero_sums();
-  } else {
-    _tile_loadd(0, sums, 64);
-    if (columns == 2) _tile_loadd(1, sums + TILE_BYTES, 64);
-    if (groups == 2) _tile_loadd(2, sums + 2 * TILE_BYTES, 64);
-    if (groups == 2 && columns == 2) _tile_loadd(3, sums + 3 * TILE_BYTES, 64);
-  }
-  for (size_t s = 0; s < w->steps; s++, one += TILE_BYTES) {
-    multiply_step(one, one + p->group_bytes, x + s * TILE_BYTES, 64, p->steps * TILE_BYTES, groups,
-                  columns);
-    fetch_panel(p, next);
-  }
-  if (w->at + w->steps == p->steps) {
-    emit_tiles(p, w->group, t * TOKENS, groups, columns);
-    return;
-  }
-  _tile_stored(0, sums, 64);
-  if (columns == 2) _tile_stored(1, sums + TILE_BYTES, 64);
-  if (groups == 2) _tile_stored(2, sums + 2 * TILE_BYTES, 64);
-  if (groups == 2 && columns == 2) _tile_stored(3, sums + 3 * TILE_BYTES, 64);
+/* The lines of y that two groups and two tiles fill, a token a step. */
+ALWAYS_INLINE void fetch_y(const product *p, size_t group, size_t tile, size_t s) {
+  size_t t = tile * TOKENS + s;
+  if (s >= 2 * TOKENS || t >= p->tokens) return;
+  const char *y = (const char *)(p->y + t * p->y_stride + group * GROUP);
+  _m_prefetchw((void *)(uintptr_t)y);
+  _m_prefetchw((void *)(uintptr_t)(y + 64));
 }
 
-ALWAYS_INLINE void panel_by_tokens(const product *p, const panel *w, panel *next, size_t from,
-                                   size_t to, const int groups) {
-  size_t t = from;
-  for (; t + 2 <= to; t += 2) panel_by_tiles(p, w, next, t, groups, 2);
-  if (t < to) panel_by_tiles(p, w, next, t, groups, 1);
+/* weights: of the block's first group and column, groups stride apart. */
+ALWAYS_INLINE void multiply_pair(const product *p, const block *b, const uint8_t *w, size_t stride,
+                                 size_t group, size_t tile, coming *c, const int groups,
+                                 const int tiles) {
+  const uint8_t *x = p->x + (tile * p->steps + b->at) * p->x_tile,
+                *next_x = x + p->steps * p->x_tile;
+  w += (group - b->group) * stride;
+  begin_sums(p, group, tile, b->at == 0, groups, tiles);
+  for (size_t s = 0; s < b->steps; s++) {
+    multiply_step(x + s * p->x_tile, next_x + s * p->x_tile, w + s * TILE_BYTES,
+                  w + stride + s * TILE_BYTES, groups, tiles);
+    fetch(c);
+    fetch_y(p, group, tile, s);
+  }
+  end_sums(p, group, tile, groups, tiles);
 }
 
-/* All rows by the tokens of tiles [from, to), at most BLOCK_TILES. */
-static void block_of_tokens(const product *p, size_t from, size_t to, size_t begin, size_t end) {
-  panel w = {.group = begin, .block = begin}, next;
-  limit_panel(p, &w, end);
-  for (bool more = true; more; w = next) {
-    next = w;
-    more = next_panel(p, &next, end);
-    size_t steps = (to - from + 1) / 2 * w.steps, lines = next.groups * next.steps * 16;
-    next.each = more ? (lines + steps - 1) / steps : 0;
-    next.fetched = 0;
-    if (w.groups == 2)
-      panel_by_tokens(p, &w, &next, from, to, 2);
+ALWAYS_INLINE void multiply_tiles(const product *p, const block *b, const uint8_t *w, size_t stride,
+                                  size_t tile, coming *c, const int tiles) {
+  size_t g = b->group, end = b->group + b->groups;
+  for (; g + 2 <= end; g += 2) multiply_pair(p, b, w, stride, g, tile, c, 2, tiles);
+  if (g < end) multiply_pair(p, b, w, stride, g, tile, c, 1, tiles);
+}
+
+/* All tokens of a block by its rows. next: weights that come after it, NULL: the tokens themselves
+ * are what comes. */
+static void multiply_block(const product *p, const block *b, const uint8_t *w, size_t stride,
+                           const uint8_t *next) {
+  size_t pairs = (b->groups + 1) / 2, passes = (b->tiles + 1) / 2, end = b->tile + b->tiles;
+  coming c = {{next, next + p->group_bytes}, b->steps * 16, 0, 0};
+  c.each = (2 * 16 + passes * pairs - 1) / (passes * pairs);
+  for (size_t t = b->tile; t < end; t += 2) {
+    if (!next) {
+      const uint8_t *x = p->x + ((t + 2) * p->steps + b->at) * p->x_tile;
+      c = (coming){{x, x + p->steps * p->x_tile},
+                   t + 4 <= end ? b->steps * 16 : 0,
+                   (2 * 16 + pairs - 1) / pairs,
+                   0};
+    }
+    if (t + 2 <= end)
+      multiply_tiles(p, b, w, stride, t, &c, 2);
     else
-      panel_by_tokens(p, &w, &next, from, to, 1);
+      multiply_tiles(p, b, w, stride, t, &c, 1);
   }
 }
 
-static void many_tokens(const product *p, size_t begin, size_t end) {
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* Two groups after two groups pass by blocks of tokens. */
+static void multiply_bf16(const product *p, size_t begin, size_t end) {
   size_t tiles = (p->tokens + TOKENS - 1) / TOKENS;
-  for (size_t t = 0; t < tiles; t += BLOCK_TILES)
-    block_of_tokens(p, t, t + BLOCK_TILES < tiles ? t + BLOCK_TILES : tiles, begin, end);
+  block b = {0};
+  for (b.tile = 0; b.tile < tiles; b.tile += b.tiles) {
+    b.tiles = least(BLOCK_TILES, tiles - b.tile);
+    for (size_t from = begin; from < end; from += BLOCK_GROUPS) {
+      size_t to = least(end, from + BLOCK_GROUPS);
+      for (b.at = 0; b.at < p->steps; b.at += b.steps) {
+        b.steps = least(BLOCK_STEPS, p->steps - b.at);
+        for (b.group = from; b.group < to; b.group += b.groups) {
+          b.groups = least(2, to - b.group);
+          const uint8_t *w = p->weights + b.group * p->group_bytes + b.at * TILE_BYTES;
+          multiply_block(p, &b, w, p->group_bytes, w + b.groups * p->group_bytes);
+        }
+      }
+    }
+  }
+}
+
+/* Tokens pass by blocks of unpacked weights. */
+ALWAYS_INLINE void multiply_quanta(const product *p, zh_dtype type, size_t begin, size_t end) {
+  block b = {.tiles = (p->tokens + TOKENS - 1) / TOKENS};
+  size_t stride = BLOCK_STEPS * TILE_BYTES;
+  for (b.group = begin; b.group < end; b.group += b.groups) {
+    b.groups = least(BLOCK_GROUPS, end - b.group);
+    for (b.at = 0; b.at < p->steps; b.at += b.steps) {
+      b.steps = least(BLOCK_STEPS, p->steps - b.at);
+      for (size_t g = 0; g < b.groups; g++)
+        unpack_tiles(p->panel + g * stride, p->weights + (b.group + g) * p->group_bytes, type, b.at,
+                     b.steps);
+      __asm__ volatile("" ::: "memory");
+      multiply_block(p, &b, p->panel, stride, NULL);
+    }
+  }
+}
+
+/* A function of its own for each type. */
+#define BY_TYPE(type)                                                                              \
+  static void multiply_##type(const product *p, size_t begin, size_t end) {                        \
+    multiply_quanta(p, ZH_##type, begin, end);                                                     \
+  }
+BY_TYPE(Q8_0)
+BY_TYPE(Q4_0)
+BY_TYPE(Q4_1)
+BY_TYPE(Q5_0)
+BY_TYPE(Q5_1)
+BY_TYPE(Q4_K)
+BY_TYPE(Q5_K)
+
+static void (*multiply_of(zh_dtype type))(const product *, size_t, size_t) {
+  switch (type) {
+  case ZH_BF16:
+    return multiply_bf16;
+  case ZH_Q8_0:
+    return multiply_Q8_0;
+  case ZH_Q4_0:
+    return multiply_Q4_0;
+  case ZH_Q4_1:
+    return multiply_Q4_1;
+  case ZH_Q5_0:
+    return multiply_Q5_0;
+  case ZH_Q5_1:
+    return multiply_Q5_1;
+  case ZH_Q4_K:
+    return multiply_Q4_K;
+  default:
+    return multiply_Q5_K;
+  }
 }
 
 void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
@@ -320,13 +367,13 @@ void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const v
                .group_bytes = zh_packed_group_bytes(w->type, w->columns),
                .weights = w->data,
                .x = prepared,
-               .x_row_bytes = 4 * (tokens < TOKENS ? tokens : TOKENS),
-               .sums = scratch};
-  tiles_begin(p.x_row_bytes);
+               .x_tile = 64 * (tokens < TOKENS ? tokens : TOKENS),
+               .panel = scratch};
+  tiles_begin(tokens);
   size_t first = begin / GROUP, last = (end + GROUP - 1) / GROUP;
-  if (tokens <= 2 * TOKENS)
+  if (w->type == ZH_BF16 && tokens <= 2 * TOKENS)
     few_tokens(&p, first, last);
   else
-    many_tokens(&p, first, last);
+    multiply_of(w->type)(&p, first, last);
   _tile_release();
 }

@@ -66,7 +66,7 @@ static void pack_block(uint8_t *out, const layout *l, const uint8_t *const block
   for (int r = 0; r < ZH_PACKED_ROWS; r++) {
     const uint8_t *p = block[r];
     if (l->type == ZH_BF16) {
-      memcpy(out + 64 * r, p, 64);
+      for (int pair = 0; pair < 16; pair++) memcpy(out + 64 * pair + 4 * r, p + 4 * pair, 4);
       continue;
     }
     memcpy(out + 2 * r, p + l->d, 2);
@@ -136,21 +136,26 @@ void zh_unpack_row(void *out, const zh_packed *w, size_t r) {
       unpack_block((uint8_t *)out + b * size, l, in, (int)row);
       continue;
     }
-    size_t left = 2 * w->columns - b * size;
-    memcpy((uint8_t *)out + b * size, in + 64 * row, left < size ? left : size);
+    for (size_t i = b * size, pair = 0; i < 2 * w->columns && pair < 16; i += 4, pair++)
+      memcpy((uint8_t *)out + i, in + 64 * pair + 4 * row, 2 * w->columns - i < 4 ? 2 : 4);
   }
 }
 
 /* --- what activations become --- */
 
-void zh_rounded(float *y, zh_dtype type, const float *x, size_t columns) {
+void zh_rounded(float *y, zh_dtype type, zh_way way, const float *x, size_t columns) {
   for (size_t first = 0; first < columns; first += 32) {
     size_t end = columns - first < 32 ? columns : first + 32;
     float most = 0;
     for (size_t i = first; i < end; i++) most = fmaxf(most, fabsf(x[i]));
     float inverse = most > 0 ? 127 / most : 0, scale = most / 127;
     for (size_t i = first; i < end; i++)
-      y[i] = zh_preparation(type) == 0 ? zh_bf16_to_f32(zh_f32_to_bf16(x[i]))
-                                       : scale * rintf(x[i] * inverse);
+      y[i] = zh_preparation(type, way) == 0 ? zh_bf16_to_f32(zh_f32_to_bf16(x[i]))
+                                            : scale * rintf(x[i] * inverse);
   }
+}
+
+void zh_rounded_weights(float *row, zh_dtype type, zh_way way, size_t columns) {
+  if (zh_preparation(type, way) != 0) return;
+  for (size_t i = 0; i < columns; i++) row[i] = zh_bf16_to_f32(zh_f32_to_bf16(row[i]));
 }

@@ -4,7 +4,7 @@
  * Rows come in groups of sixteen, one group after the other; missing rows of the last are zero. A
  * group is a sequence of blocks of 32 columns (K-quants: 256), which hold, for all sixteen rows:
  *
- *   BF16             elements [row][32]; missing columns of the last block are zero
+ *   BF16             pairs of columns [pair][row][2]; missing columns of the last block are zero
  *   Q8_0             f16 d[row]; quanta
  *   Q4_0, Q4_1       f16 d[row], f16 minimum[row] (Q4_1); quanta
  *   Q5_0, Q5_1       the same with fifth bits before the quanta
@@ -12,8 +12,9 @@
  *                    [run] (Q5_K), runs of 32 columns; quanta
  *
  * Quanta are the bytes of the row's own block, four at a time: [word][row][4]. A vector holds four
- * columns (two times four nibbles) of all rows, as vpdpbusd and the right tiles of AMX want them.
- * Fifth bits are eight masks of 64 bits for 32 columns, bit 4 row + i of mask j for column 4 j + i.
+ * columns (two times four nibbles) of all rows, as vpdpbusd wants them; pairs are right tiles of
+ * AMX. Fifth bits are eight masks of 64 bits for 32 columns, bit 4 row + i of mask j for column 4 j
+ * + i.
  */
 #ifndef ZH_KERNELS_MATMUL_PACKED_H
 #define ZH_KERNELS_MATMUL_PACKED_H
@@ -22,7 +23,7 @@
 
 size_t zh_packed_group_bytes(zh_dtype type, size_t columns);
 
-/* Inside the amx table: one for bf16 weights, one for quanta. */
+/* Inside the amx table: activations as bf16, and as bytes. */
 void zh_prepare_bf16_amx(void *out, const float *x, size_t x_stride, size_t columns, size_t tokens,
                          size_t begin, size_t end);
 void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
@@ -30,6 +31,6 @@ void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const v
 void zh_prepare_int8_amx(void *out, const float *x, size_t x_stride, size_t columns, size_t begin,
                          size_t end);
 void zh_multiply_int8_amx(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
-                          size_t tokens, size_t begin, size_t end, void *scratch);
+                          size_t tokens, size_t begin, size_t end);
 
 #endif

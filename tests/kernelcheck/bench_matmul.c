@@ -1,5 +1,5 @@
-/* kernelcheck --bench matmul [TYPE]: how near W x comes to the machine's limits, for every variant
- * and weight type, on one core.
+/* kernelcheck --bench matmul [TYPE [THREADS]]: how near W x comes to the machine's limits, for
+ * every variant and weight type, on one core or more.
  *
  * The matrix is zh-1b's largest. Cold: copies of it, twice the last-level cache or more, take
  * turns, as the layers of a model do. Warm: a few rows that stay in the second-level cache. Each
@@ -17,14 +17,15 @@
 
 enum { ROWS = 5632, COLUMNS = 2048, WARM_ROWS = 128, REPEATS = 41, MOST_TOKENS = 512 };
 static const size_t COLD_BYTES = (size_t)600 << 20;
-static const double MOST_OPERATIONS = 1.2e9; /* a pass shorter than a time slice */
 
 typedef struct setting {
   const zh_kernels *kernels;
   zh_matrix w; /* of the first copy */
-  size_t copies, copy_bytes, rows, tokens;
+  size_t copies, copy_bytes, rows, tokens, scratch_bytes;
+  zh_threads *threads;
   float *x, *y;
-  void *scratch, *prepared; /* prepared: NULL for matmul, else multiply on packed weights */
+  char *scratch;  /* [threads][scratch_bytes] */
+  void *prepared; /* prepared: NULL for matmul, else multiply on packed weights */
 } setting;
 
 typedef struct times {
@@ -37,33 +38,67 @@ static const zh_peak_loop *bf16_loop(void) {
   return loop;
 }
 
-static double time_peak(void) {
-  double checksum;
+/* What all threads do at once. */
+typedef struct work {
+  const setting *s;
+  const char *data;    /* of a copy */
+  size_t first, bytes; /* the first row; to be read from data */
+  double operations;   /* of the peak loop, of each thread */
+} work;
+
+static double time_task(const setting *s, zh_task task, work *w) {
   int64_t start = zh_now_ns();
-  double operations = bf16_loop()->run(20000, 1, &checksum);
-  return (double)(zh_now_ns() - start) / operations;
+  zh_threads_run(s->threads, task, w);
+  return (double)(zh_now_ns() - start);
+}
+
+static void peak_task(void *user, int thread, int threads) {
+  work *w = user;
+  double checksum, operations = bf16_loop()->run(20000, 1, &checksum);
+  if (thread == 0) w->operations = operations * threads;
+}
+
+static double time_peak(const setting *s) {
+  work w = {.s = s};
+  double ns = time_task(s, peak_task, &w);
+  return ns / w.operations;
 }
 
 static double read_sum;
-static double time_read(const void *data, size_t bytes) {
-  int64_t start = zh_now_ns();
-  read_sum += zh_memory_read(data, 0, bytes / sizeof(double));
-  return (double)(zh_now_ns() - start);
+static void read_task(void *user, int thread, int threads) {
+  const work *w = user;
+  size_t begin, end;
+  zh_share(&begin, &end, w->bytes / sizeof(double), 512, thread, threads);
+  double sum = zh_memory_read((const double *)(const void *)w->data, begin, end);
+  if (thread == 0) read_sum += sum;
+}
+
+static double time_read(const setting *s, const char *data, size_t bytes) {
+  return time_task(s, read_task, &(work){.s = s, .data = data, .bytes = bytes});
+}
+
+static void product_task(void *user, int thread, int threads) {
+  const work *job = user;
+  const setting *s = job->s;
+  char *scratch = s->scratch + (size_t)thread * s->scratch_bytes;
+  zh_matrix w = s->w;
+  size_t begin, end;
+  w.data = job->data;
+  zh_share(&begin, &end, s->rows, ZH_PACKED_ROWS, thread, threads);
+  if (begin >= end) return;
+  begin += job->first, end += job->first;
+  if (!s->prepared) {
+    s->kernels->matmul(s->y, w.rows, &w, s->x, w.columns, s->tokens, begin, end, scratch);
+    return;
+  }
+  zh_packed packed = {w.data, w.type, w.rows, w.columns};
+  s->kernels->multiply(s->y, w.rows, &packed, zh_way_of(s->tokens), s->prepared, s->tokens, begin,
+                       end, scratch);
 }
 
 static double time_product(const setting *s, size_t copy, size_t first) {
-  zh_matrix w = s->w;
-  w.data = (const char *)w.data + copy * s->copy_bytes;
-  int64_t start = zh_now_ns();
-  if (s->prepared) {
-    zh_packed packed = {w.data, w.type, w.rows, w.columns};
-    s->kernels->multiply(s->y, w.rows, &packed, s->prepared, s->tokens, first, first + s->rows,
-                         s->scratch);
-  } else {
-    s->kernels->matmul(s->y, w.rows, &w, s->x, w.columns, s->tokens, first, first + s->rows,
-                       s->scratch);
-  }
-  return (double)(zh_now_ns() - start);
+  const char *data = (const char *)s->w.data + copy * s->copy_bytes;
+  return time_task(s, product_task, &(work){.s = s, .data = data, .first = first});
 }
 
 static int ascending(const void *a, const void *b) {
@@ -93,29 +128,28 @@ static void print_times(const setting *s, const char *state, times *t) {
 
 static void bench_cold(setting *s) {
   times t;
-  double per_row = 2.0 * (double)(s->w.columns * s->tokens);
-  s->rows = ROWS * per_row < MOST_OPERATIONS ? ROWS : (size_t)(MOST_OPERATIONS / per_row) / 32 * 32;
+  /* matmul goes row by row, and slowly: a part of them tells as much. */
+  s->rows = s->prepared || s->tokens < MOST_TOKENS ? ROWS : ROWS / 8;
   for (size_t i = 0; i < REPEATS; i++) {
     /* The first copy is what the others were made from: never cold. */
-    size_t copy = 1 + i % (s->copies - 1), other = 1 + (i + s->copies / 2) % (s->copies - 1), parts = ROWS / s->rows,
-           first = i % parts * s->rows;
-    t.product[i] = time_product(s, copy, first);
-    t.read[i] = time_read((const char *)s->w.data + other * s->copy_bytes + first * s->w.row_bytes,
-                          s->rows * s->w.row_bytes);
-    t.peak[i] = time_peak();
+    size_t copy = 1 + i % (s->copies - 1), other = 1 + (i + s->copies / 2) % (s->copies - 1);
+    t.product[i] = time_product(s, copy, 0);
+    t.read[i] =
+        time_read(s, (const char *)s->w.data + other * s->copy_bytes, s->rows * s->w.row_bytes);
+    t.peak[i] = time_peak(s);
   }
   print_times(s, "cold", &t);
 }
 
 static void bench_warm(setting *s) {
   times t;
-  s->rows = WARM_ROWS;
+  s->rows = WARM_ROWS * (size_t)zh_threads_count(s->threads);
   for (size_t i = 0; i < REPEATS; i++) {
     (void)time_product(s, 0, 0);
     t.product[i] = time_product(s, 0, 0);
-    (void)time_read(s->w.data, s->rows * s->w.row_bytes);
-    t.read[i] = time_read(s->w.data, s->rows * s->w.row_bytes);
-    t.peak[i] = time_peak();
+    (void)time_read(s, s->w.data, s->rows * s->w.row_bytes);
+    t.read[i] = time_read(s, s->w.data, s->rows * s->w.row_bytes);
+    t.peak[i] = time_peak(s);
   }
   print_times(s, "warm", &t);
 }
@@ -134,46 +168,59 @@ static void fill_copies(const setting *s, char *memory) {
   for (size_t i = 1; i < s->copies; i++) memcpy(memory + i * s->copy_bytes, memory, s->copy_bytes);
 }
 
-static void bench_type(const zh_kernels *k, zh_dtype type, bool packed, char *memory, float *x,
-                       float *y) {
+static void bench_type(const zh_kernels *k, zh_dtype type, zh_threads *threads, char *memory,
+                       float *x, float *y) {
   static const size_t tokens[] = {1, 8, 32, MOST_TOKENS};
   uint64_t row_bytes;
   if (!zh_dtype_bytes(&row_bytes, type, COLUMNS)) return;
-  setting s = {.kernels = k, .w = {memory, type, ROWS, COLUMNS, row_bytes}, .x = x, .y = y};
+  bool packed = k->multiply && zh_packs(type);
+  setting s = {.kernels = k,
+               .w = {memory, type, ROWS, COLUMNS, row_bytes},
+               .threads = threads,
+               .x = x,
+               .y = y};
   s.copy_bytes = (ROWS * row_bytes + 4095) & ~(size_t)4095;
   s.copies = COLD_BYTES / s.copy_bytes;
-  s.scratch = zeroed(packed ? zh_multiply_scratch_bytes(COLUMNS)
-                            : zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS));
-  if (packed) s.prepared = zeroed(zh_prepared_bytes(type, COLUMNS, MOST_TOKENS));
+  s.scratch_bytes =
+      packed ? zh_multiply_scratch_bytes(COLUMNS) : zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS);
+  s.scratch = zeroed(s.scratch_bytes * (size_t)zh_threads_count(threads));
+  size_t prepared_bytes = zh_prepared_bytes(0, COLUMNS, MOST_TOKENS);
+  if (packed && !(s.prepared = zh_big_alloc(prepared_bytes))) exit(3);
   fill_copies(&s, memory);
   for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
     s.tokens = tokens[i];
-    if (packed) k->prepare(s.prepared, type, x, COLUMNS, COLUMNS, s.tokens, 0, s.tokens);
+    if (packed)
+      k->prepare(s.prepared, type, zh_way_of(s.tokens), x, COLUMNS, COLUMNS, s.tokens, 0, s.tokens);
     bench_cold(&s);
     bench_warm(&s);
   }
   free(s.scratch);
-  free(s.prepared);
+  if (s.prepared) zh_big_free(s.prepared, prepared_bytes);
 }
 
-void bench_matmul_limits(const char *only_type) {
+void bench_matmul_limits(const char *only_type, int thread_count) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_threads *threads = NULL;
+  if (zh_threads_create(&threads, thread_count, NULL, &err) != ZH_OK) exit(3);
   char *memory = zh_big_alloc(COLD_BYTES);
   if (!memory) exit(3);
   float *x = normal_floats((size_t)MOST_TOKENS * COLUMNS, 1),
-        *y = zeroed((size_t)MOST_TOKENS * ROWS * sizeof *y);
-  printf("one core, W[%d][%d], %d interleaved repeats of product, read and %s\n", ROWS, COLUMNS,
-         REPEATS, bf16_loop()->variant);
+        *y = zh_big_alloc((size_t)MOST_TOKENS * ROWS * sizeof *y);
+  if (!y) exit(3);
+  memset(y, 0, (size_t)MOST_TOKENS * ROWS * sizeof *y);
+  printf("threads: %d, W[%d][%d], %d interleaved repeats of product, read and %s\n", thread_count,
+         ROWS, COLUMNS, REPEATS, bf16_loop()->variant);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZHIHENG_ISA") && *k != zh_kernels_best()) continue;
     for (size_t n = 0; n < weight_type_count; n++) {
       if (only_type && strcmp(zh_dtype_find((uint32_t)weight_types[n])->name, only_type) != 0)
         continue;
-      bool packed = (*k)->multiply && zh_packs(weight_types[n]);
-      bench_type(*k, weight_types[n], packed, memory, x, y);
+      bench_type(*k, weight_types[n], threads, memory, x, y);
     }
   }
+  zh_threads_free(threads);
   free(x);
-  free(y);
+  zh_big_free(y, (size_t)MOST_TOKENS * ROWS * sizeof *y);
   zh_big_free(memory, COLD_BYTES);
 }

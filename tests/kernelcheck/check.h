@@ -38,6 +38,6 @@ void check_memory(void);
 void check_peaks(void);
 void check_gemm(void);
 void bench_all(void);
-void bench_matmul_limits(const char *only_type); /* NULL: all types */
+void bench_matmul_limits(const char *only_type, int threads); /* NULL: all types */
 
 #endif

@@ -15,12 +15,15 @@ typedef struct multiply_case {
   float *x, *y;
   void *prepared, *scratch;
   size_t x_stride, y_stride, tokens;
+  zh_way way;
 } multiply_case;
 
-static multiply_case multiply_prepare(zh_dtype type, size_t rows, size_t columns, size_t tokens) {
+static multiply_case multiply_prepare(zh_dtype type, zh_way way, size_t rows, size_t columns,
+                                      size_t tokens) {
   uint64_t bytes;
   if (!zh_dtype_bytes(&bytes, type, columns)) exit(3);
-  multiply_case c = {.w = {NULL, type, rows, columns, (size_t)bytes + 1}, .tokens = tokens};
+  multiply_case c = {
+      .w = {NULL, type, rows, columns, (size_t)bytes + 1}, .tokens = tokens, .way = way};
   uint8_t *data = zeroed(rows * c.w.row_bytes);
   for (size_t r = 0; r < rows; r++) random_weights(data + r * c.w.row_bytes, type, columns);
   c.w.data = data;
@@ -33,7 +36,7 @@ static multiply_case multiply_prepare(zh_dtype type, size_t rows, size_t columns
   for (size_t t = 0; t < tokens; t++)
     for (size_t i = columns; i < c.x_stride; i++) c.x[t * c.x_stride + i] = NAN;
   c.y = zeroed(tokens * c.y_stride * sizeof *c.y);
-  c.prepared = zeroed(zh_prepared_bytes(type, columns, tokens));
+  c.prepared = zeroed(zh_prepared_bytes(zh_preparation(type, way), columns, tokens));
   c.scratch = zeroed(zh_multiply_scratch_bytes(columns));
   return c;
 }
@@ -68,19 +71,21 @@ static double rows_come_back(const multiply_case *c) {
 static double multiply_error(const multiply_case *c) {
   double worst = 0;
   size_t columns = c->w.columns;
+  bool bytes = zh_preparation(c->w.type, c->way) != 0;
   float *row = zeroed(columns * sizeof *row), *x = zeroed(columns * sizeof *x);
   for (size_t t = 0; t < c->tokens; t++) {
-    zh_rounded(x, c->w.type, c->x + t * c->x_stride, columns);
+    zh_rounded(x, c->w.type, c->way, c->x + t * c->x_stride, columns);
     for (size_t r = 0; r < c->w.rows; r++) {
       zh_dequantize_row(row, (const char *)c->w.data + r * c->w.row_bytes, c->w.type, columns);
+      zh_rounded_weights(row, c->w.type, c->way, columns);
       double exact = 0, size = 0;
       for (size_t i = 0; i < columns; i++) {
         exact += (double)row[i] * x[i];
         size += fabs((double)row[i] * x[i]);
       }
       double terms = (double)columns;
-      double roundings = zh_preparation(c->w.type) ? 3 * terms / 32 + 4 : terms + terms / 32 + 2;
-      double bound = gamma_of(roundings) * size * (zh_preparation(c->w.type) ? 4 : 1);
+      double roundings = bytes ? 3 * terms / 32 + 4 : terms + terms / 32 + 2;
+      double bound = gamma_of(roundings) * size * (bytes ? 4 : 1);
       worst = worse(worst, c->y[t * c->y_stride + r], exact, bound + terms * 0x1p-120);
     }
   }
@@ -92,10 +97,11 @@ static double multiply_error(const multiply_case *c) {
 static void multiply_all(const zh_kernels *k, const multiply_case *c, float *y, const float *x,
                          size_t tokens, size_t cut) {
   size_t half = tokens / 2 & ~(size_t)15;
-  k->prepare(c->prepared, c->w.type, x, c->x_stride, c->w.columns, tokens, half, tokens);
-  if (half) k->prepare(c->prepared, c->w.type, x, c->x_stride, c->w.columns, tokens, 0, half);
-  k->multiply(y, c->y_stride, &c->packed, c->prepared, tokens, cut, c->w.rows, c->scratch);
-  if (cut) k->multiply(y, c->y_stride, &c->packed, c->prepared, tokens, 0, cut, c->scratch);
+  k->prepare(c->prepared, c->w.type, c->way, x, c->x_stride, c->w.columns, tokens, half, tokens);
+  if (half)
+    k->prepare(c->prepared, c->w.type, c->way, x, c->x_stride, c->w.columns, tokens, 0, half);
+  k->multiply(y, c->y_stride, &c->packed, c->way, c->prepared, tokens, cut, c->w.rows, c->scratch);
+  if (cut) k->multiply(y, c->y_stride, &c->packed, c->way, c->prepared, tokens, 0, cut, c->scratch);
 }
 
 /* The same bits from ranges of rows, from tokens one by one and from the first few; nothing written
@@ -116,12 +122,13 @@ static double multiply_divided(const zh_kernels *k, const multiply_case *c) {
   return worst;
 }
 
-static void multiply_shape(const zh_kernels *k, zh_dtype type, size_t rows, size_t columns,
-                           size_t tokens) {
+static void multiply_shape(const zh_kernels *k, zh_dtype type, zh_way way, size_t rows,
+                           size_t columns, size_t tokens) {
   char shape[64];
   const char *name = zh_dtype_find((uint32_t)type)->name;
-  multiply_case c = multiply_prepare(type, rows, columns, tokens);
-  snprintf(shape, sizeof shape, "%s %zux%zu, %zu tokens", name, rows, columns, tokens);
+  multiply_case c = multiply_prepare(type, way, rows, columns, tokens);
+  snprintf(shape, sizeof shape, "%s %zux%zu, %zu tokens, %s", name, rows, columns, tokens,
+           way == ZH_FEW ? "few" : "many");
   double back = rows_come_back(&c);
   if (back > 0) check_report("pack", "portable", shape, back);
   if (k->multiply) {
@@ -133,18 +140,26 @@ static void multiply_shape(const zh_kernels *k, zh_dtype type, size_t rows, size
   multiply_release(&c);
 }
 
-void check_multiply(const zh_kernels *k) {
+static void multiply_shapes(const zh_kernels *k, zh_dtype type, zh_way way) {
   static const size_t shapes[][2] = {{1, 256}, {37, 768}, {96, 1280}};
   static const size_t odd_columns[] = {1, 7, 31, 100, 331};
   static const size_t token_counts[] = {1, 2, 15, 16, 17, 33, 75};
+  for (size_t s = 0; s < 3; s++)
+    for (size_t t = 0; t < 7; t++)
+      multiply_shape(k, type, way, shapes[s][0], shapes[s][1], token_counts[t]);
+  if (zh_dtype_find((uint32_t)type)->block_elements == 32)
+    multiply_shape(k, type, way, 50, 32 * 19, 40);
+  for (size_t c = 0; c < 5 && type == ZH_BF16; c++)
+    for (size_t t = 0; t < 7; t++)
+      multiply_shape(k, type, way, 21, odd_columns[c], token_counts[t]);
+  /* More rows, columns and tokens than a block of the kernels holds. */
+  multiply_shape(k, type, way, 16 * 18 + 5, 32 * 64 + 256, 16 * 17 + 3);
+}
+
+void check_multiply(const zh_kernels *k) {
   for (size_t n = 0; n < weight_type_count; n++) {
     if (!zh_packs(weight_types[n])) continue;
-    for (size_t s = 0; s < 3; s++)
-      for (size_t t = 0; t < 7; t++)
-        multiply_shape(k, weight_types[n], shapes[s][0], shapes[s][1], token_counts[t]);
-    if (zh_dtype_find((uint32_t)weight_types[n])->block_elements == 32)
-      multiply_shape(k, weight_types[n], 50, 32 * 19, 40);
+    multiply_shapes(k, weight_types[n], ZH_FEW);
+    multiply_shapes(k, weight_types[n], ZH_MANY);
   }
-  for (size_t c = 0; c < 5; c++)
-    for (size_t t = 0; t < 7; t++) multiply_shape(k, ZH_BF16, 21, odd_columns[c], token_counts[t]);
 }

@@ -116,12 +116,13 @@ static void check_all(void) {
 int main(int argc, char **argv) {
   bool bench = argc >= 2 && strcmp(argv[1], "--bench") == 0,
        matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0;
-  if ((argc > 1 && !bench) || (argc > 2 && !matmul) || argc > 4) {
-    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE]]]\n");
+  if ((argc > 1 && !bench) || (argc > 2 && !matmul) || argc > 5) {
+    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]]]]\n");
     return 2;
   }
   if (matmul) {
-    bench_matmul_limits(argc == 4 ? argv[3] : NULL);
+    int threads = argc == 5 ? atoi(argv[4]) : 1;
+    bench_matmul_limits(argc >= 4 ? argv[3] : NULL, threads < 1 ? 1 : threads);
     return 0;
   }
   check_all();
