@@ -244,7 +244,7 @@ static void sum_over_ranks(const worker *w, int layer, const char *const names[2
   zh_engine *e = w->p->e;
   size_t tokens = w->p->tokens, hidden = e->architecture.hidden, stride = 0;
   if (!e->reduce) return;
-  barrier(w);
+  if (e->observer) barrier(w);
   report_product(w, layer, names[0], weight, input, zh_reduce_mine(e->reduce, slot), tokens);
   zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens * hidden);
   const float *parts = zh_reduce_parts(e->reduce, slot, &stride);

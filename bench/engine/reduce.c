@@ -1,18 +1,15 @@
 #include "bench/engine/reduce.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "bench/node_memory.h"
 
 enum {
   LINE = 128,         /* bytes that two ranks never share: CPUs fetch cache lines in pairs */
@@ -29,26 +26,12 @@ typedef struct post {
   _Atomic uint32_t sleepers;
 } post;
 
-/* How the first rank of a node offers its shared memory to the others there. */
-typedef struct offer {
-  int64_t pid;
-  int file;
-} offer;
-
-typedef struct home {
-  char node[128];
-} home;
-
 struct zh_reduce {
   const zh_comm *comm;
-  int *node;   /* [ranks]: number of each rank's node, in order of their first ranks */
-  int *leader; /* [nodes]: first rank */
-  int nodes, members, member; /* of this rank's node, this rank's place in it */
-  int file, spins;
+  zh_node_memory memory;
+  int spins;
   uint32_t meetings;
   size_t floats, width;
-  unsigned char *shared;
-  size_t shared_bytes;
   post *posts;    /* [members] */
   float *parts;   /* [slots][members][floats] */
   float *total;   /* [floats]: over the nodes */
@@ -57,122 +40,30 @@ struct zh_reduce {
   zh_error error; /* of thread 0 */
 };
 
-/* --- who shares memory with whom --- */
-
-/* The running kernel and the name space of process numbers: within both, memory can be handed
- * over. */
-static void describe_home(home *out) {
-  *out = (home){0};
-  char boot[64] = "";
-  FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
-  if (f) {
-    if (!fgets(boot, sizeof boot, f)) boot[0] = '\0';
-    fclose(f);
-  }
-  boot[strcspn(boot, "\n")] = '\0';
-  struct stat space = {0};
-  (void)stat("/proc/self/ns/pid", &space);
-  const char *test = getenv("ZHIHENG_NODE");
-  snprintf(out->node, sizeof out->node, "%s %" PRIu64 " %.16s", boot, (uint64_t)space.st_ino,
-           test ? test : "");
-}
-
-/* What each rank has, to all of them. */
-static zh_status share_with_all(const zh_comm *comm, const void *mine, size_t length, void *all,
-                                zh_error *err) {
-  ZH_TRY(comm->gather(comm, mine, length, all, 0, err));
-  return comm->broadcast(comm, all, length * (size_t)comm->size, 0, err);
-}
-
-static void number_nodes(zh_reduce *r, const home *homes) {
-  for (int i = 0; i < r->comm->size; ++i) {
-    int first = 0;
-    while (strcmp(homes[first].node, homes[i].node) != 0) ++first;
-    if (first == i) r->leader[r->nodes] = i;
-    r->node[i] = first == i ? r->nodes++ : r->node[first];
-  }
-  for (int i = 0; i < r->comm->size; ++i) {
-    if (r->node[i] != r->node[r->comm->rank]) continue;
-    if (i == r->comm->rank) r->member = r->members;
-    ++r->members;
-  }
-}
-
-static zh_status find_nodes(zh_reduce *r, zh_error *err) {
-  size_t size = (size_t)r->comm->size;
-  home mine, *homes = calloc(size, sizeof *homes);
-  r->node = calloc(size, sizeof *r->node);
-  r->leader = calloc(size, sizeof *r->leader);
-  zh_status status = homes && r->node && r->leader
-                         ? ZH_OK
-                         : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu ranks", size);
-  status = zh_comm_agree(r->comm, status, err);
-  describe_home(&mine);
-  if (status == ZH_OK) status = share_with_all(r->comm, &mine, sizeof mine, homes, err);
-  if (status == ZH_OK) number_nodes(r, homes);
-  free(homes);
-  return status;
-}
-
-/* --- the shared memory --- */
-
 static size_t padded(size_t floats) {
   return (floats + UNIT - 1) / UNIT * UNIT;
 }
 
+/* Places in the shared memory; returns how much there must be. */
 static size_t layout(zh_reduce *r) {
-  size_t members = (size_t)r->members, at = members * sizeof(post);
+  size_t members = (size_t)r->memory.members, at = members * sizeof(post);
   size_t floats =
       ZH_REDUCE_SLOTS * members * r->floats + r->floats + (size_t)PLACES * GATHERED_ROWS * r->width;
-  if (r->shared) {
-    r->posts = (post *)(void *)r->shared;
-    r->parts = (float *)(void *)(r->shared + at);
+  if (r->memory.at) {
+    r->posts = r->memory.at;
+    r->parts = (float *)(void *)((unsigned char *)r->memory.at + at);
     r->total = r->parts + ZH_REDUCE_SLOTS * members * r->floats;
     r->rows = r->total + r->floats;
   }
   return at + floats * sizeof(float);
 }
 
-static bool leads(const zh_reduce *r) {
-  return r->member == 0;
-}
-
-static zh_status make_memory(zh_reduce *r, zh_error *err) {
-  r->file = memfd_create("zhiheng ranks", MFD_CLOEXEC);
-  if (r->file >= 0 && ftruncate(r->file, (off_t)r->shared_bytes) == 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_LACKING, "%.1f MB of memory shared by the ranks cannot be had: %s",
-                 (double)r->shared_bytes / 1e6, strerror(errno));
-}
-
-static zh_status map_memory(zh_reduce *r, const offer *from, zh_error *err) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%" PRId64 "/fd/%d", from->pid, from->file);
-  int file = leads(r) ? r->file : open(path, O_RDWR | O_CLOEXEC);
-  void *p = MAP_FAILED;
-  if (file >= 0) p = mmap(NULL, r->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  int failure = errno;
-  if (!leads(r) && file >= 0) close(file);
-  if (p == MAP_FAILED)
-    return zh_fail(err, ZH_ERR_LACKING, "the ranks of this node cannot share memory (%s: %s)", path,
-                   strerror(failure));
-  r->shared = p;
-  (void)layout(r);
-  return ZH_OK;
-}
-
-static zh_status share_memory(zh_reduce *r, zh_error *err) {
-  offer mine = {.pid = (int64_t)getpid(), .file = -1};
-  offer *offers = calloc((size_t)r->comm->size, sizeof *offers);
-  zh_status status =
-      offers ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the ranks");
-  r->shared_bytes = layout(r);
-  if (status == ZH_OK && leads(r)) status = make_memory(r, err);
-  mine.file = r->file;
-  status = zh_comm_agree(r->comm, status, err);
-  if (status == ZH_OK) status = share_with_all(r->comm, &mine, sizeof mine, offers, err);
-  if (status == ZH_OK) status = map_memory(r, &offers[r->leader[r->node[r->comm->rank]]], err);
-  free(offers);
-  return zh_comm_agree(r->comm, status, err);
+static zh_status make_inbox(zh_reduce *r, zh_error *err) {
+  size_t rows = (size_t)GATHERED_ROWS * r->width, floats = r->floats > rows ? r->floats : rows;
+  if (r->memory.nodes == 1) return ZH_OK;
+  r->inbox = malloc(floats * sizeof *r->inbox);
+  return r->inbox ? ZH_OK
+                  : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for another node's sums");
 }
 
 zh_status zh_reduce_create(zh_reduce **out, const zh_comm *comm, size_t floats, size_t width,
@@ -184,55 +75,51 @@ zh_status zh_reduce_create(zh_reduce **out, const zh_comm *comm, size_t floats, 
     free(r);
     return status;
   }
-  *r = (zh_reduce){
-      .comm = comm, .file = -1, .floats = padded(floats), .width = width, .error = ZH_ERROR_INIT};
-  status = find_nodes(r, err);
-  if (status == ZH_OK) {
-    r->spins = r->members * threads <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;
-    size_t rows = padded((size_t)GATHERED_ROWS * width);
-    if (r->nodes > 1) r->inbox = malloc((r->floats > rows ? r->floats : rows) * sizeof(float));
-    if (r->nodes > 1 && !r->inbox)
-      status = zh_fail(err, ZH_ERR_MEMORY, "not enough memory for another node's sums");
-    status = zh_comm_agree(comm, status, err);
-  }
-  if (status == ZH_OK) status = share_memory(r, err);
+  *r = (zh_reduce){.comm = comm, .floats = padded(floats), .width = width, .error = ZH_ERROR_INIT};
+  status = zh_node_memory_find(&r->memory, comm, err);
+  if (status == ZH_OK) status = zh_comm_agree(comm, make_inbox(r, err), err);
+  if (status == ZH_OK) status = zh_node_memory_share(&r->memory, layout(r), err);
   if (status != ZH_OK) {
     zh_reduce_free(r);
     return status;
   }
+  (void)layout(r);
+  bool enough = r->memory.members * threads <= sysconf(_SC_NPROCESSORS_ONLN);
+  r->spins = enough ? SPINS : 0;
   *out = r;
   return ZH_OK;
 }
 
 void zh_reduce_free(zh_reduce *r) {
   if (!r) return;
-  if (r->shared) munmap(r->shared, r->shared_bytes);
-  if (r->file >= 0) close(r->file);
-  free(r->node);
-  free(r->leader);
+  zh_node_memory_close(&r->memory);
   free(r->inbox);
   free(r);
 }
 
+static bool leads(const zh_reduce *r) {
+  return r->memory.member == 0;
+}
+
 static float *part_of(const zh_reduce *r, zh_reduce_slot slot, int member) {
-  return r->parts + ((size_t)slot * (size_t)r->members + (size_t)member) * r->floats;
+  return r->parts + ((size_t)slot * (size_t)r->memory.members + (size_t)member) * r->floats;
 }
 
 float *zh_reduce_mine(const zh_reduce *r, zh_reduce_slot slot) {
-  return part_of(r, slot, r->member);
+  return part_of(r, slot, r->memory.member);
 }
 
 const float *zh_reduce_parts(const zh_reduce *r, zh_reduce_slot slot, size_t *stride) {
   *stride = r->floats;
-  return r->nodes == 1 ? part_of(r, slot, 0) : NULL;
+  return r->memory.nodes == 1 ? part_of(r, slot, 0) : NULL;
 }
 
 size_t zh_reduce_bytes(const zh_reduce *r) {
-  return r->shared_bytes / (size_t)r->members;
+  return r->memory.bytes / (size_t)r->memory.members;
 }
 
 int zh_reduce_nodes(const zh_reduce *r) {
-  return r->nodes;
+  return r->memory.nodes;
 }
 
 zh_status zh_reduce_error(zh_reduce *r, zh_error *err) {
@@ -271,12 +158,12 @@ static void wait_for(post *p, uint32_t number, int spins) {
 /* Thread 0 of each rank of the node: what any wrote before, all see after. */
 static void meet(zh_reduce *r) {
   uint32_t number = ++r->meetings;
-  post *mine = &r->posts[r->member];
+  post *mine = &r->posts[r->memory.member];
   atomic_store(&mine->number, number);
   if (atomic_load(&mine->sleepers) > 0)
     (void)syscall(SYS_futex, &mine->number, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-  for (int i = 0; i < r->members; ++i)
-    if (i != r->member) wait_for(&r->posts[i], number, r->spins);
+  for (int i = 0; i < r->memory.members; ++i)
+    if (i != r->memory.member) wait_for(&r->posts[i], number, r->spins);
 }
 
 static void meet_with_threads(zh_reduce *r, zh_threads *threads, int thread) {
@@ -291,7 +178,7 @@ static void add_parts(const zh_reduce *r, zh_reduce_slot slot, float *out, size_
                       size_t end) {
   const float *first = part_of(r, slot, 0);
   for (size_t i = begin; i < end; ++i) out[i] = first[i];
-  for (int member = 1; member < r->members; ++member) {
+  for (int member = 1; member < r->memory.members; ++member) {
     const float *part = part_of(r, slot, member);
     for (size_t i = begin; i < end; ++i) out[i] += part[i];
   }
@@ -301,16 +188,16 @@ static void add_parts(const zh_reduce *r, zh_reduce_slot slot, float *out, size_
 static zh_status exchange(zh_reduce *r, size_t floats, zh_error *err) {
   const zh_comm *comm = r->comm;
   size_t bytes = floats * sizeof(float);
-  if (comm->rank != r->leader[0]) {
-    ZH_TRY(comm->send(comm, r->total, bytes, r->leader[0], err));
-    return comm->receive(comm, r->total, bytes, r->leader[0], err);
+  if (comm->rank != r->memory.leader[0]) {
+    ZH_TRY(comm->send(comm, r->total, bytes, r->memory.leader[0], err));
+    return comm->receive(comm, r->total, bytes, r->memory.leader[0], err);
   }
-  for (int node = 1; node < r->nodes; ++node) {
-    ZH_TRY(comm->receive(comm, r->inbox, bytes, r->leader[node], err));
+  for (int node = 1; node < r->memory.nodes; ++node) {
+    ZH_TRY(comm->receive(comm, r->inbox, bytes, r->memory.leader[node], err));
     for (size_t i = 0; i < floats; ++i) r->total[i] += r->inbox[i];
   }
-  for (int node = 1; node < r->nodes; ++node)
-    ZH_TRY(comm->send(comm, r->total, bytes, r->leader[node], err));
+  for (int node = 1; node < r->memory.nodes; ++node)
+    ZH_TRY(comm->send(comm, r->total, bytes, r->memory.leader[node], err));
   return ZH_OK;
 }
 
@@ -319,7 +206,7 @@ void zh_reduce_sum(zh_reduce *r, zh_threads *threads, int thread, zh_reduce_slot
   size_t begin, end;
   meet_with_threads(r, threads, thread);
   zh_share(&begin, &end, floats, UNIT, thread, zh_threads_count(threads));
-  if (r->nodes == 1) {
+  if (r->memory.nodes == 1) {
     add_parts(r, slot, out, begin, end);
   } else {
     if (thread == 0 && leads(r)) {
@@ -375,7 +262,7 @@ void zh_reduce_gather(zh_reduce *r, zh_threads *threads, int thread, float *rows
   for (size_t first = 0, turn = 0; first < count; first += GATHERED_ROWS, ++turn) {
     size_t now = count - first < GATHERED_ROWS ? count - first : GATHERED_ROWS;
     float *at = rows + first * r->width;
-    if (r->nodes == 1)
+    if (r->memory.nodes == 1)
       gather_in_node(r, threads, thread, at, now,
                      r->rows + turn % PLACES * GATHERED_ROWS * r->width);
     else if (thread == 0 && r->error.status == ZH_OK)

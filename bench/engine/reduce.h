@@ -23,8 +23,7 @@ typedef enum zh_reduce_slot {
   ZH_REDUCE_SLOTS
 } zh_reduce_slot;
 
-/* floats: of the longest sum; width: of the rows that are gathered. Ranks whose ZHIHENG_NODE
- * differ count as on different nodes, for tests. */
+/* floats: of the longest sum; width: of the rows that are gathered; threads: of each rank. */
 ZH_MUST_CHECK zh_status zh_reduce_create(zh_reduce **out, const zh_comm *comm, size_t floats,
                                          size_t width, int threads, zh_error *err);
 void zh_reduce_free(zh_reduce *reduce); /* NULL is safe */

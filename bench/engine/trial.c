@@ -59,10 +59,10 @@ zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
   return zh_job_is_parallel(job) ? zh_comm_agree(job->comm, mine, err) : mine;
 }
 
-/* A fault strikes one of the ranks that compute together. */
+/* Of ranks that compute together one has the fault; but tokens are fed to all of them. */
 static bool is_struck(const zh_trial *trial) {
   const zh_job *job = trial->job;
-  if (!zh_job_is_parallel(job)) return true;
+  if (!zh_job_is_parallel(job) || job->fault == ZH_FAULT_TOKEN) return true;
   return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
          (uint32_t)job->comm->rank;
 }

@@ -33,7 +33,7 @@ typedef struct zh_trial {
   uint32_t sequences, vocab;
   float *logits;        /* [sequences][vocab] */
   char weights_sm3[65]; /* of what the engine read before anything was computed */
-  bool fault_done;      /* an injected token or activation fault strikes once, on one rank */
+  bool fault_done;      /* an injected token or activation fault strikes once */
 } zh_trial;
 
 /* The parameter `parallel` of the model workloads. */
