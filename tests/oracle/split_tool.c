@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/engine/inside.h"
 #include "bench/engine/reduce.h"
@@ -57,13 +58,21 @@ static zh_status generate(probe *p, int tokens, zh_error *err) {
   return ZH_OK;
 }
 
+/* Each rank on CPUs of its own, as far as there are any. */
+static zh_status start_threads(zh_threads **out, int rank, int count, zh_error *err) {
+  int cpus[16], online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+  if (count < 1 || count > 16) return zh_fail(err, ZH_ERR_ARG, "1 to 16 threads, not %d", count);
+  for (int i = 0; i < count; ++i) cpus[i] = (rank * count + i) % online;
+  return zh_threads_create(out, count, cpus, err);
+}
+
 static zh_status run(const zh_comm *comm, char **argv, zh_error *err) {
   zh_model *model = NULL;
   zh_threads *threads = NULL;
   probe p = {.tokens = json_array(), .sums = json_array(), .values = json_array()};
   char path[4096];
   ZH_TRY(zh_model_open(&model, argv[1], err));
-  ZH_TRY(zh_threads_create(&threads, atoi(argv[5]), NULL, err));
+  ZH_TRY(start_threads(&threads, comm->rank, atoi(argv[5]), err));
   zh_engine_options options = {.precision = strcmp(argv[2], "exact") == 0 ? ZH_PRECISION_EXACT
                                                                           : ZH_PRECISION_FAST,
                                .sequences = SEQUENCES,
