@@ -168,18 +168,20 @@ def test_a_fault_on_one_rank_is_caught(tmp_path, eight_heads, fault):
     assert not [line for line in lines if line["workload"] in steps]
 
 
-def test_refusals_are_the_step_s_reason(tmp_path):
-    done, run_json, _ = measure(tmp_path)
-    assert done.returncode != 0
-    for step in model_steps(run_json).values():
-        assert step["status"] == "failed" and "no whole blocks of 32 of its type Q8_0" in step["reason"]
+def refuse(tmp_path, *words):
+    suite, model = write_probe(tmp_path)
+    done = run(suite, "--model", model, "--out", tmp_path / "bundle", "--ranks", 2, "--threads", 1, *words)
+    assert done.returncode == 2 and not (tmp_path / "bundle").exists()
+    return done.stderr
+
+
+def test_a_run_that_does_not_divide_is_refused(tmp_path):
+    assert "no whole blocks of 32 of its type Q8_0" in refuse(tmp_path)
 
 
 def test_certificate_is_refused(tmp_path, eight_heads):
-    done, run_json, _ = measure(tmp_path, "--nonce", "three words here")
-    assert done.returncode != 0
-    reason = model_steps(run_json)["decode"]["reason"]
-    assert "no certificate can be made yet of a model that lies over several ranks" in reason
+    said = refuse(tmp_path, "--nonce", "three words here")
+    assert "no certificate can be made yet of a model that lies over several ranks" in said
 
 
 def test_a_killed_rank_ends_the_others(tmp_path):
