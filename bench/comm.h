@@ -40,6 +40,8 @@ struct zh_comm {
 ZH_MUST_CHECK zh_status zh_comm_solo(zh_comm **out, zh_error *err);
 /* Opens libzhiheng-mpi.so (zh_module_path) and joins the job; ZH_ERR_LACKING with one sentence where there is none. */
 ZH_MUST_CHECK zh_status zh_comm_open_mpi(zh_comm **out, zh_error *err);
+/* Every rank learns whether any failed, and of which; the lowest failed rank's error becomes everybody's. */
+ZH_MUST_CHECK zh_status zh_comm_agree(const zh_comm *comm, zh_status mine, zh_error *err);
 void zh_comm_finish(zh_comm *comm); /* NULL is safe */
 
 #ifdef __cplusplus

@@ -45,23 +45,6 @@ static zh_status check_clocks(moment begin, moment end, const char *what, zh_err
                  what, elapsed, reference);
 }
 
-/* --- ranks --- */
-
-/* Every rank learns whether any failed, and of which; the lowest failed rank's error becomes
- * everybody's. */
-static zh_status agree(const zh_comm *comm, zh_status mine, zh_error *err) {
-  if (comm->size == 1) return mine;
-  double failed = mine == ZH_OK ? 0 : (double)(comm->size - comm->rank);
-  ZH_TRY(comm->max_f64(comm, &failed, 1, err));
-  if (failed == 0) return ZH_OK;
-  zh_error shared = err ? *err : (zh_error)ZH_ERROR_INIT;
-  int root = comm->size - (int)failed;
-  shared.rank = comm->rank;
-  ZH_TRY(comm->broadcast(comm, &shared, sizeof shared, root, err));
-  if (err) *err = shared;
-  return shared.status;
-}
-
 /* --- one case --- */
 
 typedef struct measuring {
@@ -123,7 +106,7 @@ static zh_status repeat(measuring *m, size_t index, const zh_case *what, bool wa
                         double *sample, double *elapsed_s, zh_error *err) {
   *sample = 0;
   zh_status status = repeat_here(m, index, what, warmup, sample, err);
-  ZH_TRY(agree(m->job->comm, status, err));
+  ZH_TRY(zh_comm_agree(m->job->comm, status, err));
   double shared[2] = {*sample, (double)(zh_now_ns() - m->begin.now_ns) * 1e-9};
   ZH_TRY(m->job->comm->max_f64(m->job->comm, shared, 2, err));
   *sample = shared[0];
@@ -215,7 +198,7 @@ static zh_status measure_cases(measuring *m, case_samples *cases, size_t count, 
   for (size_t i = 0; i < count; i++) ZH_TRY(measure_case(m, i, &cases[i], err));
   zh_status status = m->workload->finish ? m->workload->finish(m->state, err) : ZH_OK;
   if (status == ZH_OK) status = check_clocks(m->begin, read_clocks(), "the step", err);
-  return agree(m->job->comm, status, err);
+  return zh_comm_agree(m->job->comm, status, err);
 }
 
 /* Prepares on every rank; a rank that cannot must not leave the others waiting. */
@@ -225,7 +208,7 @@ static zh_status prepare(measuring *m, size_t *count, zh_error *err) {
   if (prepared && *count > CASES_MAX)
     status = zh_fail(err, ZH_ERR_INPUT, "workload '%s' would measure %zu figures, at most %d",
                      m->workload->name, *count, CASES_MAX);
-  status = agree(m->job->comm, status, err);
+  status = zh_comm_agree(m->job->comm, status, err);
   if (status != ZH_OK && prepared) m->workload->release(m->state);
   return status;
 }

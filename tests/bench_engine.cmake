@@ -1,5 +1,6 @@
 zh_unit_test(bench test_engine.c zh_bench)
 zh_unit_test(bench test_engine_check.c zh_bench)
+zh_unit_test(bench test_split.c zh_bench)
 # A sanitizer makes them many times slower.
 set_tests_properties(bench.test_engine bench.test_engine_check PROPERTIES TIMEOUT 900)
 zh_python_test(oracle.engine_types oracle/test_engine_types.py)
@@ -12,3 +13,10 @@ set_target_properties(liveness_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_
 zh_unit_test(bench test_liveness.c zh_bench)
 zh_python_test(oracle.liveness oracle/test_liveness.py)
 set_tests_properties(oracle.liveness PROPERTIES TIMEOUT 1800)
+
+# One model over several ranks, against the same on one.
+add_executable(split_tool oracle/split_tool.c)
+target_link_libraries(split_tool PRIVATE zh_bench)
+set_target_properties(split_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+zh_python_test(bench.tensor_parallel system/bench_tensor_parallel.py)
+set_tests_properties(bench.tensor_parallel PROPERTIES LABELS system TIMEOUT 1800)

@@ -92,20 +92,20 @@ static void judge(zh_check *check, const zh_operation *o, size_t t, size_t row, 
 
 /* Row r of a weight by its definition, not as the engine holds it. */
 static float *source_row(zh_check *check, const zh_weight *w, size_t r) {
-  const void *bytes = check->source;
-  if (w->tensor->data)
-    bytes = (const unsigned char *)w->tensor->data + r * w->matrix.row_bytes;
-  else
-    zh_standard_rows(check->source, w->tensor, r, 1);
+  const void *bytes = zh_weight_source_row(w, r, check->source);
   zh_dequantize_row(check->row, bytes, w->tensor->type, w->matrix.columns);
   return check->row;
 }
 
-/* A copy: nothing is rounded, so the bound is 0. */
+/* A copy: nothing is rounded, so the bound is 0. The row may be another rank's. */
 static void check_embedding(zh_check *check, const zh_operation *o, size_t t) {
-  const float *expected = source_row(check, o->weight, o->token[t]),
+  const float *expected = source_row(check, o->weight, o->token[t] - o->weight->first_row),
               *computed = o->output + t * o->out_width;
   for (size_t i = 0; i < o->out_width; ++i) judge(check, o, t, i, computed[i], expected[i], 0);
+}
+
+static size_t output_stride(const zh_operation *o) {
+  return o->output_stride ? o->output_stride : o->out_width;
 }
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
@@ -123,7 +123,7 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
   }
   double bound =
       growth(check, (double)o->in_width + 4) * magnitude + U * fabs(sum) + (double)FLT_MIN;
-  judge(check, o, t, r, o->output[t * o->out_width + r], sum, TAU * bound);
+  judge(check, o, t, r, o->output[t * output_stride(o) + r], sum, TAU * bound);
 }
 
 /* Packed weights multiply rounded activations, and may be rounded themselves: the oracle gets the
@@ -137,7 +137,7 @@ static void check_product(zh_check *check, const zh_operation *o, size_t t) {
   for (size_t i = 0; i < check->rows; ++i)
     check_product_row(check, o, t, draw(check, o->out_width), x);
   if (strcmp(o->name, "head") != 0) return;
-  size_t best = zh_kernels_reference()->argmax(o->output + t * o->out_width, o->out_width);
+  size_t best = zh_kernels_reference()->argmax(o->output + t * output_stride(o), o->out_width);
   if (best < o->out_width) check_product_row(check, o, t, best, x); /* the answer itself */
 }
 
@@ -243,12 +243,27 @@ static void check_addition(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
+/* Partial products of n ranks, added in their order: (n - 1) u of their magnitudes. */
+static void check_sum(zh_check *check, const zh_operation *o, size_t t) {
+  for (int k = 0; k < ELEMENTS; ++k) {
+    size_t i = draw(check, o->in_width);
+    double sum = 0, magnitude = 0;
+    for (size_t n = 0; n < o->addends; ++n) {
+      double addend = o->input[n * o->addend_stride + t * o->in_width + i];
+      sum += addend;
+      magnitude += fabs(addend);
+    }
+    double bound = (double)(o->addends - 1) * U * magnitude;
+    judge(check, o, t, i, o->output[t * o->out_width + i], sum, TAU * bound);
+  }
+}
+
 static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   static void (*const checkers[ZH_OPERATORS])(zh_check *, const zh_operation *, size_t) = {
       [ZH_OP_EMBEDDING] = check_embedding, [ZH_OP_RMSNORM] = check_norm,
       [ZH_OP_MATMUL] = check_product,      [ZH_OP_ROPE] = check_rope,
       [ZH_OP_ATTENTION] = check_attention, [ZH_OP_SILU] = check_silu,
-      [ZH_OP_ADD] = check_addition,
+      [ZH_OP_ADD] = check_addition,        [ZH_OP_SUM] = check_sum,
   };
   checkers[o->op](check, o, t);
 }
@@ -279,7 +294,8 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_matrix *m = &zh_weights_at(weights, i)->matrix;
     if (m->columns > longest) longest = m->columns;
-    if (m->row_bytes > bytes) bytes = m->row_bytes;
+    size_t row_bytes = zh_weight_whole_row_bytes(zh_weights_at(weights, i));
+    if (row_bytes > bytes) bytes = row_bytes;
   }
   check->row = malloc(longest * sizeof *check->row);
   check->rounded = malloc(longest * sizeof *check->rounded);

@@ -129,32 +129,48 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
              : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the threads' scratch space");
 }
 
+static zh_status hold_weights(zh_engine *engine, const zh_model *model,
+                              const zh_engine_options *options, zh_error *err) {
+  ZH_TRY(zh_weights_open(&engine->weights, model, engine->part, engine->threads, err));
+  engine->architecture = engine->weights.architecture;
+  bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
+              engine->kernels->multiply != NULL;
+  return pack ? zh_weights_pack(&engine->weights, engine->threads, err) : ZH_OK;
+}
+
+static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
+                                  zh_error *err) {
+  ZH_TRY(check_options(engine, err));
+  size_t most = product(engine->sequences, engine->context);
+  engine->micro_batch = options->micro_batch ? options->micro_batch : DEFAULT_MICRO_BATCH;
+  if (engine->micro_batch > most) engine->micro_batch = (uint32_t)most;
+  ZH_TRY(allocate_cache(engine, err));
+  ZH_TRY(allocate_activations(engine, err));
+  ZH_TRY(allocate_scratch(engine, err));
+  return allocate_prepared(engine, err);
+}
+
 zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *threads,
                            const zh_engine_options *options, zh_error *err) {
+  const zh_comm *comm = options->comm && options->comm->size > 1 ? options->comm : NULL;
   zh_engine *engine = calloc(1, sizeof *engine);
-  if (!engine) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
-  engine->threads = threads;
-  engine->kernels =
-      options->precision == ZH_PRECISION_FAST ? zh_kernels_best() : zh_kernels_reference();
-  engine->sequences = options->sequences;
-  engine->context = options->context;
-  zh_status status = zh_weights_open(&engine->weights, model, threads, err);
-  if (status == ZH_OK && options->precision == ZH_PRECISION_FAST && !options->unpacked &&
-      engine->kernels->multiply)
-    status = zh_weights_pack(&engine->weights, threads, err);
+  zh_status status =
+      engine ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
   if (status == ZH_OK) {
-    engine->architecture = engine->weights.architecture;
-    status = check_options(engine, err);
+    engine->threads = threads;
+    engine->kernels =
+        options->precision == ZH_PRECISION_FAST ? zh_kernels_best() : zh_kernels_reference();
+    engine->part = comm ? (zh_part){comm->rank, comm->size} : (zh_part){0, 1};
+    engine->sequences = options->sequences;
+    engine->context = options->context;
+    status = hold_weights(engine, model, options, err);
   }
-  if (status == ZH_OK) {
-    size_t most = product(engine->sequences, engine->context);
-    engine->micro_batch = options->micro_batch ? options->micro_batch : DEFAULT_MICRO_BATCH;
-    if (engine->micro_batch > most) engine->micro_batch = (uint32_t)most;
-    status = allocate_cache(engine, err);
-  }
-  if (status == ZH_OK) status = allocate_activations(engine, err);
-  if (status == ZH_OK) status = allocate_scratch(engine, err);
-  if (status == ZH_OK) status = allocate_prepared(engine, err);
+  if (status == ZH_OK) status = hold_activations(engine, options, err);
+  if (comm) status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK && comm)
+    status = zh_reduce_create(&engine->reduce, comm,
+                              (size_t)engine->micro_batch * engine->architecture.hidden,
+                              engine->architecture.vocab, zh_threads_count(threads), err);
   if (status != ZH_OK) {
     zh_engine_free(engine);
     return status;
@@ -166,6 +182,7 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
 void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
   zh_weights_close(&engine->weights);
+  zh_reduce_free(engine->reduce);
   if (engine->keys) zh_big_free(engine->keys, engine->cache_floats * sizeof(float));
   if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
   if (engine->activations)
@@ -226,22 +243,24 @@ const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
 
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
+  uint64_t parts = (uint64_t)engine->part.parts;
   zh_engine_cost cost = {0};
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
-    cost.memory_weights += w->tensor->bytes;
+    cost.memory_weights += zh_weight_bytes(w);
     bool embedding = w == &engine->weights.whole[ZH_EMBEDDING];
     if (!embedding || a->tied_head) cost.weight_bytes += w->tensor->bytes;
     if (!w->gain && !embedding && w != &engine->weights.whole[ZH_HEAD])
       cost.flops_per_token += 2 * w->tensor->elements;
   }
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
-  cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a);
-  cost.kv_bytes_per_position = 2 * (uint64_t)a->layers * key_width(a) * sizeof(float);
+  cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a) * parts;
+  cost.kv_bytes_per_position = 2 * (uint64_t)a->layers * key_width(a) * sizeof(float) * parts;
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
   cost.memory_activations =
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      engine->prepared_bytes[0] + engine->prepared_bytes[1];
+      engine->prepared_bytes[0] + engine->prepared_bytes[1] +
+      (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/comm.h"
 #include "core/status.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -27,6 +28,8 @@ typedef struct zh_engine_options {
   uint32_t context;     /* positions a sequence can hold; <= the model's own, or ZH_ERR_ARG */
   uint32_t micro_batch; /* tokens computed together; 0: 512 */
   bool unpacked;        /* weights as the file has them, and no rounded activations: rows can be patched */
+  const zh_comm *comm;  /* NULL or of one rank: the whole model here; else this rank's part of it, and every call but
+                           zh_engine_free is made by all ranks in the same order */
 } zh_engine_options;
 
 typedef struct zh_engine zh_engine;
@@ -51,7 +54,7 @@ typedef struct zh_engine_cost {
   uint64_t flops_per_token;      /* 2 x weights multiplied, without attention and without the head */
   uint64_t head_flops;           /* for each position whose logits are wanted */
   uint64_t attention_flops_per_pair; /* for each (query, key) pair, all layers and heads */
-  uint64_t memory_weights, memory_kv, memory_activations; /* bytes held */
+  uint64_t memory_weights, memory_kv, memory_activations; /* bytes held by this rank; all else is over all ranks */
 } zh_engine_cost;
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine);
 const zh_architecture *zh_engine_architecture(const zh_engine *engine);

@@ -98,8 +98,9 @@ static const void *embedding_row(const worker *w, size_t t) {
         patch->sequence == p->sequence[t])
       return patch->bytes;
   }
-  if (!embedding->matrix.data) return zh_weight_row(embedding, p->token[t], w->scratch);
-  return (const unsigned char *)embedding->matrix.data + p->token[t] * embedding->matrix.row_bytes;
+  size_t row = p->token[t] - embedding->first_row;
+  if (!embedding->matrix.data) return zh_weight_row(embedding, row, w->scratch);
+  return (const unsigned char *)embedding->matrix.data + row * embedding->matrix.row_bytes;
 }
 
 /* Thread 0 alone, while the others wait. */
@@ -134,8 +135,8 @@ static void prepare_shared(const worker *w, const zh_weight *weight, const float
   barrier(w);
 }
 
-static void product(const worker *w, float *y, const zh_weight *weight, const float *x,
-                    size_t tokens) {
+static void product_into(const worker *w, float *y, size_t y_stride, const zh_weight *weight,
+                         const float *x, size_t tokens) {
   const zh_matrix *m = &weight->matrix;
   const zh_engine *e = w->p->e;
   size_t begin, end;
@@ -143,12 +144,17 @@ static void product(const worker *w, float *y, const zh_weight *weight, const fl
   if (begin >= end) return;
   if (weight->packed.data) {
     zh_way way = w->p->way;
-    e->kernels->multiply(y, m->rows, &weight->packed, way,
+    e->kernels->multiply(y, y_stride, &weight->packed, way,
                          e->prepared[zh_preparation(m->type, way)], tokens, begin, end, w->scratch);
     return;
   }
-  e->kernels->matmul(y, m->rows, m, x, m->columns, tokens, begin, end, w->scratch);
+  e->kernels->matmul(y, y_stride, m, x, m->columns, tokens, begin, end, w->scratch);
   patch_products(w, y, weight, x, begin, end);
+}
+
+static void product(const worker *w, float *y, const zh_weight *weight, const float *x,
+                    size_t tokens) {
+  product_into(w, y, weight->matrix.rows, weight, x, tokens);
 }
 
 /* And, of the `count` matrices that read its result, the input. */
@@ -230,6 +236,45 @@ static void report_rows(const worker *w, zh_operator op, int layer, const char *
                            .output = output});
 }
 
+/* --- one model over several ranks: no more than these three --- */
+
+/* Where a product goes of which this rank has a part. */
+static float *part_or(const zh_engine *e, zh_reduce_slot slot, float *whole) {
+  return e->reduce ? zh_reduce_mine(e->reduce, slot) : whole;
+}
+
+static void sum_over_ranks(const worker *w, int layer, const char *const names[2],
+                           zh_reduce_slot slot, const zh_weight *weight, const float *input) {
+  zh_engine *e = w->p->e;
+  size_t tokens = w->p->tokens, hidden = e->architecture.hidden, stride = 0;
+  if (!e->reduce) return;
+  if (e->observer) barrier(w);
+  report_product(w, layer, names[0], weight, input, zh_reduce_mine(e->reduce, slot), tokens);
+  zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens * hidden);
+  const float *parts = zh_reduce_parts(e->reduce, slot, &stride);
+  if (!parts) return;
+  report(w, (zh_operation){.op = ZH_OP_SUM,
+                           .layer = layer,
+                           .name = names[1],
+                           .tokens = tokens,
+                           .in_width = hidden,
+                           .out_width = hidden,
+                           .input = parts,
+                           .addends = (size_t)e->part.parts,
+                           .addend_stride = stride,
+                           .output = e->delta});
+}
+
+/* Rows of the vocabulary that another rank holds come from there. */
+static void embed_part(const worker *w, float *out, size_t t) {
+  const zh_matrix *m = &w->p->e->weights.whole[ZH_EMBEDDING].matrix;
+  size_t row = w->p->token[t] - w->p->e->weights.whole[ZH_EMBEDDING].first_row;
+  if (row < m->rows)
+    zh_dequantize_row(out, embedding_row(w, t), m->type, m->columns);
+  else
+    memset(out, 0, m->columns * sizeof *out);
+}
+
 /* Copies what an in-place operator is about to change. */
 static void keep(const worker *w, size_t at, const float *from, size_t floats) {
   zh_engine *e = w->p->e;
@@ -246,11 +291,11 @@ static void embed(const worker *w) {
   const zh_weight *embedding = &e->weights.whole[ZH_EMBEDDING];
   size_t begin, end, hidden = e->architecture.hidden;
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
-  for (size_t t = begin; t < end; ++t) {
-    const void *row = embedding_row(w, t);
-    zh_dequantize_row(e->x + t * hidden, row, embedding->matrix.type, hidden);
-  }
+  float *x = part_or(e, ZH_REDUCE_EMBEDDING, e->x);
+  for (size_t t = begin; t < end; ++t) embed_part(w, x + t * hidden, t);
   barrier(w);
+  if (e->reduce)
+    zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens * hidden);
   report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
                            .layer = -1,
                            .name = "embedding",
@@ -367,11 +412,15 @@ static void attention_block(const worker *w, int layer, const zh_weight *weight)
   attend(w, layer);
   keep(w, 0, e->x, tokens * hidden);
   prepare_shared(w, &weight[ZH_ATTN_OUTPUT], e->attended);
-  product(w, e->delta, &weight[ZH_ATTN_OUTPUT], e->attended, tokens);
+  float *delta = part_or(e, ZH_REDUCE_ATTENTION, e->delta);
+  product(w, delta, &weight[ZH_ATTN_OUTPUT], e->attended, tokens);
+  sum_over_ranks(w, layer, (const char *const[]){"attention output", "attention sum"},
+                 ZH_REDUCE_ATTENTION, &weight[ZH_ATTN_OUTPUT], e->attended);
   add_own_rows(w, e->x, e->delta);
   barrier(w);
-  report_product(w, layer, "attention output", &weight[ZH_ATTN_OUTPUT], e->attended, e->delta,
-                 tokens);
+  if (!e->reduce)
+    report_product(w, layer, "attention output", &weight[ZH_ATTN_OUTPUT], e->attended, e->delta,
+                   tokens);
   report_rows(w, ZH_OP_ADD, layer, "attention residual", hidden, e->before, e->delta, e->x);
 }
 
@@ -400,10 +449,14 @@ static void ffn_block(const worker *w, int layer, const zh_weight *weight) {
   report_rows(w, ZH_OP_SILU, layer, "silu", e->architecture.ffn, e->gate, e->up, e->inner);
   keep(w, 0, e->x, tokens * hidden);
   prepare_shared(w, &weight[ZH_FFN_DOWN], e->inner);
-  product(w, e->delta, &weight[ZH_FFN_DOWN], e->inner, tokens);
+  float *delta = part_or(e, ZH_REDUCE_FFN, e->delta);
+  product(w, delta, &weight[ZH_FFN_DOWN], e->inner, tokens);
+  sum_over_ranks(w, layer, (const char *const[]){"down", "ffn sum"}, ZH_REDUCE_FFN,
+                 &weight[ZH_FFN_DOWN], e->inner);
   add_own_rows(w, e->x, e->delta);
   barrier(w);
-  report_product(w, layer, "down", &weight[ZH_FFN_DOWN], e->inner, e->delta, tokens);
+  if (!e->reduce)
+    report_product(w, layer, "down", &weight[ZH_FFN_DOWN], e->inner, e->delta, tokens);
   report_rows(w, ZH_OP_ADD, layer, "ffn residual", hidden, e->before, e->delta, e->x);
 }
 
@@ -420,9 +473,21 @@ static void head(const worker *w) {
   norm(w, e->normed, e->last, output_norm, matrix, 1, p->wanted);
   barrier(w);
   report_norm(w, -1, "output norm", output_norm, e->last, e->normed, p->wanted);
-  product(w, p->logits, matrix, e->normed, p->wanted);
+  size_t vocab = e->architecture.vocab;
+  float *logits = p->logits + matrix->first_row;
+  product_into(w, logits, vocab, matrix, e->normed, p->wanted);
   barrier(w);
-  report_product(w, -1, "head", matrix, e->normed, p->logits, p->wanted);
+  if (e->reduce) zh_reduce_gather(e->reduce, e->threads, w->thread, p->logits, p->wanted);
+  report(w, (zh_operation){.op = ZH_OP_MATMUL,
+                           .layer = -1,
+                           .name = "head",
+                           .weight = matrix,
+                           .tokens = p->wanted,
+                           .in_width = hidden,
+                           .out_width = matrix->matrix.rows,
+                           .output_stride = vocab,
+                           .input = e->normed,
+                           .output = logits});
 }
 
 static void run_pass(void *user, int thread, int threads) {
@@ -493,6 +558,7 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
               .logits = logits};
     for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
     zh_threads_run(e->threads, run_pass, &p);
+    if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
   return ZH_OK;

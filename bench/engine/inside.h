@@ -4,6 +4,7 @@
 #define ZH_BENCH_ENGINE_INSIDE_H
 
 #include "bench/engine/engine.h"
+#include "bench/engine/reduce.h"
 #include "bench/engine/weights.h"
 
 typedef enum zh_operator {
@@ -14,6 +15,7 @@ typedef enum zh_operator {
   ZH_OP_ATTENTION,
   ZH_OP_SILU,
   ZH_OP_ADD,
+  ZH_OP_SUM, /* over the ranks of a node */
   ZH_OPERATORS
 } zh_operator;
 
@@ -32,6 +34,8 @@ typedef struct zh_operation {
   const uint32_t *token, *position, *sequence; /* [tokens]; NULL for the head's gathered rows */
   const float *k_cache, *v_cache; /* attention: this layer's, sequences cache_stride apart */
   size_t cache_stride;
+  size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
+  size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart */
 } zh_operation;
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
@@ -61,6 +65,8 @@ typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens)
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
+  zh_part part;      /* of the model */
+  zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
   const zh_kernels *kernels;
   zh_threads *threads;
   uint32_t sequences, context, micro_batch;
@@ -84,8 +90,8 @@ struct zh_engine {
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
   zh_flip flip;
-  /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of a
-   * sequence beside each other. */
+  /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of
+   * a sequence beside each other. */
   const zh_patch *patches; /* [patch_count] */
   size_t patch_count;
   uint32_t first_layer; /* layers before it are left out: `enter` then gives the states */

@@ -63,7 +63,7 @@ zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *er
     w->packed = (zh_packed){weights->packed + offset, m->type, m->rows, m->columns};
     offset += packed_bytes(w);
     zh_threads_run(threads, pack_share, w);
-    give_back(m->data, m->rows * m->row_bytes);
+    give_back(m->data, (m->rows - 1) * m->row_bytes + zh_weight_row_bytes(w));
     if (weights->generated) w->matrix.data = NULL;
   }
   if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
@@ -78,16 +78,17 @@ const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer) {
 
 zh_status zh_weight_flip_packed(zh_weight *w, uint64_t byte, unsigned bit, zh_error *err) {
   const zh_matrix *m = &w->matrix;
-  size_t row = (size_t)(byte / m->row_bytes), first = row / ZH_PACKED_ROWS * ZH_PACKED_ROWS,
+  size_t row_bytes = zh_weight_row_bytes(w), row = (size_t)(byte / row_bytes),
+         first = row / ZH_PACKED_ROWS * ZH_PACKED_ROWS,
          count = m->rows - first < ZH_PACKED_ROWS ? m->rows - first : ZH_PACKED_ROWS;
-  unsigned char *rows = malloc(count * m->row_bytes);
+  unsigned char *rows = malloc(count * row_bytes);
   if (!rows) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the injected fault");
-  for (size_t r = 0; r < count; ++r) zh_unpack_row(rows + r * m->row_bytes, &w->packed, first + r);
-  unsigned char *changed = rows + byte - first * m->row_bytes;
+  for (size_t r = 0; r < count; ++r) zh_unpack_row(rows + r * row_bytes, &w->packed, first + r);
+  unsigned char *changed = rows + byte - first * row_bytes;
   *changed = (unsigned char)(*changed ^ (1u << bit));
   zh_pack_rows((unsigned char *)(uintptr_t)w->packed.data +
                    zh_packed_bytes(m->type, first, m->columns),
-               m->type, rows, count, m->row_bytes, m->columns);
+               m->type, rows, count, row_bytes, m->columns);
   free(rows);
   return ZH_OK;
 }

@@ -6,7 +6,9 @@ set(ENGINE_SOURCES
   engine/forward.c
   engine/perplexity.c
   engine/recheck.c
+  engine/reduce.c
   engine/sampling.c
+  engine/split.c
   engine/trial.c
   engine/packing.c
   engine/weights.c

@@ -13,7 +13,7 @@
 enum { FIRST_TOKENS = 8 };
 
 /* Philox streams of the choices below; workloads use small numbers for theirs. */
-enum { STREAM_CHECK = 1000, STREAM_WEIGHT, STREAM_FLIP, STREAM_CUT, STREAM_ROWS };
+enum { STREAM_CHECK = 1000, STREAM_WEIGHT, STREAM_FLIP, STREAM_CUT, STREAM_ROWS, STREAM_STRUCK };
 
 /* How far a replayed logit may lie from the timed one, relative to the largest of the logits: where
  * kernels sum in fp32, one token and many tokens may be summed in different orders.
@@ -50,6 +50,30 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
 }
 
+bool zh_job_is_parallel(const zh_job *job) {
+  const char *word = json_string_value(json_object_get(job->parameters, "parallel"));
+  return word && strcmp(word, "tensor") == 0 && job->comm && job->comm->size > 1;
+}
+
+zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
+  return zh_job_is_parallel(job) ? zh_comm_agree(job->comm, mine, err) : mine;
+}
+
+/* Of ranks that compute together one has the fault; but tokens are fed to all of them. */
+static bool is_struck(const zh_trial *trial) {
+  const zh_job *job = trial->job;
+  if (!zh_job_is_parallel(job) || job->fault == ZH_FAULT_TOKEN) return true;
+  return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
+         (uint32_t)job->comm->rank;
+}
+
+static zh_status say_ranks(zh_trial *trial, zh_error *err) {
+  if (!zh_job_is_parallel(trial->job)) return ZH_OK;
+  ZH_TRY(zh_trial_fact(trial, "ranks_of_one_model", json_integer(trial->job->comm->size), err));
+  return zh_trial_fact(trial, "nodes_of_one_model",
+                       json_integer(zh_reduce_nodes(trial->engine->reduce)), err);
+}
+
 static zh_status inject_weight(zh_trial *trial, zh_error *err) {
   char what[128];
   uint64_t seed = trial->job->seed ^ zh_trial_draw(trial, STREAM_WEIGHT);
@@ -82,9 +106,11 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                                 : ZH_PRECISION_FAST,
                                .sequences = sequences,
                                .context = context,
+                               .comm = zh_job_is_parallel(job) ? job->comm : NULL,
                                .unpacked = unpacked};
   zh_status status = zh_model_open(&out->model, job->model, err);
   if (status == ZH_OK) status = hold_to_count(out, err);
+  status = zh_trial_agree(job, status, err);
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
   if (status == ZH_OK) {
@@ -100,7 +126,10 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
-  if (status == ZH_OK && job->fault == ZH_FAULT_WEIGHT) status = inject_weight(out, err);
+  if (status == ZH_OK) status = say_ranks(out, err);
+  out->fault_done = !is_struck(out);
+  if (status == ZH_OK && job->fault == ZH_FAULT_WEIGHT && !out->fault_done)
+    status = inject_weight(out, err);
   if (status == ZH_OK)
     status = zh_check_create(&out->check, out->engine, job->seed ^ STREAM_CHECK, err);
   if (status != ZH_OK) zh_trial_close(out);
@@ -390,10 +419,29 @@ static double entropy(const float *logits, size_t count, double logsumexp) {
   return sum;
 }
 
+zh_status zh_trial_same_chain(zh_trial *trial, const char chain[65], zh_error *err) {
+  const zh_comm *comm = trial->job->comm;
+  char first[65];
+  if (!zh_job_is_parallel(trial->job)) return ZH_OK;
+  memcpy(first, chain, sizeof first);
+  ZH_TRY(comm->broadcast(comm, first, sizeof first, 0, err));
+  double differs = strcmp(first, chain) == 0 ? 0 : comm->rank;
+  ZH_TRY(comm->max_f64(comm, &differs, 1, err));
+  ZH_TRY(zh_trial_record(trial, "ranks", "the chain of every rank against rank 0's", 0, differs,
+                         differs == 0, err));
+  if (differs == 0) return ZH_OK;
+  return zh_fail(
+      err, ZH_ERR_CHECK,
+      "ranks: the chain of rank %.0f is not that of rank 0; ranks that compute one model "
+      "together must have the same bits in all logits",
+      differs);
+}
+
 zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t count,
                             zh_error *err) {
   char chain[65];
   ZH_TRY(zh_trial_chain(chain, answers, count, err));
+  ZH_TRY(zh_trial_same_chain(trial, chain, err));
   ZH_TRY(zh_trial_fact(trial, "chain_sm3", json_string(chain), err));
   json_t *first = json_array();
   for (size_t i = 0; i * trial->sequences < count && i < FIRST_TOKENS; ++i) /* of sequence 0 */

@@ -36,7 +36,15 @@ typedef struct zh_trial {
   bool fault_done;      /* an injected token or activation fault strikes once */
 } zh_trial;
 
-/* unpacked: zh_engine_options. Reads the parameter "precision". Puts in an injected weight fault. On failure nothing is left. */
+/* The parameter `parallel` of the model workloads. */
+#define ZH_PARALLEL_HELP                                                                           \
+  "none: each rank measures the whole model by itself; tensor: the ranks hold one model together"
+/* Whether one model lies over all ranks of the job. */
+bool zh_job_is_parallel(const zh_job *job);
+/* zh_comm_agree for such a job; else `mine`. */
+ZH_MUST_CHECK zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err);
+
+/* unpacked: zh_engine_options. Reads the parameters "precision" and "parallel". Puts in an injected weight fault. On failure nothing is left. */
 ZH_MUST_CHECK zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences,
                                       uint32_t context, bool unpacked, zh_error *err);
 void zh_trial_close(zh_trial *trial);
@@ -99,6 +107,8 @@ ZH_MUST_CHECK zh_status zh_trial_record(zh_trial *trial, const char *check, cons
                                         double bound, double error, bool passed, zh_error *err);
 ZH_MUST_CHECK zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value,
                                       zh_error *err); /* steals value */
+/* ZH_ERR_CHECK on all ranks where one of them has another chain than rank 0. */
+ZH_MUST_CHECK zh_status zh_trial_same_chain(zh_trial *trial, const char chain[65], zh_error *err);
 /* Facts that describe generated text: chain digest, first tokens, entropy of the logits at hand. */
 ZH_MUST_CHECK zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t count,
                                           zh_error *err);

@@ -64,6 +64,36 @@ zh_weight *zh_weights_at(const zh_weights *weights, size_t i) {
   return (zh_weight *)&weights->whole[i - in_layers];
 }
 
+/* --- a row and its place in the whole tensor --- */
+
+static size_t bytes_of(const zh_weight *w, uint64_t columns) {
+  uint64_t bytes = 0;
+  (void)zh_dtype_bytes(&bytes, w->tensor->type, columns); /* whole blocks: held when described */
+  return (size_t)bytes;
+}
+
+size_t zh_weight_row_bytes(const zh_weight *w) {
+  return bytes_of(w, w->matrix.columns);
+}
+
+uint64_t zh_weight_bytes(const zh_weight *w) {
+  return (uint64_t)w->matrix.rows * zh_weight_row_bytes(w);
+}
+
+size_t zh_weight_whole_row_bytes(const zh_weight *w) {
+  return bytes_of(w, w->tensor->shape[w->tensor->dims - 1]);
+}
+
+uint64_t zh_weight_offset(const zh_weight *w, size_t r) {
+  return (uint64_t)(w->first_row + r) * zh_weight_whole_row_bytes(w) + bytes_of(w, w->first_column);
+}
+
+const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer) {
+  if (w->tensor->data) return (const unsigned char *)w->tensor->data + zh_weight_offset(w, r);
+  zh_standard_rows(buffer, w->tensor, w->first_row + r, 1);
+  return (unsigned char *)buffer + bytes_of(w, w->first_column);
+}
+
 /* --- from the file: names, shapes and types --- */
 
 static zh_status describe(zh_weight *out, const zh_weights *weights, const char *name,
@@ -127,18 +157,31 @@ static zh_status describe_all(zh_weights *weights, zh_error *err) {
 
 typedef struct generation {
   const zh_weights *weights;
+  unsigned char *row; /* [threads][row_bytes]: a tensor's whole row, of which a part is kept */
+  size_t row_bytes;
 } generation;
 
+static void generate_rows(const zh_weight *w, unsigned char *out, size_t begin, size_t end,
+                          unsigned char *whole) {
+  size_t bytes = zh_weight_row_bytes(w);
+  if (bytes == zh_weight_whole_row_bytes(w)) {
+    zh_standard_rows(out + begin * bytes, w->tensor, w->first_row + begin, end - begin);
+    return;
+  }
+  for (size_t r = begin; r < end; ++r)
+    memcpy(out + r * bytes, zh_weight_source_row(w, r, whole), bytes);
+}
+
 static void generate_share(void *user, int thread, int threads) {
-  const zh_weights *weights = ((const generation *)user)->weights;
+  const generation *g = user;
+  const zh_weights *weights = g->weights;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
     size_t begin, end;
     zh_share(&begin, &end, w->matrix.rows, ROWS_AT_A_TIME, thread, threads);
     unsigned char *base =
         weights->generated + ((const unsigned char *)w->matrix.data - weights->generated);
-    if (begin < end)
-      zh_standard_rows(base + begin * w->matrix.row_bytes, w->tensor, begin, end - begin);
+    if (begin < end) generate_rows(w, base, begin, end, g->row + (size_t)thread * g->row_bytes);
   }
 }
 
@@ -146,10 +189,23 @@ static size_t aligned(size_t bytes) {
   return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+static zh_status generate_all(zh_weights *weights, zh_threads *threads, zh_error *err) {
+  generation g = {.weights = weights};
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    size_t bytes = aligned(zh_weight_whole_row_bytes(zh_weights_at(weights, i)));
+    if (bytes > g.row_bytes) g.row_bytes = bytes;
+  }
+  g.row = malloc(g.row_bytes * (size_t)zh_threads_count(threads));
+  if (!g.row) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for rows of weights");
+  zh_threads_run(threads, generate_share, &g);
+  free(g.row);
+  return ZH_OK;
+}
+
 static zh_status generate(zh_weights *weights, zh_threads *threads, zh_error *err) {
   size_t total = 0;
   for (size_t i = 0; i < zh_weights_count(weights); ++i)
-    total += aligned(zh_weights_at(weights, i)->tensor->bytes);
+    total += aligned(zh_weight_bytes(zh_weights_at(weights, i)));
   weights->generated = zh_big_alloc(total);
   if (!weights->generated) {
     return zh_fail(err, ZH_ERR_LACKING,
@@ -161,11 +217,11 @@ static zh_status generate(zh_weights *weights, zh_threads *threads, zh_error *er
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     zh_weight *w = zh_weights_at(weights, i);
     w->matrix.data = weights->generated + offset;
-    offset += aligned(w->tensor->bytes);
+    w->matrix.row_bytes = zh_weight_row_bytes(w);
+    offset += aligned(zh_weight_bytes(w));
   }
   if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
-  zh_threads_run(threads, generate_share, &(generation){weights});
-  return ZH_OK;
+  return generate_all(weights, threads, err);
 }
 
 /* --- norms as fp32: in place where the file has them so --- */
@@ -231,11 +287,12 @@ zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *
   return status;
 }
 
-zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
+zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part, zh_threads *threads,
                           zh_error *err) {
   ZH_TRY(zh_weights_describe(out, model, err));
-  zh_status status = ZH_OK;
-  if (!out->whole[ZH_EMBEDDING].tensor->data) status = generate(out, threads, err);
+  zh_status status = zh_weights_cut(out, part, err);
+  if (status == ZH_OK && !out->whole[ZH_EMBEDDING].tensor->data)
+    status = generate(out, threads, err);
   if (status == ZH_OK) status = set_gains(out, err);
   if (status != ZH_OK) zh_weights_close(out);
   return status;
@@ -263,12 +320,13 @@ typedef struct tensor_work {
  * kernels. */
 static zh_status digest_rows(char *out, const zh_weight *w, zh_error *err) {
   zh_digest *digest = NULL;
-  unsigned char *row = malloc(w->matrix.row_bytes);
+  size_t bytes = zh_weight_row_bytes(w);
+  unsigned char *row = malloc(bytes);
   zh_status status =
       row ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a row of weights");
   if (status == ZH_OK) status = zh_digest_create(&digest, ZH_SM3, err);
   for (size_t r = 0; r < w->matrix.rows && status == ZH_OK; ++r)
-    status = zh_digest_update(digest, zh_weight_row(w, r, row), w->matrix.row_bytes, err);
+    status = zh_digest_update(digest, zh_weight_row(w, r, row), bytes, err);
   if (status == ZH_OK) status = zh_digest_final(out, digest, err);
   zh_digest_free(digest);
   free(row);
@@ -280,9 +338,10 @@ static void digest_share(void *user, int thread, int threads) {
   for (size_t i = (size_t)thread; i < zh_weights_count(work->weights); i += (size_t)threads) {
     const zh_weight *w = zh_weights_at(work->weights, i);
     zh_error *err = &work->error[thread];
-    zh_status status = w->packed.data ? digest_rows(work->digest[i], w, err)
-                                      : zh_digest_bytes(work->digest[i], ZH_SM3, w->matrix.data,
-                                                        w->tensor->bytes, err);
+    bool apart = w->packed.data || w->matrix.row_bytes != zh_weight_row_bytes(w);
+    zh_status status =
+        apart ? digest_rows(work->digest[i], w, err)
+              : zh_digest_bytes(work->digest[i], ZH_SM3, w->matrix.data, zh_weight_bytes(w), err);
     if (status != ZH_OK) return;
   }
 }
@@ -336,12 +395,13 @@ zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], zh_weights *weights, zh_thr
  * read. buffer: two rows. */
 static zh_status compare_with_file(const zh_weight *w, int file, unsigned char *buffer,
                                    zh_error *err) {
-  size_t bytes = w->matrix.row_bytes;
+  size_t bytes = zh_weight_row_bytes(w);
   for (size_t r = 0; r < w->matrix.rows; ++r) {
-    ssize_t got = pread(file, buffer, bytes, (off_t)(w->tensor->file_offset + r * bytes));
+    uint64_t at = zh_weight_offset(w, r);
+    ssize_t got = pread(file, buffer, bytes, (off_t)(w->tensor->file_offset + at));
     if (got != (ssize_t)bytes) {
       /* A file that lost its end while in use is told by whoever touches its mapping there. */
-      (void)*((const volatile unsigned char *)w->tensor->data + r * bytes);
+      (void)*((const volatile unsigned char *)w->tensor->data + at);
       return zh_fail(err, ZH_ERR_CHECK, "weights: tensor %s cannot be read again from %s",
                      w->tensor->name, w->tensor->file);
     }
@@ -352,7 +412,7 @@ static zh_status compare_with_file(const zh_weight *w, int file, unsigned char *
     return zh_fail(err, ZH_ERR_CHECK,
                    "weights: byte %" PRIu64
                    " of tensor %s is 0x%02x where the engine read it and 0x%02x in the file",
-                   (uint64_t)(r * bytes + i), w->tensor->name, ours[i], buffer[i]);
+                   at + i, w->tensor->name, ours[i], buffer[i]);
   }
   return ZH_OK;
 }
@@ -396,20 +456,20 @@ static void compare_share(void *user, int thread, int threads) {
 static zh_status recompute_rows(const zh_weights *weights, uint64_t seed, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
-    unsigned char *row = malloc(2 * w->matrix.row_bytes);
+    size_t bytes = zh_weight_row_bytes(w), whole = zh_weight_whole_row_bytes(w);
+    unsigned char *row = malloc(whole + bytes);
     if (!row)
       return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a row of %s", w->tensor->name);
     uint32_t pick[VERIFIED_ROWS];
     zh_random_fill(pick, VERIFIED_ROWS, seed, i, 0);
     for (int k = 0; k < VERIFIED_ROWS; ++k) {
       uint64_t r = pick[k] % w->matrix.rows;
-      zh_standard_rows(row, w->tensor, r, 1);
-      if (memcmp(row, zh_weight_row(w, r, row + w->matrix.row_bytes), w->matrix.row_bytes) == 0)
+      if (memcmp(zh_weight_source_row(w, r, row), zh_weight_row(w, r, row + whole), bytes) == 0)
         continue;
       free(row);
       return zh_fail(err, ZH_ERR_CHECK,
                      "weights: row %" PRIu64 " of tensor %s is not what the standard model defines",
-                     r, w->tensor->name);
+                     w->first_row + r, w->tensor->name);
     }
     free(row);
   }
@@ -479,7 +539,7 @@ static zh_status map_privately(zh_weights *weights, zh_weight *w, zh_error *err)
                    w->tensor->name);
   weights->altered = p;
   weights->altered_bytes = bytes;
-  w->matrix.data = (unsigned char *)p + inside;
+  w->matrix.data = (unsigned char *)p + inside + zh_weight_offset(w, 0);
   return ZH_OK;
 }
 
@@ -488,22 +548,25 @@ zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t
   if (weights->altered) return zh_fail(err, ZH_ERR_ARG, "only one weight can be altered");
   uint64_t total = 0;
   for (size_t i = 0; i < zh_weights_count(weights); ++i)
-    total += zh_weights_at(weights, i)->tensor->bytes;
+    total += zh_weight_bytes(zh_weights_at(weights, i));
   uint32_t random[3];
   zh_random_fill(random, 3, seed, UINT64_C(0x77656967687400), 0);
   uint64_t at = (((uint64_t)random[0] << 32) | random[1]) % total;
   size_t i = 0;
-  while (at >= zh_weights_at(weights, i)->tensor->bytes)
-    at -= zh_weights_at(weights, i++)->tensor->bytes;
+  while (at >= zh_weight_bytes(zh_weights_at(weights, i)))
+    at -= zh_weight_bytes(zh_weights_at(weights, i++));
   zh_weight *w = zh_weights_at(weights, i);
+  size_t row_bytes = zh_weight_row_bytes(w), row = (size_t)(at / row_bytes);
   if (w->packed.data) {
     ZH_TRY(zh_weight_flip_packed(w, at, random[2] % 8, err));
   } else {
     if (!weights->generated) ZH_TRY(map_privately(weights, w, err));
-    unsigned char *byte = (unsigned char *)(uintptr_t)w->matrix.data + at;
+    unsigned char *byte =
+        (unsigned char *)(uintptr_t)w->matrix.data + row * w->matrix.row_bytes + at % row_bytes;
     *byte = (unsigned char)(*byte ^ (1u << (random[2] % 8)));
   }
   if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
-  snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s", random[2] % 8, at, w->tensor->name);
+  snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s", random[2] % 8,
+           zh_weight_offset(w, row) + at % row_bytes, w->tensor->name);
   return set_gains(weights, err);
 }

@@ -28,17 +28,23 @@ typedef enum zh_layer_slot {
 } zh_layer_slot;
 typedef enum zh_model_slot { ZH_EMBEDDING, ZH_OUTPUT_NORM, ZH_HEAD, ZH_MODEL_SLOTS } zh_model_slot;
 
+/* One of the parts into which a model is cut for several ranks; {0, 1}: all of it. */
+typedef struct zh_part {
+  int index, parts;
+} zh_part;
+
 typedef struct zh_weight {
-  const zh_tensor *tensor; /* the model's own description and source bytes */
-  zh_matrix matrix;        /* the bytes the engine reads; a vector is one row */
-  zh_packed packed;        /* the same rearranged, read instead; data NULL: they are not. Then a
-                              standard model's matrix has no data any more */
-  const float *gain;       /* norms: their values; NULL for matrices */
+  const zh_tensor *tensor;        /* the model's own description and source bytes */
+  zh_matrix matrix;               /* the bytes the engine reads; a vector is one row */
+  size_t first_row, first_column; /* of the tensor, where a part of it alone is here */
+  zh_packed packed;  /* the same rearranged, read instead; data NULL: they are not. Then a
+                        standard model's matrix has no data any more */
+  const float *gain; /* norms: their values; NULL for matrices */
 } zh_weight;
 
 typedef struct zh_weights {
   const zh_model *model;
-  zh_architecture architecture;
+  zh_architecture architecture;    /* of this part: its heads, its columns of the FFN */
   zh_weight *layer;                /* [layers][ZH_LAYER_SLOTS] */
   zh_weight whole[ZH_MODEL_SLOTS]; /* a tied head is the embedding's matrix */
   unsigned char *generated; /* standard models: all tensors, each at a multiple of 64 bytes */
@@ -54,12 +60,25 @@ typedef struct zh_weights {
 
 /* Shapes, types and source bytes alone: nothing is computed or read. Closed like the rest. */
 ZH_MUST_CHECK zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *err);
-ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_threads *threads,
-                                        zh_error *err);
+ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part,
+                                        zh_threads *threads, zh_error *err);
+/* Cuts described weights (bench/engine/split.c): heads, columns of the FFN and rows of the
+ * vocabulary are divided, norms stay whole. Where there are more parts than key heads, several hold
+ * the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
+ZH_MUST_CHECK zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err);
 void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
  * from: weights are held once. */
 ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+/* Bytes of a row as it is here, and of all rows. */
+size_t zh_weight_row_bytes(const zh_weight *w);
+uint64_t zh_weight_bytes(const zh_weight *w);
+/* Where row r begins in the bytes of the whole tensor. */
+uint64_t zh_weight_offset(const zh_weight *w, size_t r);
+/* Row r by the model's definition: of the mapped file, or computed into `buffer`, which holds the
+ * tensor's whole row. */
+size_t zh_weight_whole_row_bytes(const zh_weight *w);
+const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
 /* Row r as the file has it, from the bytes that the engine reads. buffer: row_bytes, used where the
  * row must be put together. */
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);

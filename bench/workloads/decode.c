@@ -12,6 +12,7 @@
 enum { STREAM_PROMPT = 1, STREAM_REPLAYED_STEP, STREAM_REPLAYED_SEQUENCE, STREAM_FAULT_STEP };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
+static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "32", 1, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL, "tokens in the context before the prompt"},
@@ -19,6 +20,7 @@ static const zh_parameter parameters[] = {
     {"tokens", ZH_PARAMETER_INT, "32", 2, 1 << 20, NULL, "tokens generated in each sequence"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -135,15 +137,25 @@ static int64_t positions(const zh_job *job) {
   return zh_job_int(job, "depth") + zh_job_int(job, "prompt") + zh_job_int(job, "tokens");
 }
 
+/* Each rank sees the operators of its part alone. */
+static zh_status refuse_certificate(const zh_job *job, zh_error *err) {
+  if (!job->nonce || !zh_job_is_parallel(job)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "no certificate can be made yet of a model that lies over several ranks; leave "
+                 "--nonce out, or set the step's parameter 'parallel' to none");
+}
+
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   decode *d = calloc(1, sizeof *d);
   if (!d) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for decode");
   d->batch = (uint32_t)zh_job_int(job, "batch");
   d->start = (size_t)(zh_job_int(job, "depth") + zh_job_int(job, "prompt"));
   d->steps = (size_t)zh_job_int(job, "tokens");
-  zh_status status =
-      zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
+  zh_status status = refuse_certificate(job, err);
+  if (status == ZH_OK)
+    status = zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
   if (status == ZH_OK) status = allocate(d, err);
+  status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(d, err);
   if (status != ZH_OK) {
     release(d);

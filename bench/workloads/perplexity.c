@@ -14,6 +14,7 @@
 enum { STREAM_TEXT = 1, STREAM_REPLAYED, STREAM_FAULT, TEXT_BYTES_MAX = 64 << 20 };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
+static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"text", ZH_PARAMETER_FILE, "bench/suites/texts/measuring-en.txt", 0, 0, NULL,
      "UTF-8 text; a path of the product's data folder, or of this machine"},
@@ -23,6 +24,7 @@ static const zh_parameter parameters[] = {
      "tokens of a window; each starts with an empty context"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -98,6 +100,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   s->window = (uint32_t)zh_job_int(job, "window");
   zh_status status = zh_trial_open(&s->trial, job, 1, s->window, false, err);
   if (status == ZH_OK) status = load_tokens(s, job, err);
+  status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = zh_check_attach(s->trial.check, err);
   if (status == ZH_OK) {
     status = score(s, &s->reference_result, s->reference, err);
@@ -190,6 +193,7 @@ static zh_status describe_chain(scoring *s, zh_error *err) {
   zh_status status = zh_trial_chain(digest, chain, count, err);
   free(chain);
   ZH_TRY(status);
+  ZH_TRY(zh_trial_same_chain(&s->trial, digest, err));
   return zh_trial_fact(&s->trial, "chain_sm3", json_string(digest), err);
 }
 

@@ -9,6 +9,7 @@
 enum { STREAM_PROMPT = 1 };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
+static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "128", 2, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL,
@@ -16,6 +17,7 @@ static const zh_parameter parameters[] = {
     {"batch", ZH_PARAMETER_INT, "1", 1, 4096, NULL, "sequences computed together"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -96,6 +98,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
     status =
         zh_feed_create(&p->feed, p->tokens, p->batch, length_of(p), p->depth, length_of(p), err);
   }
+  status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(p, err);
   if (status != ZH_OK) {
     release(p);

@@ -89,7 +89,7 @@ static zh_status check_with(const zh_kernels *kernels, zh_precision precision, z
   zh_model *model = NULL;
   zh_engine *engine = NULL;
   zh_check *check = NULL;
-  zh_engine_options options = {precision, 1, TOKENS, 0, false};
+  zh_engine_options options = {precision, 1, TOKENS, 0, false, NULL};
   uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
   float logits[TINY_VOCAB];
   assert_int_equal(zh_model_open(&model, path, err), ZH_OK);
@@ -151,7 +151,7 @@ static void every_altered_weight_is_found(void **state) {
     zh_weights weights;
     char what[128], digest[ZH_DIGEST_HEX];
     assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
-    assert_int_equal(zh_weights_open(&weights, model, threads, &err), ZH_OK);
+    assert_int_equal(zh_weights_open(&weights, model, (zh_part){0, 1}, threads, &err), ZH_OK);
     assert_int_equal(zh_weights_digest(digest, &weights, threads, &err), ZH_OK);
     assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_OK);
     assert_int_equal(zh_weights_flip(&weights, seed, what, sizeof what, &err), ZH_OK);

@@ -1,0 +1,100 @@
+/* A model cut for several ranks, so that two sums a layer tie the parts together: rows of q, k, v,
+ * gate and up (whole heads, columns of the FFN), and the columns of attn_output and ffn_down that
+ * multiply them. The vocabulary is divided by rows, of the embedding as of the head. */
+#include <inttypes.h>
+
+#include "bench/engine/weights.h"
+
+/* Divides unless some part would end inside a head that several share. */
+static zh_status check_heads(const char *model, const zh_architecture *a, zh_part part,
+                             zh_error *err) {
+  uint32_t parts = (uint32_t)part.parts;
+  if (a->heads % parts != 0) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %" PRIu32 " query heads cannot be divided evenly among %" PRIu32
+                   " ranks; take a number of ranks that divides them",
+                   model, a->heads, parts);
+  }
+  if (a->kv_heads % parts != 0 && parts % a->kv_heads != 0) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %" PRIu32 " key heads and %" PRIu32
+                   " ranks: one of the two numbers must divide the other",
+                   model, a->kv_heads, parts);
+  }
+  if (a->ffn % parts != 0) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %" PRIu32 " columns of the feed-forward layer cannot be divided evenly "
+                   "among %" PRIu32 " ranks; take a number of ranks that divides them",
+                   model, a->ffn, parts);
+  }
+  if (a->vocab / ZH_PACKED_ROWS < parts) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: a vocabulary of %" PRIu32 " tokens is too small for %" PRIu32 " ranks",
+                   model, a->vocab, parts);
+  }
+  return ZH_OK;
+}
+
+static void cut_rows(zh_weight *w, size_t first, size_t rows) {
+  w->first_row = first;
+  w->matrix.rows = rows;
+  if (w->tensor->data)
+    w->matrix.data = (const unsigned char *)w->tensor->data + zh_weight_offset(w, 0);
+}
+
+static zh_status cut_columns(zh_weight *w, const char *model, size_t first, size_t columns,
+                             zh_part part, zh_error *err) {
+  const zh_dtype_info *type = zh_dtype_find((uint32_t)w->tensor->type);
+  if (columns % type->block_elements != 0) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: tensor '%s' cut for %d ranks would have %zu columns, which are no whole "
+                   "blocks of %" PRIu32 " of its type %s",
+                   model, w->tensor->name, part.parts, columns, type->block_elements, type->name);
+  }
+  w->first_column = first;
+  w->matrix.columns = columns;
+  if (w->tensor->data)
+    w->matrix.data = (const unsigned char *)w->tensor->data + zh_weight_offset(w, 0);
+  return ZH_OK;
+}
+
+typedef struct cut {
+  size_t query, query_first, key, key_first, ffn, ffn_first;
+} cut;
+
+static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_part part,
+                           zh_error *err) {
+  cut_rows(&w[ZH_ATTN_Q], c->query_first, c->query);
+  cut_rows(&w[ZH_ATTN_K], c->key_first, c->key);
+  cut_rows(&w[ZH_ATTN_V], c->key_first, c->key);
+  cut_rows(&w[ZH_FFN_GATE], c->ffn_first, c->ffn);
+  cut_rows(&w[ZH_FFN_UP], c->ffn_first, c->ffn);
+  ZH_TRY(cut_columns(&w[ZH_ATTN_OUTPUT], model, c->query_first, c->query, part, err));
+  return cut_columns(&w[ZH_FFN_DOWN], model, c->ffn_first, c->ffn, part, err);
+}
+
+zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
+  zh_architecture *a = &weights->architecture;
+  const char *model = zh_model_name(weights->model);
+  uint32_t parts = (uint32_t)part.parts, index = (uint32_t)part.index;
+  if (part.parts == 1) return ZH_OK;
+  ZH_TRY(check_heads(model, a, part, err));
+  uint32_t kv_heads = a->kv_heads > parts ? a->kv_heads / parts : 1;
+  size_t key_head = (size_t)index * a->kv_heads / parts;
+  a->heads /= parts;
+  a->kv_heads = kv_heads;
+  a->ffn /= parts;
+  cut c = {.query = (size_t)a->heads * a->head_dim,
+           .key = (size_t)a->kv_heads * a->head_dim,
+           .key_first = key_head * a->head_dim,
+           .ffn = a->ffn};
+  c.query_first = index * c.query;
+  c.ffn_first = index * c.ffn;
+  for (uint32_t layer = 0; layer < a->layers; ++layer)
+    ZH_TRY(cut_layer(&weights->layer[(size_t)layer * ZH_LAYER_SLOTS], model, &c, part, err));
+  size_t begin, end;
+  zh_share(&begin, &end, a->vocab, ZH_PACKED_ROWS, part.index, part.parts);
+  cut_rows(&weights->whole[ZH_EMBEDDING], begin, end - begin);
+  cut_rows(&weights->whole[ZH_HEAD], begin, end - begin);
+  return ZH_OK;
+}

@@ -1,0 +1,217 @@
+"""One model over several ranks: the same answers as on one rank, the same bits on all of them, each holding its part;
+numbers of ranks that do not divide are refused, faults and dead ranks are noticed.
+
+Bounds: with kernels that sum in fp64 each partial product is rounded to fp32 once more, and the parts are added in
+fp32: some u = 6e-8 a layer, 2e-6 of the logits' scale over 12 layers. Fast kernels that round activations may round
+some of them the other way after such a difference, as far as they are from the exact ones anyway: at most twice
+that."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from harness import check_whole, kill, run, start, wait_for, write_suite
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracle"))
+import test_engine_types  # noqa: E402
+from bench_faults import processes, workers  # noqa: E402
+from test_engine_types import T, write_model  # noqa: E402
+
+BUILD = os.environ["ZH_BINARY_DIR"]
+TOOL = os.path.join(BUILD, "tests", "split_tool")
+ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+MODULE = os.path.join(BUILD, "lib", "zhiheng", "libzhiheng-mpi.so")
+LACKING = shutil.which("mpirun") is None or not os.path.exists(MODULE)
+pytestmark = pytest.mark.skipif(LACKING, reason="no mpirun or no MPI module here: one rank is all there is")
+
+SUITE = """suite: probe
+summary: {zh: 试验, en: a probe}
+steps:
+  - step: prefill
+    workload: prefill
+    deadline: 60 s
+    repeats: 2
+    parameters: {prompt: 12, batch: 2, parallel: tensor}
+  - step: decode
+    workload: decode
+    deadline: 60 s
+    repeats: 2
+    parameters: {prompt: 8, tokens: %d, parallel: tensor}
+  - step: perplexity
+    workload: perplexity
+    deadline: 60 s
+    repeats: 1
+    parameters: {tokens: 40, window: 20, parallel: tensor}
+"""
+
+
+def compute(folder, model, precision, ranks=1, nodes=1, threads=1, tokens=6):
+    """What each rank found; a string where the ranks refused."""
+    out = folder / f"{precision}-{ranks}-{nodes}-{threads}"
+    words = [TOOL, model, precision, tokens, nodes, threads, out]
+    if ranks > 1:
+        words = ["mpirun", "-q", "--bind-to", "none", "-n", ranks, *words]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=240,
+                          env={**os.environ, **ROOT})
+    if done.returncode:
+        return done.stderr
+    return [json.loads(pathlib.Path(f"{out}.{rank}.json").read_text()) for rank in range(ranks)]
+
+
+def distance(a, b):
+    a, b = np.array(a["values"]), np.array(b["values"])
+    return np.abs(a - b).max() / np.abs(b).max()
+
+
+def check_agreement(found):
+    for other in found[1:]:
+        assert other["tokens"] == found[0]["tokens"] and other["sums"] == found[0]["sums"]
+        assert other["values"] == found[0]["values"]
+
+
+@pytest.fixture
+def eight_heads(monkeypatch):
+    """8 query heads over 2 key heads of 32 dimensions: divisible by 4 in whole blocks of 32, key heads then shared."""
+    for name, value in {"HEADS": 8, "KV_HEADS": 2, "HEAD_DIM": 32, "FFN": 512}.items():
+        monkeypatch.setattr(test_engine_types, name, value)
+
+
+@pytest.mark.parametrize("kind", [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("tied", [False, True], ids=["head", "tied"])
+def test_same_answers_as_one_rank(tmp_path, eight_heads, kind, tied):
+    model = tmp_path / "m.gguf"
+    write_model(model, kind, tied=tied)
+    exact, fast = (compute(tmp_path, model, precision)[0] for precision in ("exact", "fast"))
+    for ranks in (2, 4):
+        found = compute(tmp_path, model, "exact", ranks)
+        check_agreement(found)
+        assert found[0]["tokens"] == exact["tokens"]
+        assert distance(found[0], exact) < 1e-6
+        assert {rank["held_kv"] * min(ranks, 2) for rank in found} == {exact["held_kv"]}
+        found = compute(tmp_path, model, "fast", ranks)
+        check_agreement(found)
+        print(kind.name, ranks, distance(found[0], fast), distance(fast, exact), distance(found[0], exact))
+        assert distance(found[0], exact) < 2 * distance(fast, exact) + 1e-5
+
+
+@pytest.mark.parametrize("ranks, nodes, threads", [(2, 1, 1), (2, 1, 2), (4, 1, 1), (2, 2, 1), (4, 2, 1), (4, 2, 2)])
+def test_any_layout_of_a_standard_model(tmp_path, ranks, nodes, threads):
+    """Ranks of one node, of two (played), with more threads; each holds its part of the same synthetic weights."""
+    one = compute(tmp_path, "zh-0.1b", "exact", tokens=2, threads=2)[0]
+    found = compute(tmp_path, "zh-0.1b", "exact", ranks, nodes, threads, tokens=2)
+    check_agreement(found)
+    assert {rank["nodes"] for rank in found} == {nodes}
+    assert found[0]["tokens"] == one["tokens"] and distance(found[0], one) < 2e-6
+    assert {rank["held_kv"] * ranks for rank in found} == {one["held_kv"]}
+    assert max(rank["held_weights"] for rank in found) < one["held_weights"] / ranks * 1.01
+    assert {(rank["weights"], rank["flop"]) for rank in found} == {(one["weights"], one["flop"])}
+
+
+def test_one_thread_or_more_give_the_same_bits(tmp_path):
+    a, b = (compute(tmp_path, "zh-0.1b", "fast", 2, 1, threads, tokens=3)[0] for threads in (1, 2))
+    assert a["sums"] == b["sums"]
+
+
+@pytest.mark.parametrize("kind, ranks, sentence", [
+    (T.F32, 4, "6 query heads cannot be divided evenly among 4 ranks"),
+    (T.F32, 3, "2 key heads and 3 ranks: one of the two numbers must divide the other"),
+    (T.Q8_0, 2, "'blk.0.attn_output.weight' cut for 2 ranks would have 48 columns, which are no whole blocks of 32"),
+    (T.F32, 6, "512 columns of the feed-forward layer cannot be divided evenly among 6 ranks"),
+], ids=["heads", "key heads", "blocks", "ffn"])
+def test_numbers_that_do_not_divide_are_refused(tmp_path, kind, ranks, sentence):
+    model = tmp_path / "m.gguf"
+    write_model(model, kind)
+    refused = compute(tmp_path, model, "exact", ranks)
+    assert isinstance(refused, str) and sentence in refused
+
+
+def write_probe(tmp_path, tokens=8):
+    model = tmp_path / "m.gguf"
+    write_model(model, T.Q8_0)
+    return write_suite(tmp_path, SUITE % tokens), model
+
+
+def measure(tmp_path, *words, tokens=8):
+    suite, model = write_probe(tmp_path, tokens)
+    out = tmp_path / "bundle"
+    done = run(suite, "--model", model, "--out", out, "--ranks", 2, "--threads", 1, *words)
+    return done, *check_whole(out)
+
+
+def model_steps(run_json):
+    return {step["workload"]: step for step in run_json["steps"] if step["model"]}
+
+
+def test_measured_as_one_model(tmp_path, eight_heads):
+    done, run_json, lines = measure(tmp_path)
+    assert done.returncode == 0, done.stderr
+    for step in model_steps(run_json).values():
+        assert step["status"] == "done" and step["facts"]["ranks_of_one_model"] == 2
+        assert [check["passed"] for check in step["checks"] if check["check"] == "ranks"] == [True]
+        sums = [check for check in step["checks"] if check.get("operator") in ("attention sum", "ffn sum")]
+        assert len(sums) == 2 and all(check["passed"] and check["samples"] > 0 for check in sums)
+    assert {line["metric"] for line in lines} >= {"prefill_rate", "decode_rate", "perplexity"}
+
+
+@pytest.mark.parametrize("fault", ["weight", "token", "activation"])
+def test_a_fault_on_one_rank_is_caught(tmp_path, eight_heads, fault):
+    done, run_json, lines = measure(tmp_path, "--inject", f"fault={fault}")
+    assert done.returncode == 1, done.stderr
+    steps = model_steps(run_json)
+    assert {step["status"] for step in steps.values()} == {"failed"}, {n: s["reason"] for n, s in steps.items()}
+    assert not [line for line in lines if line["workload"] in steps]
+
+
+def refuse(tmp_path, *words):
+    suite, model = write_probe(tmp_path)
+    done = run(suite, "--model", model, "--out", tmp_path / "bundle", "--ranks", 2, "--threads", 1, *words)
+    assert done.returncode == 2 and not (tmp_path / "bundle").exists()
+    return done.stderr
+
+
+def test_a_run_that_does_not_divide_is_refused(tmp_path):
+    assert "no whole blocks of 32 of its type Q8_0" in refuse(tmp_path)
+
+
+def test_certificate_is_refused(tmp_path, eight_heads):
+    said = refuse(tmp_path, "--nonce", "three words here")
+    assert "no certificate can be made yet of a model that lies over several ranks" in said
+
+
+def test_a_killed_rank_ends_the_others(tmp_path):
+    suite = write_suite(tmp_path, """suite: probe
+summary: {zh: 试验, en: a probe}
+models: [zh-0.1b]
+steps:
+  - step: decode
+    workload: decode
+    deadline: 120 s
+    repeats: 1000
+    parameters: {prompt: 4, tokens: 60, parallel: tensor}
+""")
+    out, staging = tmp_path / "bundle", tmp_path / "bundle.partial"
+    supervisor = start(suite, "--out", out, "--ranks", 2, "--threads", 1)
+
+    def computing():
+        """Ranks that have mapped the memory which they share."""
+        found = workers(staging, guarded=True)
+        try:
+            shared = ["zhiheng ranks" in pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in found]
+        except OSError:
+            return []
+        return found if len(found) == 2 and all(shared) else []
+
+    kill(wait_for(computing, 60, "ranks that share memory")[-1], signal.SIGKILL)
+    _, stderr = supervisor.communicate(timeout=30)
+    assert supervisor.returncode == 1, stderr
+    assert not processes(str(staging))
+    run_json, lines = check_whole(out)
+    step = model_steps(run_json)["decode"]
+    assert step["status"] == "lost" and "ended by signal 9" in step["reason"]
+    assert not [line for line in lines if line["workload"] == "decode"]

@@ -1,0 +1,156 @@
+/* A model cut for several ranks: every part holds the right rows and columns of the source, and
+ * nothing is left out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bench/engine/weights.h"
+#include "tests/unit/bench/tiny_model.h"
+
+static char path[64];
+
+static int write_files(void **state) {
+  (void)state;
+  snprintf(path, sizeof path, "/tmp/zhiheng-split-%d.gguf", (int)getpid());
+  write_tiny_model(path, 0, 0);
+  return 0;
+}
+
+static int remove_files(void **state) {
+  (void)state;
+  return unlink(path);
+}
+
+static void open_part(zh_weights *out, zh_model **model, zh_threads *threads, int index,
+                      int parts) {
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_model_open(model, path, &err), ZH_OK);
+  assert_int_equal(zh_weights_open(out, *model, (zh_part){index, parts}, threads, &err), ZH_OK);
+}
+
+/* Element (row, column) of what the engine reads. */
+static float element(const zh_weight *w, size_t row, size_t column) {
+  float value;
+  memcpy(&value,
+         (const unsigned char *)w->matrix.data + row * w->matrix.row_bytes + column * sizeof value,
+         sizeof value);
+  return value;
+}
+
+/* The parts of a weight, each at its place, are the whole: every element once, but for key heads
+ * that several parts hold. */
+static void parts_make_the_whole(void **state) {
+  (void)state;
+  zh_threads *threads;
+  zh_model *model, *whole_model;
+  zh_weights whole, part;
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_threads_create(&threads, 1, NULL, &err), ZH_OK);
+  open_part(&whole, &whole_model, threads, 0, 1);
+  for (size_t i = 0; i < zh_weights_count(&whole); ++i) {
+    const zh_weight *all = zh_weights_at(&whole, i);
+    size_t seen = 0;
+    for (int index = 0; index < 2; ++index) {
+      open_part(&part, &model, threads, index, 2);
+      const zh_weight *w = zh_weights_at(&part, i);
+      for (size_t r = 0; r < w->matrix.rows; ++r) {
+        const float *source = zh_weight_source_row(w, r, NULL);
+        for (size_t c = 0; c < w->matrix.columns; ++c) {
+          float expected = element(all, w->first_row + r, w->first_column + c);
+          assert_memory_equal(&source[c], &expected, sizeof expected);
+          float held = element(w, r, c);
+          assert_memory_equal(&held, &expected, sizeof expected);
+        }
+      }
+      if (!w->gain) seen += w->matrix.rows * w->matrix.columns;
+      zh_weights_close(&part);
+      zh_model_free(model);
+    }
+    if (!all->gain) assert_int_equal(seen, all->matrix.rows * all->matrix.columns);
+  }
+  zh_weights_close(&whole);
+  zh_model_free(whole_model);
+  zh_threads_free(threads);
+}
+
+/* A flipped bit of a part is found by the rank that holds it, wherever it lies. */
+static void parts_are_held_against_the_file(void **state) {
+  (void)state;
+  zh_threads *threads;
+  zh_model *model;
+  zh_weights part;
+  char what[128], sm3[2][ZH_DIGEST_HEX];
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_threads_create(&threads, 2, NULL, &err), ZH_OK);
+  for (int index = 0; index < 2; ++index) {
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      open_part(&part, &model, threads, index, 2);
+      assert_int_equal(zh_weights_digest(sm3[index], &part, threads, &err), ZH_OK);
+      assert_int_equal(zh_weights_verify(&part, threads, seed, &err), ZH_OK);
+      assert_int_equal(zh_weights_flip(&part, seed, what, sizeof what, &err), ZH_OK);
+      assert_int_equal(zh_weights_verify(&part, threads, seed, &err), ZH_ERR_CHECK);
+      zh_weights_close(&part);
+      zh_model_free(model);
+    }
+  }
+  assert_string_not_equal(sm3[0], sm3[1]);
+  zh_threads_free(threads);
+}
+
+/* Ranks beyond the key heads share them; the columns of attn_output follow the query heads. */
+static void key_heads_are_shared(void **state) {
+  (void)state;
+  zh_model *model;
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_model_open(&model, "zh-0.1b", &err), ZH_OK);
+  zh_weights part; /* 12 query heads over 4 key heads */
+  assert_int_equal(zh_weights_describe(&part, model, &err), ZH_OK);
+  assert_int_equal(zh_weights_cut(&part, (zh_part){3, 4}, &err), ZH_OK);
+  assert_int_equal(part.architecture.heads, 3);
+  assert_int_equal(part.architecture.kv_heads, 1);
+  assert_int_equal(part.layer[ZH_ATTN_K].first_row, 3 * part.architecture.head_dim);
+  assert_int_equal(part.layer[ZH_ATTN_OUTPUT].first_column, 9 * part.architecture.head_dim);
+  assert_int_equal(part.layer[ZH_FFN_DOWN].first_column, 3 * part.architecture.ffn);
+  zh_weights_close(&part);
+  assert_int_equal(zh_weights_describe(&part, model, &err), ZH_OK);
+  part.architecture.kv_heads = 2; /* as if two key heads served the twelve */
+  assert_int_equal(zh_weights_cut(&part, (zh_part){2, 4}, &err), ZH_OK);
+  assert_int_equal(part.architecture.kv_heads, 1);
+  assert_int_equal(part.layer[ZH_ATTN_V].first_row, part.architecture.head_dim);
+  zh_weights_close(&part);
+  zh_model_free(model);
+}
+
+static void refused(zh_weights *w, int parts, const char *words) {
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_weights_cut(w, (zh_part){0, parts}, &err), ZH_ERR_INPUT);
+  if (!strstr(err.message, words)) fail_msg("%s", err.message);
+}
+
+static void what_does_not_divide_is_refused(void **state) {
+  (void)state;
+  zh_model *model;
+  zh_weights whole;
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
+  assert_int_equal(zh_weights_describe(&whole, model, &err), ZH_OK);
+  refused(&whole, 4, "6 query heads cannot be divided evenly among 4 ranks");
+  refused(&whole, 3, "2 key heads and 3 ranks");
+  refused(&whole, 6, "160 columns of the feed-forward layer");
+  assert_int_equal(whole.architecture.heads, TINY_HEADS);
+  zh_weights_close(&whole);
+  zh_model_free(model);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(parts_make_the_whole),
+      cmocka_unit_test(parts_are_held_against_the_file),
+      cmocka_unit_test(key_heads_are_shared),
+      cmocka_unit_test(what_does_not_divide_is_refused),
+  };
+  return cmocka_run_group_tests(tests, write_files, remove_files);
+}
