@@ -482,6 +482,7 @@ static void head(const worker *w) {
                            .layer = -1,
                            .name = "head",
                            .weight = matrix,
+                           .way = w->p->way,
                            .tokens = p->wanted,
                            .in_width = hidden,
                            .out_width = matrix->matrix.rows,

@@ -127,7 +127,7 @@ def test_a_part_changed_between_audit_and_run(tmp_path, monkeypatch):
 def test_a_file_changed_while_it_runs(tmp_path, change, sentence):
     model = make_model(tmp_path / "m.gguf")
     out = tmp_path / "bundle"
-    supervisor = start(write_suite(tmp_path, SUITE % 150), "--out", out, "--model", model)
+    supervisor = start(write_suite(tmp_path, SUITE % 1500), "--out", out, "--model", model)
 
     def mapped():
         for entry in pathlib.Path("/proc").iterdir():
