@@ -303,7 +303,7 @@ def test_another_file_is_not_the_model(made, tmp_path):
 
 def test_a_run_with_a_nonce_is_resumed_with_it(tmp_path):
     from harness import SUITE as SLOW
-    from harness import start, wait_for
+    from harness import processes, start, wait_for
     suite = tmp_path / "probe.yaml"
     suite.write_text(SLOW % 40)
     staging = tmp_path / "bundle.partial"
@@ -311,6 +311,7 @@ def test_a_run_with_a_nonce_is_resumed_with_it(tmp_path):
     wait_for(lambda: (staging / "work" / "001" / "step.json").exists(), what="the slow step")
     supervisor.kill()
     supervisor.wait()
+    wait_for(lambda: not processes(str(staging)), 20, "the end of all ranks")
     assert not any(b'"n"' in path.read_bytes() for path in [staging / "work" / "plan.json"])
     refused = run("--resume", staging)
     assert refused.returncode == 2 and "--nonce" in refused.stderr
