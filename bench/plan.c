@@ -64,9 +64,10 @@ static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *
   snprintf(name, sizeof name, "%s%s%s", step->name, model ? "@" : "", model ? model_name : "");
   snprintf(key, sizeof key, "%03zu", json_array_size(p->steps));
   json_t *entry = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s,s:i,s:i,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}", "key",
+      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s?,s:s,s:i,s:i,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}", "key",
       key, "step", name, "name", step->name, "workload", step->workload->name, "model", model_name,
-      "source", model ? model->source : NULL, "content_sm3",
+      "source", model ? model->source : NULL, "model_sm3",
+      model ? json_string_value(json_object_get(model->entry, "sm3")) : NULL, "content_sm3",
       model ? json_string_value(json_object_get(model->entry, "content_sm3")) : NULL, "when", when,
       "ranks", ranks, "threads", threads > 0 ? threads : 1, "launcher", zh_launcher_name(launcher),
       "deadline_s", step->deadline_s, "warmup", step->warmup, "repeats", "min", step->repeats.min,

@@ -26,7 +26,7 @@ typedef struct zh_plan_options {
 } zh_plan_options;
 
 /* {"schema","suite","seed","node","version","threads","fault","models":[…],"steps":[{"key","step","workload","model",
- *  "source","when","ranks","threads","launcher","deadline_s","warmup","repeats","parameters","criteria"}]} */
+ *  "source","model_sm3","content_sm3","when","ranks","threads","launcher","deadline_s","warmup","repeats","parameters","criteria"}]} */
 ZH_MUST_CHECK zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model *models,
                                      size_t model_count, const zh_plan_options *options, zh_error *err);
 /* SM3 of the canonical text: keys sorted, no blanks. */

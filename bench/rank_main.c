@@ -136,6 +136,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
       .deadline_s = json_number_value(json_object_get(r->step, "deadline_s"))};
   r->job.parameters = json_object_get(r->step, "parameters");
   r->job.model = word(r->step, "source");
+  r->job.model_sm3 = word(r->step, "model_sm3");
   r->job.content_sm3 = word(r->step, "content_sm3");
   r->job.seed = strtoull(word(r->step, "seed"), NULL, 16);
   r->job.threads = r->threads;

@@ -37,6 +37,7 @@ typedef enum zh_fault { ZH_FAULT_NONE, ZH_FAULT_WEIGHT, ZH_FAULT_TOKEN, ZH_FAULT
 typedef struct zh_job {
   json_t *parameters;   /* object: every parameter of the table, defaults filled in, types checked */
   const char *model;    /* as zh_model_open takes it; NULL when the workload needs none */
+  const char *model_sm3;   /* of the model's files, as run.json has it */
   const char *content_sm3; /* of the model, as it was counted (bench/content.h); NULL: not held against anything */
   uint64_t seed;        /* drawn after the build */
   zh_threads *threads;

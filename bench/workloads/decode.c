@@ -259,11 +259,10 @@ static zh_status certify(decode *d, zh_error *err) {
   char path[PATH_MAX], sm3[ZH_DIGEST_HEX];
   zh_certificate *certificate = NULL;
   if (!job->nonce || job->comm->rank != 0) return ZH_OK;
-  ZH_TRY(zh_model_digest(sm3, d->trial.model, ZH_SM3, err));
   const zh_kernels *kernels = d->trial.engine->kernels;
   zh_certified run = {.step = job->step,
                       .model = zh_model_name(d->trial.model),
-                      .model_sm3 = sm3,
+                      .model_sm3 = job->model_sm3,
                       .nonce = job->nonce,
                       .kernels = kernels->name,
                       .arithmetic = zh_engine_arithmetic(d->trial.engine),
