@@ -67,7 +67,6 @@ ZH_MUST_CHECK zh_status zh_audit(json_t **out, zh_model *model, zh_error *err);
 typedef struct zh_policy zh_policy;
 ZH_MUST_CHECK zh_status zh_policy_load(zh_policy **out, const char *name_or_path, zh_error *err);
 void zh_policy_free(zh_policy *policy);
-const char *zh_policy_name(const zh_policy *policy);
 typedef struct zh_policy_entry {
   char name[64];
   char title_zh[256], title_en[256];

@@ -43,7 +43,6 @@ json_t *zh_node_proof(const zh_case *c, const zh_node *node);
 
 zh_verdict zh_validity_decide(const zh_case *c, const zh_assignment *readings);
 void zh_validity_readings(zh_reading_set *set, const zh_policy *policy);
-zh_verdict zh_validity_verdict(const zh_case *c);
 ZH_MUST_CHECK zh_status zh_validity_finding(zh_case *c, zh_error *err);
 
 /* --- one amount under one assignment (award.c) --- */

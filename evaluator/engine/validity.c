@@ -72,12 +72,6 @@ static const zh_reading *disagreement(zh_verdict *verdict, const zh_case *c) {
   return v->last_day_reading != NULL ? v->last_day_reading : v->until_reading;
 }
 
-zh_verdict zh_validity_verdict(const zh_case *c) {
-  zh_verdict verdict;
-  disagreement(&verdict, c);
-  return verdict;
-}
-
 static void write_day(char out[ZH_DATE_BYTES], zh_date day) {
   if (day == ZH_NO_DATE)
     strcpy(out, "—");

@@ -193,7 +193,3 @@ void zh_policy_free(zh_policy *policy) {
   zh_arena_free(policy->arena);
   free(policy);
 }
-
-const char *zh_policy_name(const zh_policy *policy) {
-  return policy->name;
-}
