@@ -256,6 +256,17 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
                          .rounds = engine->weights.packed != NULL};
 }
 
+const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
+  bool bf16 = false;
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
+    if (!w->data) continue;
+    if (zh_preparation(w->type, zh_way_of(tokens)) != 0) return "int8_dot";
+    bf16 = true;
+  }
+  return bf16 ? "bf16_dot" : "fp32_fma";
+}
+
 uint64_t zh_sum_of_bits(const float *values, size_t count) {
   uint64_t sum = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -276,7 +287,9 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   zh_engine_cost cost = {0};
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
-    cost.memory_weights += zh_weight_bytes(w);
+    cost.memory_weights += w->packed.data
+                               ? zh_packed_bytes(w->packed.type, w->packed.rows, w->packed.columns)
+                               : zh_weight_bytes(w);
     bool embedding = w == &engine->weights.whole[ZH_EMBEDDING];
     if (!embedding || a->tied_head) cost.weight_bytes += w->tensor->bytes;
     if (!w->gain && !embedding && w != &engine->weights.whole[ZH_HEAD])

@@ -120,6 +120,9 @@ typedef struct zh_arithmetic {
   bool rounds;    /* activations, for products with weights that can be packed (zh_rounded) */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
+/* The fastest loop of the workload `compute` that any product of a call of so many tokens could
+ * reach, by what its operands are rounded to: "int8_dot", "bf16_dot" or "fp32_fma". */
+const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,

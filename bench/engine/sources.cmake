@@ -4,7 +4,9 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/footprint.c
   engine/forward.c
+  engine/ledger.c
   engine/observe.c
   engine/patches.c
   engine/perplexity.c
