@@ -146,7 +146,7 @@ static int show_json(const zh_run_result *result, const zh_error *err) {
 
 static int show_table(const zh_run_result *result, const zh_error *err) {
   zh_error reading = ZH_ERROR_INIT;
-  if (zh_bundle_table(stdout, result->bundle, zh_colour_allowed(STDOUT_FILENO), &reading) != ZH_OK)
+  if (zh_bundle_table(stdout, result->bundle, zh_colour_allowed(STDOUT_FILENO), zh_cli_language(), &reading) != ZH_OK)
     return zh_cli_fail(&reading, false);
   int printed = zh_cli_flush();
   if (err->status != ZH_OK) return zh_cli_fail(err, false);

@@ -332,6 +332,7 @@ zh_status zh_check_attach(zh_check *check, zh_error *err) {
 void zh_check_detach(zh_check *check) {
   check->engine->observer = NULL;
   check->engine->observer_user = NULL;
+  zh_weights_leave_source(&check->engine->weights);
 }
 
 uint64_t zh_check_samples(const zh_check *check) {

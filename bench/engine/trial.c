@@ -100,7 +100,7 @@ static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
 
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
-  *out = (zh_trial){.job = job, .sequences = sequences};
+  *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
                                                 ? ZH_PRECISION_EXACT
                                                 : ZH_PRECISION_FAST,
@@ -183,12 +183,14 @@ zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed, zh_error *err) 
 zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
                           uint32_t position, zh_error *err) {
   size_t chosen = trial->engine->kernels->argmax(logits, trial->vocab);
+  zh_engine_mark(trial->engine, ZH_STAGE_CHOICE);
   if (chosen >= trial->vocab || !isfinite(logits[chosen]))
     return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers",
                    position);
   *out = (zh_answer){.fed = fed, .chosen = (uint32_t)chosen, .position = position};
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
   out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
+  zh_engine_mark(trial->engine, ZH_STAGE_CHECK);
   return ZH_OK;
 }
 
@@ -382,6 +384,24 @@ zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length
                  "replay: position %" PRIu32 " of sequence %" PRIu32 " chose token %" PRIu32
                  ", the timed run %" PRIu32 "; their logits differ by %.3g",
                  position, sequence, again.chosen, expected->chosen, lead);
+}
+
+zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+  zh_footprint now = zh_footprint_now();
+  uint64_t logits = (uint64_t)trial->sequences * trial->vocab * sizeof *trial->logits;
+  if (!now.known || !trial->before.known) return ZH_OK;
+  zh_footprint_judgement found =
+      zh_footprint_judge(zh_footprint_formula(trial->engine, logits), &trial->before, &now);
+  double beyond = (double)found.held - (double)found.formula;
+  ZH_TRY(zh_trial_fact(trial, "memory",
+                       zh_footprint_json(trial->engine, logits, &trial->before, &now), err));
+  ZH_TRY(zh_trial_record(trial, "memory", "bytes held against the formula", (double)found.bound,
+                         beyond, found.passed, err));
+  if (found.passed) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "memory: the process holds %.1f MB for the model, by formula it should be %.1f MB "
+                 "and at most %.1f MB more; something stands twice in memory",
+                 (double)found.held / 1e6, (double)found.formula / 1e6, (double)found.bound / 1e6);
 }
 
 zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {

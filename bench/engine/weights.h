@@ -70,6 +70,8 @@ void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
  * from: weights are held once. */
 ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+/* Gives back the pages of the file that were read since, where rearranged weights stand instead. */
+void zh_weights_leave_source(const zh_weights *weights);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);
