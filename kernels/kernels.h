@@ -2,7 +2,7 @@
  *
  * One table of functions. `zh_kernels_reference()` is the specification: plain loops, fp32 values,
  * fp64 sums. `zh_kernels_best()` starts from it and overrides what this CPU can do faster (_avx2,
- * _avx512, _amx); every variant is checked against the reference and against fp64 in
+ * _avx512, _vnni, _amx); every variant is checked against the reference and against fp64 in
  * tests/kernelcheck. Calls work on a range of output rows, so the caller divides work over threads.
  *
  * Within one table an output element is always summed in the same order: neither the range, nor the
@@ -72,7 +72,7 @@ enum { ZH_FEW_TOKENS = 8 };
 zh_way zh_way_of(size_t tokens);
 
 typedef struct zh_kernels {
-  const char *name; /* "reference", "avx2", "avx512", "amx" */
+  const char *name; /* "ref", "portable", "avx2", "avx512", "vnni", "amx" */
   /* Whether sums are in fp64 (the reference) or fp32: what error bounds use. */
   bool fp64_sums;
 
@@ -130,10 +130,14 @@ typedef struct zh_kernels {
 } zh_kernels;
 
 const zh_kernels *zh_kernels_reference(void);
-const zh_kernels *
-zh_kernels_best(void); /* chosen once; ZHIHENG_ISA=reference|avx2|avx512|amx overrides, for tests */
-const zh_kernels *const *
-zh_kernels_all(void); /* those this CPU can run, NULL-terminated, reference first */
+/* Chosen once. ZH_CPU=ref|portable|avx2|avx512|vnni|amx asks for one, as a machine without the
+ * better ones would run; where this CPU lacks it, the best below it is taken. */
+const zh_kernels *zh_kernels_best(void);
+/* *missing: what ZH_CPU asks for and this CPU cannot run, else NULL. ZH_ERR_USAGE where it is no
+ * such word (zh_kernels_best takes the CPU's best then): programs ask this once, at their start. */
+ZH_MUST_CHECK zh_status zh_kernels_asked(const char **missing, zh_error *err);
+/* Those this CPU can run, NULL-terminated: the reference, then better and better ones. */
+const zh_kernels *const *zh_kernels_all(void);
 size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens);
 enum { ZH_PREPARATIONS = 2 };
 /* 0 or 1; types with the same one share what prepare gave. */
