@@ -7,7 +7,6 @@
 
 #include "kernels/lanes_avx2.h"
 
-
 enum { LANES = 8 };
 typedef __m256 lanes;
 typedef __m256i words;

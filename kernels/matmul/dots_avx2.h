@@ -18,27 +18,26 @@ ALWAYS_INLINE __m256i four_bytes(const uint8_t *x) {
  * 8 * 31 * 127 = 31496, can be added before they are widened. */
 ALWAYS_INLINE words dot32(const words *w, const uint8_t *x, zh_dtype type) {
   words sum = _mm256_setzero_si256();
+#ifdef __AVXVNNI__
   for (int j = 0; j < 8; j++) {
     words a = w[j], b = four_bytes(x + 4 * j);
-    if (type == ZH_Q8_0) {
-      b = _mm256_sign_epi8(b, a);
-      a = _mm256_abs_epi8(a);
-    }
-#ifdef __AVXVNNI__
+    if (type == ZH_Q8_0) b = _mm256_sign_epi8(b, a), a = _mm256_abs_epi8(a);
     sum = _mm256_dpbusd_avx_epi32(sum, a, b);
   }
-  return sum;
 #else
-    words pairs = _mm256_maddubs_epi16(a, b);
-    if (type != ZH_Q8_0) {
-      bool five = type == ZH_Q5_0 || type == ZH_Q5_1 || type == ZH_Q5_K;
-      for (int last = five ? j | 3 : 7; j < last; j++)
-        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(w[j + 1], four_bytes(x + 4 * j + 4)));
+  bool five = type == ZH_Q5_0 || type == ZH_Q5_1 || type == ZH_Q5_K;
+  const int together = type == ZH_Q8_0 ? 1 : five ? 4 : 8;
+  for (int j = 0; j < 8; j += together) {
+    words pairs = _mm256_setzero_si256();
+    for (int k = j; k < j + together; k++) {
+      words a = w[k], b = four_bytes(x + 4 * k);
+      if (type == ZH_Q8_0) b = _mm256_sign_epi8(b, a), a = _mm256_abs_epi8(a);
+      pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(a, b));
     }
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
-  return sum;
 #endif
+  return sum;
 }
 
 #endif

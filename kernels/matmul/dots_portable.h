@@ -23,6 +23,11 @@ ALWAYS_INLINE words dot32(const words *w, const uint8_t *x, zh_dtype type) {
 }
 #else
 typedef int16_t halves __attribute__((vector_size(16)));
+typedef uint16_t unsigned_halves __attribute__((vector_size(16)));
+
+ALWAYS_INLINE halves even_bytes(halves v) {
+  return (halves)((unsigned_halves)v << 8) >> 8;
+}
 
 /* Even and odd bytes as 16-bit numbers; products of two stay within 16 bits and so do sums of one
  * of each, 2 * 128 * 127 = 32512. */
@@ -31,7 +36,7 @@ ALWAYS_INLINE words dot32(const words *w, const uint8_t *x, zh_dtype type) {
   words sum = words_set(0);
   for (int j = 0; j < 8; j++) {
     halves a = (halves)w[j], b = (halves)four_bytes(x + 4 * j);
-    halves even = (halves)words_even_bytes((words)a) * (halves)words_even_bytes((words)b);
+    halves even = even_bytes(a) * even_bytes(b);
     words pairs = (words)(even + (a >> 8) * (b >> 8));
     sum += (words_left(pairs, 16) >> 16) + (pairs >> 16);
   }

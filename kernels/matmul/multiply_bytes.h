@@ -148,8 +148,8 @@ BYTES_OF_TYPE(Q4_K)
 BYTES_OF_TYPE(Q5_K)
 #undef BYTES_OF_TYPE
 
-static void multiply_bytes(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
-                           size_t tokens, size_t begin, size_t end) {
+ALWAYS_INLINE void multiply_bytes(float *y, size_t y_stride, const zh_packed *w,
+                                  const void *prepared, size_t tokens, size_t begin, size_t end) {
   token_layout l = layout_of(w->columns);
   bytes_product p = {.y = y,
                      .y_stride = y_stride,

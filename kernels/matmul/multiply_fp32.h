@@ -14,9 +14,9 @@
 enum {
   BLOCK_COLUMNS = 256,
   BLOCK_GROUPS = 8,
-  PANEL = 6,        /* tokens of the many: PANEL * PARTS sums in registers */
-  FEW_PANEL = 3,    /* of the few, with two sums each */
-  FEW_AT_ONCE = 8,  /* whose numbers are made fp32 before their rows come */
+  PANEL = 6,       /* tokens of the many: PANEL * PARTS sums in registers */
+  FEW_PANEL = 3,   /* of the few, with two sums each */
+  FEW_AT_ONCE = 8, /* whose numbers are made fp32 before their rows come */
   FEW_COLUMNS = 8192,
   FP32_AHEAD = 8192
 };
@@ -139,8 +139,7 @@ ALWAYS_INLINE void unpack_block(float *out, const uint8_t *group, zh_dtype type,
       for (int c = 0; c < STEP; c += 2, from += 64) {
         words w = words_load(from);
         lanes_store(to + GROUP * c, lanes_of_bits(words_left(w, 16)));
-        lanes_store(to + GROUP * (c + 1),
-                    lanes_of_bits(words_and(w, words_set((int)0xffff0000))));
+        lanes_store(to + GROUP * (c + 1), lanes_of_bits(words_and(w, words_set((int)0xffff0000))));
       }
       continue;
     }
@@ -151,8 +150,8 @@ ALWAYS_INLINE void unpack_block(float *out, const uint8_t *group, zh_dtype type,
       for (int i = 0; i < 4; i++) {
         lanes column = column_of(w, type, i);
         /* The product is exact, so a fused step rounds as two do (dequantize_ref.c). */
-        lanes value = has_minimum(type) ? lanes_fma(column, f.scale, f.minimum)
-                                        : lanes_mul(column, f.scale);
+        lanes value =
+            has_minimum(type) ? lanes_fma(column, f.scale, f.minimum) : lanes_mul(column, f.scale);
         lanes_store(to + GROUP * (4 * j + i), rounded_bf16(value));
       }
     }
@@ -176,10 +175,10 @@ UNPACK_OF_TYPE(Q5_K)
 typedef void unpacker(float *out, const uint8_t *group, size_t first, size_t count);
 
 static unpacker *unpacker_of(zh_dtype type) {
-  static unpacker *const of_type[] = {[ZH_BF16] = unpack_BF16, [ZH_Q8_0] = unpack_Q8_0,
-                                      [ZH_Q4_0] = unpack_Q4_0, [ZH_Q4_1] = unpack_Q4_1,
-                                      [ZH_Q5_0] = unpack_Q5_0, [ZH_Q5_1] = unpack_Q5_1,
-                                      [ZH_Q4_K] = unpack_Q4_K, [ZH_Q5_K] = unpack_Q5_K};
+  static unpacker *const of_type[] = {
+      [ZH_BF16] = unpack_BF16, [ZH_Q8_0] = unpack_Q8_0, [ZH_Q4_0] = unpack_Q4_0,
+      [ZH_Q4_1] = unpack_Q4_1, [ZH_Q5_0] = unpack_Q5_0, [ZH_Q5_1] = unpack_Q5_1,
+      [ZH_Q4_K] = unpack_Q4_K, [ZH_Q5_K] = unpack_Q5_K};
   return of_type[type];
 }
 
@@ -205,8 +204,7 @@ ALWAYS_INLINE void panel_tokens(const fp32_product *p, size_t g, bool first, siz
   for (int t = 0; t < tokens; t++)
     for (int part = 0; part < PARTS; part++) {
       size_t left = rows_left(p, g, part);
-      if (left)
-        lanes_store_some(out + (size_t)t * p->y_stride + LANES * part, sum[t][part], left);
+      if (left) lanes_store_some(out + (size_t)t * p->y_stride + LANES * part, sum[t][part], left);
     }
 }
 

@@ -7,7 +7,7 @@
 #include "kernels/variants.h"
 
 void zh_prepare_portable(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
-                     size_t columns, size_t tokens, size_t begin, size_t end) {
+                         size_t columns, size_t tokens, size_t begin, size_t end) {
   (void)tokens;
   if (zh_preparation(type, way) == 0)
     prepare_bf16(out, x, x_stride, columns, begin, end);
@@ -16,8 +16,8 @@ void zh_prepare_portable(void *out, zh_dtype type, zh_way way, const float *x, s
 }
 
 void zh_multiply_portable(float *y, size_t y_stride, const zh_packed *w, zh_way way,
-                      const void *prepared, size_t tokens, size_t begin, size_t end,
-                      void *scratch) {
+                          const void *prepared, size_t tokens, size_t begin, size_t end,
+                          void *scratch) {
   if (begin >= end || tokens == 0) return;
   if (zh_preparation(w->type, way) == 0)
     multiply_fp32(y, y_stride, w, way, prepared, tokens, begin, end, scratch);

@@ -1,5 +1,5 @@
-/* Sixteen rows of packed quanta (packed.h), a part of them to a vector: PARTS vectors of LANES rows.
- * Written once over the names of vector_*.h, one of which is included before. */
+/* Sixteen rows of packed quanta (packed.h), a part of them to a vector: PARTS vectors of LANES
+ * rows. Written once over the names of vector_*.h, one of which is included before. */
 #ifndef ZH_KERNELS_MATMUL_QUANTA_H
 #define ZH_KERNELS_MATMUL_QUANTA_H
 
