@@ -78,15 +78,22 @@ ALWAYS_INLINE void few_tokens(const fp32_product *p, size_t g, size_t first, siz
   for (size_t c = 0; c < count; c += 2) {
     const uint8_t *pair = group + 32 * (first + c);
     if (ahead) __builtin_prefetch(pair + FP32_AHEAD, 0, 2);
-    for (int part = 0; part < PARTS; part++) {
-      words w = words_load(pair + 4 * LANES * part);
-      lanes low = lanes_of_bits(words_left(w, 16)),
-            high = lanes_of_bits(words_and(w, words_set((int)0xffff0000)));
-      for (int t = 0; t < tokens; t++) {
-        const float *of = x + (size_t)t * FEW_COLUMNS + c;
-        even[t][part] = lanes_fma(low, lanes_set(of[0]), even[t][part]);
-        odd[t][part] = lanes_fma(high, lanes_set(of[1]), odd[t][part]);
-      }
+    const float *of = x + c;
+    lanes low[PARTS], high[PARTS]; /* one after the other: there are no more registers */
+    for (int part = 0; part < PARTS; part++)
+      low[part] = lanes_of_bits(words_left(words_load(pair + 4 * LANES * part), 16));
+    for (int t = 0; t < tokens; t++) {
+      lanes value = lanes_set(of[t * FEW_COLUMNS]);
+      for (int part = 0; part < PARTS; part++)
+        even[t][part] = lanes_fma(low[part], value, even[t][part]);
+    }
+    for (int part = 0; part < PARTS; part++)
+      high[part] =
+          lanes_of_bits(words_and(words_load(pair + 4 * LANES * part), words_set((int)0xffff0000)));
+    for (int t = 0; t < tokens; t++) {
+      lanes value = lanes_set(of[t * FEW_COLUMNS + 1]);
+      for (int part = 0; part < PARTS; part++)
+        odd[t][part] = lanes_fma(high[part], value, odd[t][part]);
     }
   }
   for (int t = 0; t < tokens; t++)
