@@ -117,7 +117,7 @@ static void choose_peak_loops(void) {
 #ifdef ZH_KERNELS_X86
 static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
                         size_t columns, size_t tokens, size_t begin, size_t end) {
-  if (zh_preparation(type, way) == 0)
+  if (zh_rounding_of(&table_amx.rounds, type, way) == ZH_ROUND_BF16)
     zh_prepare_bf16_amx(out, x, x_stride, columns, tokens, begin, end);
   else
     zh_prepare_int8_amx(out, x, x_stride, columns, begin, end);
@@ -127,7 +127,7 @@ static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, zh_way w
                          const void *prepared, size_t tokens, size_t begin, size_t end,
                          void *scratch) {
   if (begin >= end || tokens == 0) return;
-  if (zh_preparation(w->type, way) == 0)
+  if (zh_rounding_of(&table_amx.rounds, w->type, way) == ZH_ROUND_BF16)
     zh_multiply_bf16_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
   else
     zh_multiply_int8_amx(y, y_stride, w, prepared, tokens, begin, end);
@@ -169,6 +169,7 @@ static void choose(void) {
   chosen.tables[LEVEL_REF] = &reference;
   table_portable = reference;
   table_portable.name = level_names[LEVEL_PORTABLE];
+  table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
   int best = LEVEL_PORTABLE;
@@ -176,6 +177,7 @@ static void choose(void) {
 #ifdef ZH_KERNELS_X86
   const zh_cpu_features *has = &chosen.has;
   if (has->avx2_fma && has->f16c) {
+    table_avx2.rounds = zh_fp32_roundings;
     table_avx2.prepare = zh_prepare_avx2;
     table_avx2.multiply = has->avx_vnni ? zh_multiply_avx_vnni : zh_multiply_avx2;
     chosen.tables[best = LEVEL_AVX2] = &table_avx2;
@@ -189,6 +191,7 @@ static void choose(void) {
   if (best == LEVEL_VNNI && has->amx_bf16 && has->amx_int8) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
+    table_amx.rounds = (zh_roundings){ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BF16};
     table_amx.prepare = prepare_amx;
     table_amx.multiply = multiply_amx;
     chosen.tables[best = LEVEL_AMX] = &table_amx;
@@ -257,16 +260,11 @@ zh_way zh_way_of(size_t tokens) {
   return tokens <= ZH_FEW_TOKENS ? ZH_FEW : ZH_MANY;
 }
 
-int zh_preparation(zh_dtype type, zh_way way) {
-  return type == ZH_BF16 || way == ZH_MANY ? 0 : 1;
-}
-
-/* bf16 (0): tiles of sixteen tokens (or all, where they are fewer), columns filled up to 32. Bytes:
- * one a column and twelve a block of 32. */
-size_t zh_prepared_bytes(int preparation, size_t columns, size_t tokens) {
-  size_t whole = (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
-  if (preparation == 0) return steps * 64 * (tokens < 16 ? tokens : whole);
-  return tokens * ((steps * 44 + 63) & ~(size_t)63);
+/* Columns filled up to 32. fp32 and bf16: tiles of sixteen tokens (or all, where they are fewer).
+ * Bytes: one a column and up to 32 for scale and sums of a block of 32. */
+size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens) {
+  size_t whole = tokens < 16 ? tokens : (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
+  return whole * steps * (rounding == ZH_ROUND_NONE ? 128 : 64);
 }
 
 /* 256 rows of up to 2048 columns, unpacked to bf16. */

@@ -5,12 +5,12 @@
 static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, const float *x,
                     size_t tokens) {
   zh_engine *e = w->p->e;
-  bool done[ZH_PREPARATIONS] = {false};
+  bool done[ZH_ROUNDINGS] = {false};
   size_t begin, end;
   zh_share(&begin, &end, tokens, ZH_TOKEN_GRAIN, w->thread, w->threads);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
-    int kind = zh_preparation(m->type, w->p->way);
+    zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, w->p->way);
     if (!m->data || done[kind]) continue;
     done[kind] = true;
     e->kernels->prepare(e->prepared[kind], m->type, w->p->way, x, m->columns, m->columns, tokens,
@@ -33,8 +33,9 @@ void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const z
   if (begin >= end) return;
   if (weight->packed.data) {
     zh_way way = w->p->way;
-    e->kernels->multiply(y, y_stride, &weight->packed, way,
-                         e->prepared[zh_preparation(m->type, way)], tokens, begin, end, w->scratch);
+    const void *prepared = e->prepared[zh_rounding_of(&e->kernels->rounds, m->type, way)];
+    e->kernels->multiply(y, y_stride, &weight->packed, way, prepared, tokens, begin, end,
+                         w->scratch);
     return;
   }
   e->kernels->matmul(y, y_stride, m, x, m->columns, tokens, begin, end, w->scratch);

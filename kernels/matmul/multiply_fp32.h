@@ -1,11 +1,11 @@
-/* Products of packed weights by fused steps in fp32, of numbers rounded to bf16; written once for
+/* Products of packed weights by fused steps in fp32, which round nothing but sums; written once for
  * several instruction sets, over the names of a vector_*.h.
  *
  * Few tokens, weights of bf16: halves become fp32 by a shift, a group of rows is read once, and
  * even and odd columns have sums of their own. Many tokens: blocks of rows and columns are unpacked
- * to fp32 once, rounded, and stay in the second-level cache while all tokens pass by, PANEL at a
- * time; where there are more columns than a block takes, sums wait in y. Either way an output's
- * sums go through the columns in order, whatever stands beside it. */
+ * to fp32 once and stay in the second-level cache while all tokens pass by, PANEL at a time; where
+ * there are more columns than a block takes, sums wait in y. Either way an output's sums go through
+ * the columns in order, whatever stands beside it. */
 #ifndef ZH_KERNELS_MATMUL_MULTIPLY_FP32_H
 #define ZH_KERNELS_MATMUL_MULTIPLY_FP32_H
 
@@ -14,44 +14,31 @@
 enum {
   BLOCK_COLUMNS = 256,
   BLOCK_GROUPS = 8,
-  PANEL = 6,       /* tokens of the many: PANEL * PARTS sums in registers */
-  FEW_PANEL = 3,   /* of the few, with two sums each */
-  FEW_AT_ONCE = 8, /* whose numbers are made fp32 before their rows come */
-  FEW_COLUMNS = 8192,
+  PANEL = 6,     /* tokens of the many: PANEL * PARTS sums in registers */
+  FEW_PANEL = 3, /* of the few, with two sums each */
   FP32_AHEAD = 8192
 };
 
-/* --- activations: as bf16, a token after the other, filled up to 32 columns --- */
+/* --- activations: a token after the other, filled up to 32 columns with zeros --- */
 
 static size_t padded_columns(size_t columns) {
   return (columns + STEP - 1) / STEP * STEP;
 }
 
-ALWAYS_INLINE void prepare_bf16(void *out, const float *x, size_t x_stride, size_t columns,
-                                size_t begin, size_t end) {
+static void prepare_fp32(float *out, const float *x, size_t x_stride, size_t columns, size_t begin,
+                         size_t end) {
   size_t padded = padded_columns(columns);
   for (size_t t = begin; t < end; t++) {
-    uint16_t *to = (uint16_t *)out + t * padded;
-    for (size_t c = 0; c < padded; c += LANES) {
-      size_t left = c < columns ? columns - c : 0;
-      words bits = bits_of_lanes(rounded_bf16(lanes_load_some(x + t * x_stride + c, left)));
-      uint32_t numbers[LANES];
-      memcpy(numbers, &bits, sizeof numbers);
-      for (int i = 0; i < LANES; i++) to[c + (size_t)i] = (uint16_t)(numbers[i] >> 16);
-    }
+    memcpy(out + t * padded, x + t * x_stride, columns * sizeof *x);
+    memset(out + t * padded + columns, 0, (padded - columns) * sizeof *x);
   }
-}
-
-ALWAYS_INLINE void widen(float *to, const uint16_t *from, size_t count) {
-  for (size_t c = 0; c < count; c += LANES)
-    lanes_store(to + c, lanes_of_bits(words_left(words_of_u16(from + c), 16)));
 }
 
 typedef struct fp32_product {
   float *y;
   size_t y_stride, rows, tokens, columns /* padded */, group_bytes;
   const uint8_t *weights;
-  const uint16_t *x;
+  const float *x;
   float *scratch;
 } fp32_product;
 
@@ -63,27 +50,20 @@ ALWAYS_INLINE size_t rows_left(const fp32_product *p, size_t g, int part) {
 
 /* --- few tokens, weights of bf16 --- */
 
-/* Columns [first, first + count) of a group; x: [token][FEW_COLUMNS]. */
-ALWAYS_INLINE void few_tokens(const fp32_product *p, size_t g, size_t first, size_t count,
-                              size_t token, const float *x, bool ahead, const int tokens) {
-  const uint8_t *group = p->weights + g * p->group_bytes;
-  float *out = p->y + token * p->y_stride + g * GROUP;
+ALWAYS_INLINE void few_tokens(const fp32_product *p, size_t g, size_t first, const int tokens) {
+  const uint8_t *pair = p->weights + g * p->group_bytes;
+  const float *x = p->x + first * p->columns;
+  float *out = p->y + first * p->y_stride + g * GROUP;
   lanes even[FEW_PANEL][PARTS], odd[FEW_PANEL][PARTS];
   for (int t = 0; t < tokens; t++)
-    for (int part = 0; part < PARTS; part++) {
-      size_t left = first ? rows_left(p, g, part) : 0;
-      even[t][part] = lanes_load_some(out + (size_t)t * p->y_stride + LANES * part, left);
-      odd[t][part] = lanes_set(0);
-    }
-  for (size_t c = 0; c < count; c += 2) {
-    const uint8_t *pair = group + 32 * (first + c);
-    if (ahead) __builtin_prefetch(pair + FP32_AHEAD, 0, 2);
-    const float *of = x + c;
+    for (int part = 0; part < PARTS; part++) even[t][part] = odd[t][part] = lanes_set(0);
+  for (size_t c = 0; c < p->columns; c += 2, pair += 64) {
+    if (first == 0) __builtin_prefetch(pair + FP32_AHEAD, 0, 2);
     lanes low[PARTS], high[PARTS]; /* one after the other: there are no more registers */
     for (int part = 0; part < PARTS; part++)
       low[part] = lanes_of_bits(words_left(words_load(pair + 4 * LANES * part), 16));
     for (int t = 0; t < tokens; t++) {
-      lanes value = lanes_set(of[t * FEW_COLUMNS]);
+      lanes value = lanes_set(x[(size_t)t * p->columns + c]);
       for (int part = 0; part < PARTS; part++)
         even[t][part] = lanes_fma(low[part], value, even[t][part]);
     }
@@ -91,7 +71,7 @@ ALWAYS_INLINE void few_tokens(const fp32_product *p, size_t g, size_t first, siz
       high[part] =
           lanes_of_bits(words_and(words_load(pair + 4 * LANES * part), words_set((int)0xffff0000)));
     for (int t = 0; t < tokens; t++) {
-      lanes value = lanes_set(of[t * FEW_COLUMNS + 1]);
+      lanes value = lanes_set(x[(size_t)t * p->columns + c + 1]);
       for (int part = 0; part < PARTS; part++)
         odd[t][part] = lanes_fma(high[part], value, odd[t][part]);
     }
@@ -105,38 +85,25 @@ ALWAYS_INLINE void few_tokens(const fp32_product *p, size_t g, size_t first, siz
     }
 }
 
-ALWAYS_INLINE void few_group(const fp32_product *p, size_t g, size_t first, size_t count,
-                             size_t token, size_t tokens) {
-  for (size_t t = 0; t < tokens; t += FEW_PANEL) {
-    const float *x = p->scratch + t * FEW_COLUMNS;
-    switch (tokens - t) {
-    case 1:
-      few_tokens(p, g, first, count, token + t, x, t == 0, 1);
-      break;
-    case 2:
-      few_tokens(p, g, first, count, token + t, x, t == 0, 2);
-      break;
-    default:
-      few_tokens(p, g, first, count, token + t, x, t == 0, 3);
-    }
-  }
-}
-
 static void multiply_few(const fp32_product *p, size_t begin, size_t end) {
-  for (size_t token = 0; token < p->tokens; token += FEW_AT_ONCE) {
-    size_t now = p->tokens - token < FEW_AT_ONCE ? p->tokens - token : FEW_AT_ONCE;
-    for (size_t first = 0; first < p->columns; first += FEW_COLUMNS) {
-      size_t count = p->columns - first < FEW_COLUMNS ? p->columns - first : FEW_COLUMNS;
-      for (size_t t = 0; t < now; t++)
-        widen(p->scratch + t * FEW_COLUMNS, p->x + (token + t) * p->columns + first, count);
-      for (size_t g = begin; g < end; g++) few_group(p, g, first, count, token, now);
+  for (size_t g = begin; g < end; g++)
+    for (size_t t = 0; t < p->tokens; t += FEW_PANEL) {
+      switch (p->tokens - t) {
+      case 1:
+        few_tokens(p, g, t, 1);
+        break;
+      case 2:
+        few_tokens(p, g, t, 2);
+        break;
+      default:
+        few_tokens(p, g, t, FEW_PANEL);
+      }
     }
-  }
 }
 
 /* --- many tokens --- */
 
-/* 32 columns of a group as fp32 [column][row], rounded to bf16. */
+/* 32 columns of a group as fp32 [column][row]. */
 ALWAYS_INLINE void unpack_block(float *out, const uint8_t *group, zh_dtype type, size_t b) {
   prefetch_block(group, type, b, FP32_AHEAD);
   for (int part = 0; part < PARTS; part++) {
@@ -159,7 +126,7 @@ ALWAYS_INLINE void unpack_block(float *out, const uint8_t *group, zh_dtype type,
         /* The product is exact, so a fused step rounds as two do (dequantize_ref.c). */
         lanes value =
             has_minimum(type) ? lanes_fma(column, f.scale, f.minimum) : lanes_mul(column, f.scale);
-        lanes_store(to + GROUP * (4 * j + i), rounded_bf16(value));
+        lanes_store(to + GROUP * (4 * j + i), value);
       }
     }
   }
@@ -242,7 +209,7 @@ static void block_by_tokens(const fp32_product *p, size_t begin, size_t end, siz
   for (size_t i = 0; i < panels; i++) {
     size_t token = i * p->tokens / panels, next = (i + 1) * p->tokens / panels;
     for (size_t t = token; t < next; t++)
-      widen(x + (t - token) * BLOCK_COLUMNS, p->x + t * p->columns + column, count);
+      memcpy(x + (t - token) * BLOCK_COLUMNS, p->x + t * p->columns + column, count * sizeof *x);
     panel(p, begin, end, column == 0, count, token, next - token, w, x);
   }
 }

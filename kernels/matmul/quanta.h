@@ -117,13 +117,4 @@ ALWAYS_INLINE lanes column_of(words quanta, zh_dtype type, int i) {
   return lanes_of_words(bias_bits(type) ? words_sub(q, words_set(1 << bias_bits(type))) : q);
 }
 
-/* The upper halves of fp32 rounded to the nearest, ties to even; what is no number stays so. */
-ALWAYS_INLINE lanes rounded_bf16(lanes v) {
-  words bits = bits_of_lanes(v), last = words_and(words_right(bits, 16), words_set(1));
-  words up = words_add(words_add(bits, words_set(0x7fff)), last);
-  lanes quiet = lanes_of_bits(words_or(bits, words_set(0x400000)));
-  lanes kept = lanes_choose(words_nan(v), quiet, lanes_of_bits(up));
-  return lanes_of_bits(words_and(bits_of_lanes(kept), words_set((int)0xffff0000)));
-}
-
 #endif

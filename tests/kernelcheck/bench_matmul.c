@@ -184,7 +184,7 @@ static void bench_type(const zh_kernels *k, zh_dtype type, zh_threads *threads, 
   s.scratch_bytes =
       packed ? zh_multiply_scratch_bytes(COLUMNS) : zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS);
   s.scratch = zeroed(s.scratch_bytes * (size_t)zh_threads_count(threads));
-  size_t prepared_bytes = zh_prepared_bytes(0, COLUMNS, MOST_TOKENS);
+  size_t prepared_bytes = zh_prepared_bytes(ZH_ROUND_NONE, COLUMNS, MOST_TOKENS);
   if (packed && !(s.prepared = zh_big_alloc(prepared_bytes))) exit(3);
   fill_copies(&s, memory);
   for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
