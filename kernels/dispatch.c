@@ -26,7 +26,7 @@ static const zh_kernels reference = {
 #ifdef ZH_KERNELS_X86
 /* rope and logsumexp: the reference's, until they cost a share that shows. */
 #define TABLE(isa)                                                                                 \
-  static const zh_kernels table_##isa = {                                                          \
+  static zh_kernels table_##isa = {                                                                \
       .name = #isa,                                                                                \
       .fp64_sums = false,                                                                          \
       .matmul = zh_matmul_##isa,                                                                   \
@@ -169,11 +169,19 @@ static void choose(void) {
   chosen.tables[LEVEL_REF] = &reference;
   table_portable = reference;
   table_portable.name = level_names[LEVEL_PORTABLE];
+  table_portable.rounds = zh_fp32_roundings;
+  table_portable.prepare = zh_prepare_portable;
+  table_portable.multiply = zh_multiply_portable;
   int best = LEVEL_PORTABLE;
   chosen.tables[best] = &table_portable;
 #ifdef ZH_KERNELS_X86
   const zh_cpu_features *has = &chosen.has;
-  if (has->avx2_fma && has->f16c) chosen.tables[best = LEVEL_AVX2] = &table_avx2;
+  if (has->avx2_fma && has->f16c) {
+    table_avx2.rounds = zh_fp32_roundings;
+    table_avx2.prepare = zh_prepare_avx2;
+    table_avx2.multiply = has->avx_vnni ? zh_multiply_avx_vnni : zh_multiply_avx2;
+    chosen.tables[best = LEVEL_AVX2] = &table_avx2;
+  }
   if (best == LEVEL_AVX2 && has->avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
   if (best == LEVEL_AVX512 && has->avx512_bf16 && has->avx512_vnni) {
     table_vnni = table_avx512;
