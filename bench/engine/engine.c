@@ -244,18 +244,17 @@ const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
   uint64_t parts = (uint64_t)engine->part.parts;
+  const zh_weights_total *total = &engine->weights.total;
   zh_engine_cost cost = {0};
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     cost.memory_weights += zh_weight_bytes(w);
-    bool embedding = w == &engine->weights.whole[ZH_EMBEDDING];
-    if (!embedding || a->tied_head) cost.weight_bytes += w->tensor->bytes;
-    if (!w->gain && !embedding && w != &engine->weights.whole[ZH_HEAD])
-      cost.flops_per_token += 2 * w->tensor->elements;
   }
+  cost.weight_bytes = total->step_bytes;
+  cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
-  cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a) * parts;
-  cost.kv_bytes_per_position = 2 * (uint64_t)a->layers * key_width(a) * sizeof(float) * parts;
+  cost.attention_flops_per_pair = 4 * (uint64_t)total->layers * query_width(a) * parts;
+  cost.kv_bytes_per_position = 2 * (uint64_t)total->layers * key_width(a) * sizeof(float) * parts;
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
   cost.memory_activations =
       (uint64_t)engine->activation_floats * sizeof(float) +

@@ -53,15 +53,31 @@ static uint64_t extent(const zh_architecture *a, size_of size) {
   }
 }
 
+static bool ties_head(const zh_weights *weights) {
+  return weights->architecture.tied_head && weights->whole[ZH_EMBEDDING].tensor &&
+         weights->whole[ZH_HEAD].tensor;
+}
+
+static bool is_apart(const zh_weights *weights, int slot) {
+  return weights->whole[slot].tensor && !(slot == ZH_HEAD && ties_head(weights));
+}
+
 size_t zh_weights_count(const zh_weights *weights) {
-  size_t whole = weights->architecture.tied_head ? ZH_MODEL_SLOTS - 1 : ZH_MODEL_SLOTS;
-  return (size_t)weights->architecture.layers * ZH_LAYER_SLOTS + whole;
+  size_t count = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
+  for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot) count += is_apart(weights, slot);
+  return count;
 }
 
 zh_weight *zh_weights_at(const zh_weights *weights, size_t i) {
   size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
   if (i < in_layers) return &weights->layer[i];
-  return (zh_weight *)&weights->whole[i - in_layers];
+  int slot = 0;
+  for (size_t left = i - in_layers; !is_apart(weights, slot) || left-- > 0;) ++slot;
+  return (zh_weight *)&weights->whole[slot];
+}
+
+void zh_weights_tie_head(zh_weights *weights) {
+  if (ties_head(weights)) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
 }
 
 /* --- a row and its place in the whole tensor --- */
@@ -153,6 +169,18 @@ static zh_status describe_all(zh_weights *weights, zh_error *err) {
   return ZH_OK;
 }
 
+static void add_up(zh_weights *weights) {
+  size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
+  weights->total.layers = weights->architecture.layers;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    bool looked_up = w == &weights->whole[ZH_EMBEDDING] && !weights->architecture.tied_head;
+    if (!looked_up) weights->total.step_bytes += w->tensor->bytes;
+    if (i < in_layers && w->tensor->dims == 2)
+      weights->total.flops_per_token += 2 * w->tensor->elements;
+  }
+}
+
 /* --- standard models: computed once, by all threads --- */
 
 typedef struct generation {
@@ -220,7 +248,7 @@ static zh_status generate(zh_weights *weights, zh_threads *threads, zh_error *er
     w->matrix.row_bytes = zh_weight_row_bytes(w);
     offset += aligned(zh_weight_bytes(w));
   }
-  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_weights_tie_head(weights);
   return generate_all(weights, threads, err);
 }
 
@@ -228,7 +256,7 @@ static zh_status generate(zh_weights *weights, zh_threads *threads, zh_error *er
 
 static bool is_norm(const zh_weights *weights, size_t i) {
   size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
-  if (i >= in_layers) return i - in_layers == ZH_OUTPUT_NORM;
+  if (i >= in_layers) return zh_weights_at(weights, i) == &weights->whole[ZH_OUTPUT_NORM];
   return i % ZH_LAYER_SLOTS == ZH_ATTN_NORM || i % ZH_LAYER_SLOTS == ZH_FFN_NORM;
 }
 
@@ -283,6 +311,7 @@ zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *
   zh_status status =
       out->layer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
   if (status == ZH_OK) status = describe_all(out, err);
+  if (status == ZH_OK) add_up(out);
   if (status != ZH_OK) zh_weights_close(out);
   return status;
 }
@@ -291,8 +320,7 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part, 
                           zh_error *err) {
   ZH_TRY(zh_weights_describe(out, model, err));
   zh_status status = zh_weights_cut(out, part, err);
-  if (status == ZH_OK && !out->whole[ZH_EMBEDDING].tensor->data)
-    status = generate(out, threads, err);
+  if (status == ZH_OK && !out->layer[0].tensor->data) status = generate(out, threads, err);
   if (status == ZH_OK) status = set_gains(out, err);
   if (status != ZH_OK) zh_weights_close(out);
   return status;
@@ -565,7 +593,7 @@ zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t
         (unsigned char *)(uintptr_t)w->matrix.data + row * w->matrix.row_bytes + at % row_bytes;
     *byte = (unsigned char)(*byte ^ (1u << (random[2] % 8)));
   }
-  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_weights_tie_head(weights);
   snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s", random[2] % 8,
            zh_weight_offset(w, row) + at % row_bytes, w->tensor->name);
   return set_gains(weights, err);
