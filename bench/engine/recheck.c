@@ -27,7 +27,7 @@ typedef enum value {
   VALUES
 } value;
 
-/* An operator as bench/engine/forward.c reports it. */
+/* An operator as the forward pass reports it (bench/engine/observe.c). */
 typedef struct instruction {
   const char *name;
   zh_operator op;
