@@ -13,7 +13,9 @@ set(ENGINE_SOURCES
   engine/reduce.c
   engine/sampling.c
   engine/split.c
+  engine/stages.c
   engine/trial.c
+  engine/trial_ranks.c
   engine/packing.c
   engine/weights.c
   liveness/bound.c
