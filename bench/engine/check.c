@@ -36,6 +36,7 @@ struct zh_check {
   uint64_t seed, drawn, samples;
   kind kinds[KINDS];
   size_t kind_count;
+  char name[KINDS][32]; /* of kinds that other ranks alone saw */
   bool failed;
   char failure[512];
   float *row;            /* [longest row]: a weight row, dequantised */
@@ -331,6 +332,46 @@ void zh_check_detach(zh_check *check) {
   check->engine->observer = NULL;
   check->engine->observer_user = NULL;
   zh_weights_leave_source(&check->engine->weights);
+}
+
+/* Of one operator what a rank found, and the first failure of all ranks. */
+typedef struct sighting {
+  char name[32];
+  kind found;
+} sighting;
+
+static void add_sighting(zh_check *check, const sighting *s) {
+  kind *k = NULL;
+  for (size_t i = 0; i < check->kind_count && !k; ++i)
+    if (strcmp(check->kinds[i].name, s->name) == 0) k = &check->kinds[i];
+  if (!k && check->kind_count < KINDS) {
+    snprintf(check->name[check->kind_count], sizeof check->name[0], "%s", s->name);
+    k = kind_of(check, check->name[check->kind_count]);
+  }
+  if (!k) return;
+  uint64_t samples = k->samples + s->found.samples;
+  const char *name = k->name;
+  if (s->found.ratio > k->ratio) *k = s->found;
+  k->name = name;
+  k->samples = samples;
+  check->samples += s->found.samples;
+}
+
+zh_status zh_check_join(zh_check *check, const zh_comm *comm, zh_error *err) {
+  sighting mine[KINDS] = {0}, *all = calloc((size_t)comm->size, sizeof mine);
+  for (size_t i = 0; i < check->kind_count; ++i) {
+    snprintf(mine[i].name, sizeof mine[i].name, "%s", check->kinds[i].name);
+    mine[i].found = check->kinds[i];
+    mine[i].found.name = NULL;
+  }
+  zh_status status =
+      all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for what the ranks saw");
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, mine, sizeof mine, all, 0, err);
+  for (size_t i = KINDS; status == ZH_OK && comm->rank == 0 && i < KINDS * (size_t)comm->size; ++i)
+    if (all[i].name[0]) add_sighting(check, &all[i]);
+  free(all);
+  return status;
 }
 
 uint64_t zh_check_samples(const zh_check *check) {

@@ -6,6 +6,7 @@
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
 #include "bench/engine/spent.h"
+#include "bench/engine/stages.h"
 #include "bench/engine/weights.h"
 
 typedef enum zh_operator {
@@ -23,7 +24,7 @@ typedef enum zh_operator {
 /* One operator, just computed, with the inputs that it really had. Borrowed for the call. */
 typedef struct zh_operation {
   zh_operator op;
-  int layer;               /* -1 outside the layers */
+  int layer;               /* of the model; -1 outside the layers */
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
   size_t tokens, in_width, out_width;
@@ -66,7 +67,7 @@ typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens)
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
-  zh_part part;      /* of the model */
+  zh_stages stages;  /* this rank's part of the model, and its neighbours */
   zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
   const zh_kernels *kernels;
   zh_threads *threads;

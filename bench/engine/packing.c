@@ -11,7 +11,8 @@ enum { ALIGNMENT = 64 };
 
 /* Embeddings are looked up, not multiplied, unless the head is tied to them. */
 static bool to_be_packed(const zh_weights *weights, const zh_weight *w) {
-  bool only_embedding = w == &weights->whole[ZH_EMBEDDING] && !weights->architecture.tied_head;
+  bool is_head = weights->architecture.tied_head && weights->whole[ZH_HEAD].tensor;
+  bool only_embedding = w == &weights->whole[ZH_EMBEDDING] && !is_head;
   return !w->gain && !only_embedding && zh_packs(w->matrix.type);
 }
 
@@ -78,7 +79,7 @@ zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *er
     give_back_source(w);
     if (weights->generated) w->matrix.data = NULL;
   }
-  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_weights_tie_head(weights);
   return ZH_OK;
 }
 

@@ -16,7 +16,9 @@ set(ENGINE_SOURCES
   engine/sampling.c
   engine/spent.c
   engine/split.c
+  engine/stages.c
   engine/trial.c
+  engine/trial_ranks.c
   engine/packing.c
   engine/weights.c
   engine/weights_describe.c

@@ -14,7 +14,6 @@
 enum { STREAM_PROMPT = 1, STREAM_REPLAYED_STEP, STREAM_REPLAYED_SEQUENCE, STREAM_FAULT_STEP };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "32", 1, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL, "tokens in the context before the prompt"},
@@ -22,7 +21,7 @@ static const zh_parameter parameters[] = {
     {"tokens", ZH_PARAMETER_INT, "32", 2, 1 << 20, NULL, "tokens generated in each sequence"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -134,7 +133,7 @@ static zh_status check_pass(decode *d, zh_error *err) {
   zh_check_detach(d->trial.check);
   ZH_TRY(status);
   d->reference_cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
-  return zh_check_report(d->trial.check, d->trial.job->checks, err);
+  return zh_trial_report_check(&d->trial, err);
 }
 
 static int64_t positions(const zh_job *job) {

@@ -11,7 +11,6 @@
 enum { STREAM_PROMPT = 1 };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "128", 2, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL,
@@ -19,7 +18,7 @@ static const zh_parameter parameters[] = {
     {"batch", ZH_PARAMETER_INT, "1", 1, 4096, NULL, "sequences computed together"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -73,7 +72,7 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   if (status == ZH_OK) status = zh_trial_forward(&p->trial, &p->feed, err);
   zh_check_detach(p->trial.check);
   ZH_TRY(status);
-  ZH_TRY(zh_check_report(p->trial.check, p->trial.job->checks, err));
+  ZH_TRY(zh_trial_report_check(&p->trial, err));
   ZH_TRY(answer_all(p, p->reference, err));
   p->reference_cache = zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p));
   return ZH_OK;
