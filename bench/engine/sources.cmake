@@ -4,6 +4,7 @@ set(ENGINE_SOURCES
   engine/check.c
   engine/engine.c
   engine/forward.c
+  engine/order.c
   engine/perplexity.c
   engine/recheck.c
   engine/reduce.c
