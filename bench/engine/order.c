@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An operator as bench/engine/forward.c reports it. */
+/* An operator as forward.c and attention.c report it. */
 static const zh_instruction FIRST = {"embedding", ZH_OP_EMBEDDING, ZH_EMBEDDING,
                                      ZH_VALUE_X,  ZH_VALUE_X,      ZH_VALUE_X};
 #define MATRIX(name, slot, in, out)                                                                \
