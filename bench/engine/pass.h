@@ -26,6 +26,11 @@ typedef struct zh_worker {
   void *scratch;
 } zh_worker;
 
+/* Whether an injected fault strikes here. */
+static inline bool zh_pass_is_tampered(const zh_engine *e, zh_tamper_kind kind, int layer) {
+  return e->tamper.kind == kind && e->tamper.layer == (uint32_t)layer;
+}
+
 static inline void zh_pass_barrier(const zh_worker *w) {
   zh_threads_barrier(w->p->e->threads);
 }

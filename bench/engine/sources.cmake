@@ -4,6 +4,7 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/faults.c
   engine/forward.c
   engine/order.c
   engine/observe.c
