@@ -68,12 +68,12 @@ void zh_pass_attend(const zh_worker *w, int layer) {
   zh_share(&begin, &end, (size_t)a->heads + a->kv_heads, 1, w->thread, w->threads);
   rotate(w, begin, end, e->q, 0, a->heads);
   rotate(w, begin, end, e->k, a->heads, a->kv_heads);
-  zh_pass_barrier(w);
+  zh_pass_meet(w, ZH_STAGE_ATTENTION);
   zh_pass_report_rows(w, ZH_OP_ROPE, layer, "rope q", q_width, e->before, NULL, e->q);
   zh_pass_report_rows(w, ZH_OP_ROPE, layer, "rope k", k_width,
                       e->before ? e->before + p->tokens * q_width : NULL, NULL, e->k);
   store_keys_and_values(w, (size_t)layer);
-  zh_pass_barrier(w);
+  zh_pass_meet(w, ZH_STAGE_ATTENTION);
   flip_cached_bit(w, layer);
   const float *k = cache_at(e, e->keys, (size_t)layer, 0, 0),
               *v = cache_at(e, e->values, (size_t)layer, 0, 0);
@@ -83,7 +83,7 @@ void zh_pass_attend(const zh_worker *w, int layer) {
                           p->position, p->sequence, 1.0f / sqrtf((float)a->head_dim), begin, end,
                           w->scratch);
   }
-  zh_pass_barrier(w);
+  zh_pass_meet(w, ZH_STAGE_ATTENTION);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_ATTENTION,
                                    .layer = layer,
                                    .name = "attention",

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/engine/inside.h"
+#include "bench/engine/pass.h"
 
-enum { ALIGNMENT = 64, DEFAULT_MICRO_BATCH = 512, ATTENTION_EXTRA_FLOATS = 16 };
+enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512, ATTENTION_EXTRA_FLOATS = 16 };
 
 static size_t query_width(const zh_architecture *a) {
   return (size_t)a->heads * a->head_dim;
@@ -115,13 +115,38 @@ static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   return ZH_OK;
 }
 
+static size_t rounded_up(size_t bytes, size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+static size_t own_total(const zh_engine *engine) {
+  return engine->own_bytes * (size_t)(zh_threads_count(engine->threads) - 1);
+}
+
+/* On pages that the threads themselves touch first. */
+static zh_status allocate_own(zh_engine *engine, zh_error *err) {
+  const zh_architecture *a = &engine->architecture;
+  size_t tokens = engine->micro_batch < ZH_TOKEN_GRAIN ? engine->micro_batch : ZH_TOKEN_GRAIN,
+         bytes = rounded_up(tokens * a->hidden * sizeof(float), ALIGNMENT);
+  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind) {
+    engine->own_prepared[kind] = bytes;
+    if (engine->prepared[kind])
+      bytes += rounded_up(zh_prepared_bytes(kind, longest_input(a), tokens), ALIGNMENT);
+  }
+  engine->own_bytes = rounded_up(bytes, PAGE);
+  if (own_total(engine) == 0) return ZH_OK;
+  engine->own = zh_big_alloc(own_total(engine));
+  if (engine->own) return ZH_OK;
+  return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the threads' inputs of products");
+}
+
 static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
   size_t columns = longest_input(a);
   size_t matmul = larger(zh_matmul_scratch_bytes(columns, engine->micro_batch),
                          zh_multiply_scratch_bytes(columns));
   size_t attention = ((size_t)engine->context + ATTENTION_EXTRA_FLOATS) * sizeof(float);
-  engine->scratch_bytes = (larger(matmul, attention) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  engine->scratch_bytes = rounded_up(larger(matmul, attention), ALIGNMENT);
   size_t bytes = product(engine->scratch_bytes, (size_t)zh_threads_count(engine->threads));
   if (bytes != SIZE_MAX) engine->scratch = aligned_alloc(ALIGNMENT, bytes);
   return engine->scratch
@@ -147,7 +172,8 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   ZH_TRY(allocate_cache(engine, err));
   ZH_TRY(allocate_activations(engine, err));
   ZH_TRY(allocate_scratch(engine, err));
-  return allocate_prepared(engine, err);
+  ZH_TRY(allocate_prepared(engine, err));
+  return allocate_own(engine, err);
 }
 
 zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *threads,
@@ -166,6 +192,7 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
     status = hold_weights(engine, model, options, err);
   }
   if (status == ZH_OK) status = hold_activations(engine, options, err);
+  if (status == ZH_OK) status = zh_engine_count(engine, true, err);
   if (comm) status = zh_comm_agree(comm, status, err);
   if (status == ZH_OK && comm)
     status = zh_reduce_create(&engine->reduce, comm,
@@ -189,9 +216,11 @@ void zh_engine_free(zh_engine *engine) {
     zh_big_free(engine->activations, engine->activation_floats * sizeof(float));
   for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
+  if (engine->own) zh_big_free(engine->own, own_total(engine));
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
+  free(engine->spent);
   free(engine);
 }
 
@@ -258,10 +287,11 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a) * parts;
   cost.kv_bytes_per_position = 2 * (uint64_t)a->layers * key_width(a) * sizeof(float) * parts;
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
-  cost.memory_activations =
+  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+    cost.memory_activations += engine->prepared_bytes[kind];
+  cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      engine->prepared_bytes[0] + engine->prepared_bytes[1] +
-      (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
+      own_total(engine) + (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;
 }

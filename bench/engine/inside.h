@@ -5,6 +5,7 @@
 
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
+#include "bench/engine/spent.h"
 #include "bench/engine/weights.h"
 
 typedef enum zh_operator {
@@ -26,7 +27,7 @@ typedef struct zh_operation {
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
   size_t tokens, in_width, out_width;
-  zh_way way; /* of a product */
+  zh_way way;         /* of a product */
   const float *input; /* [tokens][in_width]; for in-place operators a copy taken before */
   const float
       *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
@@ -89,6 +90,9 @@ struct zh_engine {
   size_t scratch_bytes;
   void *prepared[ZH_PREPARATIONS]; /* the input of products, for packed weights of each kind */
   size_t prepared_bytes[ZH_PREPARATIONS];
+  /* Threads but the first, for up to ZH_TOKEN_GRAIN tokens: normed values, then prepared inputs. */
+  unsigned char *own; /* [threads - 1][own_bytes] */
+  size_t own_bytes, own_prepared[ZH_PREPARATIONS];
   bool way_is_set; /* packed weights are multiplied `way`; else as the number of tokens of the call
                       suggests */
   zh_way way;
@@ -105,7 +109,18 @@ struct zh_engine {
   uint32_t first_layer; /* layers before it are left out: `enter` then gives the states */
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
+  zh_spent *spent; /* [threads], and one more for what is done between passes; NULL: not counted */
+  int64_t counted_since_ns;
+  uint64_t counted_since_ticks;
 };
+
+/* Counting of time by stages; an engine is made with it on. */
+ZH_MUST_CHECK zh_status zh_engine_count(zh_engine *engine, bool on, zh_error *err);
+void zh_engine_restart_count(zh_engine *engine);
+zh_times zh_engine_times(const zh_engine *engine); /* since the count was started */
+/* What the calling thread, thread 0, did since the last pass or mark was `stage`'s. */
+void zh_engine_mark(const zh_engine *engine, zh_stage stage);
+zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {

@@ -14,6 +14,7 @@ set(ENGINE_SOURCES
   engine/recheck.c
   engine/reduce.c
   engine/sampling.c
+  engine/spent.c
   engine/split.c
   engine/trial.c
   engine/packing.c
