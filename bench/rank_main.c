@@ -66,9 +66,8 @@ static zh_status load_step(rank *r, zh_error *err) {
 }
 
 static zh_fault fault_of(const char *name) {
-  static const char *const names[] = {"none", "weight", "token", "activation", "clock", NULL};
-  for (int i = 0; names[i]; i++)
-    if (strcmp(name, names[i]) == 0) return (zh_fault)i;
+  for (int i = 0; zh_fault_names[i]; i++)
+    if (strcmp(name, zh_fault_names[i]) == 0) return (zh_fault)i;
   return ZH_FAULT_NONE;
 }
 

@@ -95,7 +95,9 @@ static const struct argp_option options[] = {
     {"resume", 'R', "DIR", 0, "goes on with an unfinished run, redoing only what is missing", 0},
     {"launcher", 'l', "WORD", 0, "direct, mpirun or srun (default: what fits)", 0},
     {"inject", 'i', "fault=WORD", 0,
-     "puts a fault in, to see it caught: weight, token, activation or clock", 0},
+     "puts a fault in, to see it caught: weight, token, activation, clock, cache, stale, layer, "
+     "layers, swap or precision",
+     0},
     {"nonce", OPTION_NONCE, "WORDS", 0,
      "asks for a certificate of each decode step; which tokens it shows follows from these words "
      "of "

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/engine/inside.h"
+#include "bench/engine/order.h"
 #include "core/philox.h"
 
 enum { KINDS = 32, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
@@ -30,6 +30,7 @@ typedef struct kind {
 
 struct zh_check {
   zh_engine *engine; /* NULL where operations are handed in */
+  zh_order *order;
   zh_architecture architecture;
   zh_arithmetic arithmetic;
   size_t rows; /* of each product of each token */
@@ -269,6 +270,8 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
 
 static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
+  if (!check->failed)
+    check->failed = !zh_order_visit(check->order, o, check->failure, sizeof check->failure);
   for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
 }
 
@@ -312,11 +315,16 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
   ZH_TRY(zh_check_create_for(out, &engine->weights, zh_engine_arithmetic(engine), engine->context,
                              ROWS, seed, err));
   (*out)->engine = engine;
-  return ZH_OK;
+  zh_status status = zh_order_create(&(*out)->order, engine, err);
+  if (status == ZH_OK) return ZH_OK;
+  zh_check_free(*out);
+  *out = NULL;
+  return status;
 }
 
 void zh_check_free(zh_check *check) {
   if (!check) return;
+  zh_order_free(check->order);
   free(check->row);
   free(check->rounded);
   free(check->source);
@@ -390,5 +398,7 @@ zh_status zh_check_report(const zh_check *check, json_t *checks, zh_error *err) 
   }
   if (check->failed) return zh_fail(err, ZH_ERR_CHECK, "%s", check->failure);
   if (check->samples == 0) return zh_fail(err, ZH_ERR_CHECK, "the self-check saw no operator");
+  if (check->order && !zh_order_ended(check->order))
+    return zh_fail(err, ZH_ERR_CHECK, "order: the last pass ended before its last operator");
   return ZH_OK;
 }

@@ -251,14 +251,15 @@ void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
     engine->length[sequence] = length;
 }
 
-void zh_engine_poison(zh_engine *engine, uint32_t sequence) {
-  size_t row = (size_t)engine->context * key_width(&engine->architecture);
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
+  size_t width = key_width(&engine->architecture);
+  size_t bytes = (engine->context - length) * width * sizeof(float);
   for (size_t layer = 0; layer < engine->architecture.layers; ++layer) {
-    size_t at = (layer * engine->sequences + sequence) * row;
-    memset(engine->keys + at, 0xff, row * sizeof(float)); /* all bits set: NaN */
-    memset(engine->values + at, 0xff, row * sizeof(float));
+    size_t at = ((layer * engine->sequences + sequence) * engine->context + length) * width;
+    memset(engine->keys + at, 0xff, bytes); /* all bits set: NaN */
+    memset(engine->values + at, 0xff, bytes);
   }
-  zh_engine_truncate(engine, sequence, 0);
+  zh_engine_truncate(engine, sequence, length);
 }
 
 zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user, zh_error *err) {

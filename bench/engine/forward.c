@@ -96,17 +96,16 @@ static void embed(const zh_worker *w) {
 /* Strikes the first element from the drawn one on that is not smaller than its row's mean: one bit
  * of a number next to nothing is rounded away in the next sum, and so changes no result. */
 static void flip_activation(zh_engine *e, int layer) {
-  if (!e->flip.armed || e->flip.layer != (uint32_t)layer) return;
-  size_t hidden = e->architecture.hidden, at = e->flip.element % hidden;
-  float *row = e->x + (e->flip.element - at);
+  if (!zh_pass_is_tampered(e, ZH_TAMPER_RESIDUAL, layer)) return;
+  size_t hidden = e->architecture.hidden, at = e->tamper.element % hidden;
+  float *row = e->x + (e->tamper.element - at);
   double mean = 0;
   for (size_t i = 0; i < hidden; ++i) mean += fabs((double)row[i]) / (double)hidden;
   for (size_t i = 0; i < hidden && fabs((double)row[at]) < mean; ++i) at = (at + 1) % hidden;
   uint32_t bits;
   memcpy(&bits, &row[at], sizeof bits);
-  bits ^= UINT32_C(1) << e->flip.bit;
+  bits ^= UINT32_C(1) << e->tamper.bit;
   memcpy(&row[at], &bits, sizeof bits);
-  e->flip.armed = false;
 }
 
 static void attention_block(const zh_worker *w, int layer, const zh_weight *weight) {
@@ -210,6 +209,12 @@ static void head(const zh_worker *w) {
                                    .output = logits});
 }
 
+/* By an injected fault. */
+static bool is_left_out(const zh_engine *e, uint32_t layer) {
+  return layer >= e->architecture.layers - e->layers_left_out ||
+         zh_pass_is_tampered(e, ZH_TAMPER_LAYER, (int)layer);
+}
+
 static void run_pass(void *user, int thread, int threads) {
   const zh_pass *p = user;
   zh_engine *e = p->e;
@@ -218,6 +223,7 @@ static void run_pass(void *user, int thread, int threads) {
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
   if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
+    if (is_left_out(e, layer)) continue;
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
     enter(&w, layer);
     attention_block(&w, (int)layer, weight);
@@ -295,6 +301,7 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
     ZH_TRY(zh_stages_take(&e->stages, e->x, tokens * hidden, err));
     p.began = e->spent ? zh_ticks() : 0;
     zh_threads_run(e->threads, run_pass, &p);
+    e->tamper.kind = ZH_TAMPER_NONE;
     if (e->spent) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
     if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
     ZH_TRY(zh_stages_give(&e->stages, e->x, tokens * hidden, err));

@@ -42,13 +42,20 @@ typedef struct zh_operation {
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
 
-/* What an injected activation fault flips: one bit of the residual stream. */
-typedef struct zh_flip {
-  bool armed; /* for the next forward pass only */
+/* What an injected fault does to one layer of the next forward pass's first micro-batch. */
+typedef enum zh_tamper_kind {
+  ZH_TAMPER_NONE,
+  ZH_TAMPER_RESIDUAL, /* flips a bit of element `element` of [tokens][hidden] */
+  ZH_TAMPER_CACHE,    /* flips a bit of a key or value, of a position that the pass reads */
+  ZH_TAMPER_STALE,    /* does not write token `element` (modulo tokens) into the cache */
+  ZH_TAMPER_LAYER     /* leaves the layer out */
+} zh_tamper_kind;
+typedef struct zh_tamper {
+  zh_tamper_kind kind;
   uint32_t layer;
-  size_t element; /* of [tokens][hidden], of the pass's first micro-batch */
+  size_t element;
   unsigned bit;
-} zh_flip;
+} zh_tamper;
 
 /* One sequence computes with one row of one tensor changed, as if the file held it so; the weights
  * themselves are not touched. A tied head is changed with its embedding. */
@@ -94,7 +101,8 @@ struct zh_engine {
   void *observer_user;
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
-  zh_flip flip;
+  zh_tamper tamper;
+  uint32_t layers_left_out; /* the last so many are never computed: an injected fault */
   /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of
    * a sequence beside each other. */
   const zh_patch *patches; /* [patch_count] */
@@ -128,9 +136,9 @@ const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
                                           zh_error *err);
-/* Forgets a sequence and fills its cache with NaN, so that nothing of an earlier pass can be read
- * unseen. */
-void zh_engine_poison(zh_engine *engine, uint32_t sequence);
+/* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
+ * earlier pass can be read unseen. */
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
 
 /* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
 uint64_t zh_sum_of_bits(const float *values, size_t count);

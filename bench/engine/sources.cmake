@@ -4,9 +4,11 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/faults.c
   engine/footprint.c
   engine/forward.c
   engine/ledger.c
+  engine/order.c
   engine/observe.c
   engine/patches.c
   engine/perplexity.c

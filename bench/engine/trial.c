@@ -7,13 +7,14 @@
 #include <string.h>
 
 #include "bench/content.h"
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "core/philox.h"
 
 enum { FIRST_TOKENS = 8 };
 
 /* Philox streams of the choices below; workloads use small numbers for theirs. */
-enum { STREAM_CHECK = 1000, STREAM_WEIGHT, STREAM_FLIP, STREAM_CUT, STREAM_ROWS, STREAM_STRUCK };
+enum { STREAM_CHECK = 1000, STREAM_CUT, STREAM_ROWS };
 
 /* How far a replayed logit may lie from the timed one, relative to the largest of the logits: where
  * kernels sum in fp32, one token and many tokens may be summed in different orders.
@@ -48,21 +49,6 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   }
   if (value && json_object_set_new(trial->job->facts, name, value) == 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
-}
-
-/* Of ranks that compute together one has the fault; but tokens are fed to all of them. */
-static bool is_struck(const zh_trial *trial) {
-  const zh_job *job = trial->job;
-  if (!zh_job_is_parallel(job) || job->fault == ZH_FAULT_TOKEN) return true;
-  return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
-         (uint32_t)job->comm->rank;
-}
-
-static zh_status inject_weight(zh_trial *trial, zh_error *err) {
-  char what[128];
-  uint64_t seed = trial->job->seed ^ zh_trial_draw(trial, STREAM_WEIGHT);
-  ZH_TRY(zh_weights_flip(&trial->engine->weights, seed, what, sizeof what, err));
-  return zh_trial_fact(trial, "injected", json_sprintf("weight: %s", what), err);
 }
 
 /* The bytes that this rank mapped must be those that were counted before the run. */
@@ -112,9 +98,8 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
   if (status == ZH_OK) status = zh_trial_say_ranks(out, err);
-  out->fault_done = !is_struck(out);
-  if (status == ZH_OK && job->fault == ZH_FAULT_WEIGHT && !out->fault_done)
-    status = inject_weight(out, err);
+  for (uint32_t i = 0; status == ZH_OK && i < sequences; ++i) zh_engine_poison(out->engine, i, 0);
+  if (status == ZH_OK) status = zh_fault_install(out, err);
   if (status == ZH_OK)
     status = zh_check_create(&out->check, out->engine, job->seed ^ STREAM_CHECK, err);
   if (status != ZH_OK) zh_trial_close(out);
@@ -257,48 +242,48 @@ zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count, z
   return status;
 }
 
-uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length) {
-  const zh_engine *e = trial->engine;
-  size_t row = (size_t)e->architecture.kv_heads * e->architecture.head_dim,
-         stride = e->context * row;
+typedef struct summing {
+  const zh_engine *engine;
+  uint32_t length;
+  uint64_t *sums; /* [threads] */
+} summing;
+
+/* Rows have odd factors, so that none can stand in another's place. */
+static void sum_rows(void *user, int thread, int threads) {
+  const summing *s = user;
+  const zh_engine *e = s->engine;
+  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim, begin, end;
+  size_t rows = (size_t)e->architecture.layers * e->sequences * s->length;
   uint64_t sum = 0;
-  for (size_t i = 0; i < (size_t)e->architecture.layers * e->sequences; ++i)
-    sum += zh_sum_of_bits(e->keys + i * stride, length * row) +
-           zh_sum_of_bits(e->values + i * stride, length * row);
-  return sum;
+  zh_share(&begin, &end, rows, 1, thread, threads);
+  for (size_t i = begin; i < end; ++i) {
+    size_t at = (i / s->length * e->context + i % s->length) * width;
+    sum += zh_sum_of_bits(e->keys + at, width) * (4 * (uint64_t)i + 1) +
+           zh_sum_of_bits(e->values + at, width) * (4 * (uint64_t)i + 3);
+  }
+  s->sums[thread] = sum;
 }
 
-zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err) {
+zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length, zh_error *err) {
+  int threads = zh_threads_count(trial->engine->threads);
+  summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
+  if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");
+  zh_threads_run(trial->engine->threads, sum_rows, &s);
+  *out = 0;
+  for (int i = 0; i < threads; ++i) *out += s.sums[i];
+  free(s.sums);
+  return ZH_OK;
+}
+
+zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,
+                                 zh_error *err) {
+  uint64_t now = 0;
+  ZH_TRY(zh_trial_cache_sum(&now, trial, length, err));
   if (now == reference) return ZH_OK;
   return zh_fail(err, ZH_ERR_CHECK,
                  "cache: the keys and values of a repeat differ from the checked pass's (sum of "
                  "bits %016" PRIx64 ", expected %016" PRIx64 ")",
                  now, reference);
-}
-
-/* Bits of a number next to its row's mean that no rounding of activations takes away: of fp32 all
- * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
- * block whose largest is some times the mean. */
-static unsigned lowest_flipped_bit(const zh_engine *e) {
-  return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
-}
-
-void zh_trial_flip_activation(zh_trial *trial, size_t tokens) {
-  zh_engine *e = trial->engine;
-  if (trial->fault_done || trial->job->fault != ZH_FAULT_ACTIVATION) return;
-  trial->fault_done = true;
-  uint32_t random[4];
-  zh_random_fill(random, 4, trial->job->seed, STREAM_FLIP, 0);
-  if (tokens > e->micro_batch) tokens = e->micro_batch;
-  uint32_t layers = e->architecture.layers, hidden = e->architecture.hidden,
-           lowest = lowest_flipped_bit(e);
-  /* What the last layer adds for a token that is not the last one is never read: there a flip
-   * changes nothing. */
-  size_t t = layers > 1 ? random[1] % tokens : tokens - 1;
-  e->flip = (zh_flip){.armed = true,
-                      .layer = layers > 1 ? random[0] % (layers - 1) : 0,
-                      .element = t * hidden + random[2] % hidden,
-                      .bit = lowest + random[3] % (32 - lowest)};
 }
 
 /* Where kernels sum in fp64, batches do not change the bits. */
@@ -358,7 +343,7 @@ zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t len
          lead = ways.lead < length ? ways.lead : length;
   ZH_TRY(zh_feed_create(&feed, tokens, 1, length, 0, length, err));
   for (size_t i = 0; i < length; ++i) feed.sequence[i] = sequence;
-  zh_engine_poison(trial->engine, sequence);
+  zh_engine_poison(trial->engine, sequence, 0);
   zh_status status = recompute_parts(trial, &feed, 0, lead, cut, ways.before, err);
   if (status == ZH_OK) status = recompute_parts(trial, &feed, lead, length, cut, ways.after, err);
   zh_feed_free(&feed);

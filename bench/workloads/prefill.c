@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
@@ -74,8 +75,7 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   ZH_TRY(status);
   ZH_TRY(zh_trial_report_check(&p->trial, err));
   ZH_TRY(answer_all(p, p->reference, err));
-  p->reference_cache = zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p));
-  return ZH_OK;
+  return zh_trial_cache_sum(&p->reference_cache, &p->trial, (uint32_t)length_of(p), err);
 }
 
 static int64_t positions(const zh_job *job) {
@@ -147,10 +147,9 @@ static void describe(const void *state, size_t index, zh_case *out) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   prefill *p = state;
   (void)index;
-  for (uint32_t s = 0; s < p->batch; ++s)
-    zh_engine_truncate(p->trial.engine, s, (uint32_t)p->depth);
+  for (uint32_t s = 0; s < p->batch; ++s) zh_engine_poison(p->trial.engine, s, (uint32_t)p->depth);
   if (!warmup) {
-    zh_trial_flip_activation(&p->trial, p->feed.count);
+    zh_fault_strike(&p->trial, p->feed.count, true);
     if (p->trial.job->fault == ZH_FAULT_TOKEN && !p->trial.fault_done) {
       p->trial.fault_done =
           true; /* nothing is fed back here: one token of the prompt is altered instead */
@@ -180,8 +179,7 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
   prefill *p = state;
   (void)index;
   ZH_TRY(zh_trial_compare(&p->trial, p->reference, p->answer, 1, err));
-  return zh_trial_compare_cache(p->reference_cache,
-                                zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p)), err);
+  return zh_trial_compare_cache(&p->trial, (uint32_t)length_of(p), p->reference_cache, err);
 }
 
 static zh_status finish(void *state, zh_error *err) {

@@ -136,7 +136,7 @@ static void truncated_and_poisoned_caches_start_anew(void **state) {
       zh_engine_forward(f.engine, tokens + 25, position + 25, sequence, 15, NULL, again, &err),
       ZH_OK);
   assert_memory_equal(first, again, sizeof first);
-  zh_engine_poison(f.engine, 0);
+  zh_engine_poison(f.engine, 0, 0);
   assert_int_equal(
       zh_engine_forward(f.engine, tokens, position, sequence, TOKENS, NULL, again, &err), ZH_OK);
   assert_memory_equal(first, again, sizeof first);
