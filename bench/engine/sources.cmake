@@ -19,6 +19,10 @@ set(ENGINE_SOURCES
   engine/trial.c
   engine/packing.c
   engine/weights.c
+  engine/weights_describe.c
+  engine/weights_flip.c
+  engine/weights_generate.c
+  engine/weights_verify.c
   liveness/bound.c
   liveness/change.c
   liveness/liveness.c
