@@ -95,7 +95,7 @@ static size_t longest_input(const zh_architecture *a) {
   return larger(larger(a->hidden, a->ffn), query_width(a));
 }
 
-static zh_status allocate_prepared_kind(zh_engine *engine, int kind, zh_error *err) {
+static zh_status allocate_prepared_kind(zh_engine *engine, zh_rounding kind, zh_error *err) {
   if (engine->prepared[kind]) return ZH_OK;
   size_t bytes = zh_prepared_bytes(kind, longest_input(&engine->architecture), engine->micro_batch);
   engine->prepared[kind] = zh_big_alloc(bytes);
@@ -109,8 +109,9 @@ static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
     if (!w->data) continue;
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_FEW), err));
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_MANY), err));
+    const zh_roundings *rounds = &engine->kernels->rounds;
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_FEW), err));
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_MANY), err));
   }
   return ZH_OK;
 }
@@ -128,7 +129,7 @@ static zh_status allocate_own(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
   size_t tokens = engine->micro_batch < ZH_TOKEN_GRAIN ? engine->micro_batch : ZH_TOKEN_GRAIN,
          bytes = rounded_up(tokens * a->hidden * sizeof(float), ALIGNMENT);
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind) {
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind) {
     engine->own_prepared[kind] = bytes;
     if (engine->prepared[kind])
       bytes += rounded_up(zh_prepared_bytes(kind, longest_input(a), tokens), ALIGNMENT);
@@ -214,7 +215,7 @@ void zh_engine_free(zh_engine *engine) {
   if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
   if (engine->activations)
     zh_big_free(engine->activations, engine->activation_floats * sizeof(float));
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   if (engine->own) zh_big_free(engine->own, own_total(engine));
   free(engine->length);
@@ -252,19 +253,30 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
 }
 
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
-  return (zh_arithmetic){.fp64_sums = engine->kernels->fp64_sums,
-                         .rounds = engine->weights.packed != NULL};
+  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums};
+  if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
+  return arithmetic;
+}
+
+zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
+  zh_arithmetic arithmetic = zh_engine_arithmetic(engine);
+  uint64_t elements[ZH_ROUNDINGS] = {0};
+  zh_way way = zh_way_of(tokens);
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
+      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type, way)] += w->tensor->elements;
+  }
+  zh_rounding most = ZH_ROUND_NONE;
+  for (int i = 0; i < ZH_ROUNDINGS; ++i)
+    if (elements[i] > elements[most]) most = (zh_rounding)i;
+  return most;
 }
 
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
-  bool bf16 = false;
-  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
-    const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
-    if (!w->data) continue;
-    if (zh_preparation(w->type, zh_way_of(tokens)) != 0) return "int8_dot";
-    bf16 = true;
-  }
-  return bf16 ? "bf16_dot" : "fp32_fma";
+  static const char *const loops[ZH_ROUNDINGS] = {
+      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores"};
+  return loops[zh_engine_rounding(engine, tokens)];
 }
 
 uint64_t zh_sum_of_bits(const float *values, size_t count) {
@@ -299,7 +311,7 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a) * parts;
   cost.kv_bytes_per_position = 2 * (uint64_t)a->layers * key_width(a) * sizeof(float) * parts;
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
   cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
