@@ -290,10 +290,10 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
   return arithmetic;
 }
 
-/* How most of the operations of products round. */
-static zh_rounding most_rounding(const zh_engine *engine, zh_way way) {
+zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   zh_arithmetic arithmetic = zh_engine_arithmetic(engine);
   uint64_t elements[ZH_ROUNDINGS] = {0};
+  zh_way way = zh_way_of(tokens);
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
@@ -306,8 +306,9 @@ static zh_rounding most_rounding(const zh_engine *engine, zh_way way) {
 }
 
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
-  static const char *const loops[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot"};
-  return loops[most_rounding(engine, zh_way_of(tokens))];
+  static const char *const loops[ZH_ROUNDINGS] = {
+      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores"};
+  return loops[zh_engine_rounding(engine, tokens)];
 }
 
 uint64_t zh_sum_of_bits(const float *values, size_t count) {
