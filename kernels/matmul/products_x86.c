@@ -60,13 +60,15 @@ static void multiply_vnni(float *y, size_t y_stride, const zh_packed *w, zh_way 
                           const void *prepared, size_t tokens, size_t begin, size_t end,
                           void *scratch) {
   if (begin >= end || tokens == 0) return;
-  (void)scratch;
   switch (zh_rounding_of(&rounds_vnni, w->type, way)) {
   case ZH_ROUND_BF16:
     zh_multiply_bf16_avx512_bf16(y, y_stride, w, prepared, tokens, begin, end);
     break;
   case ZH_ROUND_BYTES:
-    zh_multiply_int8_vnni(y, y_stride, w, prepared, tokens, begin, end);
+    if (way == ZH_FEW)
+      zh_multiply_int8_vnni(y, y_stride, w, prepared, tokens, begin, end);
+    else
+      zh_multiply_many_int8_vnni(y, y_stride, w, prepared, tokens, begin, end, scratch);
     break;
   case ZH_ROUND_NONE:
     zh_multiply_fp32_avx512(y, y_stride, w, prepared, tokens, begin, end);
