@@ -184,6 +184,9 @@ static void choose(void) {
   table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
+#ifdef ZH_KERNELS_AARCH64
+  if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
+#endif
   int best = LEVEL_PORTABLE;
   chosen.tables[best] = &table_portable;
 #ifdef ZH_KERNELS_X86
