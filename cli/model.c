@@ -36,6 +36,7 @@ enum {
   KEY_PRECISION,
   KEY_THREADS,
   KEY_OUT,
+  KEY_CACHE,
   KEY_COUNT
 };
 
@@ -75,6 +76,8 @@ static const struct argp_option options[] = {
      "exact (the default): reference kernels; fast: the timed path", 0},
     {"threads", KEY_THREADS, "N", 0, "threads (all CPUs that this process may use)", 0},
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
+    {"packed-cache", KEY_CACHE, "DIR", 0,
+     "with --precision fast: folder where rearranged weights are kept between starts", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -229,7 +232,8 @@ static zh_status read_tokens(session *s, zh_error *err) {
 static zh_status start_engine(session *s, size_t positions, uint32_t micro_batch, zh_error *err) {
   uint64_t count = 0, context = 0;
   int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
-  zh_engine_options chosen = {.sequences = 1, .micro_batch = micro_batch};
+  zh_engine_options chosen = {
+      .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[KEY_CACHE]};
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
   ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", found > 0 ? (uint64_t)found : 1, 1,
                       CPUS, err));
@@ -543,7 +547,7 @@ typedef struct action {
 } action;
 
 #define BIT(key) (UINT32_C(1) << (key))
-#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_THREADS))
+#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_THREADS) | BIT(KEY_CACHE))
 static const action actions[] = {
     {"tokenize", tokenize, BIT(KEY_TEXT) | BIT(KEY_FILE) | BIT(KEY_IDS)},
     {"logits", logits, BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_ALL) | ENGINE_OPTIONS},

@@ -10,6 +10,7 @@ set(ENGINE_SOURCES
   engine/sampling.c
   engine/split.c
   engine/trial.c
+  engine/packed_cache.c
   engine/packing.c
   engine/weights.c
   engine/weights_describe.c

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/digest.h"
+#include "core/files.h"
 #include "core/status.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -42,6 +43,15 @@ typedef struct zh_weight {
   const float *gain; /* norms: their values; NULL for matrices */
 } zh_weight;
 
+/* What it took until the weights could be used. */
+typedef struct zh_load {
+  double generate_s;     /* standard models: computing the weights */
+  double memory_s;       /* getting the memory for rearranged weights from the system */
+  double pack_s;         /* rearranging, or comparing what a cache holds */
+  uint64_t packed_bytes; /* rearranged: as many were read */
+  char cache[256];       /* what became of the cache: one sentence; "" where none was asked for */
+} zh_load;
+
 typedef struct zh_weights {
   const zh_model *model;
   zh_architecture architecture;    /* of this part: its heads, its columns of the FFN */
@@ -51,6 +61,8 @@ typedef struct zh_weights {
   size_t generated_bytes;
   unsigned char *packed; /* matrices as zh_weights_pack rearranged them */
   size_t packed_bytes;
+  zh_mapping cached; /* where `packed` lies, if it came from a cache */
+  zh_load load;
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
   float *gains;                 /* norms whose file values are not aligned fp32 */
@@ -72,8 +84,13 @@ ZH_MUST_CHECK zh_status zh_weights_generate(zh_weights *weights, zh_threads *thr
 ZH_MUST_CHECK zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err);
 void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
- * from: weights are held once. */
-ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+ * from: weights are held once. cache: folder in which the result is kept and looked for
+ * (bench/engine/packed_cache.h); NULL: none. */
+ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, const char *cache,
+                                        zh_error *err);
+/* Which matrices that is, and the bytes of one, up to the next. */
+bool zh_weight_is_packed(const zh_weights *weights, const zh_weight *w);
+size_t zh_weight_packed_bytes(const zh_weight *w);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);
@@ -86,8 +103,8 @@ const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
 /* Row r as the file has it, from the bytes that the engine reads. buffer: row_bytes, used where the
  * row must be put together. */
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);
-ZH_MUST_CHECK zh_status zh_weight_flip_packed(zh_weight *w, uint64_t byte, unsigned bit,
-                                              zh_error *err);
+ZH_MUST_CHECK zh_status zh_weight_flip_packed(zh_weights *weights, zh_weight *w, uint64_t byte,
+                                              unsigned bit, zh_error *err);
 
 /* The i-th of the distinct tensors (layers first, then whole-model ones; a tied head is not counted
  * twice). */

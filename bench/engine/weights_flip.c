@@ -41,7 +41,7 @@ zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t
   zh_weight *w = zh_weights_at(weights, i);
   size_t row_bytes = zh_weight_row_bytes(w), row = (size_t)(at / row_bytes);
   if (w->packed.data) {
-    ZH_TRY(zh_weight_flip_packed(w, at, random[2] % 8, err));
+    ZH_TRY(zh_weight_flip_packed(weights, w, at, random[2] % 8, err));
   } else {
     if (!weights->generated) ZH_TRY(map_privately(weights, w, err));
     unsigned char *byte =
