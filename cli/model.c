@@ -37,6 +37,7 @@ enum {
   KEY_THREADS,
   KEY_OUT,
   KEY_CACHE,
+  KEY_WAY,
   KEY_COUNT
 };
 
@@ -78,6 +79,9 @@ static const struct argp_option options[] = {
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
     {"packed-cache", KEY_CACHE, "DIR", 0,
      "with --precision fast: folder where rearranged weights are kept between starts", 0},
+    {"way", KEY_WAY, "WORD", 0,
+     "with --precision fast: many (the default) or few, how the perplexity's products are computed",
+     0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -158,6 +162,13 @@ static zh_status precision_of(zh_precision *out, const arguments *given, zh_erro
   *out = word && strcmp(word, "fast") == 0 ? ZH_PRECISION_FAST : ZH_PRECISION_EXACT;
   if (!word || *out == ZH_PRECISION_FAST || strcmp(word, "exact") == 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_USAGE, "--precision %s: expected exact or fast", word);
+}
+
+static zh_status way_of(zh_way *out, const arguments *given, zh_error *err) {
+  const char *word = given->value[KEY_WAY];
+  *out = word && strcmp(word, "few") == 0 ? ZH_FEW : ZH_MANY;
+  if (!word || *out == ZH_FEW || strcmp(word, "many") == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE, "--way %s: expected few or many", word);
 }
 
 /* "1,2,3"; every id must be in the vocabulary. */
@@ -488,6 +499,18 @@ static zh_status generate(session *s, zh_error *err) {
 
 /* --- perplexity --- */
 
+/* For each predicted token -ln of its probability, and the token that was the likeliest. */
+static json_t *perplexity_json(const zh_perplexity_result *result, const zh_prediction *said) {
+  json_t *nll = json_array(), *likeliest = json_array();
+  for (size_t i = 0; i < result->predicted; ++i) {
+    json_array_append_new(nll, zh_json_number(said[i].logsumexp - (double)said[i].logit));
+    json_array_append_new(likeliest, json_integer(said[i].likeliest));
+  }
+  return json_pack("{s:I, s:o, s:o, s:o, s:o}", "tokens", (json_int_t)result->predicted, "nll",
+                   zh_json_number(result->nll), "perplexity", zh_json_number(result->perplexity),
+                   "token_nll", nll, "likeliest", likeliest);
+}
+
 static zh_status perplexity(session *s, zh_error *err) {
   const char *file = s->given->value[KEY_FILE], *ids = s->given->value[KEY_TOKENS];
   uint64_t window = 0;
@@ -502,18 +525,21 @@ static zh_status perplexity(session *s, zh_error *err) {
     ZH_TRY(parse_ids(s, "tokens", ids, err));
   }
   int64_t bos = asks_for_bos(s) ? zh_tokenizer_special(s->tokenizer).bos : -1;
+  zh_way way;
+  ZH_TRY(way_of(&way, s->given, err));
   ZH_TRY(start_engine(s, (size_t)window, CHUNK, err));
   zh_perplexity_result result;
-  ZH_TRY(zh_perplexity(&result, s->engine, s->tokens, s->count, bos, (uint32_t)window, NULL, err));
-  if (s->given->json) {
-    s->document =
-        json_pack("{s:I, s:o, s:o}", "tokens", (json_int_t)result.predicted, "nll",
-                  zh_json_number(result.nll), "perplexity", zh_json_number(result.perplexity));
-  } else {
+  zh_prediction *said = calloc(s->count + 1, sizeof *said);
+  if (!said) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu tokens", s->count);
+  zh_status status =
+      zh_perplexity(&result, s->engine, s->tokens, s->count, bos, (uint32_t)window, way, said, err);
+  if (status == ZH_OK && s->given->json) s->document = perplexity_json(&result, said);
+  free(said);
+  if (status == ZH_OK && !s->given->json) {
     printf("perplexity %.6f over %zu predicted tokens (%.6f nats each), windows of %" PRIu64 "\n",
            result.perplexity, result.predicted, result.nll, window);
   }
-  return ZH_OK;
+  return status;
 }
 
 /* --- convert --- */
@@ -554,7 +580,7 @@ static const action actions[] = {
     {"generate", generate,
      BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_MAX_NEW) | BIT(KEY_TEMPERATURE) | BIT(KEY_SEED) |
          BIT(KEY_STOP) | ENGINE_OPTIONS},
-    {"perplexity", perplexity, BIT(KEY_FILE) | BIT(KEY_TOKENS) | ENGINE_OPTIONS},
+    {"perplexity", perplexity, BIT(KEY_FILE) | BIT(KEY_TOKENS) | BIT(KEY_WAY) | ENGINE_OPTIONS},
     {"convert", convert, BIT(KEY_OUT)},
 };
 enum { ACTIONS = sizeof actions / sizeof actions[0] };

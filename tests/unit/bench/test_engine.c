@@ -214,19 +214,24 @@ static void windows_are_cut_as_defined(void **state) {
   zh_prediction said[TOKENS];
   zh_perplexity_result result;
   tokens_of(tokens, 0);
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 16, said, NULL), ZH_OK);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 16, ZH_MANY, said, NULL),
+                   ZH_OK);
   assert_int_equal(result.predicted, 15 + 15 + 7);
   assert_int_equal(said[15].token,
                    tokens[17]); /* token 16 begins the second window: not predicted */
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, 1, 16, said, NULL), ZH_OK);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, 1, 16, ZH_MANY, said, NULL),
+                   ZH_OK);
   assert_int_equal(result.predicted,
                    TOKENS); /* windows begin with BOS: all of the text is predicted */
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 33, -1, 16, said, NULL), ZH_OK);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 33, -1, 16, ZH_MANY, said, NULL),
+                   ZH_OK);
   assert_int_equal(result.predicted, 30); /* a window of one token predicts nothing */
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 1, -1, 16, said, NULL), ZH_ERR_INPUT);
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 17, said, NULL),
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 1, -1, 16, ZH_MANY, said, NULL),
+                   ZH_ERR_INPUT);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 17, ZH_MANY, said, NULL),
                    ZH_ERR_ARG);
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 1, said, NULL), ZH_ERR_ARG);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 1, ZH_MANY, said, NULL),
+                   ZH_ERR_ARG);
   close_engine(&f);
 }
 
