@@ -161,7 +161,8 @@ static zh_status hold_weights(zh_engine *engine, const zh_model *model,
   engine->architecture = engine->weights.architecture;
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
-  return pack ? zh_weights_pack(&engine->weights, engine->threads, err) : ZH_OK;
+  return pack ? zh_weights_pack(&engine->weights, engine->threads, options->packed_cache, err)
+              : ZH_OK;
 }
 
 static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
