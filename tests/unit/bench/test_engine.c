@@ -206,7 +206,10 @@ static void costs_follow_the_formulas(void **state) {
 }
 
 static uint64_t activations_of(uint32_t sequences, uint32_t micro_batch) {
-  zh_engine_options options = {ZH_PRECISION_EXACT, sequences, 20, micro_batch, false, NULL};
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT,
+                               .sequences = sequences,
+                               .context = 20,
+                               .micro_batch = micro_batch};
   fixture f = open_engine(1, options);
   uint64_t bytes = zh_engine_cost_of(f.engine).memory_activations;
   close_engine(&f);
