@@ -114,10 +114,14 @@ static void check_all(void) {
 }
 
 int main(int argc, char **argv) {
+  if (argc >= 3 && argc <= 4 && strcmp(argv[1], "--bench") == 0 && strcmp(argv[2], "barrier") == 0) {
+    bench_waiting(argc == 4 ? atoi(argv[3]) : 0);
+    return 0;
+  }
   bool bench = argc >= 2 && strcmp(argv[1], "--bench") == 0,
        matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0;
   if ((argc > 1 && !bench) || (argc > 2 && !matmul) || argc > 5) {
-    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]]]]\n");
+    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]] | barrier [THREADS]]]\n");
     return 2;
   }
   if (matmul) {
