@@ -65,11 +65,13 @@ static zh_status inject_weight(zh_trial *trial, zh_error *err) {
   return zh_trial_fact(trial, "injected", json_sprintf("weight: %s", what), err);
 }
 
-/* The bytes that this rank mapped must be those that were counted before the run. */
+/* The bytes that this rank mapped, or those that it reads of a model that lies over several, must
+ * be those that were counted before the run. */
 static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
   char content[ZH_DIGEST_HEX];
   const zh_job *job = trial->job;
-  ZH_TRY(zh_content_digest(content, trial->model, job->threads, err));
+  ZH_TRY(zh_job_is_parallel(job) ? zh_trial_digest_parts(content, trial, err)
+                                 : zh_content_digest(content, trial->model, job->threads, err));
   ZH_TRY(zh_trial_fact(trial, "content_sm3", json_string(content), err));
   if (!job->content_sm3) return ZH_OK;
   bool same = strcmp(content, job->content_sm3) == 0;
@@ -94,10 +96,12 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
                                .unpacked = unpacked};
   zh_status status = zh_model_open(&out->model, job->model, err);
-  if (status == ZH_OK) status = hold_to_count(out, err);
+  bool parallel = zh_job_is_parallel(job);
+  if (status == ZH_OK && !parallel) status = hold_to_count(out, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
+  if (status == ZH_OK && parallel) status = hold_to_count(out, err);
   if (status == ZH_OK) {
     out->vocab = zh_engine_architecture(out->engine)->vocab;
     out->logits = malloc((size_t)sequences * out->vocab * sizeof *out->logits);
