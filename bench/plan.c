@@ -15,8 +15,6 @@ typedef struct planner {
   int cores;
 } planner;
 
-static const char *const FAULTS[] = {"none", "weight", "token", "activation", "clock", NULL};
-
 static json_t *criteria_json(const zh_step *step) {
   json_t *list = json_array();
   for (size_t i = 0; i < step->criterion_count; i++) {
@@ -133,12 +131,13 @@ static zh_status add_steps(planner *p, zh_error *err) {
 
 static zh_status check_fault(const planner *p, const char *fault, zh_error *err) {
   bool known = false, models = false;
-  for (size_t i = 0; FAULTS[i]; i++) known = known || strcmp(FAULTS[i], fault) == 0;
+  for (size_t i = 0; zh_fault_names[i]; i++) known = known || strcmp(zh_fault_names[i], fault) == 0;
   if (!known) {
-    const char *near = zh_nearest_word(fault, FAULTS);
+    const char *near = zh_nearest_word(fault, zh_fault_names);
     return zh_fail(err, ZH_ERR_USAGE,
-                   "--inject fault=%s: expected weight, token, activation or clock%s%s%s", fault,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                   "--inject fault=%s: expected weight, token, activation, clock, cache, stale, "
+                   "layer, layers, swap or precision%s%s%s",
+                   fault, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   }
   for (size_t i = 0; i < p->suite->step_count; i++)
     models = models || p->suite->steps[i].workload->needs_model;

@@ -68,9 +68,8 @@ static zh_status load_step(rank *r, zh_error *err) {
 }
 
 static zh_fault fault_of(const char *name) {
-  static const char *const names[] = {"none", "weight", "token", "activation", "clock", NULL};
-  for (int i = 0; names[i]; i++)
-    if (strcmp(name, names[i]) == 0) return (zh_fault)i;
+  for (int i = 0; zh_fault_names[i]; i++)
+    if (strcmp(name, zh_fault_names[i]) == 0) return (zh_fault)i;
   return ZH_FAULT_NONE;
 }
 
@@ -284,7 +283,8 @@ int main(int argc, char **argv) {
   zh_end_on_lost_mapping(
       "zhiheng-rank: the model's file became shorter while it was in use, or its "
       "disk failed\n");
-  if (load_step(&r, &err) != ZH_OK) {
+  const char *missing;
+  if (load_step(&r, &err) != ZH_OK || zh_kernels_asked(&missing, &err) != ZH_OK) {
     fprintf(stderr, "zhiheng-rank: %s\n", err.message);
     return zh_status_exit_code(err.status);
   }

@@ -31,7 +31,22 @@ typedef struct zh_parameter {
 } zh_parameter;
 
 /* Faults that --inject puts in, for tests and for doubters; each must be caught. */
-typedef enum zh_fault { ZH_FAULT_NONE, ZH_FAULT_WEIGHT, ZH_FAULT_TOKEN, ZH_FAULT_ACTIVATION, ZH_FAULT_CLOCK } zh_fault;
+typedef enum zh_fault {
+  ZH_FAULT_NONE,
+  ZH_FAULT_WEIGHT,
+  ZH_FAULT_TOKEN,
+  ZH_FAULT_ACTIVATION,
+  ZH_FAULT_CLOCK,
+  ZH_FAULT_CACHE,
+  ZH_FAULT_STALE,
+  ZH_FAULT_LAYER,
+  ZH_FAULT_LAYERS,
+  ZH_FAULT_SWAP,
+  ZH_FAULT_PRECISION,
+  ZH_FAULTS
+} zh_fault;
+/* "none", "weight", ..., NULL-terminated. */
+extern const char *const zh_fault_names[ZH_FAULTS + 1];
 
 /* What a step is given. Borrowed for the life of the workload's state. */
 typedef struct zh_job {
@@ -65,6 +80,8 @@ typedef struct zh_case {
   double work;          /* bytes, operations, tokens … of one repeat */
   char peak[48];        /* "memory/read_all_cores": the figure it stands against; "" where there is none */
   double peak_per_unit; /* how much of the peak's unit one unit takes: bytes a token, FLOP a token; 1 for same units */
+  char other_peak[48];  /* a second limit, as the first; the figure stands against the one that it comes nearer to */
+  double other_per_unit;
   bool more_is_better;
   int repeats;          /* 0: the step's rule; > 0: this many (a perplexity is computed once) */
 } zh_case;

@@ -16,7 +16,7 @@ _zhiheng() {
     --policy) mapfile -t COMPREPLY < <(compgen -W "$(_zhiheng_names policies)" -- "$word"); return ;;
     --model) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
     --lang) mapfile -t COMPREPLY < <(compgen -W "zh en" -- "$word"); return ;;
-    --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock" -- "$word"); return ;;
+    --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock fault=cache fault=stale fault=layer fault=layers fault=swap fault=precision" -- "$word"); return ;;
     --launcher) mapfile -t COMPREPLY < <(compgen -W "direct mpirun srun" -- "$word"); return ;;
   esac
   if [[ $word == -* ]]; then

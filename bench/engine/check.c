@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/engine/inside.h"
+#include "bench/engine/order.h"
 #include "core/philox.h"
 
 enum { KINDS = 32, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
@@ -30,6 +30,7 @@ typedef struct kind {
 
 struct zh_check {
   zh_engine *engine; /* NULL where operations are handed in */
+  zh_order *order;
   zh_architecture architecture;
   zh_arithmetic arithmetic;
   size_t rows; /* of each product of each token */
@@ -115,7 +116,7 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
                               const float *x) {
   float *w = source_row(check, o->weight, r);
   zh_dtype type = o->weight->matrix.type;
-  if (check->arithmetic.rounds && zh_packs(type)) zh_rounded_weights(w, type, o->way, o->in_width);
+  zh_rounded_weights(w, zh_rounding_of(&check->arithmetic.rounds, type, o->way), o->in_width);
   double sum = 0, magnitude = 0;
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
@@ -130,11 +131,9 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
 /* Packed weights multiply rounded activations, and may be rounded themselves: the oracle gets the
  * same values, so that the bound stays as tight as it is. */
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
-  const float *x = o->input + t * o->in_width;
-  if (check->arithmetic.rounds && zh_packs(o->weight->matrix.type)) {
-    zh_rounded(check->rounded, o->weight->matrix.type, o->way, x, o->in_width);
-    x = check->rounded;
-  }
+  float *x = check->rounded;
+  zh_rounding rounding = zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
+  zh_rounded(x, rounding, o->input + t * o->in_width, o->in_width);
   for (size_t i = 0; i < check->rows; ++i)
     check_product_row(check, o, t, draw(check, o->out_width), x);
   if (strcmp(o->name, "head") != 0) return;
@@ -271,6 +270,8 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
 
 static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
+  if (!check->failed)
+    check->failed = !zh_order_visit(check->order, o, check->failure, sizeof check->failure);
   for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
 }
 
@@ -314,11 +315,16 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
   ZH_TRY(zh_check_create_for(out, &engine->weights, zh_engine_arithmetic(engine), engine->context,
                              ROWS, seed, err));
   (*out)->engine = engine;
-  return ZH_OK;
+  zh_status status = zh_order_create(&(*out)->order, engine, err);
+  if (status == ZH_OK) return ZH_OK;
+  zh_check_free(*out);
+  *out = NULL;
+  return status;
 }
 
 void zh_check_free(zh_check *check) {
   if (!check) return;
+  zh_order_free(check->order);
   free(check->row);
   free(check->rounded);
   free(check->source);
@@ -333,6 +339,7 @@ zh_status zh_check_attach(zh_check *check, zh_error *err) {
 void zh_check_detach(zh_check *check) {
   check->engine->observer = NULL;
   check->engine->observer_user = NULL;
+  zh_weights_leave_source(&check->engine->weights);
 }
 
 /* Of one operator what a rank found, and the first failure of all ranks. */
@@ -391,5 +398,7 @@ zh_status zh_check_report(const zh_check *check, json_t *checks, zh_error *err) 
   }
   if (check->failed) return zh_fail(err, ZH_ERR_CHECK, "%s", check->failure);
   if (check->samples == 0) return zh_fail(err, ZH_ERR_CHECK, "the self-check saw no operator");
+  if (check->order && !zh_order_ended(check->order))
+    return zh_fail(err, ZH_ERR_CHECK, "order: the last pass ended before its last operator");
   return ZH_OK;
 }

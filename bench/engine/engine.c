@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/engine/inside.h"
+#include "bench/engine/pass.h"
 
-enum { ALIGNMENT = 64, DEFAULT_MICRO_BATCH = 512, ATTENTION_EXTRA_FLOATS = 16 };
+enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512, ATTENTION_EXTRA_FLOATS = 16 };
 
 static size_t query_width(const zh_architecture *a) {
   return (size_t)a->heads * a->head_dim;
@@ -95,7 +95,7 @@ static size_t longest_input(const zh_architecture *a) {
   return larger(larger(a->hidden, a->ffn), query_width(a));
 }
 
-static zh_status allocate_prepared_kind(zh_engine *engine, int kind, zh_error *err) {
+static zh_status allocate_prepared_kind(zh_engine *engine, zh_rounding kind, zh_error *err) {
   if (engine->prepared[kind]) return ZH_OK;
   size_t bytes = zh_prepared_bytes(kind, longest_input(&engine->architecture), engine->micro_batch);
   engine->prepared[kind] = zh_big_alloc(bytes);
@@ -109,10 +109,36 @@ static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
     if (!w->data) continue;
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_FEW), err));
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_MANY), err));
+    const zh_roundings *rounds = &engine->kernels->rounds;
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_FEW), err));
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_MANY), err));
   }
   return ZH_OK;
+}
+
+static size_t rounded_up(size_t bytes, size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+static size_t own_total(const zh_engine *engine) {
+  return engine->own_bytes * (size_t)(zh_threads_count(engine->threads) - 1);
+}
+
+/* On pages that the threads themselves touch first. */
+static zh_status allocate_own(zh_engine *engine, zh_error *err) {
+  const zh_architecture *a = &engine->architecture;
+  size_t tokens = engine->micro_batch < ZH_TOKEN_GRAIN ? engine->micro_batch : ZH_TOKEN_GRAIN,
+         bytes = rounded_up(tokens * a->hidden * sizeof(float), ALIGNMENT);
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind) {
+    engine->own_prepared[kind] = bytes;
+    if (engine->prepared[kind])
+      bytes += rounded_up(zh_prepared_bytes(kind, longest_input(a), tokens), ALIGNMENT);
+  }
+  engine->own_bytes = rounded_up(bytes, PAGE);
+  if (own_total(engine) == 0) return ZH_OK;
+  engine->own = zh_big_alloc(own_total(engine));
+  if (engine->own) return ZH_OK;
+  return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the threads' inputs of products");
 }
 
 static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
@@ -121,7 +147,7 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
   size_t matmul = larger(zh_matmul_scratch_bytes(columns, engine->micro_batch),
                          zh_multiply_scratch_bytes(columns));
   size_t attention = ((size_t)engine->context + ATTENTION_EXTRA_FLOATS) * sizeof(float);
-  engine->scratch_bytes = (larger(matmul, attention) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  engine->scratch_bytes = rounded_up(larger(matmul, attention), ALIGNMENT);
   size_t bytes = product(engine->scratch_bytes, (size_t)zh_threads_count(engine->threads));
   if (bytes != SIZE_MAX) engine->scratch = aligned_alloc(ALIGNMENT, bytes);
   return engine->scratch
@@ -147,7 +173,8 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   ZH_TRY(allocate_cache(engine, err));
   ZH_TRY(allocate_activations(engine, err));
   ZH_TRY(allocate_scratch(engine, err));
-  return allocate_prepared(engine, err);
+  ZH_TRY(allocate_prepared(engine, err));
+  return allocate_own(engine, err);
 }
 
 /* What ties the ranks together. */
@@ -188,6 +215,7 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
   status = zh_stages_find(&engine->stages, ranks, err);
   if (status == ZH_OK) {
     status = hold_model(engine, model, options, err);
+    if (status == ZH_OK) status = zh_engine_count(engine, true, err);
     if (comm) status = zh_comm_agree(comm, status, err);
   }
   if (status == ZH_OK) status = join_ranks(engine, err);
@@ -208,11 +236,13 @@ void zh_engine_free(zh_engine *engine) {
   if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
   if (engine->activations)
     zh_big_free(engine->activations, engine->activation_floats * sizeof(float));
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
+  if (engine->own) zh_big_free(engine->own, own_total(engine));
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
+  free(engine->spent);
   free(engine);
 }
 
@@ -221,14 +251,15 @@ void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
     engine->length[sequence] = length;
 }
 
-void zh_engine_poison(zh_engine *engine, uint32_t sequence) {
-  size_t row = (size_t)engine->context * key_width(&engine->architecture);
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
+  size_t width = key_width(&engine->architecture);
+  size_t bytes = (engine->context - length) * width * sizeof(float);
   for (size_t layer = 0; layer < engine->architecture.layers; ++layer) {
-    size_t at = (layer * engine->sequences + sequence) * row;
-    memset(engine->keys + at, 0xff, row * sizeof(float)); /* all bits set: NaN */
-    memset(engine->values + at, 0xff, row * sizeof(float));
+    size_t at = ((layer * engine->sequences + sequence) * engine->context + length) * width;
+    memset(engine->keys + at, 0xff, bytes); /* all bits set: NaN */
+    memset(engine->values + at, 0xff, bytes);
   }
-  zh_engine_truncate(engine, sequence, 0);
+  zh_engine_truncate(engine, sequence, length);
 }
 
 zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user, zh_error *err) {
@@ -254,8 +285,30 @@ zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, z
 }
 
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
-  return (zh_arithmetic){.fp64_sums = engine->kernels->fp64_sums,
-                         .rounds = engine->weights.packed != NULL};
+  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums};
+  if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
+  return arithmetic;
+}
+
+zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
+  zh_arithmetic arithmetic = zh_engine_arithmetic(engine);
+  uint64_t elements[ZH_ROUNDINGS] = {0};
+  zh_way way = zh_way_of(tokens);
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
+      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type, way)] += w->tensor->elements;
+  }
+  zh_rounding most = ZH_ROUND_NONE;
+  for (int i = 0; i < ZH_ROUNDINGS; ++i)
+    if (elements[i] > elements[most]) most = (zh_rounding)i;
+  return most;
+}
+
+const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
+  static const char *const loops[ZH_ROUNDINGS] = {
+      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores"};
+  return loops[zh_engine_rounding(engine, tokens)];
 }
 
 uint64_t zh_sum_of_bits(const float *values, size_t count) {
@@ -279,7 +332,9 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   zh_engine_cost cost = {0};
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
-    cost.memory_weights += zh_weight_bytes(w);
+    cost.memory_weights += w->packed.data
+                               ? zh_packed_bytes(w->packed.type, w->packed.rows, w->packed.columns)
+                               : zh_weight_bytes(w);
   }
   cost.weight_bytes = total->step_bytes;
   cost.flops_per_token = total->flops_per_token;
@@ -287,11 +342,12 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.attention_flops_per_pair = 4 * (uint64_t)total->layers * query_width(a) * parts;
   cost.kv_bytes_per_position = 2 * (uint64_t)total->layers * key_width(a) * sizeof(float) * parts;
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
-  cost.memory_activations =
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
+    cost.memory_activations += engine->prepared_bytes[kind];
+  cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      engine->prepared_bytes[0] + engine->prepared_bytes[1] +
-      ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
+      own_total(engine) + ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;
 }

@@ -5,6 +5,7 @@
 
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
+#include "bench/engine/spent.h"
 #include "bench/engine/stages.h"
 #include "bench/engine/weights.h"
 
@@ -41,13 +42,20 @@ typedef struct zh_operation {
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
 
-/* What an injected activation fault flips: one bit of the residual stream. */
-typedef struct zh_flip {
-  bool armed; /* for the next forward pass only */
+/* What an injected fault does to one layer of the next forward pass's first micro-batch. */
+typedef enum zh_tamper_kind {
+  ZH_TAMPER_NONE,
+  ZH_TAMPER_RESIDUAL, /* flips a bit of element `element` of [tokens][hidden] */
+  ZH_TAMPER_CACHE,    /* flips a bit of a key or value, of a position that the pass reads */
+  ZH_TAMPER_STALE,    /* does not write token `element` (modulo tokens) into the cache */
+  ZH_TAMPER_LAYER     /* leaves the layer out */
+} zh_tamper_kind;
+typedef struct zh_tamper {
+  zh_tamper_kind kind;
   uint32_t layer;
-  size_t element; /* of [tokens][hidden], of the pass's first micro-batch */
+  size_t element;
   unsigned bit;
-} zh_flip;
+} zh_tamper;
 
 /* One sequence computes with one row of one tensor changed, as if the file held it so; the weights
  * themselves are not touched. A tied head is changed with its embedding. */
@@ -81,8 +89,11 @@ struct zh_engine {
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
-  void *prepared[ZH_PREPARATIONS]; /* the input of products, for packed weights of each kind */
-  size_t prepared_bytes[ZH_PREPARATIONS];
+  void *prepared[ZH_ROUNDINGS]; /* the input of products with packed weights, by zh_rounding */
+  size_t prepared_bytes[ZH_ROUNDINGS];
+  /* Threads but the first, for up to ZH_TOKEN_GRAIN tokens: normed values, then prepared inputs. */
+  unsigned char *own; /* [threads - 1][own_bytes] */
+  size_t own_bytes, own_prepared[ZH_ROUNDINGS];
   bool way_is_set; /* packed weights are multiplied `way`; else as the number of tokens of the call
                       suggests */
   zh_way way;
@@ -90,7 +101,8 @@ struct zh_engine {
   void *observer_user;
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
-  zh_flip flip;
+  zh_tamper tamper;
+  uint32_t layers_left_out; /* the last so many are never computed: an injected fault */
   /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of
    * a sequence beside each other. */
   const zh_patch *patches; /* [patch_count] */
@@ -98,21 +110,36 @@ struct zh_engine {
   uint32_t first_layer; /* layers before it are left out: `enter` then gives the states */
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
+  zh_spent *spent; /* [threads], and one more for what is done between passes; NULL: not counted */
+  int64_t counted_since_ns;
+  uint64_t counted_since_ticks;
 };
+
+/* Counting of time by stages; an engine is made with it on. */
+ZH_MUST_CHECK zh_status zh_engine_count(zh_engine *engine, bool on, zh_error *err);
+void zh_engine_restart_count(zh_engine *engine);
+zh_times zh_engine_times(const zh_engine *engine); /* since the count was started */
+/* What the calling thread, thread 0, did since the last pass or mark was `stage`'s. */
+void zh_engine_mark(const zh_engine *engine, zh_stage stage);
+zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
-  bool fp64_sums; /* of the kernels */
-  bool rounds;    /* activations, for products with weights that can be packed (zh_rounded) */
+  bool fp64_sums;      /* of the kernels */
+  zh_roundings rounds; /* of products; all none where weights are not packed */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
+/* Of products in a call of so many tokens: how most of their operations round; and the peak that
+ * stands for it, "compute/int8_dot_all_cores". */
+zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens);
+const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
                                           zh_error *err);
-/* Forgets a sequence and fills its cache with NaN, so that nothing of an earlier pass can be read
- * unseen. */
-void zh_engine_poison(zh_engine *engine, uint32_t sequence);
+/* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
+ * earlier pass can be read unseen. */
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
 
 /* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
 uint64_t zh_sum_of_bits(const float *values, size_t count);

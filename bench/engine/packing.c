@@ -31,6 +31,18 @@ static void give_back(const void *data, size_t bytes) {
   if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+static void give_back_source(const zh_weight *w) {
+  const zh_matrix *m = &w->matrix;
+  if (m->data) give_back(m->data, (m->rows - 1) * m->row_bytes + zh_weight_row_bytes(w));
+}
+
+void zh_weights_leave_source(const zh_weights *weights) {
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    if (w->packed.data && w->tensor->data) give_back_source(w);
+  }
+}
+
 static void pack_share(void *user, int thread, int threads) {
   const zh_weight *w = user;
   const zh_matrix *m = &w->matrix;
@@ -64,7 +76,7 @@ zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *er
     w->packed = (zh_packed){weights->packed + offset, m->type, m->rows, m->columns};
     offset += packed_bytes(w);
     zh_threads_run(threads, pack_share, w);
-    give_back(m->data, (m->rows - 1) * m->row_bytes + zh_weight_row_bytes(w));
+    give_back_source(w);
     if (weights->generated) w->matrix.data = NULL;
   }
   zh_weights_tie_head(weights);
@@ -77,19 +89,12 @@ const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer) {
   return buffer;
 }
 
-zh_status zh_weight_flip_packed(zh_weight *w, uint64_t byte, unsigned bit, zh_error *err) {
+bool zh_weight_packed_as(const zh_weight *w, size_t first, size_t count, const void *rows,
+                         void *buffer) {
   const zh_matrix *m = &w->matrix;
-  size_t row_bytes = zh_weight_row_bytes(w), row = (size_t)(byte / row_bytes),
-         first = row / ZH_PACKED_ROWS * ZH_PACKED_ROWS,
-         count = m->rows - first < ZH_PACKED_ROWS ? m->rows - first : ZH_PACKED_ROWS;
-  unsigned char *rows = malloc(count * row_bytes);
-  if (!rows) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the injected fault");
-  for (size_t r = 0; r < count; ++r) zh_unpack_row(rows + r * row_bytes, &w->packed, first + r);
-  unsigned char *changed = rows + byte - first * row_bytes;
-  *changed = (unsigned char)(*changed ^ (1u << bit));
-  zh_pack_rows((unsigned char *)(uintptr_t)w->packed.data +
-                   zh_packed_bytes(m->type, first, m->columns),
-               m->type, rows, count, row_bytes, m->columns);
-  free(rows);
-  return ZH_OK;
+  size_t row_bytes = zh_weight_row_bytes(w), at = zh_packed_bytes(m->type, first, m->columns),
+         bytes = zh_packed_bytes(m->type, count, m->columns);
+  memset(buffer, 0, bytes);
+  zh_pack_rows(buffer, m->type, rows, count, row_bytes, m->columns);
+  return memcmp((const unsigned char *)w->packed.data + at, buffer, bytes) == 0;
 }

@@ -47,7 +47,7 @@ static zh_status score_chunk(scorer *s, const uint32_t *window, size_t length, s
 }
 
 static zh_status score_window(scorer *s, const uint32_t *window, size_t length, zh_error *err) {
-  zh_engine_truncate(s->engine, 0, 0);
+  zh_engine_poison(s->engine, 0, 0);
   for (size_t first = 0; first + 1 < length;
        first += CHUNK) { /* the last token predicts nothing: it is not fed alone */
     size_t fed = length - 1 - first < CHUNK ? length - 1 - first : CHUNK;

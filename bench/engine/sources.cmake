@@ -4,7 +4,11 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/faults.c
+  engine/footprint.c
   engine/forward.c
+  engine/ledger.c
+  engine/order.c
   engine/observe.c
   engine/patches.c
   engine/perplexity.c
@@ -12,12 +16,17 @@ set(ENGINE_SOURCES
   engine/recheck.c
   engine/reduce.c
   engine/sampling.c
+  engine/spent.c
   engine/split.c
   engine/stages.c
   engine/trial.c
   engine/trial_ranks.c
   engine/packing.c
   engine/weights.c
+  engine/weights_describe.c
+  engine/weights_flip.c
+  engine/weights_generate.c
+  engine/weights_verify.c
   liveness/bound.c
   liveness/change.c
   liveness/liveness.c

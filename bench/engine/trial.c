@@ -7,13 +7,14 @@
 #include <string.h>
 
 #include "bench/content.h"
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "core/philox.h"
 
 enum { FIRST_TOKENS = 8 };
 
 /* Philox streams of the choices below; workloads use small numbers for theirs. */
-enum { STREAM_CHECK = 1000, STREAM_WEIGHT, STREAM_FLIP, STREAM_CUT, STREAM_ROWS, STREAM_STRUCK };
+enum { STREAM_CHECK = 1000, STREAM_CUT, STREAM_ROWS };
 
 /* How far a replayed logit may lie from the timed one, relative to the largest of the logits: where
  * kernels sum in fp32, one token and many tokens may be summed in different orders.
@@ -50,21 +51,6 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
 }
 
-/* Of ranks that compute together one has the fault; but tokens are fed to all of them. */
-static bool is_struck(const zh_trial *trial) {
-  const zh_job *job = trial->job;
-  if (!zh_job_is_parallel(job) || job->fault == ZH_FAULT_TOKEN) return true;
-  return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
-         (uint32_t)job->comm->rank;
-}
-
-static zh_status inject_weight(zh_trial *trial, zh_error *err) {
-  char what[128];
-  uint64_t seed = trial->job->seed ^ zh_trial_draw(trial, STREAM_WEIGHT);
-  ZH_TRY(zh_weights_flip(&trial->engine->weights, seed, what, sizeof what, err));
-  return zh_trial_fact(trial, "injected", json_sprintf("weight: %s", what), err);
-}
-
 /* The bytes that this rank mapped, or those that it reads of a model that lies over several, must
  * be those that were counted before the run. */
 static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
@@ -86,7 +72,7 @@ static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
 
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
-  *out = (zh_trial){.job = job, .sequences = sequences};
+  *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
   zh_ranks ranks = {job->comm, zh_job_split(job)};
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
                                                 ? ZH_PRECISION_EXACT
@@ -116,9 +102,8 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
   if (status == ZH_OK) status = zh_trial_say_ranks(out, err);
-  out->fault_done = !is_struck(out);
-  if (status == ZH_OK && job->fault == ZH_FAULT_WEIGHT && !out->fault_done)
-    status = inject_weight(out, err);
+  for (uint32_t i = 0; status == ZH_OK && i < sequences; ++i) zh_engine_poison(out->engine, i, 0);
+  if (status == ZH_OK) status = zh_fault_install(out, err);
   if (status == ZH_OK)
     status = zh_check_create(&out->check, out->engine, job->seed ^ STREAM_CHECK, err);
   if (status != ZH_OK) zh_trial_close(out);
@@ -172,10 +157,12 @@ zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed, zh_error *err) 
 /* chosen stays outside the vocabulary where the logits are not numbers. */
 static void read_answer(zh_answer *out, const zh_trial *trial, const float *logits) {
   size_t chosen = trial->engine->kernels->argmax(logits, trial->vocab);
+  zh_engine_mark(trial->engine, ZH_STAGE_CHOICE);
   if (chosen >= trial->vocab || !isfinite(logits[chosen])) return;
   out->chosen = (uint32_t)chosen;
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
   out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
+  zh_engine_mark(trial->engine, ZH_STAGE_CHECK);
 }
 
 zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
@@ -259,48 +246,48 @@ zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count, z
   return status;
 }
 
-uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length) {
-  const zh_engine *e = trial->engine;
-  size_t row = (size_t)e->architecture.kv_heads * e->architecture.head_dim,
-         stride = e->context * row;
+typedef struct summing {
+  const zh_engine *engine;
+  uint32_t length;
+  uint64_t *sums; /* [threads] */
+} summing;
+
+/* Rows have odd factors, so that none can stand in another's place. */
+static void sum_rows(void *user, int thread, int threads) {
+  const summing *s = user;
+  const zh_engine *e = s->engine;
+  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim, begin, end;
+  size_t rows = (size_t)e->architecture.layers * e->sequences * s->length;
   uint64_t sum = 0;
-  for (size_t i = 0; i < (size_t)e->architecture.layers * e->sequences; ++i)
-    sum += zh_sum_of_bits(e->keys + i * stride, length * row) +
-           zh_sum_of_bits(e->values + i * stride, length * row);
-  return sum;
+  zh_share(&begin, &end, rows, 1, thread, threads);
+  for (size_t i = begin; i < end; ++i) {
+    size_t at = (i / s->length * e->context + i % s->length) * width;
+    sum += zh_sum_of_bits(e->keys + at, width) * (4 * (uint64_t)i + 1) +
+           zh_sum_of_bits(e->values + at, width) * (4 * (uint64_t)i + 3);
+  }
+  s->sums[thread] = sum;
 }
 
-zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err) {
+zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length, zh_error *err) {
+  int threads = zh_threads_count(trial->engine->threads);
+  summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
+  if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");
+  zh_threads_run(trial->engine->threads, sum_rows, &s);
+  *out = 0;
+  for (int i = 0; i < threads; ++i) *out += s.sums[i];
+  free(s.sums);
+  return ZH_OK;
+}
+
+zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,
+                                 zh_error *err) {
+  uint64_t now = 0;
+  ZH_TRY(zh_trial_cache_sum(&now, trial, length, err));
   if (now == reference) return ZH_OK;
   return zh_fail(err, ZH_ERR_CHECK,
                  "cache: the keys and values of a repeat differ from the checked pass's (sum of "
                  "bits %016" PRIx64 ", expected %016" PRIx64 ")",
                  now, reference);
-}
-
-/* Bits of a number next to its row's mean that no rounding of activations takes away: of fp32 all
- * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
- * block whose largest is some times the mean. */
-static unsigned lowest_flipped_bit(const zh_engine *e) {
-  return e->prepared[1] ? 21 : e->prepared[0] ? 18 : 8;
-}
-
-void zh_trial_flip_activation(zh_trial *trial, size_t tokens) {
-  zh_engine *e = trial->engine;
-  if (trial->fault_done || trial->job->fault != ZH_FAULT_ACTIVATION) return;
-  trial->fault_done = true;
-  uint32_t random[4];
-  zh_random_fill(random, 4, trial->job->seed, STREAM_FLIP, 0);
-  if (tokens > e->micro_batch) tokens = e->micro_batch;
-  uint32_t layers = e->architecture.layers, hidden = e->architecture.hidden,
-           lowest = lowest_flipped_bit(e);
-  /* What the last layer adds for a token that is not the last one is never read: there a flip
-   * changes nothing. */
-  size_t t = layers > 1 ? random[1] % tokens : tokens - 1;
-  e->flip = (zh_flip){.armed = true,
-                      .layer = layers > 1 ? random[0] % (layers - 1) : 0,
-                      .element = t * hidden + random[2] % hidden,
-                      .bit = lowest + random[3] % (32 - lowest)};
 }
 
 /* Where kernels sum in fp64, batches do not change the bits. */
@@ -360,7 +347,7 @@ zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t len
          lead = ways.lead < length ? ways.lead : length;
   ZH_TRY(zh_feed_create(&feed, tokens, 1, length, 0, length, err));
   for (size_t i = 0; i < length; ++i) feed.sequence[i] = sequence;
-  zh_engine_poison(trial->engine, sequence);
+  zh_engine_poison(trial->engine, sequence, 0);
   zh_status status = recompute_parts(trial, &feed, 0, lead, cut, ways.before, err);
   if (status == ZH_OK) status = recompute_parts(trial, &feed, lead, length, cut, ways.after, err);
   zh_feed_free(&feed);
@@ -381,6 +368,24 @@ zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length
                  "replay: position %" PRIu32 " of sequence %" PRIu32 " chose token %" PRIu32
                  ", the timed run %" PRIu32 "; their logits differ by %.3g",
                  position, sequence, again.chosen, expected->chosen, lead);
+}
+
+zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+  zh_footprint now = zh_footprint_now();
+  uint64_t logits = (uint64_t)trial->sequences * trial->vocab * sizeof *trial->logits;
+  if (!now.known || !trial->before.known) return ZH_OK;
+  zh_footprint_judgement found =
+      zh_footprint_judge(zh_footprint_formula(trial->engine, logits), &trial->before, &now);
+  double beyond = (double)found.held - (double)found.formula;
+  ZH_TRY(zh_trial_fact(trial, "memory",
+                       zh_footprint_json(trial->engine, logits, &trial->before, &now), err));
+  ZH_TRY(zh_trial_record(trial, "memory", "bytes held against the formula", (double)found.bound,
+                         beyond, found.passed, err));
+  if (found.passed) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "memory: the process holds %.1f MB for the model, by formula it should be %.1f MB "
+                 "and at most %.1f MB more; something stands twice in memory",
+                 (double)found.held / 1e6, (double)found.formula / 1e6, (double)found.bound / 1e6);
 }
 
 zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {

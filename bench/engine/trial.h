@@ -7,6 +7,7 @@
 
 #include "bench/engine/check.h"
 #include "bench/engine/engine.h"
+#include "bench/engine/footprint.h"
 #include "bench/workload.h"
 
 /* One generated token of one sequence: 24 bytes of the chain. */
@@ -33,7 +34,8 @@ typedef struct zh_trial {
   uint32_t sequences, vocab;
   float *logits;        /* [sequences][vocab] */
   char weights_sm3[65]; /* of what the engine read before anything was computed */
-  bool fault_done;      /* an injected token or activation fault strikes once */
+  zh_footprint before;  /* the model was opened */
+  bool fault_done;      /* an injected fault strikes once, and not on every rank */
 } zh_trial;
 
 /* The parameter `parallel` of the model workloads. */
@@ -80,9 +82,13 @@ void zh_answer_read(zh_answer *out, const unsigned char link[ZH_LINK_BYTES]);
 /* SM3 over the answers' links in order. */
 ZH_MUST_CHECK zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count,
                                        zh_error *err);
-/* Sum of the bits of the keys and values of all sequences' positions below `length`. */
-uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length);
-ZH_MUST_CHECK zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err);
+/* Sum of the bits of the keys and values of all sequences' positions below `length`, each row with
+ * a factor of its own; by all threads. */
+ZH_MUST_CHECK zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length,
+                                           zh_error *err);
+/* ZH_ERR_CHECK where it is not `reference` now. */
+ZH_MUST_CHECK zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length,
+                                               uint64_t reference, zh_error *err);
 
 /* How the timed run multiplied: positions below `lead` in one way, the others in another. */
 typedef struct zh_ways {
@@ -101,11 +107,10 @@ ZH_MUST_CHECK zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, f
 ZH_MUST_CHECK zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length,
                                         uint32_t sequence, zh_ways ways, const zh_answer *expected,
                                         zh_error *err);
+/* What the process holds after the timed repeats against the formula; records fact and check. */
+ZH_MUST_CHECK zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err);
 /* Weights against their source, facts about bytes and checks. */
 ZH_MUST_CHECK zh_status zh_trial_finish(zh_trial *trial, zh_error *err);
-
-/* Puts an injected activation fault into the next forward pass of `tokens` tokens; once only. */
-void zh_trial_flip_activation(zh_trial *trial, size_t tokens);
 
 /* Appends {"check","what","bound","error","passed"} to the job. */
 ZH_MUST_CHECK zh_status zh_trial_record(zh_trial *trial, const char *check, const char *what,

@@ -79,10 +79,16 @@ ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, 
  * the vocabulary are divided, norms stay whole; where there are more parts than key heads, several
  * hold the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
 ZH_MUST_CHECK zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err);
+/* The steps of opening that need the bytes: a standard model's are computed; norms become fp32. */
+ZH_MUST_CHECK zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads,
+                                            zh_error *err);
+ZH_MUST_CHECK zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err);
 void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
  * from: weights are held once. */
 ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+/* Gives back the pages of the file that were read since, where rearranged weights stand instead. */
+void zh_weights_leave_source(const zh_weights *weights);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);
@@ -95,8 +101,11 @@ const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
 /* Row r as the file has it, from the bytes that the engine reads. buffer: row_bytes, used where the
  * row must be put together. */
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);
-ZH_MUST_CHECK zh_status zh_weight_flip_packed(zh_weight *w, uint64_t byte, unsigned bit,
-                                              zh_error *err);
+/* Whether rows [first, first + count), first a multiple of ZH_PACKED_ROWS and count ZH_PACKED_ROWS
+ * but at the end, are packed as `rows` (row_bytes apart) give them, bits that stand for no weight
+ * included. buffer: zh_packed_bytes of so many rows. */
+bool zh_weight_packed_as(const zh_weight *w, size_t first, size_t count, const void *rows,
+                         void *buffer);
 
 /* The i-th of the distinct tensors that are here (layers first, then whole-model ones; a tied head
  * is not counted twice). */
@@ -115,8 +124,11 @@ ZH_MUST_CHECK zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], zh_weights *w
 ZH_MUST_CHECK zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads,
                                           uint64_t seed, zh_error *err);
 
-/* For --inject fault=weight: flips the bit of the model that `seed` picks, in a private copy of its
- * tensor. what: receives "bit 3 of byte 1234 of blk.0.ffn_up.weight". */
+/* For --inject: zeros that are freed with the weights, for bytes that the engine shall read. */
+ZH_MUST_CHECK zh_status zh_weights_alter(zh_weights *weights, size_t bytes, zh_error *err);
+/* For --inject fault=weight: flips the bit that `seed` picks of all that the engine reads: of
+ * rearranged weights as they lie, else in a private copy of the tensor. what: receives "bit 3 of
+ * byte 1234 of blk.0.ffn_up.weight". */
 ZH_MUST_CHECK zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what,
                                         size_t capacity, zh_error *err);
 

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/engine/faults.h"
+#include "bench/engine/inside.h"
+#include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
 #include "core/clock.h"
 #include "core/statistics.h"
@@ -36,6 +39,7 @@ typedef struct decode {
   double *step_ns;      /* [steps]: of the repeat at hand */
   double *intervals_ns; /* [count]: of every kept repeat */
   size_t count, capacity;
+  zh_ledger ledger;
 } decode;
 
 static void release(void *state) {
@@ -52,6 +56,7 @@ static void release(void *state) {
   free(d->answer);
   free(d->step_ns);
   free(d->intervals_ns);
+  zh_ledger_free(&d->ledger);
   free(d);
 }
 
@@ -110,8 +115,7 @@ static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *
   memcpy(d->fed, d->first, d->batch * sizeof *d->fed);
   for (size_t i = 0; i < d->steps; ++i) {
     int64_t begin = zh_now_ns();
-    if (fault == ZH_FAULT_ACTIVATION && i == fault_step)
-      zh_trial_flip_activation(&d->trial, d->batch);
+    if (faults && i == fault_step) zh_fault_strike(&d->trial, d->batch, true);
     ZH_TRY(step(d, i, answers + i * d->batch, err));
     if (fault == ZH_FAULT_TOKEN && i == fault_step) {
       d->fed[0] = d->fed[0] > 0 ? d->fed[0] - 1 : 1;
@@ -122,13 +126,22 @@ static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *
   return ZH_OK;
 }
 
+/* What an earlier repeat left of these positions must not be read. */
+static void forget_answers(decode *d) {
+  for (uint32_t s = 0; s < d->batch; ++s) zh_engine_poison(d->trial.engine, s, (uint32_t)d->start);
+}
+
 static zh_status check_pass(decode *d, zh_error *err) {
   ZH_TRY(zh_check_attach(d->trial.check, err));
+  uint64_t prompt_cache = 0;
   zh_status status = read_prompt(d, err);
+  if (status == ZH_OK)
+    status = zh_trial_cache_sum(&prompt_cache, &d->trial, (uint32_t)d->start, err);
   if (status == ZH_OK) status = generate(d, d->reference, false, err);
   zh_check_detach(d->trial.check);
   ZH_TRY(status);
-  d->reference_cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
+  ZH_TRY(zh_trial_compare_cache(&d->trial, (uint32_t)d->start, prompt_cache, err));
+  ZH_TRY(zh_trial_cache_sum(&d->reference_cache, &d->trial, (uint32_t)(d->start + d->steps), err));
   return zh_trial_report_check(&d->trial, err);
 }
 
@@ -165,12 +178,22 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   return ZH_OK;
 }
 
-/* Bytes a token: the weights are read once a step for all sequences, each sequence's keys and
- * values for itself. */
+static double mean_positions(const decode *d) {
+  return (double)d->start + ((double)d->steps + 1) / 2;
+}
+
+/* The weights are read once a step for all sequences, each sequence's keys and values for itself.
+ */
 static double bytes_per_token(const decode *d) {
   zh_engine_cost cost = zh_engine_cost_of(d->trial.engine);
-  double positions = (double)d->start + ((double)d->steps + 1) / 2;
-  return (double)cost.weight_bytes / d->batch + (double)cost.kv_bytes_per_position * positions;
+  return (double)cost.weight_bytes / d->batch +
+         (double)cost.kv_bytes_per_position * mean_positions(d);
+}
+
+static double flop_per_token(const decode *d) {
+  zh_engine_cost cost = zh_engine_cost_of(d->trial.engine);
+  return (double)cost.flops_per_token + (double)cost.head_flops +
+         (double)cost.attention_flops_per_pair * mean_positions(d);
 }
 
 static void describe(const void *state, size_t index, zh_case *out) {
@@ -182,7 +205,10 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .work = (double)d->batch * (double)d->steps,
                    .peak = "memory/read_all_cores",
                    .peak_per_unit = bytes_per_token(d),
+                   .other_per_unit = flop_per_token(d),
                    .more_is_better = true};
+  snprintf(out->other_peak, sizeof out->other_peak, "%s",
+           zh_engine_peak(d->trial.engine, d->batch));
 }
 
 static zh_status keep_intervals(decode *d, zh_error *err) {
@@ -201,18 +227,22 @@ static zh_status keep_intervals(decode *d, zh_error *err) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   decode *d = state;
   (void)index;
+  zh_engine_restart_count(d->trial.engine);
+  forget_answers(d);
   int64_t begin = zh_now_ns();
   ZH_TRY(generate(d, d->answer, !warmup, err));
   *sample = (double)(zh_now_ns() - begin);
-  return warmup ? ZH_OK : keep_intervals(d, err);
+  if (warmup) return ZH_OK;
+  ZH_TRY(zh_ledger_keep(&d->ledger, d->trial.engine, *sample, err));
+  return keep_intervals(d, err);
 }
 
 static zh_status verify(void *state, size_t index, zh_error *err) {
   decode *d = state;
   (void)index;
   ZH_TRY(zh_trial_compare(&d->trial, d->reference, d->answer, d->steps, err));
-  uint64_t cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
-  return zh_trial_compare_cache(d->reference_cache, cache, err);
+  return zh_trial_compare_cache(&d->trial, (uint32_t)(d->start + d->steps), d->reference_cache,
+                                err);
 }
 
 /* The answer at a drawn step of a drawn sequence, computed anew from the tokens that were fed up to
@@ -271,6 +301,7 @@ static zh_status certify(decode *d, zh_error *err) {
                       .answers = d->answer};
   snprintf(path, sizeof path, "%s/certificate.jsonl", job->folder);
   ZH_TRY(zh_certificate_begin(&certificate, path, &run, d->trial.engine, err));
+  forget_answers(d);
   zh_status status = generate(d, d->reference, false, err);
   if (status == ZH_OK) status = zh_trial_compare(&d->trial, d->answer, d->reference, d->steps, err);
   if (status != ZH_OK) {
@@ -284,10 +315,13 @@ static zh_status certify(decode *d, zh_error *err) {
 
 static zh_status finish(void *state, zh_error *err) {
   decode *d = state;
+  ZH_TRY(zh_trial_judge_memory(&d->trial, err));
   ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
   ZH_TRY(certify(d, err));
   ZH_TRY(replay(d, err));
   ZH_TRY(report_times(d, err));
+  double work = (double)d->batch * (double)d->steps;
+  ZH_TRY(zh_ledger_report(&d->ledger, d->trial.job->facts, "decode_rate", work, err));
   return zh_trial_finish(&d->trial, err);
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/faults.h"
 #include "bench/engine/trial.h"
 #include "core/files.h"
 
@@ -133,7 +134,7 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
     kept = *altered;
     *altered = kept > 0 ? kept - 1 : 1;
   }
-  zh_trial_flip_activation(&s->trial, 1); /* at position 0, which all of the first window reads */
+  zh_fault_strike(&s->trial, 1, false); /* at position 0, which all of the first window reads */
   ZH_TRY(score(s, &s->result, s->prediction, err));
   if (altered) *altered = kept;
   *sample = s->result.perplexity;

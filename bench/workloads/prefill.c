@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/engine/faults.h"
+#include "bench/engine/inside.h"
+#include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
 #include "core/clock.h"
 
@@ -30,6 +33,7 @@ typedef struct prefill {
   uint64_t reference_cache;
   double *ns; /* [count] of every kept repeat */
   size_t count, capacity;
+  zh_ledger ledger;
 } prefill;
 
 static void release(void *state) {
@@ -41,6 +45,7 @@ static void release(void *state) {
   free(p->reference);
   free(p->answer);
   free(p->ns);
+  zh_ledger_free(&p->ledger);
   free(p);
 }
 
@@ -70,8 +75,7 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   ZH_TRY(status);
   ZH_TRY(zh_trial_report_check(&p->trial, err));
   ZH_TRY(answer_all(p, p->reference, err));
-  p->reference_cache = zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p));
-  return ZH_OK;
+  return zh_trial_cache_sum(&p->reference_cache, &p->trial, (uint32_t)length_of(p), err);
 }
 
 static int64_t positions(const zh_job *job) {
@@ -117,6 +121,14 @@ static double flop_per_token(const prefill *p) {
          (double)cost.head_flops / (double)p->prompt;
 }
 
+/* The weights and what is in the context are read at least once. */
+static double bytes_per_token(const prefill *p) {
+  zh_engine_cost cost = zh_engine_cost_of(p->trial.engine);
+  return ((double)cost.weight_bytes / p->batch +
+          (double)cost.kv_bytes_per_position * (double)p->depth) /
+         (double)p->prompt;
+}
+
 static void describe(const void *state, size_t index, zh_case *out) {
   const prefill *p = state;
   (void)index;
@@ -125,19 +137,18 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .kind = ZH_SAMPLE_RATE,
                    .work = (double)p->batch * (double)p->prompt,
                    .peak_per_unit = flop_per_token(p),
+                   .other_peak = "memory/read_all_cores",
+                   .other_per_unit = bytes_per_token(p),
                    .more_is_better = true};
-  /* The loop whose operands are rounded as this engine's are. */
-  bool rounds = zh_engine_arithmetic(p->trial.engine).rounds;
-  snprintf(out->peak, sizeof out->peak, "compute/%s_all_cores", rounds ? "bf16_dot" : "fp32_fma");
+  snprintf(out->peak, sizeof out->peak, "%s", zh_engine_peak(p->trial.engine, p->feed.count));
 }
 
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   prefill *p = state;
   (void)index;
-  for (uint32_t s = 0; s < p->batch; ++s)
-    zh_engine_truncate(p->trial.engine, s, (uint32_t)p->depth);
+  for (uint32_t s = 0; s < p->batch; ++s) zh_engine_poison(p->trial.engine, s, (uint32_t)p->depth);
   if (!warmup) {
-    zh_trial_flip_activation(&p->trial, p->feed.count);
+    zh_fault_strike(&p->trial, p->feed.count, true);
     if (p->trial.job->fault == ZH_FAULT_TOKEN && !p->trial.fault_done) {
       p->trial.fault_done =
           true; /* nothing is fed back here: one token of the prompt is altered instead */
@@ -145,11 +156,13 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
       *last = *last > 0 ? *last - 1 : 1;
     }
   }
+  zh_engine_restart_count(p->trial.engine);
   int64_t begin = zh_now_ns();
   ZH_TRY(zh_trial_forward(&p->trial, &p->feed, err));
   ZH_TRY(answer_all(p, p->answer, err));
   *sample = (double)(zh_now_ns() - begin);
   if (warmup) return ZH_OK;
+  ZH_TRY(zh_ledger_keep(&p->ledger, p->trial.engine, *sample, err));
   if (p->count == p->capacity) {
     size_t capacity = p->capacity ? 2 * p->capacity : 16;
     double *grown = realloc(p->ns, capacity * sizeof *grown);
@@ -165,13 +178,13 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
   prefill *p = state;
   (void)index;
   ZH_TRY(zh_trial_compare(&p->trial, p->reference, p->answer, 1, err));
-  return zh_trial_compare_cache(p->reference_cache,
-                                zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p)), err);
+  return zh_trial_compare_cache(&p->trial, (uint32_t)length_of(p), p->reference_cache, err);
 }
 
 static zh_status finish(void *state, zh_error *err) {
   prefill *p = state;
   uint32_t s = zh_trial_draw(&p->trial, STREAM_PROMPT + 1) % p->batch;
+  ZH_TRY(zh_trial_judge_memory(&p->trial, err));
   ZH_TRY(zh_trial_describe(&p->trial, p->answer, p->batch, err));
   zh_ways ways = {p->depth, zh_way_of(p->batch * p->depth),
                   zh_way_of(p->batch * (length_of(p) - p->depth))};
@@ -179,6 +192,8 @@ static zh_status finish(void *state, zh_error *err) {
                          &p->answer[s], err));
   zh_case ttft = {.metric = "ttft", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
   if (p->count > 0) ZH_TRY(zh_job_series(p->trial.job, &ttft, p->ns, p->count, err));
+  double work = (double)p->batch * (double)p->prompt;
+  ZH_TRY(zh_ledger_report(&p->ledger, p->trial.job->facts, "prefill_rate", work, err));
   return zh_trial_finish(&p->trial, err);
 }
 

@@ -136,7 +136,7 @@ static void truncated_and_poisoned_caches_start_anew(void **state) {
       zh_engine_forward(f.engine, tokens + 25, position + 25, sequence, 15, NULL, again, &err),
       ZH_OK);
   assert_memory_equal(first, again, sizeof first);
-  zh_engine_poison(f.engine, 0);
+  zh_engine_poison(f.engine, 0, 0);
   assert_int_equal(
       zh_engine_forward(f.engine, tokens, position, sequence, TOKENS, NULL, again, &err), ZH_OK);
   assert_memory_equal(first, again, sizeof first);
@@ -200,6 +200,25 @@ static void costs_follow_the_formulas(void **state) {
   close_engine(&f);
 }
 
+static uint64_t activations_of(uint32_t sequences, uint32_t micro_batch) {
+  zh_engine_options options = {ZH_PRECISION_EXACT, sequences, 20, micro_batch, false, NULL};
+  fixture f = open_engine(1, options);
+  uint64_t bytes = zh_engine_cost_of(f.engine).memory_activations;
+  close_engine(&f);
+  return bytes;
+}
+
+/* docs/metrics.md, "Memory": hidden and queries are 96 wide here, keys 32, the FFN 160. */
+static void activations_are_bounded_by_the_micro_batch(void **state) {
+  (void)state;
+  uint64_t token = 4 * (4 * TINY_HIDDEN + 2 * 96 + 2 * 32 + 3 * TINY_FFN);
+  assert_int_equal(activations_of(3, 8), activations_of(9, 8));
+  assert_true(activations_of(3, 8) >= 8 * token);
+  uint64_t more = activations_of(3, 24) - activations_of(3, 8);
+  assert_true(more >= 16 * token && more < 20 * token); /* scratch grows too */
+  assert_int_equal(activations_of(2, 0), activations_of(2, 40));
+}
+
 static void windows_are_cut_as_defined(void **state) {
   (void)state;
   zh_engine_options options = {ZH_PRECISION_EXACT, 1, 16, 8, false, NULL};
@@ -248,6 +267,8 @@ int main(void) {
                                      cmocka_unit_test(truncated_and_poisoned_caches_start_anew),
                                      cmocka_unit_test(bad_arguments_are_refused),
                                      cmocka_unit_test(costs_follow_the_formulas),
+                                     cmocka_unit_test(activations_are_bounded_by_the_micro_batch),
+                                     cmocka_unit_test(activations_are_bounded_by_the_micro_batch),
                                      cmocka_unit_test(windows_are_cut_as_defined),
                                      cmocka_unit_test(draws_follow_the_distribution)};
   return cmocka_run_group_tests_name("engine", tests, write_model, remove_model);

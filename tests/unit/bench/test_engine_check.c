@@ -12,7 +12,7 @@
 #include "core/clock.h"
 #include "tests/unit/bench/tiny_model.h"
 
-enum { TOKENS = 12, SEEDS = 24 };
+enum { TOKENS = 12, SEEDS = 16 };
 static char path[64];
 static zh_threads *threads;
 
@@ -204,12 +204,14 @@ static void workloads_run_and_faults_are_caught(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof runs / sizeof runs[0]; ++i) {
     for (uint64_t seed = 1; seed <= SEEDS; ++seed) {
-      for (int fault = ZH_FAULT_NONE; fault <= ZH_FAULT_ACTIVATION; ++fault) {
+      for (int fault = ZH_FAULT_NONE; fault < ZH_FAULTS; ++fault) {
+        if (fault == ZH_FAULT_CLOCK) continue; /* a step must be longer for it */
         zh_error err = ZH_ERROR_INIT;
         zh_status status =
             measure(runs[i].workload, runs[i].parameters, (zh_fault)fault, seed, &err);
         if (status != (fault == ZH_FAULT_NONE ? ZH_OK : ZH_ERR_CHECK))
-          fail_msg("%s, fault %d, seed %d: %s", runs[i].workload, fault, (int)seed, err.message);
+          fail_msg("%s, fault %s, seed %d: %s", runs[i].workload, zh_fault_names[fault], (int)seed,
+                   err.message);
       }
     }
   }
