@@ -116,8 +116,8 @@ static void choose_peak_loops(void) {
 
 #ifdef ZH_KERNELS_X86
 /* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
-static void zh_gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
-                              size_t begin, size_t end) {
+static void gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
+                           size_t begin, size_t end) {
   (void)m;
   zh_matrix weights = {b, ZH_F32, n, k, k * sizeof(float)};
   zh_matmul_avx2((float *)c + begin * n, n, &weights, (const float *)a + begin * k, k, end - begin,
@@ -125,14 +125,25 @@ static void zh_gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, s
 }
 #endif
 
+/* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
+static void gemm_fp32_portable(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
+                               size_t begin, size_t end) {
+  (void)m;
+  zh_matrix weights = {b, ZH_F32, n, k, k * sizeof(float)};
+  zh_matmul_portable((float *)c + begin * n, n, &weights, (const float *)a + begin * k, k,
+                     end - begin, 0, n, NULL);
+}
+
 static void choose_gemms(void) {
   size_t count = 0;
   chosen.gemms[count++] = (zh_gemm){"fp32", "reference", "fp32_fma", zh_gemm_fp32_ref};
   chosen.gemms[count++] = (zh_gemm){"bf16", "reference", "bf16_dot", zh_gemm_bf16_ref};
   chosen.gemms[count++] = (zh_gemm){"int8", "reference", "int8_dot", zh_gemm_int8_ref};
+  if (chosen.level >= LEVEL_PORTABLE)
+    chosen.gemms[count++] = (zh_gemm){"fp32", "portable", "fp32_fma", gemm_fp32_portable};
 #ifdef ZH_KERNELS_X86
   if (chosen.has.avx2_fma)
-    chosen.gemms[count++] = (zh_gemm){"fp32", "avx2", "fp32_fma", zh_gemm_fp32_avx2};
+    chosen.gemms[count++] = (zh_gemm){"fp32", "avx2", "fp32_fma", gemm_fp32_avx2};
   if (chosen.has.avx512) {
     chosen.gemms[count++] = (zh_gemm){"fp32", "avx512", "fp32_fma", zh_gemm_fp32_avx512};
     if (chosen.has.avx512_bf16)
@@ -151,9 +162,14 @@ static void choose(void) {
   chosen.tables[LEVEL_REF] = &reference;
   table_portable = reference;
   table_portable.name = level_names[LEVEL_PORTABLE];
+  table_portable.fp64_sums = false;
+  table_portable.matmul = zh_matmul_portable;
   table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
+#ifdef ZH_KERNELS_AARCH64
+  if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
+#endif
   int best = LEVEL_PORTABLE;
   chosen.tables[best] = &table_portable;
 #ifdef ZH_KERNELS_X86
