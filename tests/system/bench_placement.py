@@ -1,10 +1,13 @@
 """Where the ranks of a run are placed on this machine: CPUs of their own as long as there are any, nothing pinned and
 nobody spinning where there are not."""
+import json
 import os
+import subprocess
+import sys
 
 import pytest
 from bench_tensor_parallel import LACKING
-from harness import check_whole, run, write_suite
+from harness import SOURCE, check_whole, run, write_suite
 
 pytestmark = pytest.mark.skipif(LACKING, reason="no mpirun or no MPI module here: one rank is all there is")
 CPUS = sorted(os.sched_getaffinity(0))
@@ -56,3 +59,18 @@ def test_ranks_that_share_a_cpu_do_not_wait_for_ever(tmp_path):
     assert [rank["pinned"] for rank in placement] == [False, False]
     print(alone, shared)
     assert shared > alone / 4
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="one CPU")
+def test_bench_ranks_writes_down_what_it_measured(tmp_path):
+    out = tmp_path / "ranks.json"
+    done = subprocess.run([sys.executable, SOURCE / "scripts" / "bench-ranks", "zh-0.1b", "--rounds", "2", "--tokens", "4",
+                           "--out", out], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    assert (found["ranks"], found["threads"], found["rounds"], found["parallel"]) == (2, 2, 2, "tensor")
+    [result] = found["results"]
+    ratios = [many / one for one, many in zip(result["rates"]["1"], result["rates"]["2"])]
+    assert result["ratio"]["smallest"] == min(ratios) and len(ratios) == 2
+    assert result["ratio"]["median"] == pytest.approx(sum(ratios) / 2)
+    assert len(set(sum(result["cpus"]["2"], []))) == 2
