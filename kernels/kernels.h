@@ -181,7 +181,11 @@ typedef struct zh_threads zh_threads;
  * process's allowed CPUs in order. Pinning that fails is not an error (zh_threads_pinned tells). */
 ZH_MUST_CHECK zh_status zh_threads_create(zh_threads **out, int count, const int *cpus,
                                           zh_error *err);
+/* Where others need the CPUs as well: not pinned, and waiting sleeps at once. */
+ZH_MUST_CHECK zh_status zh_threads_create_crowded(zh_threads **out, int count, zh_error *err);
 void zh_threads_free(zh_threads *threads);
+/* How often a thread may look before it sleeps; 0 where it has no CPU of its own. */
+int zh_threads_spins(const zh_threads *threads);
 int zh_threads_count(const zh_threads *threads);
 bool zh_threads_pinned(const zh_threads *threads);
 /* Runs task(user, thread, threads) on every thread and returns when all are done. */

@@ -186,7 +186,7 @@ static zh_status join_ranks(zh_engine *engine, zh_error *err) {
   if (comm) ZH_TRY(zh_comm_agree(comm, status, err));
   if (tied)
     status = zh_reduce_create(&engine->reduce, tied, floats, engine->architecture.vocab,
-                              zh_threads_count(engine->threads), err);
+                              engine->threads, err);
   return comm ? zh_comm_agree(comm, status, err) : status;
 }
 

@@ -52,11 +52,13 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
 }
 
-/* The bytes that this rank mapped must be those that were counted before the run. */
+/* The bytes that this rank mapped, or those that it reads of a model that lies over several, must
+ * be those that were counted before the run. */
 static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
   char content[ZH_DIGEST_HEX];
   const zh_job *job = trial->job;
-  ZH_TRY(zh_content_digest(content, trial->model, job->threads, err));
+  ZH_TRY(zh_job_is_parallel(job) ? zh_trial_digest_parts(content, trial, err)
+                                 : zh_content_digest(content, trial->model, job->threads, err));
   ZH_TRY(zh_trial_fact(trial, "content_sm3", json_string(content), err));
   if (!job->content_sm3) return ZH_OK;
   bool same = strcmp(content, job->content_sm3) == 0;
@@ -102,15 +104,19 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   int64_t begun = zh_now_ns();
   zh_status status = zh_model_open(&out->model, job->model, err);
   double load_s = seconds_since(begun), content_s = 0;
+  bool parallel = zh_job_is_parallel(job);
   begun = zh_now_ns();
-  if (status == ZH_OK) status = hold_to_count(out, err);
+  if (status == ZH_OK && !parallel) status = hold_to_count(out, err);
   content_s = seconds_since(begun);
   status = zh_trial_agree(job, status, err);
   begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
+  load_s += seconds_since(begun);
+  begun = zh_now_ns();
+  if (status == ZH_OK && parallel) status = hold_to_count(out, err);
+  content_s += seconds_since(begun);
   if (status == ZH_OK) {
-    load_s += seconds_since(begun);
     out->vocab = zh_engine_architecture(out->engine)->vocab;
     out->logits = malloc((size_t)sequences * out->vocab * sizeof *out->logits);
     if (!out->logits)

@@ -8,7 +8,7 @@
 #include "bench/engine/weights.h"
 #include "core/philox.h"
 
-enum { VERIFIED_ROWS = 4 };
+enum { ALIGNMENT = 64, VERIFIED_ROWS = 4 };
 
 typedef struct tensor_work {
   const zh_weights *weights;
@@ -130,7 +130,8 @@ static size_t buffer_bytes(const zh_weights *weights) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
     size_t bytes = (ZH_PACKED_ROWS + 1) * zh_weight_row_bytes(w);
-    if (w->packed.data) bytes += zh_packed_bytes(w->packed.type, ZH_PACKED_ROWS, w->packed.columns);
+    if (w->packed.data)
+      bytes += ALIGNMENT + zh_packed_bytes(w->packed.type, ZH_PACKED_ROWS, w->packed.columns);
     if (bytes > most) most = bytes;
   }
   return most;
