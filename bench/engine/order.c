@@ -70,6 +70,23 @@ const zh_instruction *zh_order_at(size_t i, uint32_t layers, int *layer) {
   return &LAYER[(i - 1) % LAYER_LENGTH];
 }
 
+static size_t find_in(const zh_instruction *list, size_t count, const char *name) {
+  size_t i = 0;
+  while (i < count && strcmp(list[i].name, name) != 0) ++i;
+  return i;
+}
+
+size_t zh_order_find(const zh_operation *o, uint32_t layers) {
+  size_t in_layers = (size_t)layers * LAYER_LENGTH, i;
+  if (o->layer < 0) {
+    if (o->op == FIRST.op) return 0;
+    i = find_in(LAST, LAST_LENGTH, o->name);
+    return i < LAST_LENGTH ? 1 + in_layers + i : SIZE_MAX;
+  }
+  i = find_in(LAYER, LAYER_LENGTH, o->name);
+  return i < LAYER_LENGTH ? 1 + (size_t)o->layer * LAYER_LENGTH + i : SIZE_MAX;
+}
+
 /* --- following an engine --- */
 
 struct zh_order {

@@ -15,6 +15,7 @@ set(ENGINE_SOURCES
   engine/reduce.c
   engine/sampling.c
   engine/spent.c
+  engine/shown.c
   engine/split.c
   engine/trial.c
   engine/packing.c
