@@ -254,12 +254,19 @@ static bool equal_bits(const float *a, const float *b, size_t count) {
   return memcmp(a, b, count * sizeof *a) == 0;
 }
 
-/* The shown head's cache holds what this token, and every other followed one, put there. */
-static zh_status check_cache(const recheck *r, const walk *w, int layer, size_t head,
-                             const char *where, zh_error *err) {
-  size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
+/* Of the head that is shown of this layer, before any token attends to it. */
+static void keep_own(const recheck *r, const walk *w, int layer) {
+  const zh_architecture *a = &r->weights.architecture;
+  size_t d = a->head_dim, at = (size_t)layer * 2 * d,
+         head = (size_t)zh_challenge_head(&r->challenge, a, (uint32_t)layer, 1);
   memcpy(w->own + at, w->at[ZH_VALUE_ROTATED_KEY] + head * d, d * sizeof(float));
   memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
+}
+
+/* The shown head's cache holds what this token, and every other followed one, put there. */
+static zh_status check_cache(const recheck *r, const walk *w, int layer, const char *where,
+                             zh_error *err) {
+  size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
   for (size_t i = 0; i < r->challenge.count; ++i) {
     const walk *other = &r->walks[i];
     size_t position = other->answer.position;
@@ -284,7 +291,7 @@ static zh_status check_attention(recheck *r, const walk *w, const zh_operation *
   if (head < 0) return ZH_OK;
   ZH_TRY(read_floats(r->keys, positions * d, line, "keys", where, err));
   ZH_TRY(read_floats(r->values, positions * d, line, "cached_values", where, err));
-  ZH_TRY(check_cache(r, w, o->layer, (size_t)head, where, err));
+  ZH_TRY(check_cache(r, w, o->layer, where, err));
   for (size_t h = (size_t)head * group; h < ((size_t)head + 1) * group; ++h)
     zh_check_attention_head(r->check, o, h, r->keys, r->values);
   return ZH_OK;
@@ -311,6 +318,15 @@ static zh_status check_mark(const recheck *r, const walk *w, zh_error *err) {
   return zh_fail(err, ZH_ERR_CHECK,
                  "%s: the keys and values at position %" PRIu32 " are not those of the timed run",
                  r->claim->path, w->answer.position);
+}
+
+/* Value and key, which comes after it, go into the mark, and the shown head's into the cache. */
+static void note_key_and_value(const recheck *r, walk *w, const zh_instruction *now, int layer) {
+  bool key = now->out == ZH_VALUE_ROTATED_KEY;
+  if (!key && now->out != ZH_VALUE_VALUE) return;
+  size_t width = zh_value_width(&r->weights.architecture, now->out);
+  w->mark += zh_sum_of_bits(w->at[now->out], width) * (4 * (uint64_t)layer + (key ? 1 : 3));
+  if (key) keep_own(r, w, layer);
 }
 
 static zh_status check_line(recheck *r, walk *w, const json_t *line, const char *where,
@@ -352,10 +368,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   memcpy(w->at[next->out], r->fresh, width * sizeof(float));
   ++w->next;
   ++r->operators;
-  if (next->out == ZH_VALUE_ROTATED_KEY)
-    w->mark += zh_sum_of_bits(r->fresh, width) * (4 * (uint64_t)layer + 1);
-  if (next->out == ZH_VALUE_VALUE)
-    w->mark += zh_sum_of_bits(r->fresh, width) * (4 * (uint64_t)layer + 3);
+  note_key_and_value(r, w, next, layer);
   if (r->is_prompt && w->next == zh_order_length(a->layers, false)) ZH_TRY(check_mark(r, w, err));
   return next->out == ZH_VALUE_LOGITS ? check_answer(r, w, err) : ZH_OK;
 }
