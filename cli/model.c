@@ -131,11 +131,7 @@ static zh_status whole_number(uint64_t *out, const arguments *given, int key, co
   const char *text = given->value[key];
   *out = fallback;
   if (!text) return ZH_OK;
-  char *end = NULL;
-  errno = 0;
-  *out = strtoull(text, &end, 10);
-  if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out >= min && *out <= max)
-    return ZH_OK;
+  if (zh_cli_is_whole(out, text, min, max)) return ZH_OK;
   return zh_fail(err, ZH_ERR_USAGE, "--%s %s: expected a whole number from %" PRIu64 " to %" PRIu64,
                  name, text, min, max);
 }

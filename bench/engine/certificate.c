@@ -181,7 +181,8 @@ static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const
   const zh_architecture *a = &c->engine->architecture;
   size_t positions = (size_t)o->position[t] + 1, floats = positions * a->head_dim,
          at = o->sequence[t] * o->cache_stride,
-         first = (size_t)c->engine->part.index * c->whole.kv_heads / (size_t)c->engine->part.parts;
+         first = (size_t)c->engine->stages.part.index * c->whole.kv_heads /
+                 (size_t)c->engine->stages.part.parts;
   int64_t head = zh_challenge_head(&c->challenge, &c->whole, (uint32_t)o->layer, positions);
   if (head < 0 || (size_t)head < first || (size_t)head >= first + a->kv_heads) return;
   size_t mine = (size_t)head - first;
@@ -242,13 +243,16 @@ static zh_status put_marks(zh_text *out, const zh_certified *run, zh_error *err)
 
 static json_t *header_of(const zh_certified *run, const char *commitment, const char *links,
                          const char *marks) {
-  return json_pack(
-      "{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:s,s:s,s:I,s:I,s:I,s:s,s:s}", "schema",
-      "zhiheng.certificate/1", "step", run->step, "workload", run->is_prompt ? "prefill" : "decode",
-      "model", run->model, "model_sm3", run->model_sm3, "kernels", run->kernels, "fp64_sums",
-      run->arithmetic.fp64_sums, "rounds", run->arithmetic.rounds, "ranks", (json_int_t)run->ranks,
-      "nonce", run->nonce, "commitment", commitment, "steps", (json_int_t)run->steps, "sequences",
-      (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
+  const zh_roundings *rounds = &run->arithmetic.rounds;
+  return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s},s:I,s:s,s:s,s:I,s:I,s:I,s:s,s:s}",
+                   "schema", "zhiheng.certificate/1", "step", run->step, "workload",
+                   run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3",
+                   run->model_sm3, "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums,
+                   "rounds", "bf16", zh_rounding_name(rounds->bf16), "few",
+                   zh_rounding_name(rounds->few), "many", zh_rounding_name(rounds->many), "ranks",
+                   (json_int_t)run->ranks, "nonce", run->nonce, "commitment", commitment, "steps",
+                   (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
+                   (json_int_t)run->start, "links", links, "marks", marks);
 }
 
 static zh_status put_header(certificate *c, zh_error *err) {
@@ -316,7 +320,7 @@ zh_status zh_certify(zh_trial *trial, const zh_certified *run,
   c.run.nonce = job->nonce;
   c.run.kernels = trial->engine->kernels->name;
   c.run.arithmetic = zh_engine_arithmetic(trial->engine);
-  c.run.ranks = (size_t)trial->engine->part.parts;
+  c.run.ranks = (size_t)trial->engine->stages.part.parts;
   snprintf(path, sizeof path, "%s/certificate.jsonl", job->folder);
   zh_status status = zh_trial_agree(job, begin(&c, trial, path, err), err);
   if (status == ZH_OK) status = zh_trial_agree(job, compute_again(&c, again, user, err), err);

@@ -37,6 +37,7 @@ struct zh_check {
   uint64_t seed, drawn, samples;
   kind kinds[KINDS];
   size_t kind_count;
+  char name[KINDS][32]; /* of kinds that other ranks alone saw */
   bool failed;
   char failure[512];
   float *row;            /* [longest row]: a weight row, dequantised */
@@ -116,7 +117,7 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
                               const float *x) {
   float *w = source_row(check, o->weight, r);
   zh_dtype type = o->weight->matrix.type;
-  if (check->arithmetic.rounds && zh_packs(type)) zh_rounded_weights(w, type, o->way, o->in_width);
+  zh_rounded_weights(w, zh_rounding_of(&check->arithmetic.rounds, type, o->way), o->in_width);
   double sum = 0, magnitude = 0;
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
@@ -132,11 +133,9 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
 /* Packed weights multiply rounded activations, and may be rounded themselves: the oracle gets the
  * same values, so that the bound stays as tight as it is. */
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
-  const float *x = o->input + t * o->in_width;
-  if (check->arithmetic.rounds && zh_packs(o->weight->matrix.type)) {
-    zh_rounded(check->rounded, o->weight->matrix.type, o->way, x, o->in_width);
-    x = check->rounded;
-  }
+  float *x = check->rounded;
+  zh_rounding rounding = zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
+  zh_rounded(x, rounding, o->input + t * o->in_width, o->in_width);
   for (size_t i = 0; i < check->rows; ++i)
     check_product_row(check, o, t, draw(check, o->out_width), x);
   if (strcmp(o->name, "head") != 0) return;
@@ -342,6 +341,47 @@ zh_status zh_check_attach(zh_check *check, zh_error *err) {
 void zh_check_detach(zh_check *check) {
   check->engine->observer = NULL;
   check->engine->observer_user = NULL;
+  zh_weights_leave_source(&check->engine->weights);
+}
+
+/* Of one operator what a rank found, and the first failure of all ranks. */
+typedef struct sighting {
+  char name[32];
+  kind found;
+} sighting;
+
+static void add_sighting(zh_check *check, const sighting *s) {
+  kind *k = NULL;
+  for (size_t i = 0; i < check->kind_count && !k; ++i)
+    if (strcmp(check->kinds[i].name, s->name) == 0) k = &check->kinds[i];
+  if (!k && check->kind_count < KINDS) {
+    snprintf(check->name[check->kind_count], sizeof check->name[0], "%s", s->name);
+    k = kind_of(check, check->name[check->kind_count]);
+  }
+  if (!k) return;
+  uint64_t samples = k->samples + s->found.samples;
+  const char *name = k->name;
+  if (s->found.ratio > k->ratio) *k = s->found;
+  k->name = name;
+  k->samples = samples;
+  check->samples += s->found.samples;
+}
+
+zh_status zh_check_join(zh_check *check, const zh_comm *comm, zh_error *err) {
+  sighting mine[KINDS] = {0}, *all = calloc((size_t)comm->size, sizeof mine);
+  for (size_t i = 0; i < check->kind_count; ++i) {
+    snprintf(mine[i].name, sizeof mine[i].name, "%s", check->kinds[i].name);
+    mine[i].found = check->kinds[i];
+    mine[i].found.name = NULL;
+  }
+  zh_status status =
+      all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for what the ranks saw");
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, mine, sizeof mine, all, 0, err);
+  for (size_t i = KINDS; status == ZH_OK && comm->rank == 0 && i < KINDS * (size_t)comm->size; ++i)
+    if (all[i].name[0]) add_sighting(check, &all[i]);
+  free(all);
+  return status;
 }
 
 uint64_t zh_check_samples(const zh_check *check) {

@@ -95,7 +95,7 @@ static size_t longest_input(const zh_architecture *a) {
   return larger(larger(a->hidden, a->ffn), query_width(a));
 }
 
-static zh_status allocate_prepared_kind(zh_engine *engine, int kind, zh_error *err) {
+static zh_status allocate_prepared_kind(zh_engine *engine, zh_rounding kind, zh_error *err) {
   if (engine->prepared[kind]) return ZH_OK;
   size_t bytes = zh_prepared_bytes(kind, longest_input(&engine->architecture), engine->micro_batch);
   engine->prepared[kind] = zh_big_alloc(bytes);
@@ -109,8 +109,9 @@ static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
     if (!w->data) continue;
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_FEW), err));
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_MANY), err));
+    const zh_roundings *rounds = &engine->kernels->rounds;
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_FEW), err));
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_MANY), err));
   }
   return ZH_OK;
 }
@@ -128,7 +129,7 @@ static zh_status allocate_own(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
   size_t tokens = engine->micro_batch < ZH_TOKEN_GRAIN ? engine->micro_batch : ZH_TOKEN_GRAIN,
          bytes = rounded_up(tokens * a->hidden * sizeof(float), ALIGNMENT);
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind) {
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind) {
     engine->own_prepared[kind] = bytes;
     if (engine->prepared[kind])
       bytes += rounded_up(zh_prepared_bytes(kind, longest_input(a), tokens), ALIGNMENT);
@@ -156,7 +157,7 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
 
 static zh_status hold_weights(zh_engine *engine, const zh_model *model,
                               const zh_engine_options *options, zh_error *err) {
-  ZH_TRY(zh_weights_open(&engine->weights, model, engine->part, engine->threads, err));
+  ZH_TRY(zh_weights_open(&engine->weights, model, engine->stages.part, engine->threads, err));
   engine->architecture = engine->weights.architecture;
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
@@ -176,28 +177,48 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   return allocate_own(engine, err);
 }
 
+/* What ties the ranks together. */
+static zh_status join_ranks(zh_engine *engine, zh_error *err) {
+  const zh_comm *comm = engine->stages.comm, *tied = zh_stages_tied(&engine->stages);
+  size_t floats = (size_t)engine->micro_batch * engine->architecture.hidden;
+  zh_status status = zh_stages_reserve(&engine->stages, floats, err);
+  if (comm) ZH_TRY(zh_comm_agree(comm, status, err));
+  if (tied)
+    status = zh_reduce_create(&engine->reduce, tied, floats, engine->architecture.vocab,
+                              zh_threads_count(engine->threads), err);
+  return comm ? zh_comm_agree(comm, status, err) : status;
+}
+
+static zh_status hold_model(zh_engine *engine, const zh_model *model,
+                            const zh_engine_options *options, zh_error *err) {
+  ZH_TRY(hold_weights(engine, model, options, err));
+  return hold_activations(engine, options, err);
+}
+
 zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *threads,
                            const zh_engine_options *options, zh_error *err) {
-  const zh_comm *comm = options->comm && options->comm->size > 1 ? options->comm : NULL;
+  const zh_ranks none = {0}, *ranks = options->ranks ? options->ranks : &none;
+  const zh_comm *comm = ranks->comm;
   zh_engine *engine = calloc(1, sizeof *engine);
   zh_status status =
       engine ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
-  if (status == ZH_OK) {
-    engine->threads = threads;
-    engine->kernels =
-        options->precision == ZH_PRECISION_FAST ? zh_kernels_best() : zh_kernels_reference();
-    engine->part = comm ? (zh_part){comm->rank, comm->size} : (zh_part){0, 1};
-    engine->sequences = options->sequences;
-    engine->context = options->context;
-    status = hold_weights(engine, model, options, err);
-  }
-  if (status == ZH_OK) status = hold_activations(engine, options, err);
-  if (status == ZH_OK) status = zh_engine_count(engine, true, err);
   if (comm) status = zh_comm_agree(comm, status, err);
-  if (status == ZH_OK && comm)
-    status = zh_reduce_create(&engine->reduce, comm,
-                              (size_t)engine->micro_batch * engine->architecture.hidden,
-                              engine->architecture.vocab, zh_threads_count(threads), err);
+  if (status != ZH_OK) {
+    free(engine);
+    return status;
+  }
+  *engine = (zh_engine){.threads = threads,
+                        .kernels = options->precision == ZH_PRECISION_FAST ? zh_kernels_best()
+                                                                           : zh_kernels_reference(),
+                        .sequences = options->sequences,
+                        .context = options->context};
+  status = zh_stages_find(&engine->stages, ranks, err);
+  if (status == ZH_OK) {
+    status = hold_model(engine, model, options, err);
+    if (status == ZH_OK) status = zh_engine_count(engine, true, err);
+    if (comm) status = zh_comm_agree(comm, status, err);
+  }
+  if (status == ZH_OK) status = join_ranks(engine, err);
   if (status != ZH_OK) {
     zh_engine_free(engine);
     return status;
@@ -210,11 +231,12 @@ void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
   zh_weights_close(&engine->weights);
   zh_reduce_free(engine->reduce);
+  zh_stages_close(&engine->stages);
   if (engine->keys) zh_big_free(engine->keys, engine->cache_floats * sizeof(float));
   if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
   if (engine->activations)
     zh_big_free(engine->activations, engine->activation_floats * sizeof(float));
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   if (engine->own) zh_big_free(engine->own, own_total(engine));
   free(engine->length);
@@ -255,9 +277,40 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
   return ZH_OK;
 }
 
+bool zh_engine_has_head(const zh_engine *engine) {
+  return engine->weights.whole[ZH_HEAD].tensor != NULL;
+}
+
+zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, zh_error *err) {
+  const zh_stages *s = &engine->stages;
+  if (s->part.stages <= 1) return ZH_OK;
+  return s->comm->broadcast(s->comm, bytes, length, s->head, err);
+}
+
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
-  return (zh_arithmetic){.fp64_sums = engine->kernels->fp64_sums,
-                         .rounds = engine->weights.packed != NULL};
+  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums};
+  if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
+  return arithmetic;
+}
+
+/* How most of the operations of products round. */
+static zh_rounding most_rounding(const zh_engine *engine, zh_way way) {
+  zh_arithmetic arithmetic = zh_engine_arithmetic(engine);
+  uint64_t elements[ZH_ROUNDINGS] = {0};
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
+      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type, way)] += w->tensor->elements;
+  }
+  zh_rounding most = ZH_ROUND_NONE;
+  for (int i = 0; i < ZH_ROUNDINGS; ++i)
+    if (elements[i] > elements[most]) most = (zh_rounding)i;
+  return most;
+}
+
+const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
+  static const char *const loops[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot"};
+  return loops[most_rounding(engine, zh_way_of(tokens))];
 }
 
 uint64_t zh_sum_of_bits(const float *values, size_t count) {
@@ -276,25 +329,27 @@ const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
 
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
-  uint64_t parts = (uint64_t)engine->part.parts;
+  uint64_t parts = (uint64_t)engine->stages.part.parts;
+  const zh_weights_total *total = &engine->weights.total;
   zh_engine_cost cost = {0};
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
-    cost.memory_weights += zh_weight_bytes(w);
-    bool embedding = w == &engine->weights.whole[ZH_EMBEDDING];
-    if (!embedding || a->tied_head) cost.weight_bytes += w->tensor->bytes;
-    if (!w->gain && !embedding && w != &engine->weights.whole[ZH_HEAD])
-      cost.flops_per_token += 2 * w->tensor->elements;
+    cost.memory_weights += w->packed.data
+                               ? zh_packed_bytes(w->packed.type, w->packed.rows, w->packed.columns)
+                               : zh_weight_bytes(w);
   }
+  cost.weight_bytes = total->step_bytes;
+  cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
-  cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a) * parts;
-  cost.kv_bytes_per_position = 2 * (uint64_t)a->layers * key_width(a) * sizeof(float) * parts;
+  cost.attention_flops_per_pair = 4 * (uint64_t)total->layers * query_width(a) * parts;
+  cost.kv_bytes_per_position = 2 * (uint64_t)total->layers * key_width(a) * sizeof(float) * parts;
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
   cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      own_total(engine) + (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
+      own_total(engine) + ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
+      (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;
 }

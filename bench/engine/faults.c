@@ -126,7 +126,7 @@ zh_status zh_fault_install(zh_trial *trial, zh_error *err) {
  * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
  * block whose largest is some times the mean. */
 static unsigned lowest_flipped_bit(const zh_engine *e) {
-  return e->prepared[1] ? 21 : e->prepared[0] ? 18 : 8;
+  return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
 }
 
 void zh_fault_strike(zh_trial *trial, size_t tokens, bool any_bit) {

@@ -53,7 +53,7 @@ static void sum_over_ranks(const zh_worker *w, int layer, const char *const name
                                    .in_width = hidden,
                                    .out_width = hidden,
                                    .input = parts,
-                                   .addends = (size_t)e->part.parts,
+                                   .addends = (size_t)e->stages.part.parts,
                                    .addend_stride = stride,
                                    .output = e->delta});
 }
@@ -227,7 +227,7 @@ static void run_pass(void *user, int thread, int threads) {
   zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
                  e->spent ? &e->spent[thread] : NULL};
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
-  if (e->first_layer == 0) embed(&w);
+  if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     if (is_left_out(e, layer)) continue;
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
@@ -236,7 +236,7 @@ static void run_pass(void *user, int thread, int threads) {
     ffn_block(&w, (int)layer, weight);
   }
   enter(&w, e->architecture.layers);
-  if (p->logits && p->wanted > 0) head(&w);
+  if (p->logits && p->wanted > 0 && zh_engine_has_head(e)) head(&w);
 }
 
 /* Nothing is computed unless every token fits; lengths are put back on failure. */
@@ -274,13 +274,26 @@ static zh_status admit(zh_engine *e, const uint32_t *token, const uint32_t *posi
                  sequence[i], length, position[i]);
 }
 
+/* Tokens of a micro-batch. Stages work at the same time only where there are several: few enough
+ * that the kernels still work at their pace. */
+static size_t tokens_at_once(const zh_engine *e, size_t count) {
+  enum { FEWEST = 128, OF_A_STAGE = 4 };
+  size_t batches = OF_A_STAGE * (size_t)e->stages.part.stages;
+  if (batches <= OF_A_STAGE) return e->micro_batch;
+  size_t tokens = (count + batches - 1) / batches;
+  tokens = (tokens + ZH_TOKEN_GRAIN - 1) / ZH_TOKEN_GRAIN * ZH_TOKEN_GRAIN;
+  if (tokens < FEWEST) tokens = FEWEST;
+  return tokens < e->micro_batch ? tokens : e->micro_batch;
+}
+
 zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t *position,
                             const uint32_t *sequence, size_t count, const bool *want, float *logits,
                             zh_error *err) {
   if (count == 0) return zh_fail(err, ZH_ERR_ARG, "a forward pass needs at least one token");
   ZH_TRY(admit(e, token, position, sequence, count, err));
-  for (size_t at = 0; at < count; at += e->micro_batch) {
-    size_t tokens = count - at < e->micro_batch ? count - at : e->micro_batch;
+  size_t hidden = e->architecture.hidden, most = tokens_at_once(e, count);
+  for (size_t at = 0; at < count; at += most) {
+    size_t tokens = count - at < most ? count - at : most;
     zh_pass p = {.e = e,
                  .token = token + at,
                  .position = position + at,
@@ -291,13 +304,15 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                  .ends = at + tokens == count,
                  .logits = logits};
     for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
+    ZH_TRY(zh_stages_take(&e->stages, e->x, tokens * hidden, err));
     p.began = e->spent ? zh_ticks() : 0;
     zh_threads_run(e->threads, run_pass, &p);
     e->tamper.kind = ZH_TAMPER_NONE;
     if (e->spent) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
     if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
+    ZH_TRY(zh_stages_give(&e->stages, e->x, tokens * hidden, err));
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
   if (e->spent) zh_spent_between(e)->last = e->spent[0].last;
-  return ZH_OK;
+  return zh_stages_settle(&e->stages, err);
 }

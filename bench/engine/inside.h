@@ -6,6 +6,7 @@
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
 #include "bench/engine/spent.h"
+#include "bench/engine/stages.h"
 #include "bench/engine/weights.h"
 
 typedef enum zh_operator {
@@ -23,7 +24,7 @@ typedef enum zh_operator {
 /* One operator, just computed, with the inputs that it really had. Borrowed for the call. */
 typedef struct zh_operation {
   zh_operator op;
-  int layer;               /* -1 outside the layers */
+  int layer;               /* of the model; -1 outside the layers */
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
   size_t tokens, in_width, out_width;
@@ -74,7 +75,7 @@ typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens)
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
-  zh_part part;      /* of the model */
+  zh_stages stages;  /* this rank's part of the model, and its neighbours */
   zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
   const zh_kernels *kernels;
   zh_threads *threads;
@@ -89,11 +90,11 @@ struct zh_engine {
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
-  void *prepared[ZH_PREPARATIONS]; /* the input of products, for packed weights of each kind */
-  size_t prepared_bytes[ZH_PREPARATIONS];
+  void *prepared[ZH_ROUNDINGS]; /* the input of products, with packed weights, by zh_rounding */
+  size_t prepared_bytes[ZH_ROUNDINGS];
   /* Threads but the first, for up to ZH_TOKEN_GRAIN tokens: normed values, then prepared inputs. */
   unsigned char *own; /* [threads - 1][own_bytes] */
-  size_t own_bytes, own_prepared[ZH_PREPARATIONS];
+  size_t own_bytes, own_prepared[ZH_ROUNDINGS];
   bool way_is_set; /* packed weights are multiplied `way`; else as the number of tokens of the call
                       suggests */
   zh_way way;
@@ -128,9 +129,12 @@ zh_spent *zh_spent_between(const zh_engine *engine);
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
   bool fp64_sums; /* of the kernels */
-  bool rounds;    /* activations, for products with weights that can be packed (zh_rounded) */
+  zh_roundings rounds; /* of products; all none where weights are not packed */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
+/* The loop of the workload `compute` that stands for most operations of a call of so many tokens, by
+ * what the operands of products are rounded to: "int8_dot", "bf16_dot" or "fp32_fma". */
+const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,

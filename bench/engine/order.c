@@ -91,7 +91,9 @@ size_t zh_order_find(const zh_operation *o, uint32_t layers) {
 
 struct zh_order {
   const zh_engine *engine;
-  size_t next, tokens;      /* operator to come; tokens of the pass at hand */
+  size_t first, end;   /* of this rank's operators in the order of the model's, up to the head's */
+  uint32_t layers;     /* the model's */
+  size_t next, tokens; /* operator to come; tokens of the pass at hand */
   uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value */
   bool known[ZH_VALUES];    /* false where what made it is not shown: sums between nodes */
 };
@@ -107,7 +109,14 @@ zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err
     zh_order_free(order);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
+  const zh_weights *w = &engine->weights;
   order->engine = engine;
+  order->layers = w->total.layers;
+  order->first = w->whole[ZH_EMBEDDING].tensor && w->first_layer == 0
+                     ? 0
+                     : zh_order_length(w->first_layer, false);
+  order->end = zh_order_length(w->first_layer + engine->architecture.layers, false);
+  order->next = order->first;
   *out = order;
   return ZH_OK;
 }
@@ -174,38 +183,43 @@ static bool inputs_follow(const zh_order *order, const zh_operation *o, const zh
          (!two || is_same(order, now->second, o->second, o->in_width, o->tokens));
 }
 
+/* Where a pass may end: with its last layer, or with the logits. */
+static bool is_end(const zh_order *order, size_t place) {
+  return place == order->end ||
+         (zh_engine_has_head(order->engine) && place == zh_order_length(order->layers, true));
+}
+
+static void begin_pass(zh_order *order, const zh_operation *o) {
+  if (zh_order_find(o, order->layers) != order->first || !zh_order_ended(order)) return;
+  order->next = order->first;
+  order->tokens = o->tokens;
+  memset(order->known, 0, sizeof order->known); /* hidden states may come from another rank */
+}
+
+static bool fail(char *failure, size_t capacity, const char *what, const zh_operation *o) {
+  snprintf(failure, capacity, "order: %s (operator '%s' of layer %d)", what, o->name, o->layer);
+  return false;
+}
+
 bool zh_order_visit(zh_order *order, const zh_operation *o, char *failure, size_t capacity) {
-  uint32_t layers = order->engine->architecture.layers;
   int layer = -1;
   if (o->op == ZH_OP_SUM) { /* of the parts of all ranks */
     keep(order, ZH_VALUE_DELTA, o);
     return true;
   }
-  if (o->op == ZH_OP_EMBEDDING && zh_order_ended(order)) {
-    order->next = 0;
-    order->tokens = o->tokens;
-  }
-  bool more = order->next < zh_order_length(layers, true);
-  const zh_instruction *now = more ? zh_order_at(order->next, layers, &layer) : NULL;
+  begin_pass(order, o);
+  bool more = order->next < zh_order_length(order->layers, true);
+  const zh_instruction *now = more ? zh_order_at(order->next, order->layers, &layer) : NULL;
   if (!now || strcmp(now->name, o->name) != 0 || layer != o->layer) {
     snprintf(failure, capacity,
              "order: operator '%s' of layer %d was computed where %s%s%s of layer %d should be",
              o->name, o->layer, now ? "'" : "the end", now ? now->name : "", now ? "'" : "", layer);
     return false;
   }
-  if (!inputs_follow(order, o, now)) {
-    snprintf(
-        failure, capacity,
-        "order: the input of operator '%s' of layer %d is not what the operator before it gave",
-        o->name, o->layer);
-    return false;
-  }
-  if (now->op == ZH_OP_ATTENTION && !cache_holds(order, o)) {
-    snprintf(failure, capacity,
-             "order: the cache of layer %d does not hold the keys and values that were computed",
-             o->layer);
-    return false;
-  }
+  if (!inputs_follow(order, o, now))
+    return fail(failure, capacity, "an input is not what the operator before it gave", o);
+  if (now->op == ZH_OP_ATTENTION && !cache_holds(order, o))
+    return fail(failure, capacity, "the cache does not hold the key and value just computed", o);
   keep(order, now->out, o);
   if (order->engine->reduce && now->out == ZH_VALUE_DELTA)
     order->known[ZH_VALUE_DELTA] = false; /* a part alone, until the sum over the ranks */
@@ -214,7 +228,5 @@ bool zh_order_visit(zh_order *order, const zh_operation *o, char *failure, size_
 }
 
 bool zh_order_ended(const zh_order *order) {
-  uint32_t layers = order->engine->architecture.layers;
-  return order->next == 0 || order->next == zh_order_length(layers, false) ||
-         order->next == zh_order_length(layers, true);
+  return order->next == order->first || is_end(order, order->next);
 }

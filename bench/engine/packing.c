@@ -11,7 +11,8 @@ enum { ALIGNMENT = 64 };
 
 /* Embeddings are looked up, not multiplied, unless the head is tied to them. */
 static bool to_be_packed(const zh_weights *weights, const zh_weight *w) {
-  bool only_embedding = w == &weights->whole[ZH_EMBEDDING] && !weights->architecture.tied_head;
+  bool is_head = weights->architecture.tied_head && weights->whole[ZH_HEAD].tensor;
+  bool only_embedding = w == &weights->whole[ZH_EMBEDDING] && !is_head;
   return !w->gain && !only_embedding && zh_packs(w->matrix.type);
 }
 
@@ -28,6 +29,18 @@ static void give_back(const void *data, size_t bytes) {
   begin -= begin % page;
   end -= end % page;
   if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+static void give_back_source(const zh_weight *w) {
+  const zh_matrix *m = &w->matrix;
+  if (m->data) give_back(m->data, (m->rows - 1) * m->row_bytes + zh_weight_row_bytes(w));
+}
+
+void zh_weights_leave_source(const zh_weights *weights) {
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    if (w->packed.data && w->tensor->data) give_back_source(w);
+  }
 }
 
 static void pack_share(void *user, int thread, int threads) {
@@ -63,10 +76,10 @@ zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *er
     w->packed = (zh_packed){weights->packed + offset, m->type, m->rows, m->columns};
     offset += packed_bytes(w);
     zh_threads_run(threads, pack_share, w);
-    give_back(m->data, (m->rows - 1) * m->row_bytes + zh_weight_row_bytes(w));
+    give_back_source(w);
     if (weights->generated) w->matrix.data = NULL;
   }
-  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_weights_tie_head(weights);
   return ZH_OK;
 }
 

@@ -31,6 +31,7 @@ static zh_status score_chunk(scorer *s, const uint32_t *window, size_t length, s
   }
   ZH_TRY(
       zh_engine_forward(s->engine, window + first, position, sequence, fed, want, s->logits, err));
+  ZH_TRY(zh_engine_share(s->engine, s->logits, fed * vocab * sizeof *s->logits, err));
   for (size_t i = 0; i < fed && want[i]; ++i) {
     const float *logits = s->logits + i * vocab;
     uint32_t next = window[first + i + 1];

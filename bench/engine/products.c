@@ -44,16 +44,17 @@ static void inputs_made(const zh_worker *w, size_t tokens) {
 /* Of input x for `count` matrices that follow each other, this thread's tokens. */
 static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, const float *x,
                     size_t tokens) {
-  bool done[ZH_PREPARATIONS] = {false};
+  const zh_kernels *kernels = w->p->e->kernels;
+  bool done[ZH_ROUNDINGS] = {false};
   size_t begin, end;
   my_tokens(w, tokens, &begin, &end);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
-    int kind = zh_preparation(m->type, w->p->way);
+    zh_rounding kind = zh_rounding_of(&kernels->rounds, m->type, w->p->way);
     if (!m->data || done[kind]) continue;
     done[kind] = true;
-    w->p->e->kernels->prepare(prepared_of(w, kind, tokens), m->type, w->p->way, x, m->columns,
-                              m->columns, tokens, begin, end);
+    kernels->prepare(prepared_of(w, kind, tokens), m->type, w->p->way, x, m->columns, m->columns,
+                     tokens, begin, end);
   }
 }
 
@@ -72,9 +73,9 @@ void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const z
   if (begin >= end) return;
   if (weight->packed.data) {
     zh_way way = w->p->way;
-    e->kernels->multiply(y, y_stride, &weight->packed, way,
-                         prepared_of(w, zh_preparation(m->type, way), tokens), tokens, begin, end,
-                         w->scratch);
+    zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, way);
+    e->kernels->multiply(y, y_stride, &weight->packed, way, prepared_of(w, kind, tokens), tokens,
+                         begin, end, w->scratch);
     return;
   }
   e->kernels->matmul(y, y_stride, m, x, m->columns, tokens, begin, end, w->scratch);

@@ -5,7 +5,9 @@ set(ENGINE_SOURCES
   engine/check.c
   engine/engine.c
   engine/faults.c
+  engine/footprint.c
   engine/forward.c
+  engine/ledger.c
   engine/order.c
   engine/observe.c
   engine/patches.c
@@ -17,7 +19,9 @@ set(ENGINE_SOURCES
   engine/spent.c
   engine/shown.c
   engine/split.c
+  engine/stages.c
   engine/trial.c
+  engine/trial_ranks.c
   engine/packing.c
   engine/weights.c
   engine/weights_describe.c

@@ -51,22 +51,6 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
 }
 
-bool zh_job_is_parallel(const zh_job *job) {
-  const char *word = json_string_value(json_object_get(job->parameters, "parallel"));
-  return word && strcmp(word, "tensor") == 0 && job->comm && job->comm->size > 1;
-}
-
-zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
-  return zh_job_is_parallel(job) ? zh_comm_agree(job->comm, mine, err) : mine;
-}
-
-static zh_status say_ranks(zh_trial *trial, zh_error *err) {
-  if (!zh_job_is_parallel(trial->job)) return ZH_OK;
-  ZH_TRY(zh_trial_fact(trial, "ranks_of_one_model", json_integer(trial->job->comm->size), err));
-  return zh_trial_fact(trial, "nodes_of_one_model",
-                       json_integer(zh_reduce_nodes(trial->engine->reduce)), err);
-}
-
 /* The bytes that this rank mapped must be those that were counted before the run. */
 static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
   char content[ZH_DIGEST_HEX];
@@ -86,13 +70,14 @@ static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
 
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
-  *out = (zh_trial){.job = job, .sequences = sequences};
+  *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
+  zh_ranks ranks = {job->comm, zh_job_split(job)};
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
                                                 ? ZH_PRECISION_EXACT
                                                 : ZH_PRECISION_FAST,
                                .sequences = sequences,
                                .context = context,
-                               .comm = zh_job_is_parallel(job) ? job->comm : NULL,
+                               .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
                                .unpacked = unpacked};
   zh_status status = zh_model_open(&out->model, job->model, err);
   if (status == ZH_OK) status = hold_to_count(out, err);
@@ -112,7 +97,7 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
-  if (status == ZH_OK) status = say_ranks(out, err);
+  if (status == ZH_OK) status = zh_trial_say_ranks(out, err);
   for (uint32_t i = 0; status == ZH_OK && i < sequences; ++i) zh_engine_poison(out->engine, i, 0);
   if (status == ZH_OK) status = zh_fault_install(out, err);
   if (status == ZH_OK)
@@ -165,16 +150,24 @@ zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed, zh_error *err) 
                            feed->want, trial->logits, err);
 }
 
-zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
-                          uint32_t position, zh_error *err) {
+/* chosen stays outside the vocabulary where the logits are not numbers. */
+static void read_answer(zh_answer *out, const zh_trial *trial, const float *logits) {
   size_t chosen = trial->engine->kernels->argmax(logits, trial->vocab);
-  if (chosen >= trial->vocab || !isfinite(logits[chosen]))
-    return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers",
-                   position);
-  *out = (zh_answer){.fed = fed, .chosen = (uint32_t)chosen, .position = position};
+  zh_engine_mark(trial->engine, ZH_STAGE_CHOICE);
+  if (chosen >= trial->vocab || !isfinite(logits[chosen])) return;
+  out->chosen = (uint32_t)chosen;
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
   out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
-  return ZH_OK;
+  zh_engine_mark(trial->engine, ZH_STAGE_CHECK);
+}
+
+zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
+                          uint32_t position, zh_error *err) {
+  *out = (zh_answer){.fed = fed, .chosen = trial->vocab, .position = position};
+  if (zh_engine_has_head(trial->engine)) read_answer(out, trial, logits);
+  ZH_TRY(zh_engine_share(trial->engine, out, sizeof *out, err));
+  if (out->chosen < trial->vocab) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers", position);
 }
 
 static float logit_of(const zh_answer *answer) {
@@ -288,8 +281,9 @@ static void mark_own(uint64_t *out, const zh_trial *trial, size_t start, size_t 
   size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
   for (size_t i = 0; i < trial->sequences * steps; ++i) {
     size_t sequence = i / steps, position = start + i % steps;
-    for (uint64_t layer = 0; layer < e->architecture.layers; ++layer) {
-      size_t at = ((layer * e->sequences + sequence) * e->context + position) * width;
+    for (uint64_t here = 0; here < e->architecture.layers; ++here) {
+      size_t at = ((here * e->sequences + sequence) * e->context + position) * width;
+      uint64_t layer = here + e->weights.first_layer;
       out[i] += zh_sum_of_bits(e->keys + at, width) * (4 * layer + 1) +
                 zh_sum_of_bits(e->values + at, width) * (4 * layer + 3);
     }
@@ -299,7 +293,7 @@ static void mark_own(uint64_t *out, const zh_trial *trial, size_t start, size_t 
 /* Ranks beyond the key heads share them: of those that hold the same one the first counts. */
 static bool holds_first(const zh_trial *trial) {
   zh_architecture whole;
-  zh_part part = trial->engine->part;
+  zh_part part = trial->engine->stages.part;
   if (zh_model_architecture(&whole, trial->model, NULL) != ZH_OK) return true;
   uint32_t parts = (uint32_t)part.parts;
   return parts <= whole.kv_heads || (uint32_t)part.index % (parts / whole.kv_heads) == 0;
@@ -388,6 +382,10 @@ static zh_status recompute_parts(zh_trial *trial, const zh_feed *feed, size_t fi
   return recompute_part(trial, feed, cut, last, way, err);
 }
 
+static zh_status share_first_row(zh_trial *trial, zh_error *err) {
+  return zh_engine_share(trial->engine, trial->logits, trial->vocab * sizeof *trial->logits, err);
+}
+
 zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,
                              uint32_t sequence, zh_ways ways, zh_error *err) {
   zh_feed feed;
@@ -399,7 +397,7 @@ zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t len
   zh_status status = recompute_parts(trial, &feed, 0, lead, cut, ways.before, err);
   if (status == ZH_OK) status = recompute_parts(trial, &feed, lead, length, cut, ways.after, err);
   zh_feed_free(&feed);
-  return status;
+  return status == ZH_OK ? share_first_row(trial, err) : status;
 }
 
 zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length, uint32_t sequence,
@@ -416,6 +414,24 @@ zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length
                  "replay: position %" PRIu32 " of sequence %" PRIu32 " chose token %" PRIu32
                  ", the timed run %" PRIu32 "; their logits differ by %.3g",
                  position, sequence, again.chosen, expected->chosen, lead);
+}
+
+zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+  zh_footprint now = zh_footprint_now();
+  uint64_t logits = (uint64_t)trial->sequences * trial->vocab * sizeof *trial->logits;
+  if (!now.known || !trial->before.known) return ZH_OK;
+  zh_footprint_judgement found =
+      zh_footprint_judge(zh_footprint_formula(trial->engine, logits), &trial->before, &now);
+  double beyond = (double)found.held - (double)found.formula;
+  ZH_TRY(zh_trial_fact(trial, "memory",
+                       zh_footprint_json(trial->engine, logits, &trial->before, &now), err));
+  ZH_TRY(zh_trial_record(trial, "memory", "bytes held against the formula", (double)found.bound,
+                         beyond, found.passed, err));
+  if (found.passed) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "memory: the process holds %.1f MB for the model, by formula it should be %.1f MB "
+                 "and at most %.1f MB more; something stands twice in memory",
+                 (double)found.held / 1e6, (double)found.formula / 1e6, (double)found.bound / 1e6);
 }
 
 zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
@@ -453,24 +469,6 @@ static double entropy(const float *logits, size_t count, double logsumexp) {
   return sum;
 }
 
-zh_status zh_trial_same_chain(zh_trial *trial, const char chain[65], zh_error *err) {
-  const zh_comm *comm = trial->job->comm;
-  char first[65];
-  if (!zh_job_is_parallel(trial->job)) return ZH_OK;
-  memcpy(first, chain, sizeof first);
-  ZH_TRY(comm->broadcast(comm, first, sizeof first, 0, err));
-  double differs = strcmp(first, chain) == 0 ? 0 : comm->rank;
-  ZH_TRY(comm->max_f64(comm, &differs, 1, err));
-  ZH_TRY(zh_trial_record(trial, "ranks", "the chain of every rank against rank 0's", 0, differs,
-                         differs == 0, err));
-  if (differs == 0) return ZH_OK;
-  return zh_fail(
-      err, ZH_ERR_CHECK,
-      "ranks: the chain of rank %.0f is not that of rank 0; ranks that compute one model "
-      "together must have the same bits in all logits",
-      differs);
-}
-
 zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t count,
                             zh_error *err) {
   char chain[65];
@@ -481,6 +479,7 @@ zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t co
   for (size_t i = 0; i * trial->sequences < count && i < FIRST_TOKENS; ++i) /* of sequence 0 */
     json_array_append_new(first, json_integer(answers[i * trial->sequences].chosen));
   ZH_TRY(zh_trial_fact(trial, "first_tokens", first, err));
+  ZH_TRY(share_first_row(trial, err));
   double lse = trial->engine->kernels->logsumexp(trial->logits, trial->vocab);
   ZH_TRY(zh_trial_fact(trial, "entropy_nats",
                        zh_json_number(entropy(trial->logits, trial->vocab, lse)), err));

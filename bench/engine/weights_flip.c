@@ -66,6 +66,6 @@ zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t
     snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s", random[2] % 8,
              zh_weight_offset(w, row) + at % row_bytes, w->tensor->name);
   }
-  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_weights_tie_head(weights);
   return zh_weights_set_gains(weights, err);
 }

@@ -15,7 +15,6 @@
 enum { STREAM_TEXT = 1, STREAM_REPLAYED, STREAM_FAULT, TEXT_BYTES_MAX = 64 << 20 };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"text", ZH_PARAMETER_FILE, "bench/suites/texts/measuring-en.txt", 0, 0, NULL,
      "UTF-8 text; a path of the product's data folder, or of this machine"},
@@ -25,7 +24,7 @@ static const zh_parameter parameters[] = {
      "tokens of a window; each starts with an empty context"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -107,7 +106,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
     status = score(s, &s->reference_result, s->reference, err);
     zh_check_detach(s->trial.check);
   }
-  if (status == ZH_OK) status = zh_check_report(s->trial.check, job->checks, err);
+  if (status == ZH_OK) status = zh_trial_report_check(&s->trial, err);
   if (status != ZH_OK) {
     release(s);
     return status;

@@ -151,7 +151,7 @@ static void every_altered_weight_is_found(void **state) {
     zh_weights weights;
     char what[128], digest[ZH_DIGEST_HEX];
     assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
-    assert_int_equal(zh_weights_open(&weights, model, (zh_part){0, 1}, threads, &err), ZH_OK);
+    assert_int_equal(zh_weights_open(&weights, model, (zh_part){.parts = 1}, threads, &err), ZH_OK);
     assert_int_equal(zh_weights_digest(digest, &weights, threads, &err), ZH_OK);
     assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_OK);
     assert_int_equal(zh_weights_flip(&weights, seed, what, sizeof what, &err), ZH_OK);
