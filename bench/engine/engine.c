@@ -243,6 +243,7 @@ void zh_engine_free(zh_engine *engine) {
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
+  free(engine->gathered);
   free(engine->spent);
   free(engine);
 }
@@ -268,7 +269,9 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
   if (observer && !engine->before) {
     size_t width = larger(a->hidden, query_width(a) + key_width(a));
     engine->before = malloc(engine->micro_batch * width * sizeof(float));
-    if (!engine->before) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
+    engine->gathered = malloc(3 * (size_t)engine->micro_batch * sizeof *engine->gathered);
+    if (!engine->before || !engine->gathered)
+      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
   }
   engine->observer = observer;
   engine->observer_user = user;

@@ -309,6 +309,56 @@ zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t leng
   return ZH_OK;
 }
 
+/* Of the heads that no rank before this one has. */
+static void mark_own(uint64_t *out, const zh_trial *trial, size_t start, size_t steps) {
+  const zh_engine *e = trial->engine;
+  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
+  for (size_t i = 0; i < trial->sequences * steps; ++i) {
+    size_t sequence = i / steps, position = start + i % steps;
+    for (uint64_t here = 0; here < e->architecture.layers; ++here) {
+      size_t at = ((here * e->sequences + sequence) * e->context + position) * width;
+      uint64_t layer = here + e->weights.first_layer;
+      out[i] += zh_sum_of_bits(e->keys + at, width) * (4 * layer + 1) +
+                zh_sum_of_bits(e->values + at, width) * (4 * layer + 3);
+    }
+  }
+}
+
+/* Ranks beyond the key heads share them: of those that hold the same one the first counts. */
+static bool holds_first(const zh_trial *trial) {
+  zh_architecture whole;
+  zh_part part = trial->engine->stages.part;
+  if (zh_model_architecture(&whole, trial->model, NULL) != ZH_OK) return true;
+  uint32_t parts = (uint32_t)part.parts;
+  return parts <= whole.kv_heads || (uint32_t)part.index % (parts / whole.kv_heads) == 0;
+}
+
+static zh_status sum_over_ranks(uint64_t *marks, size_t count, const zh_comm *comm, zh_error *err) {
+  uint64_t *all = calloc((size_t)comm->size, count * sizeof *all);
+  zh_status status = all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the marks");
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, marks, count * sizeof *marks, all, 0, err);
+  for (size_t i = 0; status == ZH_OK && comm->rank == 0 && i < count; ++i) {
+    marks[i] = 0;
+    for (size_t rank = 0; rank < (size_t)comm->size; ++rank) marks[i] += all[rank * count + i];
+  }
+  free(all);
+  if (status == ZH_OK) status = comm->broadcast(comm, marks, count * sizeof *marks, 0, err);
+  return status;
+}
+
+zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start, size_t steps,
+                               zh_error *err) {
+  size_t count = trial->sequences * steps;
+  memset(out, 0, count * sizeof *out);
+  if (!zh_job_is_parallel(trial->job)) {
+    mark_own(out, trial, start, steps);
+    return ZH_OK;
+  }
+  if (holds_first(trial)) mark_own(out, trial, start, steps);
+  return sum_over_ranks(out, count, trial->job->comm, err);
+}
+
 zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,
                                  zh_error *err) {
   uint64_t now = 0;

@@ -12,7 +12,7 @@
 #include "core/clock.h"
 #include "tests/unit/bench/tiny_model.h"
 
-enum { TOKENS = 12, SEEDS = 16 };
+enum { TOKENS = 12, SEEDS = 8 };
 static char path[64];
 static zh_threads *threads;
 
