@@ -1,7 +1,6 @@
 /* Weights rearranged, byte for byte and bit for bit: packed.h describes the layouts. Plain C. */
 #include "kernels/matmul/packed.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Where the parts of a group's block lie: offset in the source block (-1: not there), offset in the
@@ -139,23 +138,4 @@ void zh_unpack_row(void *out, const zh_packed *w, size_t r) {
     for (size_t i = b * size, pair = 0; i < 2 * w->columns && pair < 16; i += 4, pair++)
       memcpy((uint8_t *)out + i, in + 64 * pair + 4 * row, 2 * w->columns - i < 4 ? 2 : 4);
   }
-}
-
-/* --- what activations become --- */
-
-void zh_rounded(float *y, zh_dtype type, zh_way way, const float *x, size_t columns) {
-  for (size_t first = 0; first < columns; first += 32) {
-    size_t end = columns - first < 32 ? columns : first + 32;
-    float most = 0;
-    for (size_t i = first; i < end; i++) most = fmaxf(most, fabsf(x[i]));
-    float inverse = most > 0 ? 127 / most : 0, scale = most / 127;
-    for (size_t i = first; i < end; i++)
-      y[i] = zh_preparation(type, way) == 0 ? zh_bf16_to_f32(zh_f32_to_bf16(x[i]))
-                                            : scale * rintf(x[i] * inverse);
-  }
-}
-
-void zh_rounded_weights(float *row, zh_dtype type, zh_way way, size_t columns) {
-  if (zh_preparation(type, way) != 0) return;
-  for (size_t i = 0; i < columns; i++) row[i] = zh_bf16_to_f32(zh_f32_to_bf16(row[i]));
 }

@@ -33,4 +33,20 @@ void zh_prepare_int8_amx(void *out, const float *x, size_t x_stride, size_t colu
 void zh_multiply_int8_amx(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
                           size_t tokens, size_t begin, size_t end);
 
+/* Of the tables avx2 and portable, as zh_kernels has them: bytes for few tokens by quantised
+ * weights, else nothing is rounded. prepare does not differ between avx2 and avx_vnni, nor between
+ * portable and dotprod. */
+static const zh_roundings zh_fp32_roundings = {ZH_ROUND_NONE, ZH_ROUND_BYTES, ZH_ROUND_NONE,
+                                                 ZH_ROUND_NONE};
+#define ZH_DECLARE_PRODUCTS(isa)                                                                   \
+  void zh_prepare_##isa(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,     \
+                        size_t columns, size_t tokens, size_t begin, size_t end);                  \
+  void zh_multiply_##isa(float *y, size_t y_stride, const zh_packed *w, zh_way way,                \
+                         const void *prepared, size_t tokens, size_t begin, size_t end,            \
+                         void *scratch);
+ZH_DECLARE_PRODUCTS(avx2)
+ZH_DECLARE_PRODUCTS(avx_vnni)
+ZH_DECLARE_PRODUCTS(portable)
+ZH_DECLARE_PRODUCTS(dotprod)
+
 #endif

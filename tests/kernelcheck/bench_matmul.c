@@ -6,7 +6,7 @@
  * repeat times the product, a plain read of as many bytes of another copy and the bf16 peak loop,
  * one after the other, so that all three meet the same clock and the same neighbours. The limit is
  * the longer of (bytes / read) and (operations / peak); ratios are of minima and of medians.
- * Activations are prepared before: they serve several products. ZHIHENG_ISA names one variant. */
+ * Activations are prepared before: they serve several products. ZH_CPU names one variant. */
 #include "tests/kernelcheck/check.h"
 
 #include "core/clock.h"
@@ -184,7 +184,7 @@ static void bench_type(const zh_kernels *k, zh_dtype type, zh_threads *threads, 
   s.scratch_bytes =
       packed ? zh_multiply_scratch_bytes(COLUMNS) : zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS);
   s.scratch = zeroed(s.scratch_bytes * (size_t)zh_threads_count(threads));
-  size_t prepared_bytes = zh_prepared_bytes(0, COLUMNS, MOST_TOKENS);
+  size_t prepared_bytes = zh_prepared_bytes(ZH_ROUND_NONE, COLUMNS, MOST_TOKENS);
   if (packed && !(s.prepared = zh_big_alloc(prepared_bytes))) exit(3);
   fill_copies(&s, memory);
   for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
@@ -212,7 +212,7 @@ void bench_matmul_limits(const char *only_type, int thread_count) {
          ROWS, COLUMNS, REPEATS, bf16_loop()->variant);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
-    if (getenv("ZHIHENG_ISA") && *k != zh_kernels_best()) continue;
+    if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;
     for (size_t n = 0; n < weight_type_count; n++) {
       if (only_type && strcmp(zh_dtype_find((uint32_t)weight_types[n])->name, only_type) != 0)
         continue;

@@ -29,7 +29,7 @@ static size_t number_of(const attention_case *c, size_t sequence, size_t positio
 }
 
 static float as_multiplied(const attention_case *c, float q) {
-  bool rounds = zh_attention_rounds(c->kernels, c->kv.type, c->kv.head_dim, c->work.way);
+  bool rounds = zh_attention_rounds(&c->kernels->rounds, c->kv.type, c->kv.head_dim, c->work.way);
   return rounds ? zh_bf16_to_f32(zh_f32_to_bf16(q)) : q;
 }
 
@@ -71,7 +71,7 @@ static double row_error(const attention_case *c, size_t row) {
   size_t t = row / c->work.heads, h = row % c->work.heads / (c->work.heads / c->kv.kv_heads),
          d = c->kv.head_dim;
   exact_row r = exact_weights(c, row);
-  bool tiles = zh_attention_rounds(c->kernels, c->kv.type, d, c->work.way);
+  bool tiles = zh_attention_rounds(&c->kernels->rounds, c->kv.type, d, c->work.way);
   double blocks = (double)(r.count / ZH_ATTENTION_BLOCK + 2), worst = 0;
   double s = gamma_of((double)d + 3) * r.score_size + (tiles ? 8 : 2) * u * r.score_size;
   double factor = 2 * s + 10 * u + 2 * gamma_of(ZH_ATTENTION_BLOCK + 2) + blocks * (8 * u + 2 * s);
@@ -230,7 +230,7 @@ void check_attention(const zh_kernels *kernels) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int type = 0; type < ZH_KV_TYPES; type++) {
       check_case(kernels, &shapes[i], (zh_kv_type)type, ZH_FEW);
-      if (zh_attention_rounds(kernels, (zh_kv_type)type, shapes[i].head_dim, ZH_MANY))
+      if (zh_attention_rounds(&kernels->rounds, (zh_kv_type)type, shapes[i].head_dim, ZH_MANY))
         check_case(kernels, &shapes[i], (zh_kv_type)type, ZH_MANY);
     }
 }
