@@ -267,6 +267,28 @@ void zh_dequantize_row_fast(float *y, const void *row, zh_dtype type, size_t ele
   zh_dequantize_row(y, row, type, elements);
 }
 
+static bool pack_groups(void *out, zh_dtype type, const void *rows, size_t groups, size_t row_bytes,
+                        size_t columns) {
+#ifdef ZH_KERNELS_X86
+  if (dispatch()->level >= LEVEL_AVX512)
+    return zh_pack_groups_avx512(out, type, rows, groups, row_bytes, columns);
+  if (dispatch()->level == LEVEL_AVX2)
+    return zh_pack_groups_avx2(out, type, rows, groups, row_bytes, columns);
+#endif
+  (void)out, (void)type, (void)rows, (void)groups, (void)row_bytes, (void)columns;
+  return false;
+}
+
+void zh_pack_rows(void *out, zh_dtype type, const void *rows, size_t count, size_t row_bytes,
+                  size_t columns) {
+  size_t groups = count / ZH_PACKED_ROWS, whole = 0;
+  if (groups && pack_groups(out, type, rows, groups, row_bytes, columns))
+    whole = groups * ZH_PACKED_ROWS;
+  zh_pack_rows_ref((unsigned char *)out + zh_packed_bytes(type, whole, columns), type,
+                   (const unsigned char *)rows + whole * row_bytes, count - whole, row_bytes,
+                   columns);
+}
+
 size_t zh_matmul_block_rows(size_t columns) {
   size_t rows = ((size_t)512 << 10) / (columns * sizeof(float) + 1) & ~(size_t)3;
   return rows < 4 ? 4 : rows > 32 ? 32 : rows;

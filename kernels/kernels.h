@@ -80,6 +80,7 @@ typedef enum zh_kv_type {
                  rounded up to bf16, so that n s is exact in fp32 */
   ZH_KV_TYPES
 } zh_kv_type;
+bool zh_kv_find(zh_kv_type *out, const char *name);    /* false: no such name */
 extern const char *const zh_kv_names[ZH_KV_TYPES + 1]; /* "f32", "bf16", "q8", NULL */
 
 /* One layer's cache: for each sequence and head `capacity` positions, in the order that all kernels
@@ -92,8 +93,14 @@ typedef struct zh_kv {
 size_t zh_kv_bytes(const zh_kv *kv); /* SIZE_MAX where that is too much */
 /* Of keys and values of a position, one layer's: what a decoded token reads for it. */
 size_t zh_kv_position_bytes(zh_kv_type type, size_t kv_heads, size_t head_dim);
-/* k, v: [kv_heads][head_dim], rounded here and nowhere else. */
-void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, const float *k, const float *v);
+/* Heads [begin, end) of k, v: [kv_heads][head_dim], rounded here and nowhere else. */
+void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin, size_t end,
+                 const float *k, const float *v);
+/* Sum of the bits of all numbers below position `length`, as they are held, modulo 2^64: any single
+ * change shows. */
+uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length);
+/* All bits of a sequence set: every number is NaN. */
+void zh_kv_poison(const zh_kv *kv, size_t sequence);
 /* The values that are held: out[end - begin][head_dim]. */
 void zh_kv_keys(float *out, const zh_kv *kv, size_t sequence, size_t head, size_t begin,
                 size_t end);

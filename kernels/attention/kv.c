@@ -5,6 +5,15 @@
 
 const char *const zh_kv_names[ZH_KV_TYPES + 1] = {"f32", "bf16", "q8", NULL};
 
+bool zh_kv_find(zh_kv_type *out, const char *name) {
+  for (int type = 0; type < ZH_KV_TYPES; type++)
+    if (strcmp(name, zh_kv_names[type]) == 0) {
+      *out = (zh_kv_type)type;
+      return true;
+    }
+  return false;
+}
+
 size_t zh_kv_bytes(const zh_kv *kv) {
   size_t heads = 0, bytes = 0;
   if (__builtin_mul_overflow(kv->sequences, kv->kv_heads, &heads) ||
@@ -55,32 +64,56 @@ static int8_t q8_steps(float x, float scale) {
   return scale > 0 ? (int8_t)lrintf(x / scale) : 0;
 }
 
-static void store_head(const zh_kv *kv, unsigned char *head, bool values, size_t position,
-                       const float *x) {
-  uint16_t scale_bits = kv->type == ZH_KV_Q8 ? q8_scale(x, kv->head_dim) : 0;
-  float scale = zh_bf16_to_f32(scale_bits);
-  if (kv->type == ZH_KV_Q8) memcpy(head + scale_at(kv, position), &scale_bits, 2);
-  size_t step = number_at(kv, values, position, 1) - number_at(kv, values, position, 0);
-  unsigned char *to = head + number_at(kv, values, position, 0);
-  if (kv->type == ZH_KV_F32) {
-    for (size_t i = 0; i < kv->head_dim; i++) memcpy(to + i * step, &x[i], 4);
-  } else if (kv->type == ZH_KV_Q8) {
-    for (size_t i = 0; i < kv->head_dim; i++) to[i * step] = (unsigned char)q8_steps(x[i], scale);
-  } else {
-    for (size_t i = 0; i < kv->head_dim; i++) {
-      uint16_t bits = zh_f32_to_bf16(x[i]);
-      memcpy(head + number_at(kv, values, position, i), &bits, 2);
-    }
+static uint32_t bf16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if (isnan(x)) return bits >> 16 | 0x40;
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+/* Two dimensions of a key are neighbours, of a value two positions. */
+static void store_bf16(unsigned char *to, bool values, size_t d, const float *x) {
+  for (size_t i = 0; values && i < d; i++) {
+    uint16_t bits = (uint16_t)bf16(x[i]);
+    memcpy(to + i * 4, &bits, 2);
+  }
+  for (size_t i = 0; !values && i < d; i += 2) {
+    uint32_t bits = bf16(x[i]) | (i + 1 < d ? bf16(x[i + 1]) << 16 : 0);
+    memcpy(to + i / 2 * KV_GROUP * 4, &bits, 4);
   }
 }
 
-void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, const float *k,
-                 const float *v) {
-  for (size_t h = 0; h < kv->kv_heads; h++) {
+static void store_head(const zh_kv *kv, unsigned char *head, bool values, size_t position,
+                       const float *x) {
+  unsigned char *to = head + number_at(kv, values, position, 0);
+  if (kv->type == ZH_KV_BF16) {
+    store_bf16(to, values, kv->head_dim, x);
+    return;
+  }
+  size_t step = number_at(kv, values, position, 1) - number_at(kv, values, position, 0);
+  if (kv->type == ZH_KV_F32) {
+    for (size_t i = 0; i < kv->head_dim; i++) memcpy(to + i * step, &x[i], 4);
+    return;
+  }
+  uint16_t scale = q8_scale(x, kv->head_dim);
+  memcpy(head + scale_at(kv, position), &scale, 2);
+  for (size_t i = 0; i < kv->head_dim; i++)
+    to[i * step] = (unsigned char)q8_steps(x[i], zh_bf16_to_f32(scale));
+}
+
+void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin, size_t end,
+                 const float *k, const float *v) {
+  for (size_t h = begin; h < end; h++) {
     size_t at = kv_head_at(kv, sequence, h);
     store_head(kv, kv->keys + at, false, position, k + h * kv->head_dim);
     store_head(kv, kv->values + at, true, position, v + h * kv->head_dim);
   }
+}
+
+void zh_kv_poison(const zh_kv *kv, size_t sequence) {
+  size_t at = kv_head_at(kv, sequence, 0), bytes = kv->kv_heads * kv_head_bytes(kv);
+  memset(kv->keys + at, 0xff, bytes);
+  memset(kv->values + at, 0xff, bytes);
 }
 
 static float number(const zh_kv *kv, const unsigned char *head, bool values, size_t position,
@@ -123,4 +156,34 @@ void zh_kv_round(float *head, zh_kv_type type, size_t head_dim) {
   for (size_t i = 0; i < head_dim && type != ZH_KV_F32; i++)
     head[i] = type == ZH_KV_BF16 ? zh_bf16_to_f32(zh_f32_to_bf16(head[i]))
                                  : (float)q8_steps(head[i], scale) * scale;
+}
+
+/* Of [0, length) positions of a head's keys or values. */
+static uint64_t sum_of_head(const zh_kv *kv, const unsigned char *head, bool values,
+                            size_t length) {
+  uint64_t sum = 0;
+  for (size_t position = 0; position < length; position++) {
+    for (size_t i = 0; i < kv->head_dim; i++) {
+      uint32_t bits = 0;
+      memcpy(&bits, head + number_at(kv, values, position, i),
+             kv->type == ZH_KV_F32    ? 4
+             : kv->type == ZH_KV_BF16 ? 2
+                                      : 1);
+      sum += bits;
+    }
+    uint16_t scale = 0;
+    if (kv->type == ZH_KV_Q8) memcpy(&scale, head + scale_at(kv, position), 2);
+    sum += scale;
+  }
+  return sum;
+}
+
+uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length) {
+  uint64_t sum = 0;
+  for (size_t h = 0; h < kv->kv_heads; h++) {
+    size_t at = kv_head_at(kv, sequence, h);
+    sum += sum_of_head(kv, kv->keys + at, false, length) +
+           sum_of_head(kv, kv->values + at, true, length);
+  }
+  return sum;
 }

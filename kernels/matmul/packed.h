@@ -23,6 +23,15 @@
 
 size_t zh_packed_group_bytes(zh_dtype type, size_t columns);
 
+/* zh_pack_rows in plain C, and whole groups of sixteen rows with vectors: the same bytes. False:
+ * this type, or rows that are not whole blocks, are left to the plain code. */
+void zh_pack_rows_ref(void *out, zh_dtype type, const void *rows, size_t count, size_t row_bytes,
+                      size_t columns);
+bool zh_pack_groups_avx2(void *out, zh_dtype type, const void *rows, size_t groups,
+                         size_t row_bytes, size_t columns);
+bool zh_pack_groups_avx512(void *out, zh_dtype type, const void *rows, size_t groups,
+                           size_t row_bytes, size_t columns);
+
 /* Inside the amx table: activations as bf16, and as bytes. */
 void zh_prepare_bf16_amx(void *out, const float *x, size_t x_stride, size_t columns, size_t tokens,
                          size_t begin, size_t end);

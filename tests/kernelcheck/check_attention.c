@@ -106,7 +106,9 @@ static void fill_cache(attention_case *c) {
   }
   for (size_t row = 0; row < rows; row++) {
     if (row % kv->capacity >= longest[row / kv->capacity]) continue;
-    zh_kv_store(kv, row / kv->capacity, row % kv->capacity, k + row * width, v + row * width);
+    zh_kv_store(kv, row / kv->capacity, row % kv->capacity, 0, 1, k + row * width, v + row * width);
+    zh_kv_store(kv, row / kv->capacity, row % kv->capacity, 1, kv->kv_heads, k + row * width,
+                v + row * width);
     for (size_t h = 0; h < kv->kv_heads; h++) {
       zh_kv_round(k + row * width + h * kv->head_dim, kv->type, kv->head_dim);
       zh_kv_round(v + row * width + h * kv->head_dim, kv->type, kv->head_dim);
