@@ -1,7 +1,8 @@
 /* The forward pass: one parallel region a micro-batch, rows of each product divided over the
- * threads. Shapes: T tokens of the micro-batch, D hidden, F ffn. Barriers a layer: seven for up to
- * 16 tokens (after q k v, rotation, the cache's new rows, attention, its output, SwiGLU, down), two
- * more for more (after the norms), four with packed weights (after rounding attention and SwiGLU).
+ * threads. Shapes: T tokens of the micro-batch, D hidden, F ffn. Barriers a layer: six for up to
+ * 16 tokens (after q k v, rotation into the cache, attention, its output, SwiGLU, down), one more
+ * where attention is shared by blocks of keys; two more for more tokens (after the norms), four
+ * with packed weights (after rounding attention and SwiGLU).
  *
  *   x[T][D] = embedding[token]
  *   each layer:  n = rmsnorm(x);  q, k, v = Wq n, Wk n, Wv n;  rope(q), rope(k);  k, v -> cache
@@ -228,6 +229,10 @@ static void run_pass(void *user, int thread, int threads) {
   zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
                  e->spent ? &e->spent[thread] : NULL};
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
+  size_t begin, end;
+  zh_share(&begin, &end, p->tokens, 1, thread, threads);
+  zh_rope_angles(e->angles, e->architecture.rope_dims, e->architecture.rope_theta, p->position,
+                 begin, end);
   if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     if (is_left_out(e, layer)) continue;
