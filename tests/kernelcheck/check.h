@@ -32,6 +32,8 @@ extern const size_t weight_type_count;
 void check_dequantize(void);
 void check_matmul(const zh_kernels *kernels);
 void check_multiply(const zh_kernels *kernels);
+/* What a processor with VNNI that has no product of bf16 does with such weights. */
+void check_multiply_without_bf16(void);
 void check_small_kernels(const zh_kernels *kernels);
 void check_attention(const zh_kernels *kernels);
 void check_memory(void);
