@@ -56,6 +56,8 @@ void zh_multiply_int8_vnni(float *y, size_t y_stride, const zh_packed *w, const 
                            size_t tokens, size_t begin, size_t end);
 
 /* The same product, faster for more of them. */
+/* To be called once, before: how much there is of the first-level data cache. */
+void zh_many_int8_vnni_cache(size_t first_level_bytes);
 void zh_multiply_many_int8_vnni(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
                                 size_t tokens, size_t begin, size_t end, void *scratch);
 

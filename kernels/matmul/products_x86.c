@@ -1,6 +1,8 @@
 /* Which products of packed weights the tables of AVX-512 are made of. */
 #include "kernels/matmul/packed.h"
 
+#include <unistd.h>
+
 static const zh_roundings rounds_amx = {ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BF16};
 
 static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
@@ -85,6 +87,8 @@ WITH_ROUNDS(vnni)
 WITH_ROUNDS(vnni_alone)
 
 void zh_add_products_vnni(zh_kernels *table, bool bf16) {
+  long cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  zh_many_int8_vnni_cache(cache > 0 ? (size_t)cache : 0);
   table->rounds = bf16 ? rounds_vnni : rounds_vnni_alone;
   table->prepare = bf16 ? prepare_vnni : prepare_vnni_alone;
   table->multiply = bf16 ? multiply_vnni : multiply_vnni_alone;
