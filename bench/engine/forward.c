@@ -214,7 +214,7 @@ static void run_pass(void *user, int thread, int threads) {
   const zh_pass *p = user;
   zh_engine *e = p->e;
   zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
-                 e->spent ? &e->spent[thread] : NULL};
+                 p->counted ? &e->spent[thread] : NULL};
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
   if (e->first_layer == 0) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
@@ -225,6 +225,20 @@ static void run_pass(void *user, int thread, int threads) {
   }
   enter(&w, e->architecture.layers);
   if (p->logits && p->wanted > 0) head(&w);
+}
+
+static void run_counted(zh_pass *p) {
+  zh_engine *e = p->e;
+  if (e->spent) {
+    p->counted = p->tokens > ZH_TOKEN_GRAIN || e->passes++ % e->counted_every == 0;
+    p->began = zh_ticks();
+  }
+  zh_threads_run(e->threads, run_pass, p);
+  if (p->counted) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
+  if (!e->spent) return;
+  uint64_t now = zh_ticks();
+  if (!p->counted) e->uncounted += now - p->began;
+  zh_spent_between(e)->last = now;
 }
 
 /* Nothing is computed unless every token fits; lengths are put back on failure. */
@@ -279,12 +293,9 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                  .ends = at + tokens == count,
                  .logits = logits};
     for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
-    p.began = e->spent ? zh_ticks() : 0;
-    zh_threads_run(e->threads, run_pass, &p);
-    if (e->spent) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
+    run_counted(&p);
     if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
-  if (e->spent) zh_spent_between(e)->last = e->spent[0].last;
   return ZH_OK;
 }

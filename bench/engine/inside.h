@@ -102,6 +102,9 @@ struct zh_engine {
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
   zh_spent *spent; /* [threads], and one more for what is done between passes; NULL: not counted */
+  uint32_t counted_every, passes; /* of passes of up to ZH_TOKEN_GRAIN tokens; longer ones are all
+                                     counted */
+  uint64_t uncounted;             /* ticks of the passes that were not counted */
   int64_t counted_since_ns;
   uint64_t counted_since_ticks;
 };
