@@ -15,8 +15,6 @@ typedef struct planner {
   int cpus;
 } planner;
 
-static const char *const FAULTS[] = {"none", "weight", "token", "activation", "clock", NULL};
-
 static json_t *criteria_json(const zh_step *step) {
   json_t *list = json_array();
   for (size_t i = 0; i < step->criterion_count; i++) {
@@ -64,9 +62,9 @@ static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *
   snprintf(name, sizeof name, "%s%s%s", step->name, model ? "@" : "", model ? model_name : "");
   snprintf(key, sizeof key, "%03zu", json_array_size(p->steps));
   json_t *entry = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s?,s:s,s:i,s:i,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}", "key",
-      key, "step", name, "name", step->name, "workload", step->workload->name, "model", model_name,
-      "source", model ? model->source : NULL, "model_sm3",
+      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s?,s:s,s:i,s:i,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}",
+      "key", key, "step", name, "name", step->name, "workload", step->workload->name, "model",
+      model_name, "source", model ? model->source : NULL, "model_sm3",
       model ? json_string_value(json_object_get(model->entry, "sm3")) : NULL, "content_sm3",
       model ? json_string_value(json_object_get(model->entry, "content_sm3")) : NULL, "when", when,
       "ranks", ranks, "threads", threads > 0 ? threads : 1, "launcher", zh_launcher_name(launcher),
@@ -126,12 +124,13 @@ static zh_status add_steps(planner *p, zh_error *err) {
 
 static zh_status check_fault(const planner *p, const char *fault, zh_error *err) {
   bool known = false, models = false;
-  for (size_t i = 0; FAULTS[i]; i++) known = known || strcmp(FAULTS[i], fault) == 0;
+  for (size_t i = 0; zh_fault_names[i]; i++) known = known || strcmp(zh_fault_names[i], fault) == 0;
   if (!known) {
-    const char *near = zh_nearest_word(fault, FAULTS);
+    const char *near = zh_nearest_word(fault, zh_fault_names);
     return zh_fail(err, ZH_ERR_USAGE,
-                   "--inject fault=%s: expected weight, token, activation or clock%s%s%s", fault,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                   "--inject fault=%s: expected weight, token, activation, clock, cache, stale, "
+                   "layer, layers, swap or precision%s%s%s",
+                   fault, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   }
   for (size_t i = 0; i < p->suite->step_count; i++)
     models = models || p->suite->steps[i].workload->needs_model;
@@ -171,11 +170,10 @@ zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model 
   snprintf(seed, sizeof seed, "0x%016llx", (unsigned long long)options->seed);
   json_t *plan = NULL;
   if (status == ZH_OK) {
-    plan =
-        json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:s?,s:O,s:O}", "schema", "zhiheng.plan/1",
-                  "suite", "name", suite->name, "sm3", suite->sm3, "seed", seed, "node",
-                  options->node, "version", ZH_VERSION, "fault", fault, "nonce_commitment",
-                  options->commitment, "models", list, "steps", p.steps);
+    plan = json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:s?,s:O,s:O}", "schema", "zhiheng.plan/1",
+                     "suite", "name", suite->name, "sm3", suite->sm3, "seed", seed, "node",
+                     options->node, "version", ZH_VERSION, "fault", fault, "nonce_commitment",
+                     options->commitment, "models", list, "steps", p.steps);
     if (!plan) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory while making the plan");
   }
   json_decref(list);

@@ -66,9 +66,8 @@ static zh_status load_step(rank *r, zh_error *err) {
 }
 
 static zh_fault fault_of(const char *name) {
-  static const char *const names[] = {"none", "weight", "token", "activation", "clock", NULL};
-  for (int i = 0; names[i]; i++)
-    if (strcmp(name, names[i]) == 0) return (zh_fault)i;
+  for (int i = 0; zh_fault_names[i]; i++)
+    if (strcmp(name, zh_fault_names[i]) == 0) return (zh_fault)i;
   return ZH_FAULT_NONE;
 }
 
@@ -144,6 +143,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   r->job.fault = fault_of(word(r->step, "fault"));
   r->job.step = word(r->step, "step");
   r->job.nonce = word(r->step, "nonce");
+  r->job.packed_cache = word(r->step, "packed_cache");
   r->job.folder = r->folder;
   return zh_measure(measurements, &rules, zh_workload_find(word(r->step, "workload")), &r->job,
                     err);

@@ -5,6 +5,7 @@ zh_unit_test(bench test_engine_batch.c zh_bench)
 zh_unit_test(bench test_engine_allocations.c zh_bench)
 zh_unit_test(bench test_engine_spent.c zh_bench)
 zh_unit_test(bench test_footprint.c zh_bench)
+zh_unit_test(bench test_packed_cache.c zh_bench)
 # A sanitizer makes them many times slower.
 set_tests_properties(bench.test_engine bench.test_engine_check bench.test_engine_batch PROPERTIES TIMEOUT 900)
 zh_python_test(oracle.engine_types oracle/test_engine_types.py)
@@ -24,6 +25,8 @@ target_link_libraries(split_tool PRIVATE zh_bench)
 set_target_properties(split_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(bench.tensor_parallel system/bench_tensor_parallel.py)
 set_tests_properties(bench.tensor_parallel PROPERTIES LABELS system TIMEOUT 1800)
+zh_python_test(bench.pipeline system/bench_pipeline.py)
+set_tests_properties(bench.pipeline PROPERTIES LABELS system TIMEOUT 1800)
 
 # What the engine's counters cost a decode step; also a tool: counter_tool MODEL THREADS ROUNDS.
 add_executable(counter_tool oracle/counter_tool.c)

@@ -29,12 +29,32 @@ static void store_keys_and_values(const zh_worker *w, size_t layer) {
   zh_engine *e = p->e;
   size_t begin, end, width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
+  bool stale = zh_pass_is_tampered(e, ZH_TAMPER_STALE, (int)layer);
   for (size_t t = begin; t < end; ++t) {
+    if (stale && t == e->tamper.element % p->tokens) continue;
     memcpy(cache_at(e, e->keys, layer, p->sequence[t], p->position[t]), e->k + t * width,
            width * sizeof(float));
     memcpy(cache_at(e, e->values, layer, p->sequence[t], p->position[t]), e->v + t * width,
            width * sizeof(float));
   }
+}
+
+/* An injected fault: one bit of what the drawn token is about to read. */
+static void flip_cached_bit(const zh_worker *w, int layer) {
+  const zh_pass *p = w->p;
+  zh_engine *e = p->e;
+  if (!zh_pass_is_tampered(e, ZH_TAMPER_CACHE, layer)) return;
+  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
+  size_t at = e->tamper.element, t = at % p->tokens;
+  if (w->thread == 0) {
+    float *cache = at / 2 % 2 ? e->keys : e->values;
+    float *row = cache_at(e, cache, (size_t)layer, p->sequence[t], at / 4 % (p->position[t] + 1));
+    uint32_t bits;
+    memcpy(&bits, &row[at / 7 % width], sizeof bits);
+    bits ^= UINT32_C(1) << e->tamper.bit;
+    memcpy(&row[at / 7 % width], &bits, sizeof bits);
+  }
+  zh_pass_barrier(w);
 }
 
 void zh_pass_attend(const zh_worker *w, int layer) {
@@ -54,6 +74,7 @@ void zh_pass_attend(const zh_worker *w, int layer) {
                       e->before ? e->before + p->tokens * q_width : NULL, NULL, e->k);
   store_keys_and_values(w, (size_t)layer);
   zh_pass_meet(w, ZH_STAGE_ATTENTION);
+  flip_cached_bit(w, layer);
   const float *k = cache_at(e, e->keys, (size_t)layer, 0, 0),
               *v = cache_at(e, e->values, (size_t)layer, 0, 0);
   zh_share(&begin, &end, p->tokens * a->heads, 1, w->thread, w->threads);

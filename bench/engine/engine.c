@@ -157,11 +157,12 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
 
 static zh_status hold_weights(zh_engine *engine, const zh_model *model,
                               const zh_engine_options *options, zh_error *err) {
-  ZH_TRY(zh_weights_open(&engine->weights, model, engine->part, engine->threads, err));
+  ZH_TRY(zh_weights_open(&engine->weights, model, engine->stages.part, engine->threads, err));
   engine->architecture = engine->weights.architecture;
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
-  return pack ? zh_weights_pack(&engine->weights, engine->threads, err) : ZH_OK;
+  return pack ? zh_weights_pack(&engine->weights, engine->threads, options->packed_cache, err)
+              : ZH_OK;
 }
 
 static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
@@ -177,28 +178,48 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   return allocate_own(engine, err);
 }
 
+/* What ties the ranks together. */
+static zh_status join_ranks(zh_engine *engine, zh_error *err) {
+  const zh_comm *comm = engine->stages.comm, *tied = zh_stages_tied(&engine->stages);
+  size_t floats = (size_t)engine->micro_batch * engine->architecture.hidden;
+  zh_status status = zh_stages_reserve(&engine->stages, floats, err);
+  if (comm) ZH_TRY(zh_comm_agree(comm, status, err));
+  if (tied)
+    status = zh_reduce_create(&engine->reduce, tied, floats, engine->architecture.vocab,
+                              zh_threads_count(engine->threads), err);
+  return comm ? zh_comm_agree(comm, status, err) : status;
+}
+
+static zh_status hold_model(zh_engine *engine, const zh_model *model,
+                            const zh_engine_options *options, zh_error *err) {
+  ZH_TRY(hold_weights(engine, model, options, err));
+  return hold_activations(engine, options, err);
+}
+
 zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *threads,
                            const zh_engine_options *options, zh_error *err) {
-  const zh_comm *comm = options->comm && options->comm->size > 1 ? options->comm : NULL;
+  const zh_ranks none = {0}, *ranks = options->ranks ? options->ranks : &none;
+  const zh_comm *comm = ranks->comm;
   zh_engine *engine = calloc(1, sizeof *engine);
   zh_status status =
       engine ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
-  if (status == ZH_OK) {
-    engine->threads = threads;
-    engine->kernels =
-        options->precision == ZH_PRECISION_FAST ? zh_kernels_best() : zh_kernels_reference();
-    engine->part = comm ? (zh_part){comm->rank, comm->size} : (zh_part){0, 1};
-    engine->sequences = options->sequences;
-    engine->context = options->context;
-    status = hold_weights(engine, model, options, err);
-  }
-  if (status == ZH_OK) status = hold_activations(engine, options, err);
-  if (status == ZH_OK) status = zh_engine_count(engine, true, err);
   if (comm) status = zh_comm_agree(comm, status, err);
-  if (status == ZH_OK && comm)
-    status = zh_reduce_create(&engine->reduce, comm,
-                              (size_t)engine->micro_batch * engine->architecture.hidden,
-                              engine->architecture.vocab, zh_threads_count(threads), err);
+  if (status != ZH_OK) {
+    free(engine);
+    return status;
+  }
+  *engine = (zh_engine){.threads = threads,
+                        .kernels = options->precision == ZH_PRECISION_FAST ? zh_kernels_best()
+                                                                           : zh_kernels_reference(),
+                        .sequences = options->sequences,
+                        .context = options->context};
+  status = zh_stages_find(&engine->stages, ranks, err);
+  if (status == ZH_OK) {
+    status = hold_model(engine, model, options, err);
+    if (status == ZH_OK) status = zh_engine_count(engine, true, err);
+    if (comm) status = zh_comm_agree(comm, status, err);
+  }
+  if (status == ZH_OK) status = join_ranks(engine, err);
   if (status != ZH_OK) {
     zh_engine_free(engine);
     return status;
@@ -211,6 +232,7 @@ void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
   zh_weights_close(&engine->weights);
   zh_reduce_free(engine->reduce);
+  zh_stages_close(&engine->stages);
   if (engine->keys) zh_big_free(engine->keys, engine->cache_floats * sizeof(float));
   if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
   if (engine->activations)
@@ -230,14 +252,15 @@ void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
     engine->length[sequence] = length;
 }
 
-void zh_engine_poison(zh_engine *engine, uint32_t sequence) {
-  size_t row = (size_t)engine->context * key_width(&engine->architecture);
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
+  size_t width = key_width(&engine->architecture);
+  size_t bytes = (engine->context - length) * width * sizeof(float);
   for (size_t layer = 0; layer < engine->architecture.layers; ++layer) {
-    size_t at = (layer * engine->sequences + sequence) * row;
-    memset(engine->keys + at, 0xff, row * sizeof(float)); /* all bits set: NaN */
-    memset(engine->values + at, 0xff, row * sizeof(float));
+    size_t at = ((layer * engine->sequences + sequence) * engine->context + length) * width;
+    memset(engine->keys + at, 0xff, bytes); /* all bits set: NaN */
+    memset(engine->values + at, 0xff, bytes);
   }
-  zh_engine_truncate(engine, sequence, 0);
+  zh_engine_truncate(engine, sequence, length);
 }
 
 zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user, zh_error *err) {
@@ -250,6 +273,16 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
   engine->observer = observer;
   engine->observer_user = user;
   return ZH_OK;
+}
+
+bool zh_engine_has_head(const zh_engine *engine) {
+  return engine->weights.whole[ZH_HEAD].tensor != NULL;
+}
+
+zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, zh_error *err) {
+  const zh_stages *s = &engine->stages;
+  if (s->part.stages <= 1) return ZH_OK;
+  return s->comm->broadcast(s->comm, bytes, length, s->head, err);
 }
 
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
@@ -295,27 +328,27 @@ const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
 
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
-  uint64_t parts = (uint64_t)engine->part.parts;
+  uint64_t parts = (uint64_t)engine->stages.part.parts;
+  const zh_weights_total *total = &engine->weights.total;
   zh_engine_cost cost = {0};
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     cost.memory_weights += w->packed.data
                                ? zh_packed_bytes(w->packed.type, w->packed.rows, w->packed.columns)
                                : zh_weight_bytes(w);
-    bool embedding = w == &engine->weights.whole[ZH_EMBEDDING];
-    if (!embedding || a->tied_head) cost.weight_bytes += w->tensor->bytes;
-    if (!w->gain && !embedding && w != &engine->weights.whole[ZH_HEAD])
-      cost.flops_per_token += 2 * w->tensor->elements;
   }
+  cost.weight_bytes = total->step_bytes;
+  cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
-  cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a) * parts;
-  cost.kv_bytes_per_position = 2 * (uint64_t)a->layers * key_width(a) * sizeof(float) * parts;
+  cost.attention_flops_per_pair = 4 * (uint64_t)total->layers * query_width(a) * parts;
+  cost.kv_bytes_per_position = 2 * (uint64_t)total->layers * key_width(a) * sizeof(float) * parts;
   cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
   cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      own_total(engine) + (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
+      own_total(engine) + ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
+      (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;
 }

@@ -53,7 +53,7 @@ static void sum_over_ranks(const zh_worker *w, int layer, const char *const name
                                    .in_width = hidden,
                                    .out_width = hidden,
                                    .input = parts,
-                                   .addends = (size_t)e->part.parts,
+                                   .addends = (size_t)e->stages.part.parts,
                                    .addend_stride = stride,
                                    .output = e->delta});
 }
@@ -96,17 +96,16 @@ static void embed(const zh_worker *w) {
 /* Strikes the first element from the drawn one on that is not smaller than its row's mean: one bit
  * of a number next to nothing is rounded away in the next sum, and so changes no result. */
 static void flip_activation(zh_engine *e, int layer) {
-  if (!e->flip.armed || e->flip.layer != (uint32_t)layer) return;
-  size_t hidden = e->architecture.hidden, at = e->flip.element % hidden;
-  float *row = e->x + (e->flip.element - at);
+  if (!zh_pass_is_tampered(e, ZH_TAMPER_RESIDUAL, layer)) return;
+  size_t hidden = e->architecture.hidden, at = e->tamper.element % hidden;
+  float *row = e->x + (e->tamper.element - at);
   double mean = 0;
   for (size_t i = 0; i < hidden; ++i) mean += fabs((double)row[i]) / (double)hidden;
   for (size_t i = 0; i < hidden && fabs((double)row[at]) < mean; ++i) at = (at + 1) % hidden;
   uint32_t bits;
   memcpy(&bits, &row[at], sizeof bits);
-  bits ^= UINT32_C(1) << e->flip.bit;
+  bits ^= UINT32_C(1) << e->tamper.bit;
   memcpy(&row[at], &bits, sizeof bits);
-  e->flip.armed = false;
 }
 
 static void attention_block(const zh_worker *w, int layer, const zh_weight *weight) {
@@ -210,21 +209,28 @@ static void head(const zh_worker *w) {
                                    .output = logits});
 }
 
+/* By an injected fault. */
+static bool is_left_out(const zh_engine *e, uint32_t layer) {
+  return layer >= e->architecture.layers - e->layers_left_out ||
+         zh_pass_is_tampered(e, ZH_TAMPER_LAYER, (int)layer);
+}
+
 static void run_pass(void *user, int thread, int threads) {
   const zh_pass *p = user;
   zh_engine *e = p->e;
   zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
                  p->counted ? &e->spent[thread] : NULL};
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
-  if (e->first_layer == 0) embed(&w);
+  if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
+    if (is_left_out(e, layer)) continue;
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
     enter(&w, layer);
     attention_block(&w, (int)layer, weight);
     ffn_block(&w, (int)layer, weight);
   }
   enter(&w, e->architecture.layers);
-  if (p->logits && p->wanted > 0) head(&w);
+  if (p->logits && p->wanted > 0 && zh_engine_has_head(e)) head(&w);
 }
 
 static void run_counted(zh_pass *p) {
@@ -239,6 +245,22 @@ static void run_counted(zh_pass *p) {
   uint64_t now = zh_ticks();
   if (!p->counted) e->uncounted += now - p->began;
   zh_spent_between(e)->last = now;
+}
+
+/* Hidden states between the stages of a model. */
+static zh_status take_states(zh_engine *e, size_t floats, zh_error *err) {
+  if (e->stages.before < 0) return ZH_OK;
+  zh_engine_mark_nothing(e);
+  ZH_TRY(zh_stages_take(&e->stages, e->x, floats, err));
+  zh_engine_mark(e, ZH_STAGE_SUMS);
+  return ZH_OK;
+}
+
+static zh_status give_states(zh_engine *e, size_t floats, zh_error *err) {
+  if (e->stages.after < 0) return ZH_OK;
+  ZH_TRY(zh_stages_give(&e->stages, e->x, floats, err));
+  zh_engine_mark(e, ZH_STAGE_SUMS);
+  return ZH_OK;
 }
 
 /* Nothing is computed unless every token fits; lengths are put back on failure. */
@@ -276,13 +298,26 @@ static zh_status admit(zh_engine *e, const uint32_t *token, const uint32_t *posi
                  sequence[i], length, position[i]);
 }
 
+/* Tokens of a micro-batch. Stages work at the same time only where there are several: few enough
+ * that the kernels still work at their pace. */
+static size_t tokens_at_once(const zh_engine *e, size_t count) {
+  enum { FEWEST = 128, OF_A_STAGE = 4 };
+  size_t batches = OF_A_STAGE * (size_t)e->stages.part.stages;
+  if (batches <= OF_A_STAGE) return e->micro_batch;
+  size_t tokens = (count + batches - 1) / batches;
+  tokens = (tokens + ZH_TOKEN_GRAIN - 1) / ZH_TOKEN_GRAIN * ZH_TOKEN_GRAIN;
+  if (tokens < FEWEST) tokens = FEWEST;
+  return tokens < e->micro_batch ? tokens : e->micro_batch;
+}
+
 zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t *position,
                             const uint32_t *sequence, size_t count, const bool *want, float *logits,
                             zh_error *err) {
   if (count == 0) return zh_fail(err, ZH_ERR_ARG, "a forward pass needs at least one token");
   ZH_TRY(admit(e, token, position, sequence, count, err));
-  for (size_t at = 0; at < count; at += e->micro_batch) {
-    size_t tokens = count - at < e->micro_batch ? count - at : e->micro_batch;
+  size_t hidden = e->architecture.hidden, most = tokens_at_once(e, count);
+  for (size_t at = 0; at < count; at += most) {
+    size_t tokens = count - at < most ? count - at : most;
     zh_pass p = {.e = e,
                  .token = token + at,
                  .position = position + at,
@@ -293,9 +328,12 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                  .ends = at + tokens == count,
                  .logits = logits};
     for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
+    ZH_TRY(take_states(e, tokens * hidden, err));
     run_counted(&p);
+    e->tamper.kind = ZH_TAMPER_NONE;
     if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
+    ZH_TRY(give_states(e, tokens * hidden, err));
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
-  return ZH_OK;
+  return zh_stages_settle(&e->stages, err);
 }

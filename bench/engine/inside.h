@@ -6,6 +6,7 @@
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
 #include "bench/engine/spent.h"
+#include "bench/engine/stages.h"
 #include "bench/engine/weights.h"
 
 typedef enum zh_operator {
@@ -23,7 +24,7 @@ typedef enum zh_operator {
 /* One operator, just computed, with the inputs that it really had. Borrowed for the call. */
 typedef struct zh_operation {
   zh_operator op;
-  int layer;               /* -1 outside the layers */
+  int layer;               /* of the model; -1 outside the layers */
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
   size_t tokens, in_width, out_width;
@@ -41,13 +42,20 @@ typedef struct zh_operation {
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
 
-/* What an injected activation fault flips: one bit of the residual stream. */
-typedef struct zh_flip {
-  bool armed; /* for the next forward pass only */
+/* What an injected fault does to one layer of the next forward pass's first micro-batch. */
+typedef enum zh_tamper_kind {
+  ZH_TAMPER_NONE,
+  ZH_TAMPER_RESIDUAL, /* flips a bit of element `element` of [tokens][hidden] */
+  ZH_TAMPER_CACHE,    /* flips a bit of a key or value, of a position that the pass reads */
+  ZH_TAMPER_STALE,    /* does not write token `element` (modulo tokens) into the cache */
+  ZH_TAMPER_LAYER     /* leaves the layer out */
+} zh_tamper_kind;
+typedef struct zh_tamper {
+  zh_tamper_kind kind;
   uint32_t layer;
-  size_t element; /* of [tokens][hidden], of the pass's first micro-batch */
+  size_t element;
   unsigned bit;
-} zh_flip;
+} zh_tamper;
 
 /* One sequence computes with one row of one tensor changed, as if the file held it so; the weights
  * themselves are not touched. A tied head is changed with its embedding. */
@@ -66,7 +74,7 @@ typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens)
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
-  zh_part part;      /* of the model */
+  zh_stages stages;  /* this rank's part of the model, and its neighbours */
   zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
   const zh_kernels *kernels;
   zh_threads *threads;
@@ -93,7 +101,8 @@ struct zh_engine {
   void *observer_user;
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
-  zh_flip flip;
+  zh_tamper tamper;
+  uint32_t layers_left_out; /* the last so many are never computed: an injected fault */
   /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of
    * a sequence beside each other. */
   const zh_patch *patches; /* [patch_count] */
@@ -115,6 +124,7 @@ void zh_engine_restart_count(zh_engine *engine);
 zh_times zh_engine_times(const zh_engine *engine); /* since the count was started */
 /* What the calling thread, thread 0, did since the last pass or mark was `stage`'s. */
 void zh_engine_mark(const zh_engine *engine, zh_stage stage);
+void zh_engine_mark_nothing(const zh_engine *engine); /* … was no stage's */
 zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
@@ -131,9 +141,9 @@ const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
                                           zh_error *err);
-/* Forgets a sequence and fills its cache with NaN, so that nothing of an earlier pass can be read
- * unseen. */
-void zh_engine_poison(zh_engine *engine, uint32_t sequence);
+/* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
+ * earlier pass can be read unseen. */
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
 
 /* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
 uint64_t zh_sum_of_bits(const float *values, size_t count);

@@ -7,6 +7,7 @@ void zh_pass_report(const zh_worker *w, zh_operation operation) {
   zh_engine *e = w->p->e;
   if (!e->observer) return;
   if (w->thread == 0) {
+    if (operation.layer >= 0) operation.layer += (int)e->weights.first_layer;
     operation.token = w->p->token;
     operation.position = w->p->position;
     operation.sequence = w->p->sequence;

@@ -29,6 +29,11 @@ typedef struct zh_worker {
   zh_spent *spent; /* this thread's; NULL: not counted */
 } zh_worker;
 
+/* Whether an injected fault strikes here. */
+static inline bool zh_pass_is_tampered(const zh_engine *e, zh_tamper_kind kind, int layer) {
+  return e->tamper.kind == kind && e->tamper.layer == (uint32_t)layer;
+}
+
 /* What this thread did since the last mark was `stage`'s. */
 static inline void zh_pass_mark(const zh_worker *w, zh_stage stage) {
   if (w->spent) zh_spent_mark(w->spent, stage);

@@ -8,63 +8,15 @@
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/engine/order.h"
 #include "core/base64.h"
-
-typedef enum value {
-  X,
-  NORMED,
-  QUERY,
-  KEY,
-  VALUE,
-  ROTATED_QUERY,
-  ROTATED_KEY,
-  ATTENDED,
-  DELTA,
-  GATE,
-  UP,
-  INNER,
-  LOGITS,
-  VALUES
-} value;
-
-/* An operator as the forward pass reports it (bench/engine/observe.c). */
-typedef struct instruction {
-  const char *name;
-  zh_operator op;
-  int weight; /* zh_layer_slot, or zh_model_slot outside the layers; -1: none */
-  value in, second, out;
-} instruction;
-
-static const instruction FIRST = {"embedding", ZH_OP_EMBEDDING, ZH_EMBEDDING, X, X, X};
-static const instruction LAYER[] = {
-    {"attention norm", ZH_OP_RMSNORM, ZH_ATTN_NORM, X, X, NORMED},
-    {"q", ZH_OP_MATMUL, ZH_ATTN_Q, NORMED, X, QUERY},
-    {"k", ZH_OP_MATMUL, ZH_ATTN_K, NORMED, X, KEY},
-    {"v", ZH_OP_MATMUL, ZH_ATTN_V, NORMED, X, VALUE},
-    {"rope q", ZH_OP_ROPE, -1, QUERY, X, ROTATED_QUERY},
-    {"rope k", ZH_OP_ROPE, -1, KEY, X, ROTATED_KEY},
-    {"attention", ZH_OP_ATTENTION, -1, ROTATED_QUERY, X, ATTENDED},
-    {"attention output", ZH_OP_MATMUL, ZH_ATTN_OUTPUT, ATTENDED, X, DELTA},
-    {"attention residual", ZH_OP_ADD, -1, X, DELTA, X},
-    {"ffn norm", ZH_OP_RMSNORM, ZH_FFN_NORM, X, X, NORMED},
-    {"gate", ZH_OP_MATMUL, ZH_FFN_GATE, NORMED, X, GATE},
-    {"up", ZH_OP_MATMUL, ZH_FFN_UP, NORMED, X, UP},
-    {"silu", ZH_OP_SILU, -1, GATE, UP, INNER},
-    {"down", ZH_OP_MATMUL, ZH_FFN_DOWN, INNER, X, DELTA},
-    {"ffn residual", ZH_OP_ADD, -1, X, DELTA, X},
-};
-static const instruction LAST[] = {
-    {"output norm", ZH_OP_RMSNORM, ZH_OUTPUT_NORM, X, X, NORMED},
-    {"head", ZH_OP_MATMUL, ZH_HEAD, NORMED, X, LOGITS},
-};
-enum { LAYER_LENGTH = sizeof LAYER / sizeof LAYER[0], LAST_LENGTH = sizeof LAST / sizeof LAST[0] };
 
 /* Where a followed token stands in its pass. */
 typedef struct walk {
   const zh_answer *answer;
   zh_followed followed;
   size_t next; /* instruction to come */
-  float *at[VALUES];
+  float *at[ZH_VALUES];
   float *own; /* [layers][2][head_dim]: key and value of the head that is shown */
 } walk;
 
@@ -84,27 +36,6 @@ typedef struct recheck {
   float *fresh, *keys, *values;
   size_t operators;
 } recheck;
-
-static size_t width_of(const zh_architecture *a, value v) {
-  switch (v) {
-  case QUERY:
-  case ROTATED_QUERY:
-  case ATTENDED:
-    return (size_t)a->heads * a->head_dim;
-  case KEY:
-  case VALUE:
-  case ROTATED_KEY:
-    return (size_t)a->kv_heads * a->head_dim;
-  case GATE:
-  case UP:
-  case INNER:
-    return a->ffn;
-  case LOGITS:
-    return a->vocab;
-  default:
-    return a->hidden;
-  }
-}
 
 /* --- the first line --- */
 
@@ -182,8 +113,8 @@ static zh_status check_words(const recheck *r, const json_t *header, const char 
 static zh_status start_walks(recheck *r, zh_error *err) {
   const zh_architecture *a = &r->weights.architecture;
   size_t longest = 0, positions = r->start + r->steps, d = a->head_dim;
-  for (int v = 0; v < VALUES; ++v)
-    if (width_of(a, v) > longest) longest = width_of(a, v);
+  for (int v = 0; v < ZH_VALUES; ++v)
+    if (zh_value_width(a, (zh_value)v) > longest) longest = zh_value_width(a, (zh_value)v);
   r->fresh = malloc(longest * sizeof *r->fresh);
   r->keys = malloc(positions * d * sizeof *r->keys);
   r->values = malloc(positions * d * sizeof *r->values);
@@ -194,8 +125,8 @@ static zh_status start_walks(recheck *r, zh_error *err) {
     w->answer = &r->answers[w->followed.step * r->sequences + w->followed.sequence];
     w->own = calloc((size_t)a->layers * 2 * d, sizeof *w->own);
     whole = whole && w->own;
-    for (int v = 0; v < VALUES; ++v) {
-      w->at[v] = calloc(width_of(a, v), sizeof *w->at[v]);
+    for (int v = 0; v < ZH_VALUES; ++v) {
+      w->at[v] = calloc(zh_value_width(a, (zh_value)v), sizeof *w->at[v]);
       whole = whole && w->at[v];
     }
   }
@@ -247,25 +178,17 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
 /* --- the lines of operators --- */
 
 static size_t length_of_pass(const recheck *r) {
-  return 1 + (size_t)r->weights.architecture.layers * LAYER_LENGTH + LAST_LENGTH;
+  return zh_order_length(r->weights.architecture.layers, true);
 }
 
 /* The instruction that comes next, its layer and its weight. */
-static const instruction *next_of(const recheck *r, const walk *w, int *layer,
-                                  const zh_weight **weight) {
-  size_t in_layers = (size_t)r->weights.architecture.layers * LAYER_LENGTH, i = w->next;
-  *layer = -1;
-  *weight = NULL;
-  const instruction *next = &FIRST;
-  if (i > 0 && i <= in_layers) {
-    *layer = (int)((i - 1) / LAYER_LENGTH);
-    next = &LAYER[(i - 1) % LAYER_LENGTH];
-    if (next->weight >= 0)
-      *weight = &r->weights.layer[(size_t)*layer * ZH_LAYER_SLOTS + (size_t)next->weight];
-    return next;
-  }
-  if (i > 0) next = &LAST[i - 1 - in_layers];
-  *weight = &r->weights.whole[next->weight];
+static const zh_instruction *next_of(const recheck *r, const walk *w, int *layer,
+                                     const zh_weight **weight) {
+  const zh_instruction *next = zh_order_at(w->next, r->weights.architecture.layers, layer);
+  *weight = next->weight < 0 ? NULL
+            : *layer < 0
+                ? &r->weights.whole[next->weight]
+                : &r->weights.layer[(size_t)*layer * ZH_LAYER_SLOTS + (size_t)next->weight];
   return next;
 }
 
@@ -286,8 +209,8 @@ static bool equal_bits(const float *a, const float *b, size_t count) {
 static zh_status check_cache(const recheck *r, const walk *w, int layer, size_t head,
                              const char *where, zh_error *err) {
   size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
-  memcpy(w->own + at, w->at[ROTATED_KEY] + head * d, d * sizeof(float));
-  memcpy(w->own + at + d, w->at[VALUE] + head * d, d * sizeof(float));
+  memcpy(w->own + at, w->at[ZH_VALUE_ROTATED_KEY] + head * d, d * sizeof(float));
+  memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
   for (size_t i = 0; i < r->challenge.count; ++i) {
     const walk *other = &r->walks[i];
     size_t position = other->answer->position;
@@ -322,7 +245,7 @@ static zh_status check_attention(recheck *r, const walk *w, const zh_operation *
 /* The logits are those of the chain: the timed answer is the one that was followed. */
 static zh_status check_answer(const recheck *r, const walk *w, zh_error *err) {
   size_t vocab = r->weights.architecture.vocab;
-  const float *logits = w->at[LOGITS];
+  const float *logits = w->at[ZH_VALUE_LOGITS];
   size_t best = zh_kernels_reference()->argmax(logits, vocab);
   uint32_t bits = 0;
   if (best < vocab) memcpy(&bits, &logits[best], sizeof bits);
@@ -341,14 +264,14 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   int64_t stated = 0;
   int layer = -1;
   const zh_weight *weight = NULL;
-  const instruction *next = next_of(r, w, &layer, &weight);
+  const zh_instruction *next = next_of(r, w, &layer, &weight);
   ZH_TRY(zh_json_string(&name, line, "name", where, err));
   ZH_TRY(zh_json_int(&stated, line, "layer", where, err));
   if (strcmp(name, next->name) != 0 || stated != layer)
     return zh_fail(err, ZH_ERR_CHECK,
                    "%s: '%.40s' of layer %" PRId64 " stands where '%s' of layer %d comes next",
                    where, name, stated, next->name, layer);
-  size_t width = width_of(a, next->out);
+  size_t width = zh_value_width(a, next->out);
   uint32_t sequence = 0;
   ZH_TRY(read_floats(r->fresh, width, line, "values", where, err));
   zh_operation o = {.op = next->op,
@@ -357,7 +280,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
                     .weight = weight,
                     .tokens = 1,
                     .way = zh_way_of(r->sequences),
-                    .in_width = width_of(a, next->in),
+                    .in_width = zh_value_width(a, next->in),
                     .out_width = width,
                     .input = w->at[next->in],
                     .second = w->at[next->second],
@@ -372,7 +295,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   memcpy(w->at[next->out], r->fresh, width * sizeof(float));
   ++w->next;
   ++r->operators;
-  return next->out == LOGITS ? check_answer(r, w, err) : ZH_OK;
+  return next->out == ZH_VALUE_LOGITS ? check_answer(r, w, err) : ZH_OK;
 }
 
 static zh_status visit(void *user, size_t number, json_t *line, zh_error *err) {
@@ -420,7 +343,7 @@ static zh_status finish(zh_recheck *out, const recheck *r, zh_error *err) {
 
 static void release(recheck *r) {
   for (size_t i = 0; i < ZH_FOLLOWED_MAX; ++i) {
-    for (int v = 0; v < VALUES; ++v) free(r->walks[i].at[v]);
+    for (int v = 0; v < ZH_VALUES; ++v) free(r->walks[i].at[v]);
     free(r->walks[i].own);
   }
   free(r->answers);

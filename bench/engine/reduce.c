@@ -118,10 +118,6 @@ size_t zh_reduce_bytes(const zh_reduce *r) {
   return r->memory.bytes / (size_t)r->memory.members;
 }
 
-int zh_reduce_nodes(const zh_reduce *r) {
-  return r->memory.nodes;
-}
-
 zh_status zh_reduce_error(zh_reduce *r, zh_error *err) {
   if (r->error.status == ZH_OK) return ZH_OK;
   zh_status status = zh_fail(err, r->error.status, "%s", r->error.message);

@@ -46,6 +46,5 @@ void zh_reduce_gather(zh_reduce *reduce, zh_threads *threads, int thread, float 
 /* What went wrong between nodes since the last call; every rank must then stop. */
 ZH_MUST_CHECK zh_status zh_reduce_error(zh_reduce *reduce, zh_error *err);
 size_t zh_reduce_bytes(const zh_reduce *reduce); /* of shared memory, this rank's share */
-int zh_reduce_nodes(const zh_reduce *reduce);
 
 #endif

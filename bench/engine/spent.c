@@ -39,6 +39,10 @@ void zh_engine_mark(const zh_engine *engine, zh_stage stage) {
   if (engine->spent) zh_spent_mark(zh_spent_between(engine), stage);
 }
 
+void zh_engine_mark_nothing(const zh_engine *engine) {
+  if (engine->spent) zh_spent_between(engine)->last = zh_ticks();
+}
+
 static uint64_t sum_of(const zh_spent *spent) {
   uint64_t sum = 0;
   for (int stage = 0; stage < ZH_STAGES; ++stage) sum += spent->ticks[stage];

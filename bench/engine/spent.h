@@ -13,7 +13,7 @@ typedef enum zh_stage {
   ZH_STAGE_PRODUCTS,
   ZH_STAGE_ATTENTION, /* with rotation and the cache */
   ZH_STAGE_ROWS,      /* embedding, norms, additions, rounding of the products' inputs */
-  ZH_STAGE_SUMS,      /* over ranks, with waiting for them */
+  ZH_STAGE_SUMS,      /* over ranks, and hidden states from and to them, with waiting */
   ZH_STAGE_WAITING,   /* for other threads */
   ZH_STAGE_CHOICE,    /* of the next token */
   ZH_STAGE_CHECK,     /* the self-check's part of what is timed */

@@ -71,6 +71,6 @@ zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads, zh_error
     w->matrix.row_bytes = zh_weight_row_bytes(w);
     offset += aligned(zh_weight_bytes(w));
   }
-  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_weights_tie_head(weights);
   return generate_all(weights, threads, err);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
@@ -14,7 +15,6 @@
 enum { STREAM_PROMPT = 1, STREAM_REPLAYED_STEP, STREAM_REPLAYED_SEQUENCE, STREAM_FAULT_STEP };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "32", 1, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL, "tokens in the context before the prompt"},
@@ -22,7 +22,7 @@ static const zh_parameter parameters[] = {
     {"tokens", ZH_PARAMETER_INT, "32", 2, 1 << 20, NULL, "tokens generated in each sequence"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -115,8 +115,7 @@ static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *
   memcpy(d->fed, d->first, d->batch * sizeof *d->fed);
   for (size_t i = 0; i < d->steps; ++i) {
     int64_t begin = zh_now_ns();
-    if (fault == ZH_FAULT_ACTIVATION && i == fault_step)
-      zh_trial_flip_activation(&d->trial, d->batch);
+    if (faults && i == fault_step) zh_fault_strike(&d->trial, d->batch, true);
     ZH_TRY(step(d, i, answers + i * d->batch, err));
     if (fault == ZH_FAULT_TOKEN && i == fault_step) {
       d->fed[0] = d->fed[0] > 0 ? d->fed[0] - 1 : 1;
@@ -127,14 +126,23 @@ static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *
   return ZH_OK;
 }
 
+/* What an earlier repeat left of these positions must not be read. */
+static void forget_answers(decode *d) {
+  for (uint32_t s = 0; s < d->batch; ++s) zh_engine_poison(d->trial.engine, s, (uint32_t)d->start);
+}
+
 static zh_status check_pass(decode *d, zh_error *err) {
   ZH_TRY(zh_check_attach(d->trial.check, err));
+  uint64_t prompt_cache = 0;
   zh_status status = read_prompt(d, err);
+  if (status == ZH_OK)
+    status = zh_trial_cache_sum(&prompt_cache, &d->trial, (uint32_t)d->start, err);
   if (status == ZH_OK) status = generate(d, d->reference, false, err);
   zh_check_detach(d->trial.check);
   ZH_TRY(status);
-  d->reference_cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
-  return zh_check_report(d->trial.check, d->trial.job->checks, err);
+  ZH_TRY(zh_trial_compare_cache(&d->trial, (uint32_t)d->start, prompt_cache, err));
+  ZH_TRY(zh_trial_cache_sum(&d->reference_cache, &d->trial, (uint32_t)(d->start + d->steps), err));
+  return zh_trial_report_check(&d->trial, err);
 }
 
 static int64_t positions(const zh_job *job) {
@@ -220,6 +228,7 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
   decode *d = state;
   (void)index;
   zh_engine_restart_count(d->trial.engine);
+  forget_answers(d);
   int64_t begin = zh_now_ns();
   ZH_TRY(generate(d, d->answer, !warmup, err));
   *sample = (double)(zh_now_ns() - begin);
@@ -232,8 +241,8 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
   decode *d = state;
   (void)index;
   ZH_TRY(zh_trial_compare(&d->trial, d->reference, d->answer, d->steps, err));
-  uint64_t cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
-  return zh_trial_compare_cache(d->reference_cache, cache, err);
+  return zh_trial_compare_cache(&d->trial, (uint32_t)(d->start + d->steps), d->reference_cache,
+                                err);
 }
 
 /* The answer at a drawn step of a drawn sequence, computed anew from the tokens that were fed up to
@@ -292,6 +301,7 @@ static zh_status certify(decode *d, zh_error *err) {
                       .answers = d->answer};
   snprintf(path, sizeof path, "%s/certificate.jsonl", job->folder);
   ZH_TRY(zh_certificate_begin(&certificate, path, &run, d->trial.engine, err));
+  forget_answers(d);
   zh_status status = generate(d, d->reference, false, err);
   if (status == ZH_OK) status = zh_trial_compare(&d->trial, d->answer, d->reference, d->steps, err);
   if (status != ZH_OK) {

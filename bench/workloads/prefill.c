@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
@@ -11,7 +12,6 @@
 enum { STREAM_PROMPT = 1 };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "128", 2, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL,
@@ -19,7 +19,7 @@ static const zh_parameter parameters[] = {
     {"batch", ZH_PARAMETER_INT, "1", 1, 4096, NULL, "sequences computed together"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -73,10 +73,9 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   if (status == ZH_OK) status = zh_trial_forward(&p->trial, &p->feed, err);
   zh_check_detach(p->trial.check);
   ZH_TRY(status);
-  ZH_TRY(zh_check_report(p->trial.check, p->trial.job->checks, err));
+  ZH_TRY(zh_trial_report_check(&p->trial, err));
   ZH_TRY(answer_all(p, p->reference, err));
-  p->reference_cache = zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p));
-  return ZH_OK;
+  return zh_trial_cache_sum(&p->reference_cache, &p->trial, (uint32_t)length_of(p), err);
 }
 
 static int64_t positions(const zh_job *job) {
@@ -147,10 +146,9 @@ static void describe(const void *state, size_t index, zh_case *out) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   prefill *p = state;
   (void)index;
-  for (uint32_t s = 0; s < p->batch; ++s)
-    zh_engine_truncate(p->trial.engine, s, (uint32_t)p->depth);
+  for (uint32_t s = 0; s < p->batch; ++s) zh_engine_poison(p->trial.engine, s, (uint32_t)p->depth);
   if (!warmup) {
-    zh_trial_flip_activation(&p->trial, p->feed.count);
+    zh_fault_strike(&p->trial, p->feed.count, true);
     if (p->trial.job->fault == ZH_FAULT_TOKEN && !p->trial.fault_done) {
       p->trial.fault_done =
           true; /* nothing is fed back here: one token of the prompt is altered instead */
@@ -180,8 +178,7 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
   prefill *p = state;
   (void)index;
   ZH_TRY(zh_trial_compare(&p->trial, p->reference, p->answer, 1, err));
-  return zh_trial_compare_cache(p->reference_cache,
-                                zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p)), err);
+  return zh_trial_compare_cache(&p->trial, (uint32_t)length_of(p), p->reference_cache, err);
 }
 
 static zh_status finish(void *state, zh_error *err) {

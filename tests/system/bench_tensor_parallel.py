@@ -51,10 +51,10 @@ steps:
 """
 
 
-def compute(folder, model, precision, ranks=1, nodes=1, threads=1, tokens=6):
+def compute(folder, model, precision, ranks=1, nodes=1, threads=1, tokens=6, split="tensor"):
     """What each rank found; a string where the ranks refused."""
-    out = folder / f"{precision}-{ranks}-{nodes}-{threads}"
-    words = [TOOL, model, precision, tokens, nodes, threads, out]
+    out = folder / f"{split}-{precision}-{ranks}-{nodes}-{threads}"
+    words = [TOOL, model, precision, split, tokens, nodes, threads, out]
     if ranks > 1:
         words = ["mpirun", "-q", "--bind-to", "none", "-n", ranks, *words]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=240,

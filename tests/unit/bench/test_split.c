@@ -28,7 +28,9 @@ static void open_part(zh_weights *out, zh_model **model, zh_threads *threads, in
                       int parts) {
   zh_error err = ZH_ERROR_INIT;
   assert_int_equal(zh_model_open(model, path, &err), ZH_OK);
-  assert_int_equal(zh_weights_open(out, *model, (zh_part){index, parts}, threads, &err), ZH_OK);
+  assert_int_equal(
+      zh_weights_open(out, *model, (zh_part){.index = index, .parts = parts}, threads, &err),
+      ZH_OK);
 }
 
 /* Element (row, column) of what the engine reads. */
@@ -108,7 +110,7 @@ static void key_heads_are_shared(void **state) {
   assert_int_equal(zh_model_open(&model, "zh-0.1b", &err), ZH_OK);
   zh_weights part; /* 12 query heads over 4 key heads */
   assert_int_equal(zh_weights_describe(&part, model, &err), ZH_OK);
-  assert_int_equal(zh_weights_cut(&part, (zh_part){3, 4}, &err), ZH_OK);
+  assert_int_equal(zh_weights_cut(&part, (zh_part){.index = 3, .parts = 4}, &err), ZH_OK);
   assert_int_equal(part.architecture.heads, 3);
   assert_int_equal(part.architecture.kv_heads, 1);
   assert_int_equal(part.layer[ZH_ATTN_K].first_row, 3 * part.architecture.head_dim);
@@ -117,7 +119,7 @@ static void key_heads_are_shared(void **state) {
   zh_weights_close(&part);
   assert_int_equal(zh_weights_describe(&part, model, &err), ZH_OK);
   part.architecture.kv_heads = 2; /* as if two key heads served the twelve */
-  assert_int_equal(zh_weights_cut(&part, (zh_part){2, 4}, &err), ZH_OK);
+  assert_int_equal(zh_weights_cut(&part, (zh_part){.index = 2, .parts = 4}, &err), ZH_OK);
   assert_int_equal(part.architecture.kv_heads, 1);
   assert_int_equal(part.layer[ZH_ATTN_V].first_row, part.architecture.head_dim);
   zh_weights_close(&part);
@@ -126,7 +128,7 @@ static void key_heads_are_shared(void **state) {
 
 static void refused(zh_weights *w, int parts, const char *words) {
   zh_error err = ZH_ERROR_INIT;
-  assert_int_equal(zh_weights_cut(w, (zh_part){0, parts}, &err), ZH_ERR_INPUT);
+  assert_int_equal(zh_weights_cut(w, (zh_part){.parts = parts}, &err), ZH_ERR_INPUT);
   if (!strstr(err.message, words)) fail_msg("%s", err.message);
 }
 

@@ -1,0 +1,210 @@
+#include "bench/engine/order.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An operator as forward.c and attention.c report it. */
+static const zh_instruction FIRST = {"embedding", ZH_OP_EMBEDDING, ZH_EMBEDDING,
+                                     ZH_VALUE_X,  ZH_VALUE_X,      ZH_VALUE_X};
+#define MATRIX(name, slot, in, out)                                                                \
+  { name, ZH_OP_MATMUL, slot, ZH_VALUE_##in, ZH_VALUE_X, ZH_VALUE_##out }
+#define NORM(name, slot)                                                                           \
+  { name, ZH_OP_RMSNORM, slot, ZH_VALUE_X, ZH_VALUE_X, ZH_VALUE_NORMED }
+#define ROW(name, op, in, second, out)                                                             \
+  { name, op, -1, ZH_VALUE_##in, ZH_VALUE_##second, ZH_VALUE_##out }
+static const zh_instruction LAYER[] = {
+    NORM("attention norm", ZH_ATTN_NORM),
+    MATRIX("q", ZH_ATTN_Q, NORMED, QUERY),
+    MATRIX("k", ZH_ATTN_K, NORMED, KEY),
+    MATRIX("v", ZH_ATTN_V, NORMED, VALUE),
+    ROW("rope q", ZH_OP_ROPE, QUERY, X, ROTATED_QUERY),
+    ROW("rope k", ZH_OP_ROPE, KEY, X, ROTATED_KEY),
+    ROW("attention", ZH_OP_ATTENTION, ROTATED_QUERY, X, ATTENDED),
+    MATRIX("attention output", ZH_ATTN_OUTPUT, ATTENDED, DELTA),
+    ROW("attention residual", ZH_OP_ADD, X, DELTA, X),
+    NORM("ffn norm", ZH_FFN_NORM),
+    MATRIX("gate", ZH_FFN_GATE, NORMED, GATE),
+    MATRIX("up", ZH_FFN_UP, NORMED, UP),
+    ROW("silu", ZH_OP_SILU, GATE, UP, INNER),
+    MATRIX("down", ZH_FFN_DOWN, INNER, DELTA),
+    ROW("ffn residual", ZH_OP_ADD, X, DELTA, X),
+};
+static const zh_instruction LAST[] = {
+    NORM("output norm", ZH_OUTPUT_NORM),
+    MATRIX("head", ZH_HEAD, NORMED, LOGITS),
+};
+enum { LAYER_LENGTH = sizeof LAYER / sizeof LAYER[0], LAST_LENGTH = sizeof LAST / sizeof LAST[0] };
+
+size_t zh_value_width(const zh_architecture *a, zh_value value) {
+  switch (value) {
+  case ZH_VALUE_QUERY:
+  case ZH_VALUE_ROTATED_QUERY:
+  case ZH_VALUE_ATTENDED:
+    return (size_t)a->heads * a->head_dim;
+  case ZH_VALUE_KEY:
+  case ZH_VALUE_VALUE:
+  case ZH_VALUE_ROTATED_KEY:
+    return (size_t)a->kv_heads * a->head_dim;
+  case ZH_VALUE_GATE:
+  case ZH_VALUE_UP:
+  case ZH_VALUE_INNER:
+    return a->ffn;
+  case ZH_VALUE_LOGITS:
+    return a->vocab;
+  default:
+    return a->hidden;
+  }
+}
+
+size_t zh_order_length(uint32_t layers, bool logits) {
+  return 1 + (size_t)layers * LAYER_LENGTH + (logits ? (size_t)LAST_LENGTH : 0);
+}
+
+const zh_instruction *zh_order_at(size_t i, uint32_t layers, int *layer) {
+  size_t in_layers = (size_t)layers * LAYER_LENGTH;
+  *layer = -1;
+  if (i == 0) return &FIRST;
+  if (i > in_layers) return &LAST[i - 1 - in_layers];
+  *layer = (int)((i - 1) / LAYER_LENGTH);
+  return &LAYER[(i - 1) % LAYER_LENGTH];
+}
+
+/* --- following an engine --- */
+
+struct zh_order {
+  const zh_engine *engine;
+  size_t next, tokens;      /* operator to come; tokens of the pass at hand */
+  uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value */
+  bool known[ZH_VALUES];    /* false where what made it is not shown: sums between nodes */
+};
+
+zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err) {
+  zh_order *order = calloc(1, sizeof *order);
+  bool whole = order != NULL;
+  for (int v = 0; whole && v < ZH_VALUES; ++v) {
+    order->sum[v] = calloc(engine->micro_batch, sizeof *order->sum[v]);
+    whole = order->sum[v] != NULL;
+  }
+  if (!whole) {
+    zh_order_free(order);
+    return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
+  }
+  order->engine = engine;
+  *out = order;
+  return ZH_OK;
+}
+
+void zh_order_free(zh_order *order) {
+  if (!order) return;
+  for (int v = 0; v < ZH_VALUES; ++v) free(order->sum[v]);
+  free(order);
+}
+
+/* Odd factors, so that any single change shows, and two values in each other's place as well. */
+static uint64_t sum_of(const float *values, size_t count) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    memcpy(&bits, &values[i], sizeof bits);
+    sum += bits * (2 * (uint64_t)i + 1);
+  }
+  return sum;
+}
+
+static bool is_same(const zh_order *order, zh_value value, const float *rows, size_t width,
+                    size_t tokens) {
+  for (size_t t = 0; order->known[value] && t < tokens; ++t)
+    if (sum_of(rows + t * width, width) != order->sum[value][t]) return false;
+  return true;
+}
+
+/* Rows whose logits are wanted are gathered before the last norm: some of X, in their order. */
+static bool is_gathered(const zh_order *order, const zh_operation *o) {
+  size_t t = 0;
+  for (size_t i = 0; i < o->tokens; ++i, ++t) {
+    uint64_t sum = sum_of(o->input + i * o->in_width, o->in_width);
+    while (t < order->tokens && order->sum[ZH_VALUE_X][t] != sum) ++t;
+    if (t == order->tokens) return false;
+  }
+  return true;
+}
+
+static bool cache_holds(const zh_order *order, const zh_operation *o) {
+  size_t width = zh_value_width(&order->engine->architecture, ZH_VALUE_KEY);
+  for (size_t t = 0; t < o->tokens; ++t) {
+    size_t at = o->sequence[t] * o->cache_stride + o->position[t] * width;
+    if (sum_of(o->k_cache + at, width) != order->sum[ZH_VALUE_ROTATED_KEY][t] ||
+        sum_of(o->v_cache + at, width) != order->sum[ZH_VALUE_VALUE][t])
+      return false;
+  }
+  return true;
+}
+
+static void keep(zh_order *order, zh_value value, const zh_operation *o) {
+  size_t stride = o->output_stride ? o->output_stride : o->out_width;
+  for (size_t t = 0; t < o->tokens; ++t)
+    order->sum[value][t] = sum_of(o->output + t * stride, o->out_width);
+  order->known[value] = true;
+}
+
+static bool inputs_follow(const zh_order *order, const zh_operation *o, const zh_instruction *now) {
+  if (now->op == ZH_OP_EMBEDDING) return true;
+  if (now->weight == ZH_OUTPUT_NORM && o->layer < 0 && now->op == ZH_OP_RMSNORM)
+    return is_gathered(order, o);
+  bool two = now->op == ZH_OP_ADD || now->op == ZH_OP_SILU;
+  return is_same(order, now->in, o->input, o->in_width, o->tokens) &&
+         (!two || is_same(order, now->second, o->second, o->in_width, o->tokens));
+}
+
+/* A stage without the embedding begins with what the stage before gave, which is not shown. */
+static void begin_pass(zh_order *order, const zh_operation *o) {
+  bool embeds = order->engine->weights.whole[ZH_EMBEDDING].tensor != NULL;
+  const zh_instruction *first = embeds ? &FIRST : &LAYER[0];
+  if (!zh_order_ended(order) || o->layer > 0 || strcmp(o->name, first->name) != 0) return;
+  order->next = embeds ? 0 : 1;
+  order->tokens = o->tokens;
+  order->known[ZH_VALUE_X] = false;
+}
+
+bool zh_order_visit(zh_order *order, const zh_operation *o, char *failure, size_t capacity) {
+  uint32_t layers = order->engine->architecture.layers;
+  int layer = -1;
+  if (o->op == ZH_OP_SUM) { /* of the parts of all ranks */
+    keep(order, ZH_VALUE_DELTA, o);
+    return true;
+  }
+  begin_pass(order, o);
+  bool more = order->next < zh_order_length(layers, true);
+  const zh_instruction *now = more ? zh_order_at(order->next, layers, &layer) : NULL;
+  if (!now || strcmp(now->name, o->name) != 0 || layer != o->layer) {
+    snprintf(failure, capacity,
+             "order: operator '%s' of layer %d was computed where %s%s%s of layer %d should be",
+             o->name, o->layer, now ? "'" : "the end", now ? now->name : "", now ? "'" : "", layer);
+    return false;
+  }
+  if (!inputs_follow(order, o, now)) {
+    snprintf(
+        failure, capacity,
+        "order: the input of operator '%s' of layer %d is not what the operator before it gave",
+        o->name, o->layer);
+    return false;
+  }
+  if (now->op == ZH_OP_ATTENTION && !cache_holds(order, o)) {
+    snprintf(failure, capacity,
+             "order: the cache of layer %d does not hold the keys and values that were computed",
+             o->layer);
+    return false;
+  }
+  keep(order, now->out, o);
+  if (order->engine->reduce && now->out == ZH_VALUE_DELTA)
+    order->known[ZH_VALUE_DELTA] = false; /* a part alone, until the sum over the ranks */
+  ++order->next;
+  return true;
+}
+
+bool zh_order_ended(const zh_order *order) {
+  uint32_t layers = order->engine->architecture.layers;
+  return order->next == 0 || order->next == zh_order_length(layers, false) ||
+         order->next == zh_order_length(layers, true);
+}
