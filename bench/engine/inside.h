@@ -119,6 +119,9 @@ struct zh_engine {
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
   zh_spent *spent; /* [threads], and one more for what is done between passes; NULL: not counted */
+  uint32_t counted_every, passes; /* of passes of up to ZH_TOKEN_GRAIN tokens; longer ones are all
+                                     counted */
+  uint64_t uncounted;             /* ticks of the passes that were not counted */
   int64_t counted_since_ns;
   uint64_t counted_since_ticks;
 };
@@ -129,6 +132,7 @@ void zh_engine_restart_count(zh_engine *engine);
 zh_times zh_engine_times(const zh_engine *engine); /* since the count was started */
 /* What the calling thread, thread 0, did since the last pass or mark was `stage`'s. */
 void zh_engine_mark(const zh_engine *engine, zh_stage stage);
+void zh_engine_mark_nothing(const zh_engine *engine); /* … was no stage's */
 zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
