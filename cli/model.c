@@ -73,7 +73,7 @@ static const struct argp_option options[] = {
     {"context", KEY_CONTEXT, "N", 0, "positions held; for perplexity the window (512)", 0},
     {"precision", KEY_PRECISION, "WORD", 0,
      "exact (the default): reference kernels; fast: the timed path", 0},
-    {"threads", KEY_THREADS, "N", 0, "threads (all CPUs that this process may use)", 0},
+    {"threads", KEY_THREADS, "N", 0, "threads (one for each core that this process may use)", 0},
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
@@ -227,7 +227,8 @@ static zh_status start_engine(session *s, size_t positions, uint32_t micro_batch
   int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
   zh_engine_options chosen = {.sequences = 1, .micro_batch = micro_batch};
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
-  ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", found > 0 ? (uint64_t)found : 1, 1,
+  int cores = zh_machine_allowed_cores();
+  ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", cores > 0 ? (uint64_t)cores : 1, 1,
                       CPUS, err));
   ZH_TRY(whole_number(&context, s->given, KEY_CONTEXT, "context", s->architecture.context, 1,
                       UINT32_MAX, err));

@@ -46,6 +46,8 @@ extern const char *const zh_parallels[];
 /* Whether one model lies over all ranks of the job. */
 bool zh_job_is_parallel(const zh_job *job);
 zh_split zh_job_split(const zh_job *job);
+/* A nonce asks for a certificate, which no run makes yet whose layers lie over several ranks. */
+ZH_MUST_CHECK zh_status zh_job_refuse_certificate(const zh_job *job, zh_error *err);
 /* zh_comm_agree for such a job; else `mine`. */
 ZH_MUST_CHECK zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err);
 
