@@ -288,7 +288,8 @@ zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, z
 }
 
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
-  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums};
+  /* Products of packed weights are summed in fp32, whatever the table does else. */
+  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed};
   if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
   return arithmetic;
 }

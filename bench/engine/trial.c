@@ -338,7 +338,7 @@ zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_
 
 /* Where kernels sum in fp64, batches do not change the bits. */
 static double replay_bound(const zh_trial *trial) {
-  if (trial->engine->kernels->fp64_sums) return 0;
+  if (zh_engine_arithmetic(trial->engine).fp64_sums) return 0;
   double largest = 0;
   for (size_t i = 0; i < trial->vocab; ++i) largest = fmax(largest, fabs((double)trial->logits[i]));
   return REPLAY_RELATIVE * largest;
