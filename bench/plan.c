@@ -14,7 +14,7 @@ typedef struct planner {
   size_t model_count;
   const zh_plan_options *options;
   json_t *steps;
-  int cpus;
+  int cores;
 } planner;
 
 static json_t *criteria_json(const zh_step *step) {
@@ -50,11 +50,18 @@ static zh_status check_context(const zh_step *step, const zh_plan_model *model, 
                  (long long)model->context);
 }
 
+/* Slurm says over how many nodes it will spread them; else they are all here. */
+static int ranks_of_a_node(int ranks) {
+  const char *text = getenv("SLURM_JOB_NUM_NODES");
+  int nodes = text ? atoi(text) : 1;
+  return nodes > 1 ? (ranks + nodes - 1) / nodes : ranks;
+}
+
 /* Adds one step for one model (NULL: it needs none). */
 static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *model,
                           const char *when, zh_error *err) {
   int ranks = p->options->ranks > 0 ? p->options->ranks : step->ranks > 0 ? step->ranks : 1;
-  int threads = p->options->threads > 0 ? p->options->threads : p->cpus / ranks;
+  int threads = p->options->threads > 0 ? p->options->threads : p->cores / ranks_of_a_node(ranks);
   zh_launcher launcher = ZH_LAUNCH_DIRECT;
   char name[256], key[32];
   ZH_TRY(check_ranks(step, ranks, err));
@@ -169,9 +176,7 @@ zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model 
   const char *fault = options->inject ? options->inject : "none";
   char seed[32];
   *out = NULL;
-  static int cpus[4096];
-  p.cpus = zh_machine_allowed_cpus(cpus, 4096);
-  if (p.cpus < 1) p.cpus = 1;
+  p.cores = zh_machine_allowed_cores();
   json_t *list = json_array();
   zh_status status = check_fault(&p, fault, err);
   if (status == ZH_OK) status = check_models(&p, err);

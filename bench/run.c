@@ -549,7 +549,9 @@ static zh_status run_step(runner *r, size_t index, zh_error *err) {
   json_t *step = json_copy((json_t *)planned);
   if (!step || json_object_set_new(step, "seed", json_string(seed)) != 0 ||
       json_object_set(step, "fault", json_object_get(r->plan, "fault")) != 0 ||
-      (r->options->nonce && json_object_set_new(step, "nonce", json_string(r->options->nonce)))) {
+      (r->options->nonce && json_object_set_new(step, "nonce", json_string(r->options->nonce))) ||
+      (r->options->packed_cache &&
+       json_object_set_new(step, "packed_cache", json_string(r->options->packed_cache)))) {
     json_decref(step);
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a step");
   }

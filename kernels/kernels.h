@@ -45,9 +45,12 @@ typedef struct zh_matrix {
 } zh_matrix;
 
 /* The same weights rearranged for zh_kernels.multiply: the bits of a matrix in other places (but
- * rows are filled up to ZH_PACKED_ROWS with zeros, and those of bf16 to 32 columns), so packed
+ * rows are filled up to ZH_PACKED_ROWS with zeros, and unquantised ones to 32 columns), so packed
  * weights can stand instead of the matrix. */
-enum { ZH_PACKED_ROWS = 16 };
+enum {
+  ZH_PACKED_ROWS = 16,
+  ZH_PACKED_VERSION = 1 /* of the arrangement: raised with every change of where a byte lies */
+};
 typedef struct zh_packed {
   const void *data; /* 64-byte aligned, zh_packed_bytes */
   zh_dtype type;
@@ -167,6 +170,7 @@ size_t zh_multiply_scratch_bytes(size_t columns);
 /* What this CPU has and the operating system lets it use. */
 typedef struct zh_cpu_features {
   bool avx2_fma, f16c, avx512, avx512_vnni, avx512_bf16, avx_vnni, amx_bf16, amx_int8;
+  bool arm_dotprod; /* Armv8.2's dot products of bytes */
 } zh_cpu_features;
 zh_cpu_features zh_cpu_detect(void);
 
@@ -177,7 +181,11 @@ typedef struct zh_threads zh_threads;
  * process's allowed CPUs in order. Pinning that fails is not an error (zh_threads_pinned tells). */
 ZH_MUST_CHECK zh_status zh_threads_create(zh_threads **out, int count, const int *cpus,
                                           zh_error *err);
+/* Where others need the CPUs as well: not pinned, and waiting sleeps at once. */
+ZH_MUST_CHECK zh_status zh_threads_create_crowded(zh_threads **out, int count, zh_error *err);
 void zh_threads_free(zh_threads *threads);
+/* How often a thread may look before it sleeps; 0 where it has no CPU of its own. */
+int zh_threads_spins(const zh_threads *threads);
 int zh_threads_count(const zh_threads *threads);
 bool zh_threads_pinned(const zh_threads *threads);
 /* Runs task(user, thread, threads) on every thread and returns when all are done. */

@@ -161,7 +161,8 @@ static zh_status hold_weights(zh_engine *engine, const zh_model *model,
   engine->architecture = engine->weights.architecture;
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
-  return pack ? zh_weights_pack(&engine->weights, engine->threads, err) : ZH_OK;
+  return pack ? zh_weights_pack(&engine->weights, engine->threads, options->packed_cache, err)
+              : ZH_OK;
 }
 
 static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
@@ -185,7 +186,7 @@ static zh_status join_ranks(zh_engine *engine, zh_error *err) {
   if (comm) ZH_TRY(zh_comm_agree(comm, status, err));
   if (tied)
     status = zh_reduce_create(&engine->reduce, tied, floats, engine->architecture.vocab,
-                              zh_threads_count(engine->threads), err);
+                              engine->threads, err);
   return comm ? zh_comm_agree(comm, status, err) : status;
 }
 
@@ -294,10 +295,10 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
   return arithmetic;
 }
 
-/* How most of the operations of products round. */
-static zh_rounding most_rounding(const zh_engine *engine, zh_way way) {
+zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   zh_arithmetic arithmetic = zh_engine_arithmetic(engine);
   uint64_t elements[ZH_ROUNDINGS] = {0};
+  zh_way way = zh_way_of(tokens);
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
@@ -310,8 +311,9 @@ static zh_rounding most_rounding(const zh_engine *engine, zh_way way) {
 }
 
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
-  static const char *const loops[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot"};
-  return loops[most_rounding(engine, zh_way_of(tokens))];
+  static const char *const loops[ZH_ROUNDINGS] = {
+      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores"};
+  return loops[zh_engine_rounding(engine, tokens)];
 }
 
 uint64_t zh_sum_of_bits(const float *values, size_t count) {

@@ -86,6 +86,7 @@ static zh_status coarsen_weights(zh_trial *trial, zh_error *err) {
   zh_weight *w = zh_weights_at(weights, i);
   const zh_dtype_info *type = zh_dtype_find((uint32_t)w->matrix.type);
   size_t bytes = zh_weight_row_bytes(w), rows = w->matrix.rows;
+  ZH_TRY(zh_packed_writable(weights, err));
   ZH_TRY(zh_weights_alter(weights, rows * bytes, err));
   unsigned char *held = weights->altered;
   for (size_t r = 0; r < rows; ++r) {
@@ -94,6 +95,7 @@ static zh_status coarsen_weights(zh_trial *trial, zh_error *err) {
     for (size_t b = 0; b < bytes; b += type->block_bytes) coarsen_block(row + b, w->matrix.type);
   }
   if (w->packed.data) {
+    ZH_TRY(zh_packed_writable(weights, err));
     zh_pack_rows((unsigned char *)(uintptr_t)w->packed.data, w->matrix.type, held, rows, bytes,
                  w->matrix.columns);
   } else {

@@ -42,8 +42,9 @@ static void sum_over_ranks(const zh_worker *w, int layer, const char *const name
   if (e->observer) zh_pass_barrier(w);
   zh_pass_report_product(w, layer, names[0], weight, input, zh_reduce_mine(e->reduce, slot),
                          tokens);
-  zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens * hidden);
+  zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens, hidden);
   zh_pass_mark(w, ZH_STAGE_SUMS);
+  if (e->observer) zh_pass_barrier(w);
   const float *parts = zh_reduce_parts(e->reduce, slot, &stride);
   if (!parts) return;
   zh_pass_report(w, (zh_operation){.op = ZH_OP_SUM,
@@ -78,11 +79,11 @@ static void embed(const zh_worker *w) {
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
   float *x = part_or(e, ZH_REDUCE_EMBEDDING, e->x);
   for (size_t t = begin; t < end; ++t) embed_part(w, x + t * hidden, t);
-  zh_pass_meet(w, ZH_STAGE_ROWS);
   if (e->reduce) {
-    zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens * hidden);
+    zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens, hidden);
     zh_pass_mark(w, ZH_STAGE_SUMS);
   }
+  zh_pass_meet(w, ZH_STAGE_ROWS);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
                                    .layer = -1,
                                    .name = "embedding",

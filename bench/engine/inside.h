@@ -90,7 +90,7 @@ struct zh_engine {
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
-  void *prepared[ZH_ROUNDINGS]; /* the input of products, with packed weights, by zh_rounding */
+  void *prepared[ZH_ROUNDINGS]; /* the input of products with packed weights, by zh_rounding */
   size_t prepared_bytes[ZH_ROUNDINGS];
   /* Threads but the first, for up to ZH_TOKEN_GRAIN tokens: normed values, then prepared inputs. */
   unsigned char *own; /* [threads - 1][own_bytes] */
@@ -128,12 +128,13 @@ zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
-  bool fp64_sums; /* of the kernels */
+  bool fp64_sums;      /* of the kernels */
   zh_roundings rounds; /* of products; all none where weights are not packed */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
-/* The loop of the workload `compute` that stands for most operations of a call of so many tokens, by
- * what the operands of products are rounded to: "int8_dot", "bf16_dot" or "fp32_fma". */
+/* Of products in a call of so many tokens: how most of their operations round; and the peak that
+ * stands for it, "compute/int8_dot_all_cores". */
+zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens);
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 
 /* observer NULL detaches. */

@@ -28,7 +28,7 @@ static float *normed_of(const zh_worker *w, size_t tokens) {
   return own ? (float *)(void *)own : w->p->e->normed;
 }
 
-static void *prepared_of(const zh_worker *w, int kind, size_t tokens) {
+static void *prepared_of(const zh_worker *w, zh_rounding kind, size_t tokens) {
   unsigned char *own = own_place(w, tokens);
   return own ? own + w->p->e->own_prepared[kind] : w->p->e->prepared[kind];
 }

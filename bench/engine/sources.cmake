@@ -22,6 +22,7 @@ set(ENGINE_SOURCES
   engine/stages.c
   engine/trial.c
   engine/trial_ranks.c
+  engine/packed_cache.c
   engine/packing.c
   engine/weights.c
   engine/weights_describe.c

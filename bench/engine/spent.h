@@ -23,6 +23,7 @@ extern const char *const zh_stage_names[ZH_STAGES]; /* "products" …, as bundle
 typedef struct zh_spent {
   _Alignas(64) uint64_t last; /* when the stage at hand began */
   uint64_t ticks[ZH_STAGES];
+  uint64_t marks; /* how often the counter was read: what counting itself costs */
 } zh_spent;
 
 typedef struct zh_times {
@@ -48,6 +49,7 @@ static inline void zh_spent_mark(zh_spent *spent, zh_stage stage) {
   uint64_t now = zh_ticks();
   spent->ticks[stage] += now - spent->last;
   spent->last = now;
+  ++spent->marks;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "bench/content.h"
 #include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
+#include "core/clock.h"
 #include "core/philox.h"
 
 enum { FIRST_TOKENS = 8 };
@@ -51,11 +52,13 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
 }
 
-/* The bytes that this rank mapped must be those that were counted before the run. */
+/* The bytes that this rank mapped, or those that it reads of a model that lies over several, must
+ * be those that were counted before the run. */
 static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
   char content[ZH_DIGEST_HEX];
   const zh_job *job = trial->job;
-  ZH_TRY(zh_content_digest(content, trial->model, job->threads, err));
+  ZH_TRY(zh_job_is_parallel(job) ? zh_trial_digest_parts(content, trial, err)
+                                 : zh_content_digest(content, trial->model, job->threads, err));
   ZH_TRY(zh_trial_fact(trial, "content_sm3", json_string(content), err));
   if (!job->content_sm3) return ZH_OK;
   bool same = strcmp(content, job->content_sm3) == 0;
@@ -68,6 +71,24 @@ static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
                  zh_model_name(trial->model), content, job->content_sm3);
 }
 
+/* Times in seconds: load_s without the digests, which are checks. */
+static zh_status say_load(zh_trial *trial, double load_s, double content_s, double digest_s,
+                          zh_error *err) {
+  const zh_load *load = &trial->engine->weights.load;
+  double moved = 2 * (double)load->packed_bytes;
+  json_t *fact = json_pack(
+      "{s:f, s:f, s:f, s:f, s:I, s:o, s:f, s:f, s:s}", "load_s", load_s, "generate_s",
+      load->generate_s, "memory_s", load->memory_s, "pack_s", load->pack_s, "packed_bytes",
+      (json_int_t)load->packed_bytes, "pack_rate",
+      load->pack_s > 0 ? zh_json_number(moved / load->pack_s) : json_null(), "content_digest_s",
+      content_s, "weights_digest_s", digest_s, "packed_cache", load->cache);
+  return zh_trial_fact(trial, "load", fact, err);
+}
+
+static double seconds_since(int64_t begun) {
+  return (double)(zh_now_ns() - begun) / 1e9;
+}
+
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
@@ -78,12 +99,23 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                .sequences = sequences,
                                .context = context,
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
+                               .packed_cache = job->packed_cache,
                                .unpacked = unpacked};
+  int64_t begun = zh_now_ns();
   zh_status status = zh_model_open(&out->model, job->model, err);
-  if (status == ZH_OK) status = hold_to_count(out, err);
+  double load_s = seconds_since(begun), content_s = 0;
+  bool parallel = zh_job_is_parallel(job);
+  begun = zh_now_ns();
+  if (status == ZH_OK && !parallel) status = hold_to_count(out, err);
+  content_s = seconds_since(begun);
   status = zh_trial_agree(job, status, err);
+  begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
+  load_s += seconds_since(begun);
+  begun = zh_now_ns();
+  if (status == ZH_OK && parallel) status = hold_to_count(out, err);
+  content_s += seconds_since(begun);
   if (status == ZH_OK) {
     out->vocab = zh_engine_architecture(out->engine)->vocab;
     out->logits = malloc((size_t)sequences * out->vocab * sizeof *out->logits);
@@ -91,8 +123,10 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
       status = zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %" PRIu32 " rows of logits",
                        sequences);
   }
+  begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_weights_digest(out->weights_sm3, &out->engine->weights, job->threads, err);
+  if (status == ZH_OK) status = say_load(out, load_s, content_s, seconds_since(begun), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK)

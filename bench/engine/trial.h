@@ -122,6 +122,9 @@ ZH_MUST_CHECK zh_status zh_trial_record(zh_trial *trial, const char *check, cons
                                         double bound, double error, bool passed, zh_error *err);
 ZH_MUST_CHECK zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value,
                                       zh_error *err); /* steals value */
+/* The model's content digest by all ranks, each of what it reads. Collective. */
+ZH_MUST_CHECK zh_status zh_trial_digest_parts(char out[ZH_DIGEST_HEX], zh_trial *trial,
+                                              zh_error *err);
 /* Collective for such a job, else nothing: facts of what each rank holds. */
 ZH_MUST_CHECK zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err);
 /* zh_check_report of what all ranks saw. Collective for such a job. */

@@ -197,7 +197,7 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .peak_per_unit = bytes_per_token(d),
                    .other_per_unit = flop_per_token(d),
                    .more_is_better = true};
-  snprintf(out->other_peak, sizeof out->other_peak, "compute/%s_all_cores",
+  snprintf(out->other_peak, sizeof out->other_peak, "%s",
            zh_engine_peak(d->trial.engine, d->batch));
 }
 

@@ -141,8 +141,7 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .other_peak = "memory/read_all_cores",
                    .other_per_unit = bytes_per_token(p),
                    .more_is_better = true};
-  snprintf(out->peak, sizeof out->peak, "compute/%s_all_cores",
-           zh_engine_peak(p->trial.engine, p->feed.count));
+  snprintf(out->peak, sizeof out->peak, "%s", zh_engine_peak(p->trial.engine, p->feed.count));
 }
 
 /* What an earlier repeat left of these positions must not be read. */

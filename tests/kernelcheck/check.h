@@ -39,6 +39,7 @@ void check_memory(void);
 void check_peaks(void);
 void check_gemm(void);
 void bench_all(void);
+void bench_waiting(int threads); /* 0: as many as CPUs, and twice as many */
 void bench_matmul_limits(const char *only_type, int threads); /* NULL: all types */
 void bench_packing(const char *only_type);
 

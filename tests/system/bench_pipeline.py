@@ -74,6 +74,28 @@ def test_uneven_layers_of_a_standard_model(tmp_path, ranks, nodes, threads):
     assert found[-1]["layers"] < 12 / ranks < found[0]["layers"]
 
 
+def test_a_long_prompt_goes_in_parts(tmp_path):
+    """300 tokens are three micro-batches, on which two stages work at the same time: the answers of one rank."""
+    suite = write_suite(tmp_path, """suite: probe
+summary: {zh: 试验, en: a probe}
+seed: 5
+models: [zh-0.1b]
+steps:
+  - step: prefill
+    workload: prefill
+    deadline: 120 s
+    repeats: 1
+    parameters: {prompt: 300, parallel: pipeline}
+""")
+    chains = []
+    for ranks in (1, 2):
+        out = tmp_path / f"bundle-{ranks}"
+        done = run(suite, "--out", out, "--ranks", ranks, "--threads", 1)
+        assert done.returncode == 0, done.stderr
+        chains.append(model_steps(check_whole(out)[0])["prefill"]["facts"]["chain_sm3"])
+    assert chains[0] == chains[1]
+
+
 @pytest.mark.skipif(not SMOLLM2.exists(), reason="scripts/fetch-model has not been run")
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_published_model(tmp_path, ranks):

@@ -133,6 +133,17 @@ def test_numbers_that_do_not_divide_are_refused(tmp_path, kind, ranks, sentence)
     assert isinstance(refused, str) and sentence in refused
 
 
+@pytest.mark.parametrize("ranks, threads, nodes", [(2, 1, 1), (3, 1, 1), (2, 3, 1), (4, 2, 2)])
+@pytest.mark.parametrize("floats", [1, 17, 1000])
+def test_sums(ranks, threads, nodes, floats):
+    """Every element of 200 sums of two rows, all places in turn; fewer columns than threads, and odd numbers."""
+    words = ["mpirun", "-q", "--bind-to", "none", "-n", ranks, os.path.join(BUILD, "tests", "sum_tool"), floats, threads,
+             0, nodes]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **ROOT})
+    assert done.returncode == 0, done.stderr
+
+
 def write_probe(tmp_path, tokens=8):
     model = tmp_path / "m.gguf"
     write_model(model, T.Q8_0)
