@@ -92,6 +92,7 @@ static double seconds_since(int64_t begun) {
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
+  out->time.began = zh_now_ns();
   zh_ranks ranks = {job->comm, zh_job_split(job)};
   zh_kv_type kept = ZH_KV_F32;
   if (!unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
@@ -116,6 +117,7 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
   load_s += seconds_since(begun);
+  out->time.load = (int64_t)(load_s * 1e9);
   begun = zh_now_ns();
   if (status == ZH_OK && parallel) status = hold_to_count(out, err);
   content_s += seconds_since(begun);
@@ -189,23 +191,52 @@ zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed, zh_error *err) 
 }
 
 /* chosen stays outside the vocabulary where the logits are not numbers. */
-static void read_answer(zh_answer *out, const zh_trial *trial, const float *logits) {
+static void read_answer(zh_answer *out, zh_trial *trial, const float *logits) {
   size_t chosen = trial->engine->kernels->argmax(logits, trial->vocab);
   zh_engine_mark(trial->engine, ZH_STAGE_CHOICE);
   if (chosen >= trial->vocab || !isfinite(logits[chosen])) return;
   out->chosen = (uint32_t)chosen;
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
+  int64_t began = zh_now_ns();
   out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
+  trial->time.sums += zh_now_ns() - began;
   zh_engine_mark(trial->engine, ZH_STAGE_CHECK);
 }
 
-zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
+zh_status zh_trial_answer(zh_answer *out, zh_trial *trial, const float *logits, uint32_t fed,
                           uint32_t position, zh_error *err) {
   *out = (zh_answer){.fed = fed, .chosen = trial->vocab, .position = position};
   if (zh_engine_has_head(trial->engine)) read_answer(out, trial, logits);
   ZH_TRY(zh_engine_share(trial->engine, out, sizeof *out, err));
   if (out->chosen < trial->vocab) return ZH_OK;
   return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers", position);
+}
+
+void zh_trial_sampled(zh_trial *trial, double sample_ns) {
+  trial->time.samples += (int64_t)sample_ns;
+  trial->time.in_samples += trial->time.sums;
+}
+
+void zh_trial_checks_between(zh_trial *trial, int64_t began) {
+  trial->time.between += zh_now_ns() - began;
+  trial->time.sums = 0;
+}
+
+/* All that is neither loading nor a repeat counts as checking, of the whole step. */
+static zh_status say_cost(zh_trial *trial, zh_error *err) {
+  const zh_check_time *t = &trial->time;
+  if (t->samples <= 0) return ZH_OK;
+  double samples = (double)t->samples, in = (double)t->in_samples, between = (double)t->between,
+         step = (double)(zh_now_ns() - t->began);
+  const struct {
+    const char *name;
+    double share;
+  } facts[] = {{"check_share_of_samples", in / samples},
+               {"check_share_of_repeats", (in + between) / (samples + between)},
+               {"check_share_of_step", 1 - ((double)t->load + samples - in) / step}};
+  for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
+    ZH_TRY(zh_trial_fact(trial, facts[i].name, zh_json_number(facts[i].share), err));
+  return ZH_OK;
 }
 
 static float logit_of(const zh_answer *answer) {
@@ -379,7 +410,7 @@ zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_
 
 /* Where kernels sum in fp64, batches do not change the bits. */
 static double replay_bound(const zh_trial *trial) {
-  if (trial->engine->kernels->fp64_sums) return 0;
+  if (zh_engine_arithmetic(trial->engine).fp64_sums) return 0;
   double largest = 0;
   for (size_t i = 0; i < trial->vocab; ++i) largest = fmax(largest, fabs((double)trial->logits[i]));
   return REPLAY_RELATIVE * largest;
@@ -500,7 +531,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
     ZH_TRY(zh_trial_record(trial, "weights", "bytes that the engine read against their source", 0,
                            same ? 0 : 1, same, err));
   }
-  return status;
+  return status == ZH_OK ? say_cost(trial, err) : status;
 }
 
 /* Entropy of the distribution that the logits at hand give, in nats. */

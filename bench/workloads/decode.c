@@ -219,11 +219,14 @@ static zh_status keep_intervals(decode *d, zh_error *err) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   decode *d = state;
   (void)index;
+  int64_t checking = zh_now_ns();
   forget_answers(d);
   zh_engine_restart_count(d->trial.engine);
+  zh_trial_checks_between(&d->trial, checking);
   int64_t begin = zh_now_ns();
   ZH_TRY(generate(d, d->answer, !warmup, err));
   *sample = (double)(zh_now_ns() - begin);
+  zh_trial_sampled(&d->trial, *sample);
   if (warmup) return ZH_OK;
   ZH_TRY(zh_ledger_keep(&d->ledger, d->trial.engine, *sample, err));
   return keep_intervals(d, err);
@@ -232,9 +235,12 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
 static zh_status verify(void *state, size_t index, zh_error *err) {
   decode *d = state;
   (void)index;
+  int64_t checking = zh_now_ns();
   ZH_TRY(zh_trial_compare(&d->trial, d->reference, d->answer, d->steps, err));
-  return zh_trial_compare_cache(&d->trial, (uint32_t)(d->start + d->steps), d->reference_cache,
-                                err);
+  ZH_TRY(
+      zh_trial_compare_cache(&d->trial, (uint32_t)(d->start + d->steps), d->reference_cache, err));
+  zh_trial_checks_between(&d->trial, checking);
+  return ZH_OK;
 }
 
 /* The answer at a drawn step of a drawn sequence, computed anew from the tokens that were fed up to

@@ -154,7 +154,9 @@ static void forget_prompts(prefill *p) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   prefill *p = state;
   (void)index;
+  int64_t checking = zh_now_ns();
   forget_prompts(p);
+  zh_trial_checks_between(&p->trial, checking);
   if (!warmup) {
     zh_fault_strike(&p->trial, p->feed.count, true);
     if (p->trial.job->fault == ZH_FAULT_TOKEN && !p->trial.fault_done) {
@@ -169,6 +171,7 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
   ZH_TRY(zh_trial_forward(&p->trial, &p->feed, err));
   ZH_TRY(answer_all(p, p->answer, err));
   *sample = (double)(zh_now_ns() - begin);
+  zh_trial_sampled(&p->trial, *sample);
   if (warmup) return ZH_OK;
   ZH_TRY(zh_ledger_keep(&p->ledger, p->trial.engine, *sample, err));
   if (p->count == p->capacity) {
@@ -185,8 +188,11 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
 static zh_status verify(void *state, size_t index, zh_error *err) {
   prefill *p = state;
   (void)index;
+  int64_t checking = zh_now_ns();
   ZH_TRY(zh_trial_compare(&p->trial, p->reference, p->answer, 1, err));
-  return zh_trial_compare_cache(&p->trial, (uint32_t)length_of(p), p->reference_cache, err);
+  ZH_TRY(zh_trial_compare_cache(&p->trial, (uint32_t)length_of(p), p->reference_cache, err));
+  zh_trial_checks_between(&p->trial, checking);
+  return ZH_OK;
 }
 
 /* The prompts once more; answers, keys and values must be the timed ones. */
