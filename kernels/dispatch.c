@@ -115,24 +115,6 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
-static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
-                        size_t columns, size_t tokens, size_t begin, size_t end) {
-  if (zh_rounding_of(&table_amx.rounds, type, way) == ZH_ROUND_BF16)
-    zh_prepare_bf16_amx(out, x, x_stride, columns, tokens, begin, end);
-  else
-    zh_prepare_int8_amx(out, x, x_stride, columns, begin, end);
-}
-
-static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, zh_way way,
-                         const void *prepared, size_t tokens, size_t begin, size_t end,
-                         void *scratch) {
-  if (begin >= end || tokens == 0) return;
-  if (zh_rounding_of(&table_amx.rounds, w->type, way) == ZH_ROUND_BF16)
-    zh_multiply_bf16_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
-  else
-    zh_multiply_int8_amx(y, y_stride, w, prepared, tokens, begin, end);
-}
-
 static void gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
                            size_t begin, size_t end) {
   (void)m;
@@ -201,14 +183,13 @@ static void choose(void) {
   if (best == LEVEL_AVX512 && has->avx512_bf16 && has->avx512_vnni) {
     table_vnni = table_avx512;
     table_vnni.name = level_names[LEVEL_VNNI];
+    zh_add_products_vnni(&table_vnni);
     chosen.tables[best = LEVEL_VNNI] = &table_vnni;
   }
   if (best == LEVEL_VNNI && has->amx_bf16 && has->amx_int8) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
-    table_amx.rounds = (zh_roundings){ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BF16};
-    table_amx.prepare = prepare_amx;
-    table_amx.multiply = multiply_amx;
+    zh_add_products_amx(&table_amx);
     chosen.tables[best = LEVEL_AMX] = &table_amx;
   }
 #endif

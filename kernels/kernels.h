@@ -45,7 +45,7 @@ typedef struct zh_matrix {
 } zh_matrix;
 
 /* The same weights rearranged for zh_kernels.multiply: the bits of a matrix in other places (but
- * rows are filled up to ZH_PACKED_ROWS with zeros, and those of bf16 to 32 columns), so packed
+ * rows are filled up to ZH_PACKED_ROWS with zeros, and unquantised ones to 32 columns), so packed
  * weights can stand instead of the matrix. */
 enum { ZH_PACKED_ROWS = 16 };
 typedef struct zh_packed {

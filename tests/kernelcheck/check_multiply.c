@@ -153,7 +153,8 @@ static void multiply_shapes(const zh_kernels *k, zh_dtype type, zh_way way) {
       multiply_shape(k, type, way, shapes[s][0], shapes[s][1], token_counts[t]);
   if (zh_dtype_find((uint32_t)type)->block_elements == 32)
     multiply_shape(k, type, way, 50, 32 * 19, 40);
-  for (size_t c = 0; c < 5 && type == ZH_BF16; c++)
+  bool any = zh_dtype_find((uint32_t)type)->block_elements == 1;
+  for (size_t c = 0; c < 5 && any; c++)
     for (size_t t = 0; t < 7; t++)
       multiply_shape(k, type, way, 21, odd_columns[c], token_counts[t]);
   /* More rows, columns and tokens than a block of the kernels holds. */
