@@ -53,9 +53,11 @@ typedef struct zh_run_result {
 ZH_MUST_CHECK zh_status zh_run(zh_run_result *out, const zh_run_options *options, zh_error *err);
 
 /* --- bundles, read again --- */
-/* The table of `show`: prints to `out` (a FILE*), Chinese or English headings. */
-ZH_MUST_CHECK zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, zh_error *err);
-ZH_MUST_CHECK zh_status zh_bundle_json(json_t **out, const char *bundle, zh_error *err); /* {"run","measurements"} */
+/* The tables of `show`: prints to `out` (a FILE*). language: "zh" or "en", of where the time went and of the memory. */
+ZH_MUST_CHECK zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const char *language,
+                                        zh_error *err);
+/* {"run","measurements","times"} */
+ZH_MUST_CHECK zh_status zh_bundle_json(json_t **out, const char *bundle, zh_error *err);
 
 /* --- this node --- */
 /* {"hostname","cpu":{…},"caches":[…],"numa":[…],"memory":{…},"huge_pages":{…},"gpus":[…],"mpi":{…},"libraries":{…}}

@@ -112,28 +112,58 @@ static double find_peak(const zh_bundle_run *run, const char *name, const char *
   return peak;
 }
 
-static double peak_fraction(const json_t *figure, double peak) {
-  return real(figure, "value") * real(figure, "per_unit") / peak;
+enum { LIMITS = 2 };
+
+/* What the machine allows at most: value x per_unit cannot be more than the peak. */
+typedef struct limit {
+  const char *name, *unit;
+  double peak, per_unit, fraction;
+} limit;
+
+/* Those of a figure that this run measured; the one that the figure comes nearest to is first. */
+static size_t limits_of(limit out[LIMITS], const zh_bundle_run *run, const json_t *figure) {
+  static const char *const keys[LIMITS][2] = {{"peak", "per_unit"},
+                                              {"other_peak", "other_per_unit"}};
+  size_t count = 0;
+  for (int i = 0; i < LIMITS; i++) {
+    limit l = {.name = word(figure, keys[i][0]), .unit = ""};
+    l.peak = l.name[0] ? find_peak(run, l.name, &l.unit) : 0;
+    if (!(l.peak > 0)) continue;
+    l.per_unit = real(figure, keys[i][1]);
+    l.fraction = real(figure, "value") * l.per_unit / l.peak;
+    out[count++] = l;
+  }
+  if (count == LIMITS && out[1].fraction > out[0].fraction) {
+    limit first = out[0];
+    out[0] = out[1];
+    out[1] = first;
+  }
+  return count;
 }
 
-static json_t *peak_json(const zh_bundle_run *run, const json_t *figure) {
-  const char *name = word(figure, "peak"), *unit = "";
-  double peak = name[0] ? find_peak(run, name, &unit) : 0;
-  if (!(peak > 0)) return json_null();
-  return json_pack("{s:s,s:f,s:s,s:O,s:o}", "name", name, "value", peak, "unit", unit, "per_unit",
-                   json_object_get(figure, "per_unit"), "fraction",
-                   zh_json_number(peak_fraction(figure, peak)));
+static json_t *limit_json(const limit *l) {
+  return json_pack("{s:s,s:f,s:s,s:o,s:o}", "name", l->name, "value", l->peak, "unit", l->unit,
+                   "per_unit", zh_json_number(l->per_unit), "fraction",
+                   zh_json_number(l->fraction));
 }
 
 static json_t *measurement_json(const zh_bundle_run *run, const json_t *step, const json_t *figure,
                                 const char *samples) {
-  return json_pack(
-      "{s:s,s:s,s:O,s:s,s:O,s:s,s:O,s:O,s:O,s:s,s:o,s:s,s:b}", "step", word(step, "step"),
-      "workload", word(step, "workload"), "model", json_object_get(step, "model"), "metric",
-      word(figure, "metric"), "value", json_object_get(figure, "value"), "unit",
-      word(figure, "unit"), "n", json_object_get(figure, "n"), "ci95",
-      json_object_get(figure, "ci95"), "more_is_better", json_object_get(figure, "more_is_better"),
-      "when", word(step, "when"), "peak", peak_json(run, figure), "samples", samples, "valid", 1);
+  limit limits[LIMITS];
+  size_t count = limits_of(limits, run, figure);
+  json_t *measurement =
+      json_pack("{s:s,s:s,s:O,s:s,s:O,s:s,s:O,s:O,s:O,s:s,s:o,s:s,s:b}", "step", word(step, "step"),
+                "workload", word(step, "workload"), "model", json_object_get(step, "model"),
+                "metric", word(figure, "metric"), "value", json_object_get(figure, "value"), "unit",
+                word(figure, "unit"), "n", json_object_get(figure, "n"), "ci95",
+                json_object_get(figure, "ci95"), "more_is_better",
+                json_object_get(figure, "more_is_better"), "when", word(step, "when"), "peak",
+                count > 0 ? limit_json(&limits[0]) : json_null(), "samples", samples, "valid", 1);
+  if (!measurement || !word(figure, "other_peak")[0]) return measurement;
+  json_t *all = json_array();
+  for (size_t i = 0; i < count; i++) json_array_append_new(all, limit_json(&limits[i]));
+  json_object_set_new(measurement, "limits", all);
+  return measurement;
 }
 
 static zh_status add_measurement(zh_text *lines, const zh_bundle_run *run, const json_t *step,
@@ -252,10 +282,9 @@ static json_t *list_over_peak(const zh_bundle_run *run, bool in_cache) {
     size_t k;
     json_t *figure;
     json_array_foreach(figures_of(outcome_at(run, i)), k, figure) {
-      const char *name = word(figure, "peak"), *unit;
-      double peak = name[0] ? find_peak(run, name, &unit) : 0;
-      if (!(peak > 0) || peak_fraction(figure, peak) <= ZH_BEYOND_PEAK) continue;
-      if (reads_from_cache(run, outcome_at(run, i), name) != in_cache) continue;
+      limit limits[LIMITS];
+      if (limits_of(limits, run, figure) == 0 || limits[0].fraction <= ZH_BEYOND_PEAK) continue;
+      if (reads_from_cache(run, outcome_at(run, i), limits[0].name) != in_cache) continue;
       json_array_append_new(
           list, json_sprintf("%s/%s", word(step_at(run, i), "step"), word(figure, "metric")));
     }

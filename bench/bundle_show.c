@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "bench/bench.h"
+#include "bench/bundle_print.h"
 #include "core/files.h"
 #include "core/text.h"
 
@@ -33,7 +34,7 @@ static zh_status bundle_path(char *out, size_t capacity, const char *bundle, con
 
 zh_status zh_bundle_json(json_t **out, const char *bundle, zh_error *err) {
   char path[4096];
-  json_t *run = NULL, *lines = json_array();
+  json_t *run = NULL, *times = NULL, *lines = json_array();
   *out = NULL;
   zh_status status = bundle_path(path, sizeof path, bundle, "run.json", err);
   if (status == ZH_OK && !zh_is_file(path)) {
@@ -48,65 +49,15 @@ zh_status zh_bundle_json(json_t **out, const char *bundle, zh_error *err) {
   }
   if (status == ZH_OK) status = bundle_path(path, sizeof path, bundle, "measurements.jsonl", err);
   if (status == ZH_OK) status = zh_jsonl_read(path, keep_line, lines, err);
+  if (status == ZH_OK) status = zh_bundle_times(&times, run, lines, err);
   if (status == ZH_OK) {
-    *out = json_pack("{s:O, s:O}", "run", run, "measurements", lines);
+    *out = json_pack("{s:O, s:O, s:O}", "run", run, "measurements", lines, "times", times);
     if (*out == NULL) status = zh_fail(err, ZH_ERR_MEMORY, "%s: out of memory", bundle);
   }
   json_decref(run);
   json_decref(lines);
+  json_decref(times);
   return status;
-}
-
-/* --- numbers for people --- */
-
-/* The factor and prefix that bring a value of this unit near one to a thousand. Units that people
- * never prefix (perplexity, ratios) stay. */
-static double scale_of(char unit[32], double value, const char *base) {
-  static const struct {
-    const char *prefix;
-    double factor;
-  } large[] = {{"T", 1e12}, {"G", 1e9}, {"M", 1e6}, {"k", 1e3}},
-    small[] = {{"", 1}, {"m", 1e-3}, {"µ", 1e-6}, {"n", 1e-9}};
-  double size = fabs(value);
-  snprintf(unit, 32, "%s", strcmp(base, "1") == 0 ? "" : base); /* a ratio */
-  if (strcmp(base, "B/s") == 0 || strcmp(base, "FLOP/s") == 0 || strcmp(base, "OP/s") == 0) {
-    for (size_t i = 0; i < 4; i++) {
-      if (size < large[i].factor) continue;
-      snprintf(unit, 32, "%s%s", large[i].prefix, base);
-      return large[i].factor;
-    }
-  } else if (strcmp(base, "s") == 0 && size > 0) {
-    for (size_t i = 0; i < 4; i++) {
-      if (size < small[i].factor && i < 3) continue;
-      snprintf(unit, 32, "%ss", small[i].prefix);
-      return small[i].factor;
-    }
-  }
-  return 1;
-}
-
-/* At least four significant digits, without an exponent where that stays readable: 0.001234, 61.23,
- * 123456. */
-static void print_number(char out[32], double value) {
-  double size = fabs(value);
-  if (!isfinite(value)) {
-    snprintf(out, 32, "%s", isnan(value) ? "?" : value > 0 ? "inf" : "-inf");
-  } else if (size >= 1e15 || (size > 0 && size < 1e-4)) {
-    snprintf(out, 32, "%.3e", value);
-  } else {
-    int decimals = size > 0 ? 3 - (int)floor(log10(size)) : 3;
-    snprintf(out, 32, "%.*f", decimals > 0 ? decimals : 0, value);
-  }
-}
-
-static double number_of(const json_t *object, const char *key) {
-  const json_t *value = json_object_get(object, key);
-  return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-static const char *text_of(const json_t *object, const char *key, const char *otherwise) {
-  const char *text = json_string_value(json_object_get(object, key));
-  return text != NULL ? text : otherwise;
 }
 
 /* --- the table --- */
@@ -118,40 +69,32 @@ typedef struct row {
 
 /* Fewer than six samples have no interval of 95 % (docs/metrics.md): theirs is the whole range. */
 static bool few_samples(const json_t *line) {
-  return number_of(line, "n") < 6;
+  return zh_print_real(line, "n") < 6;
 }
 
 static void fill_row(row *out, const json_t *line) {
   char unit[32], low[32], high[32];
-  double value = number_of(line, "value");
-  double factor = scale_of(unit, value, text_of(line, "unit", ""));
+  double value = zh_print_real(line, "value");
+  double factor = zh_print_scale(unit, value, zh_print_text(line, "unit", ""));
   const json_t *interval = json_object_get(line, "ci95");
   const json_t *peak = json_object_get(line, "peak");
   memset(out, 0, sizeof *out);
   out->valid = json_is_true(json_object_get(line, "valid"));
-  snprintf(out->cells[0], CELL_BYTES, "%s/%s%s", text_of(line, "step", "?"),
-           text_of(line, "metric", "?"), out->valid ? "" : "  INVALID");
-  print_number(out->cells[1], value / factor);
+  snprintf(out->cells[0], CELL_BYTES, "%s/%s%s", zh_print_text(line, "step", "?"),
+           zh_print_text(line, "metric", "?"), out->valid ? "" : "  INVALID");
+  zh_print_number(out->cells[1], value / factor);
   if (json_array_size(interval) == 2) {
-    print_number(low, json_number_value(json_array_get(interval, 0)) / factor);
-    print_number(high, json_number_value(json_array_get(interval, 1)) / factor);
+    zh_print_number(low, json_number_value(json_array_get(interval, 0)) / factor);
+    zh_print_number(high, json_number_value(json_array_get(interval, 1)) / factor);
     snprintf(out->cells[2], CELL_BYTES, "%s – %s%s", low, high, few_samples(line) ? "†" : " ");
   }
   snprintf(out->cells[3], CELL_BYTES, "%s", unit);
   snprintf(out->cells[4], CELL_BYTES, "%lld",
            (long long)json_integer_value(json_object_get(line, "n")));
   if (json_is_object(peak)) {
-    snprintf(out->cells[5], CELL_BYTES, "%.1f %% of %s", 100 * number_of(peak, "fraction"),
-             text_of(peak, "name", "?"));
+    snprintf(out->cells[5], CELL_BYTES, "%.1f %% of %s", 100 * zh_print_real(peak, "fraction"),
+             zh_print_text(peak, "name", "?"));
   }
-}
-
-static void print_cell(FILE *out, const char *text, int width, bool right, bool last) {
-  int pad = width - zh_utf8_columns(text, strlen(text));
-  if (right) fprintf(out, "%*s", pad > 0 ? pad : 0, "");
-  fputs(text, out);
-  if (!right && !last) fprintf(out, "%*s", pad > 0 ? pad : 0, "");
-  fputs(last ? "\n" : "  ", out);
 }
 
 static void print_rows(FILE *out, const row *rows, size_t count, bool colour) {
@@ -168,7 +111,7 @@ static void print_rows(FILE *out, const row *rows, size_t count, bool colour) {
     fputs(paint, out);
     int last = rows[i].cells[CELLS - 1][0] != '\0' ? CELLS - 1 : CELLS - 2;
     for (int c = 0; c <= last; c++) {
-      print_cell(out, rows[i].cells[c], widths[c], right[c], c == last);
+      zh_print_cell(out, rows[i].cells[c], widths[c], right[c], c == last);
     }
     if (paint[0] != '\0') fputs("\033[0m", out);
   }
@@ -184,7 +127,7 @@ static zh_status print_table(FILE *out, const json_t *lines, bool colour, zh_err
   json_t *line;
   rows[count++] = heading;
   json_array_foreach(lines, i, line) {
-    if (strcmp(text_of(line, "when", "main"), "end") == 0) continue;
+    if (strcmp(zh_print_text(line, "when", "main"), "end") == 0) continue;
     fill_row(&rows[count++], line);
     few = few || few_samples(line);
   }
@@ -203,8 +146,8 @@ static zh_status print_table(FILE *out, const json_t *lines, bool colour, zh_err
 
 static void print_duration(FILE *out, const json_t *run) {
   struct tm begin = {0}, end = {0};
-  if (strptime(text_of(run, "started_utc", ""), "%Y-%m-%dT%H:%M:%SZ", &begin) == NULL ||
-      strptime(text_of(run, "finished_utc", ""), "%Y-%m-%dT%H:%M:%SZ", &end) == NULL) {
+  if (strptime(zh_print_text(run, "started_utc", ""), "%Y-%m-%dT%H:%M:%SZ", &begin) == NULL ||
+      strptime(zh_print_text(run, "finished_utc", ""), "%Y-%m-%dT%H:%M:%SZ", &end) == NULL) {
     return;
   }
   long wall = (long)difftime(timegm(&end), timegm(&begin));
@@ -223,13 +166,13 @@ static void print_machine(FILE *out, const char *bundle, const json_t *run) {
     return;
   }
   const json_t *cpu = json_object_get(machine, "cpu");
-  zh_human_bytes(memory, sizeof memory, number_of(json_object_get(machine, "memory"), "bytes"));
+  zh_human_bytes(memory, sizeof memory, zh_print_real(json_object_get(machine, "memory"), "bytes"));
   fprintf(out, "machine    %s, %lld cores, %s; threads %lld, ranks %lld, kernels %s\n",
-          text_of(cpu, "model", "unknown processor"),
+          zh_print_text(cpu, "model", "unknown processor"),
           (long long)json_integer_value(json_object_get(cpu, "cores")), memory,
           (long long)json_integer_value(json_object_get(run, "threads")),
           (long long)json_integer_value(json_object_get(run, "ranks")),
-          text_of(json_object_get(run, "version"), "kernels", "unknown"));
+          zh_print_text(json_object_get(run, "version"), "kernels", "unknown"));
   json_decref(machine);
 }
 
@@ -243,42 +186,45 @@ static void print_marks(FILE *out, const json_t *run, bool colour) {
             red, plain);
   }
   json_array_foreach(json_object_get(run, "steps"), i, item) {
-    const char *status = text_of(item, "status", "?");
+    const char *status = zh_print_text(item, "status", "?");
     if (strcmp(status, "done") == 0) continue;
     fprintf(out, "%s%-10s%s %s: %s\n", strcmp(status, "skipped") == 0 ? "" : red, status, plain,
-            text_of(item, "step", "?"), text_of(item, "reason", "no reason was recorded"));
+            zh_print_text(item, "step", "?"),
+            zh_print_text(item, "reason", "no reason was recorded"));
   }
   if (json_is_false(json_object_get(stability, "stable"))) {
     fprintf(out,
             "%sUNSTABLE%s   the machine's peaks drifted by more than %.0f %% between beginning and "
             "end, or a figure went beyond its peak\n",
-            red, plain, 100 * number_of(stability, "limit"));
+            red, plain, 100 * zh_print_real(stability, "limit"));
   }
   json_array_foreach(json_object_get(stability, "beyond_peak"), i, item) {
     fprintf(out, "beyond     %s is faster than its measured peak: something slowed the peak down\n",
             json_is_string(item) ? json_string_value(item) : "?");
   }
   json_array_foreach(json_object_get(stability, "in_cache"), i, item) {
-    fprintf(out, "in cache   %s is faster than memory: the weights fit into the last-level caches\n",
+    fprintf(out,
+            "in cache   %s is faster than memory: the weights fit into the last-level caches\n",
             json_is_string(item) ? json_string_value(item) : "?");
   }
 }
 
 static void print_drift(FILE *out, const json_t *run) {
   const json_t *stability = json_object_get(run, "stability");
-  double limit = number_of(stability, "limit");
+  double limit = zh_print_real(stability, "limit");
   size_t i;
   json_t *item, *worst = NULL;
   json_array_foreach(json_object_get(stability, "drift"), i, item) {
-    double relative = number_of(item, "relative");
-    if (worst == NULL || fabs(relative) > fabs(number_of(worst, "relative"))) worst = item;
+    double relative = zh_print_real(item, "relative");
+    if (worst == NULL || fabs(relative) > fabs(zh_print_real(worst, "relative"))) worst = item;
     if (fabs(relative) > limit) {
-      fprintf(out, "drift      %s: %+.1f %%\n", text_of(item, "metric", "?"), 100 * relative);
+      fprintf(out, "drift      %s: %+.1f %%\n", zh_print_text(item, "metric", "?"), 100 * relative);
     }
   }
-  if (worst != NULL && fabs(number_of(worst, "relative")) <= limit) {
+  if (worst != NULL && fabs(zh_print_real(worst, "relative")) <= limit) {
     fprintf(out, "drift      at most %+.1f %% (%s); the limit is %.0f %%\n",
-            100 * number_of(worst, "relative"), text_of(worst, "metric", "?"), 100 * limit);
+            100 * zh_print_real(worst, "relative"), zh_print_text(worst, "metric", "?"),
+            100 * limit);
   }
 }
 
@@ -287,23 +233,25 @@ static void print_criteria(FILE *out, const json_t *run) {
   json_t *item;
   json_array_foreach(json_object_get(run, "criteria"), i, item) {
     char threshold[32], value[32];
-    print_number(threshold, number_of(item, "threshold"));
-    print_number(value, number_of(item, "value"));
+    zh_print_number(threshold, zh_print_real(item, "threshold"));
+    zh_print_number(value, zh_print_real(item, "value"));
     fprintf(out, "criterion  %s: %s/%s %s %s %s; measured %s\n",
             json_is_true(json_object_get(item, "passed")) ? "met" : "NOT MET",
-            text_of(item, "step", "?"), text_of(item, "metric", "?"),
-            strcmp(text_of(item, "op", ""), "at_most") == 0 ? "at most" : "at least", threshold,
-            text_of(item, "unit", ""), value);
+            zh_print_text(item, "step", "?"), zh_print_text(item, "metric", "?"),
+            strcmp(zh_print_text(item, "op", ""), "at_most") == 0 ? "at most" : "at least",
+            threshold, zh_print_text(item, "unit", ""), value);
   }
 }
 
-zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, zh_error *err) {
+zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const char *language,
+                          zh_error *err) {
   FILE *out = out_file;
   json_t *document = NULL;
   ZH_TRY(zh_bundle_json(&document, bundle, err));
   const json_t *run = json_object_get(document, "run");
-  fprintf(out, "run        %s, suite %s, %s", text_of(run, "id", "?"),
-          text_of(json_object_get(run, "suite"), "name", "?"), text_of(run, "started_utc", "?"));
+  fprintf(out, "run        %s, suite %s, %s", zh_print_text(run, "id", "?"),
+          zh_print_text(json_object_get(run, "suite"), "name", "?"),
+          zh_print_text(run, "started_utc", "?"));
   print_duration(out, run);
   fprintf(out, "\n");
   print_machine(out, bundle, run);
@@ -312,6 +260,8 @@ zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, zh_er
   zh_status status = print_table(out, json_object_get(document, "measurements"), colour, err);
   if (status == ZH_OK) {
     fprintf(out, "\n");
+    zh_print_times(out, json_object_get(document, "times"), language);
+    zh_print_memory(out, run, language, colour);
     print_drift(out, run);
     print_criteria(out, run);
   }

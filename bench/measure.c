@@ -162,13 +162,14 @@ static json_t *case_json(const zh_case *what, const double *samples, const doubl
   double low = 0, high = 0;
   zh_sort_doubles(sorted, count);
   zh_median_ci95(&low, &high, sorted, count);
-  return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o,s:b,s:o,s:[o,o],s:I,s:o,s:o}", "metric", what->metric,
-                   "unit", what->unit, "kind", KINDS[what->kind], "work",
+  return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o,s:s,s:o,s:b,s:o,s:[o,o],s:I,s:o,s:o}", "metric",
+                   what->metric, "unit", what->unit, "kind", KINDS[what->kind], "work",
                    zh_json_number(what->work), "peak", what->peak, "per_unit",
-                   zh_json_number(what->peak_per_unit), "more_is_better", what->more_is_better,
-                   "value", zh_json_number(zh_percentile(sorted, count, 0.5)), "ci95",
-                   zh_json_number(low), zh_json_number(high), "n", (json_int_t)count, "samples",
-                   numbers(samples, count), "warmup", numbers(warmup, warmup_count));
+                   zh_json_number(what->peak_per_unit), "other_peak", what->other_peak,
+                   "other_per_unit", zh_json_number(what->other_per_unit), "more_is_better",
+                   what->more_is_better, "value", zh_json_number(zh_percentile(sorted, count, 0.5)),
+                   "ci95", zh_json_number(low), zh_json_number(high), "n", (json_int_t)count,
+                   "samples", numbers(samples, count), "warmup", numbers(warmup, warmup_count));
 }
 
 static zh_status keep(json_t *list, json_t *entry, zh_error *err) {

@@ -22,7 +22,7 @@ bool zh_clocks_agree(double elapsed_ns, double reference_ns);
 /* Whether enough repeats were made. values: `count` so far. */
 bool zh_measure_enough(const zh_repeats *rule, const double *values, size_t count);
 
-/* Array of {"metric","unit","kind","work","peak","per_unit","more_is_better","value","ci95","n","samples","warmup"};
+/* Array of {"metric","unit","kind","work","peak","per_unit","other_peak","other_per_unit","more_is_better","value","ci95","n","samples","warmup"};
  * the same on every rank, to be kept by rank 0. Any rank's failure is every rank's failure. */
 ZH_MUST_CHECK zh_status zh_measure(json_t **out, const zh_measure_rules *rules, const zh_workload *workload,
                                    zh_job *job, zh_error *err);

@@ -65,6 +65,8 @@ typedef struct zh_case {
   double work;          /* bytes, operations, tokens … of one repeat */
   char peak[48];        /* "memory/read_all_cores": the figure it stands against; "" where there is none */
   double peak_per_unit; /* how much of the peak's unit one unit takes: bytes a token, FLOP a token; 1 for same units */
+  char other_peak[48];  /* a second limit, as the first; the figure stands against the one that it comes nearer to */
+  double other_per_unit;
   bool more_is_better;
   int repeats;          /* 0: the step's rule; > 0: this many (a perplexity is computed once) */
 } zh_case;

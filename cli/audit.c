@@ -1,6 +1,5 @@
 /* zhiheng audit MODEL: what a model file holds, counted. */
 #include <argp.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,18 +36,6 @@ enum {
   OPTION_PROBES
 };
 
-static uint64_t whole_number(struct argp_state *state, const char *option, const char *text,
-                             uint64_t least, uint64_t most) {
-  char *end = NULL;
-  errno = 0;
-  unsigned long long number = strtoull(text, &end, 0);
-  if (end == text || *end != '\0' || errno != 0 || text[0] == '-' || number < least ||
-      number > most)
-    argp_error(state, "%s takes a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'", option,
-               least, most, text);
-  return number;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
   switch (key) {
@@ -64,14 +51,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPTION_SAMPLE:
     given->options.sample = true;
     given->options.digest = false;
-    if (arg != NULL) given->options.sample_rows = whole_number(state, "--sample", arg, 1, 1 << 30);
+    if (arg != NULL) given->options.sample_rows = zh_cli_whole("sample", arg, 1, 1 << 30, state);
     return 0;
   case OPTION_SEED:
-    given->options.seed = given->live.seed = whole_number(state, "--seed", arg, 0, INT64_MAX);
+    given->options.seed = given->live.seed = zh_cli_whole("seed", arg, 0, INT64_MAX, state);
     given->seeded = given->live.seed_given = true;
     return 0;
   case 'n':
-    given->ranks = (int)whole_number(state, "--ranks", arg, 1, 4096);
+    given->ranks = (int)zh_cli_whole("ranks", arg, 1, 4096, state);
     return 0;
   case 'l':
     given->launcher = arg;
@@ -87,7 +74,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case OPTION_PROBES:
     given->live.wanted = true;
-    given->live.probes = (uint32_t)whole_number(state, "--probes", arg, 1, 100000000);
+    given->live.probes = (uint32_t)zh_cli_whole("probes", arg, 1, 100000000, state);
     return 0;
   case ARGP_KEY_ARG:
     if (given->model != NULL) argp_error(state, "one model at a time, but got '%s' as well", arg);

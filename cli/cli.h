@@ -3,6 +3,7 @@
 #define ZH_CLI_CLI_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/json.h"
 #include "core/status.h"
@@ -27,6 +28,12 @@ typedef struct zh_cli_word {
 /* argp_parse, which answers an unknown option with the nearest; exits with status 2 on bad usage. argv ends with NULL. */
 struct argp;
 void zh_cli_parse(const struct argp *parser, int argc, char **argv, void *given);
+/* Whether text is a whole number (decimal, 0x…) of that range, which then is in *out. */
+bool zh_cli_is_whole(uint64_t *out, const char *text, uint64_t least, uint64_t most);
+/* The value of --option; exits with status 2 and one sentence when it is no such number. */
+struct argp_state;
+uint64_t zh_cli_whole(const char *option, const char *text, uint64_t least, uint64_t most,
+                      struct argp_state *state);
 /* For on_exit: with --json (*wanted) a usage error that argp printed becomes a document, too. */
 void zh_cli_json_at_exit(int code, void *wanted);
 

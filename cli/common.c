@@ -2,6 +2,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,24 @@ static void refuse_unknown(const struct argp_option *options, char *const *argv)
 void zh_cli_parse(const struct argp *parser, int argc, char **argv, void *given) {
   refuse_unknown(parser->options, argv);
   argp_parse(parser, argc, argv, 0, NULL, given);
+}
+
+bool zh_cli_is_whole(uint64_t *out, const char *text, uint64_t least, uint64_t most) {
+  char *end = NULL;
+  errno = 0;
+  bool hexadecimal = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+  *out = strtoull(text, &end, hexadecimal ? 16 : 10);
+  return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out >= least &&
+         *out <= most;
+}
+
+uint64_t zh_cli_whole(const char *option, const char *text, uint64_t least, uint64_t most,
+                      struct argp_state *state) {
+  uint64_t number;
+  if (!zh_cli_is_whole(&number, text, least, most))
+    argp_error(state, "--%s %s: expected a whole number from %" PRIu64 " to %" PRIu64, option, text,
+               least, most);
+  return number;
 }
 
 static error_t parse_word(int key, char *arg, struct argp_state *state) {

@@ -34,6 +34,7 @@ enum {
   KEY_STOP,
   KEY_CONTEXT,
   KEY_PRECISION,
+  KEY_KV,
   KEY_THREADS,
   KEY_OUT,
   KEY_COUNT
@@ -73,6 +74,8 @@ static const struct argp_option options[] = {
     {"context", KEY_CONTEXT, "N", 0, "positions held; for perplexity the window (512)", 0},
     {"precision", KEY_PRECISION, "WORD", 0,
      "exact (the default): reference kernels; fast: the timed path", 0},
+    {"kv", KEY_KV, "WORD", 0,
+     "how --precision fast keeps keys and values: bf16 (the default), f32 or q8", 0},
     {"threads", KEY_THREADS, "N", 0, "threads (all CPUs that this process may use)", 0},
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
@@ -131,11 +134,7 @@ static zh_status whole_number(uint64_t *out, const arguments *given, int key, co
   const char *text = given->value[key];
   *out = fallback;
   if (!text) return ZH_OK;
-  char *end = NULL;
-  errno = 0;
-  *out = strtoull(text, &end, 10);
-  if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out >= min && *out <= max)
-    return ZH_OK;
+  if (zh_cli_is_whole(out, text, min, max)) return ZH_OK;
   return zh_fail(err, ZH_ERR_USAGE, "--%s %s: expected a whole number from %" PRIu64 " to %" PRIu64,
                  name, text, min, max);
 }
@@ -155,6 +154,13 @@ static zh_status precision_of(zh_precision *out, const arguments *given, zh_erro
   *out = word && strcmp(word, "fast") == 0 ? ZH_PRECISION_FAST : ZH_PRECISION_EXACT;
   if (!word || *out == ZH_PRECISION_FAST || strcmp(word, "exact") == 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_USAGE, "--precision %s: expected exact or fast", word);
+}
+
+static zh_status kv_of(zh_kv_type *out, const arguments *given, zh_error *err) {
+  const char *word = given->value[KEY_KV];
+  *out = ZH_KV_BF16;
+  if (!word || zh_kv_find(out, word)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE, "--kv %s: expected bf16, f32 or q8", word);
 }
 
 /* "1,2,3"; every id must be in the vocabulary. */
@@ -231,6 +237,7 @@ static zh_status start_engine(session *s, size_t positions, uint32_t micro_batch
   int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
   zh_engine_options chosen = {.sequences = 1, .micro_batch = micro_batch};
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
+  ZH_TRY(kv_of(&chosen.kv, s->given, err));
   ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", found > 0 ? (uint64_t)found : 1, 1,
                       CPUS, err));
   ZH_TRY(whole_number(&context, s->given, KEY_CONTEXT, "context", s->architecture.context, 1,
@@ -543,7 +550,7 @@ typedef struct action {
 } action;
 
 #define BIT(key) (UINT32_C(1) << (key))
-#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_THREADS))
+#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_KV) | BIT(KEY_THREADS))
 static const action actions[] = {
     {"tokenize", tokenize, BIT(KEY_TEXT) | BIT(KEY_FILE) | BIT(KEY_IDS)},
     {"logits", logits, BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_ALL) | ENGINE_OPTIONS},

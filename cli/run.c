@@ -12,7 +12,7 @@
 #include "core/progress.h"
 #include "evaluator/evaluator.h"
 
-enum { WORDS_MAX = 64, OPTION_NONCE = 256, OPTION_LIVE };
+enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE };
 
 typedef struct arguments {
   zh_run_options options;
@@ -20,14 +20,6 @@ typedef struct arguments {
   bool json;
   zh_audit_live live;
 } arguments;
-
-static int parse_count(const char *text, const char *what, struct argp_state *state) {
-  char *end = NULL;
-  long value = strtol(text, &end, 10);
-  if (end == text || *end || value < 1 || value > 1000000)
-    argp_error(state, "--%s %s: expected a whole number from 1", what, text);
-  return (int)value;
-}
 
 /* "fault=weight", or the bare word. */
 static const char *parse_fault(const char *text) {
@@ -53,10 +45,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     o->out = arg;
     return 0;
   case 'r':
-    o->ranks = parse_count(arg, "ranks", state);
+    o->ranks = (int)zh_cli_whole("ranks", arg, 1, COUNT_MAX, state);
     return 0;
   case 't':
-    o->threads = parse_count(arg, "threads", state);
+    o->threads = (int)zh_cli_whole("threads", arg, 1, COUNT_MAX, state);
     return 0;
   case 'R':
     o->resume = arg;
@@ -154,7 +146,7 @@ static int show_json(const zh_run_result *result, const zh_error *err) {
 
 static int show_table(const zh_run_result *result, const zh_error *err) {
   zh_error reading = ZH_ERROR_INIT;
-  if (zh_bundle_table(stdout, result->bundle, zh_colour_allowed(STDOUT_FILENO), &reading) != ZH_OK)
+  if (zh_bundle_table(stdout, result->bundle, zh_colour_allowed(STDOUT_FILENO), zh_cli_language(), &reading) != ZH_OK)
     return zh_cli_fail(&reading, false);
   int printed = zh_cli_flush();
   if (err->status != ZH_OK) return zh_cli_fail(err, false);

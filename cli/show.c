@@ -21,7 +21,8 @@ static int run(int argc, char **argv) {
     if (zh_bundle_json(&document, given.word, &err) != ZH_OK) return zh_cli_fail(&err, true);
     return zh_cli_print_json(document);
   }
-  if (zh_bundle_table(stdout, given.word, zh_colour_allowed(STDOUT_FILENO), &err) != ZH_OK) {
+  if (zh_bundle_table(stdout, given.word, zh_colour_allowed(STDOUT_FILENO), zh_cli_language(),
+                      &err) != ZH_OK) {
     return zh_cli_fail(&err, false);
   }
   return zh_cli_flush();

@@ -23,15 +23,6 @@ typedef struct arguments {
   zh_recompute_options options;
 } arguments;
 
-static uint64_t number(const char *text, const char *name, uint64_t max, struct argp_state *state) {
-  char *end = NULL;
-  errno = 0;
-  uint64_t value = strtoull(text, &end, 0);
-  if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > max)
-    argp_error(state, "--%s %s: expected a whole number of at most %" PRIu64, name, text, max);
-  return value;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
   switch (key) {
@@ -45,10 +36,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     given->options.model = arg;
     return 0;
   case OPTION_ROWS:
-    given->options.rows = (size_t)number(arg, "rows", ROWS_MAX, state);
+    given->options.rows = (size_t)zh_cli_whole("rows", arg, 0, ROWS_MAX, state);
     return 0;
   case OPTION_SEED:
-    given->options.seed = number(arg, "seed", UINT64_MAX, state);
+    given->options.seed = zh_cli_whole("seed", arg, 0, UINT64_MAX, state);
     given->seeded = true;
     return 0;
   case ARGP_KEY_ARG:

@@ -17,26 +17,31 @@ static const zh_kernels reference = {
     .rmsnorm = zh_rmsnorm_ref,
     .rope = zh_rope_ref,
     .attention = zh_attention_ref,
+    .attention_merge = zh_attention_merge_ref,
     .silu_multiply = zh_silu_multiply_ref,
+    .gelu_multiply = zh_gelu_multiply_ref,
+    .gelu_tanh_multiply = zh_gelu_tanh_multiply_ref,
     .add = zh_add_ref,
     .argmax = zh_argmax_ref,
     .logsumexp = zh_logsumexp_ref,
 };
 
 #ifdef ZH_KERNELS_X86
-/* rope and logsumexp: the reference's, until they cost a share that shows. */
 #define TABLE(isa)                                                                                 \
   static zh_kernels table_##isa = {                                                                \
       .name = #isa,                                                                                \
       .fp64_sums = false,                                                                          \
       .matmul = zh_matmul_##isa,                                                                   \
       .rmsnorm = zh_rmsnorm_##isa,                                                                 \
-      .rope = zh_rope_ref,                                                                         \
+      .rope = zh_rope_##isa,                                                                       \
       .attention = zh_attention_##isa,                                                             \
+      .attention_merge = zh_attention_merge_##isa,                                                 \
       .silu_multiply = zh_silu_multiply_##isa,                                                     \
+      .gelu_multiply = zh_gelu_multiply_##isa,                                                     \
+      .gelu_tanh_multiply = zh_gelu_tanh_multiply_##isa,                                           \
       .add = zh_add_##isa,                                                                         \
       .argmax = zh_argmax_##isa,                                                                   \
-      .logsumexp = zh_logsumexp_ref,                                                               \
+      .logsumexp = zh_logsumexp_##isa,                                                             \
   };
 TABLE(avx2)
 TABLE(avx512)
@@ -115,6 +120,14 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
+/* Few tokens are held by memory, and tiles would round what vectors need not. */
+static void attention_amx(const zh_attention *work, size_t begin, size_t end, void *scratch) {
+  if (zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
+    zh_attention_amx(work, begin, end, scratch);
+  else
+    zh_attention_avx512(work, begin, end, scratch);
+}
+
 static void gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
                            size_t begin, size_t end) {
   (void)m;
@@ -166,6 +179,12 @@ static void choose(void) {
   table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
+  table_portable.rope = zh_rope_portable;
+  table_portable.attention = zh_attention_portable;
+  table_portable.attention_merge = zh_attention_merge_portable;
+  table_portable.gelu_multiply = zh_gelu_multiply_portable;
+  table_portable.gelu_tanh_multiply = zh_gelu_tanh_multiply_portable;
+  table_portable.logsumexp = zh_logsumexp_portable;
 #ifdef ZH_KERNELS_AARCH64
   if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
 #endif
@@ -190,6 +209,7 @@ static void choose(void) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
     zh_add_products_amx(&table_amx);
+    table_amx.attention = attention_amx;
     chosen.tables[best = LEVEL_AMX] = &table_amx;
   }
 #endif
@@ -241,6 +261,28 @@ void zh_dequantize_row_fast(float *y, const void *row, zh_dtype type, size_t ele
   zh_dequantize_row(y, row, type, elements);
 }
 
+static bool pack_groups(void *out, zh_dtype type, const void *rows, size_t groups, size_t row_bytes,
+                        size_t columns) {
+#ifdef ZH_KERNELS_X86
+  if (dispatch()->level >= LEVEL_AVX512)
+    return zh_pack_groups_avx512(out, type, rows, groups, row_bytes, columns);
+  if (dispatch()->level == LEVEL_AVX2)
+    return zh_pack_groups_avx2(out, type, rows, groups, row_bytes, columns);
+#endif
+  (void)out, (void)type, (void)rows, (void)groups, (void)row_bytes, (void)columns;
+  return false;
+}
+
+void zh_pack_rows(void *out, zh_dtype type, const void *rows, size_t count, size_t row_bytes,
+                  size_t columns) {
+  size_t groups = count / ZH_PACKED_ROWS, whole = 0;
+  if (groups && pack_groups(out, type, rows, groups, row_bytes, columns))
+    whole = groups * ZH_PACKED_ROWS;
+  zh_pack_rows_ref((unsigned char *)out + zh_packed_bytes(type, whole, columns), type,
+                   (const unsigned char *)rows + whole * row_bytes, count - whole, row_bytes,
+                   columns);
+}
+
 size_t zh_matmul_block_rows(size_t columns) {
   size_t rows = ((size_t)512 << 10) / (columns * sizeof(float) + 1) & ~(size_t)3;
   return rows < 4 ? 4 : rows > 32 ? 32 : rows;
@@ -254,6 +296,11 @@ size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens) {
 
 zh_way zh_way_of(size_t tokens) {
   return tokens <= ZH_FEW_TOKENS ? ZH_FEW : ZH_MANY;
+}
+
+bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim, zh_way way) {
+  return table->attention != ZH_ROUND_NONE && way == ZH_MANY && type != ZH_KV_F32 &&
+         head_dim % 32 == 0;
 }
 
 /* Columns filled up to 32. fp32 and bf16: tiles of sixteen tokens (or all, where they are fewer).

@@ -1,8 +1,12 @@
 zh_unit_test(bench test_engine.c zh_bench)
 zh_unit_test(bench test_engine_check.c zh_bench)
 zh_unit_test(bench test_split.c zh_bench)
+zh_unit_test(bench test_engine_batch.c zh_bench)
+zh_unit_test(bench test_engine_allocations.c zh_bench)
+zh_unit_test(bench test_engine_spent.c zh_bench)
+zh_unit_test(bench test_footprint.c zh_bench)
 # A sanitizer makes them many times slower.
-set_tests_properties(bench.test_engine bench.test_engine_check PROPERTIES TIMEOUT 900)
+set_tests_properties(bench.test_engine bench.test_engine_check bench.test_engine_batch PROPERTIES TIMEOUT 900)
 zh_python_test(oracle.engine_types oracle/test_engine_types.py)
 zh_python_test(oracle.engine_smollm2 oracle/test_engine_smollm2.py)
 
@@ -20,3 +24,10 @@ target_link_libraries(split_tool PRIVATE zh_bench)
 set_target_properties(split_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(bench.tensor_parallel system/bench_tensor_parallel.py)
 set_tests_properties(bench.tensor_parallel PROPERTIES LABELS system TIMEOUT 1800)
+
+# What the engine's counters cost a decode step; also a tool: counter_tool MODEL THREADS ROUNDS.
+add_executable(counter_tool oracle/counter_tool.c)
+target_link_libraries(counter_tool PRIVATE zh_bench)
+set_target_properties(counter_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+zh_python_test(bench.counters system/bench_counters.py)
+set_tests_properties(bench.counters PROPERTIES LABELS system TIMEOUT 600)

@@ -110,11 +110,12 @@ static zh_status put_header(zh_certificate *c, zh_error *err) {
     zh_base64_append(&links, link, sizeof link); /* 24 is a multiple of 3 */
   }
   json_t *header = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s},s:s,s:s,s:I,s:I,s:I,s:s}", "schema",
+      "{s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s},s:s,s:s,s:s,s:I,s:I,s:I,s:s}", "schema",
       "zhiheng.certificate/1", "step", run->step, "model", run->model, "model_sm3", run->model_sm3,
       "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums, "rounds", "bf16",
       zh_rounding_name(rounds->bf16), "few", zh_rounding_name(rounds->few), "many",
-      zh_rounding_name(rounds->many), "nonce", run->nonce, "commitment", commitment, "steps",
+      zh_rounding_name(rounds->many), "attention", zh_rounding_name(rounds->attention), "kv",
+      zh_kv_names[run->arithmetic.kv], "nonce", run->nonce, "commitment", commitment, "steps",
       (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
       (json_int_t)run->start, "links", zh_text_string(&links));
   zh_text_free(&links);
@@ -128,14 +129,13 @@ static zh_status put_header(zh_certificate *c, zh_error *err) {
   return status;
 }
 
-/* Keys or values of one head of one sequence, positions 0 … n - 1, packed. */
-static void put_cache(zh_certificate *c, const char *key, const float *cache, size_t positions,
+/* Keys and values of one head of one sequence, positions 0 … n - 1, packed. */
+static void put_cache(zh_certificate *c, const zh_kv *kv, size_t sequence, size_t positions,
                       size_t head) {
-  const zh_architecture *a = &c->engine->architecture;
-  size_t d = a->head_dim, width = (size_t)a->kv_heads * d;
-  for (size_t j = 0; j < positions; ++j)
-    memcpy(c->slice + j * d, cache + j * width + head * d, d * sizeof *c->slice);
-  put_floats(c, key, c->slice, positions * d);
+  zh_kv_keys(c->slice, kv, sequence, head, 0, positions);
+  put_floats(c, "keys", c->slice, positions * kv->head_dim);
+  zh_kv_values(c->slice, kv, sequence, head, 0, positions);
+  put_floats(c, "cached_values", c->slice, positions * kv->head_dim);
 }
 
 static void put_operation(zh_certificate *c, size_t token, const zh_operation *o, size_t t) {
@@ -145,11 +145,7 @@ static void put_operation(zh_certificate *c, size_t token, const zh_operation *o
   if (o->op == ZH_OP_ATTENTION) {
     int64_t head =
         zh_challenge_head(&c->challenge, &c->engine->architecture, (uint32_t)o->layer, positions);
-    size_t at = o->sequence[t] * o->cache_stride;
-    if (head >= 0) {
-      put_cache(c, "keys", o->k_cache + at, positions, (size_t)head);
-      put_cache(c, "cached_values", o->v_cache + at, positions, (size_t)head);
-    }
+    if (head >= 0) put_cache(c, o->kv, o->sequence[t], positions, (size_t)head);
   }
   zh_text_puts(&c->line, "}");
   c->status = put_line(c, &c->error);

@@ -30,6 +30,7 @@ typedef struct zh_engine_options {
   bool unpacked;        /* weights as the file has them, and no rounded activations: rows can be patched */
   const zh_comm *comm;  /* NULL or of one rank: the whole model here; else this rank's part of it, and every call but
                            zh_engine_free is made by all ranks in the same order */
+  zh_kv_type kv; /* of the cache; the exact precision and unpacked weights take ZH_KV_F32 alone */
 } zh_engine_options;
 
 typedef struct zh_engine zh_engine;

@@ -1,6 +1,8 @@
 /* The forward pass: one parallel region a micro-batch, rows of each product divided over the
- * threads, eight barriers a layer, ten with packed weights. Shapes: T tokens of the micro-batch, D
- * hidden, F ffn.
+ * threads. Shapes: T tokens of the micro-batch, D hidden, F ffn. Barriers a layer: six for up to
+ * 16 tokens (after q k v, rotation into the cache, attention, its output, SwiGLU, down), one more
+ * where attention is shared by blocks of keys; two more for more tokens (after the norms), four
+ * with packed weights (after rounding attention and SwiGLU).
  *
  *   x[T][D] = embedding[token]
  *   each layer:  n = rmsnorm(x);  q, k, v = Wq n, Wk n, Wv n;  rope(q), rope(k);  k, v -> cache
@@ -37,10 +39,12 @@ static void sum_over_ranks(const zh_worker *w, int layer, const char *const name
   zh_engine *e = w->p->e;
   size_t tokens = w->p->tokens, hidden = e->architecture.hidden, stride = 0;
   if (!e->reduce) return;
+  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
   if (e->observer) zh_pass_barrier(w);
   zh_pass_report_product(w, layer, names[0], weight, input, zh_reduce_mine(e->reduce, slot),
                          tokens);
   zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens * hidden);
+  zh_pass_mark(w, ZH_STAGE_SUMS);
   const float *parts = zh_reduce_parts(e->reduce, slot, &stride);
   if (!parts) return;
   zh_pass_report(w, (zh_operation){.op = ZH_OP_SUM,
@@ -75,9 +79,11 @@ static void embed(const zh_worker *w) {
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
   float *x = part_or(e, ZH_REDUCE_EMBEDDING, e->x);
   for (size_t t = begin; t < end; ++t) embed_part(w, x + t * hidden, t);
-  zh_pass_barrier(w);
-  if (e->reduce)
+  zh_pass_meet(w, ZH_STAGE_ROWS);
+  if (e->reduce) {
     zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens * hidden);
+    zh_pass_mark(w, ZH_STAGE_SUMS);
+  }
   zh_pass_report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
                                    .layer = -1,
                                    .name = "embedding",
@@ -108,26 +114,26 @@ static void attention_block(const zh_worker *w, int layer, const zh_weight *weig
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   size_t tokens = p->tokens, hidden = e->architecture.hidden;
-  zh_pass_norm(w, e->normed, e->x, &weight[ZH_ATTN_NORM], &weight[ZH_ATTN_Q], 3, tokens);
-  zh_pass_barrier(w);
-  zh_pass_report_norm(w, layer, "attention norm", &weight[ZH_ATTN_NORM], e->x, e->normed, tokens);
-  zh_pass_product(w, e->q, &weight[ZH_ATTN_Q], e->normed, tokens);
-  zh_pass_product(w, e->k, &weight[ZH_ATTN_K], e->normed, tokens);
-  zh_pass_product(w, e->v, &weight[ZH_ATTN_V], e->normed, tokens);
+  const float *normed = zh_pass_norm(w, e->x, &weight[ZH_ATTN_NORM], &weight[ZH_ATTN_Q], 3, tokens);
+  zh_pass_report_norm(w, layer, "attention norm", &weight[ZH_ATTN_NORM], e->x, normed, tokens);
+  zh_pass_product(w, e->q, &weight[ZH_ATTN_Q], normed, tokens);
+  zh_pass_product(w, e->k, &weight[ZH_ATTN_K], normed, tokens);
+  zh_pass_product(w, e->v, &weight[ZH_ATTN_V], normed, tokens);
+  zh_pass_meet(w, ZH_STAGE_PRODUCTS);
   if (w->thread == 0) flip_activation(e, layer); /* nobody reads x here */
-  zh_pass_barrier(w);
-  zh_pass_report_product(w, layer, "q", &weight[ZH_ATTN_Q], e->normed, e->q, tokens);
-  zh_pass_report_product(w, layer, "k", &weight[ZH_ATTN_K], e->normed, e->k, tokens);
-  zh_pass_report_product(w, layer, "v", &weight[ZH_ATTN_V], e->normed, e->v, tokens);
+  zh_pass_report_product(w, layer, "q", &weight[ZH_ATTN_Q], normed, e->q, tokens);
+  zh_pass_report_product(w, layer, "k", &weight[ZH_ATTN_K], normed, e->k, tokens);
+  zh_pass_report_product(w, layer, "v", &weight[ZH_ATTN_V], normed, e->v, tokens);
   zh_pass_attend(w, layer);
   zh_pass_keep(w, 0, e->x, tokens * hidden);
-  zh_pass_prepare_shared(w, &weight[ZH_ATTN_OUTPUT], e->attended);
+  zh_pass_prepare(w, &weight[ZH_ATTN_OUTPUT], e->attended);
   float *delta = part_or(e, ZH_REDUCE_ATTENTION, e->delta);
   zh_pass_product(w, delta, &weight[ZH_ATTN_OUTPUT], e->attended, tokens);
   sum_over_ranks(w, layer, (const char *const[]){"attention output", "attention sum"},
                  ZH_REDUCE_ATTENTION, &weight[ZH_ATTN_OUTPUT], e->attended);
+  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
   zh_pass_add_own_rows(w, e->x, e->delta);
-  zh_pass_barrier(w);
+  zh_pass_meet(w, ZH_STAGE_ROWS);
   if (!e->reduce)
     zh_pass_report_product(w, layer, "attention output", &weight[ZH_ATTN_OUTPUT], e->attended,
                            e->delta, tokens);
@@ -147,24 +153,26 @@ static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   size_t tokens = p->tokens, hidden = e->architecture.hidden;
-  zh_pass_norm(w, e->normed, e->x, &weight[ZH_FFN_NORM], &weight[ZH_FFN_GATE], 2, tokens);
-  zh_pass_barrier(w);
-  zh_pass_report_norm(w, layer, "ffn norm", &weight[ZH_FFN_NORM], e->x, e->normed, tokens);
-  zh_pass_product(w, e->gate, &weight[ZH_FFN_GATE], e->normed, tokens);
-  zh_pass_product(w, e->up, &weight[ZH_FFN_UP], e->normed, tokens);
+  const float *normed =
+      zh_pass_norm(w, e->x, &weight[ZH_FFN_NORM], &weight[ZH_FFN_GATE], 2, tokens);
+  zh_pass_report_norm(w, layer, "ffn norm", &weight[ZH_FFN_NORM], e->x, normed, tokens);
+  zh_pass_product(w, e->gate, &weight[ZH_FFN_GATE], normed, tokens);
+  zh_pass_product(w, e->up, &weight[ZH_FFN_UP], normed, tokens);
+  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
   multiply_own_rows(w);
-  zh_pass_barrier(w);
-  zh_pass_report_product(w, layer, "gate", &weight[ZH_FFN_GATE], e->normed, e->gate, tokens);
-  zh_pass_report_product(w, layer, "up", &weight[ZH_FFN_UP], e->normed, e->up, tokens);
+  zh_pass_meet(w, ZH_STAGE_ROWS);
+  zh_pass_report_product(w, layer, "gate", &weight[ZH_FFN_GATE], normed, e->gate, tokens);
+  zh_pass_report_product(w, layer, "up", &weight[ZH_FFN_UP], normed, e->up, tokens);
   zh_pass_report_rows(w, ZH_OP_SILU, layer, "silu", e->architecture.ffn, e->gate, e->up, e->inner);
   zh_pass_keep(w, 0, e->x, tokens * hidden);
-  zh_pass_prepare_shared(w, &weight[ZH_FFN_DOWN], e->inner);
+  zh_pass_prepare(w, &weight[ZH_FFN_DOWN], e->inner);
   float *delta = part_or(e, ZH_REDUCE_FFN, e->delta);
   zh_pass_product(w, delta, &weight[ZH_FFN_DOWN], e->inner, tokens);
   sum_over_ranks(w, layer, (const char *const[]){"down", "ffn sum"}, ZH_REDUCE_FFN,
                  &weight[ZH_FFN_DOWN], e->inner);
+  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
   zh_pass_add_own_rows(w, e->x, e->delta);
-  zh_pass_barrier(w);
+  zh_pass_meet(w, ZH_STAGE_ROWS);
   if (!e->reduce)
     zh_pass_report_product(w, layer, "down", &weight[ZH_FFN_DOWN], e->inner, e->delta, tokens);
   zh_pass_report_rows(w, ZH_OP_ADD, layer, "ffn residual", hidden, e->before, e->delta, e->x);
@@ -179,15 +187,17 @@ static void head(const zh_worker *w) {
   for (size_t t = 0; w->thread == 0 && t < p->tokens; ++t) {
     if (wants(p, t)) memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
   }
-  zh_pass_barrier(w);
-  zh_pass_norm(w, e->normed, e->last, output_norm, matrix, 1, p->wanted);
-  zh_pass_barrier(w);
-  zh_pass_report_norm(w, -1, "output norm", output_norm, e->last, e->normed, p->wanted);
+  zh_pass_meet(w, ZH_STAGE_ROWS);
+  const float *normed = zh_pass_norm(w, e->last, output_norm, matrix, 1, p->wanted);
+  zh_pass_report_norm(w, -1, "output norm", output_norm, e->last, normed, p->wanted);
   size_t vocab = e->architecture.vocab;
   float *logits = p->logits + matrix->first_row;
-  zh_pass_product_into(w, logits, vocab, matrix, e->normed, p->wanted);
-  zh_pass_barrier(w);
-  if (e->reduce) zh_reduce_gather(e->reduce, e->threads, w->thread, p->logits, p->wanted);
+  zh_pass_product_into(w, logits, vocab, matrix, normed, p->wanted);
+  zh_pass_meet(w, ZH_STAGE_PRODUCTS);
+  if (e->reduce) {
+    zh_reduce_gather(e->reduce, e->threads, w->thread, p->logits, p->wanted);
+    zh_pass_mark(w, ZH_STAGE_SUMS);
+  }
   zh_pass_report(w, (zh_operation){.op = ZH_OP_MATMUL,
                                    .layer = -1,
                                    .name = "head",
@@ -197,14 +207,20 @@ static void head(const zh_worker *w) {
                                    .in_width = hidden,
                                    .out_width = matrix->matrix.rows,
                                    .output_stride = vocab,
-                                   .input = e->normed,
+                                   .input = normed,
                                    .output = logits});
 }
 
 static void run_pass(void *user, int thread, int threads) {
   const zh_pass *p = user;
   zh_engine *e = p->e;
-  zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes};
+  zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
+                 e->spent ? &e->spent[thread] : NULL};
+  if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
+  size_t begin, end;
+  zh_share(&begin, &end, p->tokens, 1, thread, threads);
+  zh_rope_angles(e->angles, e->architecture.rope_dims, e->architecture.rope_theta, p->position,
+                 begin, end);
   if (e->first_layer == 0) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
@@ -268,9 +284,12 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                  .ends = at + tokens == count,
                  .logits = logits};
     for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
+    p.began = e->spent ? zh_ticks() : 0;
     zh_threads_run(e->threads, run_pass, &p);
+    if (e->spent) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
     if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
+  if (e->spent) zh_spent_between(e)->last = e->spent[0].last;
   return ZH_OK;
 }

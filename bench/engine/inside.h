@@ -3,8 +3,11 @@
 #ifndef ZH_BENCH_ENGINE_INSIDE_H
 #define ZH_BENCH_ENGINE_INSIDE_H
 
+#include <stdatomic.h>
+
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
+#include "bench/engine/spent.h"
 #include "bench/engine/weights.h"
 
 typedef enum zh_operator {
@@ -26,14 +29,13 @@ typedef struct zh_operation {
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
   size_t tokens, in_width, out_width;
-  zh_way way; /* of a product */
+  zh_way way;         /* of a product */
   const float *input; /* [tokens][in_width]; for in-place operators a copy taken before */
   const float
       *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
   const float *output;                         /* [tokens][out_width] */
   const uint32_t *token, *position, *sequence; /* [tokens]; NULL for the head's gathered rows */
-  const float *k_cache, *v_cache; /* attention: this layer's, sequences cache_stride apart */
-  size_t cache_stride;
+  const zh_kv *kv;               /* attention: this layer's */
   size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
   size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart */
 } zh_operation;
@@ -71,8 +73,12 @@ struct zh_engine {
   zh_threads *threads;
   uint32_t sequences, context, micro_batch;
   uint32_t *length;     /* [sequences]: positions held */
-  float *keys, *values; /* [layers][sequences][context][kv_heads][head_dim] */
-  size_t cache_floats;  /* of each */
+  zh_kv kv;             /* of layer 0 */
+  size_t kv_layer;      /* bytes from a layer's keys to the next one's; of values the same */
+  float *angles;        /* [micro_batch][rope_dims]: zh_rope_angles of the pass */
+  float *parts;         /* of attention, where few tokens share the threads; NULL: never */
+  size_t part_tokens, part_bytes; /* that parts has room for */
+  atomic_size_t next_item;        /* of attention: whoever is free takes it */
   /* Activations of a micro-batch, [micro_batch][width]. */
   float *activations;
   size_t activation_floats;
@@ -82,6 +88,9 @@ struct zh_engine {
   size_t scratch_bytes;
   void *prepared[ZH_ROUNDINGS]; /* the input of products with packed weights, by zh_rounding */
   size_t prepared_bytes[ZH_ROUNDINGS];
+  /* Threads but the first, for up to ZH_TOKEN_GRAIN tokens: normed values, then prepared inputs. */
+  unsigned char *own; /* [threads - 1][own_bytes] */
+  size_t own_bytes, own_prepared[ZH_ROUNDINGS];
   bool way_is_set; /* packed weights are multiplied `way`; else as the number of tokens of the call
                       suggests */
   zh_way way;
@@ -97,16 +106,30 @@ struct zh_engine {
   uint32_t first_layer; /* layers before it are left out: `enter` then gives the states */
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
+  zh_spent *spent; /* [threads], and one more for what is done between passes; NULL: not counted */
+  int64_t counted_since_ns;
+  uint64_t counted_since_ticks;
 };
+
+/* Counting of time by stages; an engine is made with it on. */
+ZH_MUST_CHECK zh_status zh_engine_count(zh_engine *engine, bool on, zh_error *err);
+void zh_engine_restart_count(zh_engine *engine);
+zh_times zh_engine_times(const zh_engine *engine); /* since the count was started */
+/* What the calling thread, thread 0, did since the last pass or mark was `stage`'s. */
+void zh_engine_mark(const zh_engine *engine, zh_stage stage);
+zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
-  bool fp64_sums; /* of the kernels */
-  zh_roundings rounds; /* of products; all none where weights are not packed */
+  bool fp64_sums;      /* of the kernels */
+  zh_roundings rounds; /* of products none where weights are not packed */
+  zh_kv_type kv;       /* what keys and values were rounded to */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
-/* Of products with many tokens: how most of their operations round. */
-zh_rounding zh_engine_rounding(const zh_engine *engine);
+/* Of products in a call of so many tokens: how most of their operations round; and the peak that
+ * stands for it, "compute/int8_dot_all_cores". */
+zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens);
+const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
@@ -114,6 +137,8 @@ ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observe
 /* Forgets a sequence and fills its cache with NaN, so that nothing of an earlier pass can be read
  * unseen. */
 void zh_engine_poison(zh_engine *engine, uint32_t sequence);
+/* A layer's cache. */
+zh_kv zh_engine_kv(const zh_engine *engine, size_t layer);
 
 /* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
 uint64_t zh_sum_of_bits(const float *values, size_t count);

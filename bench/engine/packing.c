@@ -30,6 +30,18 @@ static void give_back(const void *data, size_t bytes) {
   if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+static void give_back_source(const zh_weight *w) {
+  const zh_matrix *m = &w->matrix;
+  if (m->data) give_back(m->data, (m->rows - 1) * m->row_bytes + zh_weight_row_bytes(w));
+}
+
+void zh_weights_leave_source(const zh_weights *weights) {
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    if (w->packed.data && w->tensor->data) give_back_source(w);
+  }
+}
+
 static void pack_share(void *user, int thread, int threads) {
   const zh_weight *w = user;
   const zh_matrix *m = &w->matrix;
@@ -63,7 +75,7 @@ zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *er
     w->packed = (zh_packed){weights->packed + offset, m->type, m->rows, m->columns};
     offset += packed_bytes(w);
     zh_threads_run(threads, pack_share, w);
-    give_back(m->data, (m->rows - 1) * m->row_bytes + zh_weight_row_bytes(w));
+    give_back_source(w);
     if (weights->generated) w->matrix.data = NULL;
   }
   if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];

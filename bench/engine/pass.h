@@ -17,17 +17,31 @@ typedef struct zh_pass {
   const bool *want; /* [tokens]; NULL: the last token where `ends` */
   bool ends;        /* the call's last micro-batch */
   size_t wanted;
-  float *logits; /* [wanted][vocab] */
+  float *logits;  /* [wanted][vocab] */
+  uint64_t began; /* in ticks, where they are counted */
 } zh_pass;
 
 typedef struct zh_worker {
   const zh_pass *p;
   int thread, threads;
   void *scratch;
+  zh_spent *spent; /* this thread's; NULL: not counted */
 } zh_worker;
+
+/* What this thread did since the last mark was `stage`'s. */
+static inline void zh_pass_mark(const zh_worker *w, zh_stage stage) {
+  if (w->spent) zh_spent_mark(w->spent, stage);
+}
 
 static inline void zh_pass_barrier(const zh_worker *w) {
   zh_threads_barrier(w->p->e->threads);
+}
+
+/* The same behind work of `stage`. */
+static inline void zh_pass_meet(const zh_worker *w, zh_stage stage) {
+  zh_pass_mark(w, stage);
+  zh_pass_barrier(w);
+  zh_pass_mark(w, ZH_STAGE_WAITING);
 }
 
 /* products.c. y[tokens][rows] of weight and x[tokens][columns]: this thread's rows. */
@@ -35,12 +49,13 @@ void zh_pass_product(const zh_worker *w, float *y, const zh_weight *weight, cons
                      size_t tokens);
 void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
                           const float *x, size_t tokens);
-/* The input of a packed product where other threads' tokens or columns come in: the caller's
- * barrier stands before it, its own behind it. */
-void zh_pass_prepare_shared(const zh_worker *w, const zh_weight *weight, const float *x);
-/* y = the norm of x, this thread's tokens; and, of the `count` matrices that read it, the input. */
-void zh_pass_norm(const zh_worker *w, float *y, const float *x, const zh_weight *weight,
-                  const zh_weight *readers, size_t count, size_t tokens);
+/* What weight's packed product makes of x [tokens][columns], which other threads wrote: a barrier
+ * stands before the call; where the product needs one behind it, it is here. */
+void zh_pass_prepare(const zh_worker *w, const zh_weight *weight, const float *x);
+/* The norm of x [tokens][hidden], and of it the input of the `count` matrices that read it, in the
+ * same way. Where each thread has its own, the result is in a place of its own. */
+const float *zh_pass_norm(const zh_worker *w, const float *x, const zh_weight *weight,
+                          const zh_weight *readers, size_t count, size_t tokens);
 /* x += delta, each thread the rows that it has just computed: no barrier between product and
  * addition. */
 void zh_pass_add_own_rows(const zh_worker *w, float *x, const float *delta);

@@ -1,27 +1,67 @@
 /* Products and norms of a pass: each thread its own rows of a matrix, its own tokens of a norm. */
 #include "bench/engine/pass.h"
 
+/* Few tokens: each thread makes the whole input of its products for itself, in the time in which
+ * one would make it for all and the others wait, and nobody waits. */
+static bool is_own(size_t tokens) {
+  return tokens <= ZH_TOKEN_GRAIN;
+}
+
+static void my_tokens(const zh_worker *w, size_t tokens, size_t *begin, size_t *end) {
+  if (is_own(tokens)) {
+    *begin = 0;
+    *end = tokens;
+  } else {
+    zh_share(begin, end, tokens, ZH_TOKEN_GRAIN, w->thread, w->threads);
+  }
+}
+
+/* Thread 0's own ones are those of all. */
+static unsigned char *own_place(const zh_worker *w, size_t tokens) {
+  const zh_engine *e = w->p->e;
+  if (w->thread == 0 || !is_own(tokens)) return NULL;
+  return e->own + (size_t)(w->thread - 1) * e->own_bytes;
+}
+
+static float *normed_of(const zh_worker *w, size_t tokens) {
+  unsigned char *own = own_place(w, tokens);
+  return own ? (float *)(void *)own : w->p->e->normed;
+}
+
+static void *prepared_of(const zh_worker *w, zh_rounding kind, size_t tokens) {
+  unsigned char *own = own_place(w, tokens);
+  return own ? own + w->p->e->own_prepared[kind] : w->p->e->prepared[kind];
+}
+
+/* The inputs are made: they are one's own, or all wait for all. */
+static void inputs_made(const zh_worker *w, size_t tokens) {
+  if (is_own(tokens))
+    zh_pass_mark(w, ZH_STAGE_ROWS);
+  else
+    zh_pass_meet(w, ZH_STAGE_ROWS);
+}
+
 /* Of input x for `count` matrices that follow each other, this thread's tokens. */
 static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, const float *x,
                     size_t tokens) {
-  zh_engine *e = w->p->e;
+  const zh_engine *e = w->p->e;
   bool done[ZH_ROUNDINGS] = {false};
   size_t begin, end;
-  zh_share(&begin, &end, tokens, ZH_TOKEN_GRAIN, w->thread, w->threads);
+  my_tokens(w, tokens, &begin, &end);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
     zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, w->p->way);
     if (!m->data || done[kind]) continue;
     done[kind] = true;
-    e->kernels->prepare(e->prepared[kind], m->type, w->p->way, x, m->columns, m->columns, tokens,
-                        begin, end);
+    e->kernels->prepare(prepared_of(w, kind, tokens), m->type, w->p->way, x, m->columns, m->columns,
+                        tokens, begin, end);
   }
 }
 
-void zh_pass_prepare_shared(const zh_worker *w, const zh_weight *weight, const float *x) {
+void zh_pass_prepare(const zh_worker *w, const zh_weight *weight, const float *x) {
   if (!weight->packed.data) return;
   prepare(w, weight, 1, x, w->p->tokens);
-  zh_pass_barrier(w);
+  inputs_made(w, w->p->tokens);
 }
 
 void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
@@ -33,9 +73,9 @@ void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const z
   if (begin >= end) return;
   if (weight->packed.data) {
     zh_way way = w->p->way;
-    const void *prepared = e->prepared[zh_rounding_of(&e->kernels->rounds, m->type, way)];
-    e->kernels->multiply(y, y_stride, &weight->packed, way, prepared, tokens, begin, end,
-                         w->scratch);
+    zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, way);
+    e->kernels->multiply(y, y_stride, &weight->packed, way, prepared_of(w, kind, tokens), tokens,
+                         begin, end, w->scratch);
     return;
   }
   e->kernels->matmul(y, y_stride, m, x, m->columns, tokens, begin, end, w->scratch);
@@ -47,16 +87,20 @@ void zh_pass_product(const zh_worker *w, float *y, const zh_weight *weight, cons
   zh_pass_product_into(w, y, weight->matrix.rows, weight, x, tokens);
 }
 
-void zh_pass_norm(const zh_worker *w, float *y, const float *x, const zh_weight *weight,
-                  const zh_weight *readers, size_t count, size_t tokens) {
+const float *zh_pass_norm(const zh_worker *w, const float *x, const zh_weight *weight,
+                          const zh_weight *readers, size_t count, size_t tokens) {
   const zh_engine *e = w->p->e;
+  const zh_architecture *a = &e->architecture;
+  float *y = normed_of(w, tokens);
   size_t begin, end;
-  zh_share(&begin, &end, tokens, ZH_TOKEN_GRAIN, w->thread, w->threads);
-  if (begin >= end) return;
-  e->kernels->rmsnorm(y, x, weight->gain, e->architecture.hidden, e->architecture.norm_eps, begin,
-                      end);
-  zh_pass_patch_norms(w, y, x, weight, begin, end);
-  prepare(w, readers, count, y, tokens);
+  my_tokens(w, tokens, &begin, &end);
+  if (begin < end) {
+    e->kernels->rmsnorm(y, x, weight->gain, a->hidden, a->norm_eps, begin, end);
+    zh_pass_patch_norms(w, y, x, weight, begin, end);
+    prepare(w, readers, count, y, tokens);
+  }
+  inputs_made(w, tokens);
+  return y;
 }
 
 void zh_pass_add_own_rows(const zh_worker *w, float *x, const float *delta) {

@@ -208,14 +208,25 @@ static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const c
   const struct {
     const char *key;
     zh_rounding *at;
-  } parts[] = {{"bf16", &out->bf16}, {"few", &out->few}, {"many", &out->many}};
-  for (size_t i = 0; i < 3; ++i)
+  } parts[] = {{"bf16", &out->bf16},
+               {"few", &out->few},
+               {"many", &out->many},
+               {"attention", &out->attention}};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
     if (!zh_rounding_find(parts[i].at, json_string_value(json_object_get(rounds, parts[i].key))))
       return zh_fail(err, ZH_ERR_INPUT,
                      "%s: 'rounds.%s' must be 'none', 'bf16' or 'bytes': what activations become "
                      "before they are multiplied",
                      where, parts[i].key);
   return ZH_OK;
+}
+
+static zh_status read_kv(zh_kv_type *out, const json_t *header, const char *where, zh_error *err) {
+  const char *name = NULL;
+  ZH_TRY(zh_json_string(&name, header, "kv", where, err));
+  if (zh_kv_find(out, name)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: 'kv' must be 'f32', 'bf16' or 'q8': how keys were kept",
+                 where);
 }
 
 static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
@@ -228,6 +239,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   ZH_TRY(zh_json_string(&links, header, "links", where, err));
   r->arithmetic.fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
   ZH_TRY(read_roundings(&r->arithmetic.rounds, json_object_get(header, "rounds"), where, err));
+  ZH_TRY(read_kv(&r->arithmetic.kv, header, where, err));
   snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
   ZH_TRY(zh_nonce_commitment(commitment, nonce, err));
   if (strcmp(commitment, r->claim->commitment) != 0)
@@ -288,6 +300,8 @@ static zh_status check_cache(const recheck *r, const walk *w, int layer, size_t 
   size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
   memcpy(w->own + at, w->at[ROTATED_KEY] + head * d, d * sizeof(float));
   memcpy(w->own + at + d, w->at[VALUE] + head * d, d * sizeof(float));
+  zh_kv_round(w->own + at, r->arithmetic.kv, d);
+  zh_kv_round(w->own + at + d, r->arithmetic.kv, d);
   for (size_t i = 0; i < r->challenge.count; ++i) {
     const walk *other = &r->walks[i];
     size_t position = other->answer->position;

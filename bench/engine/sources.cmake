@@ -4,7 +4,9 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/footprint.c
   engine/forward.c
+  engine/ledger.c
   engine/observe.c
   engine/patches.c
   engine/perplexity.c
@@ -12,10 +14,15 @@ set(ENGINE_SOURCES
   engine/recheck.c
   engine/reduce.c
   engine/sampling.c
+  engine/spent.c
   engine/split.c
   engine/trial.c
   engine/packing.c
   engine/weights.c
+  engine/weights_describe.c
+  engine/weights_flip.c
+  engine/weights_generate.c
+  engine/weights_verify.c
   liveness/bound.c
   liveness/change.c
   liveness/liveness.c

@@ -100,10 +100,13 @@ static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
 
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
-  *out = (zh_trial){.job = job, .sequences = sequences};
+  *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
+  zh_kv_type kept = ZH_KV_F32;
+  if (!unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
                                                 ? ZH_PRECISION_EXACT
                                                 : ZH_PRECISION_FAST,
+                               .kv = kept,
                                .sequences = sequences,
                                .context = context,
                                .comm = zh_job_is_parallel(job) ? job->comm : NULL,
@@ -183,12 +186,14 @@ zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed, zh_error *err) 
 zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
                           uint32_t position, zh_error *err) {
   size_t chosen = trial->engine->kernels->argmax(logits, trial->vocab);
+  zh_engine_mark(trial->engine, ZH_STAGE_CHOICE);
   if (chosen >= trial->vocab || !isfinite(logits[chosen]))
     return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers",
                    position);
   *out = (zh_answer){.fed = fed, .chosen = (uint32_t)chosen, .position = position};
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
   out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
+  zh_engine_mark(trial->engine, ZH_STAGE_CHECK);
   return ZH_OK;
 }
 
@@ -266,12 +271,12 @@ zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count, z
 
 uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length) {
   const zh_engine *e = trial->engine;
-  size_t row = (size_t)e->architecture.kv_heads * e->architecture.head_dim,
-         stride = e->context * row;
   uint64_t sum = 0;
-  for (size_t i = 0; i < (size_t)e->architecture.layers * e->sequences; ++i)
-    sum += zh_sum_of_bits(e->keys + i * stride, length * row) +
-           zh_sum_of_bits(e->values + i * stride, length * row);
+  for (size_t layer = 0; layer < e->architecture.layers; ++layer) {
+    zh_kv kv = zh_engine_kv(e, layer);
+    for (size_t sequence = 0; sequence < e->sequences; ++sequence)
+      sum += zh_kv_sum(&kv, sequence, length);
+  }
   return sum;
 }
 
@@ -384,6 +389,24 @@ zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length
                  position, sequence, again.chosen, expected->chosen, lead);
 }
 
+zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+  zh_footprint now = zh_footprint_now();
+  uint64_t logits = (uint64_t)trial->sequences * trial->vocab * sizeof *trial->logits;
+  if (!now.known || !trial->before.known) return ZH_OK;
+  zh_footprint_judgement found =
+      zh_footprint_judge(zh_footprint_formula(trial->engine, logits), &trial->before, &now);
+  double beyond = (double)found.held - (double)found.formula;
+  ZH_TRY(zh_trial_fact(trial, "memory",
+                       zh_footprint_json(trial->engine, logits, &trial->before, &now), err));
+  ZH_TRY(zh_trial_record(trial, "memory", "bytes held against the formula", (double)found.bound,
+                         beyond, found.passed, err));
+  if (found.passed) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "memory: the process holds %.1f MB for the model, by formula it should be %.1f MB "
+                 "and at most %.1f MB more; something stands twice in memory",
+                 (double)found.held / 1e6, (double)found.formula / 1e6, (double)found.bound / 1e6);
+}
+
 zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   zh_engine_cost cost = zh_engine_cost_of(trial->engine);
   const struct {
@@ -400,6 +423,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
+  ZH_TRY(zh_trial_fact(trial, "kv", json_string(zh_kv_names[trial->engine->kv.type]), err));
   zh_status status = zh_weights_verify(&trial->engine->weights, trial->job->threads,
                                        trial->job->seed ^ STREAM_ROWS, err);
   if (status == ZH_OK) status = zh_model_unchanged(trial->model, err);

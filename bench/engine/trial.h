@@ -7,6 +7,7 @@
 
 #include "bench/engine/check.h"
 #include "bench/engine/engine.h"
+#include "bench/engine/footprint.h"
 #include "bench/workload.h"
 
 /* One generated token of one sequence: 24 bytes of the chain. */
@@ -33,6 +34,7 @@ typedef struct zh_trial {
   uint32_t sequences, vocab;
   float *logits;        /* [sequences][vocab] */
   char weights_sm3[65]; /* of what the engine read before anything was computed */
+  zh_footprint before;  /* the model was opened */
   bool fault_done;      /* an injected token or activation fault strikes once */
 } zh_trial;
 
@@ -44,7 +46,8 @@ bool zh_job_is_parallel(const zh_job *job);
 /* zh_comm_agree for such a job; else `mine`. */
 ZH_MUST_CHECK zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err);
 
-/* unpacked: zh_engine_options. Reads the parameters "precision" and "parallel". Puts in an injected weight fault. On failure nothing is left. */
+/* unpacked: zh_engine_options. Reads the parameters "precision" and "parallel". Puts in an injected
+ * weight fault. On failure nothing is left. */
 ZH_MUST_CHECK zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences,
                                       uint32_t context, bool unpacked, zh_error *err);
 void zh_trial_close(zh_trial *trial);
@@ -94,8 +97,10 @@ ZH_MUST_CHECK zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, f
                                               uint32_t position, uint32_t sequence, zh_error *err);
 /* Both for a generated token, which must also be chosen again. */
 ZH_MUST_CHECK zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length,
-                                        uint32_t sequence, zh_ways ways,
-                                        const zh_answer *expected, zh_error *err);
+                                        uint32_t sequence, zh_ways ways, const zh_answer *expected,
+                                        zh_error *err);
+/* What the process holds after the timed repeats against the formula; records fact and check. */
+ZH_MUST_CHECK zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err);
 /* Weights against their source, facts about bytes and checks. */
 ZH_MUST_CHECK zh_status zh_trial_finish(zh_trial *trial, zh_error *err);
 

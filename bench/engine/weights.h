@@ -66,10 +66,16 @@ ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, 
  * vocabulary are divided, norms stay whole. Where there are more parts than key heads, several hold
  * the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
 ZH_MUST_CHECK zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err);
+/* The steps of opening that need the bytes: a standard model's are computed; norms become fp32. */
+ZH_MUST_CHECK zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads,
+                                            zh_error *err);
+ZH_MUST_CHECK zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err);
 void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
  * from: weights are held once. */
 ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+/* Gives back the pages of the file that were read since, where rearranged weights stand instead. */
+void zh_weights_leave_source(const zh_weights *weights);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);

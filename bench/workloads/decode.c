@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/engine/inside.h"
+#include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
 #include "core/clock.h"
 #include "core/statistics.h"
@@ -20,6 +22,8 @@ static const zh_parameter parameters[] = {
     {"tokens", ZH_PARAMETER_INT, "32", 2, 1 << 20, NULL, "tokens generated in each sequence"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
+     "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
     {0},
 };
@@ -37,6 +41,7 @@ typedef struct decode {
   double *step_ns;      /* [steps]: of the repeat at hand */
   double *intervals_ns; /* [count]: of every kept repeat */
   size_t count, capacity;
+  zh_ledger ledger;
 } decode;
 
 static void release(void *state) {
@@ -53,6 +58,7 @@ static void release(void *state) {
   free(d->answer);
   free(d->step_ns);
   free(d->intervals_ns);
+  zh_ledger_free(&d->ledger);
   free(d);
 }
 
@@ -166,12 +172,22 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   return ZH_OK;
 }
 
-/* Bytes a token: the weights are read once a step for all sequences, each sequence's keys and
- * values for itself. */
+static double mean_positions(const decode *d) {
+  return (double)d->start + ((double)d->steps + 1) / 2;
+}
+
+/* The weights are read once a step for all sequences, each sequence's keys and values for itself.
+ */
 static double bytes_per_token(const decode *d) {
   zh_engine_cost cost = zh_engine_cost_of(d->trial.engine);
-  double positions = (double)d->start + ((double)d->steps + 1) / 2;
-  return (double)cost.weight_bytes / d->batch + (double)cost.kv_bytes_per_position * positions;
+  return (double)cost.weight_bytes / d->batch +
+         (double)cost.kv_bytes_per_position * mean_positions(d);
+}
+
+static double flop_per_token(const decode *d) {
+  zh_engine_cost cost = zh_engine_cost_of(d->trial.engine);
+  return (double)cost.flops_per_token + (double)cost.head_flops +
+         (double)cost.attention_flops_per_pair * mean_positions(d);
 }
 
 static void describe(const void *state, size_t index, zh_case *out) {
@@ -183,7 +199,10 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .work = (double)d->batch * (double)d->steps,
                    .peak = "memory/read_all_cores",
                    .peak_per_unit = bytes_per_token(d),
+                   .other_per_unit = flop_per_token(d),
                    .more_is_better = true};
+  snprintf(out->other_peak, sizeof out->other_peak, "%s",
+           zh_engine_peak(d->trial.engine, d->batch));
 }
 
 static zh_status keep_intervals(decode *d, zh_error *err) {
@@ -202,10 +221,13 @@ static zh_status keep_intervals(decode *d, zh_error *err) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   decode *d = state;
   (void)index;
+  zh_engine_restart_count(d->trial.engine);
   int64_t begin = zh_now_ns();
   ZH_TRY(generate(d, d->answer, !warmup, err));
   *sample = (double)(zh_now_ns() - begin);
-  return warmup ? ZH_OK : keep_intervals(d, err);
+  if (warmup) return ZH_OK;
+  ZH_TRY(zh_ledger_keep(&d->ledger, d->trial.engine, *sample, err));
+  return keep_intervals(d, err);
 }
 
 static zh_status verify(void *state, size_t index, zh_error *err) {
@@ -285,10 +307,13 @@ static zh_status certify(decode *d, zh_error *err) {
 
 static zh_status finish(void *state, zh_error *err) {
   decode *d = state;
+  ZH_TRY(zh_trial_judge_memory(&d->trial, err));
   ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
   ZH_TRY(certify(d, err));
   ZH_TRY(replay(d, err));
   ZH_TRY(report_times(d, err));
+  double work = (double)d->batch * (double)d->steps;
+  ZH_TRY(zh_ledger_report(&d->ledger, d->trial.job->facts, "decode_rate", work, err));
   return zh_trial_finish(&d->trial, err);
 }
 

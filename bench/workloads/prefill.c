@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/engine/inside.h"
+#include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
 #include "core/clock.h"
 
@@ -17,6 +19,8 @@ static const zh_parameter parameters[] = {
     {"batch", ZH_PARAMETER_INT, "1", 1, 4096, NULL, "sequences computed together"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
+     "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
     {0},
 };
@@ -31,6 +35,7 @@ typedef struct prefill {
   uint64_t reference_cache;
   double *ns; /* [count] of every kept repeat */
   size_t count, capacity;
+  zh_ledger ledger;
 } prefill;
 
 static void release(void *state) {
@@ -42,6 +47,7 @@ static void release(void *state) {
   free(p->reference);
   free(p->answer);
   free(p->ns);
+  zh_ledger_free(&p->ledger);
   free(p);
 }
 
@@ -118,6 +124,14 @@ static double flop_per_token(const prefill *p) {
          (double)cost.head_flops / (double)p->prompt;
 }
 
+/* The weights and what is in the context are read at least once. */
+static double bytes_per_token(const prefill *p) {
+  zh_engine_cost cost = zh_engine_cost_of(p->trial.engine);
+  return ((double)cost.weight_bytes / p->batch +
+          (double)cost.kv_bytes_per_position * (double)p->depth) /
+         (double)p->prompt;
+}
+
 static void describe(const void *state, size_t index, zh_case *out) {
   const prefill *p = state;
   (void)index;
@@ -126,11 +140,10 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .kind = ZH_SAMPLE_RATE,
                    .work = (double)p->batch * (double)p->prompt,
                    .peak_per_unit = flop_per_token(p),
+                   .other_peak = "memory/read_all_cores",
+                   .other_per_unit = bytes_per_token(p),
                    .more_is_better = true};
-  /* The loop whose operands are rounded as most of this engine's are. */
-  static const char *const loops[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot"};
-  snprintf(out->peak, sizeof out->peak, "compute/%s_all_cores",
-           loops[zh_engine_rounding(p->trial.engine)]);
+  snprintf(out->peak, sizeof out->peak, "%s", zh_engine_peak(p->trial.engine, p->feed.count));
 }
 
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
@@ -147,11 +160,13 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
       *last = *last > 0 ? *last - 1 : 1;
     }
   }
+  zh_engine_restart_count(p->trial.engine);
   int64_t begin = zh_now_ns();
   ZH_TRY(zh_trial_forward(&p->trial, &p->feed, err));
   ZH_TRY(answer_all(p, p->answer, err));
   *sample = (double)(zh_now_ns() - begin);
   if (warmup) return ZH_OK;
+  ZH_TRY(zh_ledger_keep(&p->ledger, p->trial.engine, *sample, err));
   if (p->count == p->capacity) {
     size_t capacity = p->capacity ? 2 * p->capacity : 16;
     double *grown = realloc(p->ns, capacity * sizeof *grown);
@@ -174,6 +189,7 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
 static zh_status finish(void *state, zh_error *err) {
   prefill *p = state;
   uint32_t s = zh_trial_draw(&p->trial, STREAM_PROMPT + 1) % p->batch;
+  ZH_TRY(zh_trial_judge_memory(&p->trial, err));
   ZH_TRY(zh_trial_describe(&p->trial, p->answer, p->batch, err));
   zh_ways ways = {p->depth, zh_way_of(p->batch * p->depth),
                   zh_way_of(p->batch * (length_of(p) - p->depth))};
@@ -181,6 +197,8 @@ static zh_status finish(void *state, zh_error *err) {
                          &p->answer[s], err));
   zh_case ttft = {.metric = "ttft", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};
   if (p->count > 0) ZH_TRY(zh_job_series(p->trial.job, &ttft, p->ns, p->count, err));
+  double work = (double)p->batch * (double)p->prompt;
+  ZH_TRY(zh_ledger_report(&p->ledger, p->trial.job->facts, "prefill_rate", work, err));
   return zh_trial_finish(&p->trial, err);
 }
 

@@ -93,8 +93,8 @@ static void pack_block(uint8_t *out, const layout *l, const uint8_t *const block
   }
 }
 
-void zh_pack_rows(void *out, zh_dtype type, const void *rows, size_t count, size_t row_bytes,
-                  size_t columns) {
+void zh_pack_rows_ref(void *out, zh_dtype type, const void *rows, size_t count, size_t row_bytes,
+                      size_t columns) {
   static const uint8_t zeros[256];
   const layout *l = layout_of(type);
   size_t size = (size_t)l->source_bytes;

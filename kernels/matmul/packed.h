@@ -26,6 +26,15 @@
 
 size_t zh_packed_group_bytes(zh_dtype type, size_t columns);
 
+/* zh_pack_rows in plain C, and whole groups of sixteen rows with vectors: the same bytes. False:
+ * this type, or rows that are not whole blocks, are left to the plain code. */
+void zh_pack_rows_ref(void *out, zh_dtype type, const void *rows, size_t count, size_t row_bytes,
+                      size_t columns);
+bool zh_pack_groups_avx2(void *out, zh_dtype type, const void *rows, size_t groups,
+                         size_t row_bytes, size_t columns);
+bool zh_pack_groups_avx512(void *out, zh_dtype type, const void *rows, size_t groups,
+                           size_t row_bytes, size_t columns);
+
 /* Prepared activations stand in steps of 64 bytes: [tile of tokens][step][token of the tile][64],
  * the last tile with as many tokens as are left, so that a token alone fills whole pages. */
 typedef struct zh_token_line {
@@ -68,7 +77,8 @@ void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const v
 /* Of the tables avx2 and portable, as zh_kernels has them: bytes for few tokens by quantised
  * weights, else nothing is rounded. prepare does not differ between avx2 and avx_vnni, nor between
  * portable and dotprod. */
-static const zh_roundings zh_fp32_roundings = {ZH_ROUND_NONE, ZH_ROUND_BYTES, ZH_ROUND_NONE};
+static const zh_roundings zh_fp32_roundings = {ZH_ROUND_NONE, ZH_ROUND_BYTES, ZH_ROUND_NONE,
+                                               ZH_ROUND_NONE};
 #define ZH_DECLARE_PRODUCTS(isa)                                                                   \
   void zh_prepare_##isa(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,     \
                         size_t columns, size_t tokens, size_t begin, size_t end);                  \

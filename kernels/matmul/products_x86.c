@@ -1,7 +1,8 @@
 /* Which products of packed weights the tables of AVX-512 are made of. */
 #include "kernels/matmul/packed.h"
 
-static const zh_roundings rounds_amx = {ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BF16};
+static const zh_roundings rounds_amx = {ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BF16,
+                                        ZH_ROUND_BF16};
 
 static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
                         size_t columns, size_t tokens, size_t begin, size_t end) {
@@ -40,7 +41,8 @@ void zh_add_products_amx(zh_kernels *table) {
 }
 
 /* Bytes for any number of tokens: twice bf16's speed, where there are no tiles. */
-static const zh_roundings rounds_vnni = {ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BYTES};
+static const zh_roundings rounds_vnni = {ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BYTES,
+                                         ZH_ROUND_NONE};
 
 static void prepare_vnni(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
                          size_t columns, size_t tokens, size_t begin, size_t end) {

@@ -32,6 +32,7 @@ extern const size_t weight_type_count;
 void check_dequantize(void);
 void check_matmul(const zh_kernels *kernels);
 void check_multiply(const zh_kernels *kernels);
+void check_pack(void);
 void check_small_kernels(const zh_kernels *kernels);
 void check_attention(const zh_kernels *kernels);
 void check_memory(void);
@@ -39,5 +40,6 @@ void check_peaks(void);
 void check_gemm(void);
 void bench_all(void);
 void bench_matmul_limits(const char *only_type, int threads); /* NULL: all types */
+void bench_packing(const char *only_type);
 
 #endif

@@ -101,6 +101,7 @@ void random_weights(void *p, zh_dtype type, size_t elements) {
 static void check_all(void) {
   printf("%-16s %-14s %-44s %9s\n", "operator", "variant", "shape", "error/bound");
   check_dequantize();
+  check_pack();
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     check_matmul(*k);
     check_multiply(*k);
@@ -129,15 +130,21 @@ static bool kernels_asked(void) {
 
 int main(int argc, char **argv) {
   bool bench = argc >= 2 && strcmp(argv[1], "--bench") == 0,
-       matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0;
-  if ((argc > 1 && !bench) || (argc > 2 && !matmul) || argc > 5) {
-    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]]]]\n");
+       matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0,
+       packing = bench && argc >= 3 && argc <= 4 && strcmp(argv[2], "packing") == 0;
+  if ((argc > 1 && !bench) || (argc > 2 && !matmul && !packing) || argc > 5) {
+    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]] | packing "
+                    "[TYPE]]]\n");
     return 2;
   }
   if (!kernels_asked()) return 2;
   if (matmul) {
     int threads = argc == 5 ? atoi(argv[4]) : 1;
     bench_matmul_limits(argc >= 4 ? argv[3] : NULL, threads < 1 ? 1 : threads);
+    return 0;
+  }
+  if (packing) {
+    bench_packing(argc == 4 ? argv[3] : NULL);
     return 0;
   }
   check_all();

@@ -85,7 +85,58 @@ def test_closing_peaks_stay_out_of_the_table(tmp_path):
 
 def test_json_is_the_files_in_one_document(tmp_path):
     done = show(tmp_path, LINE, words=["--json"])
-    assert done.returncode == 0 and json.loads(done.stdout) == {"run": RUN, "measurements": [LINE]}
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"run": RUN, "measurements": [LINE], "times": []}
+
+
+# 64 tokens in 0.8 s, 12.5 ms each; by bandwidth 240 MB / 24 GB/s = 10 ms, by operations 0.3 GOP / 3 TOP/s = 0.1 ms.
+LIMITS = [{"name": "memory/read_all_cores", "value": 2.4e10, "unit": "B/s", "per_unit": 2.4e8, "fraction": 0.8},
+          {"name": "compute/int8_dot_all_cores", "value": 3e12, "unit": "OP/s", "per_unit": 3e8, "fraction": 0.008}]
+STAGES = {"products": 0.68, "attention": 0.04, "rows": 0.016, "sums": 0.0, "waiting": 0.048, "choice": 0.008,
+          "check": 0.004, "other": 0.004}
+TIME = {"metric": "decode_rate", "seconds": 0.8, "work": 64, "stages": STAGES}
+MEMORY = {"formula": {"weights": 2e8, "kv": 3e6, "activations": 4e6, "total": 207000000},
+          "held": {"anonymous": 2.1e8, "file": 8e6, "total": 218000000, "peak": 4.1e8}, "bound": 77000000, "passed": True}
+
+
+def run_with(**facts):
+    return {**RUN, "steps": [{"step": "decode@m", "status": "done", "reason": "", "facts": facts}]}
+
+
+def test_where_the_time_goes_is_told_with_its_floors(tmp_path):
+    out = show(tmp_path, {**LINE, "limits": LIMITS}, run=run_with(time=TIME)).stdout
+    assert "where the time goes  decode@m/decode_rate" in out
+    lines = [line.split() for line in out[out.index("where the time"):].splitlines()]
+    assert ["floor:", "memory/read_all_cores", "10.00", "ms", "80.0", "%", "240.0", "MB", "÷", "24.00", "GB/s"] in lines
+    assert ["floor:", "compute/int8_dot_all_cores", "100.0", "µs", "0.8", "%", "300.0", "MOP", "÷", "3.000", "TOP/s"] in lines
+    assert ["measured", "12.50", "ms", "100.0", "%"] in lines
+    assert ["products", "10.62", "ms", "85.0", "%"] in lines or ["products", "10.63", "ms", "85.0", "%"] in lines
+    assert ["threads", "waiting", "for", "each", "other", "750.0", "µs", "6.0", "%"] in lines
+    assert "sums over ranks" not in out  # one rank has none
+
+
+def test_where_the_time_goes_is_told_in_chinese(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(run_with(time=TIME, memory=MEMORY)))
+    (tmp_path / "measurements.jsonl").write_text(json.dumps({**LINE, "limits": LIMITS}) + "\n")
+    out = subprocess.run([ZHIHENG, "show", str(tmp_path)], capture_output=True, text=True, timeout=60,
+                         env={**os.environ, "LC_ALL": "zh_CN.UTF-8"}).stdout
+    assert "时间去向  decode@m/decode_rate（每个词元" in out and "矩阵乘" in out and "下限：memory/read_all_cores" in out
+    assert "内存  decode@m：按公式 207.0 MB（权重 200.0 MB" in out
+
+
+def test_times_for_programs_add_up(tmp_path):
+    done = show(tmp_path, {**LINE, "limits": LIMITS}, run=run_with(time=TIME), words=["--json"])
+    entry, = json.loads(done.stdout)["times"]
+    assert abs(sum(stage["seconds"] for stage in entry["stages"]) - entry["seconds"]) < 1e-12
+    assert [round(floor["share"], 6) for floor in entry["floors"]] == [0.8, 0.008]
+    assert abs(entry["floors"][0]["seconds"] - 0.64) < 1e-12
+
+
+def test_memory_is_told_and_marked_where_it_is_too_much(tmp_path):
+    out = show(tmp_path, LINE, run=run_with(memory=MEMORY)).stdout
+    assert "by formula 207.0 MB (weights 200.0 MB, keys and values 3.000 MB, activations 4.000 MB); held 218.0 MB" in out
+    assert "MORE THAN" not in out
+    assert "MORE THAN" in show(tmp_path, LINE, run=run_with(memory={**MEMORY, "passed": False})).stdout
 
 
 @pytest.mark.parametrize("run_text, lines_text, word", [
@@ -103,6 +154,11 @@ def test_wrong_types_inside_do_not_break_the_table(tmp_path):
     run = {"steps": {}, "stability": [], "criteria": 7, "version": "x", "suite": None, "started_utc": 5}
     done = show(tmp_path, line, run=run)
     assert done.returncode == 0 and "?" in done.stdout
+    facts = {"time": {"metric": "decode_rate", "seconds": 1, "work": "x", "stages": []}, "memory": {"formula": 5, "held": None}}
+    done = show(tmp_path, {**LINE, "limits": [3, {"value": 0}]}, run=run_with(**facts))
+    assert done.returncode == 0 and "by formula ?" in done.stdout
+    facts["time"]["work"] = 2
+    assert show(tmp_path, {**LINE, "limits": [3, {"value": 0}]}, run=run_with(**facts)).returncode == 0
 
 
 def test_a_folder_that_is_no_bundle_says_so(tmp_path):

@@ -56,7 +56,7 @@ static void tokens_of(uint32_t *out, uint64_t stream) {
 /* Logits of all positions of two sequences, fed in pieces of `step` tokens, sequences in turn. */
 static void compute(float *logits, int threads, zh_precision precision, uint32_t micro_batch,
                     size_t step) {
-  zh_engine_options options = {precision, 2, TOKENS, micro_batch, false, NULL};
+  zh_engine_options options = {precision, 2, TOKENS, micro_batch, false, NULL, ZH_KV_F32};
   fixture f = open_engine(threads, options);
   zh_error err = ZH_ERROR_INIT;
   uint32_t tokens[2][TOKENS], position[TOKENS], sequence[TOKENS];
@@ -99,7 +99,7 @@ static void sequences_do_not_touch(void **state) {
   (void)state;
   static float whole[2 * TOKENS * TINY_VOCAB], mixed[2 * TOKENS * TINY_VOCAB];
   compute(whole, 1, ZH_PRECISION_EXACT, 0, TOKENS);
-  zh_engine_options options = {ZH_PRECISION_EXACT, 2, TOKENS, 0, false, NULL};
+  zh_engine_options options = {ZH_PRECISION_EXACT, 2, TOKENS, 0, false, NULL, ZH_KV_F32};
   fixture f = open_engine(2, options);
   zh_error err = ZH_ERROR_INIT;
   uint32_t tokens[2][TOKENS], token[2 * TOKENS], position[2 * TOKENS], sequence[2 * TOKENS];
@@ -122,7 +122,7 @@ static void sequences_do_not_touch(void **state) {
 
 static void truncated_and_poisoned_caches_start_anew(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 1, TOKENS, 0, false, NULL};
+  zh_engine_options options = {ZH_PRECISION_EXACT, 1, TOKENS, 0, false, NULL, ZH_KV_F32};
   fixture f = open_engine(2, options);
   zh_error err = ZH_ERROR_INIT;
   uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
@@ -153,7 +153,7 @@ static void refused(zh_engine *engine, uint32_t token, uint32_t position, uint32
 
 static void bad_arguments_are_refused(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 2, 4, 0, false, NULL};
+  zh_engine_options options = {ZH_PRECISION_EXACT, 2, 4, 0, false, NULL, ZH_KV_F32};
   fixture f = open_engine(1, options);
   zh_error err = ZH_ERROR_INIT;
   refused(f.engine, TINY_VOCAB, 0, 0, "outside the vocabulary");
@@ -172,11 +172,12 @@ static void bad_arguments_are_refused(void **state) {
   zh_engine *engine = NULL;
   assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
   assert_int_equal(zh_threads_create(&threads, 1, NULL, &err), ZH_OK);
-  zh_engine_options too_long = {ZH_PRECISION_EXACT, 1, TINY_CONTEXT + 1, 0, false, NULL},
-                    none = {ZH_PRECISION_EXACT, 0, 4, 0, false, NULL};
+  zh_engine_options too_long = {ZH_PRECISION_EXACT, 1, TINY_CONTEXT + 1, 0, false, NULL, ZH_KV_F32},
+                    none = {ZH_PRECISION_EXACT, 0, 4, 0, false, NULL, ZH_KV_F32};
   assert_int_equal(zh_engine_create(&engine, model, threads, &too_long, NULL), ZH_ERR_ARG);
   assert_int_equal(zh_engine_create(&engine, model, threads, &none, NULL), ZH_ERR_ARG);
-  zh_engine_options huge = {ZH_PRECISION_EXACT, UINT32_MAX, TINY_CONTEXT, 0, false, NULL};
+  zh_engine_options huge = {ZH_PRECISION_EXACT, UINT32_MAX, TINY_CONTEXT, 0, false, NULL,
+                            ZH_KV_F32};
   assert_int_equal(zh_engine_create(&engine, model, threads, &huge, NULL), ZH_ERR_LACKING);
   zh_threads_free(threads);
   zh_model_free(model);
@@ -184,7 +185,7 @@ static void bad_arguments_are_refused(void **state) {
 
 static void costs_follow_the_formulas(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 3, 20, 8, false, NULL};
+  zh_engine_options options = {ZH_PRECISION_EXACT, 3, 20, 8, false, NULL, ZH_KV_F32};
   fixture f = open_engine(2, options);
   zh_engine_cost cost = zh_engine_cost_of(f.engine);
   uint64_t matrices =
@@ -202,7 +203,7 @@ static void costs_follow_the_formulas(void **state) {
 
 static void windows_are_cut_as_defined(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 1, 16, 8, false, NULL};
+  zh_engine_options options = {ZH_PRECISION_EXACT, 1, 16, 8, false, NULL, ZH_KV_F32};
   fixture f = open_engine(2, options);
   uint32_t tokens[TOKENS];
   zh_prediction said[TOKENS];

@@ -56,17 +56,14 @@ static void wrong_rmsnorm(float *y, const float *x, const float *gain, size_t co
 }
 
 static void wrong_rope(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,
-                       bool interleaved, double base, const uint32_t *position, size_t begin,
-                       size_t end) {
-  right->rope(x, x_stride, heads, head_dim, rope_dims, !interleaved, base, position, begin, end);
+                       bool interleaved, const float *angles, size_t begin, size_t end) {
+  right->rope(x, x_stride, heads, head_dim, rope_dims, !interleaved, angles, begin, end);
 }
 
-static void wrong_attention(float *out, const float *q, const float *k_cache, const float *v_cache,
-                            size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,
-                            const uint32_t *position, const uint32_t *sequence, float scale,
-                            size_t begin, size_t end, float *scratch) {
-  right->attention(out, q, k_cache, v_cache, cache_stride, heads, kv_heads, head_dim, position,
-                   sequence, scale * 1.001f, begin, end, scratch);
+static void wrong_attention(const zh_attention *work, size_t begin, size_t end, void *scratch) {
+  zh_attention other = *work;
+  other.scale *= 1.001f;
+  right->attention(&other, begin, end, scratch);
 }
 
 static void wrong_silu(float *y, const float *gate, const float *up, size_t begin, size_t end) {
@@ -89,7 +86,7 @@ static zh_status check_with(const zh_kernels *kernels, zh_precision precision, z
   zh_model *model = NULL;
   zh_engine *engine = NULL;
   zh_check *check = NULL;
-  zh_engine_options options = {precision, 1, TOKENS, 0, false, NULL};
+  zh_engine_options options = {precision, 1, TOKENS, 0, false, NULL, ZH_KV_F32};
   uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
   float logits[TINY_VOCAB];
   assert_int_equal(zh_model_open(&model, path, err), ZH_OK);

@@ -1,0 +1,76 @@
+/* Standard models: their weights computed once, by all threads. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/weights.h"
+
+enum { ALIGNMENT = 64, ROWS_AT_A_TIME = 64 };
+
+typedef struct generation {
+  const zh_weights *weights;
+  unsigned char *row; /* [threads][row_bytes]: a tensor's whole row, of which a part is kept */
+  size_t row_bytes;
+} generation;
+
+static void generate_rows(const zh_weight *w, unsigned char *out, size_t begin, size_t end,
+                          unsigned char *whole) {
+  size_t bytes = zh_weight_row_bytes(w);
+  if (bytes == zh_weight_whole_row_bytes(w)) {
+    zh_standard_rows(out + begin * bytes, w->tensor, w->first_row + begin, end - begin);
+    return;
+  }
+  for (size_t r = begin; r < end; ++r)
+    memcpy(out + r * bytes, zh_weight_source_row(w, r, whole), bytes);
+}
+
+static void generate_share(void *user, int thread, int threads) {
+  const generation *g = user;
+  const zh_weights *weights = g->weights;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    size_t begin, end;
+    zh_share(&begin, &end, w->matrix.rows, ROWS_AT_A_TIME, thread, threads);
+    unsigned char *base =
+        weights->generated + ((const unsigned char *)w->matrix.data - weights->generated);
+    if (begin < end) generate_rows(w, base, begin, end, g->row + (size_t)thread * g->row_bytes);
+  }
+}
+
+static size_t aligned(size_t bytes) {
+  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static zh_status generate_all(zh_weights *weights, zh_threads *threads, zh_error *err) {
+  generation g = {.weights = weights};
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    size_t bytes = aligned(zh_weight_whole_row_bytes(zh_weights_at(weights, i)));
+    if (bytes > g.row_bytes) g.row_bytes = bytes;
+  }
+  g.row = malloc(g.row_bytes * (size_t)zh_threads_count(threads));
+  if (!g.row) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for rows of weights");
+  zh_threads_run(threads, generate_share, &g);
+  free(g.row);
+  return ZH_OK;
+}
+
+zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads, zh_error *err) {
+  size_t total = 0;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i)
+    total += aligned(zh_weight_bytes(zh_weights_at(weights, i)));
+  weights->generated = zh_big_alloc(total);
+  if (!weights->generated) {
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "%s needs %.1f GB of memory for its weights, and this machine has not that much",
+                   zh_model_name(weights->model), (double)total / 1e9);
+  }
+  weights->generated_bytes = total;
+  size_t offset = 0;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    zh_weight *w = zh_weights_at(weights, i);
+    w->matrix.data = weights->generated + offset;
+    w->matrix.row_bytes = zh_weight_row_bytes(w);
+    offset += aligned(zh_weight_bytes(w));
+  }
+  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  return generate_all(weights, threads, err);
+}
