@@ -27,13 +27,13 @@ void time_peaks(const char *only_type, int threads) {
   for (const zh_peak_loop *loop = zh_peak_loops(); loop->metric; loop++) {
     double pass[REPEATS], one[REPEATS];
     if (!wanted(only_type, loop->metric)) continue;
-    for (size_t i = 0; i < REPEATS; i++) pass[i] = one[i] = time_loop(loop);
+    for (size_t i = 0; i < REPEATS; i++) pass[i] = 1e6 * (one[i] = time_loop(loop));
     timing_report(&(timing){.operator= "peak",
                             .kernels = loop->variant,
                             .type = loop->metric,
                             .state = "warm",
                             .threads = 1,
-                            .operations = 1,
+                            .operations = 1e6,
                             .loop = loop,
                             .pass = pass,
                             .one = one,

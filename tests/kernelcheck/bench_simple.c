@@ -223,9 +223,8 @@ static void time_dequantize(zh_dtype type, zh_threads *threads) {
 static uint32_t sequence_now[1];
 static char *place_sequence(subject *s, size_t i) {
   sequence_now[0] = (uint32_t)(i % s->kv.sequences);
-  size_t other = (i + s->kv.sequences / 2) % s->kv.sequences,
-         each = zh_kv_bytes(&s->kv) / s->kv.sequences & ~(size_t)63;
-  return (char *)s->kv.keys + other * each;
+  size_t bytes = s->kv.capacity * zh_kv_position_bytes(s->kv.type, KV_HEADS, HEAD);
+  return (char *)parts.memory + i * bytes % (MEMORY - bytes) / 64 * 64;
 }
 
 static void fill_cache(const zh_kv *kv) {
