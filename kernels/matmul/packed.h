@@ -47,7 +47,7 @@ typedef struct zh_token_line {
 enum { ZH_LINE_TOKENS = 8 }; /* of a tile of bytes */
 
 /* What the tables are made of. */
-void zh_add_products_vnni(zh_kernels *table);
+void zh_add_products_vnni(zh_kernels *table, bool bf16); /* whether there is vdpbf16ps */
 void zh_add_products_amx(zh_kernels *table);
 
 void zh_prepare_fp32_avx512(void *out, const float *x, size_t x_stride, size_t columns,

@@ -41,6 +41,8 @@ void check_gelu_tanhs(const zh_kernels *kernels);
 void check_adds(const zh_kernels *kernels);
 void check_argmax(const zh_kernels *kernels);
 void check_logsumexp(const zh_kernels *kernels);
+/* What processors do that lack AVX-VNNI, or dot products, or products of bf16. */
+void check_multiply_without(void);
 void check_attention(const zh_kernels *kernels);
 void check_memory(void);
 void check_peaks(void);
