@@ -128,7 +128,6 @@ static void attention_amx(const zh_attention *work, size_t begin, size_t end, vo
     zh_attention_avx512(work, begin, end, scratch);
 }
 
-/* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
 static void gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
                            size_t begin, size_t end) {
   (void)m;
@@ -210,7 +209,6 @@ static void choose(void) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
     zh_add_products_amx(&table_amx);
-    table_amx.rounds.attention = ZH_ROUND_BF16;
     table_amx.attention = attention_amx;
     chosen.tables[best = LEVEL_AMX] = &table_amx;
   }
