@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADS = 32, KV_HEADS = 4, DIM = 64, TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
+enum { HEADS = 32, KV_HEADS = 8, DIM = 64, TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
 static const size_t COLD_BYTES = (size_t)600 << 20;
 
 typedef struct bed {
@@ -47,9 +47,12 @@ static double timed(bed *b, zh_task task) {
 static void attend_task(void *user, int thread, int threads) {
   bed *b = user;
   char *scratch = b->scratch + (size_t)thread * b->scratch_bytes;
-  size_t items = zh_attention_items(&b->work), begin, end;
-  for (size_t item; (item = atomic_fetch_add(&b->next, 1)) < items;)
-    b->kernels->attention(&b->work, item, item + 1, scratch);
+  size_t items = zh_attention_items(&b->work), begin, end, some = items / (8 * (size_t)threads);
+  if (some == 0) some = 1; /* as the engine gives them out */
+  while ((begin = atomic_fetch_add(&b->next, some)) < items) {
+    end = begin + some < items ? begin + some : items;
+    b->kernels->attention(&b->work, begin, end, scratch);
+  }
   if (!b->work.parts) return;
   zh_threads_barrier(b->threads);
   zh_share(&begin, &end, b->work.tokens * HEADS, 1, thread, threads);
