@@ -35,6 +35,7 @@ typedef struct zh_run_options {
   const char *const *settings; size_t setting_count; /* "step.parameter=value" or "parameter=value" */
   const char *inject;      /* "weight", "token", "activation", "clock"; NULL: none */
   const char *nonce;       /* asks for certificates of the decode steps (docs/certificate.md); NULL: none */
+  const char *packed_cache; /* folder where rearranged weights are kept between steps and runs; NULL: nowhere */
   const char *const *command; int command_count; /* argv, recorded */
   /* Called once for each model before the first step: the caller (cli) runs the evaluator's audit, because bench may
    * not. Returns the audit object; the harness writes audit.json. */

@@ -1,9 +1,11 @@
 #include "bench/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/launch.h"
+#include "core/digest.h"
 #include "core/text.h"
 
 typedef struct planner {
@@ -157,6 +159,14 @@ static zh_status check_models(const planner *p, zh_error *err) {
         return zh_fail(err, ZH_ERR_USAGE, "two models are called '%s'; rename one or run it apart",
                        name);
     }
+  return ZH_OK;
+}
+
+zh_status zh_step_seed(char out[32], const char *run_seed, const char *step, zh_error *err) {
+  char text[512], digest[ZH_DIGEST_HEX];
+  snprintf(text, sizeof text, "%s/%s", run_seed, step);
+  ZH_TRY(zh_digest_bytes(digest, ZH_SM3, text, strlen(text), err));
+  snprintf(out, 32, "0x%.16s", digest);
   return ZH_OK;
 }
 

@@ -60,6 +60,7 @@ typedef struct zh_job {
   zh_fault fault;
   const char *step;     /* the step's name */
   const char *nonce;    /* the laboratory's; NULL: no certificate is asked for */
+  const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */
   const char *folder;   /* where the step may leave files for the bundle: certificate.jsonl */
   json_t *facts;        /* object the workload may fill: things a reader wants beside the numbers (bytes, entropy) */
   json_t *checks;       /* array the workload fills: {"check","what","bound","error","passed"} */

@@ -36,6 +36,8 @@ enum {
   KEY_PRECISION,
   KEY_THREADS,
   KEY_OUT,
+  KEY_CACHE,
+  KEY_WAY,
   KEY_COUNT
 };
 
@@ -75,6 +77,11 @@ static const struct argp_option options[] = {
      "exact (the default): reference kernels; fast: the timed path", 0},
     {"threads", KEY_THREADS, "N", 0, "threads (one for each core that this process may use)", 0},
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
+    {"packed-cache", KEY_CACHE, "DIR", 0,
+     "with --precision fast: folder where rearranged weights are kept between starts", 0},
+    {"way", KEY_WAY, "WORD", 0,
+     "with --precision fast: many (the default) or few, how the perplexity's products are computed",
+     0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -153,6 +160,13 @@ static zh_status precision_of(zh_precision *out, const arguments *given, zh_erro
   return zh_fail(err, ZH_ERR_USAGE, "--precision %s: expected exact or fast", word);
 }
 
+static zh_status way_of(zh_way *out, const arguments *given, zh_error *err) {
+  const char *word = given->value[KEY_WAY];
+  *out = word && strcmp(word, "few") == 0 ? ZH_FEW : ZH_MANY;
+  if (!word || *out == ZH_FEW || strcmp(word, "many") == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE, "--way %s: expected few or many", word);
+}
+
 /* "1,2,3"; every id must be in the vocabulary. */
 static zh_status parse_ids(session *s, const char *name, const char *list, zh_error *err) {
   const char *p = list;
@@ -225,7 +239,8 @@ static zh_status read_tokens(session *s, zh_error *err) {
 static zh_status start_engine(session *s, size_t positions, uint32_t micro_batch, zh_error *err) {
   uint64_t count = 0, context = 0;
   int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
-  zh_engine_options chosen = {.sequences = 1, .micro_batch = micro_batch};
+  zh_engine_options chosen = {
+      .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[KEY_CACHE]};
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
   int cores = zh_machine_allowed_cores();
   ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", cores > 0 ? (uint64_t)cores : 1, 1,
@@ -481,6 +496,18 @@ static zh_status generate(session *s, zh_error *err) {
 
 /* --- perplexity --- */
 
+/* For each predicted token -ln of its probability, and the token that was the likeliest. */
+static json_t *perplexity_json(const zh_perplexity_result *result, const zh_prediction *said) {
+  json_t *nll = json_array(), *likeliest = json_array();
+  for (size_t i = 0; i < result->predicted; ++i) {
+    json_array_append_new(nll, zh_json_number(said[i].logsumexp - (double)said[i].logit));
+    json_array_append_new(likeliest, json_integer(said[i].likeliest));
+  }
+  return json_pack("{s:I, s:o, s:o, s:o, s:o}", "tokens", (json_int_t)result->predicted, "nll",
+                   zh_json_number(result->nll), "perplexity", zh_json_number(result->perplexity),
+                   "token_nll", nll, "likeliest", likeliest);
+}
+
 static zh_status perplexity(session *s, zh_error *err) {
   const char *file = s->given->value[KEY_FILE], *ids = s->given->value[KEY_TOKENS];
   uint64_t window = 0;
@@ -495,18 +522,21 @@ static zh_status perplexity(session *s, zh_error *err) {
     ZH_TRY(parse_ids(s, "tokens", ids, err));
   }
   int64_t bos = asks_for_bos(s) ? zh_tokenizer_special(s->tokenizer).bos : -1;
+  zh_way way;
+  ZH_TRY(way_of(&way, s->given, err));
   ZH_TRY(start_engine(s, (size_t)window, CHUNK, err));
   zh_perplexity_result result;
-  ZH_TRY(zh_perplexity(&result, s->engine, s->tokens, s->count, bos, (uint32_t)window, NULL, err));
-  if (s->given->json) {
-    s->document =
-        json_pack("{s:I, s:o, s:o}", "tokens", (json_int_t)result.predicted, "nll",
-                  zh_json_number(result.nll), "perplexity", zh_json_number(result.perplexity));
-  } else {
+  zh_prediction *said = calloc(s->count + 1, sizeof *said);
+  if (!said) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu tokens", s->count);
+  zh_status status =
+      zh_perplexity(&result, s->engine, s->tokens, s->count, bos, (uint32_t)window, way, said, err);
+  if (status == ZH_OK && s->given->json) s->document = perplexity_json(&result, said);
+  free(said);
+  if (status == ZH_OK && !s->given->json) {
     printf("perplexity %.6f over %zu predicted tokens (%.6f nats each), windows of %" PRIu64 "\n",
            result.perplexity, result.predicted, result.nll, window);
   }
-  return ZH_OK;
+  return status;
 }
 
 /* --- convert --- */
@@ -540,14 +570,14 @@ typedef struct action {
 } action;
 
 #define BIT(key) (UINT32_C(1) << (key))
-#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_THREADS))
+#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_THREADS) | BIT(KEY_CACHE))
 static const action actions[] = {
     {"tokenize", tokenize, BIT(KEY_TEXT) | BIT(KEY_FILE) | BIT(KEY_IDS)},
     {"logits", logits, BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_ALL) | ENGINE_OPTIONS},
     {"generate", generate,
      BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_MAX_NEW) | BIT(KEY_TEMPERATURE) | BIT(KEY_SEED) |
          BIT(KEY_STOP) | ENGINE_OPTIONS},
-    {"perplexity", perplexity, BIT(KEY_FILE) | BIT(KEY_TOKENS) | ENGINE_OPTIONS},
+    {"perplexity", perplexity, BIT(KEY_FILE) | BIT(KEY_TOKENS) | BIT(KEY_WAY) | ENGINE_OPTIONS},
     {"convert", convert, BIT(KEY_OUT)},
 };
 enum { ACTIONS = sizeof actions / sizeof actions[0] };

@@ -12,7 +12,7 @@
 #include "core/progress.h"
 #include "evaluator/evaluator.h"
 
-enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE };
+enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE, OPTION_CACHE };
 
 typedef struct arguments {
   zh_run_options options;
@@ -62,6 +62,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPTION_NONCE:
     o->nonce = arg;
     return 0;
+  case OPTION_CACHE:
+    o->packed_cache = arg;
+    return 0;
   case OPTION_LIVE:
     given->live.wanted = true;
     return 0;
@@ -102,6 +105,10 @@ static const struct argp_option options[] = {
      "asks for a certificate of each decode step; which tokens it shows follows from these words "
      "of "
      "the laboratory and from the timed answers (docs/certificate.md)",
+     0},
+    {"packed-cache", OPTION_CACHE, "DIR", 0,
+     "keeps weights as they are rearranged for the kernels in this folder, and maps them at the "
+     "next start, every byte compared with the model",
      0},
     {"live", OPTION_LIVE, NULL, 0,
      "audits with proof by perturbation: which share of the parameters changes the output", 0},

@@ -47,7 +47,10 @@ typedef struct zh_matrix {
 /* The same weights rearranged for zh_kernels.multiply: the bits of a matrix in other places (but
  * rows are filled up to ZH_PACKED_ROWS with zeros, and unquantised ones to 32 columns), so packed
  * weights can stand instead of the matrix. */
-enum { ZH_PACKED_ROWS = 16 };
+enum {
+  ZH_PACKED_ROWS = 16,
+  ZH_PACKED_VERSION = 1 /* of the arrangement: raised with every change of where a byte lies */
+};
 typedef struct zh_packed {
   const void *data; /* 64-byte aligned, zh_packed_bytes */
   zh_dtype type;

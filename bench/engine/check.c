@@ -111,7 +111,8 @@ static size_t output_stride(const zh_operation *o) {
 }
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
- * one rounding of the result to fp32. */
+ * one rounding of the result to fp32. Where the columns lay over p ranks, p u |W||x| more: each
+ * part rounded to fp32, and p - 1 additions. */
 static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
                               const float *x) {
   float *w = source_row(check, o->weight, r);
@@ -123,8 +124,9 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
     sum += term;
     magnitude += fabs(term);
   }
-  double bound =
-      growth(check, (double)o->in_width + 4) * magnitude + U * fabs(sum) + (double)FLT_MIN;
+  double parts = o->addends > 1 ? (double)o->addends : 0;
+  double bound = (growth(check, (double)o->in_width + 4) + parts * U) * magnitude + U * fabs(sum) +
+                 (double)FLT_MIN;
   judge(check, o, t, r, o->output[t * output_stride(o) + r], sum, TAU * bound);
 }
 

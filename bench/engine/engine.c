@@ -161,7 +161,8 @@ static zh_status hold_weights(zh_engine *engine, const zh_model *model,
   engine->architecture = engine->weights.architecture;
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
-  return pack ? zh_weights_pack(&engine->weights, engine->threads, err) : ZH_OK;
+  return pack ? zh_weights_pack(&engine->weights, engine->threads, options->packed_cache, err)
+              : ZH_OK;
 }
 
 static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
@@ -242,6 +243,7 @@ void zh_engine_free(zh_engine *engine) {
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
+  free(engine->gathered);
   free(engine->spent);
   free(engine);
 }
@@ -267,7 +269,9 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
   if (observer && !engine->before) {
     size_t width = larger(a->hidden, query_width(a) + key_width(a));
     engine->before = malloc(engine->micro_batch * width * sizeof(float));
-    if (!engine->before) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
+    engine->gathered = malloc(3 * (size_t)engine->micro_batch * sizeof *engine->gathered);
+    if (!engine->before || !engine->gathered)
+      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
   }
   engine->observer = observer;
   engine->observer_user = user;

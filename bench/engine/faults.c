@@ -94,6 +94,7 @@ static zh_status coarsen_weights(zh_trial *trial, zh_error *err) {
     for (size_t b = 0; b < bytes; b += type->block_bytes) coarsen_block(row + b, w->matrix.type);
   }
   if (w->packed.data) {
+    ZH_TRY(zh_packed_writable(weights, err));
     zh_pack_rows((unsigned char *)(uintptr_t)w->packed.data, w->matrix.type, held, rows, bytes,
                  w->matrix.columns);
   } else {

@@ -184,7 +184,13 @@ static void head(const zh_worker *w) {
   const zh_weight *output_norm = &e->weights.whole[ZH_OUTPUT_NORM],
                   *matrix = &e->weights.whole[ZH_HEAD];
   for (size_t t = 0; w->thread == 0 && t < p->tokens; ++t) {
-    if (wants(p, t)) memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
+    if (!wants(p, t)) continue;
+    if (e->observer) {
+      e->gathered[rows] = p->token[t];
+      e->gathered[e->micro_batch + rows] = p->position[t];
+      e->gathered[2 * (size_t)e->micro_batch + rows] = p->sequence[t];
+    }
+    memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
   }
   zh_pass_meet(w, ZH_STAGE_ROWS);
   const float *normed = zh_pass_norm(w, e->last, output_norm, matrix, 1, p->wanted);

@@ -33,11 +33,12 @@ typedef struct zh_operation {
   const float
       *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
   const float *output;                         /* [tokens][out_width] */
-  const uint32_t *token, *position, *sequence; /* [tokens]; NULL for the head's gathered rows */
+  const uint32_t *token, *position, *sequence; /* [tokens] */
   const float *k_cache, *v_cache; /* attention: this layer's, sequences cache_stride apart */
   size_t cache_stride;
   size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
-  size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart */
+  size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
+                                    whose columns lay over ranks: how many parts were added up */
 } zh_operation;
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
@@ -101,6 +102,8 @@ struct zh_engine {
   void *observer_user;
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
+  uint32_t *gathered; /* [3][micro_batch], while observed: token, position and sequence of the rows
+                         whose logits are wanted */
   zh_tamper tamper;
   uint32_t layers_left_out; /* the last so many are never computed: an injected fault */
   /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of

@@ -17,10 +17,12 @@ set(ENGINE_SOURCES
   engine/reduce.c
   engine/sampling.c
   engine/spent.c
+  engine/shown.c
   engine/split.c
   engine/stages.c
   engine/trial.c
   engine/trial_ranks.c
+  engine/packed_cache.c
   engine/packing.c
   engine/weights.c
   engine/weights_describe.c

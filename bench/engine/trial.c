@@ -9,6 +9,7 @@
 #include "bench/content.h"
 #include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
+#include "core/clock.h"
 #include "core/philox.h"
 
 enum { FIRST_TOKENS = 8 };
@@ -70,6 +71,24 @@ static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
                  zh_model_name(trial->model), content, job->content_sm3);
 }
 
+/* Times in seconds: load_s without the digests, which are checks. */
+static zh_status say_load(zh_trial *trial, double load_s, double content_s, double digest_s,
+                          zh_error *err) {
+  const zh_load *load = &trial->engine->weights.load;
+  double moved = 2 * (double)load->packed_bytes;
+  json_t *fact = json_pack(
+      "{s:f, s:f, s:f, s:f, s:I, s:o, s:f, s:f, s:s}", "load_s", load_s, "generate_s",
+      load->generate_s, "memory_s", load->memory_s, "pack_s", load->pack_s, "packed_bytes",
+      (json_int_t)load->packed_bytes, "pack_rate",
+      load->pack_s > 0 ? zh_json_number(moved / load->pack_s) : json_null(), "content_digest_s",
+      content_s, "weights_digest_s", digest_s, "packed_cache", load->cache);
+  return zh_trial_fact(trial, "load", fact, err);
+}
+
+static double seconds_since(int64_t begun) {
+  return (double)(zh_now_ns() - begun) / 1e9;
+}
+
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
@@ -80,15 +99,24 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                .sequences = sequences,
                                .context = context,
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
+                               .packed_cache = job->packed_cache,
                                .unpacked = unpacked};
+  int64_t begun = zh_now_ns();
   zh_status status = zh_job_refuse_certificate(job, err);
   if (status == ZH_OK) status = zh_model_open(&out->model, job->model, err);
+  double load_s = seconds_since(begun), content_s = 0;
   bool parallel = zh_job_is_parallel(job);
+  begun = zh_now_ns();
   if (status == ZH_OK && !parallel) status = hold_to_count(out, err);
+  content_s = seconds_since(begun);
   status = zh_trial_agree(job, status, err);
+  begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
+  load_s += seconds_since(begun);
+  begun = zh_now_ns();
   if (status == ZH_OK && parallel) status = hold_to_count(out, err);
+  content_s += seconds_since(begun);
   if (status == ZH_OK) {
     out->vocab = zh_engine_architecture(out->engine)->vocab;
     out->logits = malloc((size_t)sequences * out->vocab * sizeof *out->logits);
@@ -96,8 +124,10 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
       status = zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %" PRIu32 " rows of logits",
                        sequences);
   }
+  begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_weights_digest(out->weights_sm3, &out->engine->weights, job->threads, err);
+  if (status == ZH_OK) status = say_load(out, load_s, content_s, seconds_since(begun), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK)
@@ -279,6 +309,56 @@ zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t leng
   for (int i = 0; i < threads; ++i) *out += s.sums[i];
   free(s.sums);
   return ZH_OK;
+}
+
+/* Of the heads that no rank before this one has. */
+static void mark_own(uint64_t *out, const zh_trial *trial, size_t start, size_t steps) {
+  const zh_engine *e = trial->engine;
+  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
+  for (size_t i = 0; i < trial->sequences * steps; ++i) {
+    size_t sequence = i / steps, position = start + i % steps;
+    for (uint64_t here = 0; here < e->architecture.layers; ++here) {
+      size_t at = ((here * e->sequences + sequence) * e->context + position) * width;
+      uint64_t layer = here + e->weights.first_layer;
+      out[i] += zh_sum_of_bits(e->keys + at, width) * (4 * layer + 1) +
+                zh_sum_of_bits(e->values + at, width) * (4 * layer + 3);
+    }
+  }
+}
+
+/* Ranks beyond the key heads share them: of those that hold the same one the first counts. */
+static bool holds_first(const zh_trial *trial) {
+  zh_architecture whole;
+  zh_part part = trial->engine->stages.part;
+  if (zh_model_architecture(&whole, trial->model, NULL) != ZH_OK) return true;
+  uint32_t parts = (uint32_t)part.parts;
+  return parts <= whole.kv_heads || (uint32_t)part.index % (parts / whole.kv_heads) == 0;
+}
+
+static zh_status sum_over_ranks(uint64_t *marks, size_t count, const zh_comm *comm, zh_error *err) {
+  uint64_t *all = calloc((size_t)comm->size, count * sizeof *all);
+  zh_status status = all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the marks");
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, marks, count * sizeof *marks, all, 0, err);
+  for (size_t i = 0; status == ZH_OK && comm->rank == 0 && i < count; ++i) {
+    marks[i] = 0;
+    for (size_t rank = 0; rank < (size_t)comm->size; ++rank) marks[i] += all[rank * count + i];
+  }
+  free(all);
+  if (status == ZH_OK) status = comm->broadcast(comm, marks, count * sizeof *marks, 0, err);
+  return status;
+}
+
+zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start, size_t steps,
+                               zh_error *err) {
+  size_t count = trial->sequences * steps;
+  memset(out, 0, count * sizeof *out);
+  if (!zh_job_is_parallel(trial->job)) {
+    mark_own(out, trial, start, steps);
+    return ZH_OK;
+  }
+  if (holds_first(trial)) mark_own(out, trial, start, steps);
+  return sum_over_ranks(out, count, trial->job->comm, err);
 }
 
 zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,

@@ -88,6 +88,11 @@ ZH_MUST_CHECK zh_status zh_trial_chain(char out[65], const zh_answer *answers, s
  * a factor of its own; by all threads. */
 ZH_MUST_CHECK zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length,
                                            zh_error *err);
+/* Of each sequence and each of `steps` positions from `start` on, out[sequences][steps]: the sum of
+ * the bits of its keys times 4 layer + 1, and of its values times 4 layer + 3, over all layers,
+ * modulo 2^64. Collective where ranks hold one model together. */
+ZH_MUST_CHECK zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start,
+                                             size_t steps, zh_error *err);
 /* ZH_ERR_CHECK where it is not `reference` now. */
 ZH_MUST_CHECK zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length,
                                                uint64_t reference, zh_error *err);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "core/clock.h"
+
 static bool ties_head(const zh_weights *weights) {
   return weights->architecture.tied_head && weights->whole[ZH_EMBEDDING].tensor &&
          weights->whole[ZH_HEAD].tensor;
@@ -96,8 +98,11 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part, 
                           zh_error *err) {
   ZH_TRY(zh_weights_describe(out, model, err));
   zh_status status = zh_weights_cut(out, part, err);
-  if (status == ZH_OK && !out->layer[0].tensor->data)
+  if (status == ZH_OK && !out->layer[0].tensor->data) {
+    int64_t begun = zh_now_ns();
     status = zh_weights_generate(out, threads, err);
+    out->load.generate_s = (double)(zh_now_ns() - begun) / 1e9;
+  }
   if (status == ZH_OK) status = zh_weights_set_gains(out, err);
   if (status != ZH_OK) zh_weights_close(out);
   return status;
@@ -108,7 +113,10 @@ void zh_weights_close(zh_weights *weights) {
   free(weights->gains);
   free(weights->digests);
   if (weights->generated) zh_big_free(weights->generated, weights->generated_bytes);
-  if (weights->packed) zh_big_free(weights->packed, weights->packed_bytes);
+  if (weights->cached.data)
+    zh_unmap(&weights->cached);
+  else if (weights->packed)
+    zh_big_free(weights->packed, weights->packed_bytes);
   if (weights->altered) munmap(weights->altered, weights->altered_bytes);
   *weights = (zh_weights){0};
 }

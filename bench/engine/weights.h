@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/digest.h"
+#include "core/files.h"
 #include "core/status.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -51,6 +52,15 @@ typedef struct zh_weights_total {
   uint64_t flops_per_token; /* 2 x weights multiplied in the layers */
 } zh_weights_total;
 
+/* What it took until the weights could be used. */
+typedef struct zh_load {
+  double generate_s;     /* standard models: computing the weights */
+  double memory_s;       /* getting the memory for rearranged weights from the system */
+  double pack_s;         /* rearranging, or comparing what a cache holds */
+  uint64_t packed_bytes; /* rearranged: as many were read */
+  char cache[256];       /* what became of the cache: one sentence; "" where none was asked for */
+} zh_load;
+
 typedef struct zh_weights {
   const zh_model *model;
   zh_architecture architecture; /* of this part: its layers, its heads, its columns of the FFN */
@@ -63,6 +73,8 @@ typedef struct zh_weights {
   size_t generated_bytes;
   unsigned char *packed; /* matrices as zh_weights_pack rearranged them */
   size_t packed_bytes;
+  zh_mapping cached; /* where `packed` lies, if it came from a cache */
+  zh_load load;
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
   float *gains;                 /* norms whose file values are not aligned fp32 */
@@ -85,8 +97,13 @@ ZH_MUST_CHECK zh_status zh_weights_generate(zh_weights *weights, zh_threads *thr
 ZH_MUST_CHECK zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err);
 void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
- * from: weights are held once. */
-ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+ * from: weights are held once. cache: folder in which the result is kept and looked for
+ * (bench/engine/packed_cache.h); NULL: none. */
+ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, const char *cache,
+                                        zh_error *err);
+/* Which matrices that is, and the bytes of one, up to the next. */
+bool zh_weight_is_packed(const zh_weights *weights, const zh_weight *w);
+size_t zh_weight_packed_bytes(const zh_weight *w);
 /* Gives back the pages of the file that were read since, where rearranged weights stand instead. */
 void zh_weights_leave_source(const zh_weights *weights);
 /* Bytes of a row as it is here, and of all rows. */
@@ -103,9 +120,11 @@ const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);
 /* Whether rows [first, first + count), first a multiple of ZH_PACKED_ROWS and count ZH_PACKED_ROWS
  * but at the end, are packed as `rows` (row_bytes apart) give them, bits that stand for no weight
- * included. buffer: zh_packed_bytes of so many rows, and 64 more to align them. */
+ * included. buffer: zh_packed_bytes of so many rows, 64-byte aligned. */
 bool zh_weight_packed_as(const zh_weight *w, size_t first, size_t count, const void *rows,
                          void *buffer);
+/* What came from a cache is mapped for reading; afterwards it may be changed, here alone. */
+ZH_MUST_CHECK zh_status zh_packed_writable(zh_weights *weights, zh_error *err);
 
 /* The i-th of the distinct tensors that are here (layers first, then whole-model ones; a tied head
  * is not counted twice). */

@@ -54,6 +54,7 @@ zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t
   zh_weight *w = zh_weights_at(weights, i);
   size_t row_bytes = zh_weight_row_bytes(w), row = (size_t)(at / row_bytes);
   if (w->packed.data) {
+    ZH_TRY(zh_packed_writable(weights, err));
     unsigned char *byte = (unsigned char *)(uintptr_t)w->packed.data + at;
     *byte = (unsigned char)(*byte ^ (1u << (random[2] % 8)));
     snprintf(what, capacity, "bit %u of byte %" PRIu64 " of the rearranged %s", random[2] % 8, at,

@@ -86,8 +86,8 @@ static zh_status load_tokens(scoring *s, zh_job *job, zh_error *err) {
 
 static zh_status score(scoring *s, zh_perplexity_result *result, zh_prediction *predictions,
                        zh_error *err) {
-  return zh_perplexity(result, s->trial.engine, s->tokens, s->count, s->bos, s->window, predictions,
-                       err);
+  return zh_perplexity(result, s->trial.engine, s->tokens, s->count, s->bos, s->window, ZH_MANY,
+                       predictions, err);
 }
 
 static int64_t positions(const zh_job *job) {

@@ -13,10 +13,11 @@
  *   write_past(out, p, bytes)  copies multiples of 32 bytes past the caches, out at one of 32 too
  *
  * Rows are rearranged into a few KiB on the stack and leave from there in whole lines: stores of
- * parts of lines would make the memory read what is about to be overwritten. */
+ * parts of lines would make the memory read what is about to be overwritten. As much as a
+ * second-level cache holds is written into it: whoever asked for so little is about to read it. */
 #include <string.h>
 
-enum { STAGE_BYTES = 8 << 10, LINE = 64 };
+enum { STAGE_BYTES = 8 << 10, LINE = 64, KEPT_BYTES = 1 << 20 };
 
 /* 16 bytes of each row: four words [word][row]. */
 ALWAYS_INLINE void pack_chunk(uint8_t *out, const uint8_t *p, size_t stride) {
@@ -98,7 +99,7 @@ ALWAYS_INLINE void pack_groups_of(uint8_t *out, zh_dtype type, const uint8_t *ro
                                   size_t row_bytes, size_t blocks, size_t block_bytes) {
   _Alignas(LINE) uint8_t stage[STAGE_BYTES];
   size_t bytes = ZH_PACKED_ROWS * block_bytes, most = STAGE_BYTES / bytes;
-  bool close = row_bytes == blocks * block_bytes;
+  bool close = row_bytes == blocks * block_bytes, keep = groups * blocks * bytes <= KEPT_BYTES;
   for (size_t g = 0; g < groups; g++, rows += ZH_PACKED_ROWS * row_bytes)
     for (size_t first = 0; first < blocks; first += most) {
       size_t count = blocks - first < most ? blocks - first : most;
@@ -106,7 +107,10 @@ ALWAYS_INLINE void pack_groups_of(uint8_t *out, zh_dtype type, const uint8_t *ro
         fetch(rows + ZH_PACKED_ROWS * row_bytes + first * bytes, count * bytes);
       for (size_t b = 0; b < count; b++)
         pack_block_of(stage + b * bytes, type, rows + (first + b) * block_bytes, row_bytes);
-      write_past(out, stage, count * bytes);
+      if (keep)
+        memcpy(out, stage, count * bytes);
+      else
+        write_past(out, stage, count * bytes);
       out += count * bytes;
     }
 }

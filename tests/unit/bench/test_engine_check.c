@@ -12,7 +12,7 @@
 #include "core/clock.h"
 #include "tests/unit/bench/tiny_model.h"
 
-enum { TOKENS = 12, SEEDS = 16 };
+enum { TOKENS = 12, SEEDS = 8 };
 static char path[64];
 static zh_threads *threads;
 
@@ -89,7 +89,7 @@ static zh_status check_with(const zh_kernels *kernels, zh_precision precision, z
   zh_model *model = NULL;
   zh_engine *engine = NULL;
   zh_check *check = NULL;
-  zh_engine_options options = {precision, 1, TOKENS, 0, false, NULL};
+  zh_engine_options options = {.precision = precision, .sequences = 1, .context = TOKENS};
   uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
   float logits[TINY_VOCAB];
   assert_int_equal(zh_model_open(&model, path, err), ZH_OK);
