@@ -1,9 +1,11 @@
 #include "bench/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/launch.h"
+#include "core/digest.h"
 #include "core/text.h"
 
 typedef struct planner {
@@ -12,7 +14,7 @@ typedef struct planner {
   size_t model_count;
   const zh_plan_options *options;
   json_t *steps;
-  int cpus;
+  int cores;
 } planner;
 
 static json_t *criteria_json(const zh_step *step) {
@@ -48,11 +50,18 @@ static zh_status check_context(const zh_step *step, const zh_plan_model *model, 
                  (long long)model->context);
 }
 
+/* Slurm says over how many nodes it will spread them; else they are all here. */
+static int ranks_of_a_node(int ranks) {
+  const char *text = getenv("SLURM_JOB_NUM_NODES");
+  int nodes = text ? atoi(text) : 1;
+  return nodes > 1 ? (ranks + nodes - 1) / nodes : ranks;
+}
+
 /* Adds one step for one model (NULL: it needs none). */
 static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *model,
                           const char *when, zh_error *err) {
   int ranks = p->options->ranks > 0 ? p->options->ranks : step->ranks > 0 ? step->ranks : 1;
-  int threads = p->options->threads > 0 ? p->options->threads : p->cpus / ranks;
+  int threads = p->options->threads > 0 ? p->options->threads : p->cores / ranks_of_a_node(ranks);
   zh_launcher launcher = ZH_LAUNCH_DIRECT;
   char name[256], key[32];
   ZH_TRY(check_ranks(step, ranks, err));
@@ -153,15 +162,21 @@ static zh_status check_models(const planner *p, zh_error *err) {
   return ZH_OK;
 }
 
+zh_status zh_step_seed(char out[32], const char *run_seed, const char *step, zh_error *err) {
+  char text[512], digest[ZH_DIGEST_HEX];
+  snprintf(text, sizeof text, "%s/%s", run_seed, step);
+  ZH_TRY(zh_digest_bytes(digest, ZH_SM3, text, strlen(text), err));
+  snprintf(out, 32, "0x%.16s", digest);
+  return ZH_OK;
+}
+
 zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model *models,
                        size_t model_count, const zh_plan_options *options, zh_error *err) {
   planner p = {suite, models, model_count, options, json_array(), 0};
   const char *fault = options->inject ? options->inject : "none";
   char seed[32];
   *out = NULL;
-  static int cpus[4096];
-  p.cpus = zh_machine_allowed_cpus(cpus, 4096);
-  if (p.cpus < 1) p.cpus = 1;
+  p.cores = zh_machine_allowed_cores();
   json_t *list = json_array();
   zh_status status = check_fault(&p, fault, err);
   if (status == ZH_OK) status = check_models(&p, err);

@@ -90,7 +90,7 @@ static const struct argp_option options[] = {
     {"model", 'm', "FILE|NAME", 0, "model to run, instead of the suite's own; may be repeated", 0},
     {"out", 'o', "DIR", 0, "bundle folder to make (default: out/SUITE-TIME)", 0},
     {"ranks", 'r', "N", 0, "number of ranks (default: the suite's, else 1)", 0},
-    {"threads", 't', "N", 0, "threads of each rank (default: all allowed CPUs)", 0},
+    {"threads", 't', "N", 0, "threads of each rank (default: one for each of its cores)", 0},
     {"set", 's', "KEY=VALUE", 0,
      "changes a parameter: step.parameter=value, or parameter=value for every step that has it; "
      "also repeats, warmup and deadline",

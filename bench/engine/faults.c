@@ -86,6 +86,7 @@ static zh_status coarsen_weights(zh_trial *trial, zh_error *err) {
   zh_weight *w = zh_weights_at(weights, i);
   const zh_dtype_info *type = zh_dtype_find((uint32_t)w->matrix.type);
   size_t bytes = zh_weight_row_bytes(w), rows = w->matrix.rows;
+  ZH_TRY(zh_packed_writable(weights, err));
   ZH_TRY(zh_weights_alter(weights, rows * bytes, err));
   unsigned char *held = weights->altered;
   for (size_t r = 0; r < rows; ++r) {

@@ -1,7 +1,8 @@
 /* The forward pass: one parallel region a micro-batch, rows of each product divided over the
- * threads. Shapes: T tokens of the micro-batch, D hidden, F ffn. Barriers a layer: seven for up to
- * 16 tokens (after q k v, rotation, the cache's new rows, attention, its output, SwiGLU, down), two
- * more for more (after the norms), four with packed weights (after rounding attention and SwiGLU).
+ * threads. Shapes: T tokens of the micro-batch, D hidden, F ffn. Barriers a layer: six for up to
+ * 16 tokens (after q k v, rotation into the cache, attention, its output, SwiGLU, down), one more
+ * where attention is shared by blocks of keys; two more for more tokens (after the norms), four
+ * with packed weights (after rounding attention and SwiGLU).
  *
  *   x[T][D] = embedding[token]
  *   each layer:  n = rmsnorm(x);  q, k, v = Wq n, Wk n, Wv n;  rope(q), rope(k);  k, v -> cache
@@ -42,8 +43,9 @@ static void sum_over_ranks(const zh_worker *w, int layer, const char *const name
   if (e->observer) zh_pass_barrier(w);
   zh_pass_report_product(w, layer, names[0], weight, input, zh_reduce_mine(e->reduce, slot),
                          tokens);
-  zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens * hidden);
+  zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens, hidden);
   zh_pass_mark(w, ZH_STAGE_SUMS);
+  if (e->observer) zh_pass_barrier(w);
   const float *parts = zh_reduce_parts(e->reduce, slot, &stride);
   if (!parts) return;
   zh_pass_report(w, (zh_operation){.op = ZH_OP_SUM,
@@ -78,11 +80,11 @@ static void embed(const zh_worker *w) {
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
   float *x = part_or(e, ZH_REDUCE_EMBEDDING, e->x);
   for (size_t t = begin; t < end; ++t) embed_part(w, x + t * hidden, t);
-  zh_pass_meet(w, ZH_STAGE_ROWS);
   if (e->reduce) {
-    zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens * hidden);
+    zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens, hidden);
     zh_pass_mark(w, ZH_STAGE_SUMS);
   }
+  zh_pass_meet(w, ZH_STAGE_ROWS);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
                                    .layer = -1,
                                    .name = "embedding",
@@ -183,7 +185,13 @@ static void head(const zh_worker *w) {
   const zh_weight *output_norm = &e->weights.whole[ZH_OUTPUT_NORM],
                   *matrix = &e->weights.whole[ZH_HEAD];
   for (size_t t = 0; w->thread == 0 && t < p->tokens; ++t) {
-    if (wants(p, t)) memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
+    if (!wants(p, t)) continue;
+    if (e->observer) {
+      e->gathered[rows] = p->token[t];
+      e->gathered[e->micro_batch + rows] = p->position[t];
+      e->gathered[2 * (size_t)e->micro_batch + rows] = p->sequence[t];
+    }
+    memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
   }
   zh_pass_meet(w, ZH_STAGE_ROWS);
   const float *normed = zh_pass_norm(w, e->last, output_norm, matrix, 1, p->wanted);
@@ -221,6 +229,10 @@ static void run_pass(void *user, int thread, int threads) {
   zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
                  p->counted ? &e->spent[thread] : NULL};
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
+  size_t begin, end;
+  zh_share(&begin, &end, p->tokens, 1, thread, threads);
+  zh_rope_angles(e->angles, e->architecture.rope_dims, e->architecture.rope_theta, p->position,
+                 begin, end);
   if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     if (is_left_out(e, layer)) continue;

@@ -3,6 +3,8 @@
 #ifndef ZH_BENCH_ENGINE_INSIDE_H
 #define ZH_BENCH_ENGINE_INSIDE_H
 
+#include <stdatomic.h>
+
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
 #include "bench/engine/spent.h"
@@ -33,11 +35,11 @@ typedef struct zh_operation {
   const float
       *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
   const float *output;                         /* [tokens][out_width] */
-  const uint32_t *token, *position, *sequence; /* [tokens]; NULL for the head's gathered rows */
-  const float *k_cache, *v_cache; /* attention: this layer's, sequences cache_stride apart */
-  size_t cache_stride;
+  const uint32_t *token, *position, *sequence; /* [tokens] */
+  const zh_kv *kv;                             /* attention: this layer's */
   size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
-  size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart */
+  size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
+                                    whose columns lay over ranks: how many parts were added up */
 } zh_operation;
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
@@ -80,8 +82,12 @@ struct zh_engine {
   zh_threads *threads;
   uint32_t sequences, context, micro_batch;
   uint32_t *length;     /* [sequences]: positions held */
-  float *keys, *values; /* [layers][sequences][context][kv_heads][head_dim] */
-  size_t cache_floats;  /* of each */
+  zh_kv kv;             /* of layer 0 */
+  size_t kv_layer;      /* bytes from a layer's keys to the next one's; of values the same */
+  float *angles;        /* [micro_batch][rope_dims]: zh_rope_angles of the pass */
+  float *parts;         /* of attention, where few tokens share the threads; NULL: never */
+  size_t part_tokens, part_bytes; /* that parts has room for */
+  atomic_size_t next_item;        /* of attention: whoever is free takes it */
   /* Activations of a micro-batch, [micro_batch][width]. */
   float *activations;
   size_t activation_floats;
@@ -101,6 +107,8 @@ struct zh_engine {
   void *observer_user;
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
+  uint32_t *gathered; /* [3][micro_batch], while observed: token, position and sequence of the rows
+                         whose logits are wanted */
   zh_tamper tamper;
   uint32_t layers_left_out; /* the last so many are never computed: an injected fault */
   /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of
@@ -130,7 +138,8 @@ zh_spent *zh_spent_between(const zh_engine *engine);
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
   bool fp64_sums;      /* of the kernels */
-  zh_roundings rounds; /* of products; all none where weights are not packed */
+  zh_roundings rounds; /* of products none where weights are not packed */
+  zh_kv_type kv;       /* what keys and values were rounded to */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
 /* Of products in a call of so many tokens: how most of their operations round; and the peak that
@@ -144,6 +153,8 @@ ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observe
 /* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
  * earlier pass can be read unseen. */
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
+/* A layer's cache. */
+zh_kv zh_engine_kv(const zh_engine *engine, size_t layer);
 
 /* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
 uint64_t zh_sum_of_bits(const float *values, size_t count);

@@ -70,13 +70,34 @@ const zh_instruction *zh_order_at(size_t i, uint32_t layers, int *layer) {
   return &LAYER[(i - 1) % LAYER_LENGTH];
 }
 
+static size_t find_in(const zh_instruction *list, size_t count, const char *name) {
+  size_t i = 0;
+  while (i < count && strcmp(list[i].name, name) != 0) ++i;
+  return i;
+}
+
+size_t zh_order_find(const zh_operation *o, uint32_t layers) {
+  size_t in_layers = (size_t)layers * LAYER_LENGTH, i;
+  if (o->layer < 0) {
+    if (o->op == FIRST.op) return 0;
+    i = find_in(LAST, LAST_LENGTH, o->name);
+    return i < LAST_LENGTH ? 1 + in_layers + i : SIZE_MAX;
+  }
+  i = find_in(LAYER, LAYER_LENGTH, o->name);
+  return i < LAYER_LENGTH ? 1 + (size_t)o->layer * LAYER_LENGTH + i : SIZE_MAX;
+}
+
 /* --- following an engine --- */
 
 struct zh_order {
   const zh_engine *engine;
-  size_t next, tokens;      /* operator to come; tokens of the pass at hand */
-  uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value */
+  size_t first, end;   /* of this rank's operators in the order of the model's, up to the head's */
+  uint32_t layers;     /* the model's */
+  size_t next, tokens; /* operator to come; tokens of the pass at hand */
+  uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value; of rotated keys and of
+                               values as the cache holds them */
   bool known[ZH_VALUES];    /* false where what made it is not shown: sums between nodes */
+  float *row;               /* one position's keys or values */
 };
 
 zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err) {
@@ -86,11 +107,23 @@ zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err
     order->sum[v] = calloc(engine->micro_batch, sizeof *order->sum[v]);
     whole = order->sum[v] != NULL;
   }
+  if (whole) {
+    size_t width = zh_value_width(&engine->architecture, ZH_VALUE_KEY);
+    order->row = malloc(width * sizeof *order->row);
+    whole = order->row != NULL;
+  }
   if (!whole) {
     zh_order_free(order);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
+  const zh_weights *w = &engine->weights;
   order->engine = engine;
+  order->layers = w->total.layers;
+  order->first = w->whole[ZH_EMBEDDING].tensor && w->first_layer == 0
+                     ? 0
+                     : zh_order_length(w->first_layer, false);
+  order->end = zh_order_length(w->first_layer + engine->architecture.layers, false);
+  order->next = order->first;
   *out = order;
   return ZH_OK;
 }
@@ -98,6 +131,7 @@ zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err
 void zh_order_free(zh_order *order) {
   if (!order) return;
   for (int v = 0; v < ZH_VALUES; ++v) free(order->sum[v]);
+  free(order->row);
   free(order);
 }
 
@@ -130,21 +164,38 @@ static bool is_gathered(const zh_order *order, const zh_operation *o) {
   return true;
 }
 
+/* Of a position's keys or values, all heads. */
+static uint64_t sum_of_cached(const zh_order *order, const zh_operation *o, size_t t,
+                              bool is_value) {
+  const zh_kv *kv = o->kv;
+  size_t position = o->position[t];
+  for (size_t h = 0; h < kv->kv_heads; ++h)
+    (is_value ? zh_kv_values : zh_kv_keys)(order->row + h * kv->head_dim, kv, o->sequence[t], h,
+                                           position, position + 1);
+  return sum_of(order->row, kv->kv_heads * kv->head_dim);
+}
+
 static bool cache_holds(const zh_order *order, const zh_operation *o) {
-  size_t width = zh_value_width(&order->engine->architecture, ZH_VALUE_KEY);
-  for (size_t t = 0; t < o->tokens; ++t) {
-    size_t at = o->sequence[t] * o->cache_stride + o->position[t] * width;
-    if (sum_of(o->k_cache + at, width) != order->sum[ZH_VALUE_ROTATED_KEY][t] ||
-        sum_of(o->v_cache + at, width) != order->sum[ZH_VALUE_VALUE][t])
+  for (size_t t = 0; t < o->tokens; ++t)
+    if (sum_of_cached(order, o, t, false) != order->sum[ZH_VALUE_ROTATED_KEY][t] ||
+        sum_of_cached(order, o, t, true) != order->sum[ZH_VALUE_VALUE][t])
       return false;
-  }
   return true;
+}
+
+static uint64_t sum_when_cached(const zh_order *order, const float *values, size_t width) {
+  size_t d = order->engine->architecture.head_dim;
+  memcpy(order->row, values, width * sizeof *values);
+  for (size_t at = 0; at < width; at += d) zh_kv_round(order->row + at, order->engine->kv.type, d);
+  return sum_of(order->row, width);
 }
 
 static void keep(zh_order *order, zh_value value, const zh_operation *o) {
   size_t stride = o->output_stride ? o->output_stride : o->out_width;
+  bool cached = value == ZH_VALUE_ROTATED_KEY || value == ZH_VALUE_VALUE;
   for (size_t t = 0; t < o->tokens; ++t)
-    order->sum[value][t] = sum_of(o->output + t * stride, o->out_width);
+    order->sum[value][t] = (cached ? sum_when_cached(order, o->output + t * stride, o->out_width)
+                                   : sum_of(o->output + t * stride, o->out_width));
   order->known[value] = true;
 }
 
@@ -157,45 +208,43 @@ static bool inputs_follow(const zh_order *order, const zh_operation *o, const zh
          (!two || is_same(order, now->second, o->second, o->in_width, o->tokens));
 }
 
-/* A stage without the embedding begins with what the stage before gave, which is not shown. */
+/* Where a pass may end: with its last layer, or with the logits. */
+static bool is_end(const zh_order *order, size_t place) {
+  return place == order->end ||
+         (zh_engine_has_head(order->engine) && place == zh_order_length(order->layers, true));
+}
+
 static void begin_pass(zh_order *order, const zh_operation *o) {
-  bool embeds = order->engine->weights.whole[ZH_EMBEDDING].tensor != NULL;
-  const zh_instruction *first = embeds ? &FIRST : &LAYER[0];
-  if (!zh_order_ended(order) || o->layer > 0 || strcmp(o->name, first->name) != 0) return;
-  order->next = embeds ? 0 : 1;
+  if (zh_order_find(o, order->layers) != order->first || !zh_order_ended(order)) return;
+  order->next = order->first;
   order->tokens = o->tokens;
-  order->known[ZH_VALUE_X] = false;
+  memset(order->known, 0, sizeof order->known); /* hidden states may come from another rank */
+}
+
+static bool fail(char *failure, size_t capacity, const char *what, const zh_operation *o) {
+  snprintf(failure, capacity, "order: %s (operator '%s' of layer %d)", what, o->name, o->layer);
+  return false;
 }
 
 bool zh_order_visit(zh_order *order, const zh_operation *o, char *failure, size_t capacity) {
-  uint32_t layers = order->engine->architecture.layers;
   int layer = -1;
   if (o->op == ZH_OP_SUM) { /* of the parts of all ranks */
     keep(order, ZH_VALUE_DELTA, o);
     return true;
   }
   begin_pass(order, o);
-  bool more = order->next < zh_order_length(layers, true);
-  const zh_instruction *now = more ? zh_order_at(order->next, layers, &layer) : NULL;
+  bool more = order->next < zh_order_length(order->layers, true);
+  const zh_instruction *now = more ? zh_order_at(order->next, order->layers, &layer) : NULL;
   if (!now || strcmp(now->name, o->name) != 0 || layer != o->layer) {
     snprintf(failure, capacity,
              "order: operator '%s' of layer %d was computed where %s%s%s of layer %d should be",
              o->name, o->layer, now ? "'" : "the end", now ? now->name : "", now ? "'" : "", layer);
     return false;
   }
-  if (!inputs_follow(order, o, now)) {
-    snprintf(
-        failure, capacity,
-        "order: the input of operator '%s' of layer %d is not what the operator before it gave",
-        o->name, o->layer);
-    return false;
-  }
-  if (now->op == ZH_OP_ATTENTION && !cache_holds(order, o)) {
-    snprintf(failure, capacity,
-             "order: the cache of layer %d does not hold the keys and values that were computed",
-             o->layer);
-    return false;
-  }
+  if (!inputs_follow(order, o, now))
+    return fail(failure, capacity, "an input is not what the operator before it gave", o);
+  if (now->op == ZH_OP_ATTENTION && !cache_holds(order, o))
+    return fail(failure, capacity, "the cache does not hold the key and value just computed", o);
   keep(order, now->out, o);
   if (order->engine->reduce && now->out == ZH_VALUE_DELTA)
     order->known[ZH_VALUE_DELTA] = false; /* a part alone, until the sum over the ranks */
@@ -204,7 +253,5 @@ bool zh_order_visit(zh_order *order, const zh_operation *o, char *failure, size_
 }
 
 bool zh_order_ended(const zh_order *order) {
-  uint32_t layers = order->engine->architecture.layers;
-  return order->next == 0 || order->next == zh_order_length(layers, false) ||
-         order->next == zh_order_length(layers, true);
+  return order->next == order->first || is_end(order, order->next);
 }

@@ -17,6 +17,7 @@ set(ENGINE_SOURCES
   engine/reduce.c
   engine/sampling.c
   engine/spent.c
+  engine/shown.c
   engine/split.c
   engine/stages.c
   engine/trial.c

@@ -52,11 +52,13 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
 }
 
-/* The bytes that this rank mapped must be those that were counted before the run. */
+/* The bytes that this rank mapped, or those that it reads of a model that lies over several, must
+ * be those that were counted before the run. */
 static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
   char content[ZH_DIGEST_HEX];
   const zh_job *job = trial->job;
-  ZH_TRY(zh_content_digest(content, trial->model, job->threads, err));
+  ZH_TRY(zh_job_is_parallel(job) ? zh_trial_digest_parts(content, trial, err)
+                                 : zh_content_digest(content, trial->model, job->threads, err));
   ZH_TRY(zh_trial_fact(trial, "content_sm3", json_string(content), err));
   if (!job->content_sm3) return ZH_OK;
   bool same = strcmp(content, job->content_sm3) == 0;
@@ -90,10 +92,14 @@ static double seconds_since(int64_t begun) {
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
+  out->time.began = zh_now_ns();
   zh_ranks ranks = {job->comm, zh_job_split(job)};
+  zh_kv_type kept = ZH_KV_F32;
+  if (!unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
                                                 ? ZH_PRECISION_EXACT
                                                 : ZH_PRECISION_FAST,
+                               .kv = kept,
                                .sequences = sequences,
                                .context = context,
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
@@ -102,15 +108,20 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   int64_t begun = zh_now_ns();
   zh_status status = zh_model_open(&out->model, job->model, err);
   double load_s = seconds_since(begun), content_s = 0;
+  bool parallel = zh_job_is_parallel(job);
   begun = zh_now_ns();
-  if (status == ZH_OK) status = hold_to_count(out, err);
+  if (status == ZH_OK && !parallel) status = hold_to_count(out, err);
   content_s = seconds_since(begun);
   status = zh_trial_agree(job, status, err);
   begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
+  load_s += seconds_since(begun);
+  out->time.load = (int64_t)(load_s * 1e9);
+  begun = zh_now_ns();
+  if (status == ZH_OK && parallel) status = hold_to_count(out, err);
+  content_s += seconds_since(begun);
   if (status == ZH_OK) {
-    load_s += seconds_since(begun);
     out->vocab = zh_engine_architecture(out->engine)->vocab;
     out->logits = malloc((size_t)sequences * out->vocab * sizeof *out->logits);
     if (!out->logits)
@@ -125,6 +136,7 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
+  status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = zh_trial_say_ranks(out, err);
   for (uint32_t i = 0; status == ZH_OK && i < sequences; ++i) zh_engine_poison(out->engine, i, 0);
   if (status == ZH_OK) status = zh_fault_install(out, err);
@@ -179,23 +191,52 @@ zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed, zh_error *err) 
 }
 
 /* chosen stays outside the vocabulary where the logits are not numbers. */
-static void read_answer(zh_answer *out, const zh_trial *trial, const float *logits) {
+static void read_answer(zh_answer *out, zh_trial *trial, const float *logits) {
   size_t chosen = trial->engine->kernels->argmax(logits, trial->vocab);
   zh_engine_mark(trial->engine, ZH_STAGE_CHOICE);
   if (chosen >= trial->vocab || !isfinite(logits[chosen])) return;
   out->chosen = (uint32_t)chosen;
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
+  int64_t began = zh_now_ns();
   out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
+  trial->time.sums += zh_now_ns() - began;
   zh_engine_mark(trial->engine, ZH_STAGE_CHECK);
 }
 
-zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
+zh_status zh_trial_answer(zh_answer *out, zh_trial *trial, const float *logits, uint32_t fed,
                           uint32_t position, zh_error *err) {
   *out = (zh_answer){.fed = fed, .chosen = trial->vocab, .position = position};
   if (zh_engine_has_head(trial->engine)) read_answer(out, trial, logits);
   ZH_TRY(zh_engine_share(trial->engine, out, sizeof *out, err));
   if (out->chosen < trial->vocab) return ZH_OK;
   return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers", position);
+}
+
+void zh_trial_sampled(zh_trial *trial, double sample_ns) {
+  trial->time.samples += (int64_t)sample_ns;
+  trial->time.in_samples += trial->time.sums;
+}
+
+void zh_trial_checks_between(zh_trial *trial, int64_t began) {
+  trial->time.between += zh_now_ns() - began;
+  trial->time.sums = 0;
+}
+
+/* All that is neither loading nor a repeat counts as checking, of the whole step. */
+static zh_status say_cost(zh_trial *trial, zh_error *err) {
+  const zh_check_time *t = &trial->time;
+  if (t->samples <= 0) return ZH_OK;
+  double samples = (double)t->samples, in = (double)t->in_samples, between = (double)t->between,
+         step = (double)(zh_now_ns() - t->began);
+  const struct {
+    const char *name;
+    double share;
+  } facts[] = {{"check_share_of_samples", in / samples},
+               {"check_share_of_repeats", (in + between) / (samples + between)},
+               {"check_share_of_step", 1 - ((double)t->load + samples - in) / step}};
+  for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
+    ZH_TRY(zh_trial_fact(trial, facts[i].name, zh_json_number(facts[i].share), err));
+  return ZH_OK;
 }
 
 static float logit_of(const zh_answer *answer) {
@@ -276,18 +317,16 @@ typedef struct summing {
   uint64_t *sums; /* [threads] */
 } summing;
 
-/* Rows have odd factors, so that none can stand in another's place. */
-static void sum_rows(void *user, int thread, int threads) {
+/* Layers and sequences have odd factors, so that none can stand in another's place. */
+static void sum_caches(void *user, int thread, int threads) {
   const summing *s = user;
   const zh_engine *e = s->engine;
-  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim, begin, end;
-  size_t rows = (size_t)e->architecture.layers * e->sequences * s->length;
+  size_t begin, end;
   uint64_t sum = 0;
-  zh_share(&begin, &end, rows, 1, thread, threads);
+  zh_share(&begin, &end, (size_t)e->architecture.layers * e->sequences, 1, thread, threads);
   for (size_t i = begin; i < end; ++i) {
-    size_t at = (i / s->length * e->context + i % s->length) * width;
-    sum += zh_sum_of_bits(e->keys + at, width) * (4 * (uint64_t)i + 1) +
-           zh_sum_of_bits(e->values + at, width) * (4 * (uint64_t)i + 3);
+    zh_kv kv = zh_engine_kv(e, i / e->sequences);
+    sum += zh_kv_sum(&kv, i % e->sequences, s->length) * (2 * (uint64_t)i + 1);
   }
   s->sums[thread] = sum;
 }
@@ -296,11 +335,66 @@ zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t leng
   int threads = zh_threads_count(trial->engine->threads);
   summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
   if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");
-  zh_threads_run(trial->engine->threads, sum_rows, &s);
+  zh_threads_run(trial->engine->threads, sum_caches, &s);
   *out = 0;
   for (int i = 0; i < threads; ++i) *out += s.sums[i];
   free(s.sums);
   return ZH_OK;
+}
+
+/* Of the heads that no rank before this one has: of the values that are held, one position's. */
+static void mark_own(uint64_t *out, float *head, const zh_trial *trial, size_t start,
+                     size_t steps) {
+  const zh_engine *e = trial->engine;
+  for (uint64_t here = 0; here < e->architecture.layers; ++here) {
+    zh_kv kv = zh_engine_kv(e, here);
+    uint64_t layer = here + e->weights.first_layer;
+    for (size_t i = 0; i < trial->sequences * steps * kv.kv_heads; ++i) {
+      size_t place = i / kv.kv_heads, h = i % kv.kv_heads, at = start + place % steps;
+      zh_kv_keys(head, &kv, place / steps, h, at, at + 1);
+      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 1);
+      zh_kv_values(head, &kv, place / steps, h, at, at + 1);
+      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 3);
+    }
+  }
+}
+
+/* Ranks beyond the key heads share them: of those that hold the same one the first counts. */
+static bool holds_first(const zh_trial *trial) {
+  zh_architecture whole;
+  zh_part part = trial->engine->stages.part;
+  if (zh_model_architecture(&whole, trial->model, NULL) != ZH_OK) return true;
+  uint32_t parts = (uint32_t)part.parts;
+  return parts <= whole.kv_heads || (uint32_t)part.index % (parts / whole.kv_heads) == 0;
+}
+
+static zh_status sum_over_ranks(uint64_t *marks, size_t count, const zh_comm *comm, zh_error *err) {
+  uint64_t *all = calloc((size_t)comm->size, count * sizeof *all);
+  zh_status status = all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the marks");
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, marks, count * sizeof *marks, all, 0, err);
+  for (size_t i = 0; status == ZH_OK && comm->rank == 0 && i < count; ++i) {
+    marks[i] = 0;
+    for (size_t rank = 0; rank < (size_t)comm->size; ++rank) marks[i] += all[rank * count + i];
+  }
+  free(all);
+  if (status == ZH_OK) status = comm->broadcast(comm, marks, count * sizeof *marks, 0, err);
+  return status;
+}
+
+zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start, size_t steps,
+                               zh_error *err) {
+  size_t count = trial->sequences * steps;
+  bool parallel = zh_job_is_parallel(trial->job);
+  float *head = malloc(trial->engine->architecture.head_dim * sizeof *head);
+  zh_status status =
+      head ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a head's keys");
+  status = zh_trial_agree(trial->job, status, err);
+  memset(out, 0, count * sizeof *out);
+  if (status == ZH_OK && (!parallel || holds_first(trial)))
+    mark_own(out, head, trial, start, steps);
+  free(head);
+  return status == ZH_OK && parallel ? sum_over_ranks(out, count, trial->job->comm, err) : status;
 }
 
 zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,
@@ -316,7 +410,7 @@ zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_
 
 /* Where kernels sum in fp64, batches do not change the bits. */
 static double replay_bound(const zh_trial *trial) {
-  if (trial->engine->kernels->fp64_sums) return 0;
+  if (zh_engine_arithmetic(trial->engine).fp64_sums) return 0;
   double largest = 0;
   for (size_t i = 0; i < trial->vocab; ++i) largest = fmax(largest, fabs((double)trial->logits[i]));
   return REPLAY_RELATIVE * largest;
@@ -433,6 +527,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
+  ZH_TRY(zh_trial_fact(trial, "kv", json_string(zh_kv_names[trial->engine->kv.type]), err));
   zh_status status = zh_weights_verify(&trial->engine->weights, trial->job->threads,
                                        trial->job->seed ^ STREAM_ROWS, err);
   if (status == ZH_OK) status = zh_model_unchanged(trial->model, err);
@@ -441,7 +536,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
     ZH_TRY(zh_trial_record(trial, "weights", "bytes that the engine read against their source", 0,
                            same ? 0 : 1, same, err));
   }
-  return status;
+  return status == ZH_OK ? say_cost(trial, err) : status;
 }
 
 /* Entropy of the distribution that the logits at hand give, in nats. */

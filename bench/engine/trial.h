@@ -26,6 +26,13 @@ typedef struct zh_feed {
   size_t count;
 } zh_feed;
 
+/* Where a step's time went, ns: what docs/metrics.md, "Self-check", says of its cost. */
+typedef struct zh_check_time {
+  int64_t began, load; /* when the step opened its model; reading and rearranging it */
+  int64_t sums;        /* over logits, since the repeat began */
+  int64_t samples, in_samples, between; /* all repeats; the checks inside them; those around each */
+} zh_check_time;
+
 typedef struct zh_trial {
   zh_job *job;
   zh_model *model;
@@ -35,6 +42,7 @@ typedef struct zh_trial {
   float *logits;        /* [sequences][vocab] */
   char weights_sm3[65]; /* of what the engine read before anything was computed */
   zh_footprint before;  /* the model was opened */
+  zh_check_time time;
   bool fault_done;      /* an injected fault strikes once, and not on every rank */
 } zh_trial;
 
@@ -67,9 +75,14 @@ void zh_feed_free(zh_feed *feed);
 ZH_MUST_CHECK zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed,
                                          zh_error *err); /* fills logits */
 
+/* A repeat's own time; the sums over logits since zh_trial_checks_between were part of it. */
+void zh_trial_sampled(zh_trial *trial, double sample_ns);
+/* Checks since `began` stood before a repeat or after it. */
+void zh_trial_checks_between(zh_trial *trial, int64_t began);
+
 /* The answer in `logits` [vocab] of the rank that has them, on all ranks that hold the model
  * together; ZH_ERR_CHECK when they are not numbers. */
-ZH_MUST_CHECK zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits,
+ZH_MUST_CHECK zh_status zh_trial_answer(zh_answer *out, zh_trial *trial, const float *logits,
                                         uint32_t fed, uint32_t position, zh_error *err);
 /* ZH_ERR_CHECK naming the first place where a repeat's answers [steps][sequences] differ from the
  * reference's. */
@@ -86,6 +99,11 @@ ZH_MUST_CHECK zh_status zh_trial_chain(char out[65], const zh_answer *answers, s
  * a factor of its own; by all threads. */
 ZH_MUST_CHECK zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length,
                                            zh_error *err);
+/* Of each sequence and each of `steps` positions from `start` on, out[sequences][steps]: the sum of
+ * the bits of its keys times 4 layer + 1, and of its values times 4 layer + 3, over all layers,
+ * modulo 2^64. Collective where ranks hold one model together. */
+ZH_MUST_CHECK zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start,
+                                             size_t steps, zh_error *err);
 /* ZH_ERR_CHECK where it is not `reference` now. */
 ZH_MUST_CHECK zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length,
                                                uint64_t reference, zh_error *err);
@@ -118,6 +136,9 @@ ZH_MUST_CHECK zh_status zh_trial_record(zh_trial *trial, const char *check, cons
                                         double bound, double error, bool passed, zh_error *err);
 ZH_MUST_CHECK zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value,
                                       zh_error *err); /* steals value */
+/* The model's content digest by all ranks, each of what it reads. Collective. */
+ZH_MUST_CHECK zh_status zh_trial_digest_parts(char out[ZH_DIGEST_HEX], zh_trial *trial,
+                                              zh_error *err);
 /* Collective for such a job, else nothing: facts of what each rank holds. */
 ZH_MUST_CHECK zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err);
 /* zh_check_report of what all ranks saw. Collective for such a job. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/content.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/trial.h"
 
@@ -24,6 +25,24 @@ zh_split zh_job_split(const zh_job *job) {
 
 zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
   return zh_job_is_parallel(job) ? zh_comm_agree(job->comm, mine, err) : mine;
+}
+
+static bool is_read(const void *user, const unsigned char *data, size_t bytes) {
+  const zh_weights *weights = user;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    const unsigned char *source = w->tensor->data;
+    uintptr_t begin = (uintptr_t)source + zh_weight_offset(w, 0),
+              end = (uintptr_t)source + zh_weight_offset(w, w->matrix.rows - 1) +
+                    zh_weight_row_bytes(w);
+    if (source && begin < (uintptr_t)data + bytes && (uintptr_t)data < end) return true;
+  }
+  return false;
+}
+
+zh_status zh_trial_digest_parts(char out[ZH_DIGEST_HEX], zh_trial *trial, zh_error *err) {
+  return zh_content_digest_together(out, trial->model, trial->job->threads, trial->job->comm,
+                                    is_read, &trial->engine->weights, err);
 }
 
 /* What a rank holds. */
@@ -55,9 +74,11 @@ zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err) {
                   .activations = cost.memory_activations};
   memcpy(mine.weights_sm3, trial->weights_sm3, sizeof mine.weights_sm3);
   holding *all = calloc((size_t)comm->size, sizeof *all);
-  if (!all) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for what the ranks hold");
+  zh_status status =
+      all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for what the ranks hold");
   json_t *list = json_array();
-  zh_status status = comm->gather(comm, &mine, sizeof mine, all, 0, err);
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, &mine, sizeof mine, all, 0, err);
   for (int i = 0; status == ZH_OK && comm->rank == 0 && i < comm->size; ++i)
     json_array_append_new(list, holding_json(&all[i], i));
   free(all);

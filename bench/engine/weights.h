@@ -120,7 +120,7 @@ const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);
 /* Whether rows [first, first + count), first a multiple of ZH_PACKED_ROWS and count ZH_PACKED_ROWS
  * but at the end, are packed as `rows` (row_bytes apart) give them, bits that stand for no weight
- * included. buffer: zh_packed_bytes of so many rows. */
+ * included. buffer: zh_packed_bytes of so many rows, 64-byte aligned. */
 bool zh_weight_packed_as(const zh_weight *w, size_t first, size_t count, const void *rows,
                          void *buffer);
 /* What came from a cache is mapped for reading; afterwards it may be changed, here alone. */

@@ -110,7 +110,7 @@ static zh_status name_difference(const zh_weight *w, size_t first, size_t count,
                  w->first_row + first, w->first_row + first + count - 1, w->tensor->name);
 }
 
-/* buffer: ZH_PACKED_ROWS rows, packed and one more as they are. */
+/* buffer: room for them packed, and for one as it is. */
 static zh_status compare_rows(const zh_weight *w, size_t first, size_t count,
                               const unsigned char *rows, unsigned char *buffer, zh_error *err) {
   size_t bytes = zh_weight_row_bytes(w);
@@ -124,16 +124,25 @@ static zh_status compare_rows(const zh_weight *w, size_t first, size_t count,
   return same ? ZH_OK : name_difference(w, first, count, rows, buffer, err);
 }
 
-/* Room for the largest group of rows, as they are, packed, and one row more. */
-static size_t buffer_bytes(const zh_weights *weights) {
-  size_t most = 1;
+/* Room for the largest group of rows, packed and as they are. */
+typedef struct group_room {
+  unsigned char *packed, *rows; /* packed: 64-byte aligned, and at least one row */
+} group_room;
+
+static bool take_room(group_room *out, const zh_weights *weights) {
+  size_t packed = 64, rows = 1;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
-    size_t bytes = (ZH_PACKED_ROWS + 1) * zh_weight_row_bytes(w);
-    if (w->packed.data) bytes += zh_packed_bytes(w->packed.type, ZH_PACKED_ROWS, w->packed.columns);
-    if (bytes > most) most = bytes;
+    size_t row = zh_weight_row_bytes(w), group = 0;
+    if (w->packed.data) group = zh_packed_bytes(w->packed.type, ZH_PACKED_ROWS, w->packed.columns);
+    if (row > packed) packed = row;
+    if (group > packed) packed = group;
+    if (ZH_PACKED_ROWS * row > rows) rows = ZH_PACKED_ROWS * row;
   }
-  return most;
+  packed = (packed + 63) / 64 * 64;
+  out->packed = aligned_alloc(64, packed + (rows + 63) / 64 * 64);
+  if (out->packed) out->rows = out->packed + packed;
+  return out->packed != NULL;
 }
 
 static size_t rows_from(const zh_weight *w, size_t first) {
@@ -142,33 +151,34 @@ static size_t rows_from(const zh_weight *w, size_t first) {
 
 /* Reads a tensor's bytes from the disk, past any mapping, and compares them with what the engine
  * read. */
-static zh_status compare_with_file(const zh_weight *w, int file, unsigned char *buffer,
+static zh_status compare_with_file(const zh_weight *w, int file, const group_room *room,
                                    zh_error *err) {
   size_t bytes = zh_weight_row_bytes(w);
   for (size_t first = 0; first < w->matrix.rows; first += ZH_PACKED_ROWS) {
     size_t count = rows_from(w, first);
     for (size_t r = 0; r < count; ++r) {
       uint64_t at = zh_weight_offset(w, first + r);
-      ssize_t got = pread(file, buffer + r * bytes, bytes, (off_t)(w->tensor->file_offset + at));
+      ssize_t got =
+          pread(file, room->rows + r * bytes, bytes, (off_t)(w->tensor->file_offset + at));
       if (got == (ssize_t)bytes) continue;
       /* A file that lost its end while in use is told by whoever touches its mapping there. */
       (void)*((const volatile unsigned char *)w->tensor->data + at);
       return zh_fail(err, ZH_ERR_CHECK, "weights: tensor %s cannot be read again from %s",
                      w->tensor->name, w->tensor->file);
     }
-    ZH_TRY(compare_rows(w, first, count, buffer, buffer + count * bytes, err));
+    ZH_TRY(compare_rows(w, first, count, room->rows, room->packed, err));
   }
   return ZH_OK;
 }
 
 /* Rearranged weights of a standard model are right as rows (their digests say so); and as they lie.
  */
-static zh_status compare_with_own_rows(const zh_weight *w, unsigned char *buffer, zh_error *err) {
+static zh_status compare_with_own_rows(const zh_weight *w, const group_room *room, zh_error *err) {
   size_t bytes = zh_weight_row_bytes(w);
   for (size_t first = 0; w->packed.data && first < w->matrix.rows; first += ZH_PACKED_ROWS) {
     size_t count = rows_from(w, first);
-    for (size_t r = 0; r < count; ++r) zh_weight_row(w, first + r, buffer + r * bytes);
-    ZH_TRY(compare_rows(w, first, count, buffer, buffer + count * bytes, err));
+    for (size_t r = 0; r < count; ++r) zh_weight_row(w, first + r, room->rows + r * bytes);
+    ZH_TRY(compare_rows(w, first, count, room->rows, room->packed, err));
   }
   return ZH_OK;
 }
@@ -176,16 +186,17 @@ static zh_status compare_with_own_rows(const zh_weight *w, unsigned char *buffer
 static void compare_share(void *user, int thread, int threads) {
   tensor_work *work = user;
   zh_error *err = &work->error[thread];
-  unsigned char *buffer = malloc(buffer_bytes(work->weights));
+  group_room room = {0};
   int file = -1;
   const char *opened = NULL;
-  zh_status status =
-      buffer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
+  zh_status status = take_room(&room, work->weights)
+                         ? ZH_OK
+                         : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
   for (size_t i = (size_t)thread; i < zh_weights_count(work->weights) && status == ZH_OK;
        i += (size_t)threads) {
     const zh_weight *w = zh_weights_at(work->weights, i);
     if (work->weights->generated) {
-      status = compare_with_own_rows(w, buffer, err);
+      status = compare_with_own_rows(w, &room, err);
       continue;
     }
     if (!opened || strcmp(opened, w->tensor->file) != 0) {
@@ -197,11 +208,11 @@ static void compare_share(void *user, int thread, int threads) {
       status = zh_fail(err, ZH_ERR_CHECK, "weights: %s cannot be opened again to be compared",
                        w->tensor->file);
     } else {
-      status = compare_with_file(w, file, buffer, err);
+      status = compare_with_file(w, file, &room, err);
     }
   }
   if (file >= 0) close(file);
-  free(buffer);
+  free(room.packed);
 }
 
 static zh_status recompute_rows(const zh_weights *weights, uint64_t seed, zh_error *err) {

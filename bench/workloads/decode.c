@@ -1,5 +1,4 @@
 /* decode: how fast a model writes, each token fed back to give the next. */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,8 @@ static const zh_parameter parameters[] = {
     {"tokens", ZH_PARAMETER_INT, "32", 2, 1 << 20, NULL, "tokens generated in each sequence"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
+     "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
@@ -149,23 +150,14 @@ static int64_t positions(const zh_job *job) {
   return zh_job_int(job, "depth") + zh_job_int(job, "prompt") + zh_job_int(job, "tokens");
 }
 
-/* Each rank sees the operators of its part alone. */
-static zh_status refuse_certificate(const zh_job *job, zh_error *err) {
-  if (!job->nonce || !zh_job_is_parallel(job)) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT,
-                 "no certificate can be made yet of a model that lies over several ranks; leave "
-                 "--nonce out, or set the step's parameter 'parallel' to none");
-}
-
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   decode *d = calloc(1, sizeof *d);
   if (!d) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for decode");
   d->batch = (uint32_t)zh_job_int(job, "batch");
   d->start = (size_t)(zh_job_int(job, "depth") + zh_job_int(job, "prompt"));
   d->steps = (size_t)zh_job_int(job, "tokens");
-  zh_status status = refuse_certificate(job, err);
-  if (status == ZH_OK)
-    status = zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
+  zh_status status =
+      zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
   if (status == ZH_OK) status = allocate(d, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(d, err);
@@ -227,11 +219,14 @@ static zh_status keep_intervals(decode *d, zh_error *err) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   decode *d = state;
   (void)index;
-  zh_engine_restart_count(d->trial.engine);
+  int64_t checking = zh_now_ns();
   forget_answers(d);
+  zh_engine_restart_count(d->trial.engine);
+  zh_trial_checks_between(&d->trial, checking);
   int64_t begin = zh_now_ns();
   ZH_TRY(generate(d, d->answer, !warmup, err));
   *sample = (double)(zh_now_ns() - begin);
+  zh_trial_sampled(&d->trial, *sample);
   if (warmup) return ZH_OK;
   ZH_TRY(zh_ledger_keep(&d->ledger, d->trial.engine, *sample, err));
   return keep_intervals(d, err);
@@ -240,9 +235,12 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
 static zh_status verify(void *state, size_t index, zh_error *err) {
   decode *d = state;
   (void)index;
+  int64_t checking = zh_now_ns();
   ZH_TRY(zh_trial_compare(&d->trial, d->reference, d->answer, d->steps, err));
-  return zh_trial_compare_cache(&d->trial, (uint32_t)(d->start + d->steps), d->reference_cache,
-                                err);
+  ZH_TRY(
+      zh_trial_compare_cache(&d->trial, (uint32_t)(d->start + d->steps), d->reference_cache, err));
+  zh_trial_checks_between(&d->trial, checking);
+  return ZH_OK;
 }
 
 /* The answer at a drawn step of a drawn sequence, computed anew from the tokens that were fed up to
@@ -281,43 +279,21 @@ static zh_status report_times(decode *d, zh_error *err) {
   return zh_job_series(d->trial.job, &what, &p99, 1, err);
 }
 
-/* The run once more, in the cache that the timed one left, with the followed tokens' operators
- * written down; its answers must be the timed ones. */
-static zh_status certify(decode *d, zh_error *err) {
-  const zh_job *job = d->trial.job;
-  char path[PATH_MAX], sm3[ZH_DIGEST_HEX];
-  zh_certificate *certificate = NULL;
-  if (!job->nonce || job->comm->rank != 0) return ZH_OK;
-  const zh_kernels *kernels = d->trial.engine->kernels;
-  zh_certified run = {.step = job->step,
-                      .model = zh_model_name(d->trial.model),
-                      .model_sm3 = job->model_sm3,
-                      .nonce = job->nonce,
-                      .kernels = kernels->name,
-                      .arithmetic = zh_engine_arithmetic(d->trial.engine),
-                      .steps = d->steps,
-                      .sequences = d->batch,
-                      .start = d->start,
-                      .answers = d->answer};
-  snprintf(path, sizeof path, "%s/certificate.jsonl", job->folder);
-  ZH_TRY(zh_certificate_begin(&certificate, path, &run, d->trial.engine, err));
+/* The run once more; its answers must be the timed ones. */
+static zh_status generate_again(void *state, zh_error *err) {
+  decode *d = state;
   forget_answers(d);
-  zh_status status = generate(d, d->reference, false, err);
-  if (status == ZH_OK) status = zh_trial_compare(&d->trial, d->answer, d->reference, d->steps, err);
-  if (status != ZH_OK) {
-    zh_certificate_abandon(certificate);
-    return status;
-  }
-  ZH_TRY(zh_certificate_commit(certificate, err));
-  ZH_TRY(zh_digest_file(sm3, ZH_SM3, path, err));
-  return zh_trial_fact(&d->trial, "certificate_sm3", json_string(sm3), err);
+  ZH_TRY(generate(d, d->reference, false, err));
+  return zh_trial_compare(&d->trial, d->answer, d->reference, d->steps, err);
 }
 
 static zh_status finish(void *state, zh_error *err) {
   decode *d = state;
   ZH_TRY(zh_trial_judge_memory(&d->trial, err));
   ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
-  ZH_TRY(certify(d, err));
+  zh_certified run = {
+      .steps = d->steps, .sequences = d->batch, .start = d->start, .answers = d->answer};
+  ZH_TRY(zh_certify(&d->trial, &run, generate_again, d, err));
   ZH_TRY(replay(d, err));
   ZH_TRY(report_times(d, err));
   double work = (double)d->batch * (double)d->steps;

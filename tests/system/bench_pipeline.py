@@ -1,13 +1,15 @@
 """A model's layers over several ranks: the very bits that one rank computes, because nothing is added in another order;
 each rank holds its layers alone. Layers over nodes and heads inside them: the bits of the heads divided on one node."""
 
+import json
 import pathlib
 import signal
+import subprocess
 
 import pytest
 from bench_faults import processes, workers
 from bench_tensor_parallel import LACKING, T, check_agreement, compute, model_steps, test_engine_types, write_model
-from harness import SOURCE, check_whole, kill, run, start, wait_for, write_suite
+from harness import SOURCE, ZHIHENG, check_whole, kill, run, start, wait_for, write_suite
 
 pytestmark = pytest.mark.skipif(LACKING, reason="no mpirun or no MPI module here: one rank is all there is")
 SMOLLM2 = SOURCE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -72,6 +74,28 @@ def test_uneven_layers_of_a_standard_model(tmp_path, ranks, nodes, threads):
     check_same_bits(found, one)
     assert {rank["nodes"] for rank in found} == {nodes}
     assert found[-1]["layers"] < 12 / ranks < found[0]["layers"]
+
+
+def test_a_long_prompt_goes_in_parts(tmp_path):
+    """300 tokens are three micro-batches, on which two stages work at the same time: the answers of one rank."""
+    suite = write_suite(tmp_path, """suite: probe
+summary: {zh: 试验, en: a probe}
+seed: 5
+models: [zh-0.1b]
+steps:
+  - step: prefill
+    workload: prefill
+    deadline: 120 s
+    repeats: 1
+    parameters: {prompt: 300, parallel: pipeline}
+""")
+    chains = []
+    for ranks in (1, 2):
+        out = tmp_path / f"bundle-{ranks}"
+        done = run(suite, "--out", out, "--ranks", ranks, "--threads", 1)
+        assert done.returncode == 0, done.stderr
+        chains.append(model_steps(check_whole(out)[0])["prefill"]["facts"]["chain_sm3"])
+    assert chains[0] == chains[1]
 
 
 @pytest.mark.skipif(not SMOLLM2.exists(), reason="scripts/fetch-model has not been run")
@@ -153,10 +177,21 @@ def test_a_run_of_too_few_layers_is_refused(tmp_path):
     assert "2 layers cannot be divided among 3 stages" in done.stderr
 
 
-def test_certificate_is_refused(tmp_path, five_layers):
-    done, out = measure(tmp_path, "--nonce", "three words here")
-    assert done.returncode == 2 and not out.exists()
-    assert "no certificate can be made yet of a model that lies over several ranks" in done.stderr
+def test_certificates_are_those_of_one_rank(tmp_path, five_layers):
+    """The bits of every operator of every followed token, whichever rank computed them."""
+    shown = []
+    for ranks in (1, 2, 3):
+        done, out = measure(tmp_path, "--nonce", "three words here", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        verified = subprocess.run([ZHIHENG, "verify", out, "--recompute"], capture_output=True, text=True, timeout=60)
+        assert verified.returncode == 0, verified.stderr
+        steps = {}
+        for path in (out / "certificates").iterdir():
+            lines = path.read_text().splitlines()
+            assert json.loads(lines[0])["ranks"] == 1  # no product is divided
+            steps[path.name] = sorted(lines[1:])
+        shown.append(steps)
+    assert len(shown[0]) == 2 and shown[0] == shown[1] == shown[2]
 
 
 def test_a_killed_rank_ends_the_others(tmp_path):

@@ -31,13 +31,9 @@ static void nap(void) {
   nanosleep(&a_while, NULL);
 }
 
-static void sleepy_attention(float *out, const float *q, const float *k, const float *v,
-                             size_t stride, size_t heads, size_t kv_heads, size_t head_dim,
-                             const uint32_t *position, const uint32_t *sequence, float scale,
-                             size_t begin, size_t end, float *scratch) {
-  nap();
-  zh_kernels_reference()->attention(out, q, k, v, stride, heads, kv_heads, head_dim, position,
-                                    sequence, scale, begin, end, scratch);
+static void sleepy_attention(const zh_attention *work, size_t begin, size_t end, void *scratch) {
+  nap(); /* for each key head of a token: every thread has one at least */
+  zh_kernels_reference()->attention(work, begin, end, scratch);
 }
 static void sleepy_norm(float *y, const float *x, const float *gain, size_t columns, float eps,
                         size_t begin, size_t end) {
