@@ -34,6 +34,7 @@ enum {
   KEY_STOP,
   KEY_CONTEXT,
   KEY_PRECISION,
+  KEY_KV,
   KEY_THREADS,
   KEY_OUT,
   KEY_CACHE,
@@ -75,6 +76,8 @@ static const struct argp_option options[] = {
     {"context", KEY_CONTEXT, "N", 0, "positions held; for perplexity the window (512)", 0},
     {"precision", KEY_PRECISION, "WORD", 0,
      "exact (the default): reference kernels; fast: the timed path", 0},
+    {"kv", KEY_KV, "WORD", 0,
+     "how --precision fast keeps keys and values: bf16 (the default), f32 or q8", 0},
     {"threads", KEY_THREADS, "N", 0, "threads (all CPUs that this process may use)", 0},
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
     {"packed-cache", KEY_CACHE, "DIR", 0,
@@ -167,6 +170,13 @@ static zh_status way_of(zh_way *out, const arguments *given, zh_error *err) {
   return zh_fail(err, ZH_ERR_USAGE, "--way %s: expected few or many", word);
 }
 
+static zh_status kv_of(zh_kv_type *out, const arguments *given, zh_error *err) {
+  const char *word = given->value[KEY_KV];
+  *out = ZH_KV_BF16;
+  if (!word || zh_kv_find(out, word)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE, "--kv %s: expected bf16, f32 or q8", word);
+}
+
 /* "1,2,3"; every id must be in the vocabulary. */
 static zh_status parse_ids(session *s, const char *name, const char *list, zh_error *err) {
   const char *p = list;
@@ -242,6 +252,7 @@ static zh_status start_engine(session *s, size_t positions, uint32_t micro_batch
   zh_engine_options chosen = {
       .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[KEY_CACHE]};
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
+  ZH_TRY(kv_of(&chosen.kv, s->given, err));
   ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", found > 0 ? (uint64_t)found : 1, 1,
                       CPUS, err));
   ZH_TRY(whole_number(&context, s->given, KEY_CONTEXT, "context", s->architecture.context, 1,
@@ -569,7 +580,8 @@ typedef struct action {
 } action;
 
 #define BIT(key) (UINT32_C(1) << (key))
-#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_THREADS) | BIT(KEY_CACHE))
+#define ENGINE_OPTIONS                                                                             \
+  (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_KV) | BIT(KEY_THREADS) | BIT(KEY_CACHE))
 static const action actions[] = {
     {"tokenize", tokenize, BIT(KEY_TEXT) | BIT(KEY_FILE) | BIT(KEY_IDS)},
     {"logits", logits, BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_ALL) | ENGINE_OPTIONS},

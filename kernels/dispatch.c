@@ -17,26 +17,31 @@ static const zh_kernels reference = {
     .rmsnorm = zh_rmsnorm_ref,
     .rope = zh_rope_ref,
     .attention = zh_attention_ref,
+    .attention_merge = zh_attention_merge_ref,
     .silu_multiply = zh_silu_multiply_ref,
+    .gelu_multiply = zh_gelu_multiply_ref,
+    .gelu_tanh_multiply = zh_gelu_tanh_multiply_ref,
     .add = zh_add_ref,
     .argmax = zh_argmax_ref,
     .logsumexp = zh_logsumexp_ref,
 };
 
 #ifdef ZH_KERNELS_X86
-/* rope and logsumexp: the reference's, until they cost a share that shows. */
 #define TABLE(isa)                                                                                 \
   static zh_kernels table_##isa = {                                                                \
       .name = #isa,                                                                                \
       .fp64_sums = false,                                                                          \
       .matmul = zh_matmul_##isa,                                                                   \
       .rmsnorm = zh_rmsnorm_##isa,                                                                 \
-      .rope = zh_rope_ref,                                                                         \
+      .rope = zh_rope_##isa,                                                                       \
       .attention = zh_attention_##isa,                                                             \
+      .attention_merge = zh_attention_merge_##isa,                                                 \
       .silu_multiply = zh_silu_multiply_##isa,                                                     \
+      .gelu_multiply = zh_gelu_multiply_##isa,                                                     \
+      .gelu_tanh_multiply = zh_gelu_tanh_multiply_##isa,                                           \
       .add = zh_add_##isa,                                                                         \
       .argmax = zh_argmax_##isa,                                                                   \
-      .logsumexp = zh_logsumexp_ref,                                                               \
+      .logsumexp = zh_logsumexp_##isa,                                                             \
   };
 TABLE(avx2)
 TABLE(avx512)
@@ -51,7 +56,7 @@ enum {
   LEVEL_PORTABLE,
   LEVEL_AVX2,
   LEVEL_AVX512, /* F, BW, DQ, VL */
-  LEVEL_VNNI,   /* and VNNI and BF16 */
+  LEVEL_VNNI,   /* and VNNI; BF16 where there is */
   LEVEL_AMX,    /* and tiles of both */
   LEVELS
 };
@@ -115,6 +120,14 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
+/* Few tokens are held by memory, and tiles would round what vectors need not. */
+static void attention_amx(const zh_attention *work, size_t begin, size_t end, void *scratch) {
+  if (zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
+    zh_attention_amx(work, begin, end, scratch);
+  else
+    zh_attention_avx512(work, begin, end, scratch);
+}
+
 /* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
 static void gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
                            size_t begin, size_t end) {
@@ -170,6 +183,12 @@ static void choose(void) {
 #ifdef ZH_KERNELS_AARCH64
   if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
 #endif
+  table_portable.rope = zh_rope_portable;
+  table_portable.attention = zh_attention_portable;
+  table_portable.attention_merge = zh_attention_merge_portable;
+  table_portable.gelu_multiply = zh_gelu_multiply_portable;
+  table_portable.gelu_tanh_multiply = zh_gelu_tanh_multiply_portable;
+  table_portable.logsumexp = zh_logsumexp_portable;
   int best = LEVEL_PORTABLE;
   chosen.tables[best] = &table_portable;
 #ifdef ZH_KERNELS_X86
@@ -181,16 +200,18 @@ static void choose(void) {
     chosen.tables[best = LEVEL_AVX2] = &table_avx2;
   }
   if (best == LEVEL_AVX2 && has->avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
-  if (best == LEVEL_AVX512 && has->avx512_bf16 && has->avx512_vnni) {
+  if (best == LEVEL_AVX512 && has->avx512_vnni) {
     table_vnni = table_avx512;
     table_vnni.name = level_names[LEVEL_VNNI];
-    zh_add_products_vnni(&table_vnni);
+    zh_add_products_vnni(&table_vnni, has->avx512_bf16);
     chosen.tables[best = LEVEL_VNNI] = &table_vnni;
   }
-  if (best == LEVEL_VNNI && has->amx_bf16 && has->amx_int8) {
+  if (best == LEVEL_VNNI && has->avx512_bf16 && has->amx_bf16 && has->amx_int8) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
     zh_add_products_amx(&table_amx);
+    table_amx.rounds.attention = ZH_ROUND_BF16;
+    table_amx.attention = attention_amx;
     chosen.tables[best = LEVEL_AMX] = &table_amx;
   }
 #endif
@@ -277,6 +298,11 @@ size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens) {
 
 zh_way zh_way_of(size_t tokens) {
   return tokens <= ZH_FEW_TOKENS ? ZH_FEW : ZH_MANY;
+}
+
+bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim, zh_way way) {
+  return table->attention != ZH_ROUND_NONE && way == ZH_MANY && type != ZH_KV_F32 &&
+         head_dim % 32 == 0;
 }
 
 /* Columns filled up to 32. fp32 and bf16: tiles of sixteen tokens (or all, where they are fewer).

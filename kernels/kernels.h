@@ -74,6 +74,74 @@ typedef enum zh_way {
 enum { ZH_FEW_TOKENS = 8 };
 zh_way zh_way_of(size_t tokens);
 
+/* --- keys and values that later tokens attend to --- */
+
+typedef enum zh_kv_type {
+  ZH_KV_F32,
+  ZH_KV_BF16, /* rounded to nearest even: what tile products take, and the range of fp32 */
+  ZH_KV_Q8,   /* bytes n s, one scale s for a head of a position: the largest magnitude / 127,
+                 rounded up to bf16, so that n s is exact in fp32 */
+  ZH_KV_TYPES
+} zh_kv_type;
+bool zh_kv_find(zh_kv_type *out, const char *name);    /* false: no such name, or NULL */
+extern const char *const zh_kv_names[ZH_KV_TYPES + 1]; /* "f32", "bf16", "q8", NULL */
+
+/* One layer's cache: for each sequence and head `capacity` positions, in the order that all kernels
+ * read (kernels/attention/kv.h): sixteen keys beside each other, values in pairs. */
+typedef struct zh_kv {
+  zh_kv_type type;
+  size_t sequences, kv_heads, head_dim, capacity;
+  unsigned char *keys, *values; /* zh_kv_bytes each, 64-byte aligned */
+} zh_kv;
+size_t zh_kv_bytes(const zh_kv *kv); /* SIZE_MAX where that is too much */
+/* Of keys and values of a position, one layer's: what a decoded token reads for it. */
+size_t zh_kv_position_bytes(zh_kv_type type, size_t kv_heads, size_t head_dim);
+/* Heads [begin, end) of k, v: [kv_heads][head_dim], rounded here and nowhere else. */
+void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin, size_t end,
+                 const float *k, const float *v);
+/* Sum of the bits of all numbers below position `length`, as they are held, modulo 2^64, with odd
+ * factors: any single change shows, and two numbers in each other's place do. */
+uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length);
+/* All bits of positions >= first of a sequence set: every number is NaN. */
+void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first);
+/* An injected fault: one bit of a number as it is held. */
+void zh_kv_flip(const zh_kv *kv, bool values, size_t sequence, size_t head, size_t position,
+                size_t dim, unsigned bit);
+/* The values that are held: out[end - begin][head_dim]. */
+void zh_kv_keys(float *out, const zh_kv *kv, size_t sequence, size_t head, size_t begin,
+                size_t end);
+void zh_kv_values(float *out, const zh_kv *kv, size_t sequence, size_t head, size_t begin,
+                  size_t end);
+/* A head of a position becomes the values that the cache would hold. */
+void zh_kv_round(float *head, zh_kv_type type, size_t head_dim);
+
+/* Attention of `tokens` tokens whose keys and values are stored. Token t attends to positions
+ * 0 … position[t] of sequence[t], with a window to the last `window` of these. Positions are taken
+ * in blocks of ZH_ATTENTION_BLOCK, each with its own largest score, and blocks are merged in
+ * order: neither the tokens of an item, nor who computes it, nor parts change a bit. */
+enum { ZH_ATTENTION_BLOCK = 256, ZH_ATTENTION_ROWS = 256 };
+typedef struct zh_attention {
+  float *out;
+  const float *q; /* both [tokens][heads][head_dim] */
+  const zh_kv *kv;
+  size_t heads, tokens, window; /* window 0: all */
+  const uint32_t *position, *sequence;
+  float scale;   /* multiplies q·k: 1 / sqrt(head_dim) */
+  zh_way way;    /* many: q and weights of values may be rounded to bf16 (zh_attention_rounds) */
+  size_t run;    /* an item is this many tokens of one key head; run * heads / kv_heads at most
+                    ZH_ATTENTION_ROWS */
+  size_t blocks; /* where there are parts: an item is one block of these, the most a token has */
+  float *parts;  /* NULL, or zh_attention_part_floats */
+} zh_attention;
+size_t zh_attention_items(const zh_attention *work);
+size_t zh_attention_part_floats(size_t tokens, size_t heads, size_t head_dim, size_t blocks);
+size_t zh_attention_scratch_bytes(size_t head_dim);
+
+/* Cosines, then sines, of position[t] base^(-2i / rope_dims): angles[t][2][rope_dims / 2], t in
+ * [begin, end); in fp64, then rounded. */
+void zh_rope_angles(float *angles, size_t rope_dims, double base, const uint32_t *position,
+                    size_t begin, size_t end);
+
 /* What the operands of a product of packed weights become before they are multiplied. Sums are
  * fp32's. */
 typedef enum zh_rounding {
@@ -88,7 +156,10 @@ enum { ZH_ROUNDINGS = 3 };
  * them. */
 typedef struct zh_roundings {
   zh_rounding bf16, few, many;
+  zh_rounding
+      attention; /* of q and of the weights of values, where zh_attention_rounds; else none */
 } zh_roundings;
+bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim, zh_way way);
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way);
 const char *zh_rounding_name(zh_rounding rounding);        /* "none", "bf16", "bytes" */
 bool zh_rounding_find(zh_rounding *out, const char *name); /* false: no such name, or NULL */
@@ -125,26 +196,27 @@ typedef struct zh_kernels {
   void (*rmsnorm)(float *y, const float *x, const float *gain, size_t columns, float eps,
                   size_t begin, size_t end);
 
-  /* Rotates the first rope_dims of each head in place, t in [begin, end), position[t] its position.
-   * x: [tokens][heads][head_dim], row stride x_stride. theta_i = base^(-2i / rope_dims).
-   * arXiv:2104.09864. interleaved: pairs (2i, 2i + 1), else (i, i + rope_dims / 2). Angles in fp64,
-   * then fp32. */
+  /* Rotates the first rope_dims of each head in place, t in [begin, end), by the angles of
+   * zh_rope_angles. x: [tokens][heads][head_dim], row stride x_stride. interleaved: pairs
+   * (2i, 2i + 1), else (i, i + rope_dims / 2). arXiv:2104.09864. */
   void (*rope)(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,
-               bool interleaved, double base, const uint32_t *position, size_t begin, size_t end);
+               bool interleaved, const float *angles, size_t begin, size_t end);
 
-  /* Causal grouped-query attention for one query head h of one token t, work items (t, h) numbered
-   * t * heads + h, item in [begin, end). Query t attends to cache positions 0 … position[t] of
-   * sequence sequence[t]. out, q: [tokens][heads][head_dim]; k, v caches of a sequence:
-   * [capacity][kv_heads][head_dim] f32, sequences cache_stride elements apart; scale multiplies q·k
-   * (1 / sqrt(head_dim)). scratch: capacity + 16 floats. */
-  void (*attention)(float *out, const float *q, const float *k_cache, const float *v_cache,
-                    size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,
-                    const uint32_t *position, const uint32_t *sequence, float scale, size_t begin,
-                    size_t end, float *scratch);
+  /* Causal grouped-query attention (zh_attention, above), items [begin, end) of
+   * zh_attention_items, in any order, each once; scratch: zh_attention_scratch_bytes, 64-byte
+   * aligned, one for each thread. Where work has parts, attention_merge must follow when all items
+   * are done: query heads t * heads + h in [begin, end). */
+  void (*attention)(const zh_attention *work, size_t begin, size_t end, void *scratch);
+  void (*attention_merge)(const zh_attention *work, size_t begin, size_t end, void *scratch);
 
   /* y[i] = silu(gate[i]) * up[i], i in [begin, end); silu(x) = x / (1 + exp(-x)). y may be gate.
    * arXiv:2002.05202. */
   void (*silu_multiply)(float *y, const float *gate, const float *up, size_t begin, size_t end);
+  /* The same with gelu(x) = x (1 + erf(x / sqrt(2))) / 2, or its tanh form
+   * x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2. arXiv:1606.08415. */
+  void (*gelu_multiply)(float *y, const float *gate, const float *up, size_t begin, size_t end);
+  void (*gelu_tanh_multiply)(float *y, const float *gate, const float *up, size_t begin,
+                             size_t end);
   /* y[i] += x[i], i in [begin, end) */
   void (*add)(float *y, const float *x, size_t begin, size_t end);
   /* Index of the largest; ties go to the lowest. NaN anywhere gives SIZE_MAX. */
@@ -166,7 +238,6 @@ size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens);
 /* Room for prepare's result, of every table. */
 size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens);
 size_t zh_multiply_scratch_bytes(size_t columns);
-
 /* What this CPU has and the operating system lets it use. */
 typedef struct zh_cpu_features {
   bool avx2_fma, f16c, avx512, avx512_vnni, avx512_bf16, avx_vnni, amx_bf16, amx_int8;

@@ -12,12 +12,14 @@
   void zh_rmsnorm_##isa(float *y, const float *x, const float *gain, size_t columns, float eps,    \
                         size_t begin, size_t end);                                                 \
   void zh_rope_##isa(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,   \
-                     bool interleaved, double base, const uint32_t *position, size_t begin,        \
-                     size_t end);                                                                  \
-  void zh_attention_##isa(float *out, const float *q, const float *k_cache, const float *v_cache,  \
-                          size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,     \
-                          const uint32_t *position, const uint32_t *sequence, float scale,         \
-                          size_t begin, size_t end, float *scratch);                               \
+                     bool interleaved, const float *angles, size_t begin, size_t end);             \
+  void zh_attention_##isa(const zh_attention *work, size_t begin, size_t end, void *scratch);      \
+  void zh_attention_merge_##isa(const zh_attention *work, size_t begin, size_t end,                \
+                                void *scratch);                                                    \
+  void zh_gelu_multiply_##isa(float *y, const float *gate, const float *up, size_t begin,          \
+                              size_t end);                                                         \
+  void zh_gelu_tanh_multiply_##isa(float *y, const float *gate, const float *up, size_t begin,     \
+                                   size_t end);                                                    \
   void zh_silu_multiply_##isa(float *y, const float *gate, const float *up, size_t begin,          \
                               size_t end);                                                         \
   void zh_add_##isa(float *y, const float *x, size_t begin, size_t end);                           \
@@ -28,6 +30,19 @@ ZH_DECLARE_KERNELS(ref)
 ZH_DECLARE_KERNELS(portable)
 ZH_DECLARE_KERNELS(avx2)
 ZH_DECLARE_KERNELS(avx512)
+
+/* Of what is written with the compiler's vectors, for CPUs without any of these sets. */
+void zh_rope_portable(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,
+                      bool interleaved, const float *angles, size_t begin, size_t end);
+void zh_attention_portable(const zh_attention *work, size_t begin, size_t end, void *scratch);
+void zh_attention_merge_portable(const zh_attention *work, size_t begin, size_t end, void *scratch);
+void zh_gelu_multiply_portable(float *y, const float *gate, const float *up, size_t begin,
+                               size_t end);
+void zh_gelu_tanh_multiply_portable(float *y, const float *gate, const float *up, size_t begin,
+                                    size_t end);
+double zh_logsumexp_portable(const float *x, size_t count);
+/* By tiles: q and weights of values rounded to bf16, caches of bf16 and q8, heads of whole 32. */
+void zh_attention_amx(const zh_attention *work, size_t begin, size_t end, void *scratch);
 
 /* zh_dequantize_row with vectors, bit for bit the same. */
 void zh_dequantize_row_avx2(float *y, const void *row, zh_dtype type, size_t elements);

@@ -40,3 +40,9 @@ target_link_libraries(counter_tool PRIVATE zh_bench)
 set_target_properties(counter_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(bench.counters system/bench_counters.py)
 set_tests_properties(bench.counters PROPERTIES LABELS system TIMEOUT 600)
+
+# What keys and values in pages would cost (docs/performance.md): kv_layout_tool DEPTH LAYERS KEY_WIDTH ROUNDS.
+add_executable(kv_layout_tool oracle/kv_layout_tool.c)
+target_link_libraries(kv_layout_tool PRIVATE zh_kernels zh_core m)
+set_target_properties(kv_layout_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_test(NAME bench.kv_layout COMMAND kv_layout_tool 512 3 64 2)

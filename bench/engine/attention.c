@@ -1,60 +1,93 @@
 /* Attention of a pass: rotated queries and keys, the cache, and what each query sees of it. */
 #include <math.h>
-#include <string.h>
 
 #include "bench/engine/pass.h"
 
-/* Query and key heads are divided together, so that one token keeps all threads busy. */
-static void rotate(const zh_worker *w, size_t head_begin, size_t head_end, float *x,
-                   size_t first_head, size_t heads) {
+/* Heads [begin, end) of query and key heads together: their part of x, which starts at first. */
+static void rotate(const zh_worker *w, size_t begin, size_t end, float *x, size_t first,
+                   size_t heads, size_t token_begin, size_t token_end) {
   const zh_engine *e = w->p->e;
   const zh_architecture *a = &e->architecture;
-  size_t begin = head_begin > first_head ? head_begin - first_head : 0;
-  size_t end = head_end > first_head ? head_end - first_head : 0;
+  begin = begin > first ? begin - first : 0;
+  end = end > first ? end - first : 0;
   if (end > heads) end = heads;
   if (begin >= end) return;
   e->kernels->rope(x + begin * a->head_dim, heads * a->head_dim, end - begin, a->head_dim,
-                   a->rope_dims, a->rope_interleaved, a->rope_theta, w->p->position, 0,
-                   w->p->tokens);
+                   a->rope_dims, a->rope_interleaved, e->angles, token_begin, token_end);
 }
 
-static float *cache_at(const zh_engine *e, float *cache, size_t layer, size_t sequence,
-                       size_t position) {
-  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
-  return cache + ((layer * e->sequences + sequence) * e->context + position) * width;
-}
-
-static void store_keys_and_values(const zh_worker *w, size_t layer) {
+/* Many tokens are divided as they are; few by query and key heads together, so that one token
+ * keeps all threads busy. Who rotates a key stores it. */
+static void rotate_and_store(const zh_worker *w, const zh_kv *kv, int layer) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
-  size_t begin, end, width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
-  zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
-  bool stale = zh_pass_is_tampered(e, ZH_TAMPER_STALE, (int)layer);
-  for (size_t t = begin; t < end; ++t) {
+  size_t heads = e->architecture.heads, kv_heads = kv->kv_heads, all = heads + kv_heads;
+  size_t begin = 0, end = all, token_begin = 0, token_end = p->tokens;
+  bool stale = zh_pass_is_tampered(e, ZH_TAMPER_STALE, layer);
+  if (p->tokens >= 8 * (size_t)w->threads)
+    zh_share(&token_begin, &token_end, p->tokens, 1, w->thread, w->threads);
+  else
+    zh_share(&begin, &end, all, 1, w->thread, w->threads);
+  rotate(w, begin, end, e->q, 0, heads, token_begin, token_end);
+  rotate(w, begin, end, e->k, heads, kv_heads, token_begin, token_end);
+  size_t kv_begin = begin > heads ? begin - heads : 0, kv_end = end > heads ? end - heads : 0;
+  for (size_t t = token_begin; t < token_end && kv_begin < kv_end; ++t) {
     if (stale && t == e->tamper.element % p->tokens) continue;
-    memcpy(cache_at(e, e->keys, layer, p->sequence[t], p->position[t]), e->k + t * width,
-           width * sizeof(float));
-    memcpy(cache_at(e, e->values, layer, p->sequence[t], p->position[t]), e->v + t * width,
-           width * sizeof(float));
+    size_t at = t * kv_heads * kv->head_dim;
+    zh_kv_store(kv, p->sequence[t], p->position[t], kv_begin, kv_end, e->k + at, e->v + at);
   }
 }
 
 /* An injected fault: one bit of what the drawn token is about to read. */
-static void flip_cached_bit(const zh_worker *w, int layer) {
+static void flip_cached_bit(const zh_worker *w, const zh_kv *kv, int layer) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   if (!zh_pass_is_tampered(e, ZH_TAMPER_CACHE, layer)) return;
-  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
-  size_t at = e->tamper.element, t = at % p->tokens;
-  if (w->thread == 0) {
-    float *cache = at / 2 % 2 ? e->keys : e->values;
-    float *row = cache_at(e, cache, (size_t)layer, p->sequence[t], at / 4 % (p->position[t] + 1));
-    uint32_t bits;
-    memcpy(&bits, &row[at / 7 % width], sizeof bits);
-    bits ^= UINT32_C(1) << e->tamper.bit;
-    memcpy(&row[at / 7 % width], &bits, sizeof bits);
-  }
+  size_t at = e->tamper.element, t = at % p->tokens,
+         number = at / 7 % (kv->kv_heads * kv->head_dim);
+  if (w->thread == 0)
+    zh_kv_flip(kv, at / 2 % 2 == 0, p->sequence[t], number / kv->head_dim,
+               at / 4 % (p->position[t] + 1), number % kv->head_dim, e->tamper.bit);
   zh_pass_barrier(w);
+}
+
+/* Four items for each thread at least, so that whoever is free finds one; where tokens and heads
+ * are too few for that, blocks of keys. Which it is changes no bit. */
+static zh_attention work_of(const zh_worker *w, const zh_kv *kv) {
+  const zh_pass *p = w->p;
+  zh_engine *e = p->e;
+  const zh_architecture *a = &e->architecture;
+  size_t most = ZH_ATTENTION_ROWS / (a->heads / a->kv_heads), deepest = 0;
+  size_t wanted = p->tokens * a->kv_heads / (4 * (size_t)w->threads);
+  zh_attention work = {.out = e->attended,
+                       .q = e->q,
+                       .kv = kv,
+                       .heads = a->heads,
+                       .tokens = p->tokens,
+                       .position = p->position,
+                       .sequence = p->sequence,
+                       .scale = 1.0f / sqrtf((float)a->head_dim),
+                       .way = p->way,
+                       .run = wanted < 1      ? 1
+                              : wanted < most ? wanted
+                                              : most};
+  for (size_t t = 0; t < p->tokens; ++t)
+    deepest = deepest > p->position[t] ? deepest : p->position[t];
+  work.blocks = deepest / ZH_ATTENTION_BLOCK + 1;
+  if (e->parts && p->tokens <= e->part_tokens && work.blocks > 1) work.parts = e->parts;
+  return work;
+}
+
+static void attend(const zh_worker *w, const zh_attention *work) {
+  zh_engine *e = w->p->e;
+  size_t items = zh_attention_items(work), begin, end;
+  for (size_t item; (item = atomic_fetch_add(&e->next_item, 1)) < items;)
+    e->kernels->attention(work, item, item + 1, w->scratch);
+  zh_pass_meet(w, ZH_STAGE_ATTENTION);
+  if (!work->parts) return;
+  zh_share(&begin, &end, work->tokens * work->heads, 1, w->thread, w->threads);
+  e->kernels->attention_merge(work, begin, end, w->scratch);
+  zh_pass_meet(w, ZH_STAGE_ATTENTION);
 }
 
 void zh_pass_attend(const zh_worker *w, int layer) {
@@ -62,37 +95,26 @@ void zh_pass_attend(const zh_worker *w, int layer) {
   zh_engine *e = p->e;
   const zh_architecture *a = &e->architecture;
   size_t q_width = (size_t)a->heads * a->head_dim, k_width = (size_t)a->kv_heads * a->head_dim;
-  size_t stride = e->context * k_width, begin, end;
+  zh_kv kv = zh_engine_kv(e, (size_t)layer);
   zh_pass_keep(w, 0, e->q, e->observer ? p->tokens * q_width : 0);
   zh_pass_keep(w, p->tokens * q_width, e->k, e->observer ? p->tokens * k_width : 0);
-  zh_share(&begin, &end, (size_t)a->heads + a->kv_heads, 1, w->thread, w->threads);
-  rotate(w, begin, end, e->q, 0, a->heads);
-  rotate(w, begin, end, e->k, a->heads, a->kv_heads);
+  if (w->thread == 0) atomic_store(&e->next_item, 0);
+  rotate_and_store(w, &kv, layer);
   zh_pass_meet(w, ZH_STAGE_ATTENTION);
   zh_pass_report_rows(w, ZH_OP_ROPE, layer, "rope q", q_width, e->before, NULL, e->q);
   zh_pass_report_rows(w, ZH_OP_ROPE, layer, "rope k", k_width,
                       e->before ? e->before + p->tokens * q_width : NULL, NULL, e->k);
-  store_keys_and_values(w, (size_t)layer);
-  zh_pass_meet(w, ZH_STAGE_ATTENTION);
-  flip_cached_bit(w, layer);
-  const float *k = cache_at(e, e->keys, (size_t)layer, 0, 0),
-              *v = cache_at(e, e->values, (size_t)layer, 0, 0);
-  zh_share(&begin, &end, p->tokens * a->heads, 1, w->thread, w->threads);
-  if (begin < end) {
-    e->kernels->attention(e->attended, e->q, k, v, stride, a->heads, a->kv_heads, a->head_dim,
-                          p->position, p->sequence, 1.0f / sqrtf((float)a->head_dim), begin, end,
-                          w->scratch);
-  }
-  zh_pass_meet(w, ZH_STAGE_ATTENTION);
+  flip_cached_bit(w, &kv, layer);
+  zh_attention work = work_of(w, &kv);
+  attend(w, &work);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_ATTENTION,
                                    .layer = layer,
                                    .name = "attention",
                                    .tokens = p->tokens,
+                                   .way = p->way,
                                    .in_width = q_width,
                                    .out_width = q_width,
                                    .input = e->q,
                                    .output = e->attended,
-                                   .k_cache = k,
-                                   .v_cache = v,
-                                   .cache_stride = stride});
+                                   .kv = &kv});
 }

@@ -166,29 +166,20 @@ static zh_status put_or_keep(certificate *c, const zh_shown_part part[ZH_SHOWN_K
   return ZH_OK;
 }
 
-/* Keys or values of one head of one sequence, positions 0 … n - 1, packed. */
-static const float *cut_head(certificate *c, float *out, const float *cache, size_t positions,
-                             size_t head) {
-  const zh_architecture *a = &c->engine->architecture;
-  size_t d = a->head_dim, width = (size_t)a->kv_heads * d;
-  for (size_t j = 0; j < positions; ++j)
-    memcpy(out + j * d, cache + j * width + head * d, d * sizeof *out);
-  return out;
-}
-
 static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const zh_operation *o,
                        size_t t) {
   const zh_architecture *a = &c->engine->architecture;
   size_t positions = (size_t)o->position[t] + 1, floats = positions * a->head_dim,
-         at = o->sequence[t] * o->cache_stride,
          first = (size_t)c->engine->stages.part.index * c->whole.kv_heads /
                  (size_t)c->engine->stages.part.parts;
   int64_t head = zh_challenge_head(&c->challenge, &c->whole, (uint32_t)o->layer, positions);
   if (head < 0 || (size_t)head < first || (size_t)head >= first + a->kv_heads) return;
   size_t mine = (size_t)head - first;
   part[ZH_SHOWN_KEYS] = part[ZH_SHOWN_CACHED] = part[ZH_SHOWN_VALUES];
-  part[ZH_SHOWN_KEYS].floats = cut_head(c, c->slice, o->k_cache + at, positions, mine);
-  part[ZH_SHOWN_CACHED].floats = cut_head(c, c->slice + floats, o->v_cache + at, positions, mine);
+  zh_kv_keys(c->slice, o->kv, o->sequence[t], mine, 0, positions);
+  zh_kv_values(c->slice + floats, o->kv, o->sequence[t], mine, 0, positions);
+  part[ZH_SHOWN_KEYS].floats = c->slice;
+  part[ZH_SHOWN_CACHED].floats = c->slice + floats;
   part[ZH_SHOWN_KEYS].count = part[ZH_SHOWN_CACHED].count = floats;
 }
 
@@ -244,15 +235,16 @@ static zh_status put_marks(zh_text *out, const zh_certified *run, zh_error *err)
 static json_t *header_of(const zh_certified *run, const char *commitment, const char *links,
                          const char *marks) {
   const zh_roundings *rounds = &run->arithmetic.rounds;
-  return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s},s:I,s:s,s:s,s:I,s:I,s:I,s:s,s:s}",
-                   "schema", "zhiheng.certificate/1", "step", run->step, "workload",
-                   run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3",
-                   run->model_sm3, "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums,
-                   "rounds", "bf16", zh_rounding_name(rounds->bf16), "few",
-                   zh_rounding_name(rounds->few), "many", zh_rounding_name(rounds->many), "ranks",
-                   (json_int_t)run->ranks, "nonce", run->nonce, "commitment", commitment, "steps",
-                   (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
-                   (json_int_t)run->start, "links", links, "marks", marks);
+  return json_pack(
+      "{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s},s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:s,s:s}",
+      "schema", "zhiheng.certificate/1", "step", run->step, "workload",
+      run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3", run->model_sm3,
+      "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums, "rounds", "bf16",
+      zh_rounding_name(rounds->bf16), "few", zh_rounding_name(rounds->few), "many",
+      zh_rounding_name(rounds->many), "attention", zh_rounding_name(rounds->attention), "kv",
+      zh_kv_names[run->arithmetic.kv], "ranks", (json_int_t)run->ranks, "nonce", run->nonce,
+      "commitment", commitment, "steps", (json_int_t)run->steps, "sequences",
+      (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
 }
 
 static zh_status put_header(certificate *c, zh_error *err) {

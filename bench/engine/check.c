@@ -19,6 +19,8 @@
 
 enum { KINDS = 32, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
 static const double TAU = 2, LAMBDA = 8, U = 0x1p-24, V = 0x1p-53;
+/* Of bf16; what the tiles' powers of two stop short (kernels/attention/attention_amx.c). */
+static const double HALF = 0x1p-8, POWER = 0x1p-13;
 
 /* The sample of one operator kind that came nearest to its bound. */
 typedef struct kind {
@@ -44,6 +46,7 @@ struct zh_check {
   float *rounded;        /* [longest row]: activations as packed weights multiply them */
   unsigned char *source; /* a standard model's row as its type has it */
   double *score;         /* [context] */
+  float *keys, *values;  /* [context][head_dim]: of one head, as the cache holds them */
 };
 
 static double growth(const zh_check *check, double n) {
@@ -180,19 +183,24 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
-/* Scores s_j = q·k_j / sqrt(d) are off by at most e = (g(d + 2) + 3 u) A, A the largest of
- * |q|·|k_j| / sqrt(d); so weights exp(s_j - max) by a factor within exp(2 e), and by 4 u of the
- * exponential; their sum by g(n), the weighted sum of values by g(n) again, division and rounding 3
- * u. All relative to sum_j p_j |v_j|. */
+/* Keys and values are those that the cache holds, rounded once when they were stored. Scores s_j =
+ * q·k_j / sqrt(d) are off by at most e = (g(d + 2) + 4 u) A, A the largest of |q|·|k_j| / sqrt(d);
+ * so weights exp(s_j - max) by a factor within exp(2 e), and by 4 u of the exponential; their sum
+ * by g(n), the weighted sum of values by g(n) again, division and rounding 3 u, and each merge of a
+ * block of keys 8 u. All relative to sum_j p_j |v_j|. By tiles (zh_attention_rounds) q is rounded
+ * first, powers of two stop 2^-13 short, scores round four times more, and each weight is rounded
+ * to bf16 by itself: no more than 2^-8 of the whole, and by lambda = 8 roots of the sum of
+ * squares. */
 static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
-                                 const float *k, const float *v, size_t width) {
+                                 const float *k, const float *v) {
   size_t d = check->architecture.head_dim, n = o->position[t] + (size_t)1;
   const float *q = o->input + t * o->in_width + h * d;
+  bool tiles = zh_attention_rounds(&check->arithmetic.rounds, check->arithmetic.kv, d, o->way);
   double largest = -INFINITY, magnitude = 0, total = 0, scale = 1 / sqrt((double)d);
   for (size_t j = 0; j < n; ++j) {
     double s = 0, m = 0;
     for (size_t i = 0; i < d; ++i) {
-      double term = (double)q[i] * k[j * width + i];
+      double term = (double)(tiles ? zh_bf16_to_f32(zh_f32_to_bf16(q[i])) : q[i]) * k[j * d + i];
       s += term;
       m += fabs(term);
     }
@@ -201,27 +209,33 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
     if (m * scale > magnitude) magnitude = m * scale;
   }
   for (size_t j = 0; j < n; ++j) total += check->score[j] = exp(check->score[j] - largest);
-  double score_error = (growth(check, (double)d + 2) + 3 * U) * magnitude;
-  double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U;
+  double merges = (double)(n / ZH_ATTENTION_BLOCK + 2);
+  double score_error = (growth(check, (double)d + 2) + (tiles ? 8 : 4) * U) * magnitude;
+  double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
+  if (tiles) relative += 2 * POWER;
   for (int e = 0; e < ELEMENTS; ++e) {
     size_t i = draw(check, d);
-    double sum = 0, absolute = 0;
+    double sum = 0, absolute = 0, squares = 0;
     for (size_t j = 0; j < n; ++j) {
-      double term = check->score[j] / total * v[j * width + i];
+      double term = check->score[j] / total * v[j * d + i];
       sum += term;
       absolute += fabs(term);
+      squares += term * term;
     }
+    double rounded = tiles ? HALF * fmin(absolute, LAMBDA * sqrt(squares)) : 0;
     judge(check, o, t, h * d + i, o->output[t * o->out_width + h * d + i], sum,
-          TAU * (relative * absolute + (double)FLT_MIN));
+          TAU * (relative * absolute + rounded + (double)FLT_MIN));
   }
 }
 
 /* A drawn head of it. */
 static void check_attention(zh_check *check, const zh_operation *o, size_t t) {
   const zh_architecture *a = &check->architecture;
-  size_t h = draw(check, a->heads), d = a->head_dim, width = (size_t)a->kv_heads * d;
-  size_t offset = o->sequence[t] * o->cache_stride + h / (a->heads / a->kv_heads) * d;
-  check_attention_head(check, o, t, h, o->k_cache + offset, o->v_cache + offset, width);
+  size_t h = draw(check, a->heads), head = h / (a->heads / a->kv_heads),
+         end = (size_t)o->position[t] + 1;
+  zh_kv_keys(check->keys, o->kv, o->sequence[t], head, 0, end);
+  zh_kv_values(check->values, o->kv, o->sequence[t], head, 0, end);
+  check_attention_head(check, o, t, h, check->keys, check->values);
 }
 
 /* gate / (1 + exp(-gate)) * up: exponential 4 u, sum, division and product 3 u, and u |gate| where
@@ -283,7 +297,7 @@ void zh_check_operation(zh_check *check, const zh_operation *operation) {
 
 void zh_check_attention_head(zh_check *check, const zh_operation *operation, size_t head,
                              const float *keys, const float *values) {
-  check_attention_head(check, operation, 0, head, keys, values, check->architecture.head_dim);
+  check_attention_head(check, operation, 0, head, keys, values);
 }
 
 zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arithmetic arithmetic,
@@ -305,7 +319,10 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   check->rounded = malloc(longest * sizeof *check->rounded);
   check->source = malloc(bytes);
   check->score = malloc(context * sizeof *check->score);
-  if (!check->row || !check->rounded || !check->source || !check->score) {
+  check->keys = malloc(context * weights->architecture.head_dim * sizeof *check->keys);
+  check->values = malloc(context * weights->architecture.head_dim * sizeof *check->values);
+  if (!check->row || !check->rounded || !check->source || !check->score || !check->keys ||
+      !check->values) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
@@ -331,6 +348,8 @@ void zh_check_free(zh_check *check) {
   free(check->rounded);
   free(check->source);
   free(check->score);
+  free(check->keys);
+  free(check->values);
   free(check);
 }
 

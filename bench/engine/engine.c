@@ -6,7 +6,7 @@
 
 #include "bench/engine/pass.h"
 
-enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512, ATTENTION_EXTRA_FLOATS = 16 };
+enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512 };
 
 static size_t query_width(const zh_architecture *a) {
   return (size_t)a->heads * a->head_dim;
@@ -33,25 +33,50 @@ static zh_status check_options(const zh_engine *engine, zh_error *err) {
                    "a context of %" PRIu32 " was asked for, but the model holds at most %" PRIu32,
                    engine->context, a->context);
   }
+  if (a->heads / a->kv_heads > ZH_ATTENTION_ROWS) {
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "%" PRIu32 " query heads share a key head; attention is made for %d at most",
+                   a->heads / a->kv_heads, ZH_ATTENTION_ROWS);
+  }
   return ZH_OK;
 }
 
-static zh_status allocate_cache(zh_engine *engine, zh_error *err) {
+static zh_status allocate_cache(zh_engine *engine, zh_kv_type type, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
-  size_t positions = product(product(a->layers, engine->sequences), engine->context);
-  engine->cache_floats = product(positions, key_width(a));
-  size_t bytes = product(engine->cache_floats, sizeof(float));
+  engine->kv = (zh_kv){.type = type,
+                       .sequences = engine->sequences,
+                       .kv_heads = a->kv_heads,
+                       .head_dim = a->head_dim,
+                       .capacity = engine->context};
+  engine->kv_layer = zh_kv_bytes(&engine->kv);
+  size_t bytes = product(engine->kv_layer, a->layers);
   if (bytes != SIZE_MAX) {
-    engine->keys = zh_big_alloc(bytes);
-    engine->values = zh_big_alloc(bytes);
+    engine->kv.keys = zh_big_alloc(bytes);
+    engine->kv.values = zh_big_alloc(bytes);
   }
   engine->length = calloc(engine->sequences, sizeof *engine->length);
-  if (engine->keys && engine->values && engine->length) return ZH_OK;
+  if (engine->kv.keys && engine->kv.values && engine->length) return ZH_OK;
   return zh_fail(err, ZH_ERR_LACKING,
                  "the cache of %" PRIu32 " sequences of %" PRIu32
                  " positions needs %.1f GB, which this machine has not; "
                  "ask for a shorter context",
                  engine->sequences, engine->context, 2.0 * (double)bytes / 1e9);
+}
+
+/* Fewer tokens than would give each thread four key heads share attention by blocks of keys. */
+static zh_status allocate_parts(zh_engine *engine, zh_error *err) {
+  const zh_architecture *a = &engine->architecture;
+  size_t threads = (size_t)zh_threads_count(engine->threads),
+         tokens = (4 * threads - 1) / a->kv_heads,
+         blocks = (size_t)engine->context / ZH_ATTENTION_BLOCK + 1;
+  if (tokens > engine->micro_batch) tokens = engine->micro_batch;
+  if (threads == 1 || tokens == 0 || engine->context <= ZH_ATTENTION_BLOCK) return ZH_OK;
+  size_t floats = zh_attention_part_floats(tokens, a->heads, a->head_dim, blocks);
+  engine->part_tokens = tokens;
+  engine->part_bytes = product(floats, sizeof(float));
+  engine->parts = zh_big_alloc(engine->part_bytes);
+  if (engine->parts) return ZH_OK;
+  return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the parts of attention");
 }
 
 /* One block for all activations, cut into [micro_batch][width] pieces at multiples of 16 floats. */
@@ -66,7 +91,7 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
       {&engine->v, key_width(a)},   {&engine->attended, query_width(a)},
       {&engine->delta, a->hidden},  {&engine->gate, a->ffn},
       {&engine->up, a->ffn},        {&engine->inner, a->ffn},
-      {&engine->last, a->hidden},
+      {&engine->last, a->hidden},   {&engine->angles, a->rope_dims},
   };
   enum { PIECES = sizeof pieces / sizeof pieces[0], UNIT = ALIGNMENT / sizeof(float) };
   size_t total = 0;
@@ -146,7 +171,7 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
   size_t columns = longest_input(a);
   size_t matmul = larger(zh_matmul_scratch_bytes(columns, engine->micro_batch),
                          zh_multiply_scratch_bytes(columns));
-  size_t attention = ((size_t)engine->context + ATTENTION_EXTRA_FLOATS) * sizeof(float);
+  size_t attention = zh_attention_scratch_bytes(a->head_dim);
   engine->scratch_bytes = rounded_up(larger(matmul, attention), ALIGNMENT);
   size_t bytes = product(engine->scratch_bytes, (size_t)zh_threads_count(engine->threads));
   if (bytes != SIZE_MAX) engine->scratch = aligned_alloc(ALIGNMENT, bytes);
@@ -171,7 +196,9 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   size_t most = product(engine->sequences, engine->context);
   engine->micro_batch = options->micro_batch ? options->micro_batch : DEFAULT_MICRO_BATCH;
   if (engine->micro_batch > most) engine->micro_batch = (uint32_t)most;
-  ZH_TRY(allocate_cache(engine, err));
+  bool rounds = options->precision == ZH_PRECISION_FAST && !options->unpacked;
+  ZH_TRY(allocate_cache(engine, rounds ? options->kv : ZH_KV_F32, err));
+  ZH_TRY(allocate_parts(engine, err));
   ZH_TRY(allocate_activations(engine, err));
   ZH_TRY(allocate_scratch(engine, err));
   ZH_TRY(allocate_prepared(engine, err));
@@ -233,8 +260,10 @@ void zh_engine_free(zh_engine *engine) {
   zh_weights_close(&engine->weights);
   zh_reduce_free(engine->reduce);
   zh_stages_close(&engine->stages);
-  if (engine->keys) zh_big_free(engine->keys, engine->cache_floats * sizeof(float));
-  if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
+  size_t cache = product(engine->kv_layer, engine->architecture.layers);
+  if (engine->kv.keys) zh_big_free(engine->kv.keys, cache);
+  if (engine->kv.values) zh_big_free(engine->kv.values, cache);
+  if (engine->parts) zh_big_free(engine->parts, engine->part_bytes);
   if (engine->activations)
     zh_big_free(engine->activations, engine->activation_floats * sizeof(float));
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
@@ -254,14 +283,18 @@ void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
 }
 
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
-  size_t width = key_width(&engine->architecture);
-  size_t bytes = (engine->context - length) * width * sizeof(float);
   for (size_t layer = 0; layer < engine->architecture.layers; ++layer) {
-    size_t at = ((layer * engine->sequences + sequence) * engine->context + length) * width;
-    memset(engine->keys + at, 0xff, bytes); /* all bits set: NaN */
-    memset(engine->values + at, 0xff, bytes);
+    zh_kv kv = zh_engine_kv(engine, layer);
+    zh_kv_poison(&kv, sequence, length);
   }
   zh_engine_truncate(engine, sequence, length);
+}
+
+zh_kv zh_engine_kv(const zh_engine *engine, size_t layer) {
+  zh_kv kv = engine->kv;
+  kv.keys += layer * engine->kv_layer;
+  kv.values += layer * engine->kv_layer;
+  return kv;
 }
 
 zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user, zh_error *err) {
@@ -290,8 +323,10 @@ zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, z
 
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
   /* Products of packed weights are summed in fp32, whatever the table does else. */
-  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed};
+  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed,
+                              .kv = engine->kv.type};
   if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
+  arithmetic.rounds.attention = engine->kernels->rounds.attention;
   return arithmetic;
 }
 
@@ -345,14 +380,16 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
   cost.attention_flops_per_pair = 4 * (uint64_t)total->layers * query_width(a) * parts;
-  cost.kv_bytes_per_position = 2 * (uint64_t)total->layers * key_width(a) * sizeof(float) * parts;
-  cost.memory_kv = 2 * (uint64_t)engine->cache_floats * sizeof(float);
+  cost.kv_bytes_per_position =
+      total->layers * parts * zh_kv_position_bytes(engine->kv.type, a->kv_heads, a->head_dim);
+  cost.memory_kv = 2 * (uint64_t)engine->kv_layer * a->layers;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
   cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      own_total(engine) + ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
+      own_total(engine) + engine->part_bytes +
+      ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;
 }

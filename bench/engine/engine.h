@@ -39,6 +39,7 @@ typedef struct zh_engine_options {
   uint32_t context;     /* positions a sequence can hold; <= the model's own, or ZH_ERR_ARG */
   uint32_t micro_batch; /* tokens computed together; 0: 512 */
   bool unpacked;        /* weights as the file has them, and no rounded activations: rows can be patched */
+  zh_kv_type kv; /* of the cache; the exact precision and unpacked weights take ZH_KV_F32 alone */
   const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */
   const zh_ranks *ranks; /* NULL or one: the whole model here; else this rank's part of it, and every call but
                             zh_engine_free is made by all ranks in the same order */

@@ -1,7 +1,8 @@
 /* The forward pass: one parallel region a micro-batch, rows of each product divided over the
- * threads. Shapes: T tokens of the micro-batch, D hidden, F ffn. Barriers a layer: seven for up to
- * 16 tokens (after q k v, rotation, the cache's new rows, attention, its output, SwiGLU, down), two
- * more for more (after the norms), four with packed weights (after rounding attention and SwiGLU).
+ * threads. Shapes: T tokens of the micro-batch, D hidden, F ffn. Barriers a layer: six for up to
+ * 16 tokens (after q k v, rotation into the cache, attention, its output, SwiGLU, down), one more
+ * where attention is shared by blocks of keys; two more for more tokens (after the norms), four
+ * with packed weights (after rounding attention and SwiGLU).
  *
  *   x[T][D] = embedding[token]
  *   each layer:  n = rmsnorm(x);  q, k, v = Wq n, Wk n, Wv n;  rope(q), rope(k);  k, v -> cache
@@ -226,8 +227,12 @@ static void run_pass(void *user, int thread, int threads) {
   const zh_pass *p = user;
   zh_engine *e = p->e;
   zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
-                 e->spent ? &e->spent[thread] : NULL};
+                 p->counted ? &e->spent[thread] : NULL};
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
+  size_t begin, end;
+  zh_share(&begin, &end, p->tokens, 1, thread, threads);
+  zh_rope_angles(e->angles, e->architecture.rope_dims, e->architecture.rope_theta, p->position,
+                 begin, end);
   if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     if (is_left_out(e, layer)) continue;
@@ -238,6 +243,36 @@ static void run_pass(void *user, int thread, int threads) {
   }
   enter(&w, e->architecture.layers);
   if (p->logits && p->wanted > 0 && zh_engine_has_head(e)) head(&w);
+}
+
+static void run_counted(zh_pass *p) {
+  zh_engine *e = p->e;
+  if (e->spent) {
+    p->counted = p->tokens > ZH_TOKEN_GRAIN || e->passes++ % e->counted_every == 0;
+    p->began = zh_ticks();
+  }
+  zh_threads_run(e->threads, run_pass, p);
+  if (p->counted) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
+  if (!e->spent) return;
+  uint64_t now = zh_ticks();
+  if (!p->counted) e->uncounted += now - p->began;
+  zh_spent_between(e)->last = now;
+}
+
+/* Hidden states between the stages of a model. */
+static zh_status take_states(zh_engine *e, size_t floats, zh_error *err) {
+  if (e->stages.before < 0) return ZH_OK;
+  zh_engine_mark_nothing(e);
+  ZH_TRY(zh_stages_take(&e->stages, e->x, floats, err));
+  zh_engine_mark(e, ZH_STAGE_SUMS);
+  return ZH_OK;
+}
+
+static zh_status give_states(zh_engine *e, size_t floats, zh_error *err) {
+  if (e->stages.after < 0) return ZH_OK;
+  ZH_TRY(zh_stages_give(&e->stages, e->x, floats, err));
+  zh_engine_mark(e, ZH_STAGE_SUMS);
+  return ZH_OK;
 }
 
 /* Nothing is computed unless every token fits; lengths are put back on failure. */
@@ -305,15 +340,12 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                  .ends = at + tokens == count,
                  .logits = logits};
     for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
-    ZH_TRY(zh_stages_take(&e->stages, e->x, tokens * hidden, err));
-    p.began = e->spent ? zh_ticks() : 0;
-    zh_threads_run(e->threads, run_pass, &p);
+    ZH_TRY(take_states(e, tokens * hidden, err));
+    run_counted(&p);
     e->tamper.kind = ZH_TAMPER_NONE;
-    if (e->spent) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
     if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
-    ZH_TRY(zh_stages_give(&e->stages, e->x, tokens * hidden, err));
+    ZH_TRY(give_states(e, tokens * hidden, err));
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
-  if (e->spent) zh_spent_between(e)->last = e->spent[0].last;
   return zh_stages_settle(&e->stages, err);
 }

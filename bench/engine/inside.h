@@ -3,6 +3,8 @@
 #ifndef ZH_BENCH_ENGINE_INSIDE_H
 #define ZH_BENCH_ENGINE_INSIDE_H
 
+#include <stdatomic.h>
+
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
 #include "bench/engine/spent.h"
@@ -34,8 +36,7 @@ typedef struct zh_operation {
       *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
   const float *output;                         /* [tokens][out_width] */
   const uint32_t *token, *position, *sequence; /* [tokens] */
-  const float *k_cache, *v_cache; /* attention: this layer's, sequences cache_stride apart */
-  size_t cache_stride;
+  const zh_kv *kv;                             /* attention: this layer's */
   size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
   size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
                                     whose columns lay over ranks: how many parts were added up */
@@ -81,8 +82,12 @@ struct zh_engine {
   zh_threads *threads;
   uint32_t sequences, context, micro_batch;
   uint32_t *length;     /* [sequences]: positions held */
-  float *keys, *values; /* [layers][sequences][context][kv_heads][head_dim] */
-  size_t cache_floats;  /* of each */
+  zh_kv kv;             /* of layer 0 */
+  size_t kv_layer;      /* bytes from a layer's keys to the next one's; of values the same */
+  float *angles;        /* [micro_batch][rope_dims]: zh_rope_angles of the pass */
+  float *parts;         /* of attention, where few tokens share the threads; NULL: never */
+  size_t part_tokens, part_bytes; /* that parts has room for */
+  atomic_size_t next_item;        /* of attention: whoever is free takes it */
   /* Activations of a micro-batch, [micro_batch][width]. */
   float *activations;
   size_t activation_floats;
@@ -114,6 +119,9 @@ struct zh_engine {
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
   zh_spent *spent; /* [threads], and one more for what is done between passes; NULL: not counted */
+  uint32_t counted_every, passes; /* of passes of up to ZH_TOKEN_GRAIN tokens; longer ones are all
+                                     counted */
+  uint64_t uncounted;             /* ticks of the passes that were not counted */
   int64_t counted_since_ns;
   uint64_t counted_since_ticks;
 };
@@ -124,12 +132,14 @@ void zh_engine_restart_count(zh_engine *engine);
 zh_times zh_engine_times(const zh_engine *engine); /* since the count was started */
 /* What the calling thread, thread 0, did since the last pass or mark was `stage`'s. */
 void zh_engine_mark(const zh_engine *engine, zh_stage stage);
+void zh_engine_mark_nothing(const zh_engine *engine); /* … was no stage's */
 zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
   bool fp64_sums;      /* of the kernels */
-  zh_roundings rounds; /* of products; all none where weights are not packed */
+  zh_roundings rounds; /* of products none where weights are not packed */
+  zh_kv_type kv;       /* what keys and values were rounded to */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
 /* Of products in a call of so many tokens: how most of their operations round; and the peak that
@@ -143,6 +153,8 @@ ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observe
 /* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
  * earlier pass can be read unseen. */
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
+/* A layer's cache. */
+zh_kv zh_engine_kv(const zh_engine *engine, size_t layer);
 
 /* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
 uint64_t zh_sum_of_bits(const float *values, size_t count);

@@ -94,8 +94,10 @@ struct zh_order {
   size_t first, end;   /* of this rank's operators in the order of the model's, up to the head's */
   uint32_t layers;     /* the model's */
   size_t next, tokens; /* operator to come; tokens of the pass at hand */
-  uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value */
+  uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value; of rotated keys and of
+                               values as the cache holds them */
   bool known[ZH_VALUES];    /* false where what made it is not shown: sums between nodes */
+  float *row;               /* one position's keys or values */
 };
 
 zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err) {
@@ -104,6 +106,11 @@ zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err
   for (int v = 0; whole && v < ZH_VALUES; ++v) {
     order->sum[v] = calloc(engine->micro_batch, sizeof *order->sum[v]);
     whole = order->sum[v] != NULL;
+  }
+  if (whole) {
+    size_t width = zh_value_width(&engine->architecture, ZH_VALUE_KEY);
+    order->row = malloc(width * sizeof *order->row);
+    whole = order->row != NULL;
   }
   if (!whole) {
     zh_order_free(order);
@@ -124,6 +131,7 @@ zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err
 void zh_order_free(zh_order *order) {
   if (!order) return;
   for (int v = 0; v < ZH_VALUES; ++v) free(order->sum[v]);
+  free(order->row);
   free(order);
 }
 
@@ -156,21 +164,38 @@ static bool is_gathered(const zh_order *order, const zh_operation *o) {
   return true;
 }
 
+/* Of a position's keys or values, all heads. */
+static uint64_t sum_of_cached(const zh_order *order, const zh_operation *o, size_t t,
+                              bool is_value) {
+  const zh_kv *kv = o->kv;
+  size_t position = o->position[t];
+  for (size_t h = 0; h < kv->kv_heads; ++h)
+    (is_value ? zh_kv_values : zh_kv_keys)(order->row + h * kv->head_dim, kv, o->sequence[t], h,
+                                           position, position + 1);
+  return sum_of(order->row, kv->kv_heads * kv->head_dim);
+}
+
 static bool cache_holds(const zh_order *order, const zh_operation *o) {
-  size_t width = zh_value_width(&order->engine->architecture, ZH_VALUE_KEY);
-  for (size_t t = 0; t < o->tokens; ++t) {
-    size_t at = o->sequence[t] * o->cache_stride + o->position[t] * width;
-    if (sum_of(o->k_cache + at, width) != order->sum[ZH_VALUE_ROTATED_KEY][t] ||
-        sum_of(o->v_cache + at, width) != order->sum[ZH_VALUE_VALUE][t])
+  for (size_t t = 0; t < o->tokens; ++t)
+    if (sum_of_cached(order, o, t, false) != order->sum[ZH_VALUE_ROTATED_KEY][t] ||
+        sum_of_cached(order, o, t, true) != order->sum[ZH_VALUE_VALUE][t])
       return false;
-  }
   return true;
+}
+
+static uint64_t sum_when_cached(const zh_order *order, const float *values, size_t width) {
+  size_t d = order->engine->architecture.head_dim;
+  memcpy(order->row, values, width * sizeof *values);
+  for (size_t at = 0; at < width; at += d) zh_kv_round(order->row + at, order->engine->kv.type, d);
+  return sum_of(order->row, width);
 }
 
 static void keep(zh_order *order, zh_value value, const zh_operation *o) {
   size_t stride = o->output_stride ? o->output_stride : o->out_width;
+  bool cached = value == ZH_VALUE_ROTATED_KEY || value == ZH_VALUE_VALUE;
   for (size_t t = 0; t < o->tokens; ++t)
-    order->sum[value][t] = sum_of(o->output + t * stride, o->out_width);
+    order->sum[value][t] = (cached ? sum_when_cached(order, o->output + t * stride, o->out_width)
+                                   : sum_of(o->output + t * stride, o->out_width));
   order->known[value] = true;
 }
 

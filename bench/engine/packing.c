@@ -167,13 +167,11 @@ const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer) {
 bool zh_weight_packed_as(const zh_weight *w, size_t first, size_t count, const void *rows,
                          void *buffer) {
   const zh_matrix *m = &w->matrix;
-  unsigned char *place = (unsigned char *)buffer;
-  place += (ALIGNMENT - (uintptr_t)place % ALIGNMENT) % ALIGNMENT;
   size_t row_bytes = zh_weight_row_bytes(w), at = zh_packed_bytes(m->type, first, m->columns),
          bytes = zh_packed_bytes(m->type, count, m->columns);
-  memset(place, 0, bytes);
-  zh_pack_rows(place, m->type, rows, count, row_bytes, m->columns);
-  return memcmp((const unsigned char *)w->packed.data + at, place, bytes) == 0;
+  memset(buffer, 0, bytes);
+  zh_pack_rows(buffer, m->type, rows, count, row_bytes, m->columns);
+  return memcmp((const unsigned char *)w->packed.data + at, buffer, bytes) == 0;
 }
 
 zh_status zh_packed_writable(zh_weights *weights, zh_error *err) {

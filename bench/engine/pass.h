@@ -18,7 +18,8 @@ typedef struct zh_pass {
   bool ends;        /* the call's last micro-batch */
   size_t wanted;
   float *logits;  /* [wanted][vocab] */
-  uint64_t began; /* in ticks, where they are counted */
+  bool counted;   /* by stages */
+  uint64_t began; /* in ticks */
 } zh_pass;
 
 typedef struct zh_worker {

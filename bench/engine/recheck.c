@@ -201,14 +201,31 @@ static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const c
   const struct {
     const char *key;
     zh_rounding *at;
-  } parts[] = {{"bf16", &out->bf16}, {"few", &out->few}, {"many", &out->many}};
-  for (size_t i = 0; i < 3; ++i)
+  } parts[] = {{"bf16", &out->bf16},
+               {"few", &out->few},
+               {"many", &out->many},
+               {"attention", &out->attention}};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
     if (!zh_rounding_find(parts[i].at, json_string_value(json_object_get(rounds, parts[i].key))))
       return zh_fail(err, ZH_ERR_INPUT,
                      "%s: 'rounds.%s' must be 'none', 'bf16' or 'bytes': what activations become "
                      "before they are multiplied",
                      where, parts[i].key);
+  if (out->bf16 == ZH_ROUND_BYTES)
+    return zh_fail(
+        err, ZH_ERR_INPUT,
+        "%s: 'rounds.bf16' must be 'none' or 'bf16': no kernels multiply weights of bf16 "
+        "by bytes",
+        where);
   return ZH_OK;
+}
+
+static zh_status read_kv(zh_kv_type *out, const json_t *header, const char *where, zh_error *err) {
+  const char *name = NULL;
+  ZH_TRY(zh_json_string(&name, header, "kv", where, err));
+  if (zh_kv_find(out, name)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: 'kv' must be 'f32', 'bf16' or 'q8': how keys were kept",
+                 where);
 }
 
 static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
@@ -223,6 +240,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   ZH_TRY(zh_json_string(&marks, header, "marks", where, err));
   r->arithmetic.fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
   ZH_TRY(read_roundings(&r->arithmetic.rounds, json_object_get(header, "rounds"), where, err));
+  ZH_TRY(read_kv(&r->arithmetic.kv, header, where, err));
   snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
   ZH_TRY(zh_nonce_commitment(commitment, nonce, err));
   if (strcmp(commitment, r->claim->commitment) != 0)
@@ -277,6 +295,8 @@ static void keep_own(const recheck *r, const walk *w, int layer) {
          head = (size_t)zh_challenge_head(&r->challenge, a, (uint32_t)layer, 1);
   memcpy(w->own + at, w->at[ZH_VALUE_ROTATED_KEY] + head * d, d * sizeof(float));
   memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
+  zh_kv_round(w->own + at, r->arithmetic.kv, d);
+  zh_kv_round(w->own + at + d, r->arithmetic.kv, d);
 }
 
 /* The shown head's cache holds what this token, and every other followed one, put there. */
@@ -340,8 +360,13 @@ static zh_status check_mark(const recheck *r, const walk *w, zh_error *err) {
 static void note_key_and_value(const recheck *r, walk *w, const zh_instruction *now, int layer) {
   bool key = now->out == ZH_VALUE_ROTATED_KEY;
   if (!key && now->out != ZH_VALUE_VALUE) return;
-  size_t width = zh_value_width(&r->weights.architecture, now->out);
-  w->mark += zh_sum_of_bits(w->at[now->out], width) * (4 * (uint64_t)layer + (key ? 1 : 3));
+  size_t width = zh_value_width(&r->weights.architecture, now->out),
+         d = r->weights.architecture.head_dim;
+  for (size_t at = 0; at < width; at += d) { /* r->keys: room for a head, unused until attention */
+    memcpy(r->keys, w->at[now->out] + at, d * sizeof(float));
+    zh_kv_round(r->keys, r->arithmetic.kv, d);
+    w->mark += zh_sum_of_bits(r->keys, d) * (4 * (uint64_t)layer + (key ? 1 : 3));
+  }
   if (key) keep_own(r, w, layer);
 }
 

@@ -94,9 +94,12 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
   out->time.began = zh_now_ns();
   zh_ranks ranks = {job->comm, zh_job_split(job)};
+  zh_kv_type kept = ZH_KV_F32;
+  if (!unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
                                                 ? ZH_PRECISION_EXACT
                                                 : ZH_PRECISION_FAST,
+                               .kv = kept,
                                .sequences = sequences,
                                .context = context,
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
@@ -313,18 +316,16 @@ typedef struct summing {
   uint64_t *sums; /* [threads] */
 } summing;
 
-/* Rows have odd factors, so that none can stand in another's place. */
-static void sum_rows(void *user, int thread, int threads) {
+/* Layers and sequences have odd factors, so that none can stand in another's place. */
+static void sum_caches(void *user, int thread, int threads) {
   const summing *s = user;
   const zh_engine *e = s->engine;
-  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim, begin, end;
-  size_t rows = (size_t)e->architecture.layers * e->sequences * s->length;
+  size_t begin, end;
   uint64_t sum = 0;
-  zh_share(&begin, &end, rows, 1, thread, threads);
+  zh_share(&begin, &end, (size_t)e->architecture.layers * e->sequences, 1, thread, threads);
   for (size_t i = begin; i < end; ++i) {
-    size_t at = (i / s->length * e->context + i % s->length) * width;
-    sum += zh_sum_of_bits(e->keys + at, width) * (4 * (uint64_t)i + 1) +
-           zh_sum_of_bits(e->values + at, width) * (4 * (uint64_t)i + 3);
+    zh_kv kv = zh_engine_kv(e, i / e->sequences);
+    sum += zh_kv_sum(&kv, i % e->sequences, s->length) * (2 * (uint64_t)i + 1);
   }
   s->sums[thread] = sum;
 }
@@ -333,24 +334,26 @@ zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t leng
   int threads = zh_threads_count(trial->engine->threads);
   summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
   if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");
-  zh_threads_run(trial->engine->threads, sum_rows, &s);
+  zh_threads_run(trial->engine->threads, sum_caches, &s);
   *out = 0;
   for (int i = 0; i < threads; ++i) *out += s.sums[i];
   free(s.sums);
   return ZH_OK;
 }
 
-/* Of the heads that no rank before this one has. */
-static void mark_own(uint64_t *out, const zh_trial *trial, size_t start, size_t steps) {
+/* Of the heads that no rank before this one has: of the values that are held, one position's. */
+static void mark_own(uint64_t *out, float *head, const zh_trial *trial, size_t start,
+                     size_t steps) {
   const zh_engine *e = trial->engine;
-  size_t width = (size_t)e->architecture.kv_heads * e->architecture.head_dim;
-  for (size_t i = 0; i < trial->sequences * steps; ++i) {
-    size_t sequence = i / steps, position = start + i % steps;
-    for (uint64_t here = 0; here < e->architecture.layers; ++here) {
-      size_t at = ((here * e->sequences + sequence) * e->context + position) * width;
-      uint64_t layer = here + e->weights.first_layer;
-      out[i] += zh_sum_of_bits(e->keys + at, width) * (4 * layer + 1) +
-                zh_sum_of_bits(e->values + at, width) * (4 * layer + 3);
+  for (uint64_t here = 0; here < e->architecture.layers; ++here) {
+    zh_kv kv = zh_engine_kv(e, here);
+    uint64_t layer = here + e->weights.first_layer;
+    for (size_t i = 0; i < trial->sequences * steps * kv.kv_heads; ++i) {
+      size_t place = i / kv.kv_heads, h = i % kv.kv_heads, at = start + place % steps;
+      zh_kv_keys(head, &kv, place / steps, h, at, at + 1);
+      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 1);
+      zh_kv_values(head, &kv, place / steps, h, at, at + 1);
+      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 3);
     }
   }
 }
@@ -381,13 +384,16 @@ static zh_status sum_over_ranks(uint64_t *marks, size_t count, const zh_comm *co
 zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start, size_t steps,
                                zh_error *err) {
   size_t count = trial->sequences * steps;
+  bool parallel = zh_job_is_parallel(trial->job);
+  float *head = malloc(trial->engine->architecture.head_dim * sizeof *head);
+  zh_status status =
+      head ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a head's keys");
+  status = zh_trial_agree(trial->job, status, err);
   memset(out, 0, count * sizeof *out);
-  if (!zh_job_is_parallel(trial->job)) {
-    mark_own(out, trial, start, steps);
-    return ZH_OK;
-  }
-  if (holds_first(trial)) mark_own(out, trial, start, steps);
-  return sum_over_ranks(out, count, trial->job->comm, err);
+  if (status == ZH_OK && (!parallel || holds_first(trial)))
+    mark_own(out, head, trial, start, steps);
+  free(head);
+  return status == ZH_OK && parallel ? sum_over_ranks(out, count, trial->job->comm, err) : status;
 }
 
 zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,
@@ -515,6 +521,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
+  ZH_TRY(zh_trial_fact(trial, "kv", json_string(zh_kv_names[trial->engine->kv.type]), err));
   zh_status status = zh_weights_verify(&trial->engine->weights, trial->job->threads,
                                        trial->job->seed ^ STREAM_ROWS, err);
   if (status == ZH_OK) status = zh_model_unchanged(trial->model, err);

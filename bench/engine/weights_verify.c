@@ -8,7 +8,7 @@
 #include "bench/engine/weights.h"
 #include "core/philox.h"
 
-enum { ALIGNMENT = 64, VERIFIED_ROWS = 4 };
+enum { VERIFIED_ROWS = 4 };
 
 typedef struct tensor_work {
   const zh_weights *weights;

@@ -21,6 +21,8 @@ static const zh_parameter parameters[] = {
     {"tokens", ZH_PARAMETER_INT, "32", 2, 1 << 20, NULL, "tokens generated in each sequence"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
+     "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };

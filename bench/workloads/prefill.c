@@ -20,6 +20,8 @@ static const zh_parameter parameters[] = {
     {"batch", ZH_PARAMETER_INT, "1", 1, 4096, NULL, "sequences computed together"},
     {"precision", ZH_PARAMETER_WORD, "fast", 0, 0, precisions,
      "fast: the CPU's best kernels; exact: the reference"},
+    {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
+     "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };

@@ -1,47 +1,49 @@
+#include "kernels/attention/parts.h"
 #include "kernels/variants.h"
 
 #include <math.h>
 
-enum {
-  CHUNK = 64
-}; /* output elements summed at once, so that no memory is needed for their fp64 sums */
-
-/* weight[j] = exp(scale q·k[j] - largest), j < count; returns their sum. k rows are k_stride apart.
- */
-static double softmax_weights(float *weight, const float *q, const float *k, size_t k_stride,
-                              size_t head_dim, size_t count, float scale) {
-  float largest = -INFINITY;
-  for (size_t j = 0; j < count; j++) {
-    double dot = 0;
-    for (size_t i = 0; i < head_dim; i++) dot += (double)q[i] * k[j * k_stride + i];
-    weight[j] = (float)(dot * scale);
-    if (weight[j] > largest) largest = weight[j];
-  }
-  double total = 0;
-  for (size_t j = 0; j < count; j++) {
-    weight[j] = (float)exp((double)weight[j] - largest);
-    total += weight[j];
-  }
-  return total;
+/* Attention by its definition: scores, then weights and values, all in fp64, a position at a time.
+ * sum and number: [head_dim]. */
+static void attend_row(const zh_attention *a, size_t row, double *sum, float *number) {
+  const zh_kv *kv = a->kv;
+  size_t t = row / a->heads, head = row % a->heads / (a->heads / kv->kv_heads), d = kv->head_dim;
+  size_t begin = first_position(a, t), end = (size_t)a->position[t] + 1, sequence = a->sequence[t];
+  const float *q = a->q + row * d;
+  double largest = -INFINITY, total = 0;
+  for (size_t i = 0; i < d; i++) sum[i] = 0;
+  for (int pass = 0; pass < 2; pass++)
+    for (size_t j = begin; j < end; j++) {
+      double score = 0;
+      zh_kv_keys(number, kv, sequence, head, j, j + 1);
+      for (size_t i = 0; i < d; i++) score += (double)q[i] * number[i];
+      score *= (double)a->scale;
+      if (pass == 0) {
+        largest = score > largest ? score : largest;
+        continue;
+      }
+      double weight = exp(score - largest);
+      zh_kv_values(number, kv, sequence, head, j, j + 1);
+      for (size_t i = 0; i < d; i++) sum[i] += weight * number[i];
+      total += weight;
+    }
+  for (size_t i = 0; i < d; i++) a->out[row * d + i] = (float)(sum[i] / total);
 }
 
-void zh_attention_ref(float *out, const float *q, const float *k_cache, const float *v_cache,
-                      size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,
-                      const uint32_t *position, const uint32_t *sequence, float scale, size_t begin,
-                      size_t end, float *scratch) {
-  size_t row = kv_heads * head_dim; /* of the caches: [capacity][kv_heads][head_dim] */
-  for (size_t item = begin; item < end; item++) {
-    size_t t = item / heads, h = item % heads, count = (size_t)position[t] + 1;
-    size_t offset = sequence[t] * cache_stride + h / (heads / kv_heads) * head_dim;
-    const float *v = v_cache + offset;
-    double total = softmax_weights(scratch, q + item * head_dim, k_cache + offset, row, head_dim,
-                                   count, scale);
-    for (size_t first = 0; first < head_dim; first += CHUNK) {
-      size_t width = head_dim - first < CHUNK ? head_dim - first : CHUNK;
-      double sum[CHUNK] = {0};
-      for (size_t j = 0; j < count; j++)
-        for (size_t i = 0; i < width; i++) sum[i] += (double)scratch[j] * v[j * row + first + i];
-      for (size_t i = 0; i < width; i++) out[item * head_dim + first + i] = (float)(sum[i] / total);
+void zh_attention_merge_ref(const zh_attention *a, size_t begin, size_t end, void *scratch) {
+  double *sum = scratch;
+  for (size_t row = begin; row < end; row++)
+    attend_row(a, row, sum, (float *)(void *)(sum + a->kv->head_dim));
+}
+
+/* Where there are parts it needs none: merging does it all. */
+void zh_attention_ref(const zh_attention *a, size_t begin, size_t end, void *scratch) {
+  size_t kv_heads = a->kv->kv_heads, group = a->heads / kv_heads;
+  for (size_t item = begin; item < end && !a->parts; item++) {
+    size_t t = item / kv_heads * a->run, until = t + a->run < a->tokens ? t + a->run : a->tokens;
+    for (; t < until; t++) {
+      size_t row = t * a->heads + item % kv_heads * group;
+      zh_attention_merge_ref(a, row, row + group, scratch);
     }
   }
 }

@@ -11,7 +11,7 @@
 #include "kernels/matmul/quanta_avx512.h"
 #include "kernels/variants.h"
 
-enum { FEW = ZH_LINE_TOKENS, GROUP = ZH_PACKED_ROWS, AHEAD = 8192 };
+enum { FEW = ZH_LINE_TOKENS, GROUP = ZH_PACKED_ROWS, AHEAD = 1024, FAR_AHEAD = 16384 };
 
 typedef struct product {
   float *y;
@@ -59,6 +59,33 @@ ALWAYS_INLINE void columns_of(__m512 *y, const quanta_block *q, zh_dtype type, r
   }
 }
 
+/* Weights that come later: into the second-level cache, from line `fetched` to byte `end`, a line
+ * further on each, and what comes next from there into the first. Lines of four pages take turns,
+ * so that the processor's own streams, one a page, run ahead of each longer. */
+ALWAYS_INLINE void fetch(const uint8_t *weights, size_t *fetched, size_t end, size_t next) {
+  for (; 64 * *fetched < end; ++*fetched) {
+    size_t line = (*fetched & ~(size_t)255) | (*fetched & 3) << 6 | (*fetched >> 2 & 63);
+    _mm_prefetch((const char *)weights + FAR_AHEAD + 64 * line, _MM_HINT_T1);
+  }
+  for (size_t i = 0; i < next; i += 64)
+    _mm_prefetch((const char *)weights + end + AHEAD + i, _MM_HINT_T0);
+}
+
+/* Block b, whose factors are multiples of `unit` where it is a part of 256 columns. */
+ALWAYS_INLINE void block_of(__m512 *y, const uint8_t *group, zh_dtype type, size_t b,
+                            row_factors unit, const zh_token_line *x, const int tokens) {
+  quanta_block q = block_at(group, type, b);
+  const uint8_t *whole = group + 8 * block_bytes(type) * (b / 8);
+  row_factors f =
+      is_k(type) ? k_factors(unit, whole, type, (int)(b % 8), 0) : factors_of(group, type, b, 0);
+  if (type == ZH_Q6_K) {
+    columns_of(y, &q, type, f, x, tokens, 0, 1);
+    columns_of(y, &q, type, k_factors(unit, whole, type, (int)(b % 8), 1), x, tokens, 1, 1);
+  } else {
+    columns_of(y, &q, type, f, x, tokens, 0, 2);
+  }
+}
+
 /* Sixteen rows by `tokens` tokens of a tile. */
 ALWAYS_INLINE void tokens_of(const product *p, zh_dtype type, size_t g, size_t first,
                              const int tokens) {
@@ -67,15 +94,23 @@ ALWAYS_INLINE void tokens_of(const product *p, zh_dtype type, size_t g, size_t f
   float *out = p->y + first * p->y_stride + g * GROUP;
   __m512 y[FEW];
   for (int t = 0; t < tokens; t++) y[t] = _mm512_setzero_ps();
-  for (size_t b = 0; b < p->blocks; b++, x += tokens) {
-    for (size_t i = 0; i < block_bytes(type); i += 64)
-      _mm_prefetch((const char *)group + block_bytes(type) * b + AHEAD + i, _MM_HINT_T1);
-    quanta_block q = block_at(group, type, b);
-    if (type == ZH_Q6_K) {
-      columns_of(y, &q, type, factors_of(group, type, b, 0), x, tokens, 0, 1);
-      columns_of(y, &q, type, factors_of(group, type, b, 1), x, tokens, 1, 1);
-    } else {
-      columns_of(y, &q, type, factors_of(group, type, b, 0), x, tokens, 0, 2);
+  size_t fetched = g * p->group_bytes / 64, end = g * p->group_bytes;
+  row_factors unit = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  if (is_k(type)) { /* all runs of a block of 256, so that shifts and places are constants */
+    for (size_t b = 0; b < p->blocks; b += 8) {
+      unit = k_units(group + block_bytes(type) * b, type);
+#pragma GCC unroll 8
+      for (size_t run = 0; run < 8; run++, x += tokens) {
+        end += block_bytes(type);
+        fetch(p->weights, &fetched, end, block_bytes(type));
+        block_of(y, group, type, b + run, unit, x, tokens);
+      }
+    }
+  } else {
+    for (size_t b = 0; b < p->blocks; b++, x += tokens) {
+      end += block_bytes(type);
+      fetch(p->weights, &fetched, end, block_bytes(type));
+      block_of(y, group, type, b, unit, x, tokens);
     }
   }
   for (int t = 0; t < tokens; t++)

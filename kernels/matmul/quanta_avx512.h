@@ -72,8 +72,14 @@ ALWAYS_INLINE __m512 small_integers(__m128i bytes) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
 }
 
+/* What the scales and minima of a block of 256 are multiples of. */
+ALWAYS_INLINE row_factors k_units(const uint8_t *block, zh_dtype type) {
+  return (row_factors){halves16(block),
+                       type == ZH_Q6_K ? _mm512_setzero_ps() : halves16(block + 32)};
+}
+
 /* 6-bit scales and minima of run `run`: zh_k_scale_minimum for sixteen rows at once. */
-ALWAYS_INLINE row_factors k_factors(const uint8_t *block, int run) {
+ALWAYS_INLINE row_factors nibble_factors(row_factors unit, const uint8_t *block, int run) {
   const __m128i *s = (const __m128i *)(const void *)(block + 64);
   const __m128i six = _mm_set1_epi8(63), four = _mm_set1_epi8(15), two = _mm_set1_epi8(48);
   __m128i scale, minimum, last = _mm_loadu_si128(s + run + 4);
@@ -86,23 +92,31 @@ ALWAYS_INLINE row_factors k_factors(const uint8_t *block, int run) {
     scale = _mm_or_si128(_mm_and_si128(last, four), a);
     minimum = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(last, 4), four), b);
   }
-  __m512 m = _mm512_mul_ps(halves16(block + 32), small_integers(minimum));
-  return (row_factors){_mm512_mul_ps(halves16(block), small_integers(scale)),
-                       _mm512_sub_ps(_mm512_setzero_ps(), m)};
+  __m512 m = _mm512_mul_ps(unit.minimum, small_integers(minimum));
+  return (row_factors){
+      _mm512_mul_ps(unit.scale, small_integers(scale)),
+      _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(m), _mm512_set1_epi32(INT32_MIN)))};
 }
 
 /* Scales of half a run (0, 1): sixteen columns. */
-ALWAYS_INLINE row_factors sixes_factors(const uint8_t *block, int run, int half) {
+ALWAYS_INLINE row_factors sixes_factors(row_factors unit, const uint8_t *block, int run, int half) {
   __m128i s = _mm_loadu_si128((const __m128i *)(const void *)(block + 32) + 2 * run + half);
   __m512 scale = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(s));
-  return (row_factors){_mm512_mul_ps(halves16(block), scale), _mm512_setzero_ps()};
+  return (row_factors){_mm512_mul_ps(unit.scale, scale), _mm512_setzero_ps()};
+}
+
+ALWAYS_INLINE row_factors k_factors(row_factors unit, const uint8_t *block, zh_dtype type, int run,
+                                    int half) {
+  if (type == ZH_Q6_K) return sixes_factors(unit, block, run, half);
+  return nibble_factors(unit, block, run);
 }
 
 /* Of the block's first or second sixteen columns; only Q6_K has two of each. */
 ALWAYS_INLINE row_factors factors_of(const uint8_t *group, zh_dtype type, size_t b, int half) {
-  if (type == ZH_Q6_K) return sixes_factors(group + 3360 * (b / 8), (int)(b % 8), half);
-  if (type == ZH_Q4_K) return k_factors(group + 2304 * (b / 8), (int)(b % 8));
-  if (type == ZH_Q5_K) return k_factors(group + 2816 * (b / 8), (int)(b % 8));
+  if (is_k(type)) {
+    const uint8_t *block = group + 8 * block_bytes(type) * (b / 8);
+    return k_factors(k_units(block, type), block, type, (int)(b % 8), half);
+  }
   const uint8_t *p = group + block_bytes(type) * b;
   return (row_factors){halves16(p), has_minimum(type) ? halves16(p + 32) : _mm512_setzero_ps()};
 }

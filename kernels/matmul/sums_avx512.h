@@ -10,7 +10,13 @@
 #include "kernels/lanes_avx512.h"
 #include "kernels/matmul/packed.h"
 
-enum { GROUP = ZH_PACKED_ROWS, GROUPS = 3, TOKENS = ZH_LINE_TOKENS, AHEAD = 4096 };
+enum {
+  GROUP = ZH_PACKED_ROWS,
+  GROUPS = 3,
+  TOKENS = ZH_LINE_TOKENS,
+  AHEAD = 1024,
+  FAR_AHEAD = 8192
+};
 
 typedef struct product {
   float *y;
@@ -37,13 +43,18 @@ static inline size_t tokens_in_tile(const product *p, size_t tile) {
   return left < TOKENS ? left : TOKENS;
 }
 
-/* What comes AHEAD bytes later, in the next groups where these end. */
+/* What comes some bytes later, in the next groups where these end: far ahead into the second-level
+ * cache, what is next into the first. */
 ALWAYS_INLINE void fetch_ahead(const product *p, const uint8_t *w, size_t step, const int groups) {
-  size_t at = step * p->step_bytes + AHEAD;
-  if (at >= p->group_bytes) at += p->group_bytes * (size_t)(groups - 1);
-  for (int g = 0; g < groups; g++)
-    for (size_t i = 0; i < p->step_bytes; i += 64)
-      _mm_prefetch((const char *)w + (size_t)g * p->group_bytes + at + i, _MM_HINT_T0);
+  size_t near = step * p->step_bytes + AHEAD, far = step * p->step_bytes + FAR_AHEAD,
+         over = p->group_bytes * (size_t)(groups - 1);
+  if (near >= p->group_bytes) near += over;
+  if (far >= p->group_bytes) far += over;
+  for (int g = 0; g < groups; g++, w += p->group_bytes)
+    for (size_t i = 0; i < p->step_bytes; i += 64) {
+      _mm_prefetch((const char *)w + far + i, _MM_HINT_T1);
+      _mm_prefetch((const char *)w + near + i, _MM_HINT_T0);
+    }
 }
 
 ALWAYS_INLINE void multiply_part(const product *p, zh_dtype type, const part *a, const int groups,

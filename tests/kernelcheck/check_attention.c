@@ -5,105 +5,234 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SEQUENCES = 2 };
+
 typedef struct attention_case {
-  size_t heads, kv_heads, head_dim, capacity, tokens;
-  uint32_t *position, *sequence;
-  float *q, *k, *v, *out, *scratch;
-  float scale;
+  zh_attention work;
+  zh_kv kv;
+  const zh_kernels *kernels;
+  float *out, *q, *keys, *values; /* keys, values as held: [sequences][capacity][kv_heads][dim] */
+  void *scratch;
+  size_t items, rows, bytes; /* of out */
 } attention_case;
 
-static void run(const zh_kernels *kernels, const attention_case *c, float *out, size_t begin,
-                size_t end) {
-  size_t stride = c->capacity * c->kv_heads * c->head_dim;
-  kernels->attention(out, c->q, c->k, c->v, stride, c->heads, c->kv_heads, c->head_dim, c->position,
-                     c->sequence, c->scale, begin, end, c->scratch);
+/* --- bounds --- */
+
+typedef struct exact_row {
+  double *p; /* weights, whose sum is 1 */
+  double score_size;
+  size_t begin, count;
+} exact_row;
+
+static size_t number_of(const attention_case *c, size_t sequence, size_t position, size_t head) {
+  return ((sequence * c->kv.capacity + position) * c->kv.kv_heads + head) * c->kv.head_dim;
 }
 
-/* A score is off by at most s = gamma(head_dim + 2) scale sum |q k| (each fp32 sum, the scaling,
- * the subtraction of the largest is exact to u of a difference below twice the largest score); exp
- * adds 4u. A weight is then off by a factor exp(+-s) (1 +- 4u), so is their sum with gamma(count),
- * and the mix of values has gamma(count) sum p |v| of its own: |out - exact| <= (2 s + 8u + 2
- * gamma(count + 2)) sum p |v| to first order; the factor 1.01 covers the rest. */
-static double item_error(const attention_case *c, size_t item) {
-  size_t t = item / c->heads, h = item % c->heads, count = (size_t)c->position[t] + 1;
-  size_t row = c->kv_heads * c->head_dim;
-  size_t offset = c->sequence[t] * c->capacity * row + h / (c->heads / c->kv_heads) * c->head_dim;
-  const float *q = c->q + item * c->head_dim;
-  double *p = zeroed(count * sizeof *p), largest = -INFINITY, size = 0, total = 0, worst = 0;
-  for (size_t j = 0; j < count; j++) {
+static float as_multiplied(const attention_case *c, float q) {
+  bool rounds = zh_attention_rounds(&c->kernels->rounds, c->kv.type, c->kv.head_dim, c->work.way);
+  return rounds ? zh_bf16_to_f32(zh_f32_to_bf16(q)) : q;
+}
+
+static exact_row exact_weights(const attention_case *c, size_t row) {
+  size_t t = row / c->work.heads, h = row % c->work.heads / (c->work.heads / c->kv.kv_heads),
+         d = c->kv.head_dim, end = (size_t)c->work.position[t] + 1;
+  exact_row r = {.begin = c->work.window && c->work.window < end ? end - c->work.window : 0};
+  r.count = end - r.begin;
+  r.p = zeroed(r.count * sizeof *r.p);
+  double largest = -INFINITY, total = 0;
+  for (size_t j = 0; j < r.count; j++) {
     double dot = 0, absolute = 0;
-    for (size_t i = 0; i < c->head_dim; i++) {
-      double product = (double)q[i] * c->k[offset + j * row + i];
+    const float *k = c->keys + number_of(c, c->work.sequence[t], r.begin + j, h);
+    for (size_t i = 0; i < d; i++) {
+      double product = (double)as_multiplied(c, c->q[row * d + i]) * k[i];
       dot += product;
       absolute += fabs(product);
     }
-    p[j] = dot * (double)c->scale;
-    largest = fmax(largest, p[j]);
-    size = fmax(size, absolute * (double)c->scale);
+    r.p[j] = dot * (double)c->work.scale;
+    largest = fmax(largest, r.p[j]);
+    r.score_size = fmax(r.score_size, absolute * (double)c->work.scale);
   }
-  for (size_t j = 0; j < count; j++) total += p[j] = exp(p[j] - largest);
-  double s = gamma_of((double)c->head_dim + 2) * size + 2 * 0x1p-24 * size;
-  double factor = 1.01 * (2 * s + 8 * 0x1p-24 + 2 * gamma_of((double)count + 2));
-  for (size_t i = 0; i < c->head_dim; i++) {
+  for (size_t j = 0; j < r.count; j++) total += r.p[j] = exp(r.p[j] - largest);
+  for (size_t j = 0; j < r.count; j++) r.p[j] /= total;
+  return r;
+}
+
+/* A score is off by at most s = gamma(head_dim + 3) scale sum |q k| (each fp32 sum, the scaling,
+ * the cache's scale), the subtraction of the block's largest rounds a difference below twice that;
+ * exp adds 4u. A weight is then off by a factor exp(+-s) (1 +- 4u), so is their sum with
+ * gamma(block), and the mix of values has gamma(block) sum p |v| of its own, and one product with
+ * a value's scale. Merging a block multiplies by exp of differences of largest scores (4u, and 2u
+ * of the difference) and adds: 6u + s each time the largest grows, 2u else. |out - exact| <=
+ * factor sum p |v| to first order; 1.01 covers the rest.
+ * By tiles: 2^x stops 2^-13 short, the exponent rounds three times more, and each weight rounds to
+ * bf16, by 2^-8 of itself. */
+static double row_error(const attention_case *c, size_t row) {
+  const double u = 0x1p-24;
+  size_t t = row / c->work.heads, h = row % c->work.heads / (c->work.heads / c->kv.kv_heads),
+         d = c->kv.head_dim;
+  exact_row r = exact_weights(c, row);
+  bool tiles = zh_attention_rounds(&c->kernels->rounds, c->kv.type, d, c->work.way);
+  double blocks = (double)(r.count / ZH_ATTENTION_BLOCK + 2), worst = 0;
+  double s = gamma_of((double)d + 3) * r.score_size + (tiles ? 8 : 2) * u * r.score_size;
+  double factor = 2 * s + 10 * u + 2 * gamma_of(ZH_ATTENTION_BLOCK + 2) + blocks * (8 * u + 2 * s);
+  if (c->kernels->fp64_sums) factor = 2 * u;
+  if (tiles) factor += 2 * 0x1p-13 + 0x1p-8;
+  for (size_t i = 0; i < d; i++) {
     double exact = 0, mixed = 0;
-    for (size_t j = 0; j < count; j++) {
-      double v = c->v[offset + j * row + i];
-      exact += p[j] / total * v;
-      mixed += p[j] / total * fabs(v);
+    for (size_t j = 0; j < r.count; j++) {
+      double v = c->values[number_of(c, c->work.sequence[t], r.begin + j, h) + i];
+      exact += r.p[j] * v;
+      mixed += r.p[j] * fabs(v);
     }
-    worst = worse(worst, c->out[item * c->head_dim + i], exact, factor * mixed);
+    worst = worse(worst, c->out[row * d + i], exact, 1.01 * factor * mixed);
   }
-  free(p);
+  free(r.p);
   return worst;
 }
 
-static void check_shape(const zh_kernels *kernels, size_t heads, size_t kv_heads, size_t head_dim,
-                        uint32_t depth, float spread) {
-  enum { TOKENS = 5, SEQUENCES = 2 };
-  uint32_t position[TOKENS] = {0, 1, depth / 2, depth - 1, depth},
-           sequence[TOKENS] = {0, 1, 0, 1, 1};
-  attention_case c = {heads,
-                      kv_heads,
-                      head_dim,
-                      depth + 1,
-                      TOKENS,
-                      position,
-                      sequence,
-                      NULL,
-                      NULL,
-                      NULL,
-                      NULL,
-                      NULL,
-                      1 / sqrtf((float)head_dim)};
-  size_t cache = SEQUENCES * c.capacity * kv_heads * head_dim, items = TOKENS * heads;
-  size_t bytes = items * head_dim * sizeof(float);
-  c.q = normal_floats(items * head_dim, spread);
-  c.k = normal_floats(cache, 1);
-  c.v = normal_floats(cache, 1);
-  c.out = zeroed(bytes);
-  c.scratch = zeroed((c.capacity + 16) * sizeof(float));
-  run(kernels, &c, c.out, 0, items);
+/* --- a case --- */
+
+/* Everything is NaN but what is stored, as a cache may be. */
+static void fill_cache(attention_case *c) {
+  zh_kv *kv = &c->kv;
+  size_t width = kv->kv_heads * kv->head_dim, rows = SEQUENCES * kv->capacity;
+  float *k = normal_floats(rows * width, 1), *v = normal_floats(rows * width, 1);
+  memset(kv->keys, 0xff, zh_kv_bytes(kv));
+  memset(kv->values, 0xff, zh_kv_bytes(kv));
+  size_t longest[SEQUENCES] = {0};
+  for (size_t t = 0; t < c->work.tokens; t++) {
+    size_t *most = &longest[c->work.sequence[t]], end = (size_t)c->work.position[t] + 1;
+    *most = end > *most ? end : *most;
+  }
+  for (size_t row = 0; row < rows; row++) {
+    if (row % kv->capacity >= longest[row / kv->capacity]) continue;
+    zh_kv_store(kv, row / kv->capacity, row % kv->capacity, 0, 1, k + row * width, v + row * width);
+    zh_kv_store(kv, row / kv->capacity, row % kv->capacity, 1, kv->kv_heads, k + row * width,
+                v + row * width);
+    for (size_t h = 0; h < kv->kv_heads; h++) {
+      zh_kv_round(k + row * width + h * kv->head_dim, kv->type, kv->head_dim);
+      zh_kv_round(v + row * width + h * kv->head_dim, kv->type, kv->head_dim);
+    }
+  }
+  c->keys = k;
+  c->values = v;
+}
+
+/* What is read back is what was rounded. */
+static double read_back(const attention_case *c) {
+  const zh_kv *kv = &c->kv;
+  float *row = zeroed(kv->head_dim * sizeof *row);
   double worst = 0;
-  for (size_t item = 0; item < items; item++) worst = fmax(worst, item_error(&c, item));
-  float *divided = zeroed(bytes);
-  for (size_t item = 0; item < items; item++) run(kernels, &c, divided, item, item + 1);
-  worst = unless_equal(worst, divided, c.out, bytes);
-  char shape[64];
-  snprintf(shape, sizeof shape, "%zu/%zu heads of %zu, depth %u, spread %g", heads, kv_heads,
-           head_dim, depth, (double)spread);
-  check_report("attention", kernels->name, shape, worst);
+  for (size_t t = 0; t < c->work.tokens; t++) {
+    size_t sequence = c->work.sequence[t], position = c->work.position[t];
+    for (size_t h = 0; h < kv->kv_heads; h++) {
+      size_t at = number_of(c, sequence, position, h), bytes = kv->head_dim * sizeof *row;
+      zh_kv_keys(row, kv, sequence, h, position, position + 1);
+      worst = unless_equal(worst, row, c->keys + at, bytes);
+      zh_kv_values(row, kv, sequence, h, position, position + 1);
+      worst = unless_equal(worst, row, c->values + at, bytes);
+    }
+  }
+  free(row);
+  return worst;
+}
+
+/* Every other way of dividing the work: one token an item, item by item from the last; and blocks
+ * of keys apart, merged row by row. */
+static double divided(const attention_case *c) {
+  zh_attention work = c->work;
+  size_t most = 0;
+  double worst = 0;
+  work.out = zeroed(c->bytes);
+  work.run = 1;
+  for (size_t item = zh_attention_items(&work); item-- > 0;)
+    c->kernels->attention(&work, item, item + 1, c->scratch);
+  worst = unless_equal(worst, work.out, c->out, c->bytes);
+  memset(work.out, 0, c->bytes);
+  for (size_t t = 0; t < work.tokens; t++) most = work.position[t] > most ? work.position[t] : most;
+  work.blocks = most / ZH_ATTENTION_BLOCK + 1;
+  work.run = c->work.run;
+  work.parts =
+      zeroed(zh_attention_part_floats(work.tokens, work.heads, c->kv.head_dim, work.blocks) * 4);
+  for (size_t item = zh_attention_items(&work); item-- > 0;)
+    c->kernels->attention(&work, item, item + 1, c->scratch);
+  for (size_t row = 0; row < c->rows; row++)
+    c->kernels->attention_merge(&work, row, row + 1, c->scratch);
+  worst = unless_equal(worst, work.out, c->out, c->bytes);
+  free(work.parts);
+  free(work.out);
+  return worst;
+}
+
+typedef struct attention_shape {
+  size_t heads, kv_heads, head_dim, window;
+  uint32_t depth;
+  float spread; /* of q */
+} attention_shape;
+
+static void check_case(const zh_kernels *kernels, const attention_shape *shape, zh_kv_type type,
+                       zh_way way) {
+  enum { TOKENS = 13, SOME = 9 };
+  uint32_t position[TOKENS], sequence[TOKENS];
+  for (uint32_t t = 0; t < TOKENS; t++) {
+    uint32_t back = TOKENS - 1 - t;
+    sequence[t] = t < SOME;
+    position[t] = shape->depth < back || t < 2 ? t : shape->depth - (t < SOME ? back : back * 3);
+  }
+  size_t group = shape->heads / shape->kv_heads, items = TOKENS * shape->heads;
+  attention_case c = {.kernels = kernels, .rows = items};
+  c.kv = (zh_kv){.type = type,
+                 .sequences = SEQUENCES,
+                 .kv_heads = shape->kv_heads,
+                 .head_dim = shape->head_dim,
+                 .capacity = shape->depth + 1};
+  c.kv.keys = zeroed(zh_kv_bytes(&c.kv));
+  c.kv.values = zeroed(zh_kv_bytes(&c.kv));
+  c.bytes = items * shape->head_dim * sizeof(float);
+  c.q = normal_floats(items * shape->head_dim, shape->spread);
+  c.out = zeroed(c.bytes);
+  c.scratch = zeroed(zh_attention_scratch_bytes(shape->head_dim));
+  c.work = (zh_attention){.out = c.out,
+                          .q = c.q,
+                          .kv = &c.kv,
+                          .heads = shape->heads,
+                          .tokens = TOKENS,
+                          .window = shape->window,
+                          .position = position,
+                          .sequence = sequence,
+                          .scale = 1 / sqrtf((float)shape->head_dim),
+                          .way = way,
+                          .run = ZH_ATTENTION_ROWS / group < 11 ? ZH_ATTENTION_ROWS / group : 11};
+  fill_cache(&c);
+  kernels->attention(&c.work, 0, zh_attention_items(&c.work), c.scratch);
+  double worst = read_back(&c);
+  for (size_t row = 0; row < c.rows; row++) worst = fmax(worst, row_error(&c, row));
+  worst = fmax(worst, divided(&c));
+  char words[96];
+  snprintf(words, sizeof words, "%s %s %zu/%zu of %zu, depth %u, window %zu", zh_kv_names[type],
+           way == ZH_MANY ? "many" : "few", shape->heads, shape->kv_heads, shape->head_dim,
+           shape->depth, shape->window);
+  check_report("attention", kernels->name, words, worst);
+  free(c.kv.keys);
+  free(c.kv.values);
   free(c.q);
-  free(c.k);
-  free(c.v);
   free(c.out);
+  free(c.keys);
+  free(c.values);
   free(c.scratch);
-  free(divided);
 }
 
 void check_attention(const zh_kernels *kernels) {
-  check_shape(kernels, 9, 3, 64, 100, 1);
-  check_shape(kernels, 4, 4, 128, 37, 1);
-  check_shape(kernels, 2, 1, 80, 515, 1);
-  check_shape(kernels, 3, 1, 5, 18, 1);
-  check_shape(kernels, 4, 2, 64, 200, 10); /* weights near one-hot: most exponentials vanish */
+  static const attention_shape shapes[] = {
+      {9, 3, 64, 0, 700, 1},  {4, 4, 128, 0, 37, 1},   {2, 1, 80, 0, 515, 1},
+      {3, 1, 5, 0, 18, 1},    {4, 2, 64, 0, 200, 10}, /* near one-hot: most weights vanish */
+      {8, 1, 32, 0, 1023, 1}, {5, 1, 96, 100, 600, 1}, {6, 2, 64, 256, 767, 1},
+      {2, 2, 64, 1, 300, 1},
+  };
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (int type = 0; type < ZH_KV_TYPES; type++) {
+      check_case(kernels, &shapes[i], (zh_kv_type)type, ZH_FEW);
+      if (zh_attention_rounds(&kernels->rounds, (zh_kv_type)type, shapes[i].head_dim, ZH_MANY))
+        check_case(kernels, &shapes[i], (zh_kv_type)type, ZH_MANY);
+    }
 }

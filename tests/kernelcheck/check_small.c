@@ -45,8 +45,11 @@ static void check_rope(const zh_kernels *k, size_t head_dim, size_t rope_dims, b
   size_t stride = HEADS * head_dim + 2, pairs = rope_dims / 2;
   float *before = normal_floats(TOKENS * stride, 1), *x = zeroed(TOKENS * stride * sizeof *x);
   memcpy(x, before, TOKENS * stride * sizeof *x);
-  k->rope(x, stride, HEADS, head_dim, rope_dims, interleaved, 10000.0, position, 0, 2);
-  k->rope(x, stride, HEADS, head_dim, rope_dims, interleaved, 10000.0, position, 2, TOKENS);
+  float *angles = zeroed(TOKENS * rope_dims * sizeof *angles);
+  zh_rope_angles(angles, rope_dims, 10000.0, position, 0, 3);
+  zh_rope_angles(angles, rope_dims, 10000.0, position, 3, TOKENS);
+  k->rope(x, stride, HEADS, head_dim, rope_dims, interleaved, angles, 0, 2);
+  k->rope(x, stride, HEADS, head_dim, rope_dims, interleaved, angles, 2, TOKENS);
   double worst = 0;
   for (size_t t = 0; t < TOKENS; t++)
     for (size_t h = 0; h < HEADS; h++)
@@ -69,6 +72,7 @@ static void check_rope(const zh_kernels *k, size_t head_dim, size_t rope_dims, b
   snprintf(shape, sizeof shape, "head %zu, %zu turned, %s", head_dim, rope_dims,
            interleaved ? "interleaved" : "halves");
   check_report("rope", k->name, shape, worst);
+  free(angles);
   free(before);
   free(x);
 }
@@ -92,6 +96,37 @@ static void check_silu(const zh_kernels *k, size_t count, float span) {
   char shape[64];
   snprintf(shape, sizeof shape, "%zu values in +-%g", count, (double)span);
   check_report("silu_multiply", k->name, shape, worst);
+  free(gate);
+  free(up);
+  free(y);
+}
+
+/* erf form: the polynomial is within 1.5e-7 of erfc, halved, and its steps, exp and the argument of
+ * exp (z^2 u, below 0.2 of what exp(-z^2) leaves) round by less than 16u of a half; 1 - tail, and
+ * the products, by 4u: |error| <= |gate up| (0.75e-7 + 12u). Tanh form: the argument of exp rounds
+ * by 5u of itself, exp by 4u, 1 + exp, quotient, product: 8u + 5u |argument| of the result. Beyond
+ * 88.7 exp leaves fp32, and what should be below 2^-100 may become 0. */
+static void check_gelu(const zh_kernels *k, size_t count, float span, bool tanh_form) {
+  float *gate = zeroed(count * sizeof *gate), *up = normal_floats(count, 1),
+        *y = zeroed((count + 1) * sizeof *y);
+  void (*multiply)(float *, const float *, const float *, size_t, size_t) =
+      tanh_form ? k->gelu_tanh_multiply : k->gelu_multiply;
+  for (size_t i = 0; i < count; i++) gate[i] = span * (2 * ((float)i + 0.5f) / (float)count - 1);
+  y[count] = 42;
+  multiply(y, gate, up, 0, count / 3);
+  multiply(y, gate, up, count / 3, count);
+  double worst = y[count] == 42 ? 0 : INFINITY;
+  for (size_t i = 0; i < count; i++) {
+    double g = gate[i], z = sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g);
+    double exact = (tanh_form ? g / (1 + exp(-2 * z)) : 0.5 * g * erfc(-g / sqrt(2))) * up[i];
+    double bound = tanh_form ? (8 + 10 * fabs(z)) * u * fabs(exact) + 0x1p-100 * fabs((double)up[i])
+                             : (0.75e-7 + 12 * u) * fabs(g * up[i]);
+    if (k->fp64_sums) bound = 1.001 * u * fabs(exact);
+    worst = worse(worst, y[i], exact, bound + 0x1p-149);
+  }
+  char shape[64];
+  snprintf(shape, sizeof shape, "%zu values in +-%g", count, (double)span);
+  check_report(tanh_form ? "gelu_tanh" : "gelu_erf", k->name, shape, worst);
   free(gate);
   free(up);
   free(y);
@@ -141,7 +176,12 @@ static void check_argmax(const zh_kernels *k) {
 }
 
 static void check_logsumexp(const zh_kernels *k) {
-  double worst = 0;
+  const float none[5] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY},
+              many[20] = {[3] = NAN, [7] = INFINITY}, infinite[20] = {[17] = INFINITY};
+  double worst = isnan(k->logsumexp(many, 20)) && k->logsumexp(none, 5) == -INFINITY &&
+                         k->logsumexp(infinite, 20) == INFINITY
+                     ? 0
+                     : INFINITY;
   for (size_t count = 1; count < 3000; count = count * 3 + 1) {
     float *x = normal_floats(count, 20);
     long double sum = 0;
@@ -164,6 +204,11 @@ void check_small_kernels(const zh_kernels *k) {
   check_silu(k, 100003, 20);
   check_silu(k, 100003, 200);
   check_silu(k, 5, 1);
+  for (int tanh_form = 0; tanh_form < 2; tanh_form++) {
+    check_gelu(k, 100003, 6, tanh_form);
+    check_gelu(k, 100003, 40, tanh_form);
+    check_gelu(k, 5, 1, tanh_form);
+  }
   check_add(k, 77);
   check_argmax(k);
   check_logsumexp(k);

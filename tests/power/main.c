@@ -170,9 +170,9 @@ static void try_one(driver *d, int kind, uint32_t number) {
  * sums --- */
 
 typedef struct outputs {
-  float *logits; /* [STEPS][vocab] */
-  float *cache;  /* keys, then values */
-  uint64_t sums; /* as the self-check makes them */
+  float *logits;        /* [STEPS][vocab] */
+  unsigned char *cache; /* keys, then values, as they are held */
+  uint64_t sums;        /* as the self-check makes them */
 } outputs;
 
 static zh_status compute(outputs *out, zh_engine *engine, const zh_tamper *tamper, uint32_t step,
@@ -187,8 +187,9 @@ static zh_status compute(outputs *out, zh_engine *engine, const zh_tamper *tampe
     out->sums = out->sums * 31 + zh_sum_of_bits(logits, vocab);
     fed = (fed * 7 + 5) % vocab; /* given, so that a change shows as such and not as other tokens */
   }
-  memcpy(out->cache, engine->keys, engine->cache_floats * sizeof(float));
-  memcpy(out->cache + engine->cache_floats, engine->values, engine->cache_floats * sizeof(float));
+  size_t bytes = engine->kv_layer * engine->architecture.layers;
+  memcpy(out->cache, engine->kv.keys, bytes);
+  memcpy(out->cache + bytes, engine->kv.values, bytes);
   zh_trial alone = {.engine = engine};
   uint64_t cache = 0;
   ZH_TRY(zh_trial_cache_sum(&cache, &alone, STEPS, err));
@@ -199,19 +200,19 @@ static zh_status compute(outputs *out, zh_engine *engine, const zh_tamper *tampe
 static zh_status compare_outputs(driver *d, zh_engine *engine, uint64_t seed, zh_error *err) {
   dice throw = {seed, 1000};
   tally *of = &d->found->of[ROUNDING];
-  size_t logits = (size_t)STEPS * engine->architecture.vocab, cache = 2 * engine->cache_floats;
-  float *room = malloc(2 * (logits + cache) * sizeof *room);
+  size_t logits = (size_t)STEPS * engine->architecture.vocab * sizeof(float),
+         cache = 2 * engine->kv_layer * engine->architecture.layers, all = logits + cache;
+  unsigned char *room = malloc(2 * all);
   if (!room) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  outputs clean = {.logits = room, .cache = room + logits},
-          struck = {.logits = room + logits + cache, .cache = room + 2 * logits + cache};
+  outputs clean = {.logits = (float *)(void *)room, .cache = room + logits},
+          struck = {.logits = (float *)(void *)(room + all), .cache = room + all + logits};
   zh_tamper tamper = {.kind = ZH_TAMPER_RESIDUAL,
                       .layer = dice_below(&throw, engine->architecture.layers),
                       .element = dice_below(&throw, engine->architecture.hidden),
                       .bit = dice_below(&throw, 32)};
   zh_status status = compute(&clean, engine, NULL, 0, err);
   if (status == ZH_OK) status = compute(&struck, engine, &tamper, dice_below(&throw, STEPS), err);
-  bool changed =
-      status == ZH_OK && memcmp(room, room + logits + cache, (logits + cache) * sizeof *room) != 0;
+  bool changed = status == ZH_OK && memcmp(room, room + all, all) != 0;
   free(room);
   ZH_TRY(status);
   ++of->trials;

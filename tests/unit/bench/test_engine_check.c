@@ -56,17 +56,14 @@ static void wrong_rmsnorm(float *y, const float *x, const float *gain, size_t co
 }
 
 static void wrong_rope(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,
-                       bool interleaved, double base, const uint32_t *position, size_t begin,
-                       size_t end) {
-  right->rope(x, x_stride, heads, head_dim, rope_dims, !interleaved, base, position, begin, end);
+                       bool interleaved, const float *angles, size_t begin, size_t end) {
+  right->rope(x, x_stride, heads, head_dim, rope_dims, !interleaved, angles, begin, end);
 }
 
-static void wrong_attention(float *out, const float *q, const float *k_cache, const float *v_cache,
-                            size_t cache_stride, size_t heads, size_t kv_heads, size_t head_dim,
-                            const uint32_t *position, const uint32_t *sequence, float scale,
-                            size_t begin, size_t end, float *scratch) {
-  right->attention(out, q, k_cache, v_cache, cache_stride, heads, kv_heads, head_dim, position,
-                   sequence, scale * 1.001f, begin, end, scratch);
+static void wrong_attention(const zh_attention *work, size_t begin, size_t end, void *scratch) {
+  zh_attention other = *work;
+  other.scale *= 1.001f;
+  right->attention(&other, begin, end, scratch);
 }
 
 static void wrong_silu(float *y, const float *gate, const float *up, size_t begin, size_t end) {
@@ -194,10 +191,12 @@ static zh_status measure(const char *workload, const char *parameters, zh_fault 
 static const struct {
   const char *workload, *parameters;
 } runs[] = {
-    {"prefill", "{\"prompt\": 20, \"depth\": 5, \"batch\": 2, \"precision\": \"fast\"}"},
-    {"decode",
-     "{\"prompt\": 6, \"depth\": 3, \"batch\": 2, \"tokens\": 12, \"precision\": \"fast\"}"},
-    {"perplexity", "{\"text\": \"\", \"tokens\": 40, \"window\": 16, \"precision\": \"exact\"}"},
+    {"prefill",
+     "{\"prompt\": 20, \"depth\": 5, \"batch\": 2, \"precision\": \"fast\", \"kv\": \"q8\"}"},
+    {"decode", "{\"prompt\": 6, \"depth\": 3, \"batch\": 2, \"tokens\": 12, \"precision\": "
+               "\"fast\", \"kv\": \"q8\"}"},
+    {"perplexity", "{\"text\": \"\", \"tokens\": 40, \"window\": 16, \"precision\": \"exact\", "
+                   "\"kv\": \"bf16\"}"},
 };
 
 static void workloads_run_and_faults_are_caught(void **state) {

@@ -1,0 +1,3 @@
+#define LANES 16
+#define NAME(x) x##_avx512
+#include "kernels/rope/rope_lanes.h"
