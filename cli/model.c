@@ -78,7 +78,7 @@ static const struct argp_option options[] = {
      "exact (the default): reference kernels; fast: the timed path", 0},
     {"kv", KEY_KV, "WORD", 0,
      "how --precision fast keeps keys and values: bf16 (the default), f32 or q8", 0},
-    {"threads", KEY_THREADS, "N", 0, "threads (all CPUs that this process may use)", 0},
+    {"threads", KEY_THREADS, "N", 0, "threads (one for each core that this process may use)", 0},
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
     {"packed-cache", KEY_CACHE, "DIR", 0,
      "with --precision fast: folder where rearranged weights are kept between starts", 0},
@@ -253,7 +253,8 @@ static zh_status start_engine(session *s, size_t positions, uint32_t micro_batch
       .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[KEY_CACHE]};
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
   ZH_TRY(kv_of(&chosen.kv, s->given, err));
-  ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", found > 0 ? (uint64_t)found : 1, 1,
+  int cores = zh_machine_allowed_cores();
+  ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", cores > 0 ? (uint64_t)cores : 1, 1,
                       CPUS, err));
   ZH_TRY(whole_number(&context, s->given, KEY_CONTEXT, "context", s->architecture.context, 1,
                       UINT32_MAX, err));

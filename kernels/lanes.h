@@ -5,6 +5,9 @@
 #ifndef ZH_KERNELS_LANES_H
 #define ZH_KERNELS_LANES_H
 
+#if defined __AVX2__
+#include <immintrin.h>
+#endif
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +19,7 @@ typedef float vf __attribute__((vector_size(LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
 typedef uint32_t vu __attribute__((vector_size(LANES * 4)));
 typedef int8_t vi8 __attribute__((vector_size(LANES)));
+typedef int16_t vi16 __attribute__((vector_size(LANES * 2)));
 typedef uint16_t vu16 __attribute__((vector_size(LANES * 2)));
 
 ALWAYS_INLINE vf all_lanes(float x) {
@@ -37,10 +41,17 @@ ALWAYS_INLINE vf load_bf16(const void *p) {
   memcpy(&v, p, sizeof v);
   return (vf)(__builtin_convertvector(v, vu) << 16);
 }
+/* Compilers widen bytes number by number, and halves of words at once. */
 ALWAYS_INLINE vf load_i8(const void *p) {
+#if LANES == 16 && defined __AVX512F__
+  return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p)));
+#elif LANES == 8 && defined __AVX2__
+  return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)));
+#else
   vi8 v;
   memcpy(&v, p, sizeof v);
-  return __builtin_convertvector(__builtin_convertvector(v, vi), vf);
+  return __builtin_convertvector(__builtin_convertvector(__builtin_convertvector(v, vi16), vi), vf);
+#endif
 }
 ALWAYS_INLINE void store_f32(void *p, vf v) {
   memcpy(p, &v, sizeof v);

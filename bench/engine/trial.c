@@ -136,6 +136,7 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
+  status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = zh_trial_say_ranks(out, err);
   for (uint32_t i = 0; status == ZH_OK && i < sequences; ++i) zh_engine_poison(out->engine, i, 0);
   if (status == ZH_OK) status = zh_fault_install(out, err);

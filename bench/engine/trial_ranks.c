@@ -74,9 +74,11 @@ zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err) {
                   .activations = cost.memory_activations};
   memcpy(mine.weights_sm3, trial->weights_sm3, sizeof mine.weights_sm3);
   holding *all = calloc((size_t)comm->size, sizeof *all);
-  if (!all) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for what the ranks hold");
+  zh_status status =
+      all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for what the ranks hold");
   json_t *list = json_array();
-  zh_status status = comm->gather(comm, &mine, sizeof mine, all, 0, err);
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, &mine, sizeof mine, all, 0, err);
   for (int i = 0; status == ZH_OK && comm->rank == 0 && i < comm->size; ++i)
     json_array_append_new(list, holding_json(&all[i], i));
   free(all);

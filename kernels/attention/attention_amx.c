@@ -214,6 +214,14 @@ ALWAYS_INLINE __mmask16 inside(size_t j, size_t begin, size_t end) {
 ALWAYS_INLINE __m512 largest_score(float *score, const block_at *b, size_t from, size_t to,
                                    size_t begin, size_t end) {
   __m512 top = _mm512_set1_ps(-INFINITY);
+  if (begin <= from && end >= to && !b->key_scale) { /* nearly always; two chains */
+    __m512 other = top;
+    for (size_t j = from; j < to; j += KEYS) {
+      top = _mm512_max_ps(_mm512_loadu_ps(score + j), top);
+      other = _mm512_max_ps(_mm512_loadu_ps(score + j + 16), other);
+    }
+    return _mm512_max_ps(top, other);
+  }
   for (size_t j = from; j < to; j += 16) {
     __m512 s = _mm512_loadu_ps(score + j);
     bool whole = j >= begin && j + 16 <= end;
@@ -231,18 +239,18 @@ static void weigh(uint16_t *weight, float *score, const block_at *b, size_t from
   if (top == -INFINITY) top = NO_SCORE;
   float in_powers = scale * 0x1.715476p0f;
   __m512 factor = _mm512_set1_ps(in_powers), most = _mm512_set1_ps(top * in_powers),
-         sum = _mm512_setzero_ps();
+         sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   for (size_t j = from; j < to; j += KEYS) {
     __m512 p[2];
     for (size_t n = 0; n < 2; n++) {
       p[n] = power_of_two(_mm512_fmsub_ps(_mm512_loadu_ps(score + j + 16 * n), factor, most));
-      sum = _mm512_add_ps(sum, p[n]);
+      sum[n] = _mm512_add_ps(sum[n], p[n]);
       if (b->value_scale) p[n] = _mm512_mul_ps(p[n], _mm512_loadu_ps(b->value_scale + j + 16 * n));
     }
     _mm512_storeu_si512(weight + j, (__m512i)_mm512_cvtne2ps_pbh(p[1], p[0]));
   }
   *largest = top * scale;
-  *total = sum1(sum);
+  *total = sum1(_mm512_add_ps(sum[0], sum[1]));
 }
 
 /* --- a block of a run --- */
@@ -255,7 +263,11 @@ typedef struct step_rows {
 static step_rows step_at(const run_of *r, size_t row, size_t block) {
   step_rows s = {.from = BLOCK};
   s.count = rows_of(r) - row < STEP ? rows_of(r) - row : STEP;
-  for (size_t i = 0; i < s.count; i++) {
+  for (size_t i = 0, head = row % r->group; i < s.count; i++, head++) {
+    if (i > 0 && head % r->group != 0) { /* of the same token */
+      s.begin[i] = s.begin[i - 1], s.end[i] = s.end[i - 1];
+      continue;
+    }
     keys_of(&s.begin[i], &s.end[i], r, row + i, block);
     if (s.end[i] == 0) continue;
     s.from = s.begin[i] < s.from ? s.begin[i] : s.from;
@@ -266,11 +278,9 @@ static step_rows step_at(const run_of *r, size_t row, size_t block) {
   return s;
 }
 
-/* The block after this one comes from far: its lines are asked for while weights are computed. */
-ALWAYS_INLINE void fetch(const unsigned char *next, size_t bytes, size_t row, size_t rows) {
-  size_t each = (bytes / rows + 63) & ~(size_t)63;
-  for (size_t at = row * each; at < (row + 1) * each && at < bytes; at += 64)
-    _mm_prefetch((const char *)next + at, _MM_HINT_T1);
+/* The block after this one comes from far: each step asks for its share of it. */
+ALWAYS_INLINE void fetch(const unsigned char *next, size_t begin, size_t end) {
+  for (size_t at = begin; at < end; at += 64) _mm_prefetch((const char *)next + at, _MM_HINT_T1);
 }
 
 static void block_of_run(const run_of *r, size_t block, const tiles_scratch *s) {
@@ -278,17 +288,20 @@ static void block_of_run(const run_of *r, size_t block, const tiles_scratch *s) 
   size_t d = a->kv->head_dim, floats = part_floats(d), padded = padded_dims(d), rows = rows_of(r);
   size_t group_bytes = kv_group_bytes(a->kv->type, d), bytes = BLOCK / KV_GROUP * group_bytes;
   size_t next = kv_head_at(a->kv, a->sequence[r->begin], r->kv_head) + (block + 1) * bytes;
+  size_t steps = (rows + STEP - 1) / STEP;
   if (block == r->last_block) bytes = 0;
   block_at b = open_block(r, block, s);
   for (size_t row = 0; row < rows; row += STEP) {
     step_rows at = step_at(r, row, block);
+    size_t share = (bytes / steps + 63) & ~(size_t)63, begin = row / STEP * share,
+           end = begin + share < bytes ? begin + share : bytes;
+    fetch(a->kv->keys + next, begin, end);
+    fetch(a->kv->values + next, begin, end);
     score_tiles(s->score, s->q + row * d, b.keys, d, at.from, at.to);
     for (size_t i = 0; i < at.count; i++) {
       float *part = s->part + i * floats;
       weigh(s->weight + i * WEIGHT_STRIDE, s->score + i * SCORE_STRIDE, &b, at.from, at.to,
             at.begin[i], at.end[i], a->scale, &part[padded], &part[padded + 1]);
-      fetch(a->kv->keys + next, bytes, row + i, rows);
-      fetch(a->kv->values + next, bytes, row + i, rows);
     }
     mix_tiles(s->part, s->weight, &b, d, at.from, at.to);
     for (size_t i = 0; i < at.count; i++) {

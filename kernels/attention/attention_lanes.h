@@ -233,8 +233,9 @@ void NAME(zh_attention_begin_state)(float *state, size_t padded) {
 /* One function for both ways that parts come here, so that they round alike. */
 void NAME(zh_attention_add_part)(float *state, const float *part, size_t padded) {
   float larger = part[padded] > state[padded] ? part[padded] : state[padded];
-  vf before = exp_lanes(all_lanes(state[padded] - larger)),
-     added = exp_lanes(all_lanes(part[padded] - larger));
+  vf both = {state[padded] - larger, part[padded] - larger};
+  both = exp_lanes(both);
+  vf before = all_lanes(both[0]), added = all_lanes(both[1]);
   for (size_t i = 0; i < padded; i += LANES)
     store_f32(state + i, load_f32(state + i) * before + load_f32(part + i) * added);
   state[padded] = larger;
