@@ -92,14 +92,15 @@ static zh_status draw_trial(attempt *out, driver *d, int kind, uint32_t number, 
   out->seed = ((uint64_t)dice_below(&throw, UINT32_MAX) << 32) | dice_below(&throw, UINT32_MAX);
   out->threads = dice_below(&throw, 8) == 0 ? THREADS_MAX : (int)dice_from(&throw, 1, 2);
   if (strcmp(out->workload, "perplexity") == 0)
-    snprintf(out->parameters, sizeof out->parameters,
-             "{\"text\": \"\", \"tokens\": %u, \"window\": %u, \"precision\": \"%s\", \"kv\": \"%s\"}",
-             8 + 4 * tokens, 6 + prompt, precision, kv);
-  else
     snprintf(
         out->parameters, sizeof out->parameters,
-        "{\"prompt\": %u, \"depth\": %u, \"batch\": %u, \"tokens\": %u, \"precision\": \"%s\", \"kv\": \"%s\"}",
-        prompt, depth, batch, tokens, precision, kv);
+        "{\"text\": \"\", \"tokens\": %u, \"window\": %u, \"precision\": \"%s\", \"kv\": \"%s\"}",
+        8 + 4 * tokens, 6 + prompt, precision, kv);
+  else
+    snprintf(out->parameters, sizeof out->parameters,
+             "{\"prompt\": %u, \"depth\": %u, \"batch\": %u, \"tokens\": %u, \"precision\": "
+             "\"%s\", \"kv\": \"%s\"}",
+             prompt, depth, batch, tokens, precision, kv);
   char shape_words[140];
   random_shape_say(shape_words, sizeof shape_words, &shape);
   snprintf(out->what, sizeof out->what, "%s %s kv %s", shape_words, precision, kv);
