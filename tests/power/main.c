@@ -85,23 +85,25 @@ static zh_status draw_trial(attempt *out, driver *d, int kind, uint32_t number, 
   bool timed = kind == ZH_FAULT_CACHE || kind == ZH_FAULT_CLOCK;
   out->workload = workloads[dice_below(&throw, timed ? 4 : 5)];
   const char *precision = dice_below(&throw, 4) == 0 ? "exact" : "fast";
+  const char *kv = zh_kv_names[dice_below(&throw, 3)];
   uint32_t batch = dice_below(&throw, 3) == 0 ? dice_from(&throw, 2, 12) : dice_from(&throw, 1, 3);
   uint32_t prompt = dice_from(&throw, 2, 20), depth = dice_below(&throw, 12),
            tokens = dice_from(&throw, 2, 12);
   out->seed = ((uint64_t)dice_below(&throw, UINT32_MAX) << 32) | dice_below(&throw, UINT32_MAX);
   out->threads = dice_below(&throw, 8) == 0 ? THREADS_MAX : (int)dice_from(&throw, 1, 2);
   if (strcmp(out->workload, "perplexity") == 0)
-    snprintf(out->parameters, sizeof out->parameters,
-             "{\"text\": \"\", \"tokens\": %u, \"window\": %u, \"precision\": \"%s\"}",
-             8 + 4 * tokens, 6 + prompt, precision);
-  else
     snprintf(
         out->parameters, sizeof out->parameters,
-        "{\"prompt\": %u, \"depth\": %u, \"batch\": %u, \"tokens\": %u, \"precision\": \"%s\"}",
-        prompt, depth, batch, tokens, precision);
+        "{\"text\": \"\", \"tokens\": %u, \"window\": %u, \"precision\": \"%s\", \"kv\": \"%s\"}",
+        8 + 4 * tokens, 6 + prompt, precision, kv);
+  else
+    snprintf(out->parameters, sizeof out->parameters,
+             "{\"prompt\": %u, \"depth\": %u, \"batch\": %u, \"tokens\": %u, \"precision\": "
+             "\"%s\", \"kv\": \"%s\"}",
+             prompt, depth, batch, tokens, precision, kv);
   char shape_words[140];
   random_shape_say(shape_words, sizeof shape_words, &shape);
-  snprintf(out->what, sizeof out->what, "%s %s", shape_words, precision);
+  snprintf(out->what, sizeof out->what, "%s %s kv %s", shape_words, precision, kv);
   return random_model_write(d->path, &shape, out->seed, err);
 }
 
