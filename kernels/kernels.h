@@ -80,7 +80,7 @@ typedef enum zh_kv_type {
                  rounded up to bf16, so that n s is exact in fp32 */
   ZH_KV_TYPES
 } zh_kv_type;
-bool zh_kv_find(zh_kv_type *out, const char *name);    /* false: no such name */
+bool zh_kv_find(zh_kv_type *out, const char *name);    /* false: no such name, or NULL */
 extern const char *const zh_kv_names[ZH_KV_TYPES + 1]; /* "f32", "bf16", "q8", NULL */
 
 /* One layer's cache: for each sequence and head `capacity` positions, in the order that all kernels

@@ -7,7 +7,7 @@ const char *const zh_kv_names[ZH_KV_TYPES + 1] = {"f32", "bf16", "q8", NULL};
 
 bool zh_kv_find(zh_kv_type *out, const char *name) {
   for (int type = 0; type < ZH_KV_TYPES; type++)
-    if (strcmp(name, zh_kv_names[type]) == 0) {
+    if (name && strcmp(name, zh_kv_names[type]) == 0) {
       *out = (zh_kv_type)type;
       return true;
     }

@@ -8,13 +8,12 @@
 
 #include "core/clock.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { REPEATS = 21, COLUMNS = 2048, HEAD = 64, COLD_FLOATS = 1 << 20, WARM_FLOATS = 1 << 15 };
-enum { EXP = 22, DEPTH = 8192, WARM_DEPTH = 256, HEADS = 32, KV_HEADS = 8 };
+enum { EXP = 22 };
 static const size_t MEMORY = (size_t)600 << 20;
 
 /* What a pass works on. */
@@ -23,10 +22,6 @@ typedef struct subject {
   zh_dtype type;
   float *a, *b, *c; /* of this pass */
   const float *gain, *angles;
-  zh_attention attention;
-  zh_kv kv;
-  char *scratch; /* of each thread */
-  size_t scratch_bytes;
 } subject;
 
 typedef void pass_function(subject *s, size_t begin, size_t end, int thread);
@@ -65,10 +60,6 @@ static double summed;
 static void logsumexp_pass(subject *s, size_t begin, size_t end, int thread) {
   double sum = s->k->logsumexp(s->a + begin, end - begin);
   if (thread == 0) summed += sum;
-}
-static void attention_pass(subject *s, size_t begin, size_t end, int thread) {
-  if (begin < end)
-    s->k->attention(&s->attention, begin, end, s->scratch + (size_t)thread * s->scratch_bytes);
 }
 static void dequantize_pass(subject *s, size_t begin, size_t end, int thread) {
   (void)thread;
@@ -218,74 +209,13 @@ static void time_dequantize(zh_dtype type, zh_threads *threads) {
   }
 }
 
-/* --- attention of one token --- */
-
-static uint32_t sequence_now[1];
-static char *place_sequence(subject *s, size_t i) {
-  sequence_now[0] = (uint32_t)(i % s->kv.sequences);
-  size_t bytes = s->kv.capacity * zh_kv_position_bytes(s->kv.type, KV_HEADS, HEAD);
-  return (char *)parts.memory + i * bytes % (MEMORY - bytes) / 64 * 64;
-}
-
-static void fill_cache(const zh_kv *kv) {
-  float *k = normal_floats(2 * KV_HEADS * HEAD, 1), *v = k + KV_HEADS * HEAD;
-  for (size_t sequence = 0; sequence < kv->sequences; sequence++)
-    for (size_t position = 0; position < kv->capacity; position++)
-      zh_kv_store(kv, sequence, position, 0, KV_HEADS, k, v);
-  free(k);
-}
-
-static void time_attention(const zh_kernels *k, zh_kv_type type, zh_threads *threads) {
-  for (int warm = 0; warm < 2; warm++) {
-    size_t depth = warm ? WARM_DEPTH : DEPTH,
-           bytes = depth * zh_kv_position_bytes(type, KV_HEADS, HEAD);
-    subject s = {.k = k, .scratch_bytes = zh_attention_scratch_bytes(HEAD)};
-    s.kv = (zh_kv){type, warm ? 2 : MEMORY / bytes, KV_HEADS, HEAD, depth, NULL, NULL};
-    size_t half = zh_kv_bytes(&s.kv);
-    s.kv.keys = zh_big_alloc(half);
-    s.kv.values = zh_big_alloc(half);
-    if (!s.kv.keys || !s.kv.values) exit(3);
-    fill_cache(&s.kv);
-    s.scratch = zeroed(s.scratch_bytes * (size_t)zh_threads_count(threads));
-    uint32_t position[1] = {(uint32_t)depth - 1};
-    float *q = normal_floats(HEADS * HEAD, 1), *out = zeroed(HEADS * HEAD * sizeof *out);
-    s.attention = (zh_attention){.out = out,
-                                 .q = q,
-                                 .kv = &s.kv,
-                                 .heads = HEADS,
-                                 .tokens = 1,
-                                 .position = position,
-                                 .sequence = sequence_now,
-                                 .scale = 1 / sqrtf(HEAD),
-                                 .way = ZH_FEW,
-                                 .run = 1};
-    measurement m = {&s, attention_pass, threads, zh_attention_items(&s.attention), 1, NULL, 0, 0};
-    measure((timing){.operator= "attention",
-                     .kernels = k->name,
-                     .type = zh_kv_names[type],
-                     .state = warm ? "warm" : "cold",
-                     .tokens = 1,
-                     .bytes = (double)bytes,
-                     .operations = 4.0 * HEADS * HEAD * (double)depth},
-            &m, place_sequence);
-    free(q);
-    free(out);
-    free(s.scratch);
-    zh_big_free(s.kv.keys, half);
-    zh_big_free(s.kv.values, half);
-  }
-}
-
 /* --- which of them --- */
 
 static bool wanted(const char *only, const char *type) {
   return !only || strcmp(only, type) == 0;
 }
 
-static void time_table(const char *name, const char *only_type, const zh_kernels *k,
-                       zh_threads *threads) {
-  for (int type = 0; strcmp(name, "attention") == 0 && type < ZH_KV_TYPES; type++)
-    if (wanted(only_type, zh_kv_names[type])) time_attention(k, (zh_kv_type)type, threads);
+static void time_table(const char *name, const zh_kernels *k, zh_threads *threads) {
   for (size_t i = 0; i < sizeof simple_cases / sizeof *simple_cases; i++)
     if (strcmp(simple_cases[i].name, name) == 0) time_arrays(&simple_cases[i], k, threads);
 }
@@ -303,7 +233,7 @@ void time_simple(const char *name, const char *only_type, int thread_count) {
         time_dequantize(weight_types[n], threads);
   } else {
     for (const zh_kernels *const *k = zh_kernels_all(); *k; k++)
-      if (!getenv("ZH_CPU") || *k == zh_kernels_best()) time_table(name, only_type, *k, threads);
+      if (!getenv("ZH_CPU") || *k == zh_kernels_best()) time_table(name, *k, threads);
   }
   zh_big_free(parts.memory, MEMORY);
   zh_threads_free(threads);

@@ -50,6 +50,7 @@ void check_gemm(void);
 void time_peaks(const char *only_type, int threads);
 void time_gemms(const char *only_type, int threads);
 void time_memory(const char *only_type, int threads);
+void bench_attention(const char *only_type, int threads);     /* NULL: all types */
 void bench_matmul_limits(const char *only_type, int threads); /* NULL: all types */
 void bench_packing(const char *only_type);
 

@@ -196,9 +196,19 @@ static void costs_follow_the_formulas(void **state) {
   assert_int_equal(cost.weight_bytes, 4 * (matrices + norms + TINY_VOCAB * TINY_HIDDEN));
   assert_int_equal(cost.memory_weights, 4 * (matrices + norms + 2 * TINY_VOCAB * TINY_HIDDEN));
   assert_int_equal(cost.kv_bytes_per_position, TINY_LAYERS * 2 * 32 * 4);
-  assert_int_equal(cost.memory_kv, 3 * 20 * cost.kv_bytes_per_position);
+  /* positions in groups of 64, and in each layer 256 bytes behind keys and behind values */
+  assert_int_equal(cost.memory_kv, 3 * 64 * cost.kv_bytes_per_position + TINY_LAYERS * 2 * 256);
   assert_int_equal(cost.attention_flops_per_pair, 4 * TINY_LAYERS * 96);
   close_engine(&f);
+  options.precision = ZH_PRECISION_FAST;
+  static const uint64_t head_bytes[ZH_KV_TYPES] = {32 * 4, 32 * 2, 32 + 2 * (32 / TINY_DIM)};
+  for (int type = 0; type < ZH_KV_TYPES; ++type) {
+    options.kv = (zh_kv_type)type;
+    f = open_engine(2, options);
+    assert_int_equal(zh_engine_cost_of(f.engine).kv_bytes_per_position,
+                     TINY_LAYERS * 2 * head_bytes[type]);
+    close_engine(&f);
+  }
 }
 
 static void windows_are_cut_as_defined(void **state) {

@@ -191,10 +191,12 @@ static zh_status measure(const char *workload, const char *parameters, zh_fault 
 static const struct {
   const char *workload, *parameters;
 } runs[] = {
-    {"prefill", "{\"prompt\": 20, \"depth\": 5, \"batch\": 2, \"precision\": \"fast\"}"},
-    {"decode",
-     "{\"prompt\": 6, \"depth\": 3, \"batch\": 2, \"tokens\": 12, \"precision\": \"fast\"}"},
-    {"perplexity", "{\"text\": \"\", \"tokens\": 40, \"window\": 16, \"precision\": \"exact\"}"},
+    {"prefill",
+     "{\"prompt\": 20, \"depth\": 5, \"batch\": 2, \"precision\": \"fast\", \"kv\": \"q8\"}"},
+    {"decode", "{\"prompt\": 6, \"depth\": 3, \"batch\": 2, \"tokens\": 12, \"precision\": "
+               "\"fast\", \"kv\": \"q8\"}"},
+    {"perplexity", "{\"text\": \"\", \"tokens\": 40, \"window\": 16, \"precision\": \"exact\", "
+                   "\"kv\": \"bf16\"}"},
 };
 
 static void workloads_run_and_faults_are_caught(void **state) {
