@@ -179,6 +179,10 @@ static void choose(void) {
   table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
+  table_portable.rmsnorm = zh_rmsnorm_portable;
+  table_portable.silu_multiply = zh_silu_multiply_portable;
+  table_portable.add = zh_add_portable;
+  table_portable.argmax = zh_argmax_portable;
   table_portable.rope = zh_rope_portable;
   table_portable.attention = zh_attention_portable;
   table_portable.attention_merge = zh_attention_merge_portable;
