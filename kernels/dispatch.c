@@ -179,15 +179,19 @@ static void choose(void) {
   table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
-#ifdef ZH_KERNELS_AARCH64
-  if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
-#endif
+  table_portable.rmsnorm = zh_rmsnorm_portable;
+  table_portable.silu_multiply = zh_silu_multiply_portable;
+  table_portable.add = zh_add_portable;
+  table_portable.argmax = zh_argmax_portable;
   table_portable.rope = zh_rope_portable;
   table_portable.attention = zh_attention_portable;
   table_portable.attention_merge = zh_attention_merge_portable;
   table_portable.gelu_multiply = zh_gelu_multiply_portable;
   table_portable.gelu_tanh_multiply = zh_gelu_tanh_multiply_portable;
   table_portable.logsumexp = zh_logsumexp_portable;
+#ifdef ZH_KERNELS_AARCH64
+  if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
+#endif
   int best = LEVEL_PORTABLE;
   chosen.tables[best] = &table_portable;
 #ifdef ZH_KERNELS_X86

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADS = 32, KV_HEADS = 8, DIM = 64, TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
+enum { HEADS = 32, KV_HEADS = 4, DIM = 64, TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
 static const size_t COLD_BYTES = (size_t)600 << 20;
 
 typedef struct bed {
@@ -47,12 +47,9 @@ static double timed(bed *b, zh_task task) {
 static void attend_task(void *user, int thread, int threads) {
   bed *b = user;
   char *scratch = b->scratch + (size_t)thread * b->scratch_bytes;
-  size_t items = zh_attention_items(&b->work), begin, end, some = items / (8 * (size_t)threads);
-  if (some == 0) some = 1; /* as the engine gives them out */
-  while ((begin = atomic_fetch_add(&b->next, some)) < items) {
-    end = begin + some < items ? begin + some : items;
-    b->kernels->attention(&b->work, begin, end, scratch);
-  }
+  size_t items = zh_attention_items(&b->work), begin, end;
+  for (size_t item; (item = atomic_fetch_add(&b->next, 1)) < items;)
+    b->kernels->attention(&b->work, item, item + 1, scratch);
   if (!b->work.parts) return;
   zh_threads_barrier(b->threads);
   zh_share(&begin, &end, b->work.tokens * HEADS, 1, thread, threads);
@@ -84,9 +81,27 @@ static void peak_task(void *user, int thread, int threads) {
   if (thread == 0) operations = done * threads;
 }
 
-static double time_peak(bed *b) {
+static double time_peak(bed *b, const char *metric) {
+  for (loop = zh_peak_loops(); strcmp(loop->metric, metric) != 0;) loop++;
   double ns = timed(b, peak_task);
   return ns / operations;
+}
+
+static void print_times(const bed *b, times *t, double pairs, size_t tokens, double bytes) {
+  timing_report(&(timing){.operator= "attention",
+                          .kernels = b->kernels->name,
+                          .type = zh_kv_names[b->work.kv->type],
+                          .state = "cold",
+                          .tokens = tokens,
+                          .depth = (size_t)b->work.position[tokens - 1] + 1,
+                          .threads = zh_threads_count(b->threads),
+                          .bytes = bytes,
+                          .operations = 4.0 * pairs * HEADS * DIM,
+                          .loop = loop,
+                          .pass = t->attention,
+                          .read = t->read,
+                          .one = t->peak,
+                          .count = REPEATS});
 }
 
 static void bench_depth(bed *b, uint32_t depth, size_t tokens) {
@@ -104,30 +119,15 @@ static void bench_depth(bed *b, uint32_t depth, size_t tokens) {
   b->work.run = tokens == 1 ? 1 : ZH_ATTENTION_ROWS / (HEADS / KV_HEADS);
   b->work.blocks = (depth - 1) / ZH_ATTENTION_BLOCK + 1;
   b->work.parts = tokens == 1 && threads > 1 ? b->parts : NULL;
-  for (loop = zh_peak_loops(); strcmp(loop->metric, tiles ? "bf16_dot" : "fp32_fma") != 0;) loop++;
   for (size_t i = 0; i < REPEATS; i++) {
     size_t layer = tokens == 1 ? i * 7 % b->layers : 0;
     t.attention[i] = time_attention(b, layer);
     b->work.kv = &b->kv[(layer + b->layers / 2) % b->layers];
     t.read[i] = tokens == 1 ? timed(b, read_task) : 0;
-    t.peak[i] = time_peak(b);
+    t.peak[i] = time_peak(b, tiles ? "bf16_dot" : "fp32_fma");
   }
-  char state[32];
-  snprintf(state, sizeof state, "depth %u", depth);
-  timing_report(
-      &(timing){.operator= "attention",
-                .kernels = b->kernels->name,
-                .type = zh_kv_names[b->kv[0].type],
-                .state = state,
-                .tokens = tokens,
-                .threads = (int)threads,
-                .bytes = (double)depth * (double)zh_kv_position_bytes(b->kv[0].type, KV_HEADS, DIM),
-                .operations = 4.0 * pairs * HEADS * DIM,
-                .loop = loop,
-                .pass = t.attention,
-                .read = t.read,
-                .one = t.peak,
-                .count = REPEATS});
+  double bytes = (double)depth * (double)zh_kv_position_bytes(b->kv[0].type, KV_HEADS, DIM);
+  print_times(b, &t, pairs, tokens, bytes);
 }
 
 static void fill(bed *b, zh_kv_type type, uint32_t depth) {
@@ -175,9 +175,8 @@ void bench_attention(const char *only_type, int thread_count) {
                           .scale = 0.125f};
   if (!timing_is_json())
     printf(
-        "attention: %d query and %d key heads of %d; one token, and the last %d of the depth; %d "
-        "repeats\n",
-        HEADS, KV_HEADS, DIM, TOKENS, REPEATS);
+        "threads: %d, %d query and %d key heads of %d, prefill of the last %d tokens, %d repeats\n",
+        thread_count, HEADS, KV_HEADS, DIM, TOKENS, REPEATS);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;

@@ -13,13 +13,13 @@ static void time_products(const char *name, const char *only_type, int threads) 
   (void)name;
   bench_matmul_limits(only_type, threads);
 }
-static void time_packing(const char *name, const char *only_type, int threads) {
-  (void)name, (void)threads;
-  bench_packing(only_type);
-}
 static void time_attention(const char *name, const char *only_type, int threads) {
   (void)name;
   bench_attention(only_type, threads);
+}
+static void time_packing(const char *name, const char *only_type, int threads) {
+  (void)name, (void)threads;
+  bench_packing(only_type);
 }
 static void time_waiting(const char *name, const char *only_type, int threads) {
   (void)name, (void)only_type;
@@ -77,7 +77,7 @@ const kernel_case kernel_cases[] = {
      .time = time_products,
      MEMBER(matmul)},
     {.name = "attention",
-     .about = "queries by a cache of keys and values; timed at 512, 2048 and 8192 positions",
+     .about = "queries by a cache of keys and values; timed for decoding and for prompts",
      .types = {"f32", "bf16", "q8"},
      .check_table = check_attention,
      .time = time_attention,

@@ -35,13 +35,17 @@ static double limit_ns(const timing *t, size_t at) {
   return t->read && t->read[at] > compute ? t->read[at] : compute;
 }
 
+static double read_speed(const timing *t) { /* GB/s */
+  return t->read && t->read[0] > 0 ? t->bytes / t->read[0] : 0;
+}
+
 static void keep(const timing *t, size_t middle) {
   json_t *line = json_pack(
-      "{s:s, s:s, s:s, s:s, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "operator", t->operator,
-      "kernels", t->kernels, "type", t->type, "state", t->state, "tokens", (json_int_t)t->tokens,
-      "threads", t->threads, "bytes", t->bytes, "operations", t->operations, "seconds_least",
-      t->pass[0] * 1e-9, "seconds_median", t->pass[middle] * 1e-9, "read_bytes_per_second",
-      t->read ? t->bytes / t->read[0] * 1e9 : 0.0, "share_of_limit_least",
+      "{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "operator",
+      t->operator, "kernels", t->kernels, "type", t->type, "state", t->state, "tokens",
+      (json_int_t)t->tokens, "depth", (json_int_t)t->depth, "threads", t->threads, "bytes",
+      t->bytes, "operations", t->operations, "seconds_least", t->pass[0] * 1e-9, "seconds_median",
+      t->pass[middle] * 1e-9, "read_bytes_per_second", 1e9 * read_speed(t), "share_of_limit_least",
       limit_ns(t, 0) / t->pass[0], "share_of_limit_median", limit_ns(t, middle) / t->pass[middle]);
   json_t *peak = t->loop ? json_pack("{s:s, s:s, s:f}", "metric", t->loop->metric, "variant",
                                      t->loop->variant, "operations_per_second", 1e9 / t->one[0])
@@ -61,13 +65,16 @@ void timing_report(timing *t) {
     return;
   }
   char tokens[32] = "", peak[64] = "";
-  if (t->tokens) snprintf(tokens, sizeof tokens, "%zu tokens", t->tokens);
+  if (t->depth)
+    snprintf(tokens, sizeof tokens, "%zu of %zu", t->tokens, t->depth);
+  else if (t->tokens)
+    snprintf(tokens, sizeof tokens, "%zu tokens", t->tokens);
   if (t->loop)
     snprintf(peak, sizeof peak, " (%s %s %.1f)", t->loop->variant, t->loop->metric, 1 / t->one[0]);
   printf("%-14s %-8s %-5s %-5s %10s %9.1f us %7.2f GB/s (read %6.2f) %8.1f GFLOP/s%s %5.1f %% of "
          "limit, medians %5.1f %%\n",
          t->operator, t->kernels, t->type, t->state, tokens, t->pass[0] / 1e3,
-         t->bytes / t->pass[0], t->read ? t->bytes / t->read[0] : 0, t->operations / t->pass[0],
-         peak, 100 * limit_ns(t, 0) / t->pass[0], 100 * limit_ns(t, middle) / t->pass[middle]);
+         t->bytes / t->pass[0], read_speed(t), t->operations / t->pass[0], peak,
+         100 * limit_ns(t, 0) / t->pass[0], 100 * limit_ns(t, middle) / t->pass[middle]);
   fflush(stdout);
 }

@@ -8,7 +8,7 @@
 /* Of all passes in ns; sorted where the result is made. */
 typedef struct timing {
   const char *operator, * kernels, *type, *state; /* state: "cold" or "warm" */
-  size_t tokens;                                  /* 0: does not say */
+  size_t tokens, depth;                           /* 0: does not say */
   int threads;
   double bytes, operations;  /* of a pass */
   const zh_peak_loop *loop;  /* NULL: no operations count */
