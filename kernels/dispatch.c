@@ -57,7 +57,7 @@ enum {
   LEVEL_AVX2,
   LEVEL_AVX512, /* F, BW, DQ, VL */
   LEVEL_VNNI,   /* and VNNI; BF16 where there is */
-  LEVEL_AMX,    /* and tiles of both */
+  LEVEL_AMX,    /* and BF16, VBMI, and tiles of both */
   LEVELS
 };
 static const char *const level_names[LEVELS + 1] = {"ref",    "portable", "avx2",
@@ -90,7 +90,7 @@ static void choose_level(int best) {
   chosen.level = chosen.asked >= 0 && chosen.asked < best ? chosen.asked : best;
   if (chosen.level == best) return;
   zh_cpu_features *has = &chosen.has;
-  if (chosen.level < LEVEL_AMX) has->amx_bf16 = has->amx_int8 = false;
+  if (chosen.level < LEVEL_AMX) has->amx_bf16 = has->amx_int8 = has->avx512_vbmi = false;
   if (chosen.level < LEVEL_VNNI) has->avx512_vnni = has->avx512_bf16 = false;
   if (chosen.level < LEVEL_AVX512) has->avx512 = false;
   if (chosen.level < LEVEL_AVX2) has->avx2_fma = has->f16c = has->avx_vnni = false;
@@ -209,7 +209,8 @@ static void choose(void) {
     zh_add_products_vnni(&table_vnni, has->avx512_bf16);
     chosen.tables[best = LEVEL_VNNI] = &table_vnni;
   }
-  if (best == LEVEL_VNNI && has->avx512_bf16 && has->amx_bf16 && has->amx_int8) {
+  if (best == LEVEL_VNNI && has->avx512_bf16 && has->avx512_vbmi && has->amx_bf16 &&
+      has->amx_int8) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
     zh_add_products_amx(&table_amx);
@@ -314,10 +315,10 @@ size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens) {
   return whole * steps * (rounding == ZH_ROUND_NONE ? 128 : 64);
 }
 
-/* 256 rows of up to 2048 columns, unpacked to bf16. */
+/* 256 rows of up to 2048 columns, unpacked to bf16, and twice four tiles of sums. */
 size_t zh_multiply_scratch_bytes(size_t columns) {
   (void)columns;
-  return (size_t)16 * 64 * 1024;
+  return (size_t)(16 * 64 + 8) * 1024;
 }
 
 static const zh_memory_loops *memory(void) {

@@ -240,7 +240,7 @@ size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens);
 size_t zh_multiply_scratch_bytes(size_t columns);
 /* What this CPU has and the operating system lets it use. */
 typedef struct zh_cpu_features {
-  bool avx2_fma, f16c, avx512, avx512_vnni, avx512_bf16, avx_vnni, amx_bf16, amx_int8;
+  bool avx2_fma, f16c, avx512, avx512_vnni, avx512_bf16, avx512_vbmi, avx_vnni, amx_bf16, amx_int8;
   bool arm_dotprod; /* Armv8.2's dot products of bytes */
 } zh_cpu_features;
 zh_cpu_features zh_cpu_detect(void);
