@@ -5,11 +5,14 @@
  * beside it: neither tokens nor rows nor the path below change its bits.
  *
  * Weights of bf16 for up to 32 tokens are read once and used at once; two groups of rows together
- * hide the latency of a chain. Everything else goes in blocks of rows, columns and tokens: two
- * groups of rows by two tiles of tokens are multiplied through all columns of the block, from the
- * second-level cache, while the operand that comes next is fetched into it. Weights of bf16 pass by
- * 256 tokens that stay; tokens pass by 256 rows of quantised weights that were unpacked. Where
- * there are more columns than a block takes, sums wait in y. */
+ * hide the latency of a chain. Everything else goes panel by panel, two groups of rows by up to
+ * BLOCK_STEPS steps of columns, and within a panel two tiles of tokens after two tiles of tokens:
+ * a job, four sums that stay in registers. Tiles come from the second-level cache by loads that
+ * pass by the first (which gives 64 bytes a cycle instead of 50 and takes no room there) but for
+ * the panel's first steps, which stay in the first. Between products, which leave all ports but
+ * one idle, and that one nearly so, a job does what would otherwise take time of its own: it
+ * unpacks or fetches the next panel, and moves sums between y and places of their own, since tiles
+ * stored in y, a page or more from row to row, push each other out of the first-level cache. */
 #include <string.h>
 
 #include "kernels/matmul/tiles_amx.h"
@@ -19,17 +22,21 @@
 enum {
   STEP = 32,
   BLOCK_STEPS = 64,
-  BLOCK_GROUPS = 16, /* of quantised weights */
-  BLOCK_TILES = 16,  /* of tokens, where weights of bf16 pass by */
-  AHEAD = 3072
+  BLOCK_X_BYTES = 1024 * 1024, /* half of a second-level cache */
+  BLOCK_GROUPS = 16,
+  RESIDENT = 18, /* steps of a panel: 36 KiB of 48 */
+  AHEAD = 3072,
+  SUMS = 4
 };
 
 typedef struct product {
   float *y;
   size_t y_stride, rows, tokens, steps, group_bytes;
+  zh_dtype type;
   const uint8_t *weights, *x;
   size_t x_tile; /* bytes of a tile of activations: 64 a token */
-  uint8_t *panel;
+  size_t tiles;  /* of tokens */
+  size_t begin, end, block_tiles, block_steps;
 } product;
 
 /* Sums in tiles 0 … 3, activations in 4 and 5, weights in 6 and 7. */
@@ -40,6 +47,15 @@ static void tiles_begin(size_t tokens) {
     config.rows[t] = (uint8_t)(t >= 6 || tokens > TOKENS ? 16 : tokens);
   }
   tiles_configure(&config);
+}
+
+/* Compilers do not see what tile instructions read and write. */
+ALWAYS_INLINE void memory_barrier(void) {
+  __asm__ volatile("" ::: "memory");
+}
+
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
 }
 
 /* --- activations: tiles of sixteen tokens (or all, where they are fewer), step after step --- */
@@ -62,88 +78,54 @@ void zh_prepare_bf16_amx(void *out, const float *x, size_t x_stride, size_t colu
 
 /* --- sums and y --- */
 
-/* Part of a tile's place in y: whole tiles are loaded and stored there, others through a copy. */
-typedef struct place {
-  float *y;
-  size_t stride, tokens;
-  __mmask16 rows;
-  bool whole;
-} place;
+/* Four sums of 16 tokens by 16 rows, group after group of rows; and where they lie in y. */
+typedef struct move {
+  float *y, *sums;
+  size_t y_stride, tokens; /* left to be moved */
+  __mmask16 rows[2];       /* of both groups */
+} move;
 
-ALWAYS_INLINE place place_of(const product *p, size_t group, size_t tile) {
-  size_t r = group * GROUP, t = tile * TOKENS, left = p->tokens - t, in_tile = p->x_tile / 64;
-  place at = {p->y + t * p->y_stride + r, p->y_stride, left < in_tile ? left : in_tile,
-              lanes16(p->rows - r), false};
-  at.whole = at.rows == 0xffff && at.tokens == in_tile;
-  return at;
+static move move_of(const product *p, size_t group, size_t tile, float *sums) {
+  size_t row = group * GROUP, token = tile * TOKENS, end = least(p->end * GROUP, p->rows);
+  move m = {p->y + token * p->y_stride + row,
+            sums,
+            p->y_stride,
+            least(2 * TOKENS, p->tokens - token),
+            {0}};
+  m.rows[0] = lanes16(end - row);
+  m.rows[1] = row + GROUP < end ? lanes16(end - row - GROUP) : 0;
+  return m;
 }
 
-static void copy_sums(const place *at, const float *sums) {
-  for (size_t t = 0; t < at->tokens; t++)
-    _mm512_mask_storeu_ps(at->y + t * at->stride, at->rows, _mm512_load_ps(sums + 16 * t));
+/* A token's two lines. */
+ALWAYS_INLINE void sums_to_y(move *m) {
+  if (m->tokens == 0) return;
+  _mm512_mask_storeu_ps(m->y, m->rows[0], _mm512_load_ps(m->sums));
+  _mm512_mask_storeu_ps(m->y + GROUP, m->rows[1], _mm512_load_ps(m->sums + 2 * TOKENS * GROUP));
+  m->y += m->y_stride;
+  m->sums += GROUP;
+  m->tokens--;
 }
 
-static void fetch_sums(const place *at, float *sums) {
-  for (size_t t = 0; t < TOKENS; t++)
-    _mm512_store_ps(sums + 16 * t, t < at->tokens
-                                       ? _mm512_maskz_loadu_ps(at->rows, at->y + t * at->stride)
-                                       : _mm512_setzero_ps());
+ALWAYS_INLINE void y_to_sums(move *m) {
+  if (m->tokens == 0) return;
+  _mm512_store_ps(m->sums, _mm512_maskz_loadu_ps(m->rows[0], m->y));
+  _mm512_store_ps(m->sums + 2 * TOKENS * GROUP, _mm512_maskz_loadu_ps(m->rows[1], m->y + GROUP));
+  m->y += m->y_stride;
+  m->sums += GROUP;
+  m->tokens--;
 }
 
-/* The barriers: compilers do not see what those instructions read and write. */
-#define STORE_SUMS(tile, at)                                                                       \
-  do {                                                                                             \
-    _Alignas(64) float copy[256];                                                                  \
-    if ((at).whole) {                                                                              \
-      _tile_stored(tile, (at).y, (at).stride * sizeof(float));                                     \
-    } else {                                                                                       \
-      _tile_stored(tile, copy, 64);                                                                \
-      __asm__ volatile("" ::: "memory");                                                           \
-      copy_sums(&(at), copy);                                                                      \
-    }                                                                                              \
-  } while (0)
-#define LOAD_SUMS(tile, at)                                                                        \
-  do {                                                                                             \
-    _Alignas(64) float copy[256];                                                                  \
-    if ((at).whole) {                                                                              \
-      _tile_loadd(tile, (at).y, (at).stride * sizeof(float));                                      \
-    } else {                                                                                       \
-      fetch_sums(&(at), copy);                                                                     \
-      __asm__ volatile("" ::: "memory");                                                           \
-      _tile_loadd(tile, copy, 64);                                                                 \
-    }                                                                                              \
-  } while (0)
+/* --- weights of bf16, up to 32 tokens --- */
 
-/* Sums of groups group, group + 1 and tiles tile, tile + 1: sum 0 of the first of both, 1 of the
- * next tile, 2 and 3 of the next group. */
-ALWAYS_INLINE void begin_sums(const product *p, size_t group, size_t tile, bool first,
-                              const int groups, const int tiles) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  if (first) return;
-  place a = place_of(p, group, tile), b = a, c = a, d = a;
-  if (tiles == 2) b = place_of(p, group, tile + 1);
-  if (groups == 2) c = place_of(p, group + 1, tile);
-  if (groups == 2 && tiles == 2) d = place_of(p, group + 1, tile + 1);
-  LOAD_SUMS(0, a);
-  if (tiles == 2) LOAD_SUMS(1, b);
-  if (groups == 2) LOAD_SUMS(2, c);
-  if (groups == 2 && tiles == 2) LOAD_SUMS(3, d);
-}
-
-ALWAYS_INLINE void end_sums(const product *p, size_t group, size_t tile, const int groups,
-                            const int tiles) {
-  place a = place_of(p, group, tile), b = a, c = a, d = a;
-  if (tiles == 2) b = place_of(p, group, tile + 1);
-  if (groups == 2) c = place_of(p, group + 1, tile);
-  if (groups == 2 && tiles == 2) d = place_of(p, group + 1, tile + 1);
-  STORE_SUMS(0, a);
-  if (tiles == 2) STORE_SUMS(1, b);
-  if (groups == 2) STORE_SUMS(2, c);
-  if (groups == 2 && tiles == 2) STORE_SUMS(3, d);
-  __asm__ volatile("" ::: "memory");
+/* Weights that come AHEAD bytes later, in the next groups where these end. */
+ALWAYS_INLINE void fetch_ahead(const product *p, const uint8_t *group, size_t step,
+                               const int groups) {
+  size_t at = step * TILE_BYTES + AHEAD;
+  if (at >= p->group_bytes) at += p->group_bytes * (size_t)(groups - 1);
+  for (int g = 0; g < groups; g++)
+    for (size_t i = 0; i < TILE_BYTES; i += 64)
+      _mm_prefetch((const char *)group + (size_t)g * p->group_bytes + at + i, _MM_HINT_T0);
 }
 
 /* One step: one or two tiles of activations by weights of one or two groups. */
@@ -163,53 +145,170 @@ ALWAYS_INLINE void multiply_step(const uint8_t *x, const uint8_t *next_x, const 
   }
 }
 
-/* --- weights of bf16, up to 32 tokens --- */
+#define EACH_SUM(do_this)                                                                          \
+  do {                                                                                             \
+    do_this(0);                                                                                    \
+    do_this(1);                                                                                    \
+    do_this(2);                                                                                    \
+    do_this(3);                                                                                    \
+  } while (0)
+#define STORE_SUM(i) _tile_stored(i, sums + 256 * (i), 64)
 
-/* Weights that come AHEAD bytes later, in the next groups where these end. */
-ALWAYS_INLINE void fetch_ahead(const product *p, const uint8_t *group, size_t step,
-                               const int groups) {
-  size_t at = step * TILE_BYTES + AHEAD;
-  if (at >= p->group_bytes) at += p->group_bytes * (size_t)(groups - 1);
-  for (int g = 0; g < groups; g++)
-    for (size_t i = 0; i < TILE_BYTES; i += 64)
-      _mm_prefetch((const char *)group + (size_t)g * p->group_bytes + at + i, _MM_HINT_T0);
-}
-
-ALWAYS_INLINE void few_tokens_of(const product *p, size_t group, const int groups,
+ALWAYS_INLINE void few_tokens_of(const product *p, size_t group, float *sums, const int groups,
                                  const int tiles) {
   const uint8_t *one = p->weights + group * p->group_bytes, *two = one + p->group_bytes;
   const uint8_t *x = p->x, *next_x = x + p->steps * p->x_tile;
-  begin_sums(p, group, 0, true, groups, tiles);
+  EACH_SUM(_tile_zero);
   for (size_t s = 0; s < p->steps; s++) {
     fetch_ahead(p, one, s, groups);
     multiply_step(x + s * p->x_tile, next_x + s * p->x_tile, one + s * TILE_BYTES,
                   two + s * TILE_BYTES, groups, tiles);
   }
-  end_sums(p, group, 0, groups, tiles);
+  EACH_SUM(STORE_SUM);
+  memory_barrier();
+  move m = move_of(p, group, 0, sums);
+  while (m.tokens > 0) sums_to_y(&m);
 }
 
-static void few_tokens(const product *p, size_t begin, size_t end) {
+static void few_tokens(const product *p, float *sums) {
   bool one = p->tokens <= TOKENS;
-  size_t g = begin;
-  for (; g + 2 <= end; g += 2) {
+  size_t g = p->begin;
+  for (; g + 2 <= p->end; g += 2) {
     if (one)
-      few_tokens_of(p, g, 2, 1);
+      few_tokens_of(p, g, sums, 2, 1);
     else
-      few_tokens_of(p, g, 2, 2);
+      few_tokens_of(p, g, sums, 2, 2);
   }
-  if (g == end) return;
+  if (g == p->end) return;
   if (one)
-    few_tokens_of(p, g, 1, 1);
+    few_tokens_of(p, g, sums, 1, 1);
   else
-    few_tokens_of(p, g, 1, 2);
+    few_tokens_of(p, g, sums, 1, 2);
 }
 
-/* --- blocks --- */
+/* --- quantised weights, up to 32 tokens --- */
 
+/* A step's two tiles are unpacked, a quarter between two products of the step LAG before, and never
+ * leave the first-level cache. */
+ALWAYS_INLINE void unpack_and_multiply(zh_dtype type, const packed_step from[2], uint8_t *out,
+                                       const uint8_t *x, const uint8_t *next_x, const uint8_t *w,
+                                       const int tiles) {
+  unpacking u = unpack_begin(out, &from[0], type);
+  unpack_quarter(&u, type, 0);
+  unpack_quarter(&u, type, 1);
+  memory_barrier();
+  if (w) {
+    _tile_loadd(4, x, TILE_ROW_BYTES);
+    _tile_loadd(6, w, TILE_ROW_BYTES);
+    _tile_dpbf16ps(0, 4, 6);
+  }
+  unpack_quarter(&u, type, 2);
+  unpack_quarter(&u, type, 3);
+  memory_barrier();
+  if (w && tiles == 2) {
+    _tile_loadd(5, next_x, TILE_ROW_BYTES);
+    _tile_dpbf16ps(1, 5, 6);
+  }
+  u = unpack_begin(out + TILE_BYTES, &from[1], type);
+  unpack_quarter(&u, type, 0);
+  unpack_quarter(&u, type, 1);
+  memory_barrier();
+  if (w) {
+    _tile_loadd(7, w + TILE_BYTES, TILE_ROW_BYTES);
+    _tile_dpbf16ps(2, 4, 7);
+  }
+  unpack_quarter(&u, type, 2);
+  unpack_quarter(&u, type, 3);
+  memory_barrier();
+  if (w && tiles == 2) _tile_dpbf16ps(3, 5, 7);
+}
+
+/* Two groups of rows. */
+ALWAYS_INLINE void few_tokens_of_quanta(const product *p, zh_dtype type, size_t group, size_t next,
+                                        float *sums, uint8_t *ring, const int tiles) {
+  enum { LAG = 2, RING = 4 };
+  size_t bytes = p->group_bytes, next_tile = p->steps * p->x_tile;
+  packed_step from[2] = {{p->weights + group * bytes, 0, bytes, bytes},
+                         {p->weights + next * bytes, 0, bytes, bytes}};
+  EACH_SUM(_tile_zero);
+  for (size_t s = 0; s < p->steps; s++) {
+    from[0].step = from[1].step = s;
+    uint8_t *out = ring + s % RING * (2 * TILE_BYTES);
+    const uint8_t *w = ring + (s - LAG) % RING * (2 * TILE_BYTES),
+                  *x = p->x + (s - LAG) * p->x_tile;
+    unpack_and_multiply(type, from, out, x, x + next_tile, s < LAG ? NULL : w, tiles);
+  }
+  for (size_t s = p->steps < LAG ? 0 : p->steps - LAG; s < p->steps; s++) {
+    const uint8_t *w = ring + s % RING * (2 * TILE_BYTES), *x = p->x + s * p->x_tile;
+    multiply_step(x, x + next_tile, w, w + TILE_BYTES, 2, tiles);
+  }
+  EACH_SUM(STORE_SUM);
+  memory_barrier();
+  move m = move_of(p, group, 0, sums);
+  while (m.tokens > 0) sums_to_y(&m);
+}
+
+ALWAYS_INLINE void few_tokens_of_type(const product *p, zh_dtype type, uint8_t *scratch) {
+  float *sums = (float *)(void *)scratch;
+  uint8_t *ring = scratch + SUMS * TILE_BYTES;
+  for (size_t g = p->begin; g < p->end; g += 2) {
+    size_t next = g + 1 < p->end ? g + 1 : g; /* the last one twice */
+    if (p->tiles == 1)
+      few_tokens_of_quanta(p, type, g, next, sums, ring, 1);
+    else
+      few_tokens_of_quanta(p, type, g, next, sums, ring, 2);
+  }
+}
+
+#define FEW_TOKENS_OF(type)                                                                        \
+  static void few_tokens_of_##type(const product *p, uint8_t *scratch) {                           \
+    few_tokens_of_type(p, ZH_##type, scratch);                                                     \
+  }
+FEW_TOKENS_OF(Q8_0)
+FEW_TOKENS_OF(Q4_0)
+FEW_TOKENS_OF(Q4_1)
+FEW_TOKENS_OF(Q5_0)
+FEW_TOKENS_OF(Q5_1)
+FEW_TOKENS_OF(Q4_K)
+FEW_TOKENS_OF(Q5_K)
+
+static void few_tokens_of_any(const product *p, uint8_t *scratch) {
+  switch (p->type) {
+  case ZH_BF16:
+    few_tokens(p, (float *)(void *)scratch);
+    break;
+  case ZH_Q8_0:
+    few_tokens_of_Q8_0(p, scratch);
+    break;
+  case ZH_Q4_0:
+    few_tokens_of_Q4_0(p, scratch);
+    break;
+  case ZH_Q4_1:
+    few_tokens_of_Q4_1(p, scratch);
+    break;
+  case ZH_Q5_0:
+    few_tokens_of_Q5_0(p, scratch);
+    break;
+  case ZH_Q5_1:
+    few_tokens_of_Q5_1(p, scratch);
+    break;
+  case ZH_Q4_K:
+    few_tokens_of_Q4_K(p, scratch);
+    break;
+  default:
+    few_tokens_of_Q5_K(p, scratch);
+  }
+}
+
+/* --- more tokens: blocks --- */
+
+/* A product's part: rows by columns by tokens. */
 typedef struct block {
   size_t group, groups; /* of rows */
   size_t tile, tiles;   /* of tokens */
   size_t at, steps;     /* of columns */
+  const uint8_t *w;     /* of the first group and column, groups stride apart */
+  size_t stride;
 } block;
 
 /* What comes next, fetched some lines at a time: two pieces of memory. Lines of four pages take
@@ -227,134 +326,202 @@ ALWAYS_INLINE void fetch(coming *c) {
   }
 }
 
-/* The lines of y that two groups and two tiles fill, a token a step. */
-ALWAYS_INLINE void fetch_y(const product *p, size_t group, size_t tile, size_t s) {
-  size_t t = tile * TOKENS + s;
-  if (s >= 2 * TOKENS || t >= p->tokens) return;
-  const char *y = (const char *)(p->y + t * p->y_stride + group * GROUP);
-  _m_prefetchw((void *)(uintptr_t)y);
-  _m_prefetchw((void *)(uintptr_t)(y + 64));
+static coming coming_of(const uint8_t *from, size_t stride, size_t bytes, size_t steps) {
+  return (coming){{from, from + stride}, bytes / 64, (2 * bytes / 64 + steps - 1) / steps, 0};
 }
 
-/* weights: of the block's first group and column, groups stride apart. */
-ALWAYS_INLINE void multiply_pair(const product *p, const block *b, const uint8_t *w, size_t stride,
-                                 size_t group, size_t tile, coming *c, const int groups,
-                                 const int tiles) {
-  const uint8_t *x = p->x + (tile * p->steps + b->at) * p->x_tile,
-                *next_x = x + p->steps * p->x_tile;
-  w += (group - b->group) * stride;
-  begin_sums(p, group, tile, b->at == 0, groups, tiles);
-  for (size_t s = 0; s < b->steps; s++) {
-    multiply_step(x + s * p->x_tile, next_x + s * p->x_tile, w + s * TILE_BYTES,
-                  w + stride + s * TILE_BYTES, groups, tiles);
-    fetch(c);
-    fetch_y(p, group, tile, s);
+/* Two tiles of tokens by two groups of rows, and what is moved meanwhile. */
+typedef struct job {
+  const uint8_t *x, *next_x, *w, *next_w;
+  size_t x_tile, steps;
+  float *leaving, *arriving; /* sums of the job before, and of this one */
+  bool store, load;          /* those */
+  move out, in;              /* what leaves; what the next job needs */
+  coming c;
+} job;
+
+/* Sum i of the job before gives way to this one's. Just before its first product: the last one of
+ * the job before was four products ago, so that nothing waits. */
+#define CHANGE_SUM(i)                                                                              \
+  do {                                                                                             \
+    if (j->store) _tile_stored(i, j->leaving + 256 * (i), 64);                                     \
+    if (j->load)                                                                                   \
+      _tile_loadd(i, j->arriving + 256 * (i), 64);                                                 \
+    else                                                                                           \
+      _tile_zero(i);                                                                               \
+  } while (0)
+#define NO_CHANGE(i)
+#define JOB_STEP(load_x, load_w, change, s)                                                        \
+  do {                                                                                             \
+    load_x(4, j->x + (s)*j->x_tile, TILE_ROW_BYTES);                                               \
+    load_w(6, j->w + (s)*TILE_BYTES, TILE_ROW_BYTES);                                              \
+    change(0);                                                                                     \
+    _tile_dpbf16ps(0, 4, 6);                                                                       \
+    load_x(5, j->next_x + (s)*j->x_tile, TILE_ROW_BYTES);                                          \
+    change(1);                                                                                     \
+    _tile_dpbf16ps(1, 5, 6);                                                                       \
+    load_w(7, j->next_w + (s)*TILE_BYTES, TILE_ROW_BYTES);                                         \
+    change(2);                                                                                     \
+    _tile_dpbf16ps(2, 4, 7);                                                                       \
+    change(3);                                                                                     \
+    _tile_dpbf16ps(3, 5, 7);                                                                       \
+  } while (0)
+/* Four steps at a time for the sake of the moves. */
+#define JOB_STEPS(load_x, load_w, s, end)                                                          \
+  do {                                                                                             \
+    for (; s < (end); s++) {                                                                       \
+      JOB_STEP(load_x, load_w, NO_CHANGE, s);                                                      \
+      fetch(&c);                                                                                   \
+      if (s % 4 != 3) continue;                                                                    \
+      for (size_t i = 0; i < moved; i++) {                                                         \
+        sums_to_y(&out);                                                                           \
+        y_to_sums(&in);                                                                            \
+      }                                                                                            \
+    }                                                                                              \
+  } while (0)
+
+/* x_stays: the next job has the same tokens, else the same rows. */
+ALWAYS_INLINE void run_job_of(job *j, const bool x_stays) {
+  move out = j->out, in = j->in;
+  coming c = j->c;
+  size_t near = least(RESIDENT, j->steps), s = 1,
+         moved = j->steps >= 4 ? (2 * TOKENS + j->steps / 4 - 1) / (j->steps / 4) : 0;
+  memory_barrier();
+  JOB_STEP(_tile_loadd, _tile_loadd, CHANGE_SUM, 0);
+  memory_barrier();
+  if (x_stays)
+    JOB_STEPS(_tile_loadd, _tile_stream_loadd, s, near);
+  else
+    JOB_STEPS(_tile_stream_loadd, _tile_loadd, s, near);
+  JOB_STEPS(_tile_stream_loadd, _tile_stream_loadd, s, j->steps);
+  while (out.tokens > 0) sums_to_y(&out);
+  while (in.tokens > 0) y_to_sums(&in);
+  j->c = c;
+}
+
+static void run_job(job *j, bool x_stays) {
+  if (x_stays)
+    run_job_of(j, true);
+  else
+    run_job_of(j, false);
+}
+
+typedef struct place {
+  size_t group, tile;
+} place;
+
+/* Runs the job at `here`; sums of the one before leave, those of the next, if it is of this block,
+ * arrive. */
+static void multiply_pair(const product *p, const block *b, place here, place next, bool any_next,
+                          job *j, place *before, bool x_stays) {
+  bool two_tiles = here.tile + 1 < b->tile + b->tiles,
+       two_groups = here.group + 1 < b->group + b->groups;
+  j->x = p->x + (here.tile * p->steps + b->at) * p->x_tile;
+  j->next_x = two_tiles ? j->x + p->steps * p->x_tile : j->x;
+  j->w = b->w + (here.group - b->group) * b->stride;
+  j->next_w = two_groups ? j->w + b->stride : j->w;
+  j->load = b->at > 0;
+  j->out.tokens = j->in.tokens = 0;
+  if (j->store) j->out = move_of(p, before->group, before->tile, j->leaving);
+  if (any_next && b->at > 0) j->in = move_of(p, next.group, next.tile, j->arriving);
+  run_job(j, x_stays);
+  j->store = true;
+  *before = here;
+}
+
+/* The last job's sums leave: nothing follows that would take them along. */
+static void finish_sums(const product *p, job *j, const place *before) {
+  float *sums = j->leaving;
+  if (!j->store) return;
+  EACH_SUM(STORE_SUM);
+  memory_barrier();
+  j->out = move_of(p, before->group, before->tile, j->leaving);
+  while (j->out.tokens > 0) sums_to_y(&j->out);
+  j->store = false;
+}
+
+static job first_job(const product *p, uint8_t *scratch) {
+  float *sums = (float *)(void *)scratch;
+  return (job){.x_tile = p->x_tile, .leaving = sums, .arriving = sums + SUMS * 256};
+}
+
+/* All pairs of a block, tokens (x_stays) or rows in the outer loop. next: what comes after it. */
+static void multiply_block(const product *p, const block *b, coming next, job *j, place *before,
+                           bool x_stays) {
+  size_t pairs = (b->groups + 1) / 2, passes = (b->tiles + 1) / 2, jobs = pairs * passes;
+  j->steps = b->steps;
+  j->c = next;
+  if (b->at > 0) {
+    finish_sums(p, j, before);
+    move first = move_of(p, b->group, b->tile, j->arriving);
+    while (first.tokens > 0) y_to_sums(&first);
   }
-  end_sums(p, group, tile, groups, tiles);
-}
-
-ALWAYS_INLINE void multiply_tiles(const product *p, const block *b, const uint8_t *w, size_t stride,
-                                  size_t tile, coming *c, const int tiles) {
-  size_t g = b->group, end = b->group + b->groups;
-  for (; g + 2 <= end; g += 2) multiply_pair(p, b, w, stride, g, tile, c, 2, tiles);
-  if (g < end) multiply_pair(p, b, w, stride, g, tile, c, 1, tiles);
-}
-
-/* All tokens of a block by its rows. next: weights that come after it, NULL: the tokens themselves
- * are what comes. */
-static void multiply_block(const product *p, const block *b, const uint8_t *w, size_t stride,
-                           const uint8_t *next) {
-  size_t pairs = (b->groups + 1) / 2, passes = (b->tiles + 1) / 2, end = b->tile + b->tiles;
-  coming c = {{next, next + p->group_bytes}, b->steps * 16, 0, 0};
-  c.each = (2 * 16 + passes * pairs - 1) / (passes * pairs);
-  for (size_t t = b->tile; t < end; t += 2) {
-    if (!next) {
-      const uint8_t *x = p->x + ((t + 2) * p->steps + b->at) * p->x_tile;
-      c = (coming){{x, x + p->steps * p->x_tile},
-                   t + 4 <= end ? b->steps * 16 : 0,
-                   (2 * 16 + pairs - 1) / pairs,
-                   0};
+  for (size_t i = 0; i < jobs; i++) {
+    size_t t = x_stays ? i / pairs : i % passes, g = x_stays ? i % pairs : i / passes, k = i + 1,
+           next_t = x_stays ? k / pairs : k % passes, next_g = x_stays ? k % pairs : k / passes;
+    if (x_stays && g == 0) {
+      const uint8_t *x = p->x + ((b->tile + 2 * t + 2) * p->steps + b->at) * p->x_tile;
+      size_t bytes = t + 1 < passes ? b->steps * p->x_tile : 0;
+      j->c = coming_of(x, p->steps * p->x_tile, bytes, pairs * b->steps);
     }
-    if (t + 2 <= end)
-      multiply_tiles(p, b, w, stride, t, &c, 2);
-    else
-      multiply_tiles(p, b, w, stride, t, &c, 1);
+    multiply_pair(p, b, (place){b->group + 2 * g, b->tile + 2 * t},
+                  (place){b->group + 2 * next_g, b->tile + 2 * next_t}, k < jobs, j, before,
+                  x_stays);
   }
 }
 
-static size_t least(size_t a, size_t b) {
-  return a < b ? a : b;
-}
-
-/* Two groups after two groups pass by blocks of tokens. */
-static void multiply_bf16(const product *p, size_t begin, size_t end) {
-  size_t tiles = (p->tokens + TOKENS - 1) / TOKENS;
-  block b = {0};
-  for (b.tile = 0; b.tile < tiles; b.tile += b.tiles) {
-    b.tiles = least(BLOCK_TILES, tiles - b.tile);
-    for (size_t from = begin; from < end; from += BLOCK_GROUPS) {
-      size_t to = least(end, from + BLOCK_GROUPS);
+/* Pairs of groups pass by a block of tokens. */
+static void multiply_bf16(const product *p, uint8_t *scratch) {
+  block b = {.stride = p->group_bytes};
+  job j = first_job(p, scratch);
+  place before = {0};
+  for (b.tile = 0; b.tile < p->tiles; b.tile += b.tiles) {
+    b.tiles = least(p->block_tiles, p->tiles - b.tile);
+    for (size_t from = p->begin; from < p->end; from += BLOCK_GROUPS) {
+      size_t to = least(p->end, from + BLOCK_GROUPS);
       for (b.at = 0; b.at < p->steps; b.at += b.steps) {
-        b.steps = least(BLOCK_STEPS, p->steps - b.at);
+        b.steps = least(p->block_steps, p->steps - b.at);
         for (b.group = from; b.group < to; b.group += b.groups) {
           b.groups = least(2, to - b.group);
-          const uint8_t *w = p->weights + b.group * p->group_bytes + b.at * TILE_BYTES;
-          multiply_block(p, &b, w, p->group_bytes, w + b.groups * p->group_bytes);
+          b.w = p->weights + b.group * p->group_bytes + b.at * TILE_BYTES;
+          size_t steps = (b.tiles + 1) / 2 * b.steps;
+          coming next = coming_of(b.w + b.groups * b.stride, b.stride, b.steps * TILE_BYTES, steps);
+          multiply_block(p, &b, next, &j, &before, false);
         }
       }
     }
   }
+  finish_sums(p, &j, &before);
 }
 
-/* Tokens pass by blocks of unpacked weights. */
-ALWAYS_INLINE void multiply_quanta(const product *p, zh_dtype type, size_t begin, size_t end) {
-  block b = {.tiles = (p->tokens + TOKENS - 1) / TOKENS};
-  size_t stride = BLOCK_STEPS * TILE_BYTES;
-  for (b.group = begin; b.group < end; b.group += b.groups) {
-    b.groups = least(BLOCK_GROUPS, end - b.group);
+/* Pairs of tiles of tokens pass by a block of rows, unpacked once for all of them. */
+static void multiply_quanta(const product *p, uint8_t *scratch) {
+  unpack_tile *unpack = unpack_of(p->type);
+  uint8_t *panel = scratch + 2 * SUMS * TILE_BYTES;
+  block b = {.tiles = p->tiles, .w = panel, .stride = BLOCK_STEPS * TILE_BYTES};
+  job j = first_job(p, scratch);
+  place before = {0};
+  for (b.group = p->begin; b.group < p->end; b.group += b.groups) {
+    b.groups = least(BLOCK_GROUPS, p->end - b.group);
     for (b.at = 0; b.at < p->steps; b.at += b.steps) {
-      b.steps = least(BLOCK_STEPS, p->steps - b.at);
+      b.steps = least(p->block_steps, p->steps - b.at);
       for (size_t g = 0; g < b.groups; g++)
-        unpack_tiles(p->panel + g * stride, p->weights + (b.group + g) * p->group_bytes, type, b.at,
-                     b.steps);
-      __asm__ volatile("" ::: "memory");
-      multiply_block(p, &b, p->panel, stride, NULL);
+        for (size_t s = 0; s < b.steps; s++) {
+          packed_step from = {p->weights + (b.group + g) * p->group_bytes, b.at + s, p->group_bytes,
+                              0};
+          unpack(panel + g * b.stride + s * TILE_BYTES, &from);
+        }
+      multiply_block(p, &b, (coming){.lines = 0}, &j, &before, true);
     }
   }
+  finish_sums(p, &j, &before);
 }
 
-/* A function of its own for each type. */
-#define BY_TYPE(type)                                                                              \
-  static void multiply_##type(const product *p, size_t begin, size_t end) {                        \
-    multiply_quanta(p, ZH_##type, begin, end);                                                     \
-  }
-BY_TYPE(Q8_0)
-BY_TYPE(Q4_0)
-BY_TYPE(Q4_1)
-BY_TYPE(Q5_0)
-BY_TYPE(Q5_1)
-BY_TYPE(Q4_K)
-BY_TYPE(Q5_K)
-
-static void (*multiply_of(zh_dtype type))(const product *, size_t, size_t) {
-  switch (type) {
-  case ZH_BF16:
-    return multiply_bf16;
-  case ZH_Q8_0:
-    return multiply_Q8_0;
-  case ZH_Q4_0:
-    return multiply_Q4_0;
-  case ZH_Q4_1:
-    return multiply_Q4_1;
-  case ZH_Q5_0:
-    return multiply_Q5_0;
-  case ZH_Q5_1:
-    return multiply_Q5_1;
-  case ZH_Q4_K:
-    return multiply_Q4_K;
-  default:
-    return multiply_Q5_K;
-  }
+/* How the work is cut: no more of the operand that stays than half of a second-level cache. */
+static void cut(product *p) {
+  size_t parts = (p->steps + BLOCK_STEPS - 1) / BLOCK_STEPS;
+  p->block_steps = (p->steps + parts - 1) / parts;
+  p->block_tiles = BLOCK_X_BYTES / (p->block_steps * TILE_BYTES) & ~(size_t)1;
 }
 
 void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
@@ -365,15 +532,20 @@ void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const v
                .tokens = tokens,
                .steps = (w->columns + STEP - 1) / STEP,
                .group_bytes = zh_packed_group_bytes(w->type, w->columns),
+               .type = w->type,
                .weights = w->data,
                .x = prepared,
                .x_tile = 64 * (tokens < TOKENS ? tokens : TOKENS),
-               .panel = scratch};
+               .tiles = (tokens + TOKENS - 1) / TOKENS,
+               .begin = begin / GROUP,
+               .end = (end + GROUP - 1) / GROUP};
+  cut(&p);
   tiles_begin(tokens);
-  size_t first = begin / GROUP, last = (end + GROUP - 1) / GROUP;
-  if (w->type == ZH_BF16 && tokens <= 2 * TOKENS)
-    few_tokens(&p, first, last);
+  if (tokens <= 2 * TOKENS)
+    few_tokens_of_any(&p, scratch);
+  else if (w->type == ZH_BF16)
+    multiply_bf16(&p, scratch);
   else
-    multiply_of(w->type)(&p, first, last);
+    multiply_quanta(&p, scratch);
   _tile_release();
 }
