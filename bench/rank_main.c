@@ -283,7 +283,8 @@ int main(int argc, char **argv) {
   zh_end_on_lost_mapping(
       "zhiheng-rank: the model's file became shorter while it was in use, or its "
       "disk failed\n");
-  if (load_step(&r, &err) != ZH_OK) {
+  const char *missing;
+  if (load_step(&r, &err) != ZH_OK || zh_kernels_asked(&missing, &err) != ZH_OK) {
     fprintf(stderr, "zhiheng-rank: %s\n", err.message);
     return zh_status_exit_code(err.status);
   }

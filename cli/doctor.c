@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "core/files.h"
 #include "core/text.h"
+#include "kernels/kernels.h"
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
   bool *json = state->input;
@@ -74,6 +75,17 @@ static void leave_out_gpu(json_t *list, const json_t *machine, bool cuda_module)
   }
 }
 
+static void leave_out_kernels(json_t *list) {
+  zh_error err = ZH_ERROR_INIT;
+  const char *missing = NULL;
+  char what[64], how[96];
+  if (zh_kernels_asked(&missing, &err) != ZH_OK || missing == NULL) return;
+  snprintf(what, sizeof what, "the kernels '%s', which ZH_CPU asks for", missing);
+  snprintf(how, sizeof how, "unset ZH_CPU; until then the kernels '%s' run",
+           zh_kernels_best()->name);
+  leave_out(list, what, "this processor cannot run them", how);
+}
+
 static json_t *find_left_out(const json_t *machine, const json_t *tools, bool cuda_module) {
   json_t *list = json_array();
   const json_t *mpi = json_object_get(machine, "mpi");
@@ -85,6 +97,7 @@ static json_t *find_left_out(const json_t *machine, const json_t *tools, bool cu
               "them",
               "the portable kernels run instead, slowly but correctly");
   }
+  leave_out_kernels(list);
   leave_out_gpu(list, machine, cuda_module);
   if (!json_is_true(json_object_get(mpi, "module"))) {
     leave_out(list, "runs with more than one rank",

@@ -9,13 +9,13 @@
 #include "cli/cli.h"
 #include "core/files.h"
 #include "core/text.h"
+#include "kernels/kernels.h"
 
 /* In the order of the work. */
 static const zh_command *const commands[] = {
-    &zh_command_doctor,   &zh_command_list,   &zh_command_run,
-    &zh_command_show,     &zh_command_audit,  &zh_command_model,
-    &zh_command_policy,   &zh_command_checklist, &zh_command_evaluate,
-    &zh_command_report,   &zh_command_verify,
+    &zh_command_doctor,   &zh_command_list,   &zh_command_run,    &zh_command_show,
+    &zh_command_audit,    &zh_command_model,  &zh_command_policy, &zh_command_checklist,
+    &zh_command_evaluate, &zh_command_report, &zh_command_verify,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -141,5 +141,9 @@ int main(int argc, char **argv) {
   }
   if (strcmp(argv[at], "help") == 0) return help(argc - at, argv + at);
   const zh_command *command = find(argv[at]);
-  return command != NULL ? start(command, argc - at, argv + at) : unknown(argv[at]);
+  if (command == NULL) return unknown(argv[at]);
+  zh_error err = ZH_ERROR_INIT;
+  const char *missing;
+  if (zh_kernels_asked(&missing, &err) != ZH_OK) return zh_cli_fail(&err, json);
+  return start(command, argc - at, argv + at);
 }

@@ -33,6 +33,7 @@ zh_cpu_features zh_cpu_detect(void) {
   bool f = b >> 16 & 1, dq = b >> 17 & 1, bw = b >> 30 & 1, vl = b >> 31 & 1;
   has.avx512 = zmm && f && dq && bw && vl;
   has.avx512_vnni = has.avx512 && (c >> 11 & 1);
+  has.avx512_vbmi = has.avx512 && (c >> 1 & 1);
   bool amx_bf16 = d >> 22 & 1, amx_tile = d >> 24 & 1, amx_int8 = d >> 25 & 1;
   uint32_t sub_leaves = a;
   if (sub_leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {

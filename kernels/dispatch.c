@@ -1,5 +1,6 @@
 /* Which functions this machine runs: the reference everywhere, overridden by what the CPU can do.
  */
+#include "core/text.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/matmul/packed.h"
 #include "kernels/peak/peak.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 
 static const zh_kernels reference = {
-    .name = "reference",
+    .name = "ref",
     .fp64_sums = true,
     .matmul = zh_matmul_ref,
     .rmsnorm = zh_rmsnorm_ref,
@@ -39,30 +40,55 @@ static const zh_kernels reference = {
   };
 TABLE(avx2)
 TABLE(avx512)
-static zh_kernels table_amx; /* avx512's, with products of packed weights */
+/* avx512's, with products of packed weights */
+static zh_kernels table_vnni, table_amx;
 #endif
+static zh_kernels table_portable; /* the reference's, where plain C has nothing faster yet */
 
-enum { LEVEL_REFERENCE, LEVEL_AVX2, LEVEL_AVX512, LEVEL_AMX };
+/* Words of ZH_CPU and names of tables, by level. */
+enum {
+  LEVEL_REF,
+  LEVEL_PORTABLE,
+  LEVEL_AVX2,
+  LEVEL_AVX512, /* F, BW, DQ, VL */
+  LEVEL_VNNI,   /* and VNNI and BF16 */
+  LEVEL_AMX,    /* and VBMI, and tiles of both */
+  LEVELS
+};
+static const char *const level_names[LEVELS + 1] = {"ref",    "portable", "avx2",
+                                                    "avx512", "vnni",     "amx"};
 enum { PEAK_LOOPS = 16, GEMMS = 16 };
 
 /* What was found out, once. */
 static struct dispatch {
-  zh_cpu_features has;
-  int level;                   /* what may be used: the CPU's, or less where ZHIHENG_ISA says so */
-  const zh_kernels *tables[5]; /* what this CPU can run, by level */
+  zh_cpu_features has;                  /* no more than the level in use has */
+  int level;                            /* in use: the CPU's, or less where ZH_CPU says so */
+  int asked;                            /* by ZH_CPU; -1: nothing that there is */
+  const zh_kernels *tables[LEVELS + 1]; /* what this CPU can run, by level */
   zh_peak_loop loops[PEAK_LOOPS];
   zh_gemm gemms[GEMMS];
 } chosen;
 static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 
-static int wanted_level(int best) {
-  const char *isa = getenv("ZHIHENG_ISA");
-  if (!isa) return best;
-  int level = strcmp(isa, "reference") == 0 ? LEVEL_REFERENCE
-              : strcmp(isa, "avx2") == 0    ? LEVEL_AVX2
-              : strcmp(isa, "avx512") == 0  ? LEVEL_AVX512
-                                            : best;
-  return level < best ? level : best;
+/* The level that ZH_CPU names; `otherwise` where it is not set, -1 for another word. */
+static int asked_level(int otherwise) {
+  const char *word = getenv("ZH_CPU");
+  if (!word || !*word) return otherwise;
+  for (int level = 0; level < LEVELS; level++)
+    if (strcmp(word, level_names[level]) == 0) return level;
+  return -1;
+}
+
+/* The level in use imitates a machine that has no more. */
+static void choose_level(int best) {
+  chosen.asked = asked_level(best);
+  chosen.level = chosen.asked >= 0 && chosen.asked < best ? chosen.asked : best;
+  if (chosen.level == best) return;
+  zh_cpu_features *has = &chosen.has;
+  if (chosen.level < LEVEL_AMX) has->amx_bf16 = has->amx_int8 = has->avx512_vbmi = false;
+  if (chosen.level < LEVEL_VNNI) has->avx512_vnni = has->avx512_bf16 = false;
+  if (chosen.level < LEVEL_AVX512) has->avx512 = false;
+  if (chosen.level < LEVEL_AVX2) has->avx2_fma = has->f16c = has->avx_vnni = false;
 }
 
 /* Fastest first: a tile unit does sixteen vectors' work, wider vectors beat narrower ones. */
@@ -70,20 +96,14 @@ static void choose_peak_loops(void) {
   size_t count = 0;
 #ifdef ZH_KERNELS_X86
   const zh_cpu_features *has = &chosen.has;
-  bool amx = chosen.level >= LEVEL_AMX, avx512 = chosen.level >= LEVEL_AVX512,
-       avx2 = chosen.level >= LEVEL_AVX2;
   const struct {
     const zh_peak_loop *loop;
     bool there;
   } candidates[] = {
-      {&zh_peak_fp32_avx512, avx512},
-      {&zh_peak_fp32_avx2, avx2},
-      {&zh_peak_bf16_amx, amx},
-      {&zh_peak_bf16_avx512, avx512 && has->avx512_bf16},
-      {&zh_peak_int8_amx, amx},
-      {&zh_peak_int8_avx512, avx512 && has->avx512_vnni},
-      {&zh_peak_int8_avx_vnni, avx2 && has->avx_vnni},
-      {&zh_peak_int8_avx2, avx2},
+      {&zh_peak_fp32_avx512, has->avx512},     {&zh_peak_fp32_avx2, has->avx2_fma},
+      {&zh_peak_bf16_amx, has->amx_bf16},      {&zh_peak_bf16_avx512, has->avx512_bf16},
+      {&zh_peak_int8_amx, has->amx_int8},      {&zh_peak_int8_avx512, has->avx512_vnni},
+      {&zh_peak_int8_avx_vnni, has->avx_vnni}, {&zh_peak_int8_avx2, has->avx2_fma},
   };
   for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
     if (candidates[i].there) chosen.loops[count++] = *candidates[i].loop;
@@ -95,24 +115,6 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
-static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
-                        size_t columns, size_t tokens, size_t begin, size_t end) {
-  if (zh_preparation(type, way) == 0)
-    zh_prepare_bf16_amx(out, x, x_stride, columns, tokens, begin, end);
-  else
-    zh_prepare_int8_amx(out, x, x_stride, columns, begin, end);
-}
-
-static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, zh_way way,
-                         const void *prepared, size_t tokens, size_t begin, size_t end,
-                         void *scratch) {
-  if (begin >= end || tokens == 0) return;
-  if (zh_preparation(w->type, way) == 0)
-    zh_multiply_bf16_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
-  else
-    zh_multiply_int8_amx(y, y_stride, w, prepared, tokens, begin, end);
-}
-
 /* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
 static void zh_gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
                               size_t begin, size_t end) {
@@ -129,9 +131,9 @@ static void choose_gemms(void) {
   chosen.gemms[count++] = (zh_gemm){"bf16", "reference", "bf16_dot", zh_gemm_bf16_ref};
   chosen.gemms[count++] = (zh_gemm){"int8", "reference", "int8_dot", zh_gemm_int8_ref};
 #ifdef ZH_KERNELS_X86
-  if (chosen.level >= LEVEL_AVX2)
+  if (chosen.has.avx2_fma)
     chosen.gemms[count++] = (zh_gemm){"fp32", "avx2", "fp32_fma", zh_gemm_fp32_avx2};
-  if (chosen.level >= LEVEL_AVX512) {
+  if (chosen.has.avx512) {
     chosen.gemms[count++] = (zh_gemm){"fp32", "avx512", "fp32_fma", zh_gemm_fp32_avx512};
     if (chosen.has.avx512_bf16)
       chosen.gemms[count++] =
@@ -146,21 +148,29 @@ static void choose_gemms(void) {
 
 static void choose(void) {
   chosen.has = zh_cpu_detect();
-  chosen.tables[LEVEL_REFERENCE] = &reference;
-  int best = LEVEL_REFERENCE;
+  chosen.tables[LEVEL_REF] = &reference;
+  table_portable = reference;
+  table_portable.name = level_names[LEVEL_PORTABLE];
+  int best = LEVEL_PORTABLE;
+  chosen.tables[best] = &table_portable;
 #ifdef ZH_KERNELS_X86
-  if (chosen.has.avx2_fma && chosen.has.f16c) chosen.tables[best = LEVEL_AVX2] = &table_avx2;
-  if (best == LEVEL_AVX2 && chosen.has.avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
-  if (best == LEVEL_AVX512 && chosen.has.avx512_bf16 && chosen.has.avx512_vnni &&
-      chosen.has.amx_bf16 && chosen.has.amx_int8) {
-    table_amx = table_avx512;
-    table_amx.name = "amx";
-    table_amx.prepare = prepare_amx;
-    table_amx.multiply = multiply_amx;
+  const zh_cpu_features *has = &chosen.has;
+  if (has->avx2_fma && has->f16c) chosen.tables[best = LEVEL_AVX2] = &table_avx2;
+  if (best == LEVEL_AVX2 && has->avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
+  if (best == LEVEL_AVX512 && has->avx512_bf16 && has->avx512_vnni) {
+    table_vnni = table_avx512;
+    table_vnni.name = level_names[LEVEL_VNNI];
+    zh_add_products_vnni(&table_vnni);
+    chosen.tables[best = LEVEL_VNNI] = &table_vnni;
+  }
+  if (best == LEVEL_VNNI && has->avx512_vbmi && has->amx_bf16 && has->amx_int8) {
+    table_amx = table_vnni;
+    table_amx.name = level_names[LEVEL_AMX];
+    zh_add_products_amx(&table_amx);
     chosen.tables[best = LEVEL_AMX] = &table_amx;
   }
 #endif
-  chosen.level = wanted_level(best);
+  choose_level(best);
   choose_peak_loops();
   choose_gemms();
 }
@@ -168,6 +178,17 @@ static void choose(void) {
 static const struct dispatch *dispatch(void) {
   (void)pthread_once(&chosen_once, choose);
   return &chosen;
+}
+
+zh_status zh_kernels_asked(const char **missing, zh_error *err) {
+  const struct dispatch *d = dispatch();
+  char guess[ZH_GUESS_BYTES];
+  *missing = d->asked > d->level ? level_names[d->asked] : NULL;
+  if (d->asked >= 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE,
+                 "ZH_CPU names no kernels: '%s'%s; it may be ref, portable, avx2, avx512, vnni or "
+                 "amx, or not set, which takes the best that this processor can run",
+                 getenv("ZH_CPU"), zh_did_you_mean(guess, getenv("ZH_CPU"), level_names));
 }
 
 const zh_kernels *zh_kernels_reference(void) {
@@ -185,7 +206,7 @@ const zh_peak_loop *zh_peak_loops(void) {
 
 void zh_dequantize_row_fast(float *y, const void *row, zh_dtype type, size_t elements) {
 #ifdef ZH_KERNELS_X86
-  if (dispatch()->level == LEVEL_AVX512) {
+  if (dispatch()->level >= LEVEL_AVX512) {
     zh_dequantize_row_avx512(y, row, type, elements);
     return;
   }
@@ -212,16 +233,11 @@ zh_way zh_way_of(size_t tokens) {
   return tokens <= ZH_FEW_TOKENS ? ZH_FEW : ZH_MANY;
 }
 
-int zh_preparation(zh_dtype type, zh_way way) {
-  return type == ZH_BF16 || way == ZH_MANY ? 0 : 1;
-}
-
-/* bf16 (0): tiles of sixteen tokens (or all, where they are fewer), columns filled up to 32. Bytes:
- * one a column and twelve a block of 32. */
-size_t zh_prepared_bytes(int preparation, size_t columns, size_t tokens) {
-  size_t whole = (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
-  if (preparation == 0) return steps * 64 * (tokens < 16 ? tokens : whole);
-  return tokens * ((steps * 44 + 63) & ~(size_t)63);
+/* Columns filled up to 32. fp32 and bf16: tiles of sixteen tokens (or all, where they are fewer).
+ * Bytes: one a column and up to 32 for scale and sums of a block of 32. */
+size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens) {
+  size_t whole = tokens < 16 ? tokens : (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
+  return whole * steps * (rounding == ZH_ROUND_NONE ? 128 : 64);
 }
 
 /* 256 rows of up to 2048 columns, unpacked to bf16, and twice four tiles of sums. */

@@ -2,7 +2,7 @@
  *
  * One table of functions. `zh_kernels_reference()` is the specification: plain loops, fp32 values,
  * fp64 sums. `zh_kernels_best()` starts from it and overrides what this CPU can do faster (_avx2,
- * _avx512, _amx); every variant is checked against the reference and against fp64 in
+ * _avx512, _vnni, _amx); every variant is checked against the reference and against fp64 in
  * tests/kernelcheck. Calls work on a range of output rows, so the caller divides work over threads.
  *
  * Within one table an output element is always summed in the same order: neither the range, nor the
@@ -45,7 +45,7 @@ typedef struct zh_matrix {
 } zh_matrix;
 
 /* The same weights rearranged for zh_kernels.multiply: the bits of a matrix in other places (but
- * rows are filled up to ZH_PACKED_ROWS with zeros, and those of bf16 to 32 columns), so packed
+ * rows are filled up to ZH_PACKED_ROWS with zeros, and unquantised ones to 32 columns), so packed
  * weights can stand instead of the matrix. */
 enum { ZH_PACKED_ROWS = 16 };
 typedef struct zh_packed {
@@ -66,13 +66,36 @@ void zh_unpack_row(void *out, const zh_packed *w, size_t r);
  * against it; each way takes any number of tokens. */
 typedef enum zh_way {
   ZH_FEW, /* the fastest for up to ZH_FEW_TOKENS: weights as they are, read once */
-  ZH_MANY /* for more: quantised weights are rounded to bf16 and used for all tokens */
+  ZH_MANY /* for more: weights are unpacked once and used for all tokens */
 } zh_way;
 enum { ZH_FEW_TOKENS = 8 };
 zh_way zh_way_of(size_t tokens);
 
+/* What the operands of a product of packed weights become before they are multiplied. Sums are
+ * fp32's. */
+typedef enum zh_rounding {
+  ZH_ROUND_NONE, /* nothing else: fp32 activations by weights as zh_dequantize_row gives them */
+  ZH_ROUND_BF16, /* both bf16, to nearest even */
+  ZH_ROUND_BYTES /* activations bytes, in blocks of 32 columns a scale, the largest magnitude / 127;
+                    weights stay exact */
+} zh_rounding;
+enum { ZH_ROUNDINGS = 3 };
+/* How a table rounds: weights of bf16 in both ways, quantised ones by few and by many tokens. F32
+ * and F16 are never rounded. Certificates carry it, so that a machine with other kernels can check
+ * them. */
+typedef struct zh_roundings {
+  zh_rounding bf16, few, many;
+} zh_roundings;
+zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way);
+const char *zh_rounding_name(zh_rounding rounding);        /* "none", "bf16", "bytes" */
+bool zh_rounding_find(zh_rounding *out, const char *name); /* false: no such name, or NULL */
+/* The values that a token's activations become. */
+void zh_rounded(float *y, zh_rounding rounding, const float *x, size_t columns);
+/* A dequantised row becomes the values that are multiplied. */
+void zh_rounded_weights(float *row, zh_rounding rounding, size_t columns);
+
 typedef struct zh_kernels {
-  const char *name; /* "reference", "avx2", "avx512", "amx" */
+  const char *name; /* "ref", "portable", "avx2", "avx512", "vnni", "amx" */
   /* Whether sums are in fp64 (the reference) or fp32: what error bounds use. */
   bool fp64_sums;
 
@@ -82,15 +105,13 @@ typedef struct zh_kernels {
   void (*matmul)(float *y, size_t y_stride, const zh_matrix *w, const float *x, size_t x_stride,
                  size_t tokens, size_t begin, size_t end, void *scratch);
 
-  /* The same product with packed weights; NULL where this CPU has nothing faster than matmul.
-   * Weights of bf16: activations are rounded to bf16 (nearest even). Quantised weights, few tokens:
-   * activations become bytes, in blocks of 32 columns a scale, the largest magnitude / 127;
-   * weights stay exact. Many tokens: activations and weights (what zh_dequantize_row gives) are
-   * rounded to bf16. zh_rounded and zh_rounded_weights say to which values. Sums are fp32's.
-   * prepare does this once for any number of products with weights of the same zh_preparation:
-   * tokens [begin, end), begin a multiple of 16; out: zh_prepared_bytes, 64-byte aligned. multiply:
+  /* The same product with packed weights, rounded as zh_rounding_of(&rounds, type, way) says; NULL
+   * where this CPU has nothing faster than matmul. prepare brings activations into the form that
+   * multiply reads, once for any number of products that round alike: tokens [begin, end), begin a
+   * multiple of 16; out: zh_prepared_bytes, 64-byte aligned; its layout is the table's. multiply:
    * rows [begin, end), begin a multiple of ZH_PACKED_ROWS, end too or all rows; scratch:
    * zh_multiply_scratch_bytes, 64-byte aligned. */
+  zh_roundings rounds;
   void (*prepare)(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
                   size_t columns, size_t tokens, size_t begin, size_t end);
   void (*multiply)(float *y, size_t y_stride, const zh_packed *w, zh_way way, const void *prepared,
@@ -130,24 +151,22 @@ typedef struct zh_kernels {
 } zh_kernels;
 
 const zh_kernels *zh_kernels_reference(void);
-const zh_kernels *
-zh_kernels_best(void); /* chosen once; ZHIHENG_ISA=reference|avx2|avx512|amx overrides, for tests */
-const zh_kernels *const *
-zh_kernels_all(void); /* those this CPU can run, NULL-terminated, reference first */
+/* Chosen once. ZH_CPU=ref|portable|avx2|avx512|vnni|amx asks for one, as a machine without the
+ * better ones would run; where this CPU lacks it, the best below it is taken. */
+const zh_kernels *zh_kernels_best(void);
+/* *missing: what ZH_CPU asks for and this CPU cannot run, else NULL. ZH_ERR_USAGE where it is no
+ * such word (zh_kernels_best takes the CPU's best then): programs ask this once, at their start. */
+ZH_MUST_CHECK zh_status zh_kernels_asked(const char **missing, zh_error *err);
+/* Those this CPU can run, NULL-terminated: the reference, then better and better ones. */
+const zh_kernels *const *zh_kernels_all(void);
 size_t zh_matmul_scratch_bytes(size_t columns, size_t tokens);
-enum { ZH_PREPARATIONS = 2 };
-/* 0 or 1; types with the same one share what prepare gave. */
-int zh_preparation(zh_dtype type, zh_way way);
-size_t zh_prepared_bytes(int preparation, size_t columns, size_t tokens);
+/* Room for prepare's result, of every table. */
+size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens);
 size_t zh_multiply_scratch_bytes(size_t columns);
-/* The values that prepare's result stands for, of one token. */
-void zh_rounded(float *y, zh_dtype type, zh_way way, const float *x, size_t columns);
-/* A dequantised row becomes the values that multiply takes. */
-void zh_rounded_weights(float *row, zh_dtype type, zh_way way, size_t columns);
 
 /* What this CPU has and the operating system lets it use. */
 typedef struct zh_cpu_features {
-  bool avx2_fma, f16c, avx512, avx512_vnni, avx512_bf16, avx_vnni, amx_bf16, amx_int8;
+  bool avx2_fma, f16c, avx512, avx512_vnni, avx512_bf16, avx512_vbmi, avx_vnni, amx_bf16, amx_int8;
 } zh_cpu_features;
 zh_cpu_features zh_cpu_detect(void);
 

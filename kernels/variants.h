@@ -88,7 +88,4 @@ typedef struct zh_memory_loops {
 } zh_memory_loops;
 extern const zh_memory_loops zh_memory_portable, zh_memory_avx2, zh_memory_avx512;
 
-/* ZHIHENG_ISA as a level: 0 reference, 1 avx2, 2 avx512, 3 amx; no more than the CPU has. */
-int zh_isa_level(void);
-
 #endif

@@ -4,9 +4,9 @@ zh_unit_test(kernels test_threads.c zh_kernels)
 zh_unit_test(kernels test_big_alloc.c zh_kernels)
 
 # Each instruction set by itself, as a machine without the better ones would run.
-foreach(isa reference avx2 avx512 amx)
+foreach(isa ref portable avx2 avx512 vnni amx none)
   add_test(NAME kernels.dispatch_${isa} COMMAND kernels_test_dispatch)
-  set_tests_properties(kernels.dispatch_${isa} PROPERTIES TIMEOUT 120 LABELS unit ENVIRONMENT ZHIHENG_ISA=${isa})
+  set_tests_properties(kernels.dispatch_${isa} PROPERTIES TIMEOUT 120 LABELS unit ENVIRONMENT ZH_CPU=${isa})
 endforeach()
 
 add_executable(kernelcheck kernelcheck/main.c kernelcheck/check_matmul.c kernelcheck/check_multiply.c kernelcheck/check_small.c

@@ -98,6 +98,7 @@ static void put_floats(zh_certificate *c, const char *key, const float *values, 
 /* Links of the chain as their 24 bytes: docs/metrics.md, "Self-check". */
 static zh_status put_header(zh_certificate *c, zh_error *err) {
   const zh_certified *run = &c->run;
+  const zh_roundings *rounds = &run->arithmetic.rounds;
   char commitment[ZH_DIGEST_HEX];
   char *text = NULL;
   size_t count = run->steps * run->sequences;
@@ -109,11 +110,13 @@ static zh_status put_header(zh_certificate *c, zh_error *err) {
     zh_base64_append(&links, link, sizeof link); /* 24 is a multiple of 3 */
   }
   json_t *header = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:s,s:s,s:I,s:I,s:I,s:s}", "schema", "zhiheng.certificate/1",
-      "step", run->step, "model", run->model, "model_sm3", run->model_sm3, "kernels", run->kernels,
-      "fp64_sums", run->arithmetic.fp64_sums, "rounds", run->arithmetic.rounds, "nonce", run->nonce,
-      "commitment", commitment, "steps", (json_int_t)run->steps, "sequences",
-      (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", zh_text_string(&links));
+      "{s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s},s:s,s:s,s:I,s:I,s:I,s:s}", "schema",
+      "zhiheng.certificate/1", "step", run->step, "model", run->model, "model_sm3", run->model_sm3,
+      "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums, "rounds", "bf16",
+      zh_rounding_name(rounds->bf16), "few", zh_rounding_name(rounds->few), "many",
+      zh_rounding_name(rounds->many), "nonce", run->nonce, "commitment", commitment, "steps",
+      (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
+      (json_int_t)run->start, "links", zh_text_string(&links));
   zh_text_free(&links);
   zh_status status = header && !links.failed
                          ? zh_json_dump_line(&text, header, err)

@@ -114,7 +114,7 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
                               const float *x) {
   float *w = source_row(check, o->weight, r);
   zh_dtype type = o->weight->matrix.type;
-  if (check->arithmetic.rounds && zh_packs(type)) zh_rounded_weights(w, type, o->way, o->in_width);
+  zh_rounded_weights(w, zh_rounding_of(&check->arithmetic.rounds, type, o->way), o->in_width);
   double sum = 0, magnitude = 0;
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
@@ -129,11 +129,9 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
 /* Packed weights multiply rounded activations, and may be rounded themselves: the oracle gets the
  * same values, so that the bound stays as tight as it is. */
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
-  const float *x = o->input + t * o->in_width;
-  if (check->arithmetic.rounds && zh_packs(o->weight->matrix.type)) {
-    zh_rounded(check->rounded, o->weight->matrix.type, o->way, x, o->in_width);
-    x = check->rounded;
-  }
+  float *x = check->rounded;
+  zh_rounding rounding = zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
+  zh_rounded(x, rounding, o->input + t * o->in_width, o->in_width);
   for (size_t i = 0; i < check->rows; ++i)
     check_product_row(check, o, t, draw(check, o->out_width), x);
   if (strcmp(o->name, "head") != 0) return;

@@ -95,7 +95,7 @@ static size_t longest_input(const zh_architecture *a) {
   return larger(larger(a->hidden, a->ffn), query_width(a));
 }
 
-static zh_status allocate_prepared_kind(zh_engine *engine, int kind, zh_error *err) {
+static zh_status allocate_prepared_kind(zh_engine *engine, zh_rounding kind, zh_error *err) {
   if (engine->prepared[kind]) return ZH_OK;
   size_t bytes = zh_prepared_bytes(kind, longest_input(&engine->architecture), engine->micro_batch);
   engine->prepared[kind] = zh_big_alloc(bytes);
@@ -109,8 +109,9 @@ static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
     if (!w->data) continue;
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_FEW), err));
-    ZH_TRY(allocate_prepared_kind(engine, zh_preparation(w->type, ZH_MANY), err));
+    const zh_roundings *rounds = &engine->kernels->rounds;
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_FEW), err));
+    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_MANY), err));
   }
   return ZH_OK;
 }
@@ -187,7 +188,7 @@ void zh_engine_free(zh_engine *engine) {
   if (engine->values) zh_big_free(engine->values, engine->cache_floats * sizeof(float));
   if (engine->activations)
     zh_big_free(engine->activations, engine->activation_floats * sizeof(float));
-  for (int kind = 0; kind < ZH_PREPARATIONS; ++kind)
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   free(engine->length);
   free(engine->scratch);
@@ -223,8 +224,23 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
 }
 
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
-  return (zh_arithmetic){.fp64_sums = engine->kernels->fp64_sums,
-                         .rounds = engine->weights.packed != NULL};
+  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums};
+  if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
+  return arithmetic;
+}
+
+zh_rounding zh_engine_rounding(const zh_engine *engine) {
+  zh_arithmetic arithmetic = zh_engine_arithmetic(engine);
+  uint64_t elements[ZH_ROUNDINGS] = {0};
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
+      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type, ZH_MANY)] += w->tensor->elements;
+  }
+  zh_rounding most = ZH_ROUND_NONE;
+  for (int i = 0; i < ZH_ROUNDINGS; ++i)
+    if (elements[i] > elements[most]) most = (zh_rounding)i;
+  return most;
 }
 
 uint64_t zh_sum_of_bits(const float *values, size_t count) {
@@ -260,7 +276,8 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.memory_activations =
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      engine->prepared_bytes[0] + engine->prepared_bytes[1] +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
+    cost.memory_activations += engine->prepared_bytes[kind];
   return cost;
 }

@@ -80,8 +80,8 @@ struct zh_engine {
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
-  void *prepared[ZH_PREPARATIONS]; /* the input of products, for packed weights of each kind */
-  size_t prepared_bytes[ZH_PREPARATIONS];
+  void *prepared[ZH_ROUNDINGS]; /* the input of products with packed weights, by zh_rounding */
+  size_t prepared_bytes[ZH_ROUNDINGS];
   bool way_is_set; /* packed weights are multiplied `way`; else as the number of tokens of the call
                       suggests */
   zh_way way;
@@ -102,9 +102,11 @@ struct zh_engine {
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
   bool fp64_sums; /* of the kernels */
-  bool rounds;    /* activations, for products with weights that can be packed (zh_rounded) */
+  zh_roundings rounds; /* of products; all none where weights are not packed */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
+/* Of products with many tokens: how most of their operations round. */
+zh_rounding zh_engine_rounding(const zh_engine *engine);
 
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,

@@ -27,7 +27,7 @@ typedef enum value {
   VALUES
 } value;
 
-/* An operator as bench/engine/forward.c reports it. */
+/* An operator as the forward pass reports it (bench/engine/observe.c). */
 typedef struct instruction {
   const char *name;
   zh_operator op;
@@ -202,6 +202,22 @@ static zh_status start_walks(recheck *r, zh_error *err) {
   return whole ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
 }
 
+/* Which roundings the run's kernels had: this machine's may be others. */
+static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const char *where,
+                                zh_error *err) {
+  const struct {
+    const char *key;
+    zh_rounding *at;
+  } parts[] = {{"bf16", &out->bf16}, {"few", &out->few}, {"many", &out->many}};
+  for (size_t i = 0; i < 3; ++i)
+    if (!zh_rounding_find(parts[i].at, json_string_value(json_object_get(rounds, parts[i].key))))
+      return zh_fail(err, ZH_ERR_INPUT,
+                     "%s: 'rounds.%s' must be 'none', 'bf16' or 'bytes': what activations become "
+                     "before they are multiplied",
+                     where, parts[i].key);
+  return ZH_OK;
+}
+
 static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   char where[4200], commitment[ZH_DIGEST_HEX];
   const char *links = NULL, *nonce = NULL;
@@ -210,8 +226,8 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   ZH_TRY(read_sizes(r, header, where, err));
   ZH_TRY(zh_json_string(&nonce, header, "nonce", where, err));
   ZH_TRY(zh_json_string(&links, header, "links", where, err));
-  r->arithmetic = (zh_arithmetic){json_is_true(json_object_get(header, "fp64_sums")),
-                                  json_is_true(json_object_get(header, "rounds"))};
+  r->arithmetic.fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
+  ZH_TRY(read_roundings(&r->arithmetic.rounds, json_object_get(header, "rounds"), where, err));
   snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
   ZH_TRY(zh_nonce_commitment(commitment, nonce, err));
   if (strcmp(commitment, r->claim->commitment) != 0)

@@ -1,10 +1,14 @@
 # Paths relative to bench/, for bench/CMakeLists.txt.
 set(ENGINE_SOURCES
+  engine/attention.c
   engine/certificate.c
   engine/check.c
   engine/engine.c
   engine/forward.c
+  engine/observe.c
+  engine/patches.c
   engine/perplexity.c
+  engine/products.c
   engine/recheck.c
   engine/reduce.c
   engine/sampling.c

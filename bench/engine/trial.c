@@ -287,7 +287,7 @@ zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err
  * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
  * block whose largest is some times the mean. */
 static unsigned lowest_flipped_bit(const zh_engine *e) {
-  return e->prepared[1] ? 21 : e->prepared[0] ? 18 : 8;
+  return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
 }
 
 void zh_trial_flip_activation(zh_trial *trial, size_t tokens) {

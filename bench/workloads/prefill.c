@@ -127,9 +127,10 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .work = (double)p->batch * (double)p->prompt,
                    .peak_per_unit = flop_per_token(p),
                    .more_is_better = true};
-  /* The loop whose operands are rounded as this engine's are. */
-  bool rounds = zh_engine_arithmetic(p->trial.engine).rounds;
-  snprintf(out->peak, sizeof out->peak, "compute/%s_all_cores", rounds ? "bf16_dot" : "fp32_fma");
+  /* The loop whose operands are rounded as most of this engine's are. */
+  static const char *const loops[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot"};
+  snprintf(out->peak, sizeof out->peak, "compute/%s_all_cores",
+           loops[zh_engine_rounding(p->trial.engine)]);
 }
 
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {

@@ -271,6 +271,7 @@ FEW_TOKENS_OF(Q5_0)
 FEW_TOKENS_OF(Q5_1)
 FEW_TOKENS_OF(Q4_K)
 FEW_TOKENS_OF(Q5_K)
+FEW_TOKENS_OF(Q6_K)
 
 static void few_tokens_of_any(const product *p, uint8_t *scratch) {
   switch (p->type) {
@@ -295,8 +296,11 @@ static void few_tokens_of_any(const product *p, uint8_t *scratch) {
   case ZH_Q4_K:
     few_tokens_of_Q4_K(p, scratch);
     break;
-  default:
+  case ZH_Q5_K:
     few_tokens_of_Q5_K(p, scratch);
+    break;
+  default:
+    few_tokens_of_Q6_K(p, scratch);
   }
 }
 

@@ -9,7 +9,7 @@
 #ifndef ZH_KERNELS_MATMUL_UNPACK_AMX_H
 #define ZH_KERNELS_MATMUL_UNPACK_AMX_H
 
-#include "kernels/matmul/quanta_amx.h"
+#include "kernels/matmul/quanta_avx512.h"
 
 enum { UNPACK_AHEAD = 8192, QUARTERS = 4 };
 
@@ -27,7 +27,8 @@ typedef struct lane_factors {
 
 /* A tile that is being unpacked. */
 typedef struct unpacking {
-  lane_factors low[2], high[2]; /* of both halves of the rows; high: of high nibbles */
+  lane_factors low[2], high[2]; /* of both halves of the rows; high: of columns from 16 on, where
+                                   these have scales of their own or are high nibbles */
   quanta_block quanta;
   uint8_t *out;
 } unpacking;
@@ -50,21 +51,28 @@ ALWAYS_INLINE __m512i lane_bytes(const int half, const int pair) {
  * 15 is 2^11 + nibble. */
 enum { BYTE_BASE = 1 << 15, HIGH_BASE = 1 << 11 };
 
-/* base + quantum becomes a weight. A scale of f16 times base + bias is exact (11 bits by 13 at
- * most), so the fused step rounds once, as zh_dequantize_row does; with a minimum the base has to
- * go first. */
+/* A scale of f16 times base + bias is exact (11 bits by 13 at most); those of K-quants have more
+ * bits, and minima would round it. */
+ALWAYS_INLINE bool base_goes_first(zh_dtype type) {
+  return has_minimum(type) || is_k(type);
+}
+ALWAYS_INLINE float base_and_bias(zh_dtype type, const int base) {
+  return (float)(base + (bias_bits(type) ? 1 << bias_bits(type) : 0));
+}
+
+/* base + quantum becomes a weight; the fused step rounds once, as zh_dequantize_row does. */
 ALWAYS_INLINE __m512 weight_of(__m512i quantum, zh_dtype type, const lane_factors *f,
                                const int base) {
   __m512 q = _mm512_castsi512_ps(quantum);
-  if (has_minimum(type)) q = _mm512_sub_ps(q, _mm512_set1_ps((float)base));
+  if (base_goes_first(type)) q = _mm512_sub_ps(q, _mm512_set1_ps(base_and_bias(type, base)));
   return _mm512_fmadd_ps(q, f->scale, f->minimum);
 }
 
 ALWAYS_INLINE lane_factors factors_in_pairs(const row_factors *f, zh_dtype type, const int half,
                                             const int base) {
   lane_factors l = {in_pairs(f->scale, half), in_pairs(f->minimum, half)};
-  if (!has_minimum(type))
-    l.minimum = _mm512_mul_ps(l.scale, _mm512_set1_ps(-(float)(base + (1 << bias_bits(type)))));
+  if (!base_goes_first(type))
+    l.minimum = _mm512_mul_ps(l.scale, _mm512_set1_ps(-base_and_bias(type, base)));
   return l;
 }
 
@@ -82,7 +90,8 @@ ALWAYS_INLINE void unpack_bytes(const unpacking *u, zh_dtype type, const int qua
       __m512 w[2];
       for (int half = 0; half < 2; half++) {
         __m512i lanes = _mm512_mask_permutexvar_epi8(base, second_byte, lane_bytes(half, pair), v);
-        w[half] = weight_of(lanes, type, &u->low[half], BYTE_BASE);
+        const lane_factors *f = type == ZH_Q6_K && quarter >= 2 ? &u->high[half] : &u->low[half];
+        w[half] = weight_of(lanes, type, f, BYTE_BASE);
       }
       store_pairs(u->out + 128 * j + 64 * pair, w[0], w[1]);
     }
@@ -120,10 +129,12 @@ ALWAYS_INLINE unpacking unpack_begin(uint8_t *out, const packed_step *from, zh_d
   for (size_t i = 0; i < block_bytes(type); i += 64)
     _mm_prefetch((const char *)from->group + ahead + i, _MM_HINT_T1);
   unpacking u = {.quanta = block_at(from->group, type, from->step), .out = out};
-  row_factors f = factors_of(from->group, type, from->step);
+  row_factors f = factors_of(from->group, type, from->step, 0),
+              g = type == ZH_Q6_K ? factors_of(from->group, type, from->step, 1) : f;
   for (int half = 0; half < 2; half++) {
     u.low[half] = factors_in_pairs(&f, type, half, BYTE_BASE);
     if (in_nibbles(type)) u.high[half] = factors_in_pairs(&f, type, half, HIGH_BASE);
+    if (type == ZH_Q6_K) u.high[half] = factors_in_pairs(&g, type, half, BYTE_BASE);
   }
   return u;
 }
@@ -148,6 +159,7 @@ UNPACK_OF(Q5_0)
 UNPACK_OF(Q5_1)
 UNPACK_OF(Q4_K)
 UNPACK_OF(Q5_K)
+UNPACK_OF(Q6_K)
 
 /* NULL: nothing to be unpacked. */
 static unpack_tile *unpack_of(zh_dtype type) {
@@ -166,8 +178,10 @@ static unpack_tile *unpack_of(zh_dtype type) {
     return unpack_Q5_1;
   case ZH_Q4_K:
     return unpack_Q4_K;
-  default:
+  case ZH_Q5_K:
     return unpack_Q5_K;
+  default:
+    return unpack_Q6_K;
   }
 }
 

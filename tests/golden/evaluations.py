@@ -53,7 +53,7 @@ def run_json(models, valid, stable):
     return {
         "schema": "zhiheng.run/1", "id": "golden", "suite": {"name": "null", "sm3": sm3(b"suite")},
         "plan_sm3": sm3(b"plan"), "seed": "0x1", "command": ["zhiheng", "run", "null"],
-        "version": {"zhiheng": "0.1.0", "compiler": "gcc 12.2.0", "kernels": "reference", "mpi": None},
+        "version": {"zhiheng": "0.1.0", "compiler": "gcc 12.2.0", "kernels": "ref", "mpi": None},
         "started_utc": "2026-11-21T10:08:12Z", "finished_utc": "2026-11-21T10:08:20Z", "ranks": 1, "threads": 1,
         "models": [{"name": m["name"], "format": m["format"], "path": "", "bytes": m["bytes"], "sm3": m["sm3"],
                     "sha256": m["sha256"]} for m in models],

@@ -16,14 +16,17 @@ typedef struct multiply_case {
   void *prepared, *scratch;
   size_t x_stride, y_stride, tokens;
   zh_way way;
+  zh_rounding rounding;
 } multiply_case;
 
-static multiply_case multiply_prepare(zh_dtype type, zh_way way, size_t rows, size_t columns,
-                                      size_t tokens) {
+static multiply_case multiply_prepare(zh_dtype type, zh_way way, zh_rounding rounding, size_t rows,
+                                      size_t columns, size_t tokens) {
   uint64_t bytes;
   if (!zh_dtype_bytes(&bytes, type, columns)) exit(3);
-  multiply_case c = {
-      .w = {NULL, type, rows, columns, (size_t)bytes + 1}, .tokens = tokens, .way = way};
+  multiply_case c = {.w = {NULL, type, rows, columns, (size_t)bytes + 1},
+                     .tokens = tokens,
+                     .way = way,
+                     .rounding = rounding};
   uint8_t *data = zeroed(rows * c.w.row_bytes);
   for (size_t r = 0; r < rows; r++) random_weights(data + r * c.w.row_bytes, type, columns);
   c.w.data = data;
@@ -36,7 +39,7 @@ static multiply_case multiply_prepare(zh_dtype type, zh_way way, size_t rows, si
   for (size_t t = 0; t < tokens; t++)
     for (size_t i = columns; i < c.x_stride; i++) c.x[t * c.x_stride + i] = NAN;
   c.y = zeroed(tokens * c.y_stride * sizeof *c.y);
-  c.prepared = zeroed(zh_prepared_bytes(zh_preparation(type, way), columns, tokens));
+  c.prepared = zeroed(zh_prepared_bytes(rounding, columns, tokens));
   c.scratch = zeroed(zh_multiply_scratch_bytes(columns));
   return c;
 }
@@ -71,13 +74,13 @@ static double rows_come_back(const multiply_case *c) {
 static double multiply_error(const multiply_case *c) {
   double worst = 0;
   size_t columns = c->w.columns;
-  bool bytes = zh_preparation(c->w.type, c->way) != 0;
+  bool bytes = c->rounding == ZH_ROUND_BYTES;
   float *row = zeroed(columns * sizeof *row), *x = zeroed(columns * sizeof *x);
   for (size_t t = 0; t < c->tokens; t++) {
-    zh_rounded(x, c->w.type, c->way, c->x + t * c->x_stride, columns);
+    zh_rounded(x, c->rounding, c->x + t * c->x_stride, columns);
     for (size_t r = 0; r < c->w.rows; r++) {
       zh_dequantize_row(row, (const char *)c->w.data + r * c->w.row_bytes, c->w.type, columns);
-      zh_rounded_weights(row, c->w.type, c->way, columns);
+      zh_rounded_weights(row, c->rounding, columns);
       double exact = 0, size = 0;
       for (size_t i = 0; i < columns; i++) {
         exact += (double)row[i] * x[i];
@@ -126,7 +129,8 @@ static void multiply_shape(const zh_kernels *k, zh_dtype type, zh_way way, size_
                            size_t columns, size_t tokens) {
   char shape[64];
   const char *name = zh_dtype_find((uint32_t)type)->name;
-  multiply_case c = multiply_prepare(type, way, rows, columns, tokens);
+  multiply_case c =
+      multiply_prepare(type, way, zh_rounding_of(&k->rounds, type, way), rows, columns, tokens);
   snprintf(shape, sizeof shape, "%s %zux%zu, %zu tokens, %s", name, rows, columns, tokens,
            way == ZH_FEW ? "few" : "many");
   double back = rows_come_back(&c);
@@ -149,7 +153,8 @@ static void multiply_shapes(const zh_kernels *k, zh_dtype type, zh_way way) {
       multiply_shape(k, type, way, shapes[s][0], shapes[s][1], token_counts[t]);
   if (zh_dtype_find((uint32_t)type)->block_elements == 32)
     multiply_shape(k, type, way, 50, 32 * 19, 40);
-  for (size_t c = 0; c < 5 && type == ZH_BF16; c++)
+  bool any = zh_dtype_find((uint32_t)type)->block_elements == 1;
+  for (size_t c = 0; c < 5 && any; c++)
     for (size_t t = 0; t < 7; t++)
       multiply_shape(k, type, way, 21, odd_columns[c], token_counts[t]);
   /* More rows, columns and tokens than a block of the kernels holds. */

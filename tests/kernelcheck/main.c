@@ -113,6 +113,20 @@ static void check_all(void) {
   printf("%d checks, %d failed\n", lines, failures);
 }
 
+/* Whose name was asked for; false where there are none of that name. */
+static bool kernels_asked(void) {
+  zh_error err = ZH_ERROR_INIT;
+  const char *missing;
+  if (zh_kernels_asked(&missing, &err) != ZH_OK) {
+    fprintf(stderr, "zhiheng-kernelcheck: %s\n", err.message);
+    return false;
+  }
+  if (missing)
+    printf("this processor cannot run the kernels '%s', which ZH_CPU asks for: '%s' are best\n",
+           missing, zh_kernels_best()->name);
+  return true;
+}
+
 int main(int argc, char **argv) {
   bool bench = argc >= 2 && strcmp(argv[1], "--bench") == 0,
        matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0;
@@ -120,6 +134,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]]]]\n");
     return 2;
   }
+  if (!kernels_asked()) return 2;
   if (matmul) {
     int threads = argc == 5 ? atoi(argv[4]) : 1;
     bench_matmul_limits(argc >= 4 ? argv[3] : NULL, threads < 1 ? 1 : threads);

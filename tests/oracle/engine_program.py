@@ -18,7 +18,7 @@ WAYS = {"exact": ("exact", None), "whole": ("fast", "avx512"), "fast": ("fast", 
 
 
 def run(*words, isa=None):
-    environment = os.environ | ({"ZHIHENG_ISA": isa} if isa else {})
+    environment = os.environ | ({"ZH_CPU": isa} if isa else {})
     return subprocess.run(
         [PROGRAM, "model", *map(str, words)], capture_output=True, text=True, timeout=300, env=environment
     )

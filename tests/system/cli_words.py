@@ -111,8 +111,14 @@ def test_backends_say_that_cuda_is_not_here():
 
 
 def test_the_chosen_kernels_follow_the_environment():
-    document = json.loads(zhiheng("list", "backends", "--json", env={**os.environ, "ZHIHENG_ISA": "reference"}).stdout)
-    assert document["backends"][0]["kernels"] == "reference"
+    document = json.loads(zhiheng("list", "backends", "--json", env={**os.environ, "ZH_CPU": "ref"}).stdout)
+    assert document["backends"][0]["kernels"] == "ref"
+
+
+def test_kernels_that_do_not_exist_are_refused_by_name():
+    done = zhiheng("list", "backends", env={**os.environ, "ZH_CPU": "avx521"})
+    assert done.returncode == 2 and done.stdout == ""
+    assert "ZH_CPU" in done.stderr and "'avx521'; did you mean 'avx512'?" in done.stderr and "portable" in done.stderr
 
 
 @pytest.mark.parametrize("words", [["show", "/nonexistent", "--json"], ["list", "nothing", "--json"],

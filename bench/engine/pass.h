@@ -1,0 +1,71 @@
+/* One micro-batch on its way through the model, as its threads see it: what the files of the
+ * forward pass share. Every function is called by all threads of the pass; each does its share. */
+#ifndef ZH_BENCH_ENGINE_PASS_H
+#define ZH_BENCH_ENGINE_PASS_H
+
+#include "bench/engine/engine.h"
+#include "bench/engine/inside.h"
+
+/* Outputs of two threads share no cache line; packed rows and prepared tokens come in groups. */
+enum { ZH_ROW_GRAIN = ZH_PACKED_ROWS, ZH_TOKEN_GRAIN = 16 };
+
+typedef struct zh_pass {
+  zh_engine *e;
+  const uint32_t *token, *position, *sequence; /* [tokens] */
+  size_t tokens;
+  zh_way way;       /* of all products */
+  const bool *want; /* [tokens]; NULL: the last token where `ends` */
+  bool ends;        /* the call's last micro-batch */
+  size_t wanted;
+  float *logits; /* [wanted][vocab] */
+} zh_pass;
+
+typedef struct zh_worker {
+  const zh_pass *p;
+  int thread, threads;
+  void *scratch;
+} zh_worker;
+
+static inline void zh_pass_barrier(const zh_worker *w) {
+  zh_threads_barrier(w->p->e->threads);
+}
+
+/* products.c. y[tokens][rows] of weight and x[tokens][columns]: this thread's rows. */
+void zh_pass_product(const zh_worker *w, float *y, const zh_weight *weight, const float *x,
+                     size_t tokens);
+void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
+                          const float *x, size_t tokens);
+/* The input of a packed product where other threads' tokens or columns come in: the caller's
+ * barrier stands before it, its own behind it. */
+void zh_pass_prepare_shared(const zh_worker *w, const zh_weight *weight, const float *x);
+/* y = the norm of x, this thread's tokens; and, of the `count` matrices that read it, the input. */
+void zh_pass_norm(const zh_worker *w, float *y, const float *x, const zh_weight *weight,
+                  const zh_weight *readers, size_t count, size_t tokens);
+/* x += delta, each thread the rows that it has just computed: no barrier between product and
+ * addition. */
+void zh_pass_add_own_rows(const zh_worker *w, float *x, const float *delta);
+
+/* patches.c: what a changed row changes in the thread's share just computed. */
+void zh_pass_patch_products(const zh_worker *w, float *y, const zh_weight *weight, const float *x,
+                            size_t row_begin, size_t row_end);
+void zh_pass_patch_norms(const zh_worker *w, float *y, const float *x, const zh_weight *weight,
+                         size_t token_begin, size_t token_end);
+const void *zh_pass_embedding_row(const zh_worker *w, size_t t); /* of token t */
+
+/* attention.c. q, k and v are computed; leaves `attended`, and a barrier behind it. */
+void zh_pass_attend(const zh_worker *w, int layer);
+
+/* observe.c: nothing where nobody observes. */
+void zh_pass_report(const zh_worker *w, zh_operation operation);
+void zh_pass_report_product(const zh_worker *w, int layer, const char *name,
+                            const zh_weight *weight, const float *input, const float *output,
+                            size_t tokens);
+void zh_pass_report_norm(const zh_worker *w, int layer, const char *name, const zh_weight *weight,
+                         const float *input, const float *output, size_t tokens);
+void zh_pass_report_rows(const zh_worker *w, zh_operator op, int layer, const char *name,
+                         size_t width, const float *input, const float *second,
+                         const float *output);
+/* Copies what an in-place operator is about to change into `before`. */
+void zh_pass_keep(const zh_worker *w, size_t at, const float *from, size_t floats);
+
+#endif
