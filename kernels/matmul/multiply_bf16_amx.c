@@ -4,15 +4,19 @@
  * 32 products to each sum, so an output is a chain over the columns, 32 at a time, whatever stands
  * beside it: neither tokens nor rows nor the path below change its bits.
  *
- * Weights of bf16 for up to 32 tokens are read once and used at once; two groups of rows together
- * hide the latency of a chain. Everything else goes panel by panel, two groups of rows by up to
- * BLOCK_STEPS steps of columns, and within a panel two tiles of tokens after two tiles of tokens:
- * a job, four sums that stay in registers. Tiles come from the second-level cache by loads that
- * pass by the first (which gives 64 bytes a cycle instead of 50 and takes no room there) but for
- * the panel's first steps, which stay in the first. Between products, which leave all ports but
- * one idle, and that one nearly so, a job does what would otherwise take time of its own: it
- * unpacks or fetches the next panel, and moves sums between y and places of their own, since tiles
- * stored in y, a page or more from row to row, push each other out of the first-level cache. */
+ * Up to 32 tokens: two groups of rows at a time. Weights of bf16 are read once and used at once;
+ * quantised ones are unpacked beside the products, which leave all ports but one idle, and that one
+ * nearly so.
+ *
+ * More tokens go in blocks, and within these by jobs: two tiles of tokens by two groups of rows
+ * through all columns of the block, four sums that stay in registers. Tiles come from the
+ * second-level cache by loads that pass by the first (which gives 64 bytes a cycle instead of 50
+ * and takes no room there) but for the first steps of the operand that the next job has too, which
+ * stay in the first. Weights of bf16 pass by 256 tokens that stay in the second-level cache; tokens
+ * pass by 256 rows of quantised weights that were unpacked. Meanwhile a job fetches what comes
+ * next, and moves sums between y and places of their own, since tiles stored in y, a page or more
+ * from row to row, push each other out of the first-level cache. Where there are more columns than
+ * a block takes, sums wait in y. */
 #include <string.h>
 
 #include "kernels/matmul/tiles_amx.h"
@@ -188,11 +192,10 @@ static void few_tokens(const product *p, float *sums) {
 
 /* --- quantised weights, up to 32 tokens --- */
 
-/* A step's two tiles are unpacked, a quarter between two products of the step LAG before, and never
- * leave the first-level cache. */
+/* A step's two tiles are unpacked, quarters between the products of the step LAG before (w: NULL
+ * where there is none), and never leave the first-level cache. */
 ALWAYS_INLINE void unpack_and_multiply(zh_dtype type, const packed_step from[2], uint8_t *out,
-                                       const uint8_t *x, const uint8_t *next_x, const uint8_t *w,
-                                       const int tiles) {
+                                       const uint8_t *x, const uint8_t *next_x, const uint8_t *w) {
   unpacking u = unpack_begin(out, &from[0], type);
   unpack_quarter(&u, type, 0);
   unpack_quarter(&u, type, 1);
@@ -205,7 +208,7 @@ ALWAYS_INLINE void unpack_and_multiply(zh_dtype type, const packed_step from[2],
   unpack_quarter(&u, type, 2);
   unpack_quarter(&u, type, 3);
   memory_barrier();
-  if (w && tiles == 2) {
+  if (w) {
     _tile_loadd(5, next_x, TILE_ROW_BYTES);
     _tile_dpbf16ps(1, 5, 6);
   }
@@ -220,27 +223,28 @@ ALWAYS_INLINE void unpack_and_multiply(zh_dtype type, const packed_step from[2],
   unpack_quarter(&u, type, 2);
   unpack_quarter(&u, type, 3);
   memory_barrier();
-  if (w && tiles == 2) _tile_dpbf16ps(3, 5, 7);
+  if (w) _tile_dpbf16ps(3, 5, 7);
 }
 
-/* Two groups of rows. */
+/* Groups group and next. Products are not what takes time here: a tile of tokens alone is
+ * multiplied twice. */
 ALWAYS_INLINE void few_tokens_of_quanta(const product *p, zh_dtype type, size_t group, size_t next,
-                                        float *sums, uint8_t *ring, const int tiles) {
+                                        float *sums, uint8_t *ring) {
   enum { LAG = 2, RING = 4 };
-  size_t bytes = p->group_bytes, next_tile = p->steps * p->x_tile;
+  size_t bytes = p->group_bytes, next_tile = p->tiles == 2 ? p->steps * p->x_tile : 0;
   packed_step from[2] = {{p->weights + group * bytes, 0, bytes, bytes},
                          {p->weights + next * bytes, 0, bytes, bytes}};
   EACH_SUM(_tile_zero);
   for (size_t s = 0; s < p->steps; s++) {
+    size_t at = s < LAG ? 0 : s - LAG;
+    const uint8_t *w = ring + at % RING * (2 * TILE_BYTES), *x = p->x + at * p->x_tile;
     from[0].step = from[1].step = s;
-    uint8_t *out = ring + s % RING * (2 * TILE_BYTES);
-    const uint8_t *w = ring + (s - LAG) % RING * (2 * TILE_BYTES),
-                  *x = p->x + (s - LAG) * p->x_tile;
-    unpack_and_multiply(type, from, out, x, x + next_tile, s < LAG ? NULL : w, tiles);
+    unpack_and_multiply(type, from, ring + s % RING * (2 * TILE_BYTES), x, x + next_tile,
+                        s < LAG ? NULL : w);
   }
   for (size_t s = p->steps < LAG ? 0 : p->steps - LAG; s < p->steps; s++) {
     const uint8_t *w = ring + s % RING * (2 * TILE_BYTES), *x = p->x + s * p->x_tile;
-    multiply_step(x, x + next_tile, w, w + TILE_BYTES, 2, tiles);
+    multiply_step(x, x + next_tile, w, w + TILE_BYTES, 2, 2);
   }
   EACH_SUM(STORE_SUM);
   memory_barrier();
@@ -251,13 +255,8 @@ ALWAYS_INLINE void few_tokens_of_quanta(const product *p, zh_dtype type, size_t 
 ALWAYS_INLINE void few_tokens_of_type(const product *p, zh_dtype type, uint8_t *scratch) {
   float *sums = (float *)(void *)scratch;
   uint8_t *ring = scratch + SUMS * TILE_BYTES;
-  for (size_t g = p->begin; g < p->end; g += 2) {
-    size_t next = g + 1 < p->end ? g + 1 : g; /* the last one twice */
-    if (p->tiles == 1)
-      few_tokens_of_quanta(p, type, g, next, sums, ring, 1);
-    else
-      few_tokens_of_quanta(p, type, g, next, sums, ring, 2);
-  }
+  for (size_t g = p->begin; g < p->end; g += 2) /* the last one twice */
+    few_tokens_of_quanta(p, type, g, g + 1 < p->end ? g + 1 : g, sums, ring);
 }
 
 #define FEW_TOKENS_OF(type)                                                                        \

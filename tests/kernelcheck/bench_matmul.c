@@ -1,13 +1,13 @@
 /* kernelcheck --bench matmul [TYPE [THREADS]]: how near W x comes to the machine's limits, for
  * every variant and weight type, on one core or more.
  *
- * The matrix is zh-1b's largest. Cold: copies of it, twice the last-level cache or more, take
- * turns, as the layers of a model do. Warm: a few rows that stay in the second-level cache. Each
- * repeat times the product, a plain read of as many bytes of another copy and the best peak loop
- * whose operands round as the product's do, one after the other, so that all three meet the same
- * clock and the same neighbours. The limit is the longer of (bytes / read) and (operations / peak);
- * ratios are of minima and of medians. Activations are prepared before: they serve several
- * products. ZH_CPU names one variant. */
+ * The matrix is zh-1b's largest, or ZH_BENCH_MATRIX=ROWSxCOLUMNS. Cold: copies of it, twice the
+ * last-level cache or more, take turns, as the layers of a model do. Warm: a few rows that stay in
+ * the second-level cache. Each repeat times the product, a plain read of as many bytes of another
+ * copy and the best peak loop whose operands round as the product's do, one after the other, so
+ * that all three meet the same clock and the same neighbours. The limit is the longer of (bytes /
+ * read) and (operations / peak); ratios are of minima and of medians. Activations are prepared
+ * before: they serve several products. ZH_CPU names one variant. */
 #include "tests/kernelcheck/check.h"
 
 #include "core/clock.h"
@@ -16,8 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 5632, COLUMNS = 2048, WARM_ROWS = 128, REPEATS = 41, MOST_TOKENS = 512 };
+enum { WARM_ROWS = 128, REPEATS = 41, MOST_TOKENS = 512, COLUMN_GRAIN = 256 };
 static const size_t COLD_BYTES = (size_t)600 << 20;
+static struct { size_t rows, columns; } matrix = {5632, 2048};
 
 typedef struct setting {
   const zh_kernels *kernels;
@@ -134,7 +135,7 @@ static void print_times(const setting *s, const char *state, times *t) {
 static void bench_cold(setting *s) {
   times t;
   /* matmul goes row by row, and slowly: a part of them tells as much. */
-  s->rows = s->prepared || s->tokens < MOST_TOKENS ? ROWS : ROWS / 8;
+  s->rows = s->prepared || s->tokens < MOST_TOKENS ? matrix.rows : matrix.rows / 8;
   for (size_t i = 0; i < REPEATS; i++) {
     /* The first copy is what the others were made from: never cold. */
     size_t copy = 1 + i % (s->copies - 1), other = 1 + (i + s->copies / 2) % (s->copies - 1);
@@ -163,11 +164,11 @@ static void bench_warm(setting *s) {
 static void fill_copies(const setting *s, char *memory) {
   uint64_t row_bytes = s->w.row_bytes;
   if (!s->prepared) {
-    random_weights(memory, s->w.type, (size_t)ROWS * COLUMNS);
+    random_weights(memory, s->w.type, matrix.rows * matrix.columns);
   } else {
-    void *rows = zeroed(ROWS * row_bytes);
-    random_weights(rows, s->w.type, (size_t)ROWS * COLUMNS);
-    zh_pack_rows(memory, s->w.type, rows, ROWS, row_bytes, COLUMNS);
+    void *rows = zeroed(matrix.rows * row_bytes);
+    random_weights(rows, s->w.type, matrix.rows * matrix.columns);
+    zh_pack_rows(memory, s->w.type, rows, matrix.rows, row_bytes, matrix.columns);
     free(rows);
   }
   for (size_t i = 1; i < s->copies; i++) memcpy(memory + i * s->copy_bytes, memory, s->copy_bytes);
@@ -175,27 +176,28 @@ static void fill_copies(const setting *s, char *memory) {
 
 static void bench_type(const zh_kernels *k, zh_dtype type, zh_threads *threads, char *memory,
                        float *x, float *y) {
-  static const size_t tokens[] = {1, 8, 32, MOST_TOKENS};
+  static const size_t tokens[] = {1, 8, 16, 32, MOST_TOKENS};
   uint64_t row_bytes;
-  if (!zh_dtype_bytes(&row_bytes, type, COLUMNS)) return;
+  if (!zh_dtype_bytes(&row_bytes, type, matrix.columns)) return;
   bool packed = k->multiply && zh_packs(type);
   setting s = {.kernels = k,
-               .w = {memory, type, ROWS, COLUMNS, row_bytes},
+               .w = {memory, type, matrix.rows, matrix.columns, row_bytes},
                .threads = threads,
                .x = x,
                .y = y};
-  s.copy_bytes = (ROWS * row_bytes + 4095) & ~(size_t)4095;
+  s.copy_bytes = (matrix.rows * row_bytes + 4095) & ~(size_t)4095;
   s.copies = COLD_BYTES / s.copy_bytes;
-  s.scratch_bytes =
-      packed ? zh_multiply_scratch_bytes(COLUMNS) : zh_matmul_scratch_bytes(COLUMNS, MOST_TOKENS);
+  s.scratch_bytes = packed ? zh_multiply_scratch_bytes(matrix.columns)
+                           : zh_matmul_scratch_bytes(matrix.columns, MOST_TOKENS);
   s.scratch = zeroed(s.scratch_bytes * (size_t)zh_threads_count(threads));
-  size_t prepared_bytes = zh_prepared_bytes(ZH_ROUND_NONE, COLUMNS, MOST_TOKENS);
+  size_t prepared_bytes = zh_prepared_bytes(ZH_ROUND_NONE, matrix.columns, MOST_TOKENS);
   if (packed && !(s.prepared = zh_big_alloc(prepared_bytes))) exit(3);
   fill_copies(&s, memory);
   for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
     s.tokens = tokens[i];
     if (packed)
-      k->prepare(s.prepared, type, zh_way_of(s.tokens), x, COLUMNS, COLUMNS, s.tokens, 0, s.tokens);
+      k->prepare(s.prepared, type, zh_way_of(s.tokens), x, matrix.columns, matrix.columns, s.tokens,
+                 0, s.tokens);
     bench_cold(&s);
     bench_warm(&s);
   }
@@ -203,18 +205,34 @@ static void bench_type(const zh_kernels *k, zh_dtype type, zh_threads *threads, 
   if (s.prepared) zh_big_free(s.prepared, prepared_bytes);
 }
 
+/* Two copies of fp32 have to fit in the cold memory. */
+static void read_matrix(void) {
+  const char *word = getenv("ZH_BENCH_MATRIX");
+  if (!word) return;
+  if (sscanf(word, "%zux%zu", &matrix.rows, &matrix.columns) == 2 && matrix.rows >= COLUMN_GRAIN &&
+      matrix.columns >= COLUMN_GRAIN && matrix.columns % COLUMN_GRAIN == 0 &&
+      matrix.rows <= COLD_BYTES / 2 / sizeof(float) / matrix.columns)
+    return;
+  fprintf(stderr,
+          "ZH_BENCH_MATRIX is ROWSxCOLUMNS, columns a multiple of 256, both at least 256, "
+          "no more than 300 MiB of fp32; it is '%s'\n",
+          word);
+  exit(2);
+}
+
 void bench_matmul_limits(const char *only_type, int thread_count) {
+  read_matrix();
   zh_error err = ZH_ERROR_INIT;
   zh_threads *threads = NULL;
   if (zh_threads_create(&threads, thread_count, NULL, &err) != ZH_OK) exit(3);
   char *memory = zh_big_alloc(COLD_BYTES);
   if (!memory) exit(3);
-  float *x = normal_floats((size_t)MOST_TOKENS * COLUMNS, 1),
-        *y = zh_big_alloc((size_t)MOST_TOKENS * ROWS * sizeof *y);
+  float *x = normal_floats((size_t)MOST_TOKENS * matrix.columns, 1),
+        *y = zh_big_alloc((size_t)MOST_TOKENS * matrix.rows * sizeof *y);
   if (!y) exit(3);
-  memset(y, 0, (size_t)MOST_TOKENS * ROWS * sizeof *y);
-  printf("threads: %d, W[%d][%d], %d interleaved repeats of product, read and peak\n", thread_count,
-         ROWS, COLUMNS, REPEATS);
+  memset(y, 0, (size_t)MOST_TOKENS * matrix.rows * sizeof *y);
+  printf("threads: %d, W[%zu][%zu], %d interleaved repeats of product, read and peak\n",
+         thread_count, matrix.rows, matrix.columns, REPEATS);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;
@@ -226,6 +244,6 @@ void bench_matmul_limits(const char *only_type, int thread_count) {
   }
   zh_threads_free(threads);
   free(x);
-  zh_big_free(y, (size_t)MOST_TOKENS * ROWS * sizeof *y);
+  zh_big_free(y, (size_t)MOST_TOKENS * matrix.rows * sizeof *y);
   zh_big_free(memory, COLD_BYTES);
 }
