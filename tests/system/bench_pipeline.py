@@ -218,7 +218,7 @@ steps:
             return []
         return found if len(found) == 2 and min(used) > 100 else []
 
-    kill(wait_for(computing, 60, "ranks that compute")[-1], signal.SIGKILL)
+    kill(wait_for(computing, 120, "ranks that compute")[-1], signal.SIGKILL)
     _, stderr = supervisor.communicate(timeout=30)
     assert supervisor.returncode == 1, stderr
     assert not processes(str(staging))
