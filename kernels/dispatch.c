@@ -51,7 +51,7 @@ enum {
   LEVEL_PORTABLE,
   LEVEL_AVX2,
   LEVEL_AVX512, /* F, BW, DQ, VL */
-  LEVEL_VNNI,   /* and VNNI and BF16 */
+  LEVEL_VNNI,   /* and VNNI; BF16 where there is */
   LEVEL_AMX,    /* and tiles of both */
   LEVELS
 };
@@ -157,13 +157,13 @@ static void choose(void) {
   const zh_cpu_features *has = &chosen.has;
   if (has->avx2_fma && has->f16c) chosen.tables[best = LEVEL_AVX2] = &table_avx2;
   if (best == LEVEL_AVX2 && has->avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
-  if (best == LEVEL_AVX512 && has->avx512_bf16 && has->avx512_vnni) {
+  if (best == LEVEL_AVX512 && has->avx512_vnni) {
     table_vnni = table_avx512;
     table_vnni.name = level_names[LEVEL_VNNI];
-    zh_add_products_vnni(&table_vnni);
+    zh_add_products_vnni(&table_vnni, has->avx512_bf16);
     chosen.tables[best = LEVEL_VNNI] = &table_vnni;
   }
-  if (best == LEVEL_VNNI && has->amx_bf16 && has->amx_int8) {
+  if (best == LEVEL_VNNI && has->avx512_bf16 && has->amx_bf16 && has->amx_int8) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
     zh_add_products_amx(&table_amx);

@@ -215,6 +215,12 @@ static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const c
                      "%s: 'rounds.%s' must be 'none', 'bf16' or 'bytes': what activations become "
                      "before they are multiplied",
                      where, parts[i].key);
+  if (out->bf16 == ZH_ROUND_BYTES)
+    return zh_fail(
+        err, ZH_ERR_INPUT,
+        "%s: 'rounds.bf16' must be 'none' or 'bf16': no kernels multiply weights of bf16 "
+        "by bytes",
+        where);
   return ZH_OK;
 }
 

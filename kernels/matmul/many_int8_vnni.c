@@ -4,7 +4,7 @@
  *
  * Three groups of sixteen rows by four tokens keep 12 sums of integers and 12 of fp32 in registers:
  * seven loads serve 12 vpdpbusd. So many weights pass the registers for each token that they have
- * to come from the first-level cache: a panel is three groups by PART blocks of 32 columns. Tokens
+ * to come from the first-level cache: a panel is three groups by some blocks of 32 columns. Tokens
  * pass by it from the second level, and sums wait for the next panel of the same rows. */
 #include "kernels/matmul/quanta_avx512.h"
 #include "kernels/variants.h"
@@ -14,9 +14,16 @@ enum {
   GROUPS = 3,
   TILE = ZH_LINE_TOKENS,
   TOKENS = 4,
-  PART = 12,          /* blocks of a panel: 23 KB */
+  MOST_BLOCKS = 16,   /* of a panel: 30 KB */
+  SMALL_BLOCKS = 10,  /* 19 KB */
   MOST_TOKENS = 1024, /* whose sums wait */
 };
+
+static size_t blocks_of_panel = SMALL_BLOCKS;
+
+void zh_many_int8_vnni_cache(size_t first_level_bytes) {
+  blocks_of_panel = first_level_bytes >= 48 << 10 ? MOST_BLOCKS : SMALL_BLOCKS;
+}
 
 /* A block of sixteen rows. */
 typedef struct unpacked {
@@ -36,7 +43,7 @@ typedef struct product {
   size_t y_stride, rows, tokens, blocks, group_bytes;
   const uint8_t *weights;
   const zh_token_line *x;
-  unpacked *panel;            /* [PART][GROUPS] */
+  unpacked *panel;            /* [MOST_BLOCKS][GROUPS] */
   float (*sums)[GROUPS * 16]; /* [tokens] */
   size_t start;               /* where a line has what its sum starts from, in words */
 } product;
@@ -70,6 +77,7 @@ ALWAYS_INLINE void unpack_part(const product *p, zh_dtype type, const part *a) {
 typedef struct lines {
   const zh_token_line *x;
   size_t apart; /* lines from a block to the next */
+  size_t next;  /* lines to those of the next tokens */
 } lines;
 
 ALWAYS_INLINE int word_at(const void *p) {
@@ -118,6 +126,7 @@ ALWAYS_INLINE void multiply_lines(const product *p, const part *a, const lines *
     for (int g = 0; g < groups; g++)
       y[t][g] = a->at ? _mm512_load_ps(kept[t] + 16 * g) : _mm512_setzero_ps();
   for (size_t b = 0; b < a->count; b++, x += l->apart, w += GROUPS) {
+    for (int t = 0; t < tokens; t++) _mm_prefetch((const char *)(x + l->next + t), _MM_HINT_T0);
     if (how == HALVES) {
       multiply_words(y, w, x, p->start, how, 0, 4, groups, tokens);
       multiply_words(y, w, x, p->start + 1, how, 4, 4, groups, tokens);
@@ -172,11 +181,11 @@ typedef struct coming {
 
 ALWAYS_INLINE coming coming_after(const product *p, const part *a) {
   size_t block = p->group_bytes / p->blocks, at = a->at + a->count, group = a->group,
-         count = p->blocks - at < PART ? p->blocks - at : PART;
+         count = p->blocks - at < blocks_of_panel ? p->blocks - at : blocks_of_panel;
   if (at == p->blocks) {
     group += GROUPS;
     at = 0;
-    count = p->blocks < PART ? p->blocks : PART;
+    count = p->blocks < blocks_of_panel ? p->blocks : blocks_of_panel;
   }
   coming c = {p->weights + group * p->group_bytes + at * block, (count * block + 63) / 64, 0, 0};
   size_t passes = (a->tokens + TOKENS - 1) / TOKENS;
@@ -196,7 +205,8 @@ ALWAYS_INLINE void multiply_part(const product *p, const part *a, const kind how
   for (size_t t = a->first; t < a->first + a->tokens; t += TOKENS) {
     size_t tile = t - t % TILE, in_tile = p->tokens - tile < TILE ? p->tokens - tile : TILE,
            left = tile + in_tile - t;
-    lines l = {p->x + tile * p->blocks + a->at * in_tile + t % TILE, in_tile};
+    lines l = {p->x + tile * p->blocks + a->at * in_tile + t % TILE, in_tile,
+               t % TILE ? TILE * p->blocks - TOKENS : TOKENS};
     fetch(p, &c);
     multiply_few_lines(p, a, &l, t, left < TOKENS ? left : TOKENS, how);
   }
@@ -213,7 +223,7 @@ ALWAYS_INLINE void multiply_rows(const product *p, zh_dtype type, size_t begin, 
     for (a.group = begin; a.group < end; a.group += GROUPS) {
       a.groups = end - a.group < GROUPS ? end - a.group : GROUPS;
       for (a.at = 0; a.at < p->blocks; a.at += a.count) {
-        a.count = p->blocks - a.at < PART ? p->blocks - a.at : PART;
+        a.count = p->blocks - a.at < blocks_of_panel ? p->blocks - a.at : blocks_of_panel;
         unpack_part(p, type, &a);
         multiply_part(p, &a, kind_of(type));
       }
@@ -276,6 +286,6 @@ void zh_multiply_many_int8_vnni(float *y, size_t y_stride, const zh_packed *w, c
                .x = prepared,
                .panel = scratch,
                .start = start_of(w->type)};
-  p.sums = (float(*)[GROUPS * 16])(void *)(p.panel + PART * GROUPS);
+  p.sums = (float(*)[GROUPS * 16])(void *)(p.panel + MOST_BLOCKS * GROUPS);
   multiply_of(w->type)(&p, begin / GROUP, (end + GROUP - 1) / GROUP);
 }

@@ -47,7 +47,7 @@ typedef struct zh_token_line {
 enum { ZH_LINE_TOKENS = 8 }; /* of a tile of bytes */
 
 /* What the tables are made of. */
-void zh_add_products_vnni(zh_kernels *table);
+void zh_add_products_vnni(zh_kernels *table, bool bf16); /* whether there is vdpbf16ps */
 void zh_add_products_amx(zh_kernels *table);
 
 void zh_prepare_fp32_avx512(void *out, const float *x, size_t x_stride, size_t columns,
@@ -65,6 +65,8 @@ void zh_multiply_int8_vnni(float *y, size_t y_stride, const zh_packed *w, const 
                            size_t tokens, size_t begin, size_t end);
 
 /* The same product, faster for more of them. */
+/* To be called once, before: how much there is of the first-level data cache. */
+void zh_many_int8_vnni_cache(size_t first_level_bytes);
 void zh_multiply_many_int8_vnni(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
                                 size_t tokens, size_t begin, size_t end, void *scratch);
 

@@ -10,7 +10,13 @@
 #include "kernels/lanes_avx512.h"
 #include "kernels/matmul/packed.h"
 
-enum { GROUP = ZH_PACKED_ROWS, GROUPS = 3, TOKENS = ZH_LINE_TOKENS, AHEAD = 1024, FAR_AHEAD = 8192 };
+enum {
+  GROUP = ZH_PACKED_ROWS,
+  GROUPS = 3,
+  TOKENS = ZH_LINE_TOKENS,
+  AHEAD = 1024,
+  FAR_AHEAD = 8192
+};
 
 typedef struct product {
   float *y;

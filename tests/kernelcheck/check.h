@@ -33,6 +33,8 @@ void check_dequantize(void);
 void check_matmul(const zh_kernels *kernels);
 void check_multiply(const zh_kernels *kernels);
 void check_pack(void);
+/* What a processor with VNNI that has no product of bf16 does with such weights. */
+void check_multiply_without_bf16(void);
 void check_small_kernels(const zh_kernels *kernels);
 void check_attention(const zh_kernels *kernels);
 void check_memory(void);

@@ -1,5 +1,6 @@
 /* Products of packed weights: the bits come back from the packed form, results are within fp32's
  * bound of fp64 on operands rounded to bf16, and however work is divided they are the same. */
+#include "kernels/matmul/packed.h"
 #include "tests/kernelcheck/check.h"
 
 #include <math.h>
@@ -167,4 +168,16 @@ void check_multiply(const zh_kernels *k) {
     multiply_shapes(k, weight_types[n], ZH_FEW);
     multiply_shapes(k, weight_types[n], ZH_MANY);
   }
+}
+
+void check_multiply_without_bf16(void) {
+#ifdef __x86_64__
+  if (!zh_cpu_detect().avx512_vnni) return;
+  zh_kernels alone = *zh_kernels_reference();
+  alone.name = "vnni, no bf16";
+  alone.fp64_sums = false;
+  zh_add_products_vnni(&alone, false);
+  multiply_shapes(&alone, ZH_BF16, ZH_FEW);
+  multiply_shapes(&alone, ZH_BF16, ZH_MANY);
+#endif
 }

@@ -108,6 +108,7 @@ static void check_all(void) {
     check_small_kernels(*k);
     check_attention(*k);
   }
+  check_multiply_without_bf16();
   check_memory();
   check_gemm();
   check_peaks();

@@ -3,6 +3,7 @@ One is also walked through by numpy in fp64, which shares nothing with the progr
 import base64
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -31,13 +32,14 @@ steps:
 NONCE = "松江区科委 2026"
 
 
-def make(folder, precision="fast", kind=T.Q8_0, nonce=NONCE, batch=3):
+def make(folder, precision="fast", kind=T.Q8_0, nonce=NONCE, batch=3, kernels=None):
     folder.mkdir(exist_ok=True)
     suite = folder / "probe.yaml"
     suite.write_text(SUITE % (batch, precision))
     model = write_model(folder / "model.gguf", kind)
     asked = ["--nonce", nonce] if nonce else []
-    done = run(suite, "--model", model, "--out", folder / "bundle", *asked)
+    environment = os.environ | ({"ZH_CPU": kernels} if kernels else {})
+    done = run(suite, "--model", model, "--out", folder / "bundle", *asked, env=environment)
     assert done.returncode == 0, done.stderr
     return folder / "bundle", model
 
@@ -53,9 +55,10 @@ def copy(made, tmp_path):
     return tmp_path / "bundle", made[1]
 
 
-def verify(bundle, *words):
+def verify(bundle, *words, kernels=None):
+    environment = os.environ | ({"ZH_CPU": kernels} if kernels else {})
     done = subprocess.run([ZHIHENG, "verify", bundle, "--recompute", *map(str, words), "--json"], capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=60, env=environment)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -102,6 +105,25 @@ def test_a_certificate_holds(tmp_path, precision, kind, batch):
     [result] = document["certificates"]
     assert result["tokens"] == 2 and result["operators"] == 2 * (1 + 15 * LAYERS + 2) and result["nonce"] == NONCE
     assert result["samples"] > 1000 and 0 < result["largest_error_of_bound"] < 1
+
+
+@pytest.mark.parametrize("kernels", ["amx", "vnni", "avx512"])
+def test_a_machine_with_other_kernels_verifies_it(tmp_path, kernels):
+    """What was rounded to what stands in the certificate; batches of three and of nine round differently."""
+    for kind, batch in (T.Q4_1, 3), (T.Q4_1, 9), (T.BF16, 3), (T.Q6_K, 9):
+        bundle, _ = make(tmp_path / f"{kind.name}-{batch}", kind=kind, batch=batch, kernels=kernels)
+        code, document = verify(bundle, kernels="ref")
+        assert code == 0, document
+
+
+def test_roundings_other_than_the_run_had_are_noticed(copy):
+    lines = lines_of(copy[0])
+    if lines[0]["rounds"]["few"] != "bytes":
+        pytest.skip("this processor's kernels do not round")
+    for rounds in {"bf16": "bf16", "few": "none", "many": "bf16"}, {"bf16": "bytes", "few": "bytes", "many": "bytes"}, True:
+        lines[0]["rounds"] = rounds
+        put(copy[0], lines)
+        assert verify(copy[0])[0] != 0
 
 
 def test_the_commitment_is_published(made):
