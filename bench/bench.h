@@ -30,11 +30,12 @@ typedef struct zh_run_options {
   const char *const *models; size_t model_count; /* as zh_model_open takes them; none: the suite's own */
   const char *out;         /* bundle folder to make; NULL: out/<suite>-<UTC time> */
   const char *resume;      /* unfinished bundle (its staging folder) to go on with; NULL: a new run */
-  int ranks, threads;      /* 0: the suite's, else 1 rank and all allowed CPUs */
+  int ranks, threads;      /* 0: the suite's, else 1 rank; a thread for each of its cores */
   const char *launcher;    /* "direct", "mpirun", "srun"; NULL: by rule */
   const char *const *settings; size_t setting_count; /* "step.parameter=value" or "parameter=value" */
   const char *inject;      /* "weight", "token", "activation", "clock"; NULL: none */
   const char *nonce;       /* asks for certificates of the decode steps (docs/certificate.md); NULL: none */
+  const char *packed_cache; /* folder where rearranged weights are kept between steps and runs; NULL: nowhere */
   const char *const *command; int command_count; /* argv, recorded */
   /* Called once for each model before the first step: the caller (cli) runs the evaluator's audit, because bench may
    * not. Returns the audit object; the harness writes audit.json. */
@@ -67,6 +68,7 @@ ZH_MUST_CHECK zh_status zh_machine_describe(json_t **out, zh_error *err);
 ZH_MUST_CHECK zh_status zh_machine_hwloc_xml(char **out, zh_error *err);
 uint64_t zh_machine_last_level_cache_bytes(void); /* sum over last-level caches; 32 MiB when unknown */
 int zh_machine_allowed_cpus(int *out, int capacity); /* logical CPU numbers, first threads of cores first */
+int zh_machine_allowed_cores(void);
 
 #ifdef __cplusplus
 }

@@ -243,6 +243,32 @@ static void print_criteria(FILE *out, const json_t *run) {
   }
 }
 
+/* "load       decode@m.gguf: 0.41 s, of it memory 0.12 s, rearranging 1.1 GiB 0.15 s (15 GB/s read
+ * and written); digests 3.4 s" */
+static void print_load(FILE *out, const json_t *run) {
+  size_t i;
+  json_t *step;
+  json_array_foreach(json_object_get(run, "steps"), i, step) {
+    const json_t *load = json_object_get(json_object_get(step, "facts"), "load");
+    const char *cache = zh_print_text(load, "packed_cache", "");
+    char bytes[32];
+    if (!load) continue;
+    fprintf(out, "load       %s: %.2f s", zh_print_text(step, "step", "?"),
+            zh_print_real(load, "load_s"));
+    if (zh_print_real(load, "generate_s") > 0)
+      fprintf(out, ", of it computing the weights %.2f s", zh_print_real(load, "generate_s"));
+    if (zh_print_real(load, "pack_rate") > 0) {
+      zh_human_bytes(bytes, sizeof bytes, zh_print_real(load, "packed_bytes"));
+      fprintf(out, ", of it memory %.2f s, rearranging %s %.2f s (%.1f GB/s read and written)",
+              zh_print_real(load, "memory_s"), bytes, zh_print_real(load, "pack_s"),
+              zh_print_real(load, "pack_rate") / 1e9);
+    }
+    fprintf(out, "; digests %.2f s%s%s\n",
+            zh_print_real(load, "content_digest_s") + zh_print_real(load, "weights_digest_s"),
+            cache[0] ? "; cache " : "", cache);
+  }
+}
+
 zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const char *language,
                           zh_error *err) {
   FILE *out = out_file;
@@ -262,6 +288,7 @@ zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const
     fprintf(out, "\n");
     zh_print_times(out, json_object_get(document, "times"), language);
     zh_print_memory(out, run, language, colour);
+    print_load(out, run);
     print_drift(out, run);
     print_criteria(out, run);
   }

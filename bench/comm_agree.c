@@ -7,6 +7,7 @@ zh_status zh_comm_agree(const zh_comm *comm, zh_status mine, zh_error *err) {
   ZH_TRY(comm->max_f64(comm, &failed, 1, err));
   if (failed == 0) return ZH_OK;
   zh_error shared = err ? *err : (zh_error)ZH_ERROR_INIT;
+  shared.status = mine;
   int root = comm->size - (int)failed;
   shared.rank = comm->rank;
   ZH_TRY(comm->broadcast(comm, &shared, sizeof shared, root, err));

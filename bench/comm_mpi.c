@@ -83,6 +83,22 @@ static zh_status mpi_receive(const zh_comm *comm, void *bytes, size_t length, in
       "receive", err);
 }
 
+static MPI_Request sending[ZH_COMM_SENDS];
+
+static zh_status mpi_start_send(const zh_comm *comm, int slot, const void *bytes, size_t length,
+                                int to, zh_error *err) {
+  (void)comm;
+  if (length > PIECE) return zh_fail(err, ZH_ERR_ARG, "messages are at most 1 GiB");
+  return check(
+      MPI_Isend(bytes, (int)length, MPI_BYTE, to, TAG_DATA, MPI_COMM_WORLD, &sending[slot]), "send",
+      err);
+}
+
+static zh_status mpi_finish_send(const zh_comm *comm, int slot, zh_error *err) {
+  (void)comm;
+  return check(MPI_Wait(&sending[slot], MPI_STATUS_IGNORE), "wait", err);
+}
+
 static zh_status check_window(size_t length, int window, zh_error *err) {
   if (length > PIECE || window < 1 || window > WINDOW_MAX)
     return zh_fail(err, ZH_ERR_ARG, "a window holds 1 to %d messages of at most 1 GiB", WINDOW_MAX);
@@ -135,6 +151,8 @@ zh_status zh_comm_mpi_join(zh_comm **out, zh_error *err) {
                           .gather = mpi_gather,
                           .send = mpi_send,
                           .receive = mpi_receive,
+                          .start_send = mpi_start_send,
+                          .finish_send = mpi_finish_send,
                           .send_window = mpi_send_window,
                           .receive_window = mpi_receive_window,
                           .finish = mpi_finish};

@@ -47,6 +47,17 @@ static zh_status solo_receive(const zh_comm *comm, void *bytes, size_t length, i
   return no_peer(err);
 }
 
+static zh_status solo_start_send(const zh_comm *comm, int slot, const void *bytes, size_t length,
+                                 int to, zh_error *err) {
+  (void)comm, (void)slot, (void)bytes, (void)length, (void)to;
+  return no_peer(err);
+}
+
+static zh_status solo_finish_send(const zh_comm *comm, int slot, zh_error *err) {
+  (void)comm, (void)slot;
+  return no_peer(err);
+}
+
 static zh_status solo_send_window(const zh_comm *comm, const void *bytes, size_t length, int window,
                                   int to, zh_error *err) {
   (void)comm, (void)bytes, (void)length, (void)window, (void)to;
@@ -75,6 +86,8 @@ zh_status zh_comm_solo(zh_comm **out, zh_error *err) {
                          .gather = solo_gather,
                          .send = solo_send,
                          .receive = solo_receive,
+                         .start_send = solo_start_send,
+                         .finish_send = solo_finish_send,
                          .send_window = solo_send_window,
                          .receive_window = solo_receive_window,
                          .finish = solo_finish};

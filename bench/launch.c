@@ -58,7 +58,7 @@ zh_status zh_launcher_choose(zh_launcher *out, const char *wanted, int ranks, zh
 }
 
 void zh_launcher_command(const char *out[ZH_LAUNCH_WORDS], char *text, size_t capacity,
-                         zh_launcher launcher, int ranks, int cpus, const char *program,
+                         zh_launcher launcher, int ranks, int cores, const char *program,
                          const char *step_file) {
   size_t n = 0;
   snprintf(text, capacity, "%d", ranks);
@@ -69,7 +69,7 @@ void zh_launcher_command(const char *out[ZH_LAUNCH_WORDS], char *text, size_t ca
     /* Each rank pins its own threads; mpirun's binding would confine them to one core. */
     out[n++] = "--bind-to";
     out[n++] = "none";
-    if (ranks > cpus) out[n++] = "--oversubscribe";
+    if (ranks > cores) out[n++] = "--oversubscribe";
     if (geteuid() == 0) out[n++] = "--allow-run-as-root";
   } else if (launcher == ZH_LAUNCH_SRUN) {
     out[n++] = "srun";

@@ -19,7 +19,7 @@ ZH_MUST_CHECK zh_status zh_launcher_choose(zh_launcher *out, const char *wanted,
 /* The command line as NULL-terminated words in `out` (capacity words), pointing at `text` or constants. */
 enum { ZH_LAUNCH_WORDS = 32 };
 void zh_launcher_command(const char *out[ZH_LAUNCH_WORDS], char *text, size_t capacity, zh_launcher launcher, int ranks,
-                         int cpus, const char *program, const char *step_file);
+                         int cores, const char *program, const char *step_file);
 
 #ifdef __cplusplus
 }

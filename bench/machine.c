@@ -14,6 +14,7 @@
 #include <yaml.h>
 
 #include "bench/bench.h"
+#include "bench/placement.h"
 #include "core/files.h"
 #include "kernels/kernels.h"
 
@@ -383,36 +384,18 @@ uint64_t zh_machine_last_level_cache_bytes(void) {
   return bytes > 0 ? bytes : FALLBACK_CACHE_BYTES;
 }
 
-/* The thread-th hardware thread of every core, in hwloc's order, where this process may run. */
-static int add_threads(int *out, int count, int capacity, hwloc_topology_t topology,
-                       unsigned thread, const cpu_set_t *allowed) {
-  hwloc_obj_t core = NULL;
-  while ((core = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_CORE, core)) != NULL) {
-    hwloc_obj_t unit =
-        hwloc_get_obj_inside_cpuset_by_type(topology, core->cpuset, HWLOC_OBJ_PU, thread);
-    if (unit == NULL || count >= capacity || unit->os_index >= CPU_SETSIZE) continue;
-    if (CPU_ISSET(unit->os_index, allowed)) out[count++] = (int)unit->os_index;
-  }
+int zh_machine_allowed_cpus(int *out, int capacity) {
+  cpu_set_t allowed;
+  zh_placement all;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
+  if (zh_place_here(&all, CPU_COUNT(&allowed), NULL) != ZH_OK) return 0;
+  int count = all.count < capacity ? all.count : capacity;
+  memcpy(out, all.cpu, (size_t)count * sizeof *out);
   return count;
 }
 
-int zh_machine_allowed_cpus(int *out, int capacity) {
-  hwloc_topology_t topology;
-  cpu_set_t allowed;
-  int count = 0;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
-  if (load_topology(&topology, NULL) == ZH_OK) {
-    int most = count_of(topology, HWLOC_OBJ_PU);
-    for (int thread = 0; thread < most && count < CPU_COUNT(&allowed); thread++) {
-      count = add_threads(out, count, capacity, topology, (unsigned)thread, &allowed);
-    }
-    hwloc_topology_destroy(topology);
-  }
-  if (count > 0) return count;
-  /* Topologies without cores (some virtual machines): the system's own order. */
-  for (int cpu = 0; cpu < CPU_SETSIZE && count < capacity; cpu++) {
-    if (CPU_ISSET(cpu, &allowed)) out[count++] = cpu;
-  }
-  return count;
+int zh_machine_allowed_cores(void) {
+  zh_placement cores;
+  return zh_place_here(&cores, 0, NULL) == ZH_OK ? cores.count : 0;
 }

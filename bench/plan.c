@@ -1,9 +1,11 @@
 #include "bench/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/launch.h"
+#include "core/digest.h"
 #include "core/text.h"
 
 typedef struct planner {
@@ -12,10 +14,8 @@ typedef struct planner {
   size_t model_count;
   const zh_plan_options *options;
   json_t *steps;
-  int cpus;
+  int cores;
 } planner;
-
-static const char *const FAULTS[] = {"none", "weight", "token", "activation", "clock", NULL};
 
 static json_t *criteria_json(const zh_step *step) {
   json_t *list = json_array();
@@ -50,11 +50,18 @@ static zh_status check_context(const zh_step *step, const zh_plan_model *model, 
                  (long long)model->context);
 }
 
+/* Slurm says over how many nodes it will spread them; else they are all here. */
+static int ranks_of_a_node(int ranks) {
+  const char *text = getenv("SLURM_JOB_NUM_NODES");
+  int nodes = text ? atoi(text) : 1;
+  return nodes > 1 ? (ranks + nodes - 1) / nodes : ranks;
+}
+
 /* Adds one step for one model (NULL: it needs none). */
 static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *model,
                           const char *when, zh_error *err) {
   int ranks = p->options->ranks > 0 ? p->options->ranks : step->ranks > 0 ? step->ranks : 1;
-  int threads = p->options->threads > 0 ? p->options->threads : p->cpus / ranks;
+  int threads = p->options->threads > 0 ? p->options->threads : p->cores / ranks_of_a_node(ranks);
   zh_launcher launcher = ZH_LAUNCH_DIRECT;
   char name[256], key[32];
   ZH_TRY(check_ranks(step, ranks, err));
@@ -64,9 +71,9 @@ static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *
   snprintf(name, sizeof name, "%s%s%s", step->name, model ? "@" : "", model ? model_name : "");
   snprintf(key, sizeof key, "%03zu", json_array_size(p->steps));
   json_t *entry = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s?,s:s,s:i,s:i,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}", "key",
-      key, "step", name, "name", step->name, "workload", step->workload->name, "model", model_name,
-      "source", model ? model->source : NULL, "model_sm3",
+      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s?,s:s,s:i,s:i,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}",
+      "key", key, "step", name, "name", step->name, "workload", step->workload->name, "model",
+      model_name, "source", model ? model->source : NULL, "model_sm3",
       model ? json_string_value(json_object_get(model->entry, "sm3")) : NULL, "content_sm3",
       model ? json_string_value(json_object_get(model->entry, "content_sm3")) : NULL, "when", when,
       "ranks", ranks, "threads", threads > 0 ? threads : 1, "launcher", zh_launcher_name(launcher),
@@ -126,12 +133,13 @@ static zh_status add_steps(planner *p, zh_error *err) {
 
 static zh_status check_fault(const planner *p, const char *fault, zh_error *err) {
   bool known = false, models = false;
-  for (size_t i = 0; FAULTS[i]; i++) known = known || strcmp(FAULTS[i], fault) == 0;
+  for (size_t i = 0; zh_fault_names[i]; i++) known = known || strcmp(zh_fault_names[i], fault) == 0;
   if (!known) {
-    const char *near = zh_nearest_word(fault, FAULTS);
+    const char *near = zh_nearest_word(fault, zh_fault_names);
     return zh_fail(err, ZH_ERR_USAGE,
-                   "--inject fault=%s: expected weight, token, activation or clock%s%s%s", fault,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                   "--inject fault=%s: expected weight, token, activation, clock, cache, stale, "
+                   "layer, layers, swap or precision%s%s%s",
+                   fault, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   }
   for (size_t i = 0; i < p->suite->step_count; i++)
     models = models || p->suite->steps[i].workload->needs_model;
@@ -154,15 +162,21 @@ static zh_status check_models(const planner *p, zh_error *err) {
   return ZH_OK;
 }
 
+zh_status zh_step_seed(char out[32], const char *run_seed, const char *step, zh_error *err) {
+  char text[512], digest[ZH_DIGEST_HEX];
+  snprintf(text, sizeof text, "%s/%s", run_seed, step);
+  ZH_TRY(zh_digest_bytes(digest, ZH_SM3, text, strlen(text), err));
+  snprintf(out, 32, "0x%.16s", digest);
+  return ZH_OK;
+}
+
 zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model *models,
                        size_t model_count, const zh_plan_options *options, zh_error *err) {
   planner p = {suite, models, model_count, options, json_array(), 0};
   const char *fault = options->inject ? options->inject : "none";
   char seed[32];
   *out = NULL;
-  static int cpus[4096];
-  p.cpus = zh_machine_allowed_cpus(cpus, 4096);
-  if (p.cpus < 1) p.cpus = 1;
+  p.cores = zh_machine_allowed_cores();
   json_t *list = json_array();
   zh_status status = check_fault(&p, fault, err);
   if (status == ZH_OK) status = check_models(&p, err);
@@ -171,11 +185,10 @@ zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model 
   snprintf(seed, sizeof seed, "0x%016llx", (unsigned long long)options->seed);
   json_t *plan = NULL;
   if (status == ZH_OK) {
-    plan =
-        json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:s?,s:O,s:O}", "schema", "zhiheng.plan/1",
-                  "suite", "name", suite->name, "sm3", suite->sm3, "seed", seed, "node",
-                  options->node, "version", ZH_VERSION, "fault", fault, "nonce_commitment",
-                  options->commitment, "models", list, "steps", p.steps);
+    plan = json_pack("{s:s,s:{s:s,s:s},s:s,s:s,s:s,s:s,s:s?,s:O,s:O}", "schema", "zhiheng.plan/1",
+                     "suite", "name", suite->name, "sm3", suite->sm3, "seed", seed, "node",
+                     options->node, "version", ZH_VERSION, "fault", fault, "nonce_commitment",
+                     options->commitment, "models", list, "steps", p.steps);
     if (!plan) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory while making the plan");
   }
   json_decref(list);

@@ -31,6 +31,8 @@ ZH_MUST_CHECK zh_status zh_plan_make(json_t **out, const zh_suite *suite, const 
                                      size_t model_count, const zh_plan_options *options, zh_error *err);
 /* SM3 of the canonical text: keys sorted, no blanks. */
 ZH_MUST_CHECK zh_status zh_plan_digest(char out[ZH_DIGEST_HEX], const json_t *plan, zh_error *err);
+/* A step's own seed, "0x…", the same for its opening and its closing run. */
+ZH_MUST_CHECK zh_status zh_step_seed(char out[32], const char *run_seed, const char *step, zh_error *err);
 /* First difference in words ("ranks: 1, now 2"), for a refused --resume. */
 void zh_plan_difference(char *out, size_t capacity, const json_t *before, const json_t *now);
 

@@ -17,14 +17,16 @@
 
 #include "bench/lifeline.h"
 #include "bench/measure.h"
+#include "bench/placement.h"
 #include "core/clock.h"
 #include "core/files.h"
 
-enum { CPUS_MAX = 4096, STEP_BYTES_MAX = 1 << 20 };
+enum { STEP_BYTES_MAX = 1 << 20 };
 
 typedef struct rank_record {
   char host[64];
   int rank, pinned, threads, cpus[64]; /* the first 64 */
+  int numa_nodes, numa_node[ZH_PLACED_NODES_MAX];
 } rank_record;
 
 typedef struct rank {
@@ -66,9 +68,8 @@ static zh_status load_step(rank *r, zh_error *err) {
 }
 
 static zh_fault fault_of(const char *name) {
-  static const char *const names[] = {"none", "weight", "token", "activation", "clock", NULL};
-  for (int i = 0; names[i]; i++)
-    if (strcmp(name, names[i]) == 0) return (zh_fault)i;
+  for (int i = 0; zh_fault_names[i]; i++)
+    if (strcmp(name, zh_fault_names[i]) == 0) return (zh_fault)i;
   return ZH_FAULT_NONE;
 }
 
@@ -90,11 +91,6 @@ static int launched_rank(void) {
   return from_environment(names);
 }
 
-static int local_rank(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", NULL};
-  return from_environment(names);
-}
-
 /* --- joining the job --- */
 
 static zh_status join(rank *r, zh_error *err) {
@@ -107,20 +103,22 @@ static zh_status join(rank *r, zh_error *err) {
                  planned, r->comm->size);
 }
 
-/* Disjoint CPUs for the ranks of a node, as long as there are enough. */
 static zh_status start_threads(rank *r, zh_error *err) {
-  static int allowed[CPUS_MAX], mine[CPUS_MAX];
   int threads = number(r->step, "threads");
-  int count = zh_machine_allowed_cpus(allowed, CPUS_MAX);
-  if (threads < 1 || threads > CPUS_MAX)
-    return zh_fail(err, ZH_ERR_ARG, "a rank has 1 to %d threads, not %d", CPUS_MAX, threads);
-  for (int i = 0; count > 0 && i < threads; i++)
-    mine[i] = allowed[(local_rank() * threads + i) % count];
-  ZH_TRY(zh_threads_create(&r->threads, threads, count > 0 ? mine : NULL, err));
+  zh_placement place;
+  if (threads < 1 || threads > ZH_PLACED_CPUS_MAX)
+    return zh_fail(err, ZH_ERR_ARG, "a rank has 1 to %d threads, not %d", ZH_PLACED_CPUS_MAX,
+                   threads);
+  ZH_TRY(zh_place_rank(&place, r->comm, threads, err));
+  ZH_TRY(place.count > 0 ? zh_threads_create(&r->threads, threads, place.cpu, err)
+                         : zh_threads_create_crowded(&r->threads, threads, err));
   r->record.rank = r->comm->rank;
   r->record.threads = threads;
   r->record.pinned = zh_threads_pinned(r->threads);
-  memcpy(r->record.cpus, mine, sizeof r->record.cpus);
+  for (int t = 0; t < threads && t < 64; t++)
+    r->record.cpus[t] = t < place.count ? place.cpu[t] : -1;
+  r->record.numa_nodes = place.nodes;
+  memcpy(r->record.numa_node, place.node, sizeof r->record.numa_node);
   gethostname(r->record.host, sizeof r->record.host - 1);
   return ZH_OK;
 }
@@ -144,6 +142,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   r->job.fault = fault_of(word(r->step, "fault"));
   r->job.step = word(r->step, "step");
   r->job.nonce = word(r->step, "nonce");
+  r->job.packed_cache = word(r->step, "packed_cache");
   r->job.folder = r->folder;
   return zh_measure(measurements, &rules, zh_workload_find(word(r->step, "workload")), &r->job,
                     err);
@@ -153,12 +152,14 @@ static json_t *records_json(const rank_record *records, int count) {
   json_t *list = json_array();
   for (int i = 0; i < count; i++) {
     const rank_record *record = &records[i];
-    json_t *cpus = json_array();
-    for (int t = 0; t < record->threads && t < 64; t++)
+    json_t *cpus = json_array(), *nodes = json_array();
+    for (int t = 0; t < record->threads && t < 64 && record->cpus[t] >= 0; t++)
       json_array_append_new(cpus, json_integer(record->cpus[t]));
-    json_array_append_new(list, json_pack("{s:i,s:s,s:b,s:i,s:o}", "rank", record->rank, "host",
+    for (int n = 0; n < record->numa_nodes; n++)
+      json_array_append_new(nodes, json_integer(record->numa_node[n]));
+    json_array_append_new(list, json_pack("{s:i,s:s,s:b,s:i,s:o,s:o}", "rank", record->rank, "host",
                                           record->host, "pinned", record->pinned, "threads",
-                                          record->threads, "cpus", cpus));
+                                          record->threads, "cpus", cpus, "numa_nodes", nodes));
   }
   return list;
 }

@@ -488,16 +488,6 @@ static zh_status begin_again(runner *r, zh_error *err) {
 
 /* --- steps --- */
 
-/* A step's own seed, the same for its opening and its closing run. */
-static zh_status seed_of(char out[32], const runner *r, const json_t *step, zh_error *err) {
-  char text[512], digest[ZH_DIGEST_HEX];
-  snprintf(text, sizeof text, "%s/%s", json_string_value(json_object_get(r->plan, "seed")),
-           json_string_value(json_object_get(step, "step")));
-  ZH_TRY(zh_digest_bytes(digest, ZH_SM3, text, strlen(text), err));
-  snprintf(out, 32, "0x%.16s", digest);
-  return ZH_OK;
-}
-
 static zh_status clear_folder(char out[PATH_BYTES], const runner *r, const json_t *step,
                               zh_error *err) {
   char name[64];
@@ -554,11 +544,14 @@ static zh_status run_step(runner *r, size_t index, zh_error *err) {
   json_t *outcome = NULL;
   const json_t *planned = json_array_get(json_object_get(r->plan, "steps"), index);
   ZH_TRY(clear_folder(folder, r, planned, err));
-  ZH_TRY(seed_of(seed, r, planned, err));
+  ZH_TRY(zh_step_seed(seed, json_string_value(json_object_get(r->plan, "seed")),
+                      json_string_value(json_object_get(planned, "step")), err));
   json_t *step = json_copy((json_t *)planned);
   if (!step || json_object_set_new(step, "seed", json_string(seed)) != 0 ||
       json_object_set(step, "fault", json_object_get(r->plan, "fault")) != 0 ||
-      (r->options->nonce && json_object_set_new(step, "nonce", json_string(r->options->nonce)))) {
+      (r->options->nonce && json_object_set_new(step, "nonce", json_string(r->options->nonce))) ||
+      (r->options->packed_cache &&
+       json_object_set_new(step, "packed_cache", json_string(r->options->packed_cache)))) {
     json_decref(step);
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a step");
   }

@@ -127,7 +127,6 @@ static void become_job(const char *const *words, int output, zh_launcher launche
 }
 
 static zh_status start(job *j, const zh_supervision *supervision, zh_error *err) {
-  static int cpus[4096];
   char step_file[PATH_MAX], program[PATH_MAX], text[32];
   const char *words[ZH_LAUNCH_WORDS];
   int ends[2];
@@ -135,8 +134,8 @@ static zh_status start(job *j, const zh_supervision *supervision, zh_error *err)
   int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
   ZH_TRY(write_step_file(step_file, sizeof step_file, j, err));
   ZH_TRY(zh_program_path(program, sizeof program, "zhiheng-rank", err));
-  zh_launcher_command(words, text, sizeof text, launcher, ranks,
-                      zh_machine_allowed_cpus(cpus, 4096), program, step_file);
+  zh_launcher_command(words, text, sizeof text, launcher, ranks, zh_machine_allowed_cores(),
+                      program, step_file);
   if (pipe2(ends, O_CLOEXEC) != 0)
     return zh_fail(err, ZH_ERR_LACKING, "cannot make a pipe: %s", strerror(errno));
   pid_t supervisor = getpid();

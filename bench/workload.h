@@ -31,7 +31,22 @@ typedef struct zh_parameter {
 } zh_parameter;
 
 /* Faults that --inject puts in, for tests and for doubters; each must be caught. */
-typedef enum zh_fault { ZH_FAULT_NONE, ZH_FAULT_WEIGHT, ZH_FAULT_TOKEN, ZH_FAULT_ACTIVATION, ZH_FAULT_CLOCK } zh_fault;
+typedef enum zh_fault {
+  ZH_FAULT_NONE,
+  ZH_FAULT_WEIGHT,
+  ZH_FAULT_TOKEN,
+  ZH_FAULT_ACTIVATION,
+  ZH_FAULT_CLOCK,
+  ZH_FAULT_CACHE,
+  ZH_FAULT_STALE,
+  ZH_FAULT_LAYER,
+  ZH_FAULT_LAYERS,
+  ZH_FAULT_SWAP,
+  ZH_FAULT_PRECISION,
+  ZH_FAULTS
+} zh_fault;
+/* "none", "weight", ..., NULL-terminated. */
+extern const char *const zh_fault_names[ZH_FAULTS + 1];
 
 /* What a step is given. Borrowed for the life of the workload's state. */
 typedef struct zh_job {
@@ -45,6 +60,7 @@ typedef struct zh_job {
   zh_fault fault;
   const char *step;     /* the step's name */
   const char *nonce;    /* the laboratory's; NULL: no certificate is asked for */
+  const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */
   const char *folder;   /* where the step may leave files for the bundle: certificate.jsonl */
   json_t *facts;        /* object the workload may fill: things a reader wants beside the numbers (bytes, entropy) */
   json_t *checks;       /* array the workload fills: {"check","what","bound","error","passed"} */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "bench/comm.h"
 #include "bench/launch.h"
 #include "core/progress.h"
@@ -72,7 +73,7 @@ static zh_status launch(int ranks, const char *wanted, int argc, char **argv, zh
   char text[32];
   size_t count = 0;
   ZH_TRY(zh_launcher_choose(&launcher, wanted, ranks, err));
-  zh_launcher_command(words, text, sizeof text, launcher, ranks, (int)sysconf(_SC_NPROCESSORS_ONLN),
+  zh_launcher_command(words, text, sizeof text, launcher, ranks, zh_machine_allowed_cores(),
                       "/proc/self/exe", "audit");
   char self[4096];
   ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);

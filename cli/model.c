@@ -37,6 +37,8 @@ enum {
   KEY_KV,
   KEY_THREADS,
   KEY_OUT,
+  KEY_CACHE,
+  KEY_WAY,
   KEY_COUNT
 };
 
@@ -76,8 +78,13 @@ static const struct argp_option options[] = {
      "exact (the default): reference kernels; fast: the timed path", 0},
     {"kv", KEY_KV, "WORD", 0,
      "how --precision fast keeps keys and values: bf16 (the default), f32 or q8", 0},
-    {"threads", KEY_THREADS, "N", 0, "threads (all CPUs that this process may use)", 0},
+    {"threads", KEY_THREADS, "N", 0, "threads (one for each core that this process may use)", 0},
     {"out", KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
+    {"packed-cache", KEY_CACHE, "DIR", 0,
+     "with --precision fast: folder where rearranged weights are kept between starts", 0},
+    {"way", KEY_WAY, "WORD", 0,
+     "with --precision fast: many (the default) or few, how the perplexity's products are computed",
+     0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -154,6 +161,13 @@ static zh_status precision_of(zh_precision *out, const arguments *given, zh_erro
   *out = word && strcmp(word, "fast") == 0 ? ZH_PRECISION_FAST : ZH_PRECISION_EXACT;
   if (!word || *out == ZH_PRECISION_FAST || strcmp(word, "exact") == 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_USAGE, "--precision %s: expected exact or fast", word);
+}
+
+static zh_status way_of(zh_way *out, const arguments *given, zh_error *err) {
+  const char *word = given->value[KEY_WAY];
+  *out = word && strcmp(word, "few") == 0 ? ZH_FEW : ZH_MANY;
+  if (!word || *out == ZH_FEW || strcmp(word, "many") == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE, "--way %s: expected few or many", word);
 }
 
 static zh_status kv_of(zh_kv_type *out, const arguments *given, zh_error *err) {
@@ -235,10 +249,12 @@ static zh_status read_tokens(session *s, zh_error *err) {
 static zh_status start_engine(session *s, size_t positions, uint32_t micro_batch, zh_error *err) {
   uint64_t count = 0, context = 0;
   int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
-  zh_engine_options chosen = {.sequences = 1, .micro_batch = micro_batch};
+  zh_engine_options chosen = {
+      .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[KEY_CACHE]};
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
   ZH_TRY(kv_of(&chosen.kv, s->given, err));
-  ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", found > 0 ? (uint64_t)found : 1, 1,
+  int cores = zh_machine_allowed_cores();
+  ZH_TRY(whole_number(&count, s->given, KEY_THREADS, "threads", cores > 0 ? (uint64_t)cores : 1, 1,
                       CPUS, err));
   ZH_TRY(whole_number(&context, s->given, KEY_CONTEXT, "context", s->architecture.context, 1,
                       UINT32_MAX, err));
@@ -491,6 +507,18 @@ static zh_status generate(session *s, zh_error *err) {
 
 /* --- perplexity --- */
 
+/* For each predicted token -ln of its probability, and the token that was the likeliest. */
+static json_t *perplexity_json(const zh_perplexity_result *result, const zh_prediction *said) {
+  json_t *nll = json_array(), *likeliest = json_array();
+  for (size_t i = 0; i < result->predicted; ++i) {
+    json_array_append_new(nll, zh_json_number(said[i].logsumexp - (double)said[i].logit));
+    json_array_append_new(likeliest, json_integer(said[i].likeliest));
+  }
+  return json_pack("{s:I, s:o, s:o, s:o, s:o}", "tokens", (json_int_t)result->predicted, "nll",
+                   zh_json_number(result->nll), "perplexity", zh_json_number(result->perplexity),
+                   "token_nll", nll, "likeliest", likeliest);
+}
+
 static zh_status perplexity(session *s, zh_error *err) {
   const char *file = s->given->value[KEY_FILE], *ids = s->given->value[KEY_TOKENS];
   uint64_t window = 0;
@@ -505,18 +533,21 @@ static zh_status perplexity(session *s, zh_error *err) {
     ZH_TRY(parse_ids(s, "tokens", ids, err));
   }
   int64_t bos = asks_for_bos(s) ? zh_tokenizer_special(s->tokenizer).bos : -1;
+  zh_way way;
+  ZH_TRY(way_of(&way, s->given, err));
   ZH_TRY(start_engine(s, (size_t)window, CHUNK, err));
   zh_perplexity_result result;
-  ZH_TRY(zh_perplexity(&result, s->engine, s->tokens, s->count, bos, (uint32_t)window, NULL, err));
-  if (s->given->json) {
-    s->document =
-        json_pack("{s:I, s:o, s:o}", "tokens", (json_int_t)result.predicted, "nll",
-                  zh_json_number(result.nll), "perplexity", zh_json_number(result.perplexity));
-  } else {
+  zh_prediction *said = calloc(s->count + 1, sizeof *said);
+  if (!said) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu tokens", s->count);
+  zh_status status =
+      zh_perplexity(&result, s->engine, s->tokens, s->count, bos, (uint32_t)window, way, said, err);
+  if (status == ZH_OK && s->given->json) s->document = perplexity_json(&result, said);
+  free(said);
+  if (status == ZH_OK && !s->given->json) {
     printf("perplexity %.6f over %zu predicted tokens (%.6f nats each), windows of %" PRIu64 "\n",
            result.perplexity, result.predicted, result.nll, window);
   }
-  return ZH_OK;
+  return status;
 }
 
 /* --- convert --- */
@@ -550,14 +581,15 @@ typedef struct action {
 } action;
 
 #define BIT(key) (UINT32_C(1) << (key))
-#define ENGINE_OPTIONS (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_KV) | BIT(KEY_THREADS))
+#define ENGINE_OPTIONS                                                                             \
+  (BIT(KEY_CONTEXT) | BIT(KEY_PRECISION) | BIT(KEY_KV) | BIT(KEY_THREADS) | BIT(KEY_CACHE))
 static const action actions[] = {
     {"tokenize", tokenize, BIT(KEY_TEXT) | BIT(KEY_FILE) | BIT(KEY_IDS)},
     {"logits", logits, BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_ALL) | ENGINE_OPTIONS},
     {"generate", generate,
      BIT(KEY_TOKENS) | BIT(KEY_PROMPT) | BIT(KEY_MAX_NEW) | BIT(KEY_TEMPERATURE) | BIT(KEY_SEED) |
          BIT(KEY_STOP) | ENGINE_OPTIONS},
-    {"perplexity", perplexity, BIT(KEY_FILE) | BIT(KEY_TOKENS) | ENGINE_OPTIONS},
+    {"perplexity", perplexity, BIT(KEY_FILE) | BIT(KEY_TOKENS) | BIT(KEY_WAY) | ENGINE_OPTIONS},
     {"convert", convert, BIT(KEY_OUT)},
 };
 enum { ACTIONS = sizeof actions / sizeof actions[0] };

@@ -2,9 +2,11 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/plan.h"
 #include "cli/recompute.h"
 #include "core/files.h"
 #include "core/progress.h"
@@ -68,9 +70,14 @@ static zh_status recheck_one(json_t *results, const char *path, const json_t *ru
   if (entry == NULL)
     return zh_fail(err, ZH_ERR_INPUT, "run.json has no model %s", word(step, "model"));
   zh_progress_detail("%s", word(step, "step"));
+  char seed[32];
+  ZH_TRY(zh_step_seed(seed, word(run, "seed"), word(step, "step"), err));
   ZH_TRY(open_model(&model, entry, options->model, err));
   zh_certificate_claim claim = {.path = path,
                                 .step = word(step, "step"),
+                                .workload = word(step, "workload"),
+                                .marks_sm3 = word(json_object_get(step, "facts"), "marks_sm3"),
+                                .seed = strtoull(seed, NULL, 16),
                                 .chain_sm3 = word(json_object_get(step, "facts"), "chain_sm3"),
                                 .model_sm3 = word(entry, "sm3"),
                                 .commitment = word(run, "nonce_commitment"),

@@ -12,7 +12,7 @@
 #include "core/progress.h"
 #include "evaluator/evaluator.h"
 
-enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE };
+enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE, OPTION_CACHE };
 
 typedef struct arguments {
   zh_run_options options;
@@ -62,6 +62,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPTION_NONCE:
     o->nonce = arg;
     return 0;
+  case OPTION_CACHE:
+    o->packed_cache = arg;
+    return 0;
   case OPTION_LIVE:
     given->live.wanted = true;
     return 0;
@@ -87,7 +90,7 @@ static const struct argp_option options[] = {
     {"model", 'm', "FILE|NAME", 0, "model to run, instead of the suite's own; may be repeated", 0},
     {"out", 'o', "DIR", 0, "bundle folder to make (default: out/SUITE-TIME)", 0},
     {"ranks", 'r', "N", 0, "number of ranks (default: the suite's, else 1)", 0},
-    {"threads", 't', "N", 0, "threads of each rank (default: all allowed CPUs)", 0},
+    {"threads", 't', "N", 0, "threads of each rank (default: one for each of its cores)", 0},
     {"set", 's', "KEY=VALUE", 0,
      "changes a parameter: step.parameter=value, or parameter=value for every step that has it; "
      "also repeats, warmup and deadline",
@@ -95,11 +98,17 @@ static const struct argp_option options[] = {
     {"resume", 'R', "DIR", 0, "goes on with an unfinished run, redoing only what is missing", 0},
     {"launcher", 'l', "WORD", 0, "direct, mpirun or srun (default: what fits)", 0},
     {"inject", 'i', "fault=WORD", 0,
-     "puts a fault in, to see it caught: weight, token, activation or clock", 0},
+     "puts a fault in, to see it caught: weight, token, activation, clock, cache, stale, layer, "
+     "layers, swap or precision",
+     0},
     {"nonce", OPTION_NONCE, "WORDS", 0,
      "asks for a certificate of each decode step; which tokens it shows follows from these words "
      "of "
      "the laboratory and from the timed answers (docs/certificate.md)",
+     0},
+    {"packed-cache", OPTION_CACHE, "DIR", 0,
+     "keeps weights as they are rearranged for the kernels in this folder, and maps them at the "
+     "next start, every byte compared with the model",
      0},
     {"live", OPTION_LIVE, NULL, 0,
      "audits with proof by perturbation: which share of the parameters changes the output", 0},

@@ -8,7 +8,9 @@
 
 static const char doc[] =
     "Shows the figures of a bundle: median, 95 % interval, number of samples, unit, and the "
-    "fraction of the peak that the same run measured.\v"
+    "fraction of the peak that the same run measured; of each model's speed the floors and where "
+    "the "
+    "time went; and the memory that was held.\v"
     "Example:\n  zhiheng show out/quickstart-20261121T100812Z\n\n"
     "A run that is invalid or whose peaks drifted says so above the table.";
 

@@ -15,8 +15,9 @@ _zhiheng() {
   case $before in
     --policy) mapfile -t COMPREPLY < <(compgen -W "$(_zhiheng_names policies)" -- "$word"); return ;;
     --model) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
+    --packed-cache) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --lang) mapfile -t COMPREPLY < <(compgen -W "zh en" -- "$word"); return ;;
-    --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock" -- "$word"); return ;;
+    --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock fault=cache fault=stale fault=layer fault=layers fault=swap fault=precision" -- "$word"); return ;;
     --launcher) mapfile -t COMPREPLY < <(compgen -W "direct mpirun srun" -- "$word"); return ;;
   esac
   if [[ $word == -* ]]; then

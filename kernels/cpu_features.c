@@ -44,6 +44,13 @@ zh_cpu_features zh_cpu_detect(void) {
   has.amx_int8 = granted && amx_int8;
   return has;
 }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+/* HWCAP_ASIMDDP of Linux's Documentation/arch/arm64/elf_hwcaps.rst. */
+zh_cpu_features zh_cpu_detect(void) {
+  return (zh_cpu_features){.arm_dotprod = getauxval(AT_HWCAP) >> 20 & 1};
+}
 #else
 zh_cpu_features zh_cpu_detect(void) {
   return (zh_cpu_features){0};

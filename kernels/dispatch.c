@@ -56,7 +56,7 @@ enum {
   LEVEL_PORTABLE,
   LEVEL_AVX2,
   LEVEL_AVX512, /* F, BW, DQ, VL */
-  LEVEL_VNNI,   /* and VNNI and BF16 */
+  LEVEL_VNNI,   /* and VNNI; BF16 where there is */
   LEVEL_AMX,    /* and tiles of both */
   LEVELS
 };
@@ -120,24 +120,6 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
-static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
-                        size_t columns, size_t tokens, size_t begin, size_t end) {
-  if (zh_rounding_of(&table_amx.rounds, type, way) == ZH_ROUND_BF16)
-    zh_prepare_bf16_amx(out, x, x_stride, columns, tokens, begin, end);
-  else
-    zh_prepare_int8_amx(out, x, x_stride, columns, begin, end);
-}
-
-static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, zh_way way,
-                         const void *prepared, size_t tokens, size_t begin, size_t end,
-                         void *scratch) {
-  if (begin >= end || tokens == 0) return;
-  if (zh_rounding_of(&table_amx.rounds, w->type, way) == ZH_ROUND_BF16)
-    zh_multiply_bf16_amx(y, y_stride, w, prepared, tokens, begin, end, scratch);
-  else
-    zh_multiply_int8_amx(y, y_stride, w, prepared, tokens, begin, end);
-}
-
 /* Few tokens are held by memory, and tiles would round what vectors need not. */
 static void attention_amx(const zh_attention *work, size_t begin, size_t end, void *scratch) {
   if (zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
@@ -147,8 +129,8 @@ static void attention_amx(const zh_attention *work, size_t begin, size_t end, vo
 }
 
 /* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
-static void zh_gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
-                              size_t begin, size_t end) {
+static void gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
+                           size_t begin, size_t end) {
   (void)m;
   zh_matrix weights = {b, ZH_F32, n, k, k * sizeof(float)};
   zh_matmul_avx2((float *)c + begin * n, n, &weights, (const float *)a + begin * k, k, end - begin,
@@ -156,14 +138,25 @@ static void zh_gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, s
 }
 #endif
 
+/* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
+static void gemm_fp32_portable(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
+                               size_t begin, size_t end) {
+  (void)m;
+  zh_matrix weights = {b, ZH_F32, n, k, k * sizeof(float)};
+  zh_matmul_portable((float *)c + begin * n, n, &weights, (const float *)a + begin * k, k,
+                     end - begin, 0, n, NULL);
+}
+
 static void choose_gemms(void) {
   size_t count = 0;
   chosen.gemms[count++] = (zh_gemm){"fp32", "reference", "fp32_fma", zh_gemm_fp32_ref};
   chosen.gemms[count++] = (zh_gemm){"bf16", "reference", "bf16_dot", zh_gemm_bf16_ref};
   chosen.gemms[count++] = (zh_gemm){"int8", "reference", "int8_dot", zh_gemm_int8_ref};
+  if (chosen.level >= LEVEL_PORTABLE)
+    chosen.gemms[count++] = (zh_gemm){"fp32", "portable", "fp32_fma", gemm_fp32_portable};
 #ifdef ZH_KERNELS_X86
   if (chosen.has.avx2_fma)
-    chosen.gemms[count++] = (zh_gemm){"fp32", "avx2", "fp32_fma", zh_gemm_fp32_avx2};
+    chosen.gemms[count++] = (zh_gemm){"fp32", "avx2", "fp32_fma", gemm_fp32_avx2};
   if (chosen.has.avx512) {
     chosen.gemms[count++] = (zh_gemm){"fp32", "avx512", "fp32_fma", zh_gemm_fp32_avx512};
     if (chosen.has.avx512_bf16)
@@ -182,10 +175,14 @@ static void choose(void) {
   chosen.tables[LEVEL_REF] = &reference;
   table_portable = reference;
   table_portable.name = level_names[LEVEL_PORTABLE];
+  table_portable.fp64_sums = false;
+  table_portable.matmul = zh_matmul_portable;
   table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
-  table_portable.fp64_sums = false;
+#ifdef ZH_KERNELS_AARCH64
+  if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
+#endif
   table_portable.rope = zh_rope_portable;
   table_portable.attention = zh_attention_portable;
   table_portable.attention_merge = zh_attention_merge_portable;
@@ -203,18 +200,17 @@ static void choose(void) {
     chosen.tables[best = LEVEL_AVX2] = &table_avx2;
   }
   if (best == LEVEL_AVX2 && has->avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
-  if (best == LEVEL_AVX512 && has->avx512_bf16 && has->avx512_vnni) {
+  if (best == LEVEL_AVX512 && has->avx512_vnni) {
     table_vnni = table_avx512;
     table_vnni.name = level_names[LEVEL_VNNI];
+    zh_add_products_vnni(&table_vnni, has->avx512_bf16);
     chosen.tables[best = LEVEL_VNNI] = &table_vnni;
   }
-  if (best == LEVEL_VNNI && has->amx_bf16 && has->amx_int8) {
+  if (best == LEVEL_VNNI && has->avx512_bf16 && has->amx_bf16 && has->amx_int8) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
-    table_amx.rounds =
-        (zh_roundings){ZH_ROUND_BF16, ZH_ROUND_BYTES, ZH_ROUND_BF16, .attention = ZH_ROUND_BF16};
-    table_amx.prepare = prepare_amx;
-    table_amx.multiply = multiply_amx;
+    zh_add_products_amx(&table_amx);
+    table_amx.rounds.attention = ZH_ROUND_BF16;
     table_amx.attention = attention_amx;
     chosen.tables[best = LEVEL_AMX] = &table_amx;
   }

@@ -45,9 +45,12 @@ typedef struct zh_matrix {
 } zh_matrix;
 
 /* The same weights rearranged for zh_kernels.multiply: the bits of a matrix in other places (but
- * rows are filled up to ZH_PACKED_ROWS with zeros, and those of bf16 to 32 columns), so packed
+ * rows are filled up to ZH_PACKED_ROWS with zeros, and unquantised ones to 32 columns), so packed
  * weights can stand instead of the matrix. */
-enum { ZH_PACKED_ROWS = 16 };
+enum {
+  ZH_PACKED_ROWS = 16,
+  ZH_PACKED_VERSION = 1 /* of the arrangement: raised with every change of where a byte lies */
+};
 typedef struct zh_packed {
   const void *data; /* 64-byte aligned, zh_packed_bytes */
   zh_dtype type;
@@ -96,11 +99,14 @@ size_t zh_kv_position_bytes(zh_kv_type type, size_t kv_heads, size_t head_dim);
 /* Heads [begin, end) of k, v: [kv_heads][head_dim], rounded here and nowhere else. */
 void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin, size_t end,
                  const float *k, const float *v);
-/* Sum of the bits of all numbers below position `length`, as they are held, modulo 2^64: any single
- * change shows. */
+/* Sum of the bits of all numbers below position `length`, as they are held, modulo 2^64, with odd
+ * factors: any single change shows, and two numbers in each other's place do. */
 uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length);
-/* All bits of a sequence set: every number is NaN. */
-void zh_kv_poison(const zh_kv *kv, size_t sequence);
+/* All bits of positions >= first of a sequence set: every number is NaN. */
+void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first);
+/* An injected fault: one bit of a number as it is held. */
+void zh_kv_flip(const zh_kv *kv, bool values, size_t sequence, size_t head, size_t position,
+                size_t dim, unsigned bit);
 /* The values that are held: out[end - begin][head_dim]. */
 void zh_kv_keys(float *out, const zh_kv *kv, size_t sequence, size_t head, size_t begin,
                 size_t end);
@@ -235,6 +241,7 @@ size_t zh_multiply_scratch_bytes(size_t columns);
 /* What this CPU has and the operating system lets it use. */
 typedef struct zh_cpu_features {
   bool avx2_fma, f16c, avx512, avx512_vnni, avx512_bf16, avx_vnni, amx_bf16, amx_int8;
+  bool arm_dotprod; /* Armv8.2's dot products of bytes */
 } zh_cpu_features;
 zh_cpu_features zh_cpu_detect(void);
 
@@ -245,7 +252,11 @@ typedef struct zh_threads zh_threads;
  * process's allowed CPUs in order. Pinning that fails is not an error (zh_threads_pinned tells). */
 ZH_MUST_CHECK zh_status zh_threads_create(zh_threads **out, int count, const int *cpus,
                                           zh_error *err);
+/* Where others need the CPUs as well: not pinned, and waiting sleeps at once. */
+ZH_MUST_CHECK zh_status zh_threads_create_crowded(zh_threads **out, int count, zh_error *err);
 void zh_threads_free(zh_threads *threads);
+/* How often a thread may look before it sleeps; 0 where it has no CPU of its own. */
+int zh_threads_spins(const zh_threads *threads);
 int zh_threads_count(const zh_threads *threads);
 bool zh_threads_pinned(const zh_threads *threads);
 /* Runs task(user, thread, threads) on every thread and returns when all are done. */

@@ -67,6 +67,7 @@ static void gate_open(gate *g) {
 }
 
 void zh_threads_barrier(zh_threads *threads) {
+  if (threads->count == 1) return;
   uint32_t number = atomic_load(&threads->barrier.number);
   if (atomic_fetch_add(&threads->arrived, 1) + 1 == threads->count) {
     atomic_store(&threads->arrived, 0);
@@ -119,17 +120,18 @@ static bool pin(pthread_t thread, int cpu) {
   return pthread_setaffinity_np(thread, sizeof set, &set) == 0;
 }
 
-/* Where there are more threads than CPUs the scheduler places them better than we do. */
 static void pin_all(zh_threads *threads, const int *cpus) {
-  int allowed[CPU_SETSIZE], found = allowed_cpus(allowed, CPU_SETSIZE);
-  if (!cpus && threads->count > found) return;
-  if (!cpus) cpus = allowed;
+  int allowed[CPU_SETSIZE];
+  if (!cpus) {
+    (void)allowed_cpus(allowed, CPU_SETSIZE);
+    cpus = allowed;
+  }
   threads->pinned = pin(threads->caller, cpus[0]);
   for (int i = 1; i < threads->count; i++)
     threads->pinned &= pin(threads->workers[i].handle, cpus[i]);
 }
 
-zh_status zh_threads_create(zh_threads **out, int count, const int *cpus, zh_error *err) {
+static zh_status create(zh_threads **out, int count, const int *cpus, bool crowded, zh_error *err) {
   *out = NULL;
   if (count < 1 || count > 4096)
     return zh_fail(err, ZH_ERR_ARG, "%d threads asked for, expected 1 to 4096", count);
@@ -140,7 +142,8 @@ zh_status zh_threads_create(zh_threads **out, int count, const int *cpus, zh_err
   threads->count = count;
   threads->started = 1;
   int allowed[CPU_SETSIZE];
-  threads->spins = count <= allowed_cpus(allowed, CPU_SETSIZE) ? SPINS : 0;
+  crowded = crowded || count > allowed_cpus(allowed, CPU_SETSIZE);
+  threads->spins = crowded ? 0 : SPINS;
   threads->caller = pthread_self();
   if (pthread_getaffinity_np(threads->caller, sizeof threads->caller_cpus, &threads->caller_cpus))
     CPU_ZERO(&threads->caller_cpus);
@@ -158,9 +161,18 @@ zh_status zh_threads_create(zh_threads **out, int count, const int *cpus, zh_err
       return status;
     }
   }
-  pin_all(threads, cpus);
+  /* Where there are more threads than CPUs the scheduler places them better than we do. */
+  if (!crowded || cpus) pin_all(threads, cpus);
   *out = threads;
   return ZH_OK;
+}
+
+zh_status zh_threads_create(zh_threads **out, int count, const int *cpus, zh_error *err) {
+  return create(out, count, cpus, false, err);
+}
+
+zh_status zh_threads_create_crowded(zh_threads **out, int count, zh_error *err) {
+  return create(out, count, NULL, true, err);
 }
 
 void zh_threads_free(zh_threads *threads) {
@@ -176,6 +188,9 @@ void zh_threads_free(zh_threads *threads) {
 
 int zh_threads_count(const zh_threads *threads) {
   return threads->count;
+}
+int zh_threads_spins(const zh_threads *threads) {
+  return threads->spins;
 }
 bool zh_threads_pinned(const zh_threads *threads) {
   return threads->pinned;

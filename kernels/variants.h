@@ -27,6 +27,7 @@
   double zh_logsumexp_##isa(const float *x, size_t count);
 
 ZH_DECLARE_KERNELS(ref)
+ZH_DECLARE_KERNELS(portable)
 ZH_DECLARE_KERNELS(avx2)
 ZH_DECLARE_KERNELS(avx512)
 

@@ -1,5 +1,5 @@
 # The harness: its parts alone, then whole runs that are killed, starved and lied to.
-foreach(part suite plan measure journal bundle)
+foreach(part suite plan measure journal bundle placement)
   zh_unit_test(bench test_${part}.c zh_bench)
 endforeach()
 zh_python_test(bench.resume system/bench_resume.py)

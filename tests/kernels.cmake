@@ -11,7 +11,8 @@ endforeach()
 
 add_executable(kernelcheck kernelcheck/main.c kernelcheck/check_matmul.c kernelcheck/check_multiply.c kernelcheck/check_small.c
   kernelcheck/check_attention.c kernelcheck/check_limits.c kernelcheck/bench.c
-  kernelcheck/bench_matmul.c kernelcheck/bench_attention.c kernelcheck/bench_packing.c kernelcheck/check_pack.c)
+  kernelcheck/bench_matmul.c kernelcheck/bench_attention.c kernelcheck/bench_packing.c kernelcheck/check_pack.c
+  kernelcheck/bench_threads.c)
 target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
 set_target_properties(kernelcheck PROPERTIES OUTPUT_NAME zhiheng-kernelcheck RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME kernels.kernelcheck COMMAND kernelcheck)

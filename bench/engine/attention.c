@@ -18,11 +18,12 @@ static void rotate(const zh_worker *w, size_t begin, size_t end, float *x, size_
 
 /* Many tokens are divided as they are; few by query and key heads together, so that one token
  * keeps all threads busy. Who rotates a key stores it. */
-static void rotate_and_store(const zh_worker *w, const zh_kv *kv) {
+static void rotate_and_store(const zh_worker *w, const zh_kv *kv, int layer) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   size_t heads = e->architecture.heads, kv_heads = kv->kv_heads, all = heads + kv_heads;
   size_t begin = 0, end = all, token_begin = 0, token_end = p->tokens;
+  bool stale = zh_pass_is_tampered(e, ZH_TAMPER_STALE, layer);
   if (p->tokens >= 8 * (size_t)w->threads)
     zh_share(&token_begin, &token_end, p->tokens, 1, w->thread, w->threads);
   else
@@ -31,9 +32,23 @@ static void rotate_and_store(const zh_worker *w, const zh_kv *kv) {
   rotate(w, begin, end, e->k, heads, kv_heads, token_begin, token_end);
   size_t kv_begin = begin > heads ? begin - heads : 0, kv_end = end > heads ? end - heads : 0;
   for (size_t t = token_begin; t < token_end && kv_begin < kv_end; ++t) {
+    if (stale && t == e->tamper.element % p->tokens) continue;
     size_t at = t * kv_heads * kv->head_dim;
     zh_kv_store(kv, p->sequence[t], p->position[t], kv_begin, kv_end, e->k + at, e->v + at);
   }
+}
+
+/* An injected fault: one bit of what the drawn token is about to read. */
+static void flip_cached_bit(const zh_worker *w, const zh_kv *kv, int layer) {
+  const zh_pass *p = w->p;
+  zh_engine *e = p->e;
+  if (!zh_pass_is_tampered(e, ZH_TAMPER_CACHE, layer)) return;
+  size_t at = e->tamper.element, t = at % p->tokens,
+         number = at / 7 % (kv->kv_heads * kv->head_dim);
+  if (w->thread == 0)
+    zh_kv_flip(kv, at / 2 % 2 == 0, p->sequence[t], number / kv->head_dim,
+               at / 4 % (p->position[t] + 1), number % kv->head_dim, e->tamper.bit);
+  zh_pass_barrier(w);
 }
 
 /* Four items for each thread at least, so that whoever is free finds one; where tokens and heads
@@ -88,11 +103,12 @@ void zh_pass_attend(const zh_worker *w, int layer) {
   zh_pass_keep(w, 0, e->q, e->observer ? p->tokens * q_width : 0);
   zh_pass_keep(w, p->tokens * q_width, e->k, e->observer ? p->tokens * k_width : 0);
   if (w->thread == 0) atomic_store(&e->next_item, 0);
-  rotate_and_store(w, &kv);
+  rotate_and_store(w, &kv, layer);
   zh_pass_meet(w, ZH_STAGE_ATTENTION);
   zh_pass_report_rows(w, ZH_OP_ROPE, layer, "rope q", q_width, e->before, NULL, e->q);
   zh_pass_report_rows(w, ZH_OP_ROPE, layer, "rope k", k_width,
                       e->before ? e->before + p->tokens * q_width : NULL, NULL, e->k);
+  flip_cached_bit(w, &kv, layer);
   zh_attention work = work_of(w, &kv);
   attend(w, &work);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_ATTENTION,

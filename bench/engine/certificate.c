@@ -1,10 +1,12 @@
 #include "bench/engine/certificate.h"
 
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/order.h"
+#include "bench/engine/shown.h"
 #include "core/base64.h"
 #include "core/files.h"
 #include "core/philox.h"
@@ -12,7 +14,7 @@
 enum { FOLLOWED = 2 };
 /* Keys and values of one token take at most this much of the file; beyond it some layers' alone. */
 #define CACHE_BYTES_MAX (UINT64_C(8) << 20)
-enum { STREAM_TOKENS, STREAM_HEADS, STREAM_LAYERS };
+enum { STREAM_TOKENS, STREAM_HEADS, STREAM_LAYERS, STREAM_SEQUENCE };
 
 /* --- what is asked --- */
 
@@ -37,24 +39,47 @@ static bool is_drawn(const zh_challenge *c, const zh_followed *token) {
   return false;
 }
 
+size_t zh_certified_answers(const zh_certified *run) {
+  return run->is_prompt ? run->sequences : run->steps * run->sequences;
+}
+
+/* Tokens of one drawn sequence, and its last one, whose answer was timed. */
+static void draw_of_prompt(zh_challenge *c, const zh_certified *run) {
+  size_t sequence = draw(c, STREAM_SEQUENCE, 0, run->sequences), before = run->steps - 1;
+  size_t wanted = before < FOLLOWED ? before : FOLLOWED;
+  for (uint64_t i = 0; c->count < wanted; ++i) {
+    zh_followed token = {draw(c, STREAM_TOKENS, i, before), sequence};
+    if (!is_drawn(c, &token)) c->token[c->count++] = token;
+  }
+  c->token[c->count++] = (zh_followed){before, sequence};
+}
+
+static void draw_of_answers(zh_challenge *c, const zh_certified *run) {
+  size_t timed = run->steps * run->sequences, wanted = timed < FOLLOWED ? timed : FOLLOWED;
+  for (uint64_t i = 0; c->count < wanted; ++i) {
+    uint32_t answer = draw(c, STREAM_TOKENS, i, timed);
+    zh_followed token = {answer / run->sequences, answer % run->sequences};
+    if (!is_drawn(c, &token)) c->token[c->count++] = token;
+  }
+}
+
 zh_status zh_challenge_draw(zh_challenge *out, const zh_certified *run, const char *chain,
-                            zh_error *err) {
+                            const char *marks_sm3, zh_error *err) {
   char digest[ZH_DIGEST_HEX];
   zh_text text = {0};
   *out = (zh_challenge){0};
-  zh_text_printf(&text, "zhiheng certificate 1\n%s\n%s\n%s", run->step, chain, run->nonce);
+  zh_text_printf(&text, "zhiheng certificate 1\n%s\n%s\n%s%s%s", run->step, chain, marks_sm3,
+                 marks_sm3[0] ? "\n" : "", run->nonce);
   zh_status status = text.failed ? zh_fail(err, ZH_ERR_MEMORY, "out of memory for the challenge")
                                  : zh_digest_bytes(digest, ZH_SM3, text.data, text.length, err);
   zh_text_free(&text);
   ZH_TRY(status);
   digest[16] = '\0';
   out->seed = strtoull(digest, NULL, 16);
-  size_t timed = run->steps * run->sequences, wanted = timed < FOLLOWED ? timed : FOLLOWED;
-  for (uint64_t i = 0; out->count < wanted; ++i) {
-    uint32_t answer = draw(out, STREAM_TOKENS, i, timed);
-    zh_followed token = {answer / run->sequences, answer % run->sequences};
-    if (!is_drawn(out, &token)) out->token[out->count++] = token;
-  }
+  if (run->is_prompt)
+    draw_of_prompt(out, run);
+  else
+    draw_of_answers(out, run);
   return ZH_OK;
 }
 
@@ -67,20 +92,42 @@ int64_t zh_challenge_head(const zh_challenge *c, const zh_architecture *a, uint3
   return draw(c, STREAM_HEADS, layer, a->kv_heads);
 }
 
-/* --- the file --- */
+static void little_endian(unsigned char out[8], uint64_t value) {
+  for (int i = 0; i < 8; ++i) out[i] = (unsigned char)(value >> (8 * i));
+}
 
-struct zh_certificate {
+zh_status zh_marks_digest(char out[ZH_DIGEST_HEX], const uint64_t *marks, size_t count,
+                          zh_error *err) {
+  zh_digest *digest = NULL;
+  ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
+  zh_status status = ZH_OK;
+  for (size_t i = 0; i < count && status == ZH_OK; ++i) {
+    unsigned char bytes[8];
+    little_endian(bytes, marks[i]);
+    status = zh_digest_update(digest, bytes, sizeof bytes, err);
+  }
+  if (status == ZH_OK) status = zh_digest_final(out, digest, err);
+  zh_digest_free(digest);
+  return status;
+}
+
+/* --- what this rank saw --- */
+
+typedef struct certificate {
   zh_certified run;
   zh_challenge challenge;
-  zh_engine *engine;
-  zh_writer *writer;
+  zh_architecture whole; /* the model's; the engine's is of this rank's part */
+  const zh_engine *engine;
+  const zh_comm *comm; /* NULL: the whole model is here */
+  zh_writer *writer;   /* of rank 0 */
   zh_text line;
-  float *slice; /* one head's keys or values */
+  zh_shown shown; /* where the model is divided; else lines are written as they come */
+  float *slice;   /* one head's keys or values, then one operator's output */
   zh_error error;
   zh_status status; /* the first failure while watching */
-};
+} certificate;
 
-static zh_status put_line(zh_certificate *c, zh_error *err) {
+static zh_status put_line(certificate *c, zh_error *err) {
   zh_text_puts(&c->line, "\n");
   zh_status status = c->line.failed
                          ? zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate")
@@ -89,123 +136,198 @@ static zh_status put_line(zh_certificate *c, zh_error *err) {
   return status;
 }
 
-static void put_floats(zh_certificate *c, const char *key, const float *values, size_t count) {
+static void put_floats(certificate *c, const char *key, const float *values, size_t count) {
   zh_text_printf(&c->line, ",\"%s\":\"", key);
   zh_base64_append(&c->line, values, count * sizeof *values);
   zh_text_puts(&c->line, "\"");
 }
 
-/* Links of the chain as their 24 bytes: docs/metrics.md, "Self-check". */
-static zh_status put_header(zh_certificate *c, zh_error *err) {
-  const zh_certified *run = &c->run;
-  const zh_roundings *rounds = &run->arithmetic.rounds;
-  char commitment[ZH_DIGEST_HEX];
-  char *text = NULL;
-  size_t count = run->steps * run->sequences;
-  ZH_TRY(zh_nonce_commitment(commitment, run->nonce, err));
-  zh_text links = {0};
-  for (size_t i = 0; i < count; ++i) {
-    unsigned char link[ZH_LINK_BYTES];
-    zh_answer_bytes(link, &run->answers[i]);
-    zh_base64_append(&links, link, sizeof link); /* 24 is a multiple of 3 */
-  }
-  json_t *header = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s},s:s,s:s,s:s,s:I,s:I,s:I,s:s}", "schema",
-      "zhiheng.certificate/1", "step", run->step, "model", run->model, "model_sm3", run->model_sm3,
-      "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums, "rounds", "bf16",
-      zh_rounding_name(rounds->bf16), "few", zh_rounding_name(rounds->few), "many",
-      zh_rounding_name(rounds->many), "attention", zh_rounding_name(rounds->attention), "kv",
-      zh_kv_names[run->arithmetic.kv], "nonce", run->nonce, "commitment", commitment, "steps",
-      (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
-      (json_int_t)run->start, "links", zh_text_string(&links));
-  zh_text_free(&links);
-  zh_status status = header && !links.failed
-                         ? zh_json_dump_line(&text, header, err)
-                         : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
-  if (status == ZH_OK) zh_text_puts(&c->line, text);
-  if (status == ZH_OK) status = put_line(c, err);
-  free(text);
-  json_decref(header);
-  return status;
-}
-
-/* Keys and values of one head of one sequence, positions 0 … n - 1, packed. */
-static void put_cache(zh_certificate *c, const zh_kv *kv, size_t sequence, size_t positions,
-                      size_t head) {
-  zh_kv_keys(c->slice, kv, sequence, head, 0, positions);
-  put_floats(c, "keys", c->slice, positions * kv->head_dim);
-  zh_kv_values(c->slice, kv, sequence, head, 0, positions);
-  put_floats(c, "cached_values", c->slice, positions * kv->head_dim);
-}
-
-static void put_operation(zh_certificate *c, size_t token, const zh_operation *o, size_t t) {
-  size_t positions = (size_t)o->position[t] + 1;
-  zh_text_printf(&c->line, "{\"token\":%zu,\"layer\":%d,\"name\":\"%s\"", token, o->layer, o->name);
-  put_floats(c, "values", o->output + t * o->out_width, o->out_width);
-  if (o->op == ZH_OP_ATTENTION) {
-    int64_t head =
-        zh_challenge_head(&c->challenge, &c->engine->architecture, (uint32_t)o->layer, positions);
-    if (head >= 0) put_cache(c, o->kv, o->sequence[t], positions, (size_t)head);
+/* One operator's output, and of attention the shown head's cache. */
+static zh_status put_operation(certificate *c, const zh_shown_part part[ZH_SHOWN_KINDS],
+                               zh_error *err) {
+  int layer = -1;
+  const zh_shown_part *values = &part[ZH_SHOWN_VALUES];
+  const zh_instruction *is = zh_order_at(values->place, c->whole.layers, &layer);
+  zh_text_printf(&c->line, "{\"token\":%u,\"layer\":%d,\"name\":\"%s\"", values->token, layer,
+                 is->name);
+  put_floats(c, "values", values->floats, values->count);
+  if (part[ZH_SHOWN_KEYS].count > 0) {
+    put_floats(c, "keys", part[ZH_SHOWN_KEYS].floats, part[ZH_SHOWN_KEYS].count);
+    put_floats(c, "cached_values", part[ZH_SHOWN_CACHED].floats, part[ZH_SHOWN_CACHED].count);
   }
   zh_text_puts(&c->line, "}");
-  c->status = put_line(c, &c->error);
+  return put_line(c, err);
+}
+
+static zh_status put_or_keep(certificate *c, const zh_shown_part part[ZH_SHOWN_KINDS]) {
+  if (!c->comm) return put_operation(c, part, &c->error);
+  for (int kind = 0; kind < ZH_SHOWN_KINDS; ++kind)
+    if (part[kind].count > 0) ZH_TRY(zh_shown_keep(&c->shown, kind, &part[kind], &c->error));
+  return ZH_OK;
+}
+
+static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const zh_operation *o,
+                       size_t t) {
+  const zh_architecture *a = &c->engine->architecture;
+  size_t positions = (size_t)o->position[t] + 1, floats = positions * a->head_dim,
+         first = (size_t)c->engine->stages.part.index * c->whole.kv_heads /
+                 (size_t)c->engine->stages.part.parts;
+  int64_t head = zh_challenge_head(&c->challenge, &c->whole, (uint32_t)o->layer, positions);
+  if (head < 0 || (size_t)head < first || (size_t)head >= first + a->kv_heads) return;
+  size_t mine = (size_t)head - first;
+  part[ZH_SHOWN_KEYS] = part[ZH_SHOWN_CACHED] = part[ZH_SHOWN_VALUES];
+  zh_kv_keys(c->slice, o->kv, o->sequence[t], mine, 0, positions);
+  zh_kv_values(c->slice + floats, o->kv, o->sequence[t], mine, 0, positions);
+  part[ZH_SHOWN_KEYS].floats = c->slice;
+  part[ZH_SHOWN_CACHED].floats = c->slice + floats;
+  part[ZH_SHOWN_KEYS].count = part[ZH_SHOWN_CACHED].count = floats;
+}
+
+static zh_status show(certificate *c, size_t token, const zh_operation *o, size_t t) {
+  size_t place = zh_order_find(o, c->whole.layers),
+         stride = o->output_stride ? o->output_stride : o->out_width;
+  int layer = -1;
+  if (place == SIZE_MAX) return ZH_OK;
+  zh_shown_part part[ZH_SHOWN_KINDS] = {
+      {(uint32_t)token, (uint32_t)place, o->out_width, o->output + t * stride}};
+  /* Of a divided product this rank has a part of each sum; what is added is the whole. */
+  if (c->comm && zh_order_at(place, c->whole.layers, &layer)->out == ZH_VALUE_DELTA) return ZH_OK;
+  if (c->comm && o->op == ZH_OP_ADD) {
+    zh_shown_part delta[ZH_SHOWN_KINDS] = {
+        {(uint32_t)token, (uint32_t)place - 1, o->in_width, o->second + t * o->in_width}};
+    ZH_TRY(put_or_keep(c, delta));
+  }
+  if (o->op == ZH_OP_ATTENTION) show_cache(c, part, o, t);
+  return put_or_keep(c, part);
 }
 
 static void watch(void *user, const zh_operation *o) {
-  zh_certificate *c = user;
+  certificate *c = user;
   for (size_t i = 0; i < c->challenge.count; ++i) {
     const zh_followed *followed = &c->challenge.token[i];
     for (size_t t = 0; t < o->tokens && c->status == ZH_OK; ++t)
       if (o->sequence[t] == followed->sequence && o->position[t] == c->run.start + followed->step)
-        put_operation(c, i, o, t);
+        c->status = show(c, i, o, t);
   }
 }
 
-zh_status zh_certificate_begin(zh_certificate **out, const char *path, const zh_certified *run,
-                               zh_engine *engine, zh_error *err) {
-  char chain[ZH_DIGEST_HEX];
-  *out = NULL;
-  zh_certificate *c = calloc(1, sizeof *c);
-  if (!c) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
-  *c = (zh_certificate){.run = *run, .engine = engine, .error = ZH_ERROR_INIT};
-  c->slice = malloc(engine->context * (size_t)engine->architecture.head_dim * sizeof *c->slice);
-  zh_status status =
-      c->slice ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
-  if (status == ZH_OK)
-    status = zh_trial_chain(chain, run->answers, run->steps * run->sequences, err);
-  if (status == ZH_OK) status = zh_challenge_draw(&c->challenge, run, chain, err);
-  if (status == ZH_OK) status = zh_writer_open(&c->writer, path, err);
-  if (status == ZH_OK) status = put_header(c, err);
-  if (status == ZH_OK) status = zh_engine_observe(engine, watch, c, err);
-  if (status != ZH_OK) {
-    zh_certificate_abandon(c);
-    return status;
+/* --- the file --- */
+
+/* Links of the chain as their 24 bytes: docs/metrics.md, "Self-check". */
+static void put_links(zh_text *out, const zh_certified *run) {
+  for (size_t i = 0; i < zh_certified_answers(run); ++i) {
+    unsigned char link[ZH_LINK_BYTES];
+    zh_answer_bytes(link, &run->answers[i]);
+    zh_base64_append(out, link, sizeof link); /* 24 is a multiple of 3 */
   }
-  *out = c;
+}
+
+static zh_status put_marks(zh_text *out, const zh_certified *run, zh_error *err) {
+  size_t count = run->marks ? run->steps * run->sequences : 0;
+  unsigned char *bytes = malloc(8 * count + 1);
+  if (!bytes) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+  for (size_t i = 0; i < count; ++i) little_endian(bytes + 8 * i, run->marks[i]);
+  zh_base64_append(out, bytes, 8 * count);
+  free(bytes);
   return ZH_OK;
 }
 
-static void release(zh_certificate *c) {
-  (void)!zh_engine_observe(c->engine, NULL, NULL, NULL);
-  zh_text_free(&c->line);
-  free(c->slice);
-  free(c);
+static json_t *header_of(const zh_certified *run, const char *commitment, const char *links,
+                         const char *marks) {
+  const zh_roundings *rounds = &run->arithmetic.rounds;
+  return json_pack(
+      "{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s},s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:s,s:s}",
+      "schema", "zhiheng.certificate/1", "step", run->step, "workload",
+      run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3", run->model_sm3,
+      "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums, "rounds", "bf16",
+      zh_rounding_name(rounds->bf16), "few", zh_rounding_name(rounds->few), "many",
+      zh_rounding_name(rounds->many), "attention", zh_rounding_name(rounds->attention), "kv",
+      zh_kv_names[run->arithmetic.kv], "ranks", (json_int_t)run->ranks, "nonce", run->nonce,
+      "commitment", commitment, "steps", (json_int_t)run->steps, "sequences",
+      (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
 }
 
-zh_status zh_certificate_commit(zh_certificate *c, zh_error *err) {
-  zh_status status = c->status;
-  if (status != ZH_OK) {
-    zh_fail(err, status, "%s", c->error.message);
-    zh_writer_abandon(c->writer);
-  } else {
-    status = zh_writer_commit(c->writer, err);
-  }
-  release(c);
+static zh_status put_header(certificate *c, zh_error *err) {
+  char commitment[ZH_DIGEST_HEX];
+  char *text = NULL;
+  zh_text links = {0}, marks = {0};
+  ZH_TRY(zh_nonce_commitment(commitment, c->run.nonce, err));
+  put_links(&links, &c->run);
+  zh_status status = put_marks(&marks, &c->run, err);
+  json_t *header = header_of(&c->run, commitment, zh_text_string(&links), zh_text_string(&marks));
+  if (status == ZH_OK && (!header || links.failed || marks.failed))
+    status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+  if (status == ZH_OK) status = zh_json_dump_line(&text, header, err);
+  if (status == ZH_OK) zh_text_puts(&c->line, text);
+  if (status == ZH_OK) status = put_line(c, err);
+  free(text);
+  json_decref(header);
+  zh_text_free(&links);
+  zh_text_free(&marks);
   return status;
 }
 
-void zh_certificate_abandon(zh_certificate *c) {
-  if (!c) return;
-  zh_writer_abandon(c->writer);
-  release(c);
+static zh_status put_joined(void *user, const zh_shown_part part[ZH_SHOWN_KINDS], zh_error *err) {
+  return put_operation(user, part, err);
+}
+
+static zh_status draw_challenge(certificate *c, zh_error *err) {
+  char chain[ZH_DIGEST_HEX], marks[ZH_DIGEST_HEX] = "";
+  const zh_certified *run = &c->run;
+  ZH_TRY(zh_trial_chain(chain, run->answers, zh_certified_answers(run), err));
+  if (run->marks) ZH_TRY(zh_marks_digest(marks, run->marks, run->steps * run->sequences, err));
+  return zh_challenge_draw(&c->challenge, run, chain, marks, err);
+}
+
+static zh_status begin(certificate *c, const zh_trial *trial, const char *path, zh_error *err) {
+  zh_engine *engine = trial->engine;
+  c->engine = engine;
+  ZH_TRY(zh_model_architecture(&c->whole, trial->model, err));
+  c->slice = malloc(2 * engine->context * (size_t)engine->architecture.head_dim * sizeof *c->slice);
+  if (!c->slice) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+  ZH_TRY(draw_challenge(c, err));
+  if (trial->job->comm->rank == 0) {
+    ZH_TRY(zh_writer_open(&c->writer, path, err));
+    ZH_TRY(put_header(c, err));
+  }
+  return zh_engine_observe(engine, watch, c, err);
+}
+
+static zh_status compute_again(certificate *c, zh_status (*again)(void *, zh_error *), void *user,
+                               zh_error *err) {
+  ZH_TRY(again(user, err));
+  return c->status == ZH_OK ? ZH_OK : zh_fail(err, c->status, "%s", c->error.message);
+}
+
+zh_status zh_certify(zh_trial *trial, const zh_certified *run,
+                     zh_status (*again)(void *user, zh_error *err), void *user, zh_error *err) {
+  const zh_job *job = trial->job;
+  bool together = zh_job_is_parallel(job);
+  char path[PATH_MAX], sm3[ZH_DIGEST_HEX];
+  if (!job->nonce || (job->comm->rank != 0 && !together)) return ZH_OK;
+  certificate c = {.run = *run, .comm = together ? job->comm : NULL, .error = ZH_ERROR_INIT};
+  c.run.step = job->step;
+  c.run.model = zh_model_name(trial->model);
+  c.run.model_sm3 = job->model_sm3;
+  c.run.nonce = job->nonce;
+  c.run.kernels = trial->engine->kernels->name;
+  c.run.arithmetic = zh_engine_arithmetic(trial->engine);
+  c.run.ranks = (size_t)trial->engine->stages.part.parts;
+  snprintf(path, sizeof path, "%s/certificate.jsonl", job->folder);
+  zh_status status = zh_trial_agree(job, begin(&c, trial, path, err), err);
+  if (status == ZH_OK) status = zh_trial_agree(job, compute_again(&c, again, user, err), err);
+  if (status == ZH_OK && together)
+    status = zh_shown_join(&c.shown, &c.whole, job->comm, put_joined, &c, err);
+  (void)!zh_engine_observe(trial->engine, NULL, NULL, NULL);
+  if (c.writer && status == ZH_OK) {
+    status = zh_writer_commit(c.writer, err);
+    if (status == ZH_OK) status = zh_digest_file(sm3, ZH_SM3, path, err);
+    if (status == ZH_OK) status = zh_trial_fact(trial, "certificate_sm3", json_string(sm3), err);
+  } else if (c.writer) {
+    zh_writer_abandon(c.writer);
+  }
+  zh_text_free(&c.line);
+  zh_shown_free(&c.shown);
+  free(c.slice);
+  return zh_trial_agree(job, status, err);
 }

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/engine/inside.h"
+#include "bench/engine/order.h"
 #include "core/philox.h"
 
 enum { KINDS = 32, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
@@ -32,12 +32,14 @@ typedef struct kind {
 
 struct zh_check {
   zh_engine *engine; /* NULL where operations are handed in */
+  zh_order *order;
   zh_architecture architecture;
   zh_arithmetic arithmetic;
   size_t rows; /* of each product of each token */
   uint64_t seed, drawn, samples;
   kind kinds[KINDS];
   size_t kind_count;
+  char name[KINDS][32]; /* of kinds that other ranks alone saw */
   bool failed;
   char failure[512];
   float *row;            /* [longest row]: a weight row, dequantised */
@@ -112,7 +114,8 @@ static size_t output_stride(const zh_operation *o) {
 }
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
- * one rounding of the result to fp32. */
+ * one rounding of the result to fp32. Where the columns lay over p ranks, p u |W||x| more: each
+ * part rounded to fp32, and p - 1 additions. */
 static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
                               const float *x) {
   float *w = source_row(check, o->weight, r);
@@ -124,8 +127,9 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
     sum += term;
     magnitude += fabs(term);
   }
-  double bound =
-      growth(check, (double)o->in_width + 4) * magnitude + U * fabs(sum) + (double)FLT_MIN;
+  double parts = o->addends > 1 ? (double)o->addends : 0;
+  double bound = (growth(check, (double)o->in_width + 4) + parts * U) * magnitude + U * fabs(sum) +
+                 (double)FLT_MIN;
   judge(check, o, t, r, o->output[t * output_stride(o) + r], sum, TAU * bound);
 }
 
@@ -282,6 +286,8 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
 
 static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
+  if (!check->failed)
+    check->failed = !zh_order_visit(check->order, o, check->failure, sizeof check->failure);
   for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
 }
 
@@ -328,11 +334,16 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
   ZH_TRY(zh_check_create_for(out, &engine->weights, zh_engine_arithmetic(engine), engine->context,
                              ROWS, seed, err));
   (*out)->engine = engine;
-  return ZH_OK;
+  zh_status status = zh_order_create(&(*out)->order, engine, err);
+  if (status == ZH_OK) return ZH_OK;
+  zh_check_free(*out);
+  *out = NULL;
+  return status;
 }
 
 void zh_check_free(zh_check *check) {
   if (!check) return;
+  zh_order_free(check->order);
   free(check->row);
   free(check->rounded);
   free(check->source);
@@ -352,6 +363,46 @@ void zh_check_detach(zh_check *check) {
   zh_weights_leave_source(&check->engine->weights);
 }
 
+/* Of one operator what a rank found, and the first failure of all ranks. */
+typedef struct sighting {
+  char name[32];
+  kind found;
+} sighting;
+
+static void add_sighting(zh_check *check, const sighting *s) {
+  kind *k = NULL;
+  for (size_t i = 0; i < check->kind_count && !k; ++i)
+    if (strcmp(check->kinds[i].name, s->name) == 0) k = &check->kinds[i];
+  if (!k && check->kind_count < KINDS) {
+    snprintf(check->name[check->kind_count], sizeof check->name[0], "%s", s->name);
+    k = kind_of(check, check->name[check->kind_count]);
+  }
+  if (!k) return;
+  uint64_t samples = k->samples + s->found.samples;
+  const char *name = k->name;
+  if (s->found.ratio > k->ratio) *k = s->found;
+  k->name = name;
+  k->samples = samples;
+  check->samples += s->found.samples;
+}
+
+zh_status zh_check_join(zh_check *check, const zh_comm *comm, zh_error *err) {
+  sighting mine[KINDS] = {0}, *all = calloc((size_t)comm->size, sizeof mine);
+  for (size_t i = 0; i < check->kind_count; ++i) {
+    snprintf(mine[i].name, sizeof mine[i].name, "%s", check->kinds[i].name);
+    mine[i].found = check->kinds[i];
+    mine[i].found.name = NULL;
+  }
+  zh_status status =
+      all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for what the ranks saw");
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, mine, sizeof mine, all, 0, err);
+  for (size_t i = KINDS; status == ZH_OK && comm->rank == 0 && i < KINDS * (size_t)comm->size; ++i)
+    if (all[i].name[0]) add_sighting(check, &all[i]);
+  free(all);
+  return status;
+}
+
 uint64_t zh_check_samples(const zh_check *check) {
   return check->samples;
 }
@@ -368,5 +419,7 @@ zh_status zh_check_report(const zh_check *check, json_t *checks, zh_error *err) 
   }
   if (check->failed) return zh_fail(err, ZH_ERR_CHECK, "%s", check->failure);
   if (check->samples == 0) return zh_fail(err, ZH_ERR_CHECK, "the self-check saw no operator");
+  if (check->order && !zh_order_ended(check->order))
+    return zh_fail(err, ZH_ERR_CHECK, "order: the last pass ended before its last operator");
   return ZH_OK;
 }

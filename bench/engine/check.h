@@ -29,6 +29,8 @@ void zh_check_attention_head(zh_check *check, const zh_operation *operation, siz
 ZH_MUST_CHECK zh_status zh_check_attach(zh_check *check, zh_error *err);
 void zh_check_detach(zh_check *check);
 
+/* Collective: rank 0 gets what all ranks saw, each of its part of one model. */
+ZH_MUST_CHECK zh_status zh_check_join(zh_check *check, const zh_comm *comm, zh_error *err);
 /* Appends the sample nearest to its bound of each operator kind to `checks` (may be NULL);
  * ZH_ERR_CHECK with operator, row, bound and error when one passed its bound. */
 ZH_MUST_CHECK zh_status zh_check_report(const zh_check *check, json_t *checks, zh_error *err);

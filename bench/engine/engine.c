@@ -182,11 +182,12 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
 
 static zh_status hold_weights(zh_engine *engine, const zh_model *model,
                               const zh_engine_options *options, zh_error *err) {
-  ZH_TRY(zh_weights_open(&engine->weights, model, engine->part, engine->threads, err));
+  ZH_TRY(zh_weights_open(&engine->weights, model, engine->stages.part, engine->threads, err));
   engine->architecture = engine->weights.architecture;
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
-  return pack ? zh_weights_pack(&engine->weights, engine->threads, err) : ZH_OK;
+  return pack ? zh_weights_pack(&engine->weights, engine->threads, options->packed_cache, err)
+              : ZH_OK;
 }
 
 static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
@@ -204,28 +205,48 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   return allocate_own(engine, err);
 }
 
+/* What ties the ranks together. */
+static zh_status join_ranks(zh_engine *engine, zh_error *err) {
+  const zh_comm *comm = engine->stages.comm, *tied = zh_stages_tied(&engine->stages);
+  size_t floats = (size_t)engine->micro_batch * engine->architecture.hidden;
+  zh_status status = zh_stages_reserve(&engine->stages, floats, err);
+  if (comm) ZH_TRY(zh_comm_agree(comm, status, err));
+  if (tied)
+    status = zh_reduce_create(&engine->reduce, tied, floats, engine->architecture.vocab,
+                              engine->threads, err);
+  return comm ? zh_comm_agree(comm, status, err) : status;
+}
+
+static zh_status hold_model(zh_engine *engine, const zh_model *model,
+                            const zh_engine_options *options, zh_error *err) {
+  ZH_TRY(hold_weights(engine, model, options, err));
+  return hold_activations(engine, options, err);
+}
+
 zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *threads,
                            const zh_engine_options *options, zh_error *err) {
-  const zh_comm *comm = options->comm && options->comm->size > 1 ? options->comm : NULL;
+  const zh_ranks none = {0}, *ranks = options->ranks ? options->ranks : &none;
+  const zh_comm *comm = ranks->comm;
   zh_engine *engine = calloc(1, sizeof *engine);
   zh_status status =
       engine ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
-  if (status == ZH_OK) {
-    engine->threads = threads;
-    engine->kernels =
-        options->precision == ZH_PRECISION_FAST ? zh_kernels_best() : zh_kernels_reference();
-    engine->part = comm ? (zh_part){comm->rank, comm->size} : (zh_part){0, 1};
-    engine->sequences = options->sequences;
-    engine->context = options->context;
-    status = hold_weights(engine, model, options, err);
-  }
-  if (status == ZH_OK) status = hold_activations(engine, options, err);
-  if (status == ZH_OK) status = zh_engine_count(engine, true, err);
   if (comm) status = zh_comm_agree(comm, status, err);
-  if (status == ZH_OK && comm)
-    status = zh_reduce_create(&engine->reduce, comm,
-                              (size_t)engine->micro_batch * engine->architecture.hidden,
-                              engine->architecture.vocab, zh_threads_count(threads), err);
+  if (status != ZH_OK) {
+    free(engine);
+    return status;
+  }
+  *engine = (zh_engine){.threads = threads,
+                        .kernels = options->precision == ZH_PRECISION_FAST ? zh_kernels_best()
+                                                                           : zh_kernels_reference(),
+                        .sequences = options->sequences,
+                        .context = options->context};
+  status = zh_stages_find(&engine->stages, ranks, err);
+  if (status == ZH_OK) {
+    status = hold_model(engine, model, options, err);
+    if (status == ZH_OK) status = zh_engine_count(engine, true, err);
+    if (comm) status = zh_comm_agree(comm, status, err);
+  }
+  if (status == ZH_OK) status = join_ranks(engine, err);
   if (status != ZH_OK) {
     zh_engine_free(engine);
     return status;
@@ -238,6 +259,7 @@ void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
   zh_weights_close(&engine->weights);
   zh_reduce_free(engine->reduce);
+  zh_stages_close(&engine->stages);
   size_t cache = product(engine->kv_layer, engine->architecture.layers);
   if (engine->kv.keys) zh_big_free(engine->kv.keys, cache);
   if (engine->kv.values) zh_big_free(engine->kv.values, cache);
@@ -250,6 +272,7 @@ void zh_engine_free(zh_engine *engine) {
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
+  free(engine->gathered);
   free(engine->spent);
   free(engine);
 }
@@ -259,12 +282,12 @@ void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
     engine->length[sequence] = length;
 }
 
-void zh_engine_poison(zh_engine *engine, uint32_t sequence) {
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
   for (size_t layer = 0; layer < engine->architecture.layers; ++layer) {
     zh_kv kv = zh_engine_kv(engine, layer);
-    zh_kv_poison(&kv, sequence);
+    zh_kv_poison(&kv, sequence, length);
   }
-  zh_engine_truncate(engine, sequence, 0);
+  zh_engine_truncate(engine, sequence, length);
 }
 
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer) {
@@ -279,15 +302,29 @@ zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
   if (observer && !engine->before) {
     size_t width = larger(a->hidden, query_width(a) + key_width(a));
     engine->before = malloc(engine->micro_batch * width * sizeof(float));
-    if (!engine->before) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
+    engine->gathered = malloc(3 * (size_t)engine->micro_batch * sizeof *engine->gathered);
+    if (!engine->before || !engine->gathered)
+      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
   }
   engine->observer = observer;
   engine->observer_user = user;
   return ZH_OK;
 }
 
+bool zh_engine_has_head(const zh_engine *engine) {
+  return engine->weights.whole[ZH_HEAD].tensor != NULL;
+}
+
+zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, zh_error *err) {
+  const zh_stages *s = &engine->stages;
+  if (s->part.stages <= 1) return ZH_OK;
+  return s->comm->broadcast(s->comm, bytes, length, s->head, err);
+}
+
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
-  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums, .kv = engine->kv.type};
+  /* Products of packed weights are summed in fp32, whatever the table does else. */
+  zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed,
+                              .kv = engine->kv.type};
   if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
   arithmetic.rounds.attention = engine->kernels->rounds.attention;
   return arithmetic;
@@ -330,22 +367,21 @@ const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
 
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
-  uint64_t parts = (uint64_t)engine->part.parts;
+  uint64_t parts = (uint64_t)engine->stages.part.parts;
+  const zh_weights_total *total = &engine->weights.total;
   zh_engine_cost cost = {0};
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     cost.memory_weights += w->packed.data
                                ? zh_packed_bytes(w->packed.type, w->packed.rows, w->packed.columns)
                                : zh_weight_bytes(w);
-    bool embedding = w == &engine->weights.whole[ZH_EMBEDDING];
-    if (!embedding || a->tied_head) cost.weight_bytes += w->tensor->bytes;
-    if (!w->gain && !embedding && w != &engine->weights.whole[ZH_HEAD])
-      cost.flops_per_token += 2 * w->tensor->elements;
   }
+  cost.weight_bytes = total->step_bytes;
+  cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
-  cost.attention_flops_per_pair = 4 * (uint64_t)a->layers * query_width(a) * parts;
+  cost.attention_flops_per_pair = 4 * (uint64_t)total->layers * query_width(a) * parts;
   cost.kv_bytes_per_position =
-      a->layers * parts * zh_kv_position_bytes(engine->kv.type, a->kv_heads, a->head_dim);
+      total->layers * parts * zh_kv_position_bytes(engine->kv.type, a->kv_heads, a->head_dim);
   cost.memory_kv = 2 * (uint64_t)engine->kv_layer * a->layers;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
@@ -353,6 +389,7 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
       own_total(engine) + engine->part_bytes +
+      ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;
 }

@@ -22,15 +22,27 @@ typedef enum zh_precision {
   ZH_PRECISION_FAST   /* the timed path: the CPU's best kernels, which may round activations (zh_rounded) */
 } zh_precision;
 
+/* How several ranks hold one model. */
+typedef enum zh_split {
+  ZH_SPLIT_TENSOR,   /* heads, columns and vocabulary */
+  ZH_SPLIT_PIPELINE, /* layers: each rank a stage */
+  ZH_SPLIT_NODES     /* layers between nodes, heads and columns between the ranks of a node */
+} zh_split;
+typedef struct zh_ranks {
+  const zh_comm *comm;
+  zh_split split;
+} zh_ranks;
+
 typedef struct zh_engine_options {
   zh_precision precision;
   uint32_t sequences;   /* independent sequences in the KV cache, >= 1 */
   uint32_t context;     /* positions a sequence can hold; <= the model's own, or ZH_ERR_ARG */
   uint32_t micro_batch; /* tokens computed together; 0: 512 */
   bool unpacked;        /* weights as the file has them, and no rounded activations: rows can be patched */
-  const zh_comm *comm;  /* NULL or of one rank: the whole model here; else this rank's part of it, and every call but
-                           zh_engine_free is made by all ranks in the same order */
   zh_kv_type kv; /* of the cache; the exact precision and unpacked weights take ZH_KV_F32 alone */
+  const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */
+  const zh_ranks *ranks; /* NULL or one: the whole model here; else this rank's part of it, and every call but
+                            zh_engine_free is made by all ranks in the same order */
 } zh_engine_options;
 
 typedef struct zh_engine zh_engine;
@@ -41,10 +53,14 @@ void zh_engine_free(zh_engine *engine); /* NULL is safe */
 
 /* Computes `count` tokens: token[i] of sequence sequence[i] at position position[i]; a sequence's positions must come
  * in order without gaps. logits: [wanted][vocab] f32 for those i with want[i] (want NULL: only the last); may be NULL.
- * ZH_ERR_ARG for ids outside the vocabulary or positions outside the context. */
+ * ZH_ERR_ARG for ids outside the vocabulary or positions outside the context. Where layers lie over several ranks,
+ * logits are computed on those alone that have the head. */
 ZH_MUST_CHECK zh_status zh_engine_forward(zh_engine *engine, const uint32_t *token, const uint32_t *position,
                                           const uint32_t *sequence, size_t count, const bool *want, float *logits,
                                           zh_error *err);
+bool zh_engine_has_head(const zh_engine *engine);
+/* Collective: gives all ranks what the one with the head has in `bytes`. Does nothing where all have the head. */
+ZH_MUST_CHECK zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, zh_error *err);
 /* Forgets positions >= length of a sequence. */
 void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length);
 

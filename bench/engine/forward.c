@@ -43,8 +43,9 @@ static void sum_over_ranks(const zh_worker *w, int layer, const char *const name
   if (e->observer) zh_pass_barrier(w);
   zh_pass_report_product(w, layer, names[0], weight, input, zh_reduce_mine(e->reduce, slot),
                          tokens);
-  zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens * hidden);
+  zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens, hidden);
   zh_pass_mark(w, ZH_STAGE_SUMS);
+  if (e->observer) zh_pass_barrier(w);
   const float *parts = zh_reduce_parts(e->reduce, slot, &stride);
   if (!parts) return;
   zh_pass_report(w, (zh_operation){.op = ZH_OP_SUM,
@@ -54,7 +55,7 @@ static void sum_over_ranks(const zh_worker *w, int layer, const char *const name
                                    .in_width = hidden,
                                    .out_width = hidden,
                                    .input = parts,
-                                   .addends = (size_t)e->part.parts,
+                                   .addends = (size_t)e->stages.part.parts,
                                    .addend_stride = stride,
                                    .output = e->delta});
 }
@@ -79,11 +80,11 @@ static void embed(const zh_worker *w) {
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
   float *x = part_or(e, ZH_REDUCE_EMBEDDING, e->x);
   for (size_t t = begin; t < end; ++t) embed_part(w, x + t * hidden, t);
-  zh_pass_meet(w, ZH_STAGE_ROWS);
   if (e->reduce) {
-    zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens * hidden);
+    zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens, hidden);
     zh_pass_mark(w, ZH_STAGE_SUMS);
   }
+  zh_pass_meet(w, ZH_STAGE_ROWS);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_EMBEDDING,
                                    .layer = -1,
                                    .name = "embedding",
@@ -97,17 +98,16 @@ static void embed(const zh_worker *w) {
 /* Strikes the first element from the drawn one on that is not smaller than its row's mean: one bit
  * of a number next to nothing is rounded away in the next sum, and so changes no result. */
 static void flip_activation(zh_engine *e, int layer) {
-  if (!e->flip.armed || e->flip.layer != (uint32_t)layer) return;
-  size_t hidden = e->architecture.hidden, at = e->flip.element % hidden;
-  float *row = e->x + (e->flip.element - at);
+  if (!zh_pass_is_tampered(e, ZH_TAMPER_RESIDUAL, layer)) return;
+  size_t hidden = e->architecture.hidden, at = e->tamper.element % hidden;
+  float *row = e->x + (e->tamper.element - at);
   double mean = 0;
   for (size_t i = 0; i < hidden; ++i) mean += fabs((double)row[i]) / (double)hidden;
   for (size_t i = 0; i < hidden && fabs((double)row[at]) < mean; ++i) at = (at + 1) % hidden;
   uint32_t bits;
   memcpy(&bits, &row[at], sizeof bits);
-  bits ^= UINT32_C(1) << e->flip.bit;
+  bits ^= UINT32_C(1) << e->tamper.bit;
   memcpy(&row[at], &bits, sizeof bits);
-  e->flip.armed = false;
 }
 
 static void attention_block(const zh_worker *w, int layer, const zh_weight *weight) {
@@ -185,7 +185,13 @@ static void head(const zh_worker *w) {
   const zh_weight *output_norm = &e->weights.whole[ZH_OUTPUT_NORM],
                   *matrix = &e->weights.whole[ZH_HEAD];
   for (size_t t = 0; w->thread == 0 && t < p->tokens; ++t) {
-    if (wants(p, t)) memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
+    if (!wants(p, t)) continue;
+    if (e->observer) {
+      e->gathered[rows] = p->token[t];
+      e->gathered[e->micro_batch + rows] = p->position[t];
+      e->gathered[2 * (size_t)e->micro_batch + rows] = p->sequence[t];
+    }
+    memcpy(e->last + rows++ * hidden, e->x + t * hidden, hidden * sizeof(float));
   }
   zh_pass_meet(w, ZH_STAGE_ROWS);
   const float *normed = zh_pass_norm(w, e->last, output_norm, matrix, 1, p->wanted);
@@ -211,25 +217,62 @@ static void head(const zh_worker *w) {
                                    .output = logits});
 }
 
+/* By an injected fault. */
+static bool is_left_out(const zh_engine *e, uint32_t layer) {
+  return layer >= e->architecture.layers - e->layers_left_out ||
+         zh_pass_is_tampered(e, ZH_TAMPER_LAYER, (int)layer);
+}
+
 static void run_pass(void *user, int thread, int threads) {
   const zh_pass *p = user;
   zh_engine *e = p->e;
   zh_worker w = {p, thread, threads, e->scratch + (size_t)thread * e->scratch_bytes,
-                 e->spent ? &e->spent[thread] : NULL};
+                 p->counted ? &e->spent[thread] : NULL};
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
   size_t begin, end;
   zh_share(&begin, &end, p->tokens, 1, thread, threads);
   zh_rope_angles(e->angles, e->architecture.rope_dims, e->architecture.rope_theta, p->position,
                  begin, end);
-  if (e->first_layer == 0) embed(&w);
+  if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
+    if (is_left_out(e, layer)) continue;
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
     enter(&w, layer);
     attention_block(&w, (int)layer, weight);
     ffn_block(&w, (int)layer, weight);
   }
   enter(&w, e->architecture.layers);
-  if (p->logits && p->wanted > 0) head(&w);
+  if (p->logits && p->wanted > 0 && zh_engine_has_head(e)) head(&w);
+}
+
+static void run_counted(zh_pass *p) {
+  zh_engine *e = p->e;
+  if (e->spent) {
+    p->counted = p->tokens > ZH_TOKEN_GRAIN || e->passes++ % e->counted_every == 0;
+    p->began = zh_ticks();
+  }
+  zh_threads_run(e->threads, run_pass, p);
+  if (p->counted) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
+  if (!e->spent) return;
+  uint64_t now = zh_ticks();
+  if (!p->counted) e->uncounted += now - p->began;
+  zh_spent_between(e)->last = now;
+}
+
+/* Hidden states between the stages of a model. */
+static zh_status take_states(zh_engine *e, size_t floats, zh_error *err) {
+  if (e->stages.before < 0) return ZH_OK;
+  zh_engine_mark_nothing(e);
+  ZH_TRY(zh_stages_take(&e->stages, e->x, floats, err));
+  zh_engine_mark(e, ZH_STAGE_SUMS);
+  return ZH_OK;
+}
+
+static zh_status give_states(zh_engine *e, size_t floats, zh_error *err) {
+  if (e->stages.after < 0) return ZH_OK;
+  ZH_TRY(zh_stages_give(&e->stages, e->x, floats, err));
+  zh_engine_mark(e, ZH_STAGE_SUMS);
+  return ZH_OK;
 }
 
 /* Nothing is computed unless every token fits; lengths are put back on failure. */
@@ -267,13 +310,26 @@ static zh_status admit(zh_engine *e, const uint32_t *token, const uint32_t *posi
                  sequence[i], length, position[i]);
 }
 
+/* Tokens of a micro-batch. Stages work at the same time only where there are several: few enough
+ * that the kernels still work at their pace. */
+static size_t tokens_at_once(const zh_engine *e, size_t count) {
+  enum { FEWEST = 128, OF_A_STAGE = 4 };
+  size_t batches = OF_A_STAGE * (size_t)e->stages.part.stages;
+  if (batches <= OF_A_STAGE) return e->micro_batch;
+  size_t tokens = (count + batches - 1) / batches;
+  tokens = (tokens + ZH_TOKEN_GRAIN - 1) / ZH_TOKEN_GRAIN * ZH_TOKEN_GRAIN;
+  if (tokens < FEWEST) tokens = FEWEST;
+  return tokens < e->micro_batch ? tokens : e->micro_batch;
+}
+
 zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t *position,
                             const uint32_t *sequence, size_t count, const bool *want, float *logits,
                             zh_error *err) {
   if (count == 0) return zh_fail(err, ZH_ERR_ARG, "a forward pass needs at least one token");
   ZH_TRY(admit(e, token, position, sequence, count, err));
-  for (size_t at = 0; at < count; at += e->micro_batch) {
-    size_t tokens = count - at < e->micro_batch ? count - at : e->micro_batch;
+  size_t hidden = e->architecture.hidden, most = tokens_at_once(e, count);
+  for (size_t at = 0; at < count; at += most) {
+    size_t tokens = count - at < most ? count - at : most;
     zh_pass p = {.e = e,
                  .token = token + at,
                  .position = position + at,
@@ -284,12 +340,12 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                  .ends = at + tokens == count,
                  .logits = logits};
     for (size_t t = 0; t < tokens; ++t) p.wanted += wants(&p, t);
-    p.began = e->spent ? zh_ticks() : 0;
-    zh_threads_run(e->threads, run_pass, &p);
-    if (e->spent) zh_spent_mark(&e->spent[0], ZH_STAGE_WAITING);
+    ZH_TRY(take_states(e, tokens * hidden, err));
+    run_counted(&p);
+    e->tamper.kind = ZH_TAMPER_NONE;
     if (e->reduce) ZH_TRY(zh_reduce_error(e->reduce, err));
+    ZH_TRY(give_states(e, tokens * hidden, err));
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
-  if (e->spent) zh_spent_between(e)->last = e->spent[0].last;
-  return ZH_OK;
+  return zh_stages_settle(&e->stages, err);
 }

@@ -8,6 +8,7 @@
 #include "bench/engine/engine.h"
 #include "bench/engine/reduce.h"
 #include "bench/engine/spent.h"
+#include "bench/engine/stages.h"
 #include "bench/engine/weights.h"
 
 typedef enum zh_operator {
@@ -25,7 +26,7 @@ typedef enum zh_operator {
 /* One operator, just computed, with the inputs that it really had. Borrowed for the call. */
 typedef struct zh_operation {
   zh_operator op;
-  int layer;               /* -1 outside the layers */
+  int layer;               /* of the model; -1 outside the layers */
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
   size_t tokens, in_width, out_width;
@@ -34,21 +35,29 @@ typedef struct zh_operation {
   const float
       *second; /* [tokens][in_width]: the second addend, or `up` of SwiGLU; NULL elsewhere */
   const float *output;                         /* [tokens][out_width] */
-  const uint32_t *token, *position, *sequence; /* [tokens]; NULL for the head's gathered rows */
-  const zh_kv *kv;               /* attention: this layer's */
+  const uint32_t *token, *position, *sequence; /* [tokens] */
+  const zh_kv *kv;                             /* attention: this layer's */
   size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
-  size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart */
+  size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
+                                    whose columns lay over ranks: how many parts were added up */
 } zh_operation;
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
 
-/* What an injected activation fault flips: one bit of the residual stream. */
-typedef struct zh_flip {
-  bool armed; /* for the next forward pass only */
+/* What an injected fault does to one layer of the next forward pass's first micro-batch. */
+typedef enum zh_tamper_kind {
+  ZH_TAMPER_NONE,
+  ZH_TAMPER_RESIDUAL, /* flips a bit of element `element` of [tokens][hidden] */
+  ZH_TAMPER_CACHE,    /* flips a bit of a key or value, of a position that the pass reads */
+  ZH_TAMPER_STALE,    /* does not write token `element` (modulo tokens) into the cache */
+  ZH_TAMPER_LAYER     /* leaves the layer out */
+} zh_tamper_kind;
+typedef struct zh_tamper {
+  zh_tamper_kind kind;
   uint32_t layer;
-  size_t element; /* of [tokens][hidden], of the pass's first micro-batch */
+  size_t element;
   unsigned bit;
-} zh_flip;
+} zh_tamper;
 
 /* One sequence computes with one row of one tensor changed, as if the file held it so; the weights
  * themselves are not touched. A tied head is changed with its embedding. */
@@ -67,7 +76,7 @@ typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens)
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
-  zh_part part;      /* of the model */
+  zh_stages stages;  /* this rank's part of the model, and its neighbours */
   zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
   const zh_kernels *kernels;
   zh_threads *threads;
@@ -98,7 +107,10 @@ struct zh_engine {
   void *observer_user;
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
-  zh_flip flip;
+  uint32_t *gathered; /* [3][micro_batch], while observed: token, position and sequence of the rows
+                         whose logits are wanted */
+  zh_tamper tamper;
+  uint32_t layers_left_out; /* the last so many are never computed: an injected fault */
   /* Probes (bench/liveness.h): need every token's logits wanted, in one micro-batch, the tokens of
    * a sequence beside each other. */
   const zh_patch *patches; /* [patch_count] */
@@ -107,6 +119,9 @@ struct zh_engine {
   zh_entrance enter;    /* NULL: none */
   void *enter_user;
   zh_spent *spent; /* [threads], and one more for what is done between passes; NULL: not counted */
+  uint32_t counted_every, passes; /* of passes of up to ZH_TOKEN_GRAIN tokens; longer ones are all
+                                     counted */
+  uint64_t uncounted;             /* ticks of the passes that were not counted */
   int64_t counted_since_ns;
   uint64_t counted_since_ticks;
 };
@@ -117,6 +132,7 @@ void zh_engine_restart_count(zh_engine *engine);
 zh_times zh_engine_times(const zh_engine *engine); /* since the count was started */
 /* What the calling thread, thread 0, did since the last pass or mark was `stage`'s. */
 void zh_engine_mark(const zh_engine *engine, zh_stage stage);
+void zh_engine_mark_nothing(const zh_engine *engine); /* … was no stage's */
 zh_spent *zh_spent_between(const zh_engine *engine);
 
 /* What the bounds of the checks depend on. */
@@ -134,9 +150,9 @@ const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
                                           zh_error *err);
-/* Forgets a sequence and fills its cache with NaN, so that nothing of an earlier pass can be read
- * unseen. */
-void zh_engine_poison(zh_engine *engine, uint32_t sequence);
+/* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
+ * earlier pass can be read unseen. */
+void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
 /* A layer's cache. */
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer);
 

@@ -7,9 +7,11 @@ void zh_pass_report(const zh_worker *w, zh_operation operation) {
   zh_engine *e = w->p->e;
   if (!e->observer) return;
   if (w->thread == 0) {
-    operation.token = w->p->token;
-    operation.position = w->p->position;
-    operation.sequence = w->p->sequence;
+    if (operation.layer >= 0) operation.layer += (int)e->weights.first_layer;
+    bool gathered = operation.layer < 0 && operation.op != ZH_OP_EMBEDDING;
+    operation.token = gathered ? e->gathered : w->p->token;
+    operation.position = gathered ? e->gathered + e->micro_batch : w->p->position;
+    operation.sequence = gathered ? e->gathered + 2 * (size_t)e->micro_batch : w->p->sequence;
     e->observer(e->observer_user, &operation);
   }
   zh_pass_barrier(w);

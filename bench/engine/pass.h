@@ -18,7 +18,8 @@ typedef struct zh_pass {
   bool ends;        /* the call's last micro-batch */
   size_t wanted;
   float *logits;  /* [wanted][vocab] */
-  uint64_t began; /* in ticks, where they are counted */
+  bool counted;   /* by stages */
+  uint64_t began; /* in ticks */
 } zh_pass;
 
 typedef struct zh_worker {
@@ -27,6 +28,11 @@ typedef struct zh_worker {
   void *scratch;
   zh_spent *spent; /* this thread's; NULL: not counted */
 } zh_worker;
+
+/* Whether an injected fault strikes here. */
+static inline bool zh_pass_is_tampered(const zh_engine *e, zh_tamper_kind kind, int layer) {
+  return e->tamper.kind == kind && e->tamper.layer == (uint32_t)layer;
+}
 
 /* What this thread did since the last mark was `stage`'s. */
 static inline void zh_pass_mark(const zh_worker *w, zh_stage stage) {

@@ -23,19 +23,19 @@ static zh_status score_chunk(scorer *s, const uint32_t *window, size_t length, s
   uint32_t position[CHUNK] = {0}, sequence[CHUNK] = {0};
   bool want[CHUNK] = {false};
   size_t vocab = s->engine->architecture.vocab;
-  s->engine->way_is_set = true; /* however many tokens the last part of a window has */
-  s->engine->way = ZH_MANY;
   for (size_t i = 0; i < fed; ++i) {
     position[i] = (uint32_t)(first + i);
     want[i] = first + i + 1 < length;
   }
   ZH_TRY(
       zh_engine_forward(s->engine, window + first, position, sequence, fed, want, s->logits, err));
+  ZH_TRY(zh_engine_share(s->engine, s->logits, fed * vocab * sizeof *s->logits, err));
   for (size_t i = 0; i < fed && want[i]; ++i) {
     const float *logits = s->logits + i * vocab;
     uint32_t next = window[first + i + 1];
-    zh_prediction p = {next, logits[next], s->engine->kernels->logsumexp(logits, vocab),
-                       zh_sum_of_bits(logits, vocab)};
+    const zh_kernels *k = s->engine->kernels;
+    zh_prediction p = {next, (uint32_t)k->argmax(logits, vocab), logits[next],
+                       k->logsumexp(logits, vocab), zh_sum_of_bits(logits, vocab)};
     if (!isfinite(p.logit) || !isfinite(p.logsumexp))
       return zh_fail(err, ZH_ERR_CHECK, "the logits after position %zu are not finite", first + i);
     s->sum += p.logsumexp - (double)p.logit;
@@ -46,7 +46,7 @@ static zh_status score_chunk(scorer *s, const uint32_t *window, size_t length, s
 }
 
 static zh_status score_window(scorer *s, const uint32_t *window, size_t length, zh_error *err) {
-  zh_engine_truncate(s->engine, 0, 0);
+  zh_engine_poison(s->engine, 0, 0);
   for (size_t first = 0; first + 1 < length;
        first += CHUNK) { /* the last token predicts nothing: it is not fed alone */
     size_t fed = length - 1 - first < CHUNK ? length - 1 - first : CHUNK;
@@ -56,8 +56,8 @@ static zh_status score_window(scorer *s, const uint32_t *window, size_t length, 
 }
 
 zh_status zh_perplexity(zh_perplexity_result *out, zh_engine *engine, const uint32_t *tokens,
-                        size_t count, int64_t bos, uint32_t window, zh_prediction *predictions,
-                        zh_error *err) {
+                        size_t count, int64_t bos, uint32_t window, zh_way way,
+                        zh_prediction *predictions, zh_error *err) {
   size_t lead = bos >= 0;
   if (window < 2 || window > engine->context)
     return zh_fail(err, ZH_ERR_ARG, "a window has 2 to %u positions, not %u", engine->context,
@@ -72,6 +72,8 @@ zh_status zh_perplexity(zh_perplexity_result *out, zh_engine *engine, const uint
                          ? ZH_OK
                          : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a window's logits");
   size_t step = window - lead;
+  engine->way_is_set = true;
+  engine->way = way;
   for (size_t at = 0; at < count && status == ZH_OK; at += step) {
     size_t taken = count - at < step ? count - at : step;
     if (lead) held[0] = (uint32_t)bos;

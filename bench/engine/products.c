@@ -44,17 +44,17 @@ static void inputs_made(const zh_worker *w, size_t tokens) {
 /* Of input x for `count` matrices that follow each other, this thread's tokens. */
 static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, const float *x,
                     size_t tokens) {
-  const zh_engine *e = w->p->e;
+  const zh_kernels *kernels = w->p->e->kernels;
   bool done[ZH_ROUNDINGS] = {false};
   size_t begin, end;
   my_tokens(w, tokens, &begin, &end);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
-    zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, w->p->way);
+    zh_rounding kind = zh_rounding_of(&kernels->rounds, m->type, w->p->way);
     if (!m->data || done[kind]) continue;
     done[kind] = true;
-    e->kernels->prepare(prepared_of(w, kind, tokens), m->type, w->p->way, x, m->columns, m->columns,
-                        tokens, begin, end);
+    kernels->prepare(prepared_of(w, kind, tokens), m->type, w->p->way, x, m->columns, m->columns,
+                     tokens, begin, end);
   }
 }
 

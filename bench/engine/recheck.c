@@ -8,63 +8,18 @@
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/engine/order.h"
 #include "core/base64.h"
-
-typedef enum value {
-  X,
-  NORMED,
-  QUERY,
-  KEY,
-  VALUE,
-  ROTATED_QUERY,
-  ROTATED_KEY,
-  ATTENDED,
-  DELTA,
-  GATE,
-  UP,
-  INNER,
-  LOGITS,
-  VALUES
-} value;
-
-/* An operator as the forward pass reports it (bench/engine/observe.c). */
-typedef struct instruction {
-  const char *name;
-  zh_operator op;
-  int weight; /* zh_layer_slot, or zh_model_slot outside the layers; -1: none */
-  value in, second, out;
-} instruction;
-
-static const instruction FIRST = {"embedding", ZH_OP_EMBEDDING, ZH_EMBEDDING, X, X, X};
-static const instruction LAYER[] = {
-    {"attention norm", ZH_OP_RMSNORM, ZH_ATTN_NORM, X, X, NORMED},
-    {"q", ZH_OP_MATMUL, ZH_ATTN_Q, NORMED, X, QUERY},
-    {"k", ZH_OP_MATMUL, ZH_ATTN_K, NORMED, X, KEY},
-    {"v", ZH_OP_MATMUL, ZH_ATTN_V, NORMED, X, VALUE},
-    {"rope q", ZH_OP_ROPE, -1, QUERY, X, ROTATED_QUERY},
-    {"rope k", ZH_OP_ROPE, -1, KEY, X, ROTATED_KEY},
-    {"attention", ZH_OP_ATTENTION, -1, ROTATED_QUERY, X, ATTENDED},
-    {"attention output", ZH_OP_MATMUL, ZH_ATTN_OUTPUT, ATTENDED, X, DELTA},
-    {"attention residual", ZH_OP_ADD, -1, X, DELTA, X},
-    {"ffn norm", ZH_OP_RMSNORM, ZH_FFN_NORM, X, X, NORMED},
-    {"gate", ZH_OP_MATMUL, ZH_FFN_GATE, NORMED, X, GATE},
-    {"up", ZH_OP_MATMUL, ZH_FFN_UP, NORMED, X, UP},
-    {"silu", ZH_OP_SILU, -1, GATE, UP, INNER},
-    {"down", ZH_OP_MATMUL, ZH_FFN_DOWN, INNER, X, DELTA},
-    {"ffn residual", ZH_OP_ADD, -1, X, DELTA, X},
-};
-static const instruction LAST[] = {
-    {"output norm", ZH_OP_RMSNORM, ZH_OUTPUT_NORM, X, X, NORMED},
-    {"head", ZH_OP_MATMUL, ZH_HEAD, NORMED, X, LOGITS},
-};
-enum { LAYER_LENGTH = sizeof LAYER / sizeof LAYER[0], LAST_LENGTH = sizeof LAST / sizeof LAST[0] };
+#include "core/philox.h"
 
 /* Where a followed token stands in its pass. */
 typedef struct walk {
-  const zh_answer *answer;
+  zh_answer answer; /* what was fed, where, and what was answered, if `ends` */
+  bool ends;        /* in logits */
+  uint64_t mark;    /* of its keys and values so far */
   zh_followed followed;
   size_t next; /* instruction to come */
-  float *at[VALUES];
+  float *at[ZH_VALUES];
   float *own; /* [layers][2][head_dim]: key and value of the head that is shown */
 } walk;
 
@@ -77,39 +32,33 @@ typedef struct recheck {
   bool begun;
   zh_arithmetic arithmetic;
   char nonce[256];
-  size_t steps, sequences, start;
+  bool is_prompt;
+  size_t steps, sequences, start, ranks;
   zh_answer *answers;
+  uint64_t *marks; /* of a prompt: [sequences][steps] */
   zh_challenge challenge;
   walk walks[ZH_FOLLOWED_MAX];
   float *fresh, *keys, *values;
   size_t operators;
 } recheck;
 
-static size_t width_of(const zh_architecture *a, value v) {
-  switch (v) {
-  case QUERY:
-  case ROTATED_QUERY:
-  case ATTENDED:
-    return (size_t)a->heads * a->head_dim;
-  case KEY:
-  case VALUE:
-  case ROTATED_KEY:
-    return (size_t)a->kv_heads * a->head_dim;
-  case GATE:
-  case UP:
-  case INNER:
-    return a->ffn;
-  case LOGITS:
-    return a->vocab;
-  default:
-    return a->hidden;
-  }
-}
-
 /* --- the first line --- */
 
+static zh_certified run_of(const recheck *r, const char *nonce) {
+  return (zh_certified){.step = r->claim->step,
+                        .nonce = nonce,
+                        .is_prompt = r->is_prompt,
+                        .steps = r->steps,
+                        .sequences = r->sequences};
+}
+
+static size_t answer_count(const recheck *r) {
+  zh_certified run = run_of(r, "");
+  return zh_certified_answers(&run);
+}
+
 static zh_status read_answers(recheck *r, const char *links, zh_error *err) {
-  size_t count = r->steps * r->sequences;
+  size_t count = answer_count(r);
   unsigned char *bytes = malloc(count * ZH_LINK_BYTES);
   r->answers = calloc(count, sizeof *r->answers);
   bool whole = bytes && r->answers && zh_base64_decode(bytes, count * ZH_LINK_BYTES, links);
@@ -121,25 +70,60 @@ static zh_status read_answers(recheck *r, const char *links, zh_error *err) {
                  r->claim->path, count);
 }
 
+/* Of a prompt the sums over its keys and values, as the bundle has them. */
+static zh_status read_marks(recheck *r, const char *text, zh_error *err) {
+  char sm3[ZH_DIGEST_HEX];
+  size_t count = r->is_prompt ? r->steps * r->sequences : 0;
+  unsigned char *bytes = malloc(8 * count + 1);
+  r->marks = calloc(count + 1, sizeof *r->marks);
+  bool whole = bytes && r->marks && zh_base64_decode(bytes, 8 * count, text);
+  for (size_t i = 0; whole && i < 8 * count; ++i)
+    r->marks[i / 8] |= (uint64_t)bytes[i] << (8 * (i % 8));
+  free(bytes);
+  if (!whole)
+    return zh_fail(err, ZH_ERR_INPUT, "%s: line 1: 'marks' should be base64 of %zu sums of 8 bytes",
+                   r->claim->path, count);
+  if (!r->is_prompt) return ZH_OK;
+  ZH_TRY(zh_marks_digest(sm3, r->marks, count, err));
+  if (strcmp(sm3, r->claim->marks_sm3) == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "%s: its marks have SM3 %.16s…, but step %s of run.json has %.16s…",
+                 r->claim->path, sm3, r->claim->step, r->claim->marks_sm3);
+}
+
+/* Prompts are drawn from the step's seed: workloads/prefill.c. */
+static uint32_t prompt_token(const recheck *r, size_t sequence, size_t position) {
+  uint32_t bits;
+  uint64_t at = sequence * (r->start + r->steps) + position;
+  zh_random_fill(&bits, 1, r->claim->seed, 1, at);
+  return (uint32_t)(((uint64_t)bits * r->weights.architecture.vocab) >> 32);
+}
+
+static bool follows(const recheck *r, size_t i) {
+  const zh_answer *is = &r->answers[i];
+  size_t step = i / r->sequences, last = r->start + r->steps - 1;
+  if (r->is_prompt) return is->fed == prompt_token(r, i, last) && is->position == last;
+  return (step == 0 || is->fed == r->answers[i - r->sequences].chosen) &&
+         is->position == r->start + step;
+}
+
 /* The chain is the bundle's, its tokens follow each other, and its positions have no gap. */
 static zh_status check_chain(recheck *r, zh_error *err) {
   char chain[ZH_DIGEST_HEX];
-  ZH_TRY(zh_trial_chain(chain, r->answers, r->steps * r->sequences, err));
+  size_t count = answer_count(r);
+  ZH_TRY(zh_trial_chain(chain, r->answers, count, err));
   if (strcmp(chain, r->claim->chain_sm3) != 0)
     return zh_fail(err, ZH_ERR_CHECK,
                    "%s: its links give the chain %.16s…, but step %s of run.json has %.16s…",
                    r->claim->path, chain, r->claim->step, r->claim->chain_sm3);
-  for (size_t i = 0; i < r->steps * r->sequences; ++i) {
-    const zh_answer *is = &r->answers[i];
-    size_t step = i / r->sequences;
+  for (size_t i = 0; i < count; ++i) {
     uint32_t vocab = r->weights.architecture.vocab;
-    if (is->fed >= vocab || is->chosen >= vocab)
+    if (r->answers[i].fed >= vocab || r->answers[i].chosen >= vocab)
       return zh_fail(err, ZH_ERR_CHECK, "%s: link %zu names a token that the model has not",
                      r->claim->path, i);
-    bool follows = step == 0 || is->fed == r->answers[i - r->sequences].chosen;
-    if (!follows || is->position != r->start + step)
-      return zh_fail(err, ZH_ERR_CHECK, "%s: link %zu does not follow the one before it",
-                     r->claim->path, i);
+    if (!follows(r, i))
+      return zh_fail(err, ZH_ERR_CHECK, "%s: link %zu does not follow %s", r->claim->path, i,
+                     r->is_prompt ? "from the prompt" : "the one before it");
   }
   return ZH_OK;
 }
@@ -149,7 +133,10 @@ static zh_status read_sizes(recheck *r, const json_t *header, const char *where,
     const char *key;
     size_t *out;
     int64_t min;
-  } sizes[] = {{"steps", &r->steps, 1}, {"sequences", &r->sequences, 1}, {"start", &r->start, 0}};
+  } sizes[] = {{"steps", &r->steps, 1},
+               {"sequences", &r->sequences, 1},
+               {"start", &r->start, 0},
+               {"ranks", &r->ranks, 1}};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; ++i) {
     int64_t number = 0;
     ZH_TRY(zh_json_int(&number, header, sizes[i].key, where, err));
@@ -167,6 +154,7 @@ static zh_status check_words(const recheck *r, const json_t *header, const char 
                              zh_error *err) {
   const char *const expected[][2] = {{"schema", "zhiheng.certificate/1"},
                                      {"step", r->claim->step},
+                                     {"workload", r->claim->workload},
                                      {"model", zh_model_name(r->claim->model)},
                                      {"model_sm3", r->claim->model_sm3}};
   for (size_t i = 0; i < sizeof expected / sizeof expected[0]; ++i) {
@@ -182,8 +170,8 @@ static zh_status check_words(const recheck *r, const json_t *header, const char 
 static zh_status start_walks(recheck *r, zh_error *err) {
   const zh_architecture *a = &r->weights.architecture;
   size_t longest = 0, positions = r->start + r->steps, d = a->head_dim;
-  for (int v = 0; v < VALUES; ++v)
-    if (width_of(a, v) > longest) longest = width_of(a, v);
+  for (int v = 0; v < ZH_VALUES; ++v)
+    if (zh_value_width(a, (zh_value)v) > longest) longest = zh_value_width(a, (zh_value)v);
   r->fresh = malloc(longest * sizeof *r->fresh);
   r->keys = malloc(positions * d * sizeof *r->keys);
   r->values = malloc(positions * d * sizeof *r->values);
@@ -191,11 +179,16 @@ static zh_status start_walks(recheck *r, zh_error *err) {
   for (size_t i = 0; i < r->challenge.count; ++i) {
     walk *w = &r->walks[i];
     w->followed = r->challenge.token[i];
-    w->answer = &r->answers[w->followed.step * r->sequences + w->followed.sequence];
+    w->ends = !r->is_prompt || w->followed.step + 1 == r->steps;
+    w->answer = (zh_answer){.position = (uint32_t)(r->start + w->followed.step)};
+    w->answer.fed = prompt_token(r, w->followed.sequence, w->answer.position);
+    if (w->ends)
+      w->answer =
+          r->answers[(r->is_prompt ? 0 : w->followed.step * r->sequences) + w->followed.sequence];
     w->own = calloc((size_t)a->layers * 2 * d, sizeof *w->own);
     whole = whole && w->own;
-    for (int v = 0; v < VALUES; ++v) {
-      w->at[v] = calloc(width_of(a, v), sizeof *w->at[v]);
+    for (int v = 0; v < ZH_VALUES; ++v) {
+      w->at[v] = calloc(zh_value_width(a, (zh_value)v), sizeof *w->at[v]);
       whole = whole && w->at[v];
     }
   }
@@ -218,6 +211,12 @@ static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const c
                      "%s: 'rounds.%s' must be 'none', 'bf16' or 'bytes': what activations become "
                      "before they are multiplied",
                      where, parts[i].key);
+  if (out->bf16 == ZH_ROUND_BYTES)
+    return zh_fail(
+        err, ZH_ERR_INPUT,
+        "%s: 'rounds.bf16' must be 'none' or 'bf16': no kernels multiply weights of bf16 "
+        "by bytes",
+        where);
   return ZH_OK;
 }
 
@@ -231,12 +230,14 @@ static zh_status read_kv(zh_kv_type *out, const json_t *header, const char *wher
 
 static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   char where[4200], commitment[ZH_DIGEST_HEX];
-  const char *links = NULL, *nonce = NULL;
+  const char *links = NULL, *nonce = NULL, *marks = NULL;
   snprintf(where, sizeof where, "%s: line 1", r->claim->path);
   ZH_TRY(check_words(r, header, where, err));
+  r->is_prompt = strcmp(r->claim->workload, "prefill") == 0;
   ZH_TRY(read_sizes(r, header, where, err));
   ZH_TRY(zh_json_string(&nonce, header, "nonce", where, err));
   ZH_TRY(zh_json_string(&links, header, "links", where, err));
+  ZH_TRY(zh_json_string(&marks, header, "marks", where, err));
   r->arithmetic.fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
   ZH_TRY(read_roundings(&r->arithmetic.rounds, json_object_get(header, "rounds"), where, err));
   ZH_TRY(read_kv(&r->arithmetic.kv, header, where, err));
@@ -247,9 +248,10 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
                    where);
   ZH_TRY(read_answers(r, links, err));
   ZH_TRY(check_chain(r, err));
-  zh_certified run = {
-      .step = r->claim->step, .nonce = nonce, .steps = r->steps, .sequences = r->sequences};
-  ZH_TRY(zh_challenge_draw(&r->challenge, &run, r->claim->chain_sm3, err));
+  ZH_TRY(read_marks(r, marks, err));
+  zh_certified run = run_of(r, nonce);
+  const char *marks_sm3 = r->is_prompt ? r->claim->marks_sm3 : "";
+  ZH_TRY(zh_challenge_draw(&r->challenge, &run, r->claim->chain_sm3, marks_sm3, err));
   ZH_TRY(start_walks(r, err));
   r->begun = true;
   return zh_check_create_for(&r->check, &r->weights, r->arithmetic, r->start + r->steps, r->rows,
@@ -258,26 +260,18 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
 
 /* --- the lines of operators --- */
 
-static size_t length_of_pass(const recheck *r) {
-  return 1 + (size_t)r->weights.architecture.layers * LAYER_LENGTH + LAST_LENGTH;
+static size_t length_of_pass(const recheck *r, const walk *w) {
+  return zh_order_length(r->weights.architecture.layers, w->ends);
 }
 
 /* The instruction that comes next, its layer and its weight. */
-static const instruction *next_of(const recheck *r, const walk *w, int *layer,
-                                  const zh_weight **weight) {
-  size_t in_layers = (size_t)r->weights.architecture.layers * LAYER_LENGTH, i = w->next;
-  *layer = -1;
-  *weight = NULL;
-  const instruction *next = &FIRST;
-  if (i > 0 && i <= in_layers) {
-    *layer = (int)((i - 1) / LAYER_LENGTH);
-    next = &LAYER[(i - 1) % LAYER_LENGTH];
-    if (next->weight >= 0)
-      *weight = &r->weights.layer[(size_t)*layer * ZH_LAYER_SLOTS + (size_t)next->weight];
-    return next;
-  }
-  if (i > 0) next = &LAST[i - 1 - in_layers];
-  *weight = &r->weights.whole[next->weight];
+static const zh_instruction *next_of(const recheck *r, const walk *w, int *layer,
+                                     const zh_weight **weight) {
+  const zh_instruction *next = zh_order_at(w->next, r->weights.architecture.layers, layer);
+  *weight = next->weight < 0 ? NULL
+            : *layer < 0
+                ? &r->weights.whole[next->weight]
+                : &r->weights.layer[(size_t)*layer * ZH_LAYER_SLOTS + (size_t)next->weight];
   return next;
 }
 
@@ -294,19 +288,25 @@ static bool equal_bits(const float *a, const float *b, size_t count) {
   return memcmp(a, b, count * sizeof *a) == 0;
 }
 
-/* The shown head's cache holds what this token, and every other followed one, put there. */
-static zh_status check_cache(const recheck *r, const walk *w, int layer, size_t head,
-                             const char *where, zh_error *err) {
-  size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
-  memcpy(w->own + at, w->at[ROTATED_KEY] + head * d, d * sizeof(float));
-  memcpy(w->own + at + d, w->at[VALUE] + head * d, d * sizeof(float));
+/* Of the head that is shown of this layer, before any token attends to it. */
+static void keep_own(const recheck *r, const walk *w, int layer) {
+  const zh_architecture *a = &r->weights.architecture;
+  size_t d = a->head_dim, at = (size_t)layer * 2 * d,
+         head = (size_t)zh_challenge_head(&r->challenge, a, (uint32_t)layer, 1);
+  memcpy(w->own + at, w->at[ZH_VALUE_ROTATED_KEY] + head * d, d * sizeof(float));
+  memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
   zh_kv_round(w->own + at, r->arithmetic.kv, d);
   zh_kv_round(w->own + at + d, r->arithmetic.kv, d);
+}
+
+/* The shown head's cache holds what this token, and every other followed one, put there. */
+static zh_status check_cache(const recheck *r, const walk *w, int layer, const char *where,
+                             zh_error *err) {
+  size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
   for (size_t i = 0; i < r->challenge.count; ++i) {
     const walk *other = &r->walks[i];
-    size_t position = other->answer->position;
-    if (other->followed.sequence != w->followed.sequence || position > w->answer->position)
-      continue;
+    size_t position = other->answer.position;
+    if (other->followed.sequence != w->followed.sequence || position > w->answer.position) continue;
     if (equal_bits(other->own + at, r->keys + position * d, d) &&
         equal_bits(other->own + at + d, r->values + position * d, d))
       continue;
@@ -321,13 +321,13 @@ static zh_status check_cache(const recheck *r, const walk *w, int layer, size_t 
 static zh_status check_attention(recheck *r, const walk *w, const zh_operation *o,
                                  const json_t *line, const char *where, zh_error *err) {
   const zh_architecture *a = &r->weights.architecture;
-  size_t positions = (size_t)w->answer->position + 1, d = a->head_dim,
+  size_t positions = (size_t)w->answer.position + 1, d = a->head_dim,
          group = a->heads / a->kv_heads;
   int64_t head = zh_challenge_head(&r->challenge, a, (uint32_t)o->layer, positions);
   if (head < 0) return ZH_OK;
   ZH_TRY(read_floats(r->keys, positions * d, line, "keys", where, err));
   ZH_TRY(read_floats(r->values, positions * d, line, "cached_values", where, err));
-  ZH_TRY(check_cache(r, w, o->layer, (size_t)head, where, err));
+  ZH_TRY(check_cache(r, w, o->layer, where, err));
   for (size_t h = (size_t)head * group; h < ((size_t)head + 1) * group; ++h)
     zh_check_attention_head(r->check, o, h, r->keys, r->values);
   return ZH_OK;
@@ -336,16 +336,38 @@ static zh_status check_attention(recheck *r, const walk *w, const zh_operation *
 /* The logits are those of the chain: the timed answer is the one that was followed. */
 static zh_status check_answer(const recheck *r, const walk *w, zh_error *err) {
   size_t vocab = r->weights.architecture.vocab;
-  const float *logits = w->at[LOGITS];
+  const float *logits = w->at[ZH_VALUE_LOGITS];
   size_t best = zh_kernels_reference()->argmax(logits, vocab);
   uint32_t bits = 0;
   if (best < vocab) memcpy(&bits, &logits[best], sizeof bits);
-  if (best == w->answer->chosen && bits == w->answer->logit_bits &&
-      zh_sum_of_bits(logits, vocab) == w->answer->bits_sum)
+  if (best == w->answer.chosen && bits == w->answer.logit_bits &&
+      zh_sum_of_bits(logits, vocab) == w->answer.bits_sum)
     return ZH_OK;
   return zh_fail(err, ZH_ERR_CHECK,
                  "%s: the logits at position %" PRIu32 " are not those of the timed run",
-                 r->claim->path, w->answer->position);
+                 r->claim->path, w->answer.position);
+}
+
+/* The keys and values of all layers are those that the timed run left. */
+static zh_status check_mark(const recheck *r, const walk *w, zh_error *err) {
+  if (w->mark == r->marks[w->followed.sequence * r->steps + w->followed.step]) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "%s: the keys and values at position %" PRIu32 " are not those of the timed run",
+                 r->claim->path, w->answer.position);
+}
+
+/* Value and key, which comes after it, go into the mark, and the shown head's into the cache. */
+static void note_key_and_value(const recheck *r, walk *w, const zh_instruction *now, int layer) {
+  bool key = now->out == ZH_VALUE_ROTATED_KEY;
+  if (!key && now->out != ZH_VALUE_VALUE) return;
+  size_t width = zh_value_width(&r->weights.architecture, now->out),
+         d = r->weights.architecture.head_dim;
+  for (size_t at = 0; at < width; at += d) { /* r->keys: room for a head, unused until attention */
+    memcpy(r->keys, w->at[now->out] + at, d * sizeof(float));
+    zh_kv_round(r->keys, r->arithmetic.kv, d);
+    w->mark += zh_sum_of_bits(r->keys, d) * (4 * (uint64_t)layer + (key ? 1 : 3));
+  }
+  if (key) keep_own(r, w, layer);
 }
 
 static zh_status check_line(recheck *r, walk *w, const json_t *line, const char *where,
@@ -355,14 +377,14 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   int64_t stated = 0;
   int layer = -1;
   const zh_weight *weight = NULL;
-  const instruction *next = next_of(r, w, &layer, &weight);
+  const zh_instruction *next = next_of(r, w, &layer, &weight);
   ZH_TRY(zh_json_string(&name, line, "name", where, err));
   ZH_TRY(zh_json_int(&stated, line, "layer", where, err));
   if (strcmp(name, next->name) != 0 || stated != layer)
     return zh_fail(err, ZH_ERR_CHECK,
                    "%s: '%.40s' of layer %" PRId64 " stands where '%s' of layer %d comes next",
                    where, name, stated, next->name, layer);
-  size_t width = width_of(a, next->out);
+  size_t width = zh_value_width(a, next->out);
   uint32_t sequence = 0;
   ZH_TRY(read_floats(r->fresh, width, line, "values", where, err));
   zh_operation o = {.op = next->op,
@@ -370,14 +392,15 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
                     .name = next->name,
                     .weight = weight,
                     .tokens = 1,
-                    .way = zh_way_of(r->sequences),
-                    .in_width = width_of(a, next->in),
+                    .way = zh_way_of(r->is_prompt ? r->steps * r->sequences : r->sequences),
+                    .addends = next->out == ZH_VALUE_DELTA ? r->ranks : 0,
+                    .in_width = zh_value_width(a, next->in),
                     .out_width = width,
                     .input = w->at[next->in],
                     .second = w->at[next->second],
                     .output = r->fresh,
-                    .token = &w->answer->fed,
-                    .position = &w->answer->position,
+                    .token = &w->answer.fed,
+                    .position = &w->answer.position,
                     .sequence = &sequence};
   if (next->op == ZH_OP_ATTENTION)
     ZH_TRY(check_attention(r, w, &o, line, where, err));
@@ -386,7 +409,9 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   memcpy(w->at[next->out], r->fresh, width * sizeof(float));
   ++w->next;
   ++r->operators;
-  return next->out == LOGITS ? check_answer(r, w, err) : ZH_OK;
+  note_key_and_value(r, w, next, layer);
+  if (r->is_prompt && w->next == zh_order_length(a->layers, false)) ZH_TRY(check_mark(r, w, err));
+  return next->out == ZH_VALUE_LOGITS ? check_answer(r, w, err) : ZH_OK;
 }
 
 static zh_status visit(void *user, size_t number, json_t *line, zh_error *err) {
@@ -396,7 +421,8 @@ static zh_status visit(void *user, size_t number, json_t *line, zh_error *err) {
   if (!r->begun) return begin(r, line, err);
   snprintf(where, sizeof where, "%s: line %zu", r->claim->path, number);
   ZH_TRY(zh_json_int(&token, line, "token", where, err));
-  if (token < 0 || (size_t)token >= r->challenge.count || r->walks[token].next == length_of_pass(r))
+  if (token < 0 || (size_t)token >= r->challenge.count ||
+      r->walks[token].next == length_of_pass(r, &r->walks[token]))
     return zh_fail(err, ZH_ERR_CHECK, "%s: no more of token %" PRId64 " was asked for", where,
                    token);
   return check_line(r, &r->walks[token], line, where, err);
@@ -407,9 +433,9 @@ static zh_status visit(void *user, size_t number, json_t *line, zh_error *err) {
 static zh_status finish(zh_recheck *out, const recheck *r, zh_error *err) {
   if (!r->begun) return zh_fail(err, ZH_ERR_INPUT, "%s: the file is empty", r->claim->path);
   for (size_t i = 0; i < r->challenge.count; ++i)
-    if (r->walks[i].next != length_of_pass(r))
+    if (r->walks[i].next != length_of_pass(r, &r->walks[i]))
       return zh_fail(err, ZH_ERR_CHECK, "%s: the pass of token %zu ends after %zu of %zu operators",
-                     r->claim->path, i, r->walks[i].next, length_of_pass(r));
+                     r->claim->path, i, r->walks[i].next, length_of_pass(r, &r->walks[i]));
   json_t *checks = json_array(), *check;
   zh_status status = zh_check_report(r->check, checks, err);
   size_t i;
@@ -434,10 +460,11 @@ static zh_status finish(zh_recheck *out, const recheck *r, zh_error *err) {
 
 static void release(recheck *r) {
   for (size_t i = 0; i < ZH_FOLLOWED_MAX; ++i) {
-    for (int v = 0; v < VALUES; ++v) free(r->walks[i].at[v]);
+    for (int v = 0; v < ZH_VALUES; ++v) free(r->walks[i].at[v]);
     free(r->walks[i].own);
   }
   free(r->answers);
+  free(r->marks);
   free(r->fresh);
   free(r->keys);
   free(r->values);

@@ -30,7 +30,6 @@ struct zh_reduce {
   const zh_comm *comm;
   zh_node_memory memory;
   int spins;
-  uint32_t meetings;
   size_t floats, width;
   post *posts;    /* [members] */
   float *parts;   /* [slots][members][floats] */
@@ -67,7 +66,7 @@ static zh_status make_inbox(zh_reduce *r, zh_error *err) {
 }
 
 zh_status zh_reduce_create(zh_reduce **out, const zh_comm *comm, size_t floats, size_t width,
-                           int threads, zh_error *err) {
+                           const zh_threads *threads, zh_error *err) {
   zh_reduce *r = calloc(1, sizeof *r);
   zh_status status = r ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the ranks");
   status = zh_comm_agree(comm, status, err);
@@ -84,8 +83,7 @@ zh_status zh_reduce_create(zh_reduce **out, const zh_comm *comm, size_t floats, 
     return status;
   }
   (void)layout(r);
-  bool enough = r->memory.members * threads <= sysconf(_SC_NPROCESSORS_ONLN);
-  r->spins = enough ? SPINS : 0;
+  r->spins = zh_threads_spins(threads) > 0 ? SPINS : 0;
   *out = r;
   return ZH_OK;
 }
@@ -116,10 +114,6 @@ const float *zh_reduce_parts(const zh_reduce *r, zh_reduce_slot slot, size_t *st
 
 size_t zh_reduce_bytes(const zh_reduce *r) {
   return r->memory.bytes / (size_t)r->memory.members;
-}
-
-int zh_reduce_nodes(const zh_reduce *r) {
-  return r->memory.nodes;
 }
 
 zh_status zh_reduce_error(zh_reduce *r, zh_error *err) {
@@ -155,21 +149,20 @@ static void wait_for(post *p, uint32_t number, int spins) {
   atomic_fetch_sub(&p->sleepers, 1);
 }
 
-/* Thread 0 of each rank of the node: what any wrote before, all see after. */
-static void meet(zh_reduce *r) {
-  uint32_t number = ++r->meetings;
+/* What any thread of the node's ranks wrote before, all see after: thread 0 says that those of its
+ * rank have come, and each waits for the other ranks by itself. Nobody can be here twice before all
+ * have seen the number: between two meetings lies a barrier of the rank's threads. */
+static void meet(zh_reduce *r, zh_threads *threads, int thread) {
   post *mine = &r->posts[r->memory.member];
-  atomic_store(&mine->number, number);
-  if (atomic_load(&mine->sleepers) > 0)
-    (void)syscall(SYS_futex, &mine->number, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  uint32_t number = atomic_load(&mine->number) + 1;
+  zh_threads_barrier(threads);
+  if (thread == 0) {
+    atomic_store(&mine->number, number);
+    if (atomic_load(&mine->sleepers) > 0)
+      (void)syscall(SYS_futex, &mine->number, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  }
   for (int i = 0; i < r->memory.members; ++i)
     if (i != r->memory.member) wait_for(&r->posts[i], number, r->spins);
-}
-
-static void meet_with_threads(zh_reduce *r, zh_threads *threads, int thread) {
-  zh_threads_barrier(threads);
-  if (thread == 0) meet(r);
-  zh_threads_barrier(threads);
 }
 
 /* --- sums --- */
@@ -177,8 +170,13 @@ static void meet_with_threads(zh_reduce *r, zh_threads *threads, int thread) {
 static void add_parts(const zh_reduce *r, zh_reduce_slot slot, float *out, size_t begin,
                       size_t end) {
   const float *first = part_of(r, slot, 0);
-  for (size_t i = begin; i < end; ++i) out[i] = first[i];
-  for (int member = 1; member < r->memory.members; ++member) {
+  if (r->memory.members == 1) {
+    for (size_t i = begin; i < end; ++i) out[i] = first[i];
+    return;
+  }
+  const float *second = part_of(r, slot, 1);
+  for (size_t i = begin; i < end; ++i) out[i] = first[i] + second[i];
+  for (int member = 2; member < r->memory.members; ++member) {
     const float *part = part_of(r, slot, member);
     for (size_t i = begin; i < end; ++i) out[i] += part[i];
   }
@@ -202,21 +200,24 @@ static zh_status exchange(zh_reduce *r, size_t floats, zh_error *err) {
 }
 
 void zh_reduce_sum(zh_reduce *r, zh_threads *threads, int thread, zh_reduce_slot slot, float *out,
-                   size_t floats) {
+                   size_t rows, size_t width) {
   size_t begin, end;
-  meet_with_threads(r, threads, thread);
-  zh_share(&begin, &end, floats, UNIT, thread, zh_threads_count(threads));
-  if (r->memory.nodes == 1) {
-    add_parts(r, slot, out, begin, end);
-  } else {
+  meet(r, threads, thread);
+  if (r->memory.nodes > 1) {
     if (thread == 0 && leads(r)) {
-      add_parts(r, slot, r->total, 0, floats);
-      if (r->error.status == ZH_OK) (void)exchange(r, floats, &r->error);
+      add_parts(r, slot, r->total, 0, rows * width);
+      if (r->error.status == ZH_OK) (void)exchange(r, rows * width, &r->error);
     }
-    meet_with_threads(r, threads, thread);
-    if (begin < end) memcpy(out + begin, r->total + begin, (end - begin) * sizeof *out);
+    zh_threads_barrier(threads);
+    meet(r, threads, thread);
   }
-  zh_threads_barrier(threads);
+  zh_share(&begin, &end, width, ZH_PACKED_ROWS, thread, zh_threads_count(threads));
+  for (size_t i = 0; begin < end && i < rows * width; i += width) {
+    if (r->memory.nodes == 1)
+      add_parts(r, slot, out, i + begin, i + end);
+    else
+      memcpy(out + i + begin, r->total + i + begin, (end - begin) * sizeof *out);
+  }
 }
 
 /* --- rows --- */
@@ -237,7 +238,7 @@ static void gather_in_node(zh_reduce *r, zh_threads *threads, int thread, float 
   columns_of(r, r->comm->rank, &mine_begin, &mine_end);
   zh_share(&begin, &end, mine_end - mine_begin, UNIT, thread, zh_threads_count(threads));
   copy_columns(place, rows, r->width, count, mine_begin + begin, mine_begin + end);
-  meet_with_threads(r, threads, thread);
+  meet(r, threads, thread);
   zh_share(&begin, &end, r->width, UNIT, thread, zh_threads_count(threads));
   copy_columns(rows, place, r->width, count, begin, end);
 }
@@ -260,6 +261,7 @@ static zh_status gather_between_nodes(zh_reduce *r, float *rows, size_t count, z
 void zh_reduce_gather(zh_reduce *r, zh_threads *threads, int thread, float *rows, size_t count) {
   zh_threads_barrier(threads);
   for (size_t first = 0, turn = 0; first < count; first += GATHERED_ROWS, ++turn) {
+    if (turn > 0) zh_threads_barrier(threads);
     size_t now = count - first < GATHERED_ROWS ? count - first : GATHERED_ROWS;
     float *at = rows + first * r->width;
     if (r->memory.nodes == 1)

@@ -23,9 +23,9 @@ typedef enum zh_reduce_slot {
   ZH_REDUCE_SLOTS
 } zh_reduce_slot;
 
-/* floats: of the longest sum; width: of the rows that are gathered; threads: of each rank. */
+/* floats: of the longest sum; width: of the rows that are gathered; threads: of this rank. */
 ZH_MUST_CHECK zh_status zh_reduce_create(zh_reduce **out, const zh_comm *comm, size_t floats,
-                                         size_t width, int threads, zh_error *err);
+                                         size_t width, const zh_threads *threads, zh_error *err);
 void zh_reduce_free(zh_reduce *reduce); /* NULL is safe */
 
 /* Where this rank writes its part: 64-byte aligned, [floats]. */
@@ -34,10 +34,12 @@ float *zh_reduce_mine(const zh_reduce *reduce, zh_reduce_slot slot);
  * this node. */
 const float *zh_reduce_parts(const zh_reduce *reduce, zh_reduce_slot slot, size_t *stride);
 
-/* Called by all threads of all ranks, each after it wrote what it has of this rank's part; out
- * [floats] is whole for all of them when it returns. */
+/* Called by all threads of all ranks, each after it wrote what it has of this rank's part. Of out
+ * [rows][width] each thread has its own columns when it returns, as zh_share gives them in grains
+ * of ZH_PACKED_ROWS; the caller's barrier stands before others read them, and before the next call.
+ */
 void zh_reduce_sum(zh_reduce *reduce, zh_threads *threads, int thread, zh_reduce_slot slot,
-                   float *out, size_t floats);
+                   float *out, size_t rows, size_t width);
 /* rows [count][width], of which each rank has computed the columns that zh_share gives it in grains
  * of ZH_PACKED_ROWS; then all have all. */
 void zh_reduce_gather(zh_reduce *reduce, zh_threads *threads, int thread, float *rows,
@@ -46,6 +48,5 @@ void zh_reduce_gather(zh_reduce *reduce, zh_threads *threads, int thread, float 
 /* What went wrong between nodes since the last call; every rank must then stop. */
 ZH_MUST_CHECK zh_status zh_reduce_error(zh_reduce *reduce, zh_error *err);
 size_t zh_reduce_bytes(const zh_reduce *reduce); /* of shared memory, this rank's share */
-int zh_reduce_nodes(const zh_reduce *reduce);
 
 #endif

@@ -4,9 +4,11 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/faults.c
   engine/footprint.c
   engine/forward.c
   engine/ledger.c
+  engine/order.c
   engine/observe.c
   engine/patches.c
   engine/perplexity.c
@@ -15,8 +17,12 @@ set(ENGINE_SOURCES
   engine/reduce.c
   engine/sampling.c
   engine/spent.c
+  engine/shown.c
   engine/split.c
+  engine/stages.c
   engine/trial.c
+  engine/trial_ranks.c
+  engine/packed_cache.c
   engine/packing.c
   engine/weights.c
   engine/weights_describe.c

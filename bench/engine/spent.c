@@ -15,6 +15,7 @@ zh_status zh_engine_count(zh_engine *engine, bool on, zh_error *err) {
   if (!on) return ZH_OK;
   engine->spent = aligned_alloc(_Alignof(zh_spent), counters * sizeof *engine->spent);
   if (!engine->spent) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for counters");
+  engine->counted_every = ZH_COUNTED_EVERY;
   zh_engine_restart_count(engine);
   return ZH_OK;
 }
@@ -23,6 +24,8 @@ void zh_engine_restart_count(zh_engine *engine) {
   size_t counters = (size_t)zh_threads_count(engine->threads) + 1;
   if (!engine->spent) return;
   memset(engine->spent, 0, counters * sizeof *engine->spent);
+  engine->passes = 0;
+  engine->uncounted = 0;
   engine->counted_since_ns = zh_now_ns();
   engine->counted_since_ticks = zh_ticks();
   zh_spent_between(engine)->last = engine->counted_since_ticks;
@@ -36,6 +39,10 @@ void zh_engine_mark(const zh_engine *engine, zh_stage stage) {
   if (engine->spent) zh_spent_mark(zh_spent_between(engine), stage);
 }
 
+void zh_engine_mark_nothing(const zh_engine *engine) {
+  if (engine->spent) zh_spent_between(engine)->last = zh_ticks();
+}
+
 static uint64_t sum_of(const zh_spent *spent) {
   uint64_t sum = 0;
   for (int stage = 0; stage < ZH_STAGES; ++stage) sum += spent->ticks[stage];
@@ -44,21 +51,27 @@ static uint64_t sum_of(const zh_spent *spent) {
 
 /* A thread that came late to a pass, or left it early, was waiting: thread 0, which begins and ends
  * each of them, tells how long they took. */
-zh_times zh_engine_times(const zh_engine *engine) {
-  zh_times times = {{0}, 0};
-  if (!engine->spent) return times;
+static void add_passes(zh_times *times, const zh_engine *engine, double second) {
+  uint64_t counted = sum_of(&engine->spent[0]);
   int threads = zh_threads_count(engine->threads);
-  double ticks = (double)(zh_ticks() - engine->counted_since_ticks);
-  times.total = (double)(zh_now_ns() - engine->counted_since_ns) * 1e-9;
-  double second = ticks > 0 ? times.total / ticks : 0;
-  uint64_t passes = sum_of(&engine->spent[0]);
+  if (counted == 0) return;
+  double each = second / threads * (double)(counted + engine->uncounted) / (double)counted;
   for (int thread = 0; thread < threads; ++thread) {
     const zh_spent *spent = &engine->spent[thread];
     uint64_t own = sum_of(spent);
     for (int stage = 0; stage < ZH_STAGES; ++stage)
-      times.seconds[stage] += (double)spent->ticks[stage] * second / threads;
-    if (own < passes) times.seconds[ZH_STAGE_WAITING] += (double)(passes - own) * second / threads;
+      times->seconds[stage] += (double)spent->ticks[stage] * each;
+    if (own < counted) times->seconds[ZH_STAGE_WAITING] += (double)(counted - own) * each;
   }
+}
+
+zh_times zh_engine_times(const zh_engine *engine) {
+  zh_times times = {{0}, 0};
+  if (!engine->spent) return times;
+  double ticks = (double)(zh_ticks() - engine->counted_since_ticks);
+  times.total = (double)(zh_now_ns() - engine->counted_since_ns) * 1e-9;
+  double second = ticks > 0 ? times.total / ticks : 0;
+  add_passes(&times, engine, second);
   for (int stage = 0; stage < ZH_STAGES; ++stage)
     times.seconds[stage] += (double)zh_spent_between(engine)->ticks[stage] * second;
   return times;

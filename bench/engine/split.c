@@ -1,7 +1,12 @@
-/* A model cut for several ranks, so that two sums a layer tie the parts together: rows of q, k, v,
- * gate and up (whole heads, columns of the FFN), and the columns of attn_output and ffn_down that
- * multiply them. The vocabulary is divided by rows, of the embedding as of the head. */
+/* A model cut for several ranks.
+ *
+ * Into parts, so that two sums a layer tie them together: rows of q, k, v, gate and up (whole
+ * heads, columns of the FFN), and the columns of attn_output and ffn_down that multiply them. The
+ * vocabulary is divided by rows, of the embedding as of the head.
+ *
+ * Into stages: layers that follow each other, so many that the stages read about the same bytes. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "bench/engine/weights.h"
 
@@ -73,10 +78,59 @@ static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_par
   return cut_columns(&w[ZH_FFN_DOWN], model, c->ffn_first, c->ffn, part, err);
 }
 
+/* --- stages --- */
+
+static uint64_t layer_bytes(const zh_weights *weights, uint32_t layer) {
+  uint64_t bytes = 0;
+  for (size_t slot = 0; slot < ZH_LAYER_SLOTS; ++slot)
+    bytes += weights->layer[(size_t)layer * ZH_LAYER_SLOTS + slot].tensor->bytes;
+  return bytes;
+}
+
+/* The layer where a stage begins: the one nearest to its share of the bytes, the head's included,
+ * with a layer at least for every stage. */
+static uint32_t begin_of(const zh_weights *weights, int stage, int stages) {
+  uint32_t layers = weights->total.layers, layer = 0;
+  uint64_t total = weights->whole[ZH_HEAD].tensor->bytes, before = 0;
+  for (uint32_t l = 0; l < layers; ++l) total += layer_bytes(weights, l);
+  if (stage == stages) return layers;
+  for (int s = 1; s <= stage; ++s) {
+    double wanted = (double)total / stages * s;
+    uint32_t least = layer + 1, most = layers - (uint32_t)(stages - s);
+    while (layer < most &&
+           (layer < least || (double)before + (double)layer_bytes(weights, layer) / 2 < wanted))
+      before += layer_bytes(weights, layer++);
+  }
+  return layer;
+}
+
+static zh_status cut_stage(zh_weights *weights, zh_part part, zh_error *err) {
+  zh_architecture *a = &weights->architecture;
+  if (part.stages <= 1) return ZH_OK;
+  if (a->layers < (uint32_t)part.stages) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %" PRIu32 " layers cannot be divided among %d stages; take %" PRIu32
+                   " or fewer",
+                   zh_model_name(weights->model), a->layers, part.stages, a->layers);
+  }
+  uint32_t begin = begin_of(weights, part.stage, part.stages),
+           end = begin_of(weights, part.stage + 1, part.stages);
+  memmove(weights->layer, weights->layer + (size_t)begin * ZH_LAYER_SLOTS,
+          (size_t)(end - begin) * ZH_LAYER_SLOTS * sizeof *weights->layer);
+  weights->first_layer = begin;
+  a->layers = end - begin;
+  if (part.stage > 0) weights->whole[ZH_EMBEDDING] = (zh_weight){0};
+  if (part.stage + 1 == part.stages) return ZH_OK;
+  weights->whole[ZH_OUTPUT_NORM] = (zh_weight){0};
+  weights->whole[ZH_HEAD] = (zh_weight){0};
+  return ZH_OK;
+}
+
 zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
   zh_architecture *a = &weights->architecture;
   const char *model = zh_model_name(weights->model);
   uint32_t parts = (uint32_t)part.parts, index = (uint32_t)part.index;
+  ZH_TRY(cut_stage(weights, part, err));
   if (part.parts == 1) return ZH_OK;
   ZH_TRY(check_heads(model, a, part, err));
   uint32_t kv_heads = a->kv_heads > parts ? a->kv_heads / parts : 1;
@@ -94,7 +148,8 @@ zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
     ZH_TRY(cut_layer(&weights->layer[(size_t)layer * ZH_LAYER_SLOTS], model, &c, part, err));
   size_t begin, end;
   zh_share(&begin, &end, a->vocab, ZH_PACKED_ROWS, part.index, part.parts);
-  cut_rows(&weights->whole[ZH_EMBEDDING], begin, end - begin);
-  cut_rows(&weights->whole[ZH_HEAD], begin, end - begin);
+  if (weights->whole[ZH_EMBEDDING].tensor)
+    cut_rows(&weights->whole[ZH_EMBEDDING], begin, end - begin);
+  if (weights->whole[ZH_HEAD].tensor) cut_rows(&weights->whole[ZH_HEAD], begin, end - begin);
   return ZH_OK;
 }

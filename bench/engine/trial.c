@@ -7,13 +7,15 @@
 #include <string.h>
 
 #include "bench/content.h"
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
+#include "core/clock.h"
 #include "core/philox.h"
 
 enum { FIRST_TOKENS = 8 };
 
 /* Philox streams of the choices below; workloads use small numbers for theirs. */
-enum { STREAM_CHECK = 1000, STREAM_WEIGHT, STREAM_FLIP, STREAM_CUT, STREAM_ROWS, STREAM_STRUCK };
+enum { STREAM_CHECK = 1000, STREAM_CUT, STREAM_ROWS };
 
 /* How far a replayed logit may lie from the timed one, relative to the largest of the logits: where
  * kernels sum in fp32, one token and many tokens may be summed in different orders.
@@ -50,42 +52,13 @@ zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value, zh_err
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to record '%s'", name);
 }
 
-bool zh_job_is_parallel(const zh_job *job) {
-  const char *word = json_string_value(json_object_get(job->parameters, "parallel"));
-  return word && strcmp(word, "tensor") == 0 && job->comm && job->comm->size > 1;
-}
-
-zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
-  return zh_job_is_parallel(job) ? zh_comm_agree(job->comm, mine, err) : mine;
-}
-
-/* Of ranks that compute together one has the fault; but tokens are fed to all of them. */
-static bool is_struck(const zh_trial *trial) {
-  const zh_job *job = trial->job;
-  if (!zh_job_is_parallel(job) || job->fault == ZH_FAULT_TOKEN) return true;
-  return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
-         (uint32_t)job->comm->rank;
-}
-
-static zh_status say_ranks(zh_trial *trial, zh_error *err) {
-  if (!zh_job_is_parallel(trial->job)) return ZH_OK;
-  ZH_TRY(zh_trial_fact(trial, "ranks_of_one_model", json_integer(trial->job->comm->size), err));
-  return zh_trial_fact(trial, "nodes_of_one_model",
-                       json_integer(zh_reduce_nodes(trial->engine->reduce)), err);
-}
-
-static zh_status inject_weight(zh_trial *trial, zh_error *err) {
-  char what[128];
-  uint64_t seed = trial->job->seed ^ zh_trial_draw(trial, STREAM_WEIGHT);
-  ZH_TRY(zh_weights_flip(&trial->engine->weights, seed, what, sizeof what, err));
-  return zh_trial_fact(trial, "injected", json_sprintf("weight: %s", what), err);
-}
-
-/* The bytes that this rank mapped must be those that were counted before the run. */
+/* The bytes that this rank mapped, or those that it reads of a model that lies over several, must
+ * be those that were counted before the run. */
 static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
   char content[ZH_DIGEST_HEX];
   const zh_job *job = trial->job;
-  ZH_TRY(zh_content_digest(content, trial->model, job->threads, err));
+  ZH_TRY(zh_job_is_parallel(job) ? zh_trial_digest_parts(content, trial, err)
+                                 : zh_content_digest(content, trial->model, job->threads, err));
   ZH_TRY(zh_trial_fact(trial, "content_sm3", json_string(content), err));
   if (!job->content_sm3) return ZH_OK;
   bool same = strcmp(content, job->content_sm3) == 0;
@@ -98,9 +71,29 @@ static zh_status hold_to_count(zh_trial *trial, zh_error *err) {
                  zh_model_name(trial->model), content, job->content_sm3);
 }
 
+/* Times in seconds: load_s without the digests, which are checks. */
+static zh_status say_load(zh_trial *trial, double load_s, double content_s, double digest_s,
+                          zh_error *err) {
+  const zh_load *load = &trial->engine->weights.load;
+  double moved = 2 * (double)load->packed_bytes;
+  json_t *fact = json_pack(
+      "{s:f, s:f, s:f, s:f, s:I, s:o, s:f, s:f, s:s}", "load_s", load_s, "generate_s",
+      load->generate_s, "memory_s", load->memory_s, "pack_s", load->pack_s, "packed_bytes",
+      (json_int_t)load->packed_bytes, "pack_rate",
+      load->pack_s > 0 ? zh_json_number(moved / load->pack_s) : json_null(), "content_digest_s",
+      content_s, "weights_digest_s", digest_s, "packed_cache", load->cache);
+  return zh_trial_fact(trial, "load", fact, err);
+}
+
+static double seconds_since(int64_t begun) {
+  return (double)(zh_now_ns() - begun) / 1e9;
+}
+
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
+  out->time.began = zh_now_ns();
+  zh_ranks ranks = {job->comm, zh_job_split(job)};
   zh_kv_type kept = ZH_KV_F32;
   if (!unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
@@ -109,13 +102,25 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                .kv = kept,
                                .sequences = sequences,
                                .context = context,
-                               .comm = zh_job_is_parallel(job) ? job->comm : NULL,
+                               .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
+                               .packed_cache = job->packed_cache,
                                .unpacked = unpacked};
+  int64_t begun = zh_now_ns();
   zh_status status = zh_model_open(&out->model, job->model, err);
-  if (status == ZH_OK) status = hold_to_count(out, err);
+  double load_s = seconds_since(begun), content_s = 0;
+  bool parallel = zh_job_is_parallel(job);
+  begun = zh_now_ns();
+  if (status == ZH_OK && !parallel) status = hold_to_count(out, err);
+  content_s = seconds_since(begun);
   status = zh_trial_agree(job, status, err);
+  begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
+  load_s += seconds_since(begun);
+  out->time.load = (int64_t)(load_s * 1e9);
+  begun = zh_now_ns();
+  if (status == ZH_OK && parallel) status = hold_to_count(out, err);
+  content_s += seconds_since(begun);
   if (status == ZH_OK) {
     out->vocab = zh_engine_architecture(out->engine)->vocab;
     out->logits = malloc((size_t)sequences * out->vocab * sizeof *out->logits);
@@ -123,16 +128,18 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
       status = zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %" PRIu32 " rows of logits",
                        sequences);
   }
+  begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_weights_digest(out->weights_sm3, &out->engine->weights, job->threads, err);
+  if (status == ZH_OK) status = say_load(out, load_s, content_s, seconds_since(begun), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
-  if (status == ZH_OK) status = say_ranks(out, err);
-  out->fault_done = !is_struck(out);
-  if (status == ZH_OK && job->fault == ZH_FAULT_WEIGHT && !out->fault_done)
-    status = inject_weight(out, err);
+  status = zh_trial_agree(job, status, err);
+  if (status == ZH_OK) status = zh_trial_say_ranks(out, err);
+  for (uint32_t i = 0; status == ZH_OK && i < sequences; ++i) zh_engine_poison(out->engine, i, 0);
+  if (status == ZH_OK) status = zh_fault_install(out, err);
   if (status == ZH_OK)
     status = zh_check_create(&out->check, out->engine, job->seed ^ STREAM_CHECK, err);
   if (status != ZH_OK) zh_trial_close(out);
@@ -183,17 +190,52 @@ zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed, zh_error *err) 
                            feed->want, trial->logits, err);
 }
 
-zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits, uint32_t fed,
-                          uint32_t position, zh_error *err) {
+/* chosen stays outside the vocabulary where the logits are not numbers. */
+static void read_answer(zh_answer *out, zh_trial *trial, const float *logits) {
   size_t chosen = trial->engine->kernels->argmax(logits, trial->vocab);
   zh_engine_mark(trial->engine, ZH_STAGE_CHOICE);
-  if (chosen >= trial->vocab || !isfinite(logits[chosen]))
-    return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers",
-                   position);
-  *out = (zh_answer){.fed = fed, .chosen = (uint32_t)chosen, .position = position};
+  if (chosen >= trial->vocab || !isfinite(logits[chosen])) return;
+  out->chosen = (uint32_t)chosen;
   memcpy(&out->logit_bits, &logits[chosen], sizeof out->logit_bits);
+  int64_t began = zh_now_ns();
   out->bits_sum = zh_sum_of_bits(logits, trial->vocab);
+  trial->time.sums += zh_now_ns() - began;
   zh_engine_mark(trial->engine, ZH_STAGE_CHECK);
+}
+
+zh_status zh_trial_answer(zh_answer *out, zh_trial *trial, const float *logits, uint32_t fed,
+                          uint32_t position, zh_error *err) {
+  *out = (zh_answer){.fed = fed, .chosen = trial->vocab, .position = position};
+  if (zh_engine_has_head(trial->engine)) read_answer(out, trial, logits);
+  ZH_TRY(zh_engine_share(trial->engine, out, sizeof *out, err));
+  if (out->chosen < trial->vocab) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK, "the logits at position %" PRIu32 " are not numbers", position);
+}
+
+void zh_trial_sampled(zh_trial *trial, double sample_ns) {
+  trial->time.samples += (int64_t)sample_ns;
+  trial->time.in_samples += trial->time.sums;
+}
+
+void zh_trial_checks_between(zh_trial *trial, int64_t began) {
+  trial->time.between += zh_now_ns() - began;
+  trial->time.sums = 0;
+}
+
+/* All that is neither loading nor a repeat counts as checking, of the whole step. */
+static zh_status say_cost(zh_trial *trial, zh_error *err) {
+  const zh_check_time *t = &trial->time;
+  if (t->samples <= 0) return ZH_OK;
+  double samples = (double)t->samples, in = (double)t->in_samples, between = (double)t->between,
+         step = (double)(zh_now_ns() - t->began);
+  const struct {
+    const char *name;
+    double share;
+  } facts[] = {{"check_share_of_samples", in / samples},
+               {"check_share_of_repeats", (in + between) / (samples + between)},
+               {"check_share_of_step", 1 - ((double)t->load + samples - in) / step}};
+  for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
+    ZH_TRY(zh_trial_fact(trial, facts[i].name, zh_json_number(facts[i].share), err));
   return ZH_OK;
 }
 
@@ -269,18 +311,96 @@ zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count, z
   return status;
 }
 
-uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length) {
-  const zh_engine *e = trial->engine;
+typedef struct summing {
+  const zh_engine *engine;
+  uint32_t length;
+  uint64_t *sums; /* [threads] */
+} summing;
+
+/* Layers and sequences have odd factors, so that none can stand in another's place. */
+static void sum_caches(void *user, int thread, int threads) {
+  const summing *s = user;
+  const zh_engine *e = s->engine;
+  size_t begin, end;
   uint64_t sum = 0;
-  for (size_t layer = 0; layer < e->architecture.layers; ++layer) {
-    zh_kv kv = zh_engine_kv(e, layer);
-    for (size_t sequence = 0; sequence < e->sequences; ++sequence)
-      sum += zh_kv_sum(&kv, sequence, length);
+  zh_share(&begin, &end, (size_t)e->architecture.layers * e->sequences, 1, thread, threads);
+  for (size_t i = begin; i < end; ++i) {
+    zh_kv kv = zh_engine_kv(e, i / e->sequences);
+    sum += zh_kv_sum(&kv, i % e->sequences, s->length) * (2 * (uint64_t)i + 1);
   }
-  return sum;
+  s->sums[thread] = sum;
 }
 
-zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err) {
+zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length, zh_error *err) {
+  int threads = zh_threads_count(trial->engine->threads);
+  summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
+  if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");
+  zh_threads_run(trial->engine->threads, sum_caches, &s);
+  *out = 0;
+  for (int i = 0; i < threads; ++i) *out += s.sums[i];
+  free(s.sums);
+  return ZH_OK;
+}
+
+/* Of the heads that no rank before this one has: of the values that are held, one position's. */
+static void mark_own(uint64_t *out, float *head, const zh_trial *trial, size_t start,
+                     size_t steps) {
+  const zh_engine *e = trial->engine;
+  for (uint64_t here = 0; here < e->architecture.layers; ++here) {
+    zh_kv kv = zh_engine_kv(e, here);
+    uint64_t layer = here + e->weights.first_layer;
+    for (size_t i = 0; i < trial->sequences * steps * kv.kv_heads; ++i) {
+      size_t place = i / kv.kv_heads, h = i % kv.kv_heads, at = start + place % steps;
+      zh_kv_keys(head, &kv, place / steps, h, at, at + 1);
+      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 1);
+      zh_kv_values(head, &kv, place / steps, h, at, at + 1);
+      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 3);
+    }
+  }
+}
+
+/* Ranks beyond the key heads share them: of those that hold the same one the first counts. */
+static bool holds_first(const zh_trial *trial) {
+  zh_architecture whole;
+  zh_part part = trial->engine->stages.part;
+  if (zh_model_architecture(&whole, trial->model, NULL) != ZH_OK) return true;
+  uint32_t parts = (uint32_t)part.parts;
+  return parts <= whole.kv_heads || (uint32_t)part.index % (parts / whole.kv_heads) == 0;
+}
+
+static zh_status sum_over_ranks(uint64_t *marks, size_t count, const zh_comm *comm, zh_error *err) {
+  uint64_t *all = calloc((size_t)comm->size, count * sizeof *all);
+  zh_status status = all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the marks");
+  status = zh_comm_agree(comm, status, err);
+  if (status == ZH_OK) status = comm->gather(comm, marks, count * sizeof *marks, all, 0, err);
+  for (size_t i = 0; status == ZH_OK && comm->rank == 0 && i < count; ++i) {
+    marks[i] = 0;
+    for (size_t rank = 0; rank < (size_t)comm->size; ++rank) marks[i] += all[rank * count + i];
+  }
+  free(all);
+  if (status == ZH_OK) status = comm->broadcast(comm, marks, count * sizeof *marks, 0, err);
+  return status;
+}
+
+zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start, size_t steps,
+                               zh_error *err) {
+  size_t count = trial->sequences * steps;
+  bool parallel = zh_job_is_parallel(trial->job);
+  float *head = malloc(trial->engine->architecture.head_dim * sizeof *head);
+  zh_status status =
+      head ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a head's keys");
+  status = zh_trial_agree(trial->job, status, err);
+  memset(out, 0, count * sizeof *out);
+  if (status == ZH_OK && (!parallel || holds_first(trial)))
+    mark_own(out, head, trial, start, steps);
+  free(head);
+  return status == ZH_OK && parallel ? sum_over_ranks(out, count, trial->job->comm, err) : status;
+}
+
+zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,
+                                 zh_error *err) {
+  uint64_t now = 0;
+  ZH_TRY(zh_trial_cache_sum(&now, trial, length, err));
   if (now == reference) return ZH_OK;
   return zh_fail(err, ZH_ERR_CHECK,
                  "cache: the keys and values of a repeat differ from the checked pass's (sum of "
@@ -288,34 +408,9 @@ zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err
                  now, reference);
 }
 
-/* Bits of a number next to its row's mean that no rounding of activations takes away: of fp32 all
- * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
- * block whose largest is some times the mean. */
-static unsigned lowest_flipped_bit(const zh_engine *e) {
-  return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
-}
-
-void zh_trial_flip_activation(zh_trial *trial, size_t tokens) {
-  zh_engine *e = trial->engine;
-  if (trial->fault_done || trial->job->fault != ZH_FAULT_ACTIVATION) return;
-  trial->fault_done = true;
-  uint32_t random[4];
-  zh_random_fill(random, 4, trial->job->seed, STREAM_FLIP, 0);
-  if (tokens > e->micro_batch) tokens = e->micro_batch;
-  uint32_t layers = e->architecture.layers, hidden = e->architecture.hidden,
-           lowest = lowest_flipped_bit(e);
-  /* What the last layer adds for a token that is not the last one is never read: there a flip
-   * changes nothing. */
-  size_t t = layers > 1 ? random[1] % tokens : tokens - 1;
-  e->flip = (zh_flip){.armed = true,
-                      .layer = layers > 1 ? random[0] % (layers - 1) : 0,
-                      .element = t * hidden + random[2] % hidden,
-                      .bit = lowest + random[3] % (32 - lowest)};
-}
-
 /* Where kernels sum in fp64, batches do not change the bits. */
 static double replay_bound(const zh_trial *trial) {
-  if (trial->engine->kernels->fp64_sums) return 0;
+  if (zh_engine_arithmetic(trial->engine).fp64_sums) return 0;
   double largest = 0;
   for (size_t i = 0; i < trial->vocab; ++i) largest = fmax(largest, fabs((double)trial->logits[i]));
   return REPLAY_RELATIVE * largest;
@@ -359,6 +454,10 @@ static zh_status recompute_parts(zh_trial *trial, const zh_feed *feed, size_t fi
   return recompute_part(trial, feed, cut, last, way, err);
 }
 
+static zh_status share_first_row(zh_trial *trial, zh_error *err) {
+  return zh_engine_share(trial->engine, trial->logits, trial->vocab * sizeof *trial->logits, err);
+}
+
 zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,
                              uint32_t sequence, zh_ways ways, zh_error *err) {
   zh_feed feed;
@@ -366,11 +465,11 @@ zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t len
          lead = ways.lead < length ? ways.lead : length;
   ZH_TRY(zh_feed_create(&feed, tokens, 1, length, 0, length, err));
   for (size_t i = 0; i < length; ++i) feed.sequence[i] = sequence;
-  zh_engine_poison(trial->engine, sequence);
+  zh_engine_poison(trial->engine, sequence, 0);
   zh_status status = recompute_parts(trial, &feed, 0, lead, cut, ways.before, err);
   if (status == ZH_OK) status = recompute_parts(trial, &feed, lead, length, cut, ways.after, err);
   zh_feed_free(&feed);
-  return status;
+  return status == ZH_OK ? share_first_row(trial, err) : status;
 }
 
 zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length, uint32_t sequence,
@@ -389,7 +488,7 @@ zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length
                  position, sequence, again.chosen, expected->chosen, lead);
 }
 
-zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+static zh_status judge_memory_here(zh_trial *trial, zh_error *err) {
   zh_footprint now = zh_footprint_now();
   uint64_t logits = (uint64_t)trial->sequences * trial->vocab * sizeof *trial->logits;
   if (!now.known || !trial->before.known) return ZH_OK;
@@ -405,6 +504,11 @@ zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
                  "memory: the process holds %.1f MB for the model, by formula it should be %.1f MB "
                  "and at most %.1f MB more; something stands twice in memory",
                  (double)found.held / 1e6, (double)found.formula / 1e6, (double)found.bound / 1e6);
+}
+
+zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+  zh_status status = judge_memory_here(trial, err);
+  return zh_trial_agree(trial->job, status, err);
 }
 
 zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
@@ -432,7 +536,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
     ZH_TRY(zh_trial_record(trial, "weights", "bytes that the engine read against their source", 0,
                            same ? 0 : 1, same, err));
   }
-  return status;
+  return status == ZH_OK ? say_cost(trial, err) : status;
 }
 
 /* Entropy of the distribution that the logits at hand give, in nats. */
@@ -441,24 +545,6 @@ static double entropy(const float *logits, size_t count, double logsumexp) {
   for (size_t i = 0; i < count; ++i)
     sum += exp((double)logits[i] - logsumexp) * (logsumexp - (double)logits[i]);
   return sum;
-}
-
-zh_status zh_trial_same_chain(zh_trial *trial, const char chain[65], zh_error *err) {
-  const zh_comm *comm = trial->job->comm;
-  char first[65];
-  if (!zh_job_is_parallel(trial->job)) return ZH_OK;
-  memcpy(first, chain, sizeof first);
-  ZH_TRY(comm->broadcast(comm, first, sizeof first, 0, err));
-  double differs = strcmp(first, chain) == 0 ? 0 : comm->rank;
-  ZH_TRY(comm->max_f64(comm, &differs, 1, err));
-  ZH_TRY(zh_trial_record(trial, "ranks", "the chain of every rank against rank 0's", 0, differs,
-                         differs == 0, err));
-  if (differs == 0) return ZH_OK;
-  return zh_fail(
-      err, ZH_ERR_CHECK,
-      "ranks: the chain of rank %.0f is not that of rank 0; ranks that compute one model "
-      "together must have the same bits in all logits",
-      differs);
 }
 
 zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t count,
@@ -471,6 +557,7 @@ zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t co
   for (size_t i = 0; i * trial->sequences < count && i < FIRST_TOKENS; ++i) /* of sequence 0 */
     json_array_append_new(first, json_integer(answers[i * trial->sequences].chosen));
   ZH_TRY(zh_trial_fact(trial, "first_tokens", first, err));
+  ZH_TRY(share_first_row(trial, err));
   double lse = trial->engine->kernels->logsumexp(trial->logits, trial->vocab);
   ZH_TRY(zh_trial_fact(trial, "entropy_nats",
                        zh_json_number(entropy(trial->logits, trial->vocab, lse)), err));

@@ -26,6 +26,13 @@ typedef struct zh_feed {
   size_t count;
 } zh_feed;
 
+/* Where a step's time went, ns: what docs/metrics.md, "Self-check", says of its cost. */
+typedef struct zh_check_time {
+  int64_t began, load; /* when the step opened its model; reading and rearranging it */
+  int64_t sums;        /* over logits, since the repeat began */
+  int64_t samples, in_samples, between; /* all repeats; the checks inside them; those around each */
+} zh_check_time;
+
 typedef struct zh_trial {
   zh_job *job;
   zh_model *model;
@@ -35,14 +42,18 @@ typedef struct zh_trial {
   float *logits;        /* [sequences][vocab] */
   char weights_sm3[65]; /* of what the engine read before anything was computed */
   zh_footprint before;  /* the model was opened */
-  bool fault_done;      /* an injected token or activation fault strikes once */
+  zh_check_time time;
+  bool fault_done;      /* an injected fault strikes once, and not on every rank */
 } zh_trial;
 
 /* The parameter `parallel` of the model workloads. */
 #define ZH_PARALLEL_HELP                                                                           \
-  "none: each rank measures the whole model by itself; tensor: the ranks hold one model together"
+  "none: each rank measures the whole model by itself; else all hold one together: tensor: heads " \
+  "and columns divided; pipeline: layers divided; nodes: layers between nodes, columns inside"
+extern const char *const zh_parallels[];
 /* Whether one model lies over all ranks of the job. */
 bool zh_job_is_parallel(const zh_job *job);
+zh_split zh_job_split(const zh_job *job);
 /* zh_comm_agree for such a job; else `mine`. */
 ZH_MUST_CHECK zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err);
 
@@ -64,8 +75,14 @@ void zh_feed_free(zh_feed *feed);
 ZH_MUST_CHECK zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed,
                                          zh_error *err); /* fills logits */
 
-/* The answer in `logits` [vocab]; ZH_ERR_CHECK when they are not numbers. */
-ZH_MUST_CHECK zh_status zh_trial_answer(zh_answer *out, const zh_trial *trial, const float *logits,
+/* A repeat's own time; the sums over logits since zh_trial_checks_between were part of it. */
+void zh_trial_sampled(zh_trial *trial, double sample_ns);
+/* Checks since `began` stood before a repeat or after it. */
+void zh_trial_checks_between(zh_trial *trial, int64_t began);
+
+/* The answer in `logits` [vocab] of the rank that has them, on all ranks that hold the model
+ * together; ZH_ERR_CHECK when they are not numbers. */
+ZH_MUST_CHECK zh_status zh_trial_answer(zh_answer *out, zh_trial *trial, const float *logits,
                                         uint32_t fed, uint32_t position, zh_error *err);
 /* ZH_ERR_CHECK naming the first place where a repeat's answers [steps][sequences] differ from the
  * reference's. */
@@ -78,9 +95,18 @@ void zh_answer_read(zh_answer *out, const unsigned char link[ZH_LINK_BYTES]);
 /* SM3 over the answers' links in order. */
 ZH_MUST_CHECK zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count,
                                        zh_error *err);
-/* Sum of the bits of the keys and values of all sequences' positions below `length`. */
-uint64_t zh_trial_cache_sum(const zh_trial *trial, uint32_t length);
-ZH_MUST_CHECK zh_status zh_trial_compare_cache(uint64_t reference, uint64_t now, zh_error *err);
+/* Sum of the bits of the keys and values of all sequences' positions below `length`, each row with
+ * a factor of its own; by all threads. */
+ZH_MUST_CHECK zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length,
+                                           zh_error *err);
+/* Of each sequence and each of `steps` positions from `start` on, out[sequences][steps]: the sum of
+ * the bits of its keys times 4 layer + 1, and of its values times 4 layer + 3, over all layers,
+ * modulo 2^64. Collective where ranks hold one model together. */
+ZH_MUST_CHECK zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start,
+                                             size_t steps, zh_error *err);
+/* ZH_ERR_CHECK where it is not `reference` now. */
+ZH_MUST_CHECK zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length,
+                                               uint64_t reference, zh_error *err);
 
 /* How the timed run multiplied: positions below `lead` in one way, the others in another. */
 typedef struct zh_ways {
@@ -99,19 +125,24 @@ ZH_MUST_CHECK zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, f
 ZH_MUST_CHECK zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length,
                                         uint32_t sequence, zh_ways ways, const zh_answer *expected,
                                         zh_error *err);
-/* What the process holds after the timed repeats against the formula; records fact and check. */
+/* What the process holds after the timed repeats against the formula; records fact and check. Ranks
+ * of one model fail together. */
 ZH_MUST_CHECK zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err);
 /* Weights against their source, facts about bytes and checks. */
 ZH_MUST_CHECK zh_status zh_trial_finish(zh_trial *trial, zh_error *err);
-
-/* Puts an injected activation fault into the next forward pass of `tokens` tokens; once only. */
-void zh_trial_flip_activation(zh_trial *trial, size_t tokens);
 
 /* Appends {"check","what","bound","error","passed"} to the job. */
 ZH_MUST_CHECK zh_status zh_trial_record(zh_trial *trial, const char *check, const char *what,
                                         double bound, double error, bool passed, zh_error *err);
 ZH_MUST_CHECK zh_status zh_trial_fact(zh_trial *trial, const char *name, json_t *value,
                                       zh_error *err); /* steals value */
+/* The model's content digest by all ranks, each of what it reads. Collective. */
+ZH_MUST_CHECK zh_status zh_trial_digest_parts(char out[ZH_DIGEST_HEX], zh_trial *trial,
+                                              zh_error *err);
+/* Collective for such a job, else nothing: facts of what each rank holds. */
+ZH_MUST_CHECK zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err);
+/* zh_check_report of what all ranks saw. Collective for such a job. */
+ZH_MUST_CHECK zh_status zh_trial_report_check(zh_trial *trial, zh_error *err);
 /* ZH_ERR_CHECK on all ranks where one of them has another chain than rank 0. */
 ZH_MUST_CHECK zh_status zh_trial_same_chain(zh_trial *trial, const char chain[65], zh_error *err);
 /* Facts that describe generated text: chain digest, first tokens, entropy of the logits at hand. */

@@ -4,15 +4,33 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "core/clock.h"
+
+static bool ties_head(const zh_weights *weights) {
+  return weights->architecture.tied_head && weights->whole[ZH_EMBEDDING].tensor &&
+         weights->whole[ZH_HEAD].tensor;
+}
+
+static bool is_apart(const zh_weights *weights, int slot) {
+  return weights->whole[slot].tensor && !(slot == ZH_HEAD && ties_head(weights));
+}
+
 size_t zh_weights_count(const zh_weights *weights) {
-  size_t whole = weights->architecture.tied_head ? ZH_MODEL_SLOTS - 1 : ZH_MODEL_SLOTS;
-  return (size_t)weights->architecture.layers * ZH_LAYER_SLOTS + whole;
+  size_t count = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
+  for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot) count += is_apart(weights, slot);
+  return count;
 }
 
 zh_weight *zh_weights_at(const zh_weights *weights, size_t i) {
   size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
   if (i < in_layers) return &weights->layer[i];
-  return (zh_weight *)&weights->whole[i - in_layers];
+  int slot = 0;
+  for (size_t left = i - in_layers; !is_apart(weights, slot) || left-- > 0;) ++slot;
+  return (zh_weight *)&weights->whole[slot];
+}
+
+void zh_weights_tie_head(zh_weights *weights) {
+  if (ties_head(weights)) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
 }
 
 /* --- a row and its place in the whole tensor --- */
@@ -49,7 +67,7 @@ const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer) {
 
 static bool is_norm(const zh_weights *weights, size_t i) {
   size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
-  if (i >= in_layers) return i - in_layers == ZH_OUTPUT_NORM;
+  if (i >= in_layers) return zh_weights_at(weights, i) == &weights->whole[ZH_OUTPUT_NORM];
   return i % ZH_LAYER_SLOTS == ZH_ATTN_NORM || i % ZH_LAYER_SLOTS == ZH_FFN_NORM;
 }
 
@@ -80,8 +98,11 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part, 
                           zh_error *err) {
   ZH_TRY(zh_weights_describe(out, model, err));
   zh_status status = zh_weights_cut(out, part, err);
-  if (status == ZH_OK && !out->whole[ZH_EMBEDDING].tensor->data)
+  if (status == ZH_OK && !out->layer[0].tensor->data) {
+    int64_t begun = zh_now_ns();
     status = zh_weights_generate(out, threads, err);
+    out->load.generate_s = (double)(zh_now_ns() - begun) / 1e9;
+  }
   if (status == ZH_OK) status = zh_weights_set_gains(out, err);
   if (status != ZH_OK) zh_weights_close(out);
   return status;
@@ -92,7 +113,10 @@ void zh_weights_close(zh_weights *weights) {
   free(weights->gains);
   free(weights->digests);
   if (weights->generated) zh_big_free(weights->generated, weights->generated_bytes);
-  if (weights->packed) zh_big_free(weights->packed, weights->packed_bytes);
+  if (weights->cached.data)
+    zh_unmap(&weights->cached);
+  else if (weights->packed)
+    zh_big_free(weights->packed, weights->packed_bytes);
   if (weights->altered) munmap(weights->altered, weights->altered_bytes);
   *weights = (zh_weights){0};
 }

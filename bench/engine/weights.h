@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/digest.h"
+#include "core/files.h"
 #include "core/status.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -28,9 +29,11 @@ typedef enum zh_layer_slot {
 } zh_layer_slot;
 typedef enum zh_model_slot { ZH_EMBEDDING, ZH_OUTPUT_NORM, ZH_HEAD, ZH_MODEL_SLOTS } zh_model_slot;
 
-/* One of the parts into which a model is cut for several ranks; {0, 1}: all of it. */
+/* One of the parts into which a model is cut for several ranks, by heads and columns (index of
+ * parts) and by layers (stage of stages; 0 is one); {0, 1}: all of it. */
 typedef struct zh_part {
   int index, parts;
+  int stage, stages;
 } zh_part;
 
 typedef struct zh_weight {
@@ -42,15 +45,36 @@ typedef struct zh_weight {
   const float *gain; /* norms: their values; NULL for matrices */
 } zh_weight;
 
+/* Of the whole model, however it is cut. */
+typedef struct zh_weights_total {
+  uint32_t layers;
+  uint64_t step_bytes;      /* all but an embedding that is not the head as well */
+  uint64_t flops_per_token; /* 2 x weights multiplied in the layers */
+} zh_weights_total;
+
+/* What it took until the weights could be used. */
+typedef struct zh_load {
+  double generate_s;     /* standard models: computing the weights */
+  double memory_s;       /* getting the memory for rearranged weights from the system */
+  double pack_s;         /* rearranging, or comparing what a cache holds */
+  uint64_t packed_bytes; /* rearranged: as many were read */
+  char cache[256];       /* what became of the cache: one sentence; "" where none was asked for */
+} zh_load;
+
 typedef struct zh_weights {
   const zh_model *model;
-  zh_architecture architecture;    /* of this part: its heads, its columns of the FFN */
+  zh_architecture architecture; /* of this part: its layers, its heads, its columns of the FFN */
+  zh_weights_total total;
+  uint32_t first_layer;            /* of the model: the first one that is here */
   zh_weight *layer;                /* [layers][ZH_LAYER_SLOTS] */
-  zh_weight whole[ZH_MODEL_SLOTS]; /* a tied head is the embedding's matrix */
+  zh_weight whole[ZH_MODEL_SLOTS]; /* tensor NULL: not here. A tied head is the embedding's matrix,
+                                      where both are here */
   unsigned char *generated; /* standard models: all tensors, each at a multiple of 64 bytes */
   size_t generated_bytes;
   unsigned char *packed; /* matrices as zh_weights_pack rearranged them */
   size_t packed_bytes;
+  zh_mapping cached; /* where `packed` lies, if it came from a cache */
+  zh_load load;
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
   float *gains;                 /* norms whose file values are not aligned fp32 */
@@ -62,9 +86,10 @@ typedef struct zh_weights {
 ZH_MUST_CHECK zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *err);
 ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part,
                                         zh_threads *threads, zh_error *err);
-/* Cuts described weights (bench/engine/split.c): heads, columns of the FFN and rows of the
- * vocabulary are divided, norms stay whole. Where there are more parts than key heads, several hold
- * the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
+/* Cuts described weights (bench/engine/split.c). Into stages: layers in order, the embedding with
+ * the first, output norm and head with the last. Into parts: heads, columns of the FFN and rows of
+ * the vocabulary are divided, norms stay whole; where there are more parts than key heads, several
+ * hold the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
 ZH_MUST_CHECK zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err);
 /* The steps of opening that need the bytes: a standard model's are computed; norms become fp32. */
 ZH_MUST_CHECK zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads,
@@ -72,8 +97,13 @@ ZH_MUST_CHECK zh_status zh_weights_generate(zh_weights *weights, zh_threads *thr
 ZH_MUST_CHECK zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err);
 void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
- * from: weights are held once. */
-ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, zh_error *err);
+ * from: weights are held once. cache: folder in which the result is kept and looked for
+ * (bench/engine/packed_cache.h); NULL: none. */
+ZH_MUST_CHECK zh_status zh_weights_pack(zh_weights *weights, zh_threads *threads, const char *cache,
+                                        zh_error *err);
+/* Which matrices that is, and the bytes of one, up to the next. */
+bool zh_weight_is_packed(const zh_weights *weights, const zh_weight *w);
+size_t zh_weight_packed_bytes(const zh_weight *w);
 /* Gives back the pages of the file that were read since, where rearranged weights stand instead. */
 void zh_weights_leave_source(const zh_weights *weights);
 /* Bytes of a row as it is here, and of all rows. */
@@ -88,13 +118,20 @@ const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
 /* Row r as the file has it, from the bytes that the engine reads. buffer: row_bytes, used where the
  * row must be put together. */
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);
-ZH_MUST_CHECK zh_status zh_weight_flip_packed(zh_weight *w, uint64_t byte, unsigned bit,
-                                              zh_error *err);
+/* Whether rows [first, first + count), first a multiple of ZH_PACKED_ROWS and count ZH_PACKED_ROWS
+ * but at the end, are packed as `rows` (row_bytes apart) give them, bits that stand for no weight
+ * included. buffer: zh_packed_bytes of so many rows, 64-byte aligned. */
+bool zh_weight_packed_as(const zh_weight *w, size_t first, size_t count, const void *rows,
+                         void *buffer);
+/* What came from a cache is mapped for reading; afterwards it may be changed, here alone. */
+ZH_MUST_CHECK zh_status zh_packed_writable(zh_weights *weights, zh_error *err);
 
-/* The i-th of the distinct tensors (layers first, then whole-model ones; a tied head is not counted
- * twice). */
+/* The i-th of the distinct tensors that are here (layers first, then whole-model ones; a tied head
+ * is not counted twice). */
 size_t zh_weights_count(const zh_weights *weights);
 zh_weight *zh_weights_at(const zh_weights *weights, size_t i);
+/* After a change of the embedding: a tied head reads the same. */
+void zh_weights_tie_head(zh_weights *weights);
 
 /* SM3 over the SM3 (in hex) of each tensor's bytes that the engine reads, in the order of
  * zh_weights_at; the tensors' digests are kept for zh_weights_verify. */
@@ -106,8 +143,11 @@ ZH_MUST_CHECK zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], zh_weights *w
 ZH_MUST_CHECK zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads,
                                           uint64_t seed, zh_error *err);
 
-/* For --inject fault=weight: flips the bit of the model that `seed` picks, in a private copy of its
- * tensor. what: receives "bit 3 of byte 1234 of blk.0.ffn_up.weight". */
+/* For --inject: zeros that are freed with the weights, for bytes that the engine shall read. */
+ZH_MUST_CHECK zh_status zh_weights_alter(zh_weights *weights, size_t bytes, zh_error *err);
+/* For --inject fault=weight: flips the bit that `seed` picks of all that the engine reads: of
+ * rearranged weights as they lie, else in a private copy of the tensor. what: receives "bit 3 of
+ * byte 1234 of blk.0.ffn_up.weight". */
 ZH_MUST_CHECK zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what,
                                         size_t capacity, zh_error *err);
 

@@ -104,6 +104,18 @@ static zh_status describe_all(zh_weights *weights, zh_error *err) {
   return ZH_OK;
 }
 
+static void add_up(zh_weights *weights) {
+  size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
+  weights->total.layers = weights->architecture.layers;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    bool looked_up = w == &weights->whole[ZH_EMBEDDING] && !weights->architecture.tied_head;
+    if (!looked_up) weights->total.step_bytes += w->tensor->bytes;
+    if (i < in_layers && w->tensor->dims == 2)
+      weights->total.flops_per_token += 2 * w->tensor->elements;
+  }
+}
+
 zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *err) {
   *out = (zh_weights){.model = model};
   ZH_TRY(zh_model_architecture(&out->architecture, model, err));
@@ -132,6 +144,7 @@ zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *
   zh_status status =
       out->layer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
   if (status == ZH_OK) status = describe_all(out, err);
+  if (status == ZH_OK) add_up(out);
   if (status != ZH_OK) zh_weights_close(out);
   return status;
 }

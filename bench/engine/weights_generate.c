@@ -4,7 +4,7 @@
 
 #include "bench/engine/weights.h"
 
-enum { ALIGNMENT = 64, ROWS_AT_A_TIME = 64 };
+enum { ALIGNMENT = 64 };
 
 typedef struct generation {
   const zh_weights *weights;
@@ -29,7 +29,7 @@ static void generate_share(void *user, int thread, int threads) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
     size_t begin, end;
-    zh_share(&begin, &end, w->matrix.rows, ROWS_AT_A_TIME, thread, threads);
+    zh_share(&begin, &end, w->matrix.rows, ZH_PACKED_ROWS, thread, threads); /* as they are read */
     unsigned char *base =
         weights->generated + ((const unsigned char *)w->matrix.data - weights->generated);
     if (begin < end) generate_rows(w, base, begin, end, g->row + (size_t)thread * g->row_bytes);
@@ -71,6 +71,6 @@ zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads, zh_error
     w->matrix.row_bytes = zh_weight_row_bytes(w);
     offset += aligned(zh_weight_bytes(w));
   }
-  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  zh_weights_tie_head(weights);
   return generate_all(weights, threads, err);
 }

@@ -91,52 +91,114 @@ zh_status zh_weights_digest(char out[ZH_DIGEST_HEX], zh_weights *weights, zh_thr
   return status;
 }
 
+/* A weight's bytes that differ from `rows`, those of the model; buffer: a row. */
+static zh_status name_difference(const zh_weight *w, size_t first, size_t count,
+                                 const unsigned char *rows, unsigned char *buffer, zh_error *err) {
+  size_t bytes = zh_weight_row_bytes(w);
+  for (size_t r = 0; r < count; ++r) {
+    const unsigned char *ours = zh_weight_row(w, first + r, buffer), *theirs = rows + r * bytes;
+    size_t i = 0;
+    while (i < bytes && ours[i] == theirs[i]) ++i;
+    if (i == bytes) continue;
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "weights: byte %" PRIu64
+                   " of tensor %s is 0x%02x where the engine read it and 0x%02x in the model",
+                   zh_weight_offset(w, first + r) + i, w->tensor->name, ours[i], theirs[i]);
+  }
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "weights: rows %zu to %zu of tensor %s are not rearranged as they should be",
+                 w->first_row + first, w->first_row + first + count - 1, w->tensor->name);
+}
+
+/* buffer: room for them packed, and for one as it is. */
+static zh_status compare_rows(const zh_weight *w, size_t first, size_t count,
+                              const unsigned char *rows, unsigned char *buffer, zh_error *err) {
+  size_t bytes = zh_weight_row_bytes(w);
+  bool same = true;
+  if (w->packed.data) {
+    same = zh_weight_packed_as(w, first, count, rows, buffer);
+  } else {
+    for (size_t r = 0; same && r < count; ++r)
+      same = memcmp(zh_weight_row(w, first + r, NULL), rows + r * bytes, bytes) == 0;
+  }
+  return same ? ZH_OK : name_difference(w, first, count, rows, buffer, err);
+}
+
+/* Room for the largest group of rows, packed and as they are. */
+typedef struct group_room {
+  unsigned char *packed, *rows; /* packed: 64-byte aligned, and at least one row */
+} group_room;
+
+static bool take_room(group_room *out, const zh_weights *weights) {
+  size_t packed = 64, rows = 1;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    size_t row = zh_weight_row_bytes(w), group = 0;
+    if (w->packed.data) group = zh_packed_bytes(w->packed.type, ZH_PACKED_ROWS, w->packed.columns);
+    if (row > packed) packed = row;
+    if (group > packed) packed = group;
+    if (ZH_PACKED_ROWS * row > rows) rows = ZH_PACKED_ROWS * row;
+  }
+  packed = (packed + 63) / 64 * 64;
+  out->packed = aligned_alloc(64, packed + (rows + 63) / 64 * 64);
+  if (out->packed) out->rows = out->packed + packed;
+  return out->packed != NULL;
+}
+
+static size_t rows_from(const zh_weight *w, size_t first) {
+  return w->matrix.rows - first < ZH_PACKED_ROWS ? w->matrix.rows - first : ZH_PACKED_ROWS;
+}
+
 /* Reads a tensor's bytes from the disk, past any mapping, and compares them with what the engine
- * read. buffer: two rows. */
-static zh_status compare_with_file(const zh_weight *w, int file, unsigned char *buffer,
+ * read. */
+static zh_status compare_with_file(const zh_weight *w, int file, const group_room *room,
                                    zh_error *err) {
   size_t bytes = zh_weight_row_bytes(w);
-  for (size_t r = 0; r < w->matrix.rows; ++r) {
-    uint64_t at = zh_weight_offset(w, r);
-    ssize_t got = pread(file, buffer, bytes, (off_t)(w->tensor->file_offset + at));
-    if (got != (ssize_t)bytes) {
+  for (size_t first = 0; first < w->matrix.rows; first += ZH_PACKED_ROWS) {
+    size_t count = rows_from(w, first);
+    for (size_t r = 0; r < count; ++r) {
+      uint64_t at = zh_weight_offset(w, first + r);
+      ssize_t got =
+          pread(file, room->rows + r * bytes, bytes, (off_t)(w->tensor->file_offset + at));
+      if (got == (ssize_t)bytes) continue;
       /* A file that lost its end while in use is told by whoever touches its mapping there. */
       (void)*((const volatile unsigned char *)w->tensor->data + at);
       return zh_fail(err, ZH_ERR_CHECK, "weights: tensor %s cannot be read again from %s",
                      w->tensor->name, w->tensor->file);
     }
-    const unsigned char *ours = zh_weight_row(w, r, buffer + bytes);
-    if (memcmp(ours, buffer, bytes) == 0) continue;
-    size_t i = 0;
-    while (ours[i] == buffer[i]) ++i;
-    return zh_fail(err, ZH_ERR_CHECK,
-                   "weights: byte %" PRIu64
-                   " of tensor %s is 0x%02x where the engine read it and 0x%02x in the file",
-                   at + i, w->tensor->name, ours[i], buffer[i]);
+    ZH_TRY(compare_rows(w, first, count, room->rows, room->packed, err));
   }
   return ZH_OK;
 }
 
-static size_t longest_row(const zh_weights *weights) {
-  size_t longest = 1;
-  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
-    size_t bytes = zh_weights_at(weights, i)->matrix.row_bytes;
-    if (bytes > longest) longest = bytes;
+/* Rearranged weights of a standard model are right as rows (their digests say so); and as they lie.
+ */
+static zh_status compare_with_own_rows(const zh_weight *w, const group_room *room, zh_error *err) {
+  size_t bytes = zh_weight_row_bytes(w);
+  for (size_t first = 0; w->packed.data && first < w->matrix.rows; first += ZH_PACKED_ROWS) {
+    size_t count = rows_from(w, first);
+    for (size_t r = 0; r < count; ++r) zh_weight_row(w, first + r, room->rows + r * bytes);
+    ZH_TRY(compare_rows(w, first, count, room->rows, room->packed, err));
   }
-  return longest;
+  return ZH_OK;
 }
 
 static void compare_share(void *user, int thread, int threads) {
   tensor_work *work = user;
   zh_error *err = &work->error[thread];
-  unsigned char *buffer = malloc(2 * longest_row(work->weights));
+  group_room room = {0};
   int file = -1;
   const char *opened = NULL;
-  zh_status status =
-      buffer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
+  zh_status status = take_room(&room, work->weights)
+                         ? ZH_OK
+                         : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
   for (size_t i = (size_t)thread; i < zh_weights_count(work->weights) && status == ZH_OK;
        i += (size_t)threads) {
     const zh_weight *w = zh_weights_at(work->weights, i);
+    if (work->weights->generated) {
+      status = compare_with_own_rows(w, &room, err);
+      continue;
+    }
     if (!opened || strcmp(opened, w->tensor->file) != 0) {
       if (file >= 0) close(file);
       opened = w->tensor->file;
@@ -146,11 +208,11 @@ static void compare_share(void *user, int thread, int threads) {
       status = zh_fail(err, ZH_ERR_CHECK, "weights: %s cannot be opened again to be compared",
                        w->tensor->file);
     } else {
-      status = compare_with_file(w, file, buffer, err);
+      status = compare_with_file(w, file, &room, err);
     }
   }
   if (file >= 0) close(file);
-  free(buffer);
+  free(room.packed);
 }
 
 static zh_status recompute_rows(const zh_weights *weights, uint64_t seed, zh_error *err) {
@@ -217,7 +279,7 @@ zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads, uint
   ZH_TRY(verify_gains(weights, err));
   if (weights->generated) {
     ZH_TRY(verify_digests(weights, threads, err));
-    return recompute_rows(weights, seed, err);
+    ZH_TRY(recompute_rows(weights, seed, err));
   }
   tensor_work work = {.weights = weights};
   return on_all_threads(threads, compare_share, &work, err);

@@ -9,7 +9,7 @@
 #include "core/files.h"
 #include "core/philox.h"
 
-enum { TEXT_BYTES_MAX = 1 << 20, EXAMPLES = 16, CPUS_MAX = 4096 };
+enum { TEXT_BYTES_MAX = 1 << 20, EXAMPLES = 16 };
 enum { STREAM_TEXTS = 0x74657874 };
 static const uint64_t TEXT_SEED = 1; /* the same tokens in every run */
 
@@ -165,10 +165,9 @@ static zh_status measure(json_t **out, const zh_model *model, zh_threads *thread
 
 zh_status zh_liveness_of_model(json_t **out, const zh_model *model, int threads,
                                const zh_liveness_options *options, zh_error *err) {
-  int cpus[CPUS_MAX];
   zh_threads *pool = NULL;
   zh_error refused = ZH_ERROR_INIT;
-  if (threads <= 0) threads = zh_machine_allowed_cpus(cpus, CPUS_MAX);
+  if (threads <= 0) threads = zh_machine_allowed_cores();
   ZH_TRY(zh_threads_create(&pool, threads > 0 ? threads : 1, NULL, err));
   zh_status status = measure(out, model, pool, options, &refused);
   zh_threads_free(pool);

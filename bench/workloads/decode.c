@@ -1,10 +1,10 @@
 /* decode: how fast a model writes, each token fed back to give the next. */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
@@ -14,7 +14,6 @@
 enum { STREAM_PROMPT = 1, STREAM_REPLAYED_STEP, STREAM_REPLAYED_SEQUENCE, STREAM_FAULT_STEP };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "32", 1, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL, "tokens in the context before the prompt"},
@@ -24,7 +23,7 @@ static const zh_parameter parameters[] = {
      "fast: the CPU's best kernels; exact: the reference"},
     {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
      "how keys and values are kept; f32 always where precision is exact"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -117,8 +116,7 @@ static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *
   memcpy(d->fed, d->first, d->batch * sizeof *d->fed);
   for (size_t i = 0; i < d->steps; ++i) {
     int64_t begin = zh_now_ns();
-    if (fault == ZH_FAULT_ACTIVATION && i == fault_step)
-      zh_trial_flip_activation(&d->trial, d->batch);
+    if (faults && i == fault_step) zh_fault_strike(&d->trial, d->batch, true);
     ZH_TRY(step(d, i, answers + i * d->batch, err));
     if (fault == ZH_FAULT_TOKEN && i == fault_step) {
       d->fed[0] = d->fed[0] > 0 ? d->fed[0] - 1 : 1;
@@ -129,26 +127,27 @@ static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *
   return ZH_OK;
 }
 
+/* What an earlier repeat left of these positions must not be read. */
+static void forget_answers(decode *d) {
+  for (uint32_t s = 0; s < d->batch; ++s) zh_engine_poison(d->trial.engine, s, (uint32_t)d->start);
+}
+
 static zh_status check_pass(decode *d, zh_error *err) {
   ZH_TRY(zh_check_attach(d->trial.check, err));
+  uint64_t prompt_cache = 0;
   zh_status status = read_prompt(d, err);
+  if (status == ZH_OK)
+    status = zh_trial_cache_sum(&prompt_cache, &d->trial, (uint32_t)d->start, err);
   if (status == ZH_OK) status = generate(d, d->reference, false, err);
   zh_check_detach(d->trial.check);
   ZH_TRY(status);
-  d->reference_cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
-  return zh_check_report(d->trial.check, d->trial.job->checks, err);
+  ZH_TRY(zh_trial_compare_cache(&d->trial, (uint32_t)d->start, prompt_cache, err));
+  ZH_TRY(zh_trial_cache_sum(&d->reference_cache, &d->trial, (uint32_t)(d->start + d->steps), err));
+  return zh_trial_report_check(&d->trial, err);
 }
 
 static int64_t positions(const zh_job *job) {
   return zh_job_int(job, "depth") + zh_job_int(job, "prompt") + zh_job_int(job, "tokens");
-}
-
-/* Each rank sees the operators of its part alone. */
-static zh_status refuse_certificate(const zh_job *job, zh_error *err) {
-  if (!job->nonce || !zh_job_is_parallel(job)) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT,
-                 "no certificate can be made yet of a model that lies over several ranks; leave "
-                 "--nonce out, or set the step's parameter 'parallel' to none");
 }
 
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
@@ -157,9 +156,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   d->batch = (uint32_t)zh_job_int(job, "batch");
   d->start = (size_t)(zh_job_int(job, "depth") + zh_job_int(job, "prompt"));
   d->steps = (size_t)zh_job_int(job, "tokens");
-  zh_status status = refuse_certificate(job, err);
-  if (status == ZH_OK)
-    status = zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
+  zh_status status =
+      zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
   if (status == ZH_OK) status = allocate(d, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(d, err);
@@ -221,10 +219,14 @@ static zh_status keep_intervals(decode *d, zh_error *err) {
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   decode *d = state;
   (void)index;
+  int64_t checking = zh_now_ns();
+  forget_answers(d);
   zh_engine_restart_count(d->trial.engine);
+  zh_trial_checks_between(&d->trial, checking);
   int64_t begin = zh_now_ns();
   ZH_TRY(generate(d, d->answer, !warmup, err));
   *sample = (double)(zh_now_ns() - begin);
+  zh_trial_sampled(&d->trial, *sample);
   if (warmup) return ZH_OK;
   ZH_TRY(zh_ledger_keep(&d->ledger, d->trial.engine, *sample, err));
   return keep_intervals(d, err);
@@ -233,9 +235,12 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
 static zh_status verify(void *state, size_t index, zh_error *err) {
   decode *d = state;
   (void)index;
+  int64_t checking = zh_now_ns();
   ZH_TRY(zh_trial_compare(&d->trial, d->reference, d->answer, d->steps, err));
-  uint64_t cache = zh_trial_cache_sum(&d->trial, (uint32_t)(d->start + d->steps));
-  return zh_trial_compare_cache(d->reference_cache, cache, err);
+  ZH_TRY(
+      zh_trial_compare_cache(&d->trial, (uint32_t)(d->start + d->steps), d->reference_cache, err));
+  zh_trial_checks_between(&d->trial, checking);
+  return ZH_OK;
 }
 
 /* The answer at a drawn step of a drawn sequence, computed anew from the tokens that were fed up to
@@ -274,42 +279,21 @@ static zh_status report_times(decode *d, zh_error *err) {
   return zh_job_series(d->trial.job, &what, &p99, 1, err);
 }
 
-/* The run once more, in the cache that the timed one left, with the followed tokens' operators
- * written down; its answers must be the timed ones. */
-static zh_status certify(decode *d, zh_error *err) {
-  const zh_job *job = d->trial.job;
-  char path[PATH_MAX], sm3[ZH_DIGEST_HEX];
-  zh_certificate *certificate = NULL;
-  if (!job->nonce || job->comm->rank != 0) return ZH_OK;
-  const zh_kernels *kernels = d->trial.engine->kernels;
-  zh_certified run = {.step = job->step,
-                      .model = zh_model_name(d->trial.model),
-                      .model_sm3 = job->model_sm3,
-                      .nonce = job->nonce,
-                      .kernels = kernels->name,
-                      .arithmetic = zh_engine_arithmetic(d->trial.engine),
-                      .steps = d->steps,
-                      .sequences = d->batch,
-                      .start = d->start,
-                      .answers = d->answer};
-  snprintf(path, sizeof path, "%s/certificate.jsonl", job->folder);
-  ZH_TRY(zh_certificate_begin(&certificate, path, &run, d->trial.engine, err));
-  zh_status status = generate(d, d->reference, false, err);
-  if (status == ZH_OK) status = zh_trial_compare(&d->trial, d->answer, d->reference, d->steps, err);
-  if (status != ZH_OK) {
-    zh_certificate_abandon(certificate);
-    return status;
-  }
-  ZH_TRY(zh_certificate_commit(certificate, err));
-  ZH_TRY(zh_digest_file(sm3, ZH_SM3, path, err));
-  return zh_trial_fact(&d->trial, "certificate_sm3", json_string(sm3), err);
+/* The run once more; its answers must be the timed ones. */
+static zh_status generate_again(void *state, zh_error *err) {
+  decode *d = state;
+  forget_answers(d);
+  ZH_TRY(generate(d, d->reference, false, err));
+  return zh_trial_compare(&d->trial, d->answer, d->reference, d->steps, err);
 }
 
 static zh_status finish(void *state, zh_error *err) {
   decode *d = state;
   ZH_TRY(zh_trial_judge_memory(&d->trial, err));
   ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
-  ZH_TRY(certify(d, err));
+  zh_certified run = {
+      .steps = d->steps, .sequences = d->batch, .start = d->start, .answers = d->answer};
+  ZH_TRY(zh_certify(&d->trial, &run, generate_again, d, err));
   ZH_TRY(replay(d, err));
   ZH_TRY(report_times(d, err));
   double work = (double)d->batch * (double)d->steps;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/engine/inside.h"
+#include "bench/engine/faults.h"
 #include "bench/engine/trial.h"
 #include "bench/liveness/liveness.h"
 #include "bench/workloads/table.h"
@@ -48,7 +49,7 @@ static zh_status compute_reference(probing *s, zh_error *err) {
     want[i] = true;
   }
   for (size_t t = 0; t < ZH_LIVENESS_TEXTS && status == ZH_OK; ++t) {
-    zh_engine_truncate(s->trial.engine, 0, 0);
+    zh_engine_poison(s->trial.engine, 0, 0);
     status = zh_engine_forward(s->trial.engine, s->texts.token[t], position, sequence,
                                s->texts.length, want, logits, err);
     if (status == ZH_OK) s->reference_bits += zh_sum_of_bits(logits, floats);
@@ -111,7 +112,7 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
     s->trial.fault_done = true;
     *token = *token > 0 ? *token - 1 : 1;
   }
-  zh_trial_flip_activation(&s->trial, texts.length);
+  zh_fault_strike(&s->trial, texts.length, false);
   zh_liveness_free(&s->result);
   ZH_TRY(zh_liveness_measure(&s->result, s->trial.engine, job->threads, &texts, &options, err));
   *sample = s->result.lower_bound_95;

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/faults.h"
 #include "bench/engine/trial.h"
 #include "core/files.h"
 
 enum { STREAM_TEXT = 1, STREAM_REPLAYED, STREAM_FAULT, TEXT_BYTES_MAX = 64 << 20 };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"text", ZH_PARAMETER_FILE, "bench/suites/texts/measuring-en.txt", 0, 0, NULL,
      "UTF-8 text; a path of the product's data folder, or of this machine"},
@@ -26,7 +26,7 @@ static const zh_parameter parameters[] = {
      "fast: the CPU's best kernels; exact: the reference"},
     {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
      "how keys and values are kept; f32 always where precision is exact"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -88,8 +88,8 @@ static zh_status load_tokens(scoring *s, zh_job *job, zh_error *err) {
 
 static zh_status score(scoring *s, zh_perplexity_result *result, zh_prediction *predictions,
                        zh_error *err) {
-  return zh_perplexity(result, s->trial.engine, s->tokens, s->count, s->bos, s->window, predictions,
-                       err);
+  return zh_perplexity(result, s->trial.engine, s->tokens, s->count, s->bos, s->window, ZH_MANY,
+                       predictions, err);
 }
 
 static int64_t positions(const zh_job *job) {
@@ -108,7 +108,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
     status = score(s, &s->reference_result, s->reference, err);
     zh_check_detach(s->trial.check);
   }
-  if (status == ZH_OK) status = zh_check_report(s->trial.check, job->checks, err);
+  if (status == ZH_OK) status = zh_trial_report_check(&s->trial, err);
   if (status != ZH_OK) {
     release(s);
     return status;
@@ -136,7 +136,7 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
     kept = *altered;
     *altered = kept > 0 ? kept - 1 : 1;
   }
-  zh_trial_flip_activation(&s->trial, 1); /* at position 0, which all of the first window reads */
+  zh_fault_strike(&s->trial, 1, false); /* at position 0, which all of the first window reads */
   ZH_TRY(score(s, &s->result, s->prediction, err));
   if (altered) *altered = kept;
   *sample = s->result.perplexity;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/engine/certificate.h"
+#include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/ledger.h"
 #include "bench/engine/trial.h"
@@ -11,7 +13,6 @@
 enum { STREAM_PROMPT = 1 };
 
 static const char *const precisions[] = {"fast", "exact", NULL};
-static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"prompt", ZH_PARAMETER_INT, "128", 2, 1 << 20, NULL, "tokens of the prompt, of each sequence"},
     {"depth", ZH_PARAMETER_INT, "0", 0, 1 << 20, NULL,
@@ -21,7 +22,7 @@ static const zh_parameter parameters[] = {
      "fast: the CPU's best kernels; exact: the reference"},
     {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
      "how keys and values are kept; f32 always where precision is exact"},
-    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, parallels, ZH_PARALLEL_HELP},
+    {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {0},
 };
 
@@ -75,10 +76,9 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   if (status == ZH_OK) status = zh_trial_forward(&p->trial, &p->feed, err);
   zh_check_detach(p->trial.check);
   ZH_TRY(status);
-  ZH_TRY(zh_check_report(p->trial.check, p->trial.job->checks, err));
+  ZH_TRY(zh_trial_report_check(&p->trial, err));
   ZH_TRY(answer_all(p, p->reference, err));
-  p->reference_cache = zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p));
-  return ZH_OK;
+  return zh_trial_cache_sum(&p->reference_cache, &p->trial, (uint32_t)length_of(p), err);
 }
 
 static int64_t positions(const zh_job *job) {
@@ -146,13 +146,19 @@ static void describe(const void *state, size_t index, zh_case *out) {
   snprintf(out->peak, sizeof out->peak, "%s", zh_engine_peak(p->trial.engine, p->feed.count));
 }
 
+/* What an earlier repeat left of these positions must not be read. */
+static void forget_prompts(prefill *p) {
+  for (uint32_t s = 0; s < p->batch; ++s) zh_engine_poison(p->trial.engine, s, (uint32_t)p->depth);
+}
+
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   prefill *p = state;
   (void)index;
-  for (uint32_t s = 0; s < p->batch; ++s)
-    zh_engine_truncate(p->trial.engine, s, (uint32_t)p->depth);
+  int64_t checking = zh_now_ns();
+  forget_prompts(p);
+  zh_trial_checks_between(&p->trial, checking);
   if (!warmup) {
-    zh_trial_flip_activation(&p->trial, p->feed.count);
+    zh_fault_strike(&p->trial, p->feed.count, true);
     if (p->trial.job->fault == ZH_FAULT_TOKEN && !p->trial.fault_done) {
       p->trial.fault_done =
           true; /* nothing is fed back here: one token of the prompt is altered instead */
@@ -165,6 +171,7 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
   ZH_TRY(zh_trial_forward(&p->trial, &p->feed, err));
   ZH_TRY(answer_all(p, p->answer, err));
   *sample = (double)(zh_now_ns() - begin);
+  zh_trial_sampled(&p->trial, *sample);
   if (warmup) return ZH_OK;
   ZH_TRY(zh_ledger_keep(&p->ledger, p->trial.engine, *sample, err));
   if (p->count == p->capacity) {
@@ -181,9 +188,40 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
 static zh_status verify(void *state, size_t index, zh_error *err) {
   prefill *p = state;
   (void)index;
+  int64_t checking = zh_now_ns();
   ZH_TRY(zh_trial_compare(&p->trial, p->reference, p->answer, 1, err));
-  return zh_trial_compare_cache(p->reference_cache,
-                                zh_trial_cache_sum(&p->trial, (uint32_t)length_of(p)), err);
+  ZH_TRY(zh_trial_compare_cache(&p->trial, (uint32_t)length_of(p), p->reference_cache, err));
+  zh_trial_checks_between(&p->trial, checking);
+  return ZH_OK;
+}
+
+/* The prompts once more; answers, keys and values must be the timed ones. */
+static zh_status read_again(void *state, zh_error *err) {
+  prefill *p = state;
+  forget_prompts(p);
+  ZH_TRY(zh_trial_forward(&p->trial, &p->feed, err));
+  ZH_TRY(answer_all(p, p->reference, err));
+  ZH_TRY(zh_trial_compare(&p->trial, p->answer, p->reference, 1, err));
+  return zh_trial_compare_cache(&p->trial, (uint32_t)length_of(p), p->reference_cache, err);
+}
+
+static zh_status certify(prefill *p, zh_error *err) {
+  char sm3[ZH_DIGEST_HEX];
+  size_t count = p->batch * p->prompt;
+  uint64_t *marks = malloc(count * sizeof *marks);
+  if (!marks) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu marks", count);
+  zh_status status = zh_trial_cache_marks(marks, &p->trial, p->depth, p->prompt, err);
+  if (status == ZH_OK) status = zh_marks_digest(sm3, marks, count, err);
+  if (status == ZH_OK) status = zh_trial_fact(&p->trial, "marks_sm3", json_string(sm3), err);
+  zh_certified run = {.is_prompt = true,
+                      .steps = p->prompt,
+                      .sequences = p->batch,
+                      .start = p->depth,
+                      .answers = p->answer,
+                      .marks = marks};
+  if (status == ZH_OK) status = zh_certify(&p->trial, &run, read_again, p, err);
+  free(marks);
+  return status;
 }
 
 static zh_status finish(void *state, zh_error *err) {
@@ -191,6 +229,7 @@ static zh_status finish(void *state, zh_error *err) {
   uint32_t s = zh_trial_draw(&p->trial, STREAM_PROMPT + 1) % p->batch;
   ZH_TRY(zh_trial_judge_memory(&p->trial, err));
   ZH_TRY(zh_trial_describe(&p->trial, p->answer, p->batch, err));
+  ZH_TRY(certify(p, err));
   zh_ways ways = {p->depth, zh_way_of(p->batch * p->depth),
                   zh_way_of(p->batch * (length_of(p) - p->depth))};
   ZH_TRY(zh_trial_replay(&p->trial, p->tokens + s * length_of(p), length_of(p), s, ways,

@@ -46,6 +46,12 @@ static size_t scale_at(const zh_kv *kv, size_t position) {
   return position / KV_GROUP * kv_group_bytes(kv->type, kv->head_dim) + position % KV_GROUP * 2;
 }
 
+/* Of whole groups of a head. */
+static size_t groups_bytes(const zh_kv *kv, bool values, size_t groups) {
+  if (values && kv->type != ZH_KV_Q8) return number_at(kv, true, groups * KV_GROUP, 0);
+  return groups * kv_group_bytes(kv->type, kv->head_dim);
+}
+
 /* The scale of bytes, rounded up to bf16: the largest magnitude is then at most 127 steps. Numbers
  * that are not finite give a scale that is not. */
 static uint16_t q8_scale(const float *x, size_t count) {
@@ -110,10 +116,35 @@ void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin
   }
 }
 
-void zh_kv_poison(const zh_kv *kv, size_t sequence) {
-  size_t at = kv_head_at(kv, sequence, 0), bytes = kv->kv_heads * kv_head_bytes(kv);
-  memset(kv->keys + at, 0xff, bytes);
-  memset(kv->values + at, 0xff, bytes);
+static size_t number_bytes(zh_kv_type type) {
+  return type == ZH_KV_F32 ? 4 : type == ZH_KV_BF16 ? 2 : 1;
+}
+
+static void poison_head(const zh_kv *kv, unsigned char *head, bool values, size_t first) {
+  size_t whole = (first + KV_GROUP - 1) / KV_GROUP * KV_GROUP;
+  for (size_t position = first; position < whole && position < kv->capacity; position++) {
+    for (size_t i = 0; i < kv->head_dim; i++)
+      memset(head + number_at(kv, values, position, i), 0xff, number_bytes(kv->type));
+    if (kv->type == ZH_KV_Q8) memset(head + scale_at(kv, position), 0xff, 2);
+  }
+  size_t at = groups_bytes(kv, values, whole / KV_GROUP), all = kv_head_bytes(kv);
+  if (at < all) memset(head + at, 0xff, all - at);
+}
+
+void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first) {
+  for (size_t h = 0; h < kv->kv_heads; h++) {
+    size_t at = kv_head_at(kv, sequence, h);
+    poison_head(kv, kv->keys + at, false, first);
+    poison_head(kv, kv->values + at, true, first);
+  }
+}
+
+void zh_kv_flip(const zh_kv *kv, bool values, size_t sequence, size_t head, size_t position,
+                size_t dim, unsigned bit) {
+  unsigned char *at = (values ? kv->values : kv->keys) + kv_head_at(kv, sequence, head) +
+                      number_at(kv, values, position, dim);
+  bit %= 8 * (unsigned)number_bytes(kv->type);
+  at[bit / 8] = (unsigned char)(at[bit / 8] ^ (1u << bit % 8));
 }
 
 static float number(const zh_kv *kv, const unsigned char *head, bool values, size_t position,
@@ -158,22 +189,26 @@ void zh_kv_round(float *head, zh_kv_type type, size_t head_dim) {
                                  : (float)q8_steps(head[i], scale) * scale;
 }
 
-/* Of [0, length) positions of a head's keys or values. */
+/* Of [0, length) positions of a head's keys or values. Odd factors: none can stand in another's
+ * place. */
 static uint64_t sum_of_head(const zh_kv *kv, const unsigned char *head, bool values,
                             size_t length) {
   uint64_t sum = 0;
-  for (size_t position = 0; position < length; position++) {
-    for (size_t i = 0; i < kv->head_dim; i++) {
-      uint32_t bits = 0;
-      memcpy(&bits, head + number_at(kv, values, position, i),
-             kv->type == ZH_KV_F32    ? 4
-             : kv->type == ZH_KV_BF16 ? 2
-                                      : 1);
-      sum += bits;
-    }
+  size_t whole = length / KV_GROUP, words = groups_bytes(kv, values, whole) / 4;
+  for (size_t i = 0; i < words; i++) {
+    uint32_t bits;
+    memcpy(&bits, head + 4 * i, 4);
+    sum += (uint64_t)bits * (uint32_t)(2 * i + 1);
+  }
+  for (size_t position = whole * KV_GROUP; position < length; position++) {
     uint16_t scale = 0;
     if (kv->type == ZH_KV_Q8) memcpy(&scale, head + scale_at(kv, position), 2);
-    sum += scale;
+    sum += scale * (2 * (uint64_t)position + 1);
+    for (size_t i = 0; i < kv->head_dim; i++) {
+      uint32_t bits = 0;
+      memcpy(&bits, head + number_at(kv, values, position, i), number_bytes(kv->type));
+      sum += bits * (2 * (position * kv->head_dim + i) + 3);
+    }
   }
   return sum;
 }
@@ -182,8 +217,8 @@ uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length) {
   uint64_t sum = 0;
   for (size_t h = 0; h < kv->kv_heads; h++) {
     size_t at = kv_head_at(kv, sequence, h);
-    sum += sum_of_head(kv, kv->keys + at, false, length) +
-           sum_of_head(kv, kv->values + at, true, length);
+    sum += (4 * h + 1) * sum_of_head(kv, kv->keys + at, false, length) +
+           (4 * h + 3) * sum_of_head(kv, kv->values + at, true, length);
   }
   return sum;
 }

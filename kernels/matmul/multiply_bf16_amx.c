@@ -335,6 +335,7 @@ BY_TYPE(Q5_0)
 BY_TYPE(Q5_1)
 BY_TYPE(Q4_K)
 BY_TYPE(Q5_K)
+BY_TYPE(Q6_K)
 
 static void (*multiply_of(zh_dtype type))(const product *, size_t, size_t) {
   switch (type) {
@@ -352,8 +353,10 @@ static void (*multiply_of(zh_dtype type))(const product *, size_t, size_t) {
     return multiply_Q5_1;
   case ZH_Q4_K:
     return multiply_Q4_K;
-  default:
+  case ZH_Q5_K:
     return multiply_Q5_K;
+  default:
+    return multiply_Q6_K;
   }
 }
 

@@ -13,10 +13,11 @@
  *   write_past(out, p, bytes)  copies multiples of 32 bytes past the caches, out at one of 32 too
  *
  * Rows are rearranged into a few KiB on the stack and leave from there in whole lines: stores of
- * parts of lines would make the memory read what is about to be overwritten. */
+ * parts of lines would make the memory read what is about to be overwritten. As much as a
+ * second-level cache holds is written into it: whoever asked for so little is about to read it. */
 #include <string.h>
 
-enum { STAGE_BYTES = 8 << 10, LINE = 64 };
+enum { STAGE_BYTES = 8 << 10, LINE = 64, KEPT_BYTES = 1 << 20 };
 
 /* 16 bytes of each row: four words [word][row]. */
 ALWAYS_INLINE void pack_chunk(uint8_t *out, const uint8_t *p, size_t stride) {
@@ -48,9 +49,39 @@ ALWAYS_INLINE void pack_k_fifths(uint8_t *out, const uint8_t *p, size_t stride) 
   }
 }
 
+/* Columns of 16 bits: [column][row]. */
+ALWAYS_INLINE void pack_half_columns(uint8_t *out, const uint8_t *p, size_t stride) {
+  for (int c = 0; c < 4; c++) {
+    words w[4];
+    load_words(w, p + 16 * c, stride);
+    for (int k = 0; k < 4; k++) store_halves(out + LINE * (4 * c + k), w[k]);
+  }
+}
+
+/* d is the last of a block: read with what lies before it, as nothing may lie behind. */
+ALWAYS_INLINE void pack_q6_scales(uint8_t *out, const uint8_t *p, size_t stride) {
+  uint8_t halves[LINE];
+  words w[4];
+  load_words(w, p + 194, stride);
+  store_halves(halves, w[3]);
+  memcpy(out, halves + 32, 32);
+  load_words(w, p + 192, stride);
+  for (int k = 0; k < 4; k++) store_bytes(out + 32 + LINE * k, w[k]);
+}
+
 /* One block of all sixteen rows, the first row's at p. */
 ALWAYS_INLINE void pack_block_of(uint8_t *out, zh_dtype type, const uint8_t *p, size_t stride) {
   switch (type) {
+  case ZH_F32:
+    pack_chunks(out, p, stride, 8);
+    return;
+  case ZH_F16:
+    pack_half_columns(out, p, stride);
+    return;
+  case ZH_Q6_K:
+    pack_q6_scales(out, p, stride);
+    pack_chunks(out + 288, p, stride, 12);
+    return;
   case ZH_BF16:
     pack_chunks(out, p, stride, 4);
     return;
@@ -98,7 +129,7 @@ ALWAYS_INLINE void pack_groups_of(uint8_t *out, zh_dtype type, const uint8_t *ro
                                   size_t row_bytes, size_t blocks, size_t block_bytes) {
   _Alignas(LINE) uint8_t stage[STAGE_BYTES];
   size_t bytes = ZH_PACKED_ROWS * block_bytes, most = STAGE_BYTES / bytes;
-  bool close = row_bytes == blocks * block_bytes;
+  bool close = row_bytes == blocks * block_bytes, keep = groups * blocks * bytes <= KEPT_BYTES;
   for (size_t g = 0; g < groups; g++, rows += ZH_PACKED_ROWS * row_bytes)
     for (size_t first = 0; first < blocks; first += most) {
       size_t count = blocks - first < most ? blocks - first : most;
@@ -106,7 +137,10 @@ ALWAYS_INLINE void pack_groups_of(uint8_t *out, zh_dtype type, const uint8_t *ro
         fetch(rows + ZH_PACKED_ROWS * row_bytes + first * bytes, count * bytes);
       for (size_t b = 0; b < count; b++)
         pack_block_of(stage + b * bytes, type, rows + (first + b) * block_bytes, row_bytes);
-      write_past(out, stage, count * bytes);
+      if (keep)
+        memcpy(out, stage, count * bytes);
+      else
+        write_past(out, stage, count * bytes);
       out += count * bytes;
     }
 }
@@ -120,6 +154,8 @@ static bool pack_groups(void *out, zh_dtype type, const void *rows, size_t group
     if (columns % (elements) != 0) return false;                                                   \
     pack_groups_of(out, t, rows, groups, row_bytes, columns / (elements), bytes);                  \
     return true
+    TYPE(ZH_F32, 32, 128);
+    TYPE(ZH_F16, 32, 64);
     TYPE(ZH_BF16, 32, 64);
     TYPE(ZH_Q8_0, 32, 34);
     TYPE(ZH_Q4_0, 32, 18);
@@ -128,6 +164,7 @@ static bool pack_groups(void *out, zh_dtype type, const void *rows, size_t group
     TYPE(ZH_Q5_1, 32, 24);
     TYPE(ZH_Q4_K, 256, 144);
     TYPE(ZH_Q5_K, 256, 176);
+    TYPE(ZH_Q6_K, 256, 210);
 #undef TYPE
   default:
     return false;

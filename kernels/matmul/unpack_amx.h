@@ -3,7 +3,7 @@
 #ifndef ZH_KERNELS_MATMUL_UNPACK_AMX_H
 #define ZH_KERNELS_MATMUL_UNPACK_AMX_H
 
-#include "kernels/matmul/quanta_amx.h"
+#include "kernels/matmul/quanta_avx512.h"
 
 enum { UNPACK_AHEAD = 8192 };
 
@@ -37,13 +37,15 @@ ALWAYS_INLINE void unpack_tiles(uint8_t *out, const uint8_t *group, zh_dtype typ
     for (size_t i = 0; i < block_bytes(type); i += 64)
       _mm_prefetch((const char *)group + block_bytes(type) * b + UNPACK_AHEAD + i, _MM_HINT_T1);
     quanta_block q = block_at(group, type, b);
-    row_factors f = factors_of(group, type, b);
-    if (!has_minimum(type))
-      f.minimum = _mm512_mul_ps(f.scale, _mm512_set1_ps(-(float)(256 + (1 << bias_bits(type)))));
+    row_factors halves[2] = {factors_of(group, type, b, 0), factors_of(group, type, b, 1)};
+    for (int h = 0; h < 2 && !has_minimum(type); h++)
+      halves[h].minimum =
+          _mm512_mul_ps(halves[h].scale, _mm512_set1_ps(-(float)(256 + (1 << bias_bits(type)))));
     for (int j = 0; j < 8; j++) {
+      const row_factors *f = &halves[j / 4];
       __m512i v = quanta_of(&q, type, j);
-      __m512 c0 = column_of(v, type, &f, 0), c1 = column_of(v, type, &f, 1),
-             c2 = column_of(v, type, &f, 2), c3 = column_of(v, type, &f, 3);
+      __m512 c0 = column_of(v, type, f, 0), c1 = column_of(v, type, f, 1),
+             c2 = column_of(v, type, f, 2), c3 = column_of(v, type, f, 3);
       _mm512_store_si512(out + 128 * j, pairs_of(c0, c1));
       _mm512_store_si512(out + 128 * j + 64, pairs_of(c2, c3));
     }

@@ -23,7 +23,7 @@ static void chain_of(char out[ZH_DIGEST_HEX], const char *links) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static zh_model *model;
-  char chain[ZH_DIGEST_HEX], commitment[ZH_DIGEST_HEX], path[64];
+  char chain[ZH_DIGEST_HEX], marks[ZH_DIGEST_HEX], commitment[ZH_DIGEST_HEX], path[64];
   zh_error err = ZH_ERROR_INIT;
   json_t *header = NULL;
   const uint8_t *end = memchr(data, '\n', size);
@@ -35,9 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (file < 0 || write(file, data, size) != (ssize_t)size) abort();
   snprintf(path, sizeof path, "/proc/self/fd/%d", file);
   chain_of(chain, word(header, "links"));
+  chain_of(marks, word(header, "marks")); /* SM3 of the bytes, as well */
   if (zh_nonce_commitment(commitment, word(header, "nonce"), NULL) != ZH_OK) abort();
   zh_certificate_claim claim = {.path = path,
                                 .step = word(header, "step"),
+                                .workload = word(header, "workload"),
+                                .marks_sm3 = marks,
                                 .chain_sm3 = chain,
                                 .model_sm3 = word(header, "model_sm3"),
                                 .commitment = commitment,

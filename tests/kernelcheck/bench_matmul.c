@@ -3,10 +3,11 @@
  *
  * The matrix is zh-1b's largest. Cold: copies of it, twice the last-level cache or more, take
  * turns, as the layers of a model do. Warm: a few rows that stay in the second-level cache. Each
- * repeat times the product, a plain read of as many bytes of another copy and the bf16 peak loop,
- * one after the other, so that all three meet the same clock and the same neighbours. The limit is
- * the longer of (bytes / read) and (operations / peak); ratios are of minima and of medians.
- * Activations are prepared before: they serve several products. ZH_CPU names one variant. */
+ * repeat times the product, a plain read of as many bytes of another copy and the best peak loop
+ * whose operands round as the product's do, one after the other, so that all three meet the same
+ * clock and the same neighbours. The limit is the longer of (bytes / read) and (operations / peak);
+ * ratios are of minima and of medians. Activations are prepared before: they serve several
+ * products. ZH_CPU names one variant. */
 #include "tests/kernelcheck/check.h"
 
 #include "core/clock.h"
@@ -32,9 +33,13 @@ typedef struct times {
   double product[REPEATS], read[REPEATS], peak[REPEATS]; /* ns; peak: of one operation */
 } times;
 
-static const zh_peak_loop *bf16_loop(void) {
+static const zh_peak_loop *loop_of(const setting *s) {
+  static const char *const metrics[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot"};
+  zh_rounding rounding = s->prepared
+                             ? zh_rounding_of(&s->kernels->rounds, s->w.type, zh_way_of(s->tokens))
+                             : ZH_ROUND_NONE;
   const zh_peak_loop *loop = zh_peak_loops();
-  while (strcmp(loop->metric, "bf16_dot") != 0) loop++;
+  while (strcmp(loop->metric, metrics[rounding]) != 0) loop++;
   return loop;
 }
 
@@ -54,7 +59,7 @@ static double time_task(const setting *s, zh_task task, work *w) {
 
 static void peak_task(void *user, int thread, int threads) {
   work *w = user;
-  double checksum, operations = bf16_loop()->run(20000, 1, &checksum);
+  double checksum, operations = loop_of(w->s)->run(20000, 1, &checksum);
   if (thread == 0) w->operations = operations * threads;
 }
 
@@ -118,11 +123,11 @@ static void print_times(const setting *s, const char *state, times *t) {
            limit = t->read[at] > compute ? t->read[at] : compute;
     ratio[i] = 100 * limit / t->product[at];
   }
-  printf("%-10s %-5s %-5s %4zu tokens %9.1f us %7.2f GB/s (read %6.2f) %8.1f GFLOP/s (peak %7.1f) "
+  printf("%-8s %-5s %-5s %4zu tokens %9.1f us %7.2f GB/s (read %6.2f) %8.1f GFLOP/s (%s %s %7.1f) "
          "%5.1f %% of limit, medians %5.1f %%\n",
          s->kernels->name, zh_dtype_find((uint32_t)s->w.type)->name, state, s->tokens,
          t->product[0] / 1e3, bytes / t->product[0], bytes / t->read[0], operations / t->product[0],
-         1 / t->peak[0], ratio[0], ratio[1]);
+         loop_of(s)->variant, loop_of(s)->metric, 1 / t->peak[0], ratio[0], ratio[1]);
   fflush(stdout);
 }
 
@@ -208,8 +213,8 @@ void bench_matmul_limits(const char *only_type, int thread_count) {
         *y = zh_big_alloc((size_t)MOST_TOKENS * ROWS * sizeof *y);
   if (!y) exit(3);
   memset(y, 0, (size_t)MOST_TOKENS * ROWS * sizeof *y);
-  printf("threads: %d, W[%d][%d], %d interleaved repeats of product, read and %s\n", thread_count,
-         ROWS, COLUMNS, REPEATS, bf16_loop()->variant);
+  printf("threads: %d, W[%d][%d], %d interleaved repeats of product, read and peak\n", thread_count,
+         ROWS, COLUMNS, REPEATS);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;

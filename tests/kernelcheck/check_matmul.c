@@ -16,14 +16,16 @@ static double same_weights(const float *a, const float *b, size_t count) {
 }
 
 void check_dequantize(void) {
-  zh_cpu_features has = zh_cpu_detect();
   for (size_t n = 0; n < weight_type_count; n++) {
     const zh_dtype_info *info = zh_dtype_find((uint32_t)weight_types[n]);
     size_t elements = info->block_elements == 1 ? 1003 : 4096;
     uint8_t *bytes = random_bytes(elements / info->block_elements * info->block_bytes);
     float *exact = zeroed(elements * sizeof *exact), *mine = zeroed(elements * sizeof *mine);
     zh_dequantize_row(exact, bytes, info->type, elements);
+    zh_dequantize_row_fast(mine, bytes, info->type, elements);
+    check_report("dequantize", "best", info->name, same_weights(mine, exact, elements));
 #ifdef __x86_64__
+    zh_cpu_features has = zh_cpu_detect();
     if (has.avx2_fma && has.f16c) {
       zh_dequantize_row_avx2(mine, bytes, info->type, elements);
       check_report("dequantize", "avx2", info->name, same_weights(mine, exact, elements));

@@ -1,5 +1,6 @@
 /* Products of packed weights: the bits come back from the packed form, results are within fp32's
  * bound of fp64 on operands rounded to bf16, and however work is divided they are the same. */
+#include "kernels/matmul/packed.h"
 #include "tests/kernelcheck/check.h"
 
 #include <math.h>
@@ -153,7 +154,8 @@ static void multiply_shapes(const zh_kernels *k, zh_dtype type, zh_way way) {
       multiply_shape(k, type, way, shapes[s][0], shapes[s][1], token_counts[t]);
   if (zh_dtype_find((uint32_t)type)->block_elements == 32)
     multiply_shape(k, type, way, 50, 32 * 19, 40);
-  for (size_t c = 0; c < 5 && type == ZH_BF16; c++)
+  bool any = zh_dtype_find((uint32_t)type)->block_elements == 1;
+  for (size_t c = 0; c < 5 && any; c++)
     for (size_t t = 0; t < 7; t++)
       multiply_shape(k, type, way, 21, odd_columns[c], token_counts[t]);
   /* More rows, columns and tokens than a block of the kernels holds. */
@@ -166,4 +168,16 @@ void check_multiply(const zh_kernels *k) {
     multiply_shapes(k, weight_types[n], ZH_FEW);
     multiply_shapes(k, weight_types[n], ZH_MANY);
   }
+}
+
+void check_multiply_without_bf16(void) {
+#ifdef __x86_64__
+  if (!zh_cpu_detect().avx512_vnni) return;
+  zh_kernels alone = *zh_kernels_reference();
+  alone.name = "vnni, no bf16";
+  alone.fp64_sums = false;
+  zh_add_products_vnni(&alone, false);
+  multiply_shapes(&alone, ZH_BF16, ZH_FEW);
+  multiply_shapes(&alone, ZH_BF16, ZH_MANY);
+#endif
 }

@@ -108,6 +108,7 @@ static void check_all(void) {
     check_small_kernels(*k);
     check_attention(*k);
   }
+  check_multiply_without_bf16();
   check_memory();
   check_gemm();
   check_peaks();
@@ -129,13 +130,18 @@ static bool kernels_asked(void) {
 }
 
 int main(int argc, char **argv) {
+  if (argc >= 3 && argc <= 4 && strcmp(argv[1], "--bench") == 0 &&
+      strcmp(argv[2], "barrier") == 0) {
+    bench_waiting(argc == 4 ? atoi(argv[3]) : 0);
+    return 0;
+  }
   bool bench = argc >= 2 && strcmp(argv[1], "--bench") == 0,
        matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0,
        attention = bench && argc >= 3 && strcmp(argv[2], "attention") == 0,
        packing = bench && argc >= 3 && argc <= 4 && strcmp(argv[2], "packing") == 0;
   if ((argc > 1 && !bench) || (argc > 2 && !matmul && !attention && !packing) || argc > 5) {
     fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]] | attention "
-                    "[f32|bf16|q8 [THREADS]] | packing [TYPE]]]\n");
+                    "[f32|bf16|q8 [THREADS]] | packing [TYPE] | barrier [THREADS]]]\n");
     return 2;
   }
   if (!kernels_asked()) return 2;

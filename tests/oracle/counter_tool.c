@@ -1,5 +1,7 @@
-/* counter_tool MODEL THREADS ROUNDS: decodes in turn with the engine's counters on and off, and
- * prints what a step took in both, how many marks a thread makes in one, and what a mark costs. */
+/* counter_tool MODEL THREADS ROUNDS: decodes in turn with every step counted by stages and with
+ * none, and prints what a step took in both, how many marks a thread makes in one, what share
+ * counting costs where one step of ZH_COUNTED_EVERY is counted (by the fastest steps), and where
+ * the time of the fastest step went, in seconds. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,7 +9,7 @@
 #include "core/clock.h"
 #include "core/statistics.h"
 
-enum { PROMPT = 32, STEPS = 16, ROUNDS_MAX = 10000, LOOP = 100000 };
+enum { PROMPT = 32, STEPS = 16, ROUNDS_MAX = 10000 };
 
 typedef struct bed {
   zh_model *model;
@@ -15,6 +17,7 @@ typedef struct bed {
   zh_engine *engine;
   float *logits;
   double *steps[2]; /* seconds, off and on: [rounds * STEPS] */
+  zh_times fastest;
 } bed;
 
 static zh_status feed(bed *b, uint32_t first, size_t count, zh_error *err) {
@@ -26,23 +29,21 @@ static zh_status feed(bed *b, uint32_t first, size_t count, zh_error *err) {
 static zh_status decode(bed *b, double *seconds, zh_error *err) {
   zh_engine_truncate(b->engine, 0, PROMPT);
   for (uint32_t i = 0; i < STEPS; ++i) {
+    zh_engine_restart_count(b->engine);
     int64_t begin = zh_now_ns();
     ZH_TRY(feed(b, PROMPT + i, 1, err));
     seconds[i] = (double)(zh_now_ns() - begin) * 1e-9;
+    zh_times times = zh_engine_times(b->engine);
+    if (times.total > 0 && times.total < b->fastest.total) b->fastest = times;
   }
   return ZH_OK;
 }
 
-static double cost_of_a_mark(void) {
-  zh_spent spent = {0};
-  double best = 1;
-  for (int attempt = 0; attempt < 20; ++attempt) {
-    int64_t begin = zh_now_ns();
-    for (int i = 0; i < LOOP; ++i) zh_spent_mark(&spent, ZH_STAGE_ROWS);
-    double each = (double)(zh_now_ns() - begin) * 1e-9 / LOOP;
-    if (each < best) best = each;
-  }
-  return best;
+static void print_stages(const zh_times *times) {
+  printf("\"stages\":{");
+  for (int stage = 0; stage < ZH_STAGES; ++stage)
+    printf("\"%s\":%.4g,", zh_stage_names[stage], times->seconds[stage]);
+  printf("\"total\":%.6g},", times->total);
 }
 
 static zh_status measure(bed *b, size_t rounds, zh_error *err) {
@@ -50,19 +51,22 @@ static zh_status measure(bed *b, size_t rounds, zh_error *err) {
   ZH_TRY(feed(b, 0, PROMPT, err));
   ZH_TRY(decode(b, b->steps[0], err)); /* warm-up */
   for (size_t i = 0; i < rounds; ++i) {
-    for (int on = 0; on < 2; ++on) {
+    for (size_t k = 0; k < 2; ++k) {
+      int on = (int)((i + k) % 2); /* each is first as often */
       ZH_TRY(zh_engine_count(b->engine, on, err));
+      b->engine->counted_every = 1;
       ZH_TRY(decode(b, b->steps[on] + i * STEPS, err));
+      if (on) marks = (double)b->engine->spent[0].marks; /* of the last step */
     }
-    marks = (double)b->engine->spent[0].marks / STEPS;
   }
   for (int on = 0; on < 2; ++on) zh_sort_doubles(b->steps[on], rounds * STEPS);
-  double each = cost_of_a_mark(), fastest = b->steps[1][0];
-  printf("{\"off\":{\"fastest_s\":%.9g,\"median_s\":%.9g},"
-         "\"on\":{\"fastest_s\":%.9g,\"median_s\":%.9g},\"marks\":%g,\"mark_s\":%.4g,"
-         "\"share\":%.6f}\n",
-         b->steps[0][0], zh_percentile(b->steps[0], rounds * STEPS, 0.5), fastest,
-         zh_percentile(b->steps[1], rounds * STEPS, 0.5), marks, each, marks * each / fastest);
+  double off = b->steps[0][0], on = b->steps[1][0];
+  printf("{");
+  print_stages(&b->fastest);
+  printf("\"off\":{\"fastest_s\":%.9g,\"median_s\":%.9g},"
+         "\"on\":{\"fastest_s\":%.9g,\"median_s\":%.9g},\"marks\":%g,\"share\":%.6f}\n",
+         off, zh_percentile(b->steps[0], rounds * STEPS, 0.5), on,
+         zh_percentile(b->steps[1], rounds * STEPS, 0.5), marks, (on / off - 1) / ZH_COUNTED_EVERY);
   return ZH_OK;
 }
 
@@ -80,7 +84,7 @@ static zh_status open_bed(bed *b, char **argv, size_t rounds, zh_error *err) {
 
 int main(int argc, char **argv) {
   zh_error err = ZH_ERROR_INIT;
-  bed b = {0};
+  bed b = {.fastest = {.total = 1e9}};
   int rounds = argc == 4 ? atoi(argv[3]) : 0;
   if (rounds < 1 || rounds > ROUNDS_MAX) return 2;
   zh_status status = open_bed(&b, argv, (size_t)rounds, &err);

@@ -1,6 +1,7 @@
-/* split_tool MODEL exact|fast TOKENS NODES THREADS OUT: reads a prompt and generates TOKENS tokens
- * in each of two sequences with one model over all ranks, and writes what this rank found to
- * OUT.<rank>.json. Ranks play NODES nodes. Under mpirun; alone it is one rank. */
+/* split_tool MODEL exact|fast tensor|pipeline|nodes TOKENS NODES THREADS OUT: reads a prompt and
+ * generates TOKENS tokens in each of two sequences with one model over all ranks, and writes what
+ * this rank found to OUT.<rank>.json. Ranks play NODES nodes. Under mpirun; alone it is one rank.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,9 @@ static zh_status feed(probe *p, const uint32_t *tokens, size_t each, uint32_t fi
     position[i] = first + (uint32_t)(i % each);
     sequence[i] = (uint32_t)(i / each);
   }
-  return zh_engine_forward(p->engine, tokens, position, sequence, SEQUENCES * each, want, p->logits,
-                           err);
+  size_t wanted = SEQUENCES * each;
+  ZH_TRY(zh_engine_forward(p->engine, tokens, position, sequence, wanted, want, p->logits, err));
+  return zh_engine_share(p->engine, p->logits, wanted * p->vocab * sizeof *p->logits, err);
 }
 
 static void answer(probe *p, const float *logits, uint32_t sequence) {
@@ -66,32 +68,38 @@ static zh_status start_threads(zh_threads **out, int rank, int count, zh_error *
   return zh_threads_create(out, count, cpus, err);
 }
 
+static zh_split split_of(const char *word) {
+  if (strcmp(word, "pipeline") == 0) return ZH_SPLIT_PIPELINE;
+  return strcmp(word, "nodes") == 0 ? ZH_SPLIT_NODES : ZH_SPLIT_TENSOR;
+}
+
 static zh_status run(const zh_comm *comm, char **argv, zh_error *err) {
   zh_model *model = NULL;
   zh_threads *threads = NULL;
   probe p = {.tokens = json_array(), .sums = json_array(), .values = json_array()};
   char path[4096];
   ZH_TRY(zh_model_open(&model, argv[1], err));
-  ZH_TRY(start_threads(&threads, comm->rank, atoi(argv[5]), err));
+  ZH_TRY(start_threads(&threads, comm->rank, atoi(argv[6]), err));
+  zh_ranks ranks = {comm, split_of(argv[3])};
   zh_engine_options options = {.precision = strcmp(argv[2], "exact") == 0 ? ZH_PRECISION_EXACT
                                                                           : ZH_PRECISION_FAST,
                                .sequences = SEQUENCES,
                                .context = 64,
                                .micro_batch = MICRO_BATCH,
-                               .comm = comm};
+                               .ranks = &ranks};
   ZH_TRY(zh_engine_create(&p.engine, model, threads, &options, err));
   p.vocab = zh_engine_architecture(p.engine)->vocab;
   p.logits = malloc(SEQUENCES * PROMPT * (size_t)p.vocab * sizeof *p.logits);
   if (!p.logits) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for logits");
-  ZH_TRY(generate(&p, atoi(argv[3]), err));
+  ZH_TRY(generate(&p, atoi(argv[4]), err));
   zh_engine_cost cost = zh_engine_cost_of(p.engine);
-  json_t *found =
-      json_pack("{s:i,s:i,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "ranks", comm->size, "nodes",
-                p.engine->reduce ? zh_reduce_nodes(p.engine->reduce) : 1, "tokens", p.tokens,
-                "sums", p.sums, "values", p.values, "held_weights", (json_int_t)cost.memory_weights,
-                "held_kv", (json_int_t)cost.memory_kv, "weights", (json_int_t)cost.weight_bytes,
-                "flop", (json_int_t)cost.attention_flops_per_pair);
-  snprintf(path, sizeof path, "%s.%d.json", argv[6], comm->rank);
+  json_t *found = json_pack(
+      "{s:i,s:i,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I}", "ranks", comm->size, "nodes",
+      p.engine->stages.nodes, "tokens", p.tokens, "sums", p.sums, "values", p.values,
+      "held_weights", (json_int_t)cost.memory_weights, "held_kv", (json_int_t)cost.memory_kv,
+      "weights", (json_int_t)cost.weight_bytes, "flop", (json_int_t)cost.attention_flops_per_pair,
+      "layers", (json_int_t)p.engine->architecture.layers);
+  snprintf(path, sizeof path, "%s.%d.json", argv[7], comm->rank);
   zh_status status = zh_json_write_file(found, path, err);
   json_decref(found);
   zh_engine_free(p.engine);
@@ -105,11 +113,11 @@ int main(int argc, char **argv) {
   zh_error err = ZH_ERROR_INIT;
   zh_comm *comm = NULL;
   char node[16];
-  if (argc != 7) return 2;
+  if (argc != 8) return 2;
   zh_status status =
       getenv("OMPI_COMM_WORLD_SIZE") ? zh_comm_open_mpi(&comm, &err) : zh_comm_solo(&comm, &err);
   if (status == ZH_OK) {
-    snprintf(node, sizeof node, "%d", comm->rank * atoi(argv[4]) / comm->size);
+    snprintf(node, sizeof node, "%d", comm->rank * atoi(argv[5]) / comm->size);
     setenv("ZHIHENG_NODE", node, 1);
     status = run(comm, argv, &err);
   }

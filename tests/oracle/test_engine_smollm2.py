@@ -84,6 +84,19 @@ def test_perplexity(name, characters, llama, tmp_path):
     assert got["tokens"] == n
     assert abs(got["nll"] - nll) <= 1e-5 * nll
     assert abs(got["perplexity"] - value) <= 1e-5 * value
+    assert len(got["token_nll"]) == len(got["likeliest"]) == n
+    assert abs(np.mean(got["token_nll"]) - got["nll"]) <= 1e-12 * nll
+    llama.reset()
+    assert got["likeliest"][: 63] == llama.forward(tokens[:63]).argmax(axis=-1).tolist()
+
+
+def test_ways_of_a_perplexity(tokens):
+    """Each way rounds otherwise, and none by much."""
+    some = ids((tokens["english"] + tokens["code"])[:40])
+    exact = ask("perplexity", MODEL, "--tokens", some)["perplexity"]
+    for way in ("few", "many"):
+        got = ask("perplexity", MODEL, "--tokens", some, "--precision", "fast", "--way", way)["perplexity"]
+        assert abs(got / exact - 1) <= 0.03
 
 
 def test_sampling_repeats_and_spreads():
@@ -118,6 +131,8 @@ def test_sampling_repeats_and_spreads():
         (["tokenize", MODEL, "--ids", "50000"], 2, "outside the vocabulary"),
         (["perplexity", MODEL, "--file", "/nonexistent"], 2, "nonexistent"),
         (["perplexity", MODEL, "--file", "/dev/null"], 2, "null"),
+        (["perplexity", MODEL, "--tokens", "1,2", "--way", "both"], 2, "few or many"),
+        (["logits", MODEL, "--tokens", "1", "--way", "few"], 2, "has no use for --way"),
         (["generat", MODEL, "--tokens", "1"], 2, "did you mean 'generate'"),
     ],
 )

@@ -3,6 +3,7 @@ One is also walked through by numpy in fp64, which shares nothing with the progr
 import base64
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -28,16 +29,28 @@ steps:
     repeats: 2
     parameters: {prompt: 5, tokens: 12, batch: %d, precision: %s}
 """
+PREFILL = """suite: probe
+summary: {zh: 试验, en: a probe}
+seed: 7
+steps:
+  - step: prefill
+    workload: prefill
+    deadline: 60 s
+    warmup: 1
+    repeats: 2
+    parameters: {prompt: 12, depth: 4, batch: %d, precision: %s}
+"""
 NONCE = "松江区科委 2026"
 
 
-def make(folder, precision="fast", kind=T.Q8_0, nonce=NONCE, batch=3):
+def make(folder, precision="fast", kind=T.Q8_0, nonce=NONCE, batch=3, text=SUITE, kernels=None):
     folder.mkdir(exist_ok=True)
     suite = folder / "probe.yaml"
-    suite.write_text(SUITE % (batch, precision))
+    suite.write_text(text % (batch, precision))
     model = write_model(folder / "model.gguf", kind)
     asked = ["--nonce", nonce] if nonce else []
-    done = run(suite, "--model", model, "--out", folder / "bundle", *asked)
+    environment = os.environ | ({"ZH_CPU": kernels} if kernels else {})
+    done = run(suite, "--model", model, "--out", folder / "bundle", *asked, env=environment)
     assert done.returncode == 0, done.stderr
     return folder / "bundle", model
 
@@ -53,9 +66,10 @@ def copy(made, tmp_path):
     return tmp_path / "bundle", made[1]
 
 
-def verify(bundle, *words):
+def verify(bundle, *words, kernels=None):
+    environment = os.environ | ({"ZH_CPU": kernels} if kernels else {})
     done = subprocess.run([ZHIHENG, "verify", bundle, "--recompute", *map(str, words), "--json"], capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=60, env=environment)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -73,7 +87,7 @@ def put(bundle, lines=None, change_run=lambda run_json: None):
     if lines is not None:
         path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     run_json = json.loads((bundle / "run.json").read_text())
-    step = next(step for step in run_json["steps"] if step["workload"] == "decode")
+    step = next(step for step in run_json["steps"] if step["facts"].get("certificate_sm3"))
     step["facts"]["certificate_sm3"] = sm3(path)
     change_run(run_json)
     (bundle / "run.json").write_text(json.dumps(run_json, ensure_ascii=False))
@@ -102,6 +116,25 @@ def test_a_certificate_holds(tmp_path, precision, kind, batch):
     [result] = document["certificates"]
     assert result["tokens"] == 2 and result["operators"] == 2 * (1 + 15 * LAYERS + 2) and result["nonce"] == NONCE
     assert result["samples"] > 1000 and 0 < result["largest_error_of_bound"] < 1
+
+
+@pytest.mark.parametrize("kernels", ["amx", "vnni", "avx512"])
+def test_a_machine_with_other_kernels_verifies_it(tmp_path, kernels):
+    """What was rounded to what stands in the certificate; batches of three and of nine round differently."""
+    for kind, batch in (T.Q4_1, 3), (T.Q4_1, 9), (T.BF16, 3), (T.Q6_K, 9):
+        bundle, _ = make(tmp_path / f"{kind.name}-{batch}", kind=kind, batch=batch, kernels=kernels)
+        code, document = verify(bundle, kernels="ref")
+        assert code == 0, document
+
+
+def test_roundings_other_than_the_run_had_are_noticed(copy):
+    lines = lines_of(copy[0])
+    if lines[0]["rounds"]["few"] != "bytes":
+        pytest.skip("this processor's kernels do not round")
+    for rounds in {"bf16": "bf16", "few": "none", "many": "bf16"}, {"bf16": "bytes", "few": "bytes", "many": "bytes"}, True:
+        lines[0]["rounds"] = rounds
+        put(copy[0], lines)
+        assert verify(copy[0])[0] != 0
 
 
 def test_the_commitment_is_published(made):
@@ -293,6 +326,125 @@ def test_other_weights_than_declared_are_noticed(copy, tmp_path):
     put(bundle, lines, lambda run_json: run_json["models"][0].update(sm3=new))
     code, document = verify(bundle, "--model", declared)
     assert code == 1 and "ffn_down" in document["error"]["message"], document
+
+
+# --- prompts ---
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("read") / "run", batch=2, text=PREFILL)
+
+
+@pytest.fixture
+def prompt(read, tmp_path):
+    shutil.copytree(read[0], tmp_path / "bundle")
+    return tmp_path / "bundle", read[1]
+
+
+@pytest.mark.parametrize("precision, kind, batch", [("fast", T.Q4_0, 1), ("exact", T.F16, 2), ("fast", T.BF16, 3)])
+def test_a_certificate_of_a_prompt_holds(tmp_path, precision, kind, batch):
+    bundle, _ = make(tmp_path / "run", precision, kind, batch=batch, text=PREFILL)
+    for _ in range(3):
+        code, document = verify(bundle)
+        assert code == 0, document
+    [result] = document["certificates"]
+    # Two drawn tokens up to the last layer's end, and the last one up to its logits.
+    assert result["tokens"] == 3 and result["operators"] == 3 * (1 + 15 * LAYERS) + 2
+    assert 0 < result["largest_error_of_bound"] < 1
+
+
+def test_a_prompt_of_two_tokens_shows_both(tmp_path):
+    bundle, _ = make(tmp_path / "run", batch=1, text=PREFILL.replace("prompt: 12", "prompt: 2"))
+    code, document = verify(bundle)
+    assert code == 0 and document["certificates"][0]["tokens"] == 2, document
+
+
+def test_the_followed_tokens_are_those_of_the_oracle(read):
+    """numpy computes the whole prompt in fp64: hidden states of each followed token, and the logits of the last."""
+    bundle, path = read
+    lines = lines_of(bundle)
+    model = Llama(path)
+    table = {t.name: gguf.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}["token_embd.weight"]
+    fed = {}
+    for token in range(3):
+        own = [line for line in lines[1:] if line["token"] == token]
+        row = numbers(own[0])
+        fed[token] = int(np.argmin(np.abs(table - row).sum(axis=1)))
+        assert np.array_equal(table[fed[token]].astype("<f4"), row)
+    links = np.frombuffer(base64.b64decode(lines[0]["links"]), "<u4").reshape(2, 6)
+    assert fed[2] in links[:, 0] and len(base64.b64decode(lines[0]["marks"])) == 8 * 2 * 12
+    assert (links[:, 3] == 15).all() and model.forward([fed[0]]).shape[1] == VOCAB
+
+
+@pytest.mark.parametrize("name", ["embedding", "q", "v", "rope k", "attention", "down", "ffn residual", "output norm", "head"])
+def test_another_output_at_a_prompt_is_noticed(prompt, name):
+    bundle, _ = prompt
+    lines = lines_of(bundle)
+    change(lines, name, scale)
+    put(bundle, lines)
+    code, document = verify(bundle, "--rows", 64)
+    assert code == 1, document
+
+
+def another_mark(lines):
+    marks = np.frombuffer(base64.b64decode(lines[0]["marks"]), "<u8").copy()
+    marks[3] ^= 1
+    lines[0]["marks"] = base64.b64encode(marks.tobytes()).decode()
+
+
+def swap_of_one(lines):
+    at = [i for i, line in enumerate(lines) if line.get("token") == 1]
+    lines[at[2]], lines[at[3]] = lines[at[3]], lines[at[2]]
+
+
+def no_marks(lines):
+    lines[0]["marks"] = ""
+
+
+def other_work(lines):
+    lines[0]["workload"] = "decode"
+
+
+def more_ranks(lines):
+    lines[0]["ranks"] = 1 << 25
+
+
+@pytest.mark.parametrize("how", [drop_layer, swap_of_one, cut, repeat, another_nonce, another_mark, no_marks, other_work,
+                                 more_ranks], ids=lambda how: how.__name__)
+def test_a_prompt_put_together_otherwise_is_noticed(prompt, how):
+    bundle, _ = prompt
+    lines = lines_of(bundle)
+    how(lines)
+    put(bundle, lines)
+    code, document = verify(bundle)
+    assert code in (1, 2), document
+
+
+def test_other_keys_than_the_timed_ones_are_noticed(prompt):
+    """One key of one followed token, of a head that is not shown, in the last layer: only its mark tells."""
+    bundle, _ = prompt
+    lines = lines_of(bundle)
+    changed = 0
+    for head in range(KV_HEADS):
+        again = [dict(line) for line in lines]
+        line = next(line for line in again[1:] if line["name"] == "rope k" and line["layer"] == LAYERS - 1)
+        values = numbers(line)
+        values[head * HEAD_DIM] = np.nextafter(values[head * HEAD_DIM], np.float32(np.inf))
+        line["values"] = text(values)
+        put(bundle, again)
+        code, document = verify(bundle)
+        assert code == 1, document
+        changed += "are not those of the timed run" in document["error"]["message"]
+    assert changed >= 1
+
+
+def test_a_prompt_that_was_not_drawn_is_noticed(prompt):
+    """Another seed than the run says: the tokens that were read are not the ones that it gives."""
+    bundle, _ = prompt
+    put(bundle, None, lambda run_json: run_json.update(seed="0x0000000000000008"))
+    code, document = verify(bundle)
+    assert code == 1 and "does not follow from the prompt" in document["error"]["message"], document
 
 
 def test_another_file_is_not_the_model(made, tmp_path):

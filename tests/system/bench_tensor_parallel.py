@@ -6,6 +6,8 @@ fp32: some u = 6e-8 a layer, 2e-6 of the logits' scale over 12 layers. Fast kern
 some of them the other way after such a difference, as far as they are from the exact ones anyway: at most twice
 that."""
 
+import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -16,7 +18,7 @@ import sys
 
 import numpy as np
 import pytest
-from harness import check_whole, kill, run, start, wait_for, write_suite
+from harness import ZHIHENG, check_whole, kill, run, start, wait_for, write_suite
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracle"))
 import test_engine_types  # noqa: E402
@@ -51,10 +53,10 @@ steps:
 """
 
 
-def compute(folder, model, precision, ranks=1, nodes=1, threads=1, tokens=6):
+def compute(folder, model, precision, ranks=1, nodes=1, threads=1, tokens=6, split="tensor"):
     """What each rank found; a string where the ranks refused."""
-    out = folder / f"{precision}-{ranks}-{nodes}-{threads}"
-    words = [TOOL, model, precision, tokens, nodes, threads, out]
+    out = folder / f"{split}-{precision}-{ranks}-{nodes}-{threads}"
+    words = [TOOL, model, precision, split, tokens, nodes, threads, out]
     if ranks > 1:
         words = ["mpirun", "-q", "--bind-to", "none", "-n", ranks, *words]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=240,
@@ -131,6 +133,17 @@ def test_numbers_that_do_not_divide_are_refused(tmp_path, kind, ranks, sentence)
     assert isinstance(refused, str) and sentence in refused
 
 
+@pytest.mark.parametrize("ranks, threads, nodes", [(2, 1, 1), (3, 1, 1), (2, 3, 1), (4, 2, 2)])
+@pytest.mark.parametrize("floats", [1, 17, 1000])
+def test_sums(ranks, threads, nodes, floats):
+    """Every element of 200 sums of two rows, all places in turn; fewer columns than threads, and odd numbers."""
+    words = ["mpirun", "-q", "--bind-to", "none", "-n", ranks, os.path.join(BUILD, "tests", "sum_tool"), floats, threads,
+             0, nodes]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **ROOT})
+    assert done.returncode == 0, done.stderr
+
+
 def write_probe(tmp_path, tokens=8):
     model = tmp_path / "m.gguf"
     write_model(model, T.Q8_0)
@@ -179,9 +192,66 @@ def test_a_run_that_does_not_divide_is_refused(tmp_path):
     assert "no whole blocks of 32 of its type Q8_0" in refuse(tmp_path)
 
 
-def test_certificate_is_refused(tmp_path, eight_heads):
-    said = refuse(tmp_path, "--nonce", "three words here")
-    assert "no certificate can be made yet of a model that lies over several ranks" in said
+def mend(bundle, path, lines):
+    """Writes a certificate anew, with all the digests that a forger would mend as well."""
+    def sm3(file):
+        return hashlib.new("sm3", file.read_bytes()).hexdigest()
+    run_json = json.loads((bundle / "run.json").read_text())
+    step = next(step for step in run_json["steps"] if step["facts"].get("certificate_sm3") == sm3(path))
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    step["facts"]["certificate_sm3"] = sm3(path)
+    (bundle / "run.json").write_text(json.dumps(run_json, ensure_ascii=False))
+    names = sorted(str(p.relative_to(bundle)) for p in bundle.rglob("*") if p.is_file() and p.name != "MANIFEST.sm3")
+    (bundle / "MANIFEST.sm3").write_text("".join(f"{sm3(bundle / name)}  {name}\n" for name in names))
+
+
+def certificates(bundle, *words):
+    done = subprocess.run([ZHIHENG, "verify", bundle, "--recompute", *map(str, words), "--json"], capture_output=True,
+                          text=True, timeout=60)
+    return done.returncode, json.loads(done.stdout)
+
+
+def certify(tmp_path, ranks, nonce="three words here"):
+    tmp_path.mkdir(exist_ok=True)
+    suite, model = write_probe(tmp_path)
+    done = run(suite, "--model", model, "--out", tmp_path / "bundle", "--ranks", ranks, "--threads", 1, "--nonce", nonce)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "bundle"
+
+
+@pytest.mark.parametrize("ranks", [2, 4])  # of 2 key heads: with 4 ranks two share one
+def test_certificates_of_a_divided_model(tmp_path, eight_heads, ranks):
+    """Of one form, whatever the number of ranks: every operator is there whole, and agrees with the model."""
+    bundle = certify(tmp_path / "divided", ranks)
+    code, document = certificates(bundle, "--rows", 200)
+    assert code == 0, document
+    found = {result["step"].split("@")[0]: result for result in document["certificates"]}
+    each = 1 + 15 * test_engine_types.LAYERS
+    assert found["decode"]["operators"] == 2 * (each + 2) and found["prefill"]["operators"] == 3 * each + 2
+    assert 0 < found["decode"]["largest_error_of_bound"] < 1
+    for path in (bundle / "certificates").iterdir():
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert lines[0]["ranks"] == ranks
+        lengths = {line["name"]: len(line["values"]) * 3 // 16 for line in lines[1:]}  # base64 of fp32
+        assert lengths["attention"] == pytest.approx(256, abs=1) and lengths["up"] == pytest.approx(512, abs=1)
+        assert lengths["k"] == pytest.approx(64, abs=1) and lengths["head"] == pytest.approx(test_engine_types.VOCAB, abs=1)
+
+
+def test_a_wrong_part_of_one_rank_is_noticed(tmp_path, eight_heads):
+    """The values that the second rank gave of one matrix are moved by a thousandth."""
+    bundle = certify(tmp_path / "divided", 2)
+    for name in ("v", "attention output"):
+        copy = tmp_path / name.replace(" ", "-")
+        shutil.copytree(bundle, copy)
+        path = next(path for path in (copy / "certificates").iterdir() if path.name.startswith("decode"))
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        line = next(line for line in lines[1:] if line["name"] == name)
+        values = np.frombuffer(base64.b64decode(line["values"]), "<f4").copy()
+        values[len(values) // 2:] *= 1.001
+        line["values"] = base64.b64encode(values.tobytes()).decode()
+        mend(copy, path, lines)
+        code, document = certificates(copy, "--rows", 256)
+        assert code == 1, document
 
 
 def test_a_killed_rank_ends_the_others(tmp_path):

@@ -1,4 +1,6 @@
 """The scripts with a faked package manager and package index: what they ask for, and what they say without a network."""
+import importlib.machinery
+import importlib.util
 import os
 import pathlib
 import re
@@ -136,3 +138,60 @@ def test_a_damaged_model_is_fetched_again(checkout, tools):
     fake(tools, "python3", 'case "$*" in *--version) exit 0;; esac; exit 1\n')
     done = script("fetch-model", tools=tools, cwd=checkout)
     assert done.returncode == 3 and "damaged" in done.stderr
+
+
+def load(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(SCRIPTS / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_changes_of_perplexity_are_paired():
+    compare = load("measure-accuracy").compare
+    base = {"nll": [1.0, 2.0, 3.0, 4.0], "likeliest": [5, 6, 7, 8]}
+    got = compare({"nll": [1.1, 2.1, 3.1, 4.1], "likeliest": [5, 6, 7, 9]}, base)
+    assert got["change"] == pytest.approx(0.10517091807564763)  # exp(0.1) - 1
+    assert got["error"] == pytest.approx(0, abs=1e-12)  # the same for each token
+    assert got["top1"] == 0.75
+    got = compare({"nll": [1.2, 2.0, 3.2, 4.0], "likeliest": [5, 6, 7, 8]}, base)
+    assert got["error"] == pytest.approx(0.2 / 12 ** 0.5)  # stdev 0.2 / sqrt(3), over sqrt(4)
+
+
+def peers_state(samples, faults):
+    return {"commit": "c", "cells": {"m": {"model": "smollm2", "type": "Q8_0", "threads": 2, "group": "plain", "depth": 0,
+            "rounds": 3, "samples": samples, "faults": faults, "per_token": {"decode": 2.0},
+            "rates": {"read_all_cores": [350.0, 400.0], "bf16_dot_all_cores": [1.0], "int8_dot_all_cores": [1.0]}}}}
+
+
+def test_a_faulty_peer_is_left_out_and_named():
+    peers = load("bench-peers")
+    rows = peers.rows_of(peers_state({"decode": {"zhiheng": [90.0, 100.0, 110.0], "llama.cpp": [50.0, 40.0, 60.0]}},
+                                     {"ik_llama.cpp": "ended with 134"}))
+    shown = peers.table({"date": "d", "commit": "c", "machine": "m", "rounds": 3, "results": rows,
+                         "engines": ["llama.cpp", "ik_llama.cpp"]})
+    assert "| smollm2 | Q8_0 | 2 | 100 (20 %) | 50 (40 %) | — | 2.00 | 50 % |" in shown
+    assert "ik_llama.cpp ended with 134" in shown
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path):
+    peers, part = load("bench-peers"), tmp_path / "peers.part.json"
+    state = peers.begun(part, True)
+    state["cells"]["a"] = {"rounds": 2}
+    peers.keeper(part)(state)
+    assert peers.begun(part, True) == state
+    assert peers.begun(part, False)["cells"] == {}
+    state["commit"] = "another"
+    peers.keeper(part)(state)
+    assert peers.begun(part, True)["cells"] == {}
+
+
+def test_a_peer_that_ends_badly_or_talks_nonsense_is_a_fault(tmp_path):
+    peers, program = load("bench-peers"), tmp_path / "llama-bench"
+    for body in ("exit 134", "echo nonsense", "echo '[{}]'"):
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(0o755)
+        with pytest.raises(peers.Faulty):
+            peers.by_peer({"bench": program, "batched": None, "extra": []}, "plain", "m.gguf", 2, 0)
+    with pytest.raises(peers.Faulty):
+        peers.by_peer({"bench": program, "batched": None, "extra": []}, "batch", "m.gguf", 2, 0)

@@ -56,7 +56,8 @@ static void tokens_of(uint32_t *out, uint64_t stream) {
 /* Logits of all positions of two sequences, fed in pieces of `step` tokens, sequences in turn. */
 static void compute(float *logits, int threads, zh_precision precision, uint32_t micro_batch,
                     size_t step) {
-  zh_engine_options options = {precision, 2, TOKENS, micro_batch, false, NULL, ZH_KV_F32};
+  zh_engine_options options = {
+      .precision = precision, .sequences = 2, .context = TOKENS, .micro_batch = micro_batch};
   fixture f = open_engine(threads, options);
   zh_error err = ZH_ERROR_INIT;
   uint32_t tokens[2][TOKENS], position[TOKENS], sequence[TOKENS];
@@ -99,7 +100,7 @@ static void sequences_do_not_touch(void **state) {
   (void)state;
   static float whole[2 * TOKENS * TINY_VOCAB], mixed[2 * TOKENS * TINY_VOCAB];
   compute(whole, 1, ZH_PRECISION_EXACT, 0, TOKENS);
-  zh_engine_options options = {ZH_PRECISION_EXACT, 2, TOKENS, 0, false, NULL, ZH_KV_F32};
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 2, .context = TOKENS};
   fixture f = open_engine(2, options);
   zh_error err = ZH_ERROR_INIT;
   uint32_t tokens[2][TOKENS], token[2 * TOKENS], position[2 * TOKENS], sequence[2 * TOKENS];
@@ -122,7 +123,7 @@ static void sequences_do_not_touch(void **state) {
 
 static void truncated_and_poisoned_caches_start_anew(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 1, TOKENS, 0, false, NULL, ZH_KV_F32};
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = TOKENS};
   fixture f = open_engine(2, options);
   zh_error err = ZH_ERROR_INIT;
   uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
@@ -136,7 +137,7 @@ static void truncated_and_poisoned_caches_start_anew(void **state) {
       zh_engine_forward(f.engine, tokens + 25, position + 25, sequence, 15, NULL, again, &err),
       ZH_OK);
   assert_memory_equal(first, again, sizeof first);
-  zh_engine_poison(f.engine, 0);
+  zh_engine_poison(f.engine, 0, 0);
   assert_int_equal(
       zh_engine_forward(f.engine, tokens, position, sequence, TOKENS, NULL, again, &err), ZH_OK);
   assert_memory_equal(first, again, sizeof first);
@@ -153,7 +154,7 @@ static void refused(zh_engine *engine, uint32_t token, uint32_t position, uint32
 
 static void bad_arguments_are_refused(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 2, 4, 0, false, NULL, ZH_KV_F32};
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 2, .context = 4};
   fixture f = open_engine(1, options);
   zh_error err = ZH_ERROR_INIT;
   refused(f.engine, TINY_VOCAB, 0, 0, "outside the vocabulary");
@@ -172,12 +173,14 @@ static void bad_arguments_are_refused(void **state) {
   zh_engine *engine = NULL;
   assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
   assert_int_equal(zh_threads_create(&threads, 1, NULL, &err), ZH_OK);
-  zh_engine_options too_long = {ZH_PRECISION_EXACT, 1, TINY_CONTEXT + 1, 0, false, NULL, ZH_KV_F32},
-                    none = {ZH_PRECISION_EXACT, 0, 4, 0, false, NULL, ZH_KV_F32};
+  zh_engine_options too_long = {.precision = ZH_PRECISION_EXACT,
+                                .sequences = 1,
+                                .context = TINY_CONTEXT + 1},
+                    none = {.precision = ZH_PRECISION_EXACT, .sequences = 0, .context = 4};
   assert_int_equal(zh_engine_create(&engine, model, threads, &too_long, NULL), ZH_ERR_ARG);
   assert_int_equal(zh_engine_create(&engine, model, threads, &none, NULL), ZH_ERR_ARG);
-  zh_engine_options huge = {ZH_PRECISION_EXACT, UINT32_MAX, TINY_CONTEXT, 0, false, NULL,
-                            ZH_KV_F32};
+  zh_engine_options huge = {
+      .precision = ZH_PRECISION_EXACT, .sequences = UINT32_MAX, .context = TINY_CONTEXT};
   assert_int_equal(zh_engine_create(&engine, model, threads, &huge, NULL), ZH_ERR_LACKING);
   zh_threads_free(threads);
   zh_model_free(model);
@@ -185,7 +188,8 @@ static void bad_arguments_are_refused(void **state) {
 
 static void costs_follow_the_formulas(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 3, 20, 8, false, NULL, ZH_KV_F32};
+  zh_engine_options options = {
+      .precision = ZH_PRECISION_EXACT, .sequences = 3, .context = 20, .micro_batch = 8};
   fixture f = open_engine(2, options);
   zh_engine_cost cost = zh_engine_cost_of(f.engine);
   uint64_t matrices =
@@ -211,27 +215,55 @@ static void costs_follow_the_formulas(void **state) {
   }
 }
 
+static uint64_t activations_of(uint32_t sequences, uint32_t micro_batch) {
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT,
+                               .sequences = sequences,
+                               .context = 20,
+                               .micro_batch = micro_batch};
+  fixture f = open_engine(1, options);
+  uint64_t bytes = zh_engine_cost_of(f.engine).memory_activations;
+  close_engine(&f);
+  return bytes;
+}
+
+/* docs/metrics.md, "Memory": hidden and queries are 96 wide here, keys 32, the FFN 160. */
+static void activations_are_bounded_by_the_micro_batch(void **state) {
+  (void)state;
+  uint64_t token = 4 * (4 * TINY_HIDDEN + 2 * 96 + 2 * 32 + 3 * TINY_FFN);
+  assert_int_equal(activations_of(3, 8), activations_of(9, 8));
+  assert_true(activations_of(3, 8) >= 8 * token);
+  uint64_t more = activations_of(3, 24) - activations_of(3, 8);
+  assert_true(more >= 16 * token && more < 20 * token); /* scratch grows too */
+  assert_int_equal(activations_of(2, 0), activations_of(2, 40));
+}
+
 static void windows_are_cut_as_defined(void **state) {
   (void)state;
-  zh_engine_options options = {ZH_PRECISION_EXACT, 1, 16, 8, false, NULL, ZH_KV_F32};
+  zh_engine_options options = {
+      .precision = ZH_PRECISION_EXACT, .sequences = 1, .context = 16, .micro_batch = 8};
   fixture f = open_engine(2, options);
   uint32_t tokens[TOKENS];
   zh_prediction said[TOKENS];
   zh_perplexity_result result;
   tokens_of(tokens, 0);
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 16, said, NULL), ZH_OK);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 16, ZH_MANY, said, NULL),
+                   ZH_OK);
   assert_int_equal(result.predicted, 15 + 15 + 7);
   assert_int_equal(said[15].token,
                    tokens[17]); /* token 16 begins the second window: not predicted */
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, 1, 16, said, NULL), ZH_OK);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, 1, 16, ZH_MANY, said, NULL),
+                   ZH_OK);
   assert_int_equal(result.predicted,
                    TOKENS); /* windows begin with BOS: all of the text is predicted */
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 33, -1, 16, said, NULL), ZH_OK);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 33, -1, 16, ZH_MANY, said, NULL),
+                   ZH_OK);
   assert_int_equal(result.predicted, 30); /* a window of one token predicts nothing */
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 1, -1, 16, said, NULL), ZH_ERR_INPUT);
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 17, said, NULL),
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 1, -1, 16, ZH_MANY, said, NULL),
+                   ZH_ERR_INPUT);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 17, ZH_MANY, said, NULL),
                    ZH_ERR_ARG);
-  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 1, said, NULL), ZH_ERR_ARG);
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 1, ZH_MANY, said, NULL),
+                   ZH_ERR_ARG);
   close_engine(&f);
 }
 
@@ -259,6 +291,8 @@ int main(void) {
                                      cmocka_unit_test(truncated_and_poisoned_caches_start_anew),
                                      cmocka_unit_test(bad_arguments_are_refused),
                                      cmocka_unit_test(costs_follow_the_formulas),
+                                     cmocka_unit_test(activations_are_bounded_by_the_micro_batch),
+                                     cmocka_unit_test(activations_are_bounded_by_the_micro_batch),
                                      cmocka_unit_test(windows_are_cut_as_defined),
                                      cmocka_unit_test(draws_follow_the_distribution)};
   return cmocka_run_group_tests_name("engine", tests, write_model, remove_model);

@@ -163,7 +163,7 @@ static void prompts_in_pieces_equal_the_whole(void **state) {
     bed b = make(&s);
     feed_alone(b.engine, 0, 0, LONGEST, LONGEST, whole);
     for (uint32_t i = 0; i < sizeof pieces / sizeof pieces[0]; ++i) {
-      zh_engine_poison(b.engine, 0);
+      zh_engine_poison(b.engine, 0, 0);
       feed_alone(b.engine, 0, 0, LONGEST, pieces[i], cut);
       assert_memory_equal(whole, cut, sizeof whole);
     }

@@ -12,7 +12,7 @@
 #include "core/clock.h"
 #include "tests/unit/bench/tiny_model.h"
 
-enum { TOKENS = 12, SEEDS = 24 };
+enum { TOKENS = 12, SEEDS = 8 };
 static char path[64];
 static zh_threads *threads;
 
@@ -86,7 +86,7 @@ static zh_status check_with(const zh_kernels *kernels, zh_precision precision, z
   zh_model *model = NULL;
   zh_engine *engine = NULL;
   zh_check *check = NULL;
-  zh_engine_options options = {precision, 1, TOKENS, 0, false, NULL, ZH_KV_F32};
+  zh_engine_options options = {.precision = precision, .sequences = 1, .context = TOKENS};
   uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
   float logits[TINY_VOCAB];
   assert_int_equal(zh_model_open(&model, path, err), ZH_OK);
@@ -148,7 +148,7 @@ static void every_altered_weight_is_found(void **state) {
     zh_weights weights;
     char what[128], digest[ZH_DIGEST_HEX];
     assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
-    assert_int_equal(zh_weights_open(&weights, model, (zh_part){0, 1}, threads, &err), ZH_OK);
+    assert_int_equal(zh_weights_open(&weights, model, (zh_part){.parts = 1}, threads, &err), ZH_OK);
     assert_int_equal(zh_weights_digest(digest, &weights, threads, &err), ZH_OK);
     assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_OK);
     assert_int_equal(zh_weights_flip(&weights, seed, what, sizeof what, &err), ZH_OK);
@@ -203,12 +203,14 @@ static void workloads_run_and_faults_are_caught(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof runs / sizeof runs[0]; ++i) {
     for (uint64_t seed = 1; seed <= SEEDS; ++seed) {
-      for (int fault = ZH_FAULT_NONE; fault <= ZH_FAULT_ACTIVATION; ++fault) {
+      for (int fault = ZH_FAULT_NONE; fault < ZH_FAULTS; ++fault) {
+        if (fault == ZH_FAULT_CLOCK) continue; /* a step must be longer for it */
         zh_error err = ZH_ERROR_INIT;
         zh_status status =
             measure(runs[i].workload, runs[i].parameters, (zh_fault)fault, seed, &err);
         if (status != (fault == ZH_FAULT_NONE ? ZH_OK : ZH_ERR_CHECK))
-          fail_msg("%s, fault %d, seed %d: %s", runs[i].workload, fault, (int)seed, err.message);
+          fail_msg("%s, fault %s, seed %d: %s", runs[i].workload, zh_fault_names[fault], (int)seed,
+                   err.message);
       }
     }
   }

@@ -63,7 +63,11 @@ static void check_patch(const char *name, size_t row, size_t column) {
   zh_threads *threads = NULL;
   zh_engine *engine = NULL;
   zh_error err = ZH_ERROR_INIT;
-  zh_engine_options options = {ZH_PRECISION_FAST, SEQUENCES, LENGTH, SEQUENCES * LENGTH, true, NULL, ZH_KV_F32};
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = SEQUENCES,
+                               .context = LENGTH,
+                               .micro_batch = SEQUENCES * LENGTH,
+                               .unpacked = true};
   assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
   assert_int_equal(zh_threads_create(&threads, 2, NULL, &err), ZH_OK);
   assert_int_equal(zh_engine_create(&engine, model, threads, &options, &err), ZH_OK);

@@ -28,7 +28,9 @@ static void open_part(zh_weights *out, zh_model **model, zh_threads *threads, in
                       int parts) {
   zh_error err = ZH_ERROR_INIT;
   assert_int_equal(zh_model_open(model, path, &err), ZH_OK);
-  assert_int_equal(zh_weights_open(out, *model, (zh_part){index, parts}, threads, &err), ZH_OK);
+  assert_int_equal(
+      zh_weights_open(out, *model, (zh_part){.index = index, .parts = parts}, threads, &err),
+      ZH_OK);
 }
 
 /* Element (row, column) of what the engine reads. */
@@ -108,7 +110,7 @@ static void key_heads_are_shared(void **state) {
   assert_int_equal(zh_model_open(&model, "zh-0.1b", &err), ZH_OK);
   zh_weights part; /* 12 query heads over 4 key heads */
   assert_int_equal(zh_weights_describe(&part, model, &err), ZH_OK);
-  assert_int_equal(zh_weights_cut(&part, (zh_part){3, 4}, &err), ZH_OK);
+  assert_int_equal(zh_weights_cut(&part, (zh_part){.index = 3, .parts = 4}, &err), ZH_OK);
   assert_int_equal(part.architecture.heads, 3);
   assert_int_equal(part.architecture.kv_heads, 1);
   assert_int_equal(part.layer[ZH_ATTN_K].first_row, 3 * part.architecture.head_dim);
@@ -117,16 +119,61 @@ static void key_heads_are_shared(void **state) {
   zh_weights_close(&part);
   assert_int_equal(zh_weights_describe(&part, model, &err), ZH_OK);
   part.architecture.kv_heads = 2; /* as if two key heads served the twelve */
-  assert_int_equal(zh_weights_cut(&part, (zh_part){2, 4}, &err), ZH_OK);
+  assert_int_equal(zh_weights_cut(&part, (zh_part){.index = 2, .parts = 4}, &err), ZH_OK);
   assert_int_equal(part.architecture.kv_heads, 1);
   assert_int_equal(part.layer[ZH_ATTN_V].first_row, part.architecture.head_dim);
   zh_weights_close(&part);
   zh_model_free(model);
 }
 
+/* Stages follow each other without gap, each with a layer at least; what is looked up lies with the
+ * first, what gives logits with the last, and a matrix that is both on both. */
+static void stages_make_the_whole(void **state) {
+  (void)state;
+  zh_model *model;
+  zh_weights whole, stage;
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_model_open(&model, "zh-0.1b", &err), ZH_OK);
+  assert_int_equal(zh_weights_describe(&whole, model, &err), ZH_OK);
+  const uint32_t layers = whole.architecture.layers;
+  for (int stages = 1; stages <= (int)layers; ++stages) {
+    uint32_t next = 0;
+    for (int i = 0; i < stages; ++i) {
+      zh_part part = {.parts = 1, .stage = i, .stages = stages};
+      assert_int_equal(zh_weights_describe(&stage, model, &err), ZH_OK);
+      assert_int_equal(zh_weights_cut(&stage, part, &err), ZH_OK);
+      uint32_t count = stage.architecture.layers;
+      bool first = i == 0, last = i + 1 == stages;
+      assert_int_equal(stage.first_layer, next);
+      assert_true(count >= 1);
+      for (size_t w = 0; w < (size_t)count * ZH_LAYER_SLOTS; ++w)
+        assert_ptr_equal(stage.layer[w].tensor,
+                         whole.layer[(size_t)next * ZH_LAYER_SLOTS + w].tensor);
+      assert_int_equal(stage.whole[ZH_EMBEDDING].tensor != NULL, first);
+      assert_int_equal(stage.whole[ZH_OUTPUT_NORM].tensor != NULL, last);
+      assert_int_equal(stage.whole[ZH_HEAD].tensor != NULL, last);
+      bool tied = stage.architecture.tied_head && first && last;
+      size_t apart = (size_t)first + 2 * (size_t)last - (size_t)tied;
+      assert_int_equal(zh_weights_count(&stage), (size_t)count * ZH_LAYER_SLOTS + apart);
+      for (size_t w = 0; w < zh_weights_count(&stage); ++w)
+        assert_non_null(zh_weights_at(&stage, w)->tensor);
+      assert_int_equal(stage.total.step_bytes, whole.total.step_bytes);
+      assert_int_equal(stage.total.layers, layers);
+      next += count;
+      zh_weights_close(&stage);
+    }
+    assert_int_equal(next, layers);
+  }
+  zh_part many = {.parts = 1, .stages = (int)layers + 1};
+  assert_int_equal(zh_weights_cut(&whole, many, &err), ZH_ERR_INPUT);
+  assert_non_null(strstr(err.message, "12 layers cannot be divided among 13 stages"));
+  zh_weights_close(&whole);
+  zh_model_free(model);
+}
+
 static void refused(zh_weights *w, int parts, const char *words) {
   zh_error err = ZH_ERROR_INIT;
-  assert_int_equal(zh_weights_cut(w, (zh_part){0, parts}, &err), ZH_ERR_INPUT);
+  assert_int_equal(zh_weights_cut(w, (zh_part){.parts = parts}, &err), ZH_ERR_INPUT);
   if (!strstr(err.message, words)) fail_msg("%s", err.message);
 }
 
@@ -150,6 +197,7 @@ int main(void) {
       cmocka_unit_test(parts_make_the_whole),
       cmocka_unit_test(parts_are_held_against_the_file),
       cmocka_unit_test(key_heads_are_shared),
+      cmocka_unit_test(stages_make_the_whole),
       cmocka_unit_test(what_does_not_divide_is_refused),
   };
   return cmocka_run_group_tests(tests, write_files, remove_files);

@@ -30,8 +30,8 @@ static int best_level(void) {
   zh_cpu_features has = zh_cpu_detect();
   if (!has.avx2_fma || !has.f16c) return 1;
   if (!has.avx512) return 2;
-  if (!has.avx512_bf16 || !has.avx512_vnni) return 3;
-  return has.amx_bf16 && has.amx_int8 ? 5 : 4;
+  if (!has.avx512_vnni) return 3;
+  return has.avx512_bf16 && has.amx_bf16 && has.amx_int8 ? 5 : 4;
 }
 
 static int asked_level(void) {

@@ -68,6 +68,20 @@ static void crowded_threads_are_quick(void **state) {
   assert_true(seconds < 5);
 }
 
+/* Where others need the CPUs as well a thread is left where the system puts it, and never spins. */
+static void threads_that_share_cpus_sleep(void **state) {
+  (void)state;
+  zh_threads *threads;
+  int calls[2 * 16] = {0};
+  assert_int_equal(zh_threads_create_crowded(&threads, 2, NULL), ZH_OK);
+  assert_false(zh_threads_pinned(threads));
+  assert_int_equal(zh_threads_spins(threads), 0);
+  for (int run = 0; run < 100; run++) zh_threads_run(threads, count_up, calls);
+  zh_threads_free(threads);
+  assert_int_equal(calls[0], 100);
+  assert_int_equal(calls[16], 100);
+}
+
 static void wait_a_little(void *user, int thread, int threads) {
   (void)user;
   (void)threads;
@@ -138,9 +152,13 @@ static void shares_cover_everything(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(barriers_hold),          cmocka_unit_test(crowded_threads_are_quick),
-      cmocka_unit_test(sleepers_are_woken),     cmocka_unit_test(the_callers_cpus_come_back),
-      cmocka_unit_test(bad_counts_are_refused), cmocka_unit_test(shares_cover_everything),
+      cmocka_unit_test(barriers_hold),
+      cmocka_unit_test(crowded_threads_are_quick),
+      cmocka_unit_test(threads_that_share_cpus_sleep),
+      cmocka_unit_test(sleepers_are_woken),
+      cmocka_unit_test(the_callers_cpus_come_back),
+      cmocka_unit_test(bad_counts_are_refused),
+      cmocka_unit_test(shares_cover_everything),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,158 @@
+#include "bench/engine/faults.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/inside.h"
+#include "core/philox.h"
+
+/* Philox streams; workloads use small numbers, trial.c those from 1000 on. */
+enum { STREAM_WEIGHT = 2000, STREAM_STRIKE, STREAM_STRUCK, STREAM_PLACE };
+
+bool zh_fault_strikes_here(const zh_trial *trial) {
+  const zh_job *job = trial->job;
+  bool everywhere =
+      job->fault == ZH_FAULT_TOKEN || job->fault == ZH_FAULT_LAYER || job->fault == ZH_FAULT_LAYERS;
+  if (!zh_job_is_parallel(job) || everywhere) return true;
+  return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
+         (uint32_t)job->comm->rank;
+}
+
+/* --- from the beginning --- */
+
+static zh_status say(zh_trial *trial, json_t *what, zh_error *err) {
+  return zh_trial_fact(trial, "injected", what, err);
+}
+
+static zh_status flip_weight(zh_trial *trial, zh_error *err) {
+  char what[128];
+  uint64_t seed = trial->job->seed ^ zh_trial_draw(trial, STREAM_WEIGHT);
+  ZH_TRY(zh_weights_flip(&trial->engine->weights, seed, what, sizeof what, err));
+  return say(trial, json_sprintf("weight: %s", what), err);
+}
+
+/* A quarter of the layers, one at least, is never computed. */
+static zh_status leave_out_layers(zh_trial *trial, zh_error *err) {
+  uint32_t layers = trial->engine->architecture.layers;
+  trial->engine->layers_left_out = layers >= 8 ? layers / 4 : 1;
+  return say(trial,
+             json_sprintf("layers: the last %u of %u", trial->engine->layers_left_out, layers),
+             err);
+}
+
+/* A matrix of one layer computes with another layer's weights. */
+static zh_status swap_weights(zh_trial *trial, zh_error *err) {
+  static const zh_layer_slot slots[] = {ZH_ATTN_Q,   ZH_ATTN_K, ZH_ATTN_V,  ZH_ATTN_OUTPUT,
+                                        ZH_FFN_GATE, ZH_FFN_UP, ZH_FFN_DOWN};
+  zh_weights *weights = &trial->engine->weights;
+  uint32_t layers = weights->architecture.layers, random[3];
+  if (layers < 2)
+    return zh_fail(err, ZH_ERR_INPUT, "a model of one layer has no other layer's weights");
+  zh_random_fill(random, 3, trial->job->seed, STREAM_PLACE, 0);
+  size_t slot = slots[random[0] % (sizeof slots / sizeof slots[0])];
+  uint32_t layer = random[1] % layers, other = (layer + 1 + random[2] % (layers - 1)) % layers;
+  zh_weight *w = &weights->layer[(size_t)layer * ZH_LAYER_SLOTS + slot];
+  const zh_weight *from = &weights->layer[(size_t)other * ZH_LAYER_SLOTS + slot];
+  w->matrix = from->matrix;
+  w->packed = from->packed;
+  return say(trial, json_sprintf("swap: %s is layer %u's", w->tensor->name, other), err);
+}
+
+/* Where the values of a block lie, and which of their bits are kept: half of them, or the upper
+ * half of the fraction. */
+static void coarsen_block(unsigned char *block, zh_dtype type) {
+  static const struct {
+    zh_dtype type;
+    size_t first, step, end;
+    unsigned char mask;
+  } parts[] = {
+      {ZH_F32, 0, 4, 4, 0x00},     {ZH_F32, 1, 4, 4, 0x00},     {ZH_F16, 0, 2, 2, 0x00},
+      {ZH_BF16, 0, 2, 2, 0xf0},    {ZH_Q8_0, 2, 1, 34, 0xf0},   {ZH_Q4_0, 2, 1, 18, 0xcc},
+      {ZH_Q4_1, 4, 1, 20, 0xcc},   {ZH_Q5_0, 6, 1, 22, 0xcc},   {ZH_Q5_1, 8, 1, 24, 0xcc},
+      {ZH_Q4_K, 16, 1, 144, 0xcc}, {ZH_Q5_K, 48, 1, 176, 0xcc}, {ZH_Q6_K, 0, 1, 128, 0x88}};
+  for (size_t p = 0; p < sizeof parts / sizeof parts[0]; ++p)
+    for (size_t i = parts[p].first; parts[p].type == type && i < parts[p].end; i += parts[p].step)
+      block[i] &= parts[p].mask;
+}
+
+/* One matrix computes with weights of half the bits. */
+static zh_status coarsen_weights(zh_trial *trial, zh_error *err) {
+  zh_weights *weights = &trial->engine->weights;
+  size_t count = zh_weights_count(weights), i = zh_trial_draw(trial, STREAM_PLACE) % count;
+  while (zh_weights_at(weights, i)->gain ||
+         zh_weights_at(weights, i) == &weights->whole[ZH_EMBEDDING])
+    i = (i + 1) % count;
+  zh_weight *w = zh_weights_at(weights, i);
+  const zh_dtype_info *type = zh_dtype_find((uint32_t)w->matrix.type);
+  size_t bytes = zh_weight_row_bytes(w), rows = w->matrix.rows;
+  ZH_TRY(zh_packed_writable(weights, err));
+  ZH_TRY(zh_weights_alter(weights, rows * bytes, err));
+  unsigned char *held = weights->altered;
+  for (size_t r = 0; r < rows; ++r) {
+    unsigned char *row = held + r * bytes;
+    memcpy(row, zh_weight_row(w, r, row), bytes);
+    for (size_t b = 0; b < bytes; b += type->block_bytes) coarsen_block(row + b, w->matrix.type);
+  }
+  if (w->packed.data) {
+    ZH_TRY(zh_packed_writable(weights, err));
+    zh_pack_rows((unsigned char *)(uintptr_t)w->packed.data, w->matrix.type, held, rows, bytes,
+                 w->matrix.columns);
+  } else {
+    w->matrix.data = held;
+    w->matrix.row_bytes = bytes;
+  }
+  return say(trial, json_sprintf("precision: half of the bits of %s", w->tensor->name), err);
+}
+
+zh_status zh_fault_install(zh_trial *trial, zh_error *err) {
+  trial->fault_done = !zh_fault_strikes_here(trial);
+  if (trial->fault_done) return ZH_OK;
+  switch (trial->job->fault) {
+  case ZH_FAULT_WEIGHT:
+    return flip_weight(trial, err);
+  case ZH_FAULT_LAYERS:
+    return leave_out_layers(trial, err);
+  case ZH_FAULT_SWAP:
+    return swap_weights(trial, err);
+  case ZH_FAULT_PRECISION:
+    return coarsen_weights(trial, err);
+  default:
+    return ZH_OK;
+  }
+}
+
+/* --- once --- */
+
+/* Bits of a number next to its row's mean that no rounding of activations takes away: of fp32 all
+ * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
+ * block whose largest is some times the mean. */
+static unsigned lowest_flipped_bit(const zh_engine *e) {
+  return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
+}
+
+void zh_fault_strike(zh_trial *trial, size_t tokens, bool any_bit) {
+  static const zh_tamper_kind kinds[] = {[ZH_FAULT_ACTIVATION] = ZH_TAMPER_RESIDUAL,
+                                         [ZH_FAULT_CACHE] = ZH_TAMPER_CACHE,
+                                         [ZH_FAULT_STALE] = ZH_TAMPER_STALE,
+                                         [ZH_FAULT_LAYER] = ZH_TAMPER_LAYER,
+                                         [ZH_FAULT_PRECISION] = ZH_TAMPER_NONE};
+  zh_engine *e = trial->engine;
+  zh_tamper_kind kind = kinds[trial->job->fault];
+  if (trial->fault_done || kind == ZH_TAMPER_NONE) return;
+  trial->fault_done = true;
+  uint32_t random[4], layers = e->architecture.layers, hidden = e->architecture.hidden;
+  zh_random_fill(random, 4, trial->job->seed, STREAM_STRIKE, 0);
+  if (tokens > e->micro_batch) tokens = e->micro_batch;
+  e->tamper = (zh_tamper){.kind = kind, .layer = random[0] % layers, .element = random[1]};
+  e->tamper.bit = random[3] % 32;
+  if (kind == ZH_TAMPER_RESIDUAL) {
+    /* What the last layer adds for a token that is not the last one is never read: there a flip
+     * changes nothing. */
+    size_t t = layers > 1 ? random[1] % tokens : tokens - 1;
+    e->tamper.layer = layers > 1 ? random[0] % (layers - 1) : 0;
+    e->tamper.element = t * hidden + random[2] % hidden;
+  }
+  unsigned lowest = lowest_flipped_bit(e);
+  if (kind == ZH_TAMPER_RESIDUAL || !any_bit) e->tamper.bit = lowest + random[3] % (32 - lowest);
+}
