@@ -286,9 +286,9 @@ zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const
   zh_status status = print_table(out, json_object_get(document, "measurements"), colour, err);
   if (status == ZH_OK) {
     fprintf(out, "\n");
-    print_load(out, run);
     zh_print_times(out, json_object_get(document, "times"), language);
     zh_print_memory(out, run, language, colour);
+    print_load(out, run);
     print_drift(out, run);
     print_criteria(out, run);
   }

@@ -128,7 +128,6 @@ static void attention_amx(const zh_attention *work, size_t begin, size_t end, vo
     zh_attention_avx512(work, begin, end, scratch);
 }
 
-/* A product is a matmul whose tokens are the rows of A; fp32 weights need no scratch. */
 static void gemm_fp32_avx2(void *c, const void *a, const void *b, size_t m, size_t n, size_t k,
                            size_t begin, size_t end) {
   (void)m;
@@ -180,15 +179,19 @@ static void choose(void) {
   table_portable.rounds = zh_fp32_roundings;
   table_portable.prepare = zh_prepare_portable;
   table_portable.multiply = zh_multiply_portable;
-#ifdef ZH_KERNELS_AARCH64
-  if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
-#endif
+  table_portable.rmsnorm = zh_rmsnorm_portable;
+  table_portable.silu_multiply = zh_silu_multiply_portable;
+  table_portable.add = zh_add_portable;
+  table_portable.argmax = zh_argmax_portable;
   table_portable.rope = zh_rope_portable;
   table_portable.attention = zh_attention_portable;
   table_portable.attention_merge = zh_attention_merge_portable;
   table_portable.gelu_multiply = zh_gelu_multiply_portable;
   table_portable.gelu_tanh_multiply = zh_gelu_tanh_multiply_portable;
   table_portable.logsumexp = zh_logsumexp_portable;
+#ifdef ZH_KERNELS_AARCH64
+  if (chosen.has.arm_dotprod) table_portable.multiply = zh_multiply_dotprod;
+#endif
   int best = LEVEL_PORTABLE;
   chosen.tables[best] = &table_portable;
 #ifdef ZH_KERNELS_X86
@@ -210,7 +213,6 @@ static void choose(void) {
     table_amx = table_vnni;
     table_amx.name = level_names[LEVEL_AMX];
     zh_add_products_amx(&table_amx);
-    table_amx.rounds.attention = ZH_ROUND_BF16;
     table_amx.attention = attention_amx;
     chosen.tables[best = LEVEL_AMX] = &table_amx;
   }

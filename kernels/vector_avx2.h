@@ -83,6 +83,9 @@ ALWAYS_INLINE words words_and(words a, words b) {
 ALWAYS_INLINE words words_or(words a, words b) {
   return _mm256_or_si256(a, b);
 }
+ALWAYS_INLINE words words_xor(words a, words b) {
+  return _mm256_xor_si256(a, b);
+}
 ALWAYS_INLINE words words_left(words a, int bits) {
   return _mm256_slli_epi32(a, bits);
 }

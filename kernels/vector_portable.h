@@ -112,6 +112,9 @@ ALWAYS_INLINE words words_and(words a, words b) {
 ALWAYS_INLINE words words_or(words a, words b) {
   return a | b;
 }
+ALWAYS_INLINE words words_xor(words a, words b) {
+  return a ^ b;
+}
 ALWAYS_INLINE words words_left(words a, int bits) {
   return (words)((unsigned_words)a << (uint32_t)bits);
 }

@@ -9,10 +9,10 @@ foreach(isa ref portable avx2 avx512 vnni amx none)
   set_tests_properties(kernels.dispatch_${isa} PROPERTIES TIMEOUT 120 LABELS unit ENVIRONMENT ZH_CPU=${isa})
 endforeach()
 
-add_executable(kernelcheck kernelcheck/main.c kernelcheck/check_matmul.c kernelcheck/check_multiply.c kernelcheck/check_small.c
-  kernelcheck/check_attention.c kernelcheck/check_limits.c kernelcheck/bench.c
-  kernelcheck/bench_matmul.c kernelcheck/bench_attention.c kernelcheck/bench_packing.c kernelcheck/check_pack.c
-  kernelcheck/bench_threads.c)
+add_executable(kernelcheck kernelcheck/main.c kernelcheck/cases.c kernelcheck/check_matmul.c kernelcheck/check_multiply.c
+  kernelcheck/check_pack.c kernelcheck/check_small.c kernelcheck/check_attention.c kernelcheck/check_limits.c
+  kernelcheck/timing.c kernelcheck/bench_limits.c kernelcheck/bench_matmul.c kernelcheck/bench_attention.c
+  kernelcheck/bench_packing.c kernelcheck/bench_simple.c kernelcheck/bench_threads.c kernelcheck/support.c)
 target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
 set_target_properties(kernelcheck PROPERTIES OUTPUT_NAME zhiheng-kernelcheck RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME kernels.kernelcheck COMMAND kernelcheck)
@@ -23,3 +23,4 @@ add_executable(dequantize_stdin kernelcheck/dequantize_stdin.c)
 target_link_libraries(dequantize_stdin PRIVATE zh_kernels zh_core)
 set_target_properties(dequantize_stdin PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(kernels.dequantize_oracle oracle/test_kernels_dequantize.py)
+zh_python_test(kernels.kernelcheck_words oracle/test_kernelcheck.py)

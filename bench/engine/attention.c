@@ -52,7 +52,8 @@ static void flip_cached_bit(const zh_worker *w, const zh_kv *kv, int layer) {
 }
 
 /* Four items for each thread at least, so that whoever is free finds one; where tokens and heads
- * are too few for that, blocks of keys. Which it is changes no bit. */
+ * are too few for that, blocks of keys, some beside each other at a time, as memory likes it. Which
+ * it is changes no bit. */
 static zh_attention work_of(const zh_worker *w, const zh_kv *kv) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
@@ -80,9 +81,12 @@ static zh_attention work_of(const zh_worker *w, const zh_kv *kv) {
 
 static void attend(const zh_worker *w, const zh_attention *work) {
   zh_engine *e = w->p->e;
-  size_t items = zh_attention_items(work), begin, end;
-  for (size_t item; (item = atomic_fetch_add(&e->next_item, 1)) < items;)
-    e->kernels->attention(work, item, item + 1, w->scratch);
+  size_t items = zh_attention_items(work), begin, end, some = items / (8 * (size_t)w->threads);
+  if (some == 0) some = 1;
+  while ((begin = atomic_fetch_add(&e->next_item, some)) < items) {
+    end = begin + some < items ? begin + some : items;
+    e->kernels->attention(work, begin, end, w->scratch);
+  }
   zh_pass_meet(w, ZH_STAGE_ATTENTION);
   if (!work->parts) return;
   zh_share(&begin, &end, work->tokens * work->heads, 1, w->thread, w->threads);

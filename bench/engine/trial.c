@@ -488,7 +488,7 @@ zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length
                  position, sequence, again.chosen, expected->chosen, lead);
 }
 
-zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+static zh_status judge_memory_here(zh_trial *trial, zh_error *err) {
   zh_footprint now = zh_footprint_now();
   uint64_t logits = (uint64_t)trial->sequences * trial->vocab * sizeof *trial->logits;
   if (!now.known || !trial->before.known) return ZH_OK;
@@ -504,6 +504,11 @@ zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
                  "memory: the process holds %.1f MB for the model, by formula it should be %.1f MB "
                  "and at most %.1f MB more; something stands twice in memory",
                  (double)found.held / 1e6, (double)found.formula / 1e6, (double)found.bound / 1e6);
+}
+
+zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err) {
+  zh_status status = judge_memory_here(trial, err);
+  return zh_trial_agree(trial->job, status, err);
 }
 
 zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {

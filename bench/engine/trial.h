@@ -125,7 +125,8 @@ ZH_MUST_CHECK zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, f
 ZH_MUST_CHECK zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length,
                                         uint32_t sequence, zh_ways ways, const zh_answer *expected,
                                         zh_error *err);
-/* What the process holds after the timed repeats against the formula; records fact and check. */
+/* What the process holds after the timed repeats against the formula; records fact and check. Ranks
+ * of one model fail together. */
 ZH_MUST_CHECK zh_status zh_trial_judge_memory(zh_trial *trial, zh_error *err);
 /* Weights against their source, facts about bytes and checks. */
 ZH_MUST_CHECK zh_status zh_trial_finish(zh_trial *trial, zh_error *err);

@@ -92,7 +92,7 @@ zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err) {
 zh_status zh_trial_report_check(zh_trial *trial, zh_error *err) {
   const zh_job *job = trial->job;
   if (zh_job_is_parallel(job)) ZH_TRY(zh_check_join(trial->check, job->comm, err));
-  return zh_check_report(trial->check, job->checks, err);
+  return zh_trial_agree(job, zh_check_report(trial->check, job->checks, err), err);
 }
 
 zh_status zh_trial_same_chain(zh_trial *trial, const char chain[65], zh_error *err) {

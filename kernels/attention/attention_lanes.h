@@ -87,10 +87,11 @@ ALWAYS_INLINE vi inside(size_t j, size_t begin, size_t end) {
 }
 
 /* The scores of keys [from, to), multiples of LANES, become exp(score - largest), 0 outside of
- * [begin, end). Values' scales go into the weights, not into their sum. */
+ * [begin, end). Values' scales go into the weights, not into their sum. Memory does not wait for
+ * exponentials: what follows `ahead` is asked for meanwhile. */
 ALWAYS_INLINE void weigh(float *score, size_t from, size_t to, size_t begin, size_t end,
-                         const unsigned char *v, zh_kv_type type, size_t d, float *largest,
-                         float *total) {
+                         const unsigned char *v, zh_kv_type type, size_t d,
+                         const unsigned char *ahead, float *largest, float *total) {
   const vf never = all_lanes(-INFINITY);
   vf top = all_lanes(NO_SCORE), sum = {0};
   for (size_t j = from; j < to; j += LANES) {
@@ -105,6 +106,7 @@ ALWAYS_INLINE void weigh(float *score, size_t from, size_t to, size_t begin, siz
   for (size_t j = from; j < to; j += LANES) {
     vf e = exp_lanes(load_f32(score + j) - *largest);
     sum += e;
+    PREFETCH(ahead + j / LANES * 64);
     if (type == ZH_KV_Q8) {
       vf scales = load_bf16(v + j / KV_GROUP * kv_group_bytes(type, d) + j % KV_GROUP * 2);
       e = j < begin || j + LANES > end ? select_f32(inside(j, begin, end), e * scales, (vf){0})
@@ -183,7 +185,7 @@ ALWAYS_INLINE void block_rows(const rows_at *at, size_t rows, const unsigned cha
   size_t filled = (to + LANES - 1) / LANES * LANES;
   for (size_t n = 0; n < rows; n++)
     weigh(weight + n * BLOCK, from, filled, at->begin[n], at->end[n], v, type, d,
-          &at->part[n][padded], &at->part[n][padded + 1]);
+          v + n * (BLOCK / LANES) * 64, &at->part[n][padded], &at->part[n][padded + 1]);
   size_t dim = 0;
   for (; dim + VECTORS * LANES <= padded; dim += VECTORS * LANES)
     mix_step(at, rows, weight, v, type, d, from, to, dim, VECTORS);

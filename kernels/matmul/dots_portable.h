@@ -14,10 +14,10 @@ ALWAYS_INLINE words four_bytes(const uint8_t *x) {
 }
 
 #ifdef __ARM_FEATURE_DOTPROD
-ALWAYS_INLINE words dot32(const words *w, const uint8_t *x, zh_dtype type) {
-  (void)type; /* all quanta are signed bytes, at most 31 where they are unsigned */
+ALWAYS_INLINE words dot(const words *w, const uint8_t *x, zh_dtype type, const int count) {
+  (void)type; /* unsigned quanta are below 32: signed bytes too */
   int32x4_t sum = vdupq_n_s32(0);
-  for (int j = 0; j < 8; j++)
+  for (int j = 0; j < count; j++)
     sum = vdotq_s32(sum, (int8x16_t)w[j], (int8x16_t)four_bytes(x + 4 * j));
   return (words)sum;
 }
@@ -31,10 +31,10 @@ ALWAYS_INLINE halves even_bytes(halves v) {
 
 /* Even and odd bytes as 16-bit numbers; products of two stay within 16 bits and so do sums of one
  * of each, 2 * 128 * 127 = 32512. */
-ALWAYS_INLINE words dot32(const words *w, const uint8_t *x, zh_dtype type) {
+ALWAYS_INLINE words dot(const words *w, const uint8_t *x, zh_dtype type, const int count) {
   (void)type;
   words sum = words_set(0);
-  for (int j = 0; j < 8; j++) {
+  for (int j = 0; j < count; j++) {
     halves a = (halves)w[j], b = (halves)four_bytes(x + 4 * j);
     halves even = even_bytes(a) * even_bytes(b);
     words pairs = (words)(even + (a >> 8) * (b >> 8));

@@ -1,5 +1,5 @@
 /* Products of packed quanta by activations rounded to bytes, for few tokens; written once for
- * several instruction sets. Before it come a vector_*.h and `dot32`, the exact sums of 32 columns.
+ * several instruction sets. Before it come a vector_*.h and `dot`, exact sums of products.
  *
  * A token's activations are quantised in blocks of 32 columns: a scale a, the largest magnitude by
  * 127, and bytes. A block's product with a row is an integer I, exact however it is summed; then
@@ -76,22 +76,26 @@ ALWAYS_INLINE void bytes_block(lanes y[][PARTS], const bytes_product *p, zh_dtyp
                                const uint8_t *group, const uint8_t *of, size_t b, int part,
                                const int tokens) {
   quanta_block q = block_at(group, type, b, part);
-  row_factors f = factors_of(group, type, b, part);
+  const int pieces = type == ZH_Q6_K ? 2 : 1, count = STEP_WORDS / pieces;
+  row_factors f[2];
+  for (int piece = 0; piece < pieces; piece++) f[piece] = factors_of(group, type, b, piece, part);
   words w[STEP_WORDS];
   for (int j = 0; j < STEP_WORDS; j++) w[j] = quanta_of(&q, type, j);
   for (int t = 0; t < tokens; t++) {
     const uint8_t *token = of + (size_t)t * p->token_bytes, *factors = token + STEP * p->blocks;
     const float *scale = (const float *)(const void *)factors;
-    words dot = dot32(w, token + STEP * b, type);
-    if (bias_bits(type)) {
-      int32_t sum;
-      memcpy(&sum, factors + 4 * (p->blocks + b), sizeof sum);
-      dot = words_sub(dot, words_set(sum * (1 << bias_bits(type))));
+    for (int piece = 0; piece < pieces; piece++) {
+      words sum = dot(w + piece * count, token + STEP * b + 16 * piece, type, count);
+      if (bias_bits(type)) {
+        int32_t bytes;
+        memcpy(&bytes, factors + 4 * (p->blocks + b), sizeof bytes);
+        sum = words_sub(sum, words_set(bytes * (1 << bias_bits(type))));
+      }
+      lanes factor = lanes_mul(f[piece].scale, lanes_set(scale[b]));
+      y[t][part] = lanes_fma(lanes_of_words(sum), factor, y[t][part]);
     }
-    lanes factor = lanes_mul(f.scale, lanes_set(scale[b]));
-    y[t][part] = lanes_fma(lanes_of_words(dot), factor, y[t][part]);
     if (has_minimum(type))
-      y[t][part] = lanes_fma(f.minimum, lanes_set(scale[2 * p->blocks + b]), y[t][part]);
+      y[t][part] = lanes_fma(f[0].minimum, lanes_set(scale[2 * p->blocks + b]), y[t][part]);
   }
 }
 
@@ -146,6 +150,7 @@ BYTES_OF_TYPE(Q5_0)
 BYTES_OF_TYPE(Q5_1)
 BYTES_OF_TYPE(Q4_K)
 BYTES_OF_TYPE(Q5_K)
+BYTES_OF_TYPE(Q6_K)
 #undef BYTES_OF_TYPE
 
 ALWAYS_INLINE void multiply_bytes(float *y, size_t y_stride, const zh_packed *w,
@@ -173,6 +178,7 @@ ALWAYS_INLINE void multiply_bytes(float *y, size_t y_stride, const zh_packed *w,
     CASE(Q5_1)
     CASE(Q4_K)
     CASE(Q5_K)
+    CASE(Q6_K)
   default:
     break;
   }

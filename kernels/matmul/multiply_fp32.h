@@ -1,11 +1,11 @@
 /* Products of packed weights by fused steps in fp32, which round nothing but sums; written once for
  * several instruction sets, over the names of a vector_*.h.
  *
- * Few tokens, weights of bf16: halves become fp32 by a shift, a group of rows is read once, and
- * even and odd columns have sums of their own. Many tokens: blocks of rows and columns are unpacked
- * to fp32 once and stay in the second-level cache while all tokens pass by, PANEL at a time; where
- * there are more columns than a block takes, sums wait in y. Either way an output's sums go through
- * the columns in order, whatever stands beside it. */
+ * Few tokens, weights of F32, F16 or BF16: they become fp32 as they are used, a group of rows is
+ * read once, and even and odd columns have sums of their own. Many tokens: blocks of rows and
+ * columns are unpacked to fp32 once and stay in the second-level cache while all tokens pass by,
+ * PANEL at a time; where there are more columns than a block takes, sums wait in y. Either way an
+ * output's sums go through the columns in order, whatever stands beside it. */
 #ifndef ZH_KERNELS_MATMUL_MULTIPLY_FP32_H
 #define ZH_KERNELS_MATMUL_MULTIPLY_FP32_H
 
@@ -48,28 +48,36 @@ ALWAYS_INLINE size_t rows_left(const fp32_product *p, size_t g, int part) {
   return r < p->rows ? p->rows - r : 0;
 }
 
-/* --- few tokens, weights of bf16 --- */
+/* --- few tokens, weights that are not quantised --- */
 
-ALWAYS_INLINE void few_tokens(const fp32_product *p, size_t g, size_t first, const int tokens) {
+/* The first or second of two columns, which lie in `pair`. */
+ALWAYS_INLINE lanes column_at(const uint8_t *pair, zh_dtype type, int second, int part) {
+  if (type == ZH_F32)
+    return lanes_of_bits(words_load(pair + 4 * GROUP * second + 4 * LANES * part));
+  if (type == ZH_F16) return lanes_of_f16(pair + 2 * GROUP * second + 2 * LANES * part);
+  words w = words_load(pair + 4 * LANES * part);
+  return lanes_of_bits(second ? words_and(w, words_set((int)0xffff0000)) : words_left(w, 16));
+}
+
+ALWAYS_INLINE void few_tokens(const fp32_product *p, zh_dtype type, size_t g, size_t first,
+                              const int tokens) {
   const uint8_t *pair = p->weights + g * p->group_bytes;
   const float *x = p->x + first * p->columns;
   float *out = p->y + first * p->y_stride + g * GROUP;
   lanes even[FEW_PANEL][PARTS], odd[FEW_PANEL][PARTS];
   for (int t = 0; t < tokens; t++)
     for (int part = 0; part < PARTS; part++) even[t][part] = odd[t][part] = lanes_set(0);
-  for (size_t c = 0; c < p->columns; c += 2, pair += 64) {
-    if (first == 0) __builtin_prefetch(pair + FP32_AHEAD, 0, 2);
+  for (size_t c = 0; c < p->columns; c += 2, pair += block_bytes(type) / 16) {
+    for (size_t i = 0; first == 0 && i < block_bytes(type) / 16; i += 64)
+      __builtin_prefetch(pair + FP32_AHEAD + i, 0, 2);
     lanes low[PARTS], high[PARTS]; /* one after the other: there are no more registers */
-    for (int part = 0; part < PARTS; part++)
-      low[part] = lanes_of_bits(words_left(words_load(pair + 4 * LANES * part), 16));
+    for (int part = 0; part < PARTS; part++) low[part] = column_at(pair, type, 0, part);
     for (int t = 0; t < tokens; t++) {
       lanes value = lanes_set(x[(size_t)t * p->columns + c]);
       for (int part = 0; part < PARTS; part++)
         even[t][part] = lanes_fma(low[part], value, even[t][part]);
     }
-    for (int part = 0; part < PARTS; part++)
-      high[part] =
-          lanes_of_bits(words_and(words_load(pair + 4 * LANES * part), words_set((int)0xffff0000)));
+    for (int part = 0; part < PARTS; part++) high[part] = column_at(pair, type, 1, part);
     for (int t = 0; t < tokens; t++) {
       lanes value = lanes_set(x[(size_t)t * p->columns + c + 1]);
       for (int part = 0; part < PARTS; part++)
@@ -85,20 +93,29 @@ ALWAYS_INLINE void few_tokens(const fp32_product *p, size_t g, size_t first, con
     }
 }
 
-static void multiply_few(const fp32_product *p, size_t begin, size_t end) {
+ALWAYS_INLINE void few_groups(const fp32_product *p, zh_dtype type, size_t begin, size_t end) {
   for (size_t g = begin; g < end; g++)
     for (size_t t = 0; t < p->tokens; t += FEW_PANEL) {
       switch (p->tokens - t) {
       case 1:
-        few_tokens(p, g, t, 1);
+        few_tokens(p, type, g, t, 1);
         break;
       case 2:
-        few_tokens(p, g, t, 2);
+        few_tokens(p, type, g, t, 2);
         break;
       default:
-        few_tokens(p, g, t, FEW_PANEL);
+        few_tokens(p, type, g, t, FEW_PANEL);
       }
     }
+}
+
+static void multiply_few(const fp32_product *p, zh_dtype type, size_t begin, size_t end) {
+  if (type == ZH_F32)
+    few_groups(p, ZH_F32, begin, end);
+  else if (type == ZH_F16)
+    few_groups(p, ZH_F16, begin, end);
+  else
+    few_groups(p, ZH_BF16, begin, end);
 }
 
 /* --- many tokens --- */
@@ -108,18 +125,18 @@ ALWAYS_INLINE void unpack_block(float *out, const uint8_t *group, zh_dtype type,
   prefetch_block(group, type, b, FP32_AHEAD);
   for (int part = 0; part < PARTS; part++) {
     float *to = out + LANES * part;
-    if (type == ZH_BF16) {
-      const uint8_t *from = group + block_bytes(type) * b + 4 * LANES * part;
-      for (int c = 0; c < STEP; c += 2, from += 64) {
-        words w = words_load(from);
-        lanes_store(to + GROUP * c, lanes_of_bits(words_left(w, 16)));
-        lanes_store(to + GROUP * (c + 1), lanes_of_bits(words_and(w, words_set((int)0xffff0000))));
+    if (type == ZH_F32 || type == ZH_F16 || type == ZH_BF16) {
+      const uint8_t *pair = group + block_bytes(type) * b;
+      for (int c = 0; c < STEP; c += 2, pair += block_bytes(type) / 16) {
+        lanes_store(to + GROUP * c, column_at(pair, type, 0, part));
+        lanes_store(to + GROUP * (c + 1), column_at(pair, type, 1, part));
       }
       continue;
     }
     quanta_block q = block_at(group, type, b, part);
-    row_factors f = factors_of(group, type, b, part);
+    row_factors f = factors_of(group, type, b, 0, part);
     for (int j = 0; j < STEP_WORDS; j++) {
+      if (j == STEP_WORDS / 2 && type == ZH_Q6_K) f = factors_of(group, type, b, 1, part);
       words w = quanta_of(&q, type, j);
       for (int i = 0; i < 4; i++) {
         lanes column = column_of(w, type, i);
@@ -137,6 +154,8 @@ ALWAYS_INLINE void unpack_block(float *out, const uint8_t *group, zh_dtype type,
     for (size_t b = first; b < first + count; b++, out += GROUP * STEP)                            \
       unpack_block(out, group, ZH_##type, b);                                                      \
   }
+UNPACK_OF_TYPE(F32)
+UNPACK_OF_TYPE(F16)
 UNPACK_OF_TYPE(BF16)
 UNPACK_OF_TYPE(Q8_0)
 UNPACK_OF_TYPE(Q4_0)
@@ -145,14 +164,17 @@ UNPACK_OF_TYPE(Q5_0)
 UNPACK_OF_TYPE(Q5_1)
 UNPACK_OF_TYPE(Q4_K)
 UNPACK_OF_TYPE(Q5_K)
+UNPACK_OF_TYPE(Q6_K)
 #undef UNPACK_OF_TYPE
 typedef void unpacker(float *out, const uint8_t *group, size_t first, size_t count);
 
 static unpacker *unpacker_of(zh_dtype type) {
   static unpacker *const of_type[] = {
-      [ZH_BF16] = unpack_BF16, [ZH_Q8_0] = unpack_Q8_0, [ZH_Q4_0] = unpack_Q4_0,
-      [ZH_Q4_1] = unpack_Q4_1, [ZH_Q5_0] = unpack_Q5_0, [ZH_Q5_1] = unpack_Q5_1,
-      [ZH_Q4_K] = unpack_Q4_K, [ZH_Q5_K] = unpack_Q5_K};
+      [ZH_F32] = unpack_F32,   [ZH_F16] = unpack_F16,   [ZH_BF16] = unpack_BF16,
+      [ZH_Q8_0] = unpack_Q8_0, [ZH_Q4_0] = unpack_Q4_0, [ZH_Q4_1] = unpack_Q4_1,
+      [ZH_Q5_0] = unpack_Q5_0, [ZH_Q5_1] = unpack_Q5_1, [ZH_Q4_K] = unpack_Q4_K,
+      [ZH_Q5_K] = unpack_Q5_K, [ZH_Q6_K] = unpack_Q6_K,
+  };
   return of_type[type];
 }
 
@@ -243,7 +265,7 @@ static void multiply_fp32(float *y, size_t y_stride, const zh_packed *w, zh_way 
                     .scratch = scratch};
   size_t from = begin / GROUP, to = (end + GROUP - 1) / GROUP;
   if (way == ZH_FEW)
-    multiply_few(&p, from, to);
+    multiply_few(&p, w->type, from, to);
   else
     multiply_many(&p, w->type, from, to);
 }

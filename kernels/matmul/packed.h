@@ -80,7 +80,7 @@ void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const v
  * weights, else nothing is rounded. prepare does not differ between avx2 and avx_vnni, nor between
  * portable and dotprod. */
 static const zh_roundings zh_fp32_roundings = {ZH_ROUND_NONE, ZH_ROUND_BYTES, ZH_ROUND_NONE,
-                                                 ZH_ROUND_NONE};
+                                               ZH_ROUND_NONE};
 #define ZH_DECLARE_PRODUCTS(isa)                                                                   \
   void zh_prepare_##isa(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,     \
                         size_t columns, size_t tokens, size_t begin, size_t end);                  \

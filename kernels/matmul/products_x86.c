@@ -3,8 +3,10 @@
 
 #include <unistd.h>
 
-static const zh_roundings rounds_amx = {
-    .bf16 = ZH_ROUND_BF16, .few = ZH_ROUND_BYTES, .many = ZH_ROUND_BF16};
+static const zh_roundings rounds_amx = {.bf16 = ZH_ROUND_BF16,
+                                        .few = ZH_ROUND_BYTES,
+                                        .many = ZH_ROUND_BF16,
+                                        .attention = ZH_ROUND_BF16};
 
 static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
                         size_t columns, size_t tokens, size_t begin, size_t end) {

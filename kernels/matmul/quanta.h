@@ -12,8 +12,9 @@ enum { GROUP = ZH_PACKED_ROWS, PARTS = GROUP / LANES, STEP = 32, STEP_WORDS = ST
 /* Rows `part` of one block of 32 columns. */
 typedef struct quanta_block {
   const uint8_t *quanta; /* bytes, or nibbles; four columns of a row to a word */
-  const uint8_t *fifths; /* NULL where there are none */
-  int shift;             /* K-quants: which nibbles are this run's */
+  const uint8_t *fifths; /* NULL where there are none; Q6_K: the upper pairs of bits */
+  int run; /* K-quants: the place within the block of 256, which says where nibbles and pairs of
+              bits stand in their bytes */
 } quanta_block;
 
 typedef struct row_factors {
@@ -24,19 +25,24 @@ ALWAYS_INLINE bool has_minimum(zh_dtype type) {
   return type == ZH_Q4_1 || type == ZH_Q5_1 || type == ZH_Q4_K || type == ZH_Q5_K;
 }
 ALWAYS_INLINE bool is_k(zh_dtype type) {
-  return type == ZH_Q4_K || type == ZH_Q5_K;
+  return type == ZH_Q4_K || type == ZH_Q5_K || type == ZH_Q6_K;
+}
+ALWAYS_INLINE bool has_signed_quanta(zh_dtype type) {
+  return type == ZH_Q8_0 || type == ZH_Q6_K;
 }
 ALWAYS_INLINE bool has_fifths(zh_dtype type) {
   return type == ZH_Q5_0 || type == ZH_Q5_1 || type == ZH_Q5_K;
 }
-/* What is subtracted from a quantum that is stored unsigned, as a power of two; 0: nothing. Bytes
- * of Q8_0 are signed. */
+/* What is subtracted from a quantum that is stored unsigned, as a power of two; 0: nothing. */
 ALWAYS_INLINE int bias_bits(zh_dtype type) {
   return type == ZH_Q5_0 ? 4 : type == ZH_Q4_0 ? 3 : 0;
 }
 /* Bytes of sixteen rows of 32 columns. */
 ALWAYS_INLINE size_t block_bytes(zh_dtype type) {
   switch (type) {
+  case ZH_F32:
+    return 2048;
+  case ZH_F16:
   case ZH_BF16:
     return 1024;
   case ZH_Q8_0:
@@ -48,6 +54,8 @@ ALWAYS_INLINE size_t block_bytes(zh_dtype type) {
     return 352;
   case ZH_Q5_1:
     return 384;
+  case ZH_Q6_K:
+    return 420;
   default: /* Q4_0, Q4_K */
     return 288;
   }
@@ -78,7 +86,15 @@ ALWAYS_INLINE row_factors k_factors(const uint8_t *block, int run, int part) {
                        lanes_sub(lanes_set(0), m)};
 }
 
-ALWAYS_INLINE row_factors factors_of(const uint8_t *group, zh_dtype type, size_t b, int part) {
+/* Of the block's first or second sixteen columns; only Q6_K has two of each. */
+ALWAYS_INLINE row_factors factors_of(const uint8_t *group, zh_dtype type, size_t b, int half,
+                                     int part) {
+  if (type == ZH_Q6_K) {
+    const uint8_t *block = group + 8 * block_bytes(type) * (b / 8),
+                  *scales = block + 32 + GROUP * (2 * (b % 8) + (size_t)half) + LANES * part;
+    lanes scale = lanes_of_words(words_signed_byte(words_of_u8(scales), 0));
+    return (row_factors){lanes_mul(lanes_of_f16(block + 2 * LANES * part), scale), lanes_set(0)};
+  }
   if (is_k(type)) return k_factors(group + 8 * block_bytes(type) * (b / 8), (int)(b % 8), part);
   const uint8_t *d = group + block_bytes(type) * b + 2 * LANES * part;
   return (row_factors){lanes_of_f16(d), has_minimum(type) ? lanes_of_f16(d + 32) : lanes_set(0)};
@@ -90,20 +106,36 @@ ALWAYS_INLINE quanta_block block_at(const uint8_t *group, zh_dtype type, size_t 
     size_t run = b % 8;
     const uint8_t *p = group + 8 * block_bytes(type) * (b / 8),
                   *fifths = has_fifths(type) ? p + 256 + 64 * run + fifth : NULL;
+    if (type == ZH_Q6_K)
+      return (quanta_block){p + 288 + 1024 * (run / 4) + 512 * (run & 1) + at,
+                            p + 2336 + 512 * (run / 4) + at, (int)run};
     p += has_fifths(type) ? 768 : 256;
-    return (quanta_block){p + 512 * (run / 2) + at, fifths, 4 * (int)(run & 1)};
+    return (quanta_block){p + 512 * (run / 2) + at, fifths, (int)run};
   }
   const uint8_t *p = group + block_bytes(type) * b + (has_minimum(type) ? 64 : 32);
   if (has_fifths(type)) return (quanta_block){p + 64 + at, p + fifth, 0};
   return (quanta_block){p + at, NULL, 0};
 }
 
-/* Columns 4 j … 4 j + 3 of the block as bytes: unsigned, with the bias in them; of Q8_0 signed. */
+/* Q6_K: nibbles are low ones in a half block's first two runs, pairs of bits go up by two a run. 32
+ * is taken from each byte: with its highest bit set there is nothing to borrow. */
+ALWAYS_INLINE words sixes_of(const quanta_block *q, int j) {
+  int r = q->run & 3;
+  words low = words_load(q->quanta + 64 * j), high = words_load(q->fifths + 64 * j);
+  low = words_and(r >= 2 ? words_right(low, 4) : low, words_set(0x0f0f0f0f));
+  high = r < 2 ? words_left(high, 4 - 2 * r) : words_right(high, 2 * r - 4);
+  words v = words_or(low, words_and(high, words_set(0x30303030)));
+  v = words_sub(words_or(v, words_set((int)0x80808080)), words_set(0x20202020));
+  return words_xor(v, words_set((int)0x80808080));
+}
+
+/* Columns 4 j … 4 j + 3 of the block as bytes: signed, or unsigned with the bias in them. */
 ALWAYS_INLINE words quanta_of(const quanta_block *q, zh_dtype type, int j) {
   if (type == ZH_Q8_0) return words_load(q->quanta + 64 * j);
+  if (type == ZH_Q6_K) return sixes_of(q, j);
   words v;
   if (is_k(type))
-    v = words_right(words_load(q->quanta + 64 * j), q->shift);
+    v = words_right(words_load(q->quanta + 64 * j), 4 * (q->run & 1));
   else
     v = words_right(words_load(q->quanta + 64 * (j & 3)), j >= 4 ? 4 : 0);
   v = words_and(v, words_set(0x0f0f0f0f));
@@ -112,7 +144,7 @@ ALWAYS_INLINE words quanta_of(const quanta_block *q, zh_dtype type, int j) {
 
 /* Byte i of each word as a number. */
 ALWAYS_INLINE lanes column_of(words quanta, zh_dtype type, int i) {
-  if (type == ZH_Q8_0) return lanes_of_words(words_signed_byte(quanta, i));
+  if (has_signed_quanta(type)) return lanes_of_words(words_signed_byte(quanta, i));
   words q = words_and(words_right(quanta, 8 * i), words_set(255));
   return lanes_of_words(bias_bits(type) ? words_sub(q, words_set(1 << bias_bits(type))) : q);
 }

@@ -8,6 +8,7 @@
  * not counted. Each repeat times all of them one after the other, so that they meet the same clock
  * and the same neighbours. */
 #include "tests/kernelcheck/check.h"
+#include "tests/kernelcheck/timing.h"
 
 #include "core/clock.h"
 
@@ -36,11 +37,6 @@ typedef struct bed {
 typedef struct times {
   double attention[REPEATS], read[REPEATS], peak[REPEATS]; /* ns; peak: of one operation */
 } times;
-
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
 
 static double timed(bed *b, zh_task task) {
   int64_t start = zh_now_ns();
@@ -92,21 +88,20 @@ static double time_peak(bed *b, const char *metric) {
 }
 
 static void print_times(const bed *b, times *t, double pairs, size_t tokens, double bytes) {
-  qsort(t->attention, REPEATS, sizeof(double), ascending);
-  qsort(t->read, REPEATS, sizeof(double), ascending);
-  qsort(t->peak, REPEATS, sizeof(double), ascending);
-  double done = 4.0 * pairs * HEADS * DIM, ratio[2];
-  for (int i = 0; i < 2; i++) {
-    int at = i ? REPEATS / 2 : 0;
-    double compute = done * t->peak[at], limit = t->read[at] > compute ? t->read[at] : compute;
-    ratio[i] = 100 * limit / t->attention[at];
-  }
-  printf("%-9s %-4s %-7s depth %5u %10.1f us %7.2f GB/s (read %6.2f) %8.1f GFLOP/s (peak %7.1f) "
-         "%5.1f %% of limit, medians %5.1f %%\n",
-         b->kernels->name, zh_kv_names[b->work.kv->type], tokens == 1 ? "decode" : "prefill",
-         b->work.position[tokens - 1] + 1, t->attention[0] / 1e3, bytes / t->attention[0],
-         bytes / t->read[0], done / t->attention[0], 1 / t->peak[0], ratio[0], ratio[1]);
-  fflush(stdout);
+  timing_report(&(timing){.operator= "attention",
+                          .kernels = b->kernels->name,
+                          .type = zh_kv_names[b->work.kv->type],
+                          .state = "cold",
+                          .tokens = tokens,
+                          .depth = (size_t)b->work.position[tokens - 1] + 1,
+                          .threads = zh_threads_count(b->threads),
+                          .bytes = bytes,
+                          .operations = 4.0 * pairs * HEADS * DIM,
+                          .loop = loop,
+                          .pass = t->attention,
+                          .read = t->read,
+                          .one = t->peak,
+                          .count = REPEATS});
 }
 
 static void bench_depth(bed *b, uint32_t depth, size_t tokens) {
@@ -178,9 +173,10 @@ void bench_attention(const char *only_type, int thread_count) {
                           .position = b.position,
                           .sequence = b.sequence,
                           .scale = 0.125f};
-  printf(
-      "threads: %d, %d query and %d key heads of %d, prefill of the last %d tokens, %d repeats\n",
-      thread_count, HEADS, KV_HEADS, DIM, TOKENS, REPEATS);
+  if (!timing_is_json())
+    printf(
+        "threads: %d, %d query and %d key heads of %d, prefill of the last %d tokens, %d repeats\n",
+        thread_count, HEADS, KV_HEADS, DIM, TOKENS, REPEATS);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;

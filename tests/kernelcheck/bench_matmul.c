@@ -9,6 +9,7 @@
  * ratios are of minima and of medians. Activations are prepared before: they serve several
  * products. ZH_CPU names one variant. */
 #include "tests/kernelcheck/check.h"
+#include "tests/kernelcheck/timing.h"
 
 #include "core/clock.h"
 
@@ -106,29 +107,20 @@ static double time_product(const setting *s, size_t copy, size_t first) {
   return time_task(s, product_task, &(work){.s = s, .data = data, .first = first});
 }
 
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 static void print_times(const setting *s, const char *state, times *t) {
-  qsort(t->product, REPEATS, sizeof(double), ascending);
-  qsort(t->read, REPEATS, sizeof(double), ascending);
-  qsort(t->peak, REPEATS, sizeof(double), ascending);
-  double bytes = (double)(s->rows * s->w.row_bytes),
-         operations = 2.0 * (double)(s->rows * s->w.columns * s->tokens), ratio[2];
-  for (int i = 0; i < 2; i++) {
-    int at = i ? REPEATS / 2 : 0;
-    double compute = operations * t->peak[at],
-           limit = t->read[at] > compute ? t->read[at] : compute;
-    ratio[i] = 100 * limit / t->product[at];
-  }
-  printf("%-8s %-5s %-5s %4zu tokens %9.1f us %7.2f GB/s (read %6.2f) %8.1f GFLOP/s (%s %s %7.1f) "
-         "%5.1f %% of limit, medians %5.1f %%\n",
-         s->kernels->name, zh_dtype_find((uint32_t)s->w.type)->name, state, s->tokens,
-         t->product[0] / 1e3, bytes / t->product[0], bytes / t->read[0], operations / t->product[0],
-         loop_of(s)->variant, loop_of(s)->metric, 1 / t->peak[0], ratio[0], ratio[1]);
-  fflush(stdout);
+  timing_report(&(timing){.operator= s->prepared ? "multiply" : "matmul",
+                          .kernels = s->kernels->name,
+                          .type = zh_dtype_find((uint32_t)s->w.type)->name,
+                          .state = state,
+                          .tokens = s->tokens,
+                          .threads = zh_threads_count(s->threads),
+                          .bytes = (double)(s->rows * s->w.row_bytes),
+                          .operations = 2.0 * (double)(s->rows * s->w.columns * s->tokens),
+                          .loop = loop_of(s),
+                          .pass = t->product,
+                          .read = t->read,
+                          .one = t->peak,
+                          .count = REPEATS});
 }
 
 static void bench_cold(setting *s) {
@@ -213,8 +205,9 @@ void bench_matmul_limits(const char *only_type, int thread_count) {
         *y = zh_big_alloc((size_t)MOST_TOKENS * ROWS * sizeof *y);
   if (!y) exit(3);
   memset(y, 0, (size_t)MOST_TOKENS * ROWS * sizeof *y);
-  printf("threads: %d, W[%d][%d], %d interleaved repeats of product, read and peak\n", thread_count,
-         ROWS, COLUMNS, REPEATS);
+  if (!timing_is_json())
+    printf("threads: %d, W[%d][%d], %d interleaved repeats of product, read and peak\n",
+           thread_count, ROWS, COLUMNS, REPEATS);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;

@@ -6,6 +6,7 @@
  * then zh_memory_copy of another copy, so that both meet the same clock and the same neighbours.
  * Bytes read and bytes written both count, as STREAM does for a copy. */
 #include "tests/kernelcheck/check.h"
+#include "tests/kernelcheck/timing.h"
 
 #include "core/clock.h"
 
@@ -51,11 +52,6 @@ static double time_task(packing *p, zh_task task) {
   return (double)(zh_now_ns() - start);
 }
 
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 static void bench_type(packing *p, int threads) {
   double pack[REPEATS], copy[REPEATS];
   uint64_t bytes;
@@ -68,22 +64,24 @@ static void bench_type(packing *p, int threads) {
     double packed = time_task(p, pack_task), copied = time_task(p, copy_task);
     if (i >= 0) pack[i] = packed, copy[i] = copied;
   }
-  qsort(pack, REPEATS, sizeof *pack, ascending);
-  qsort(copy, REPEATS, sizeof *copy, ascending);
-  double both = 2 * (double)p->bytes;
-  printf("%-6s %d thread%s  packed %6.2f GB/s (median %6.2f)  copied %6.2f GB/s (median %6.2f)  "
-         "%4.0f %% (medians %4.0f %%)\n",
-         zh_dtype_find((uint32_t)p->type)->name, threads, threads == 1 ? " " : "s", both / pack[0],
-         both / pack[REPEATS / 2], both / copy[0], both / copy[REPEATS / 2],
-         100 * copy[0] / pack[0], 100 * copy[REPEATS / 2] / pack[REPEATS / 2]);
-  fflush(stdout);
+  timing_report(&(timing){.operator= "packing",
+                          .kernels = zh_kernels_best()->name,
+                          .type = zh_dtype_find((uint32_t)p->type)->name,
+                          .state = "cold",
+                          .threads = threads,
+                          .bytes = 2 * (double)p->bytes,
+                          .pass = pack,
+                          .read = copy,
+                          .count = REPEATS});
 }
 
 void bench_packing(const char *only_type) {
   packing p = {.from = zh_big_alloc(COLD_BYTES), .to = zh_big_alloc(COLD_BYTES)};
   if (!p.from || !p.to) exit(3);
-  printf("W[%d][%d] rearranged, best (median) of %d, cold, bytes read and written; %s\n", ROWS,
-         COLUMNS, REPEATS, zh_kernels_best()->name);
+  if (!timing_is_json())
+    printf("packing: W[%d][%d] rearranged, %d repeats, cold, bytes read and written; 'read' is a "
+           "plain copy of as many; %s\n",
+           ROWS, COLUMNS, REPEATS, zh_kernels_best()->name);
   memset(p.from, 0x3c, COLD_BYTES);
   memset(p.to, 0, COLD_BYTES);
   for (int threads = 1; threads <= 2; threads++) {

@@ -33,16 +33,25 @@ void check_dequantize(void);
 void check_matmul(const zh_kernels *kernels);
 void check_multiply(const zh_kernels *kernels);
 void check_pack(void);
-/* What a processor with VNNI that has no product of bf16 does with such weights. */
-void check_multiply_without_bf16(void);
-void check_small_kernels(const zh_kernels *kernels);
+void check_rmsnorms(const zh_kernels *kernels);
+void check_ropes(const zh_kernels *kernels);
+void check_silus(const zh_kernels *kernels);
+void check_gelus(const zh_kernels *kernels);
+void check_gelu_tanhs(const zh_kernels *kernels);
+void check_adds(const zh_kernels *kernels);
+void check_argmax(const zh_kernels *kernels);
+void check_logsumexp(const zh_kernels *kernels);
+/* What processors do that lack AVX-VNNI, or dot products, or products of bf16. */
+void check_multiply_without(void);
 void check_attention(const zh_kernels *kernels);
 void check_memory(void);
 void check_peaks(void);
 void check_gemm(void);
-void bench_all(void);
 void bench_waiting(int threads); /* 0: as many as CPUs, and twice as many */
 void bench_attention(const char *only_type, int threads); /* NULL: all types */
+void time_peaks(const char *only_type, int threads);
+void time_gemms(const char *only_type, int threads);
+void time_memory(const char *only_type, int threads);
 void bench_matmul_limits(const char *only_type, int threads); /* NULL: all types */
 void bench_packing(const char *only_type);
 

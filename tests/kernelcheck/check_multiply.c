@@ -170,8 +170,26 @@ void check_multiply(const zh_kernels *k) {
   }
 }
 
-void check_multiply_without_bf16(void) {
+/* What processors do that lack an instruction of this one: products that its tables pass by. */
+static void check_as(const char *name,
+                     void (*multiply)(float *, size_t, const zh_packed *, zh_way, const void *,
+                                      size_t, size_t, size_t, void *)) {
+  for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
+    bool avx2 = strncmp(name, "avx2", 4) == 0;
+    if (strcmp((*k)->name, avx2 ? "avx2" : "portable") != 0 || (*k)->multiply == multiply) continue;
+    zh_kernels plain = **k;
+    plain.name = name;
+    plain.multiply = multiply;
+    for (size_t n = 0; n < weight_type_count; n++)
+      if (zh_rounding_of(&plain.rounds, weight_types[n], ZH_FEW) == ZH_ROUND_BYTES)
+        multiply_shapes(&plain, weight_types[n], ZH_FEW);
+  }
+}
+
+void check_multiply_without(void) {
+  check_as("no dotprod", zh_multiply_portable);
 #ifdef __x86_64__
+  check_as("avx2, no vnni", zh_multiply_avx2);
   if (!zh_cpu_detect().avx512_vnni) return;
   zh_kernels alone = *zh_kernels_reference();
   alone.name = "vnni, no bf16";

@@ -1,6 +1,9 @@
+#include "tests/kernelcheck/cases.h"
 #include "tests/kernelcheck/check.h"
+#include "tests/kernelcheck/timing.h"
 
 #include "core/philox.h"
+#include "core/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -98,21 +101,27 @@ void random_weights(void *p, zh_dtype type, size_t elements) {
   for (size_t b = 0; b < blocks; b++) set_scales((uint8_t *)p + b * info->block_bytes, type);
 }
 
-static void check_all(void) {
+/* --- what the words ask for --- */
+
+static void check_cases(const kernel_case *only) {
   printf("%-16s %-14s %-44s %9s\n", "operator", "variant", "shape", "error/bound");
-  check_dequantize();
-  check_pack();
-  for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
-    check_matmul(*k);
-    check_multiply(*k);
-    check_small_kernels(*k);
-    check_attention(*k);
+  for (size_t i = 0; i < kernel_case_count; i++) {
+    const kernel_case *c = &kernel_cases[i];
+    if (only && c != only) continue;
+    if (c->check) c->check();
+    for (const zh_kernels *const *k = zh_kernels_all(); c->check_table && *k; k++)
+      c->check_table(*k);
   }
-  check_multiply_without_bf16();
-  check_memory();
-  check_gemm();
-  check_peaks();
   printf("%d checks, %d failed\n", lines, failures);
+}
+
+static void time_cases(const kernel_case *only, const char *type, int threads) {
+  for (size_t i = 0; i < kernel_case_count; i++) {
+    const kernel_case *c = &kernel_cases[i];
+    /* Products are timed once: packed ones where there are, others for the other tables. */
+    if (!only && strcmp(c->name, "matmul") == 0) continue;
+    if (!only || c == only) c->time(c->name, type, threads);
+  }
 }
 
 /* Whose name was asked for; false where there are none of that name. */
@@ -124,42 +133,111 @@ static bool kernels_asked(void) {
     return false;
   }
   if (missing)
-    printf("this processor cannot run the kernels '%s', which ZH_CPU asks for: '%s' are best\n",
-           missing, zh_kernels_best()->name);
+    fprintf(stderr,
+            "this processor cannot run the kernels '%s', which ZH_CPU asks for: '%s' are best\n",
+            missing, zh_kernels_best()->name);
   return true;
 }
 
-int main(int argc, char **argv) {
-  if (argc >= 3 && argc <= 4 && strcmp(argv[1], "--bench") == 0 &&
-      strcmp(argv[2], "barrier") == 0) {
-    bench_waiting(argc == 4 ? atoi(argv[3]) : 0);
-    return 0;
+static int help(void) {
+  printf(
+      "zhiheng-kernelcheck: are the kernels right, how near the machine's limits do they come, "
+      "and which run here?\n\n"
+      "  zhiheng-kernelcheck [OPERATOR]\n"
+      "      Holds every variant that this processor can run against fp64, with bounds derived\n"
+      "      from the roundings; prints error / bound, 1 at most. Exit status 1 where one fails.\n"
+      "  zhiheng-kernelcheck --bench [OPERATOR [TYPE [THREADS]]] [--json]\n"
+      "      Times passes beside a plain read of as many bytes and a peak loop, in turn; \"of "
+      "limit\"\n"
+      "      is the longer of (bytes / read) and (operations / peak), divided by the time. Cold:\n"
+      "      from memory; warm: from a second-level cache. THREADS: 1 where it is not said.\n"
+      "  zhiheng-kernelcheck --support [--json]\n"
+      "      Who computes each operator and type, with each table of kernels.\n\n"
+      "ZH_CPU=ref|portable|avx2|avx512|vnni|amx imitates a processor that has no more; --bench "
+      "then\n"
+      "times that table alone. To see whether decoding is held by memory or by the kernels:\n"
+      "      zhiheng-kernelcheck --bench multiply Q4_K 2\n\n"
+      "operators:\n");
+  for (size_t i = 0; i < kernel_case_count; i++) {
+    printf("  %-11s %s\n  %-11s   ", kernel_cases[i].name, kernel_cases[i].about, "");
+    for (size_t t = 0; kernel_cases[i].types[t]; t++) printf(" %s", kernel_cases[i].types[t]);
+    printf("\n");
   }
-  bool bench = argc >= 2 && strcmp(argv[1], "--bench") == 0,
-       matmul = bench && argc >= 3 && strcmp(argv[2], "matmul") == 0,
-       attention = bench && argc >= 3 && strcmp(argv[2], "attention") == 0,
-       packing = bench && argc >= 3 && argc <= 4 && strcmp(argv[2], "packing") == 0;
-  if ((argc > 1 && !bench) || (argc > 2 && !matmul && !attention && !packing) || argc > 5) {
-    fprintf(stderr, "usage: zhiheng-kernelcheck [--bench [matmul [TYPE [THREADS]] | attention "
-                    "[f32|bf16|q8 [THREADS]] | packing [TYPE] | barrier [THREADS]]]\n");
+  return 0;
+}
+
+static int refuse(const char *sentence, const char *word, const char *const *words) {
+  char guess[ZH_GUESS_BYTES];
+  fprintf(stderr, "zhiheng-kernelcheck: ");
+  fprintf(stderr, sentence, word);
+  fprintf(stderr, "%s; --help names them all\n", zh_did_you_mean(guess, word, words));
+  return 2;
+}
+
+typedef struct request {
+  bool bench, support, json;
+  const kernel_case *only;
+  const char *type;
+  int threads;
+} request;
+
+/* OPERATOR [TYPE [THREADS]]; 0 or an exit status. */
+static int read_word(request *r, const char *word) {
+  if (!r->only) {
+    const char *names[64] = {NULL};
+    for (size_t i = 0; i < kernel_case_count && i < 63; i++) names[i] = kernel_cases[i].name;
+    r->only = kernel_case_find(word);
+    return r->only ? 0 : refuse("there is no operator '%s'", word, names);
+  }
+  if (r->bench && !r->type) {
+    for (size_t t = 0; r->only->types[t]; t++)
+      if (strcmp(r->only->types[t], word) == 0) r->type = r->only->types[t];
+    return r->type ? 0 : refuse("the operator has no type '%s'", word, r->only->types);
+  }
+  char *end;
+  long threads = strtol(word, &end, 10);
+  if (!r->bench || r->threads || *end || threads < 1 || threads > 4096)
+    return refuse(r->bench && !r->threads ? "THREADS is a number from 1 to 4096, not '%s'"
+                                          : "one word too many: '%s'",
+                  word, (const char *const[]){NULL});
+  r->threads = (int)threads;
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  static const char *const options[] = {"--bench", "--support", "--json", "--help", NULL};
+  request r = {0};
+  for (int i = 1; i < argc; i++) {
+    const char *word = argv[i];
+    int status = 0;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help();
+    if (strcmp(word, "--bench") == 0)
+      r.bench = true;
+    else if (strcmp(word, "--support") == 0)
+      r.support = true;
+    else if (strcmp(word, "--json") == 0)
+      r.json = true;
+    else if (word[0] == '-')
+      status = refuse("there is no option '%s'", word, options);
+    else
+      status = read_word(&r, word);
+    if (status) return status;
+  }
+  if (r.bench + r.support > 1 || (r.json && !r.bench && !r.support) || (r.support && r.only)) {
+    fprintf(stderr,
+            "zhiheng-kernelcheck: --bench and --support exclude each other, --json goes with "
+            "either, and --support takes no operator; --help shows what there is\n");
     return 2;
   }
   if (!kernels_asked()) return 2;
-  if (matmul) {
-    int threads = argc == 5 ? atoi(argv[4]) : 1;
-    bench_matmul_limits(argc >= 4 ? argv[3] : NULL, threads < 1 ? 1 : threads);
-    return 0;
+  if (r.support) {
+    print_support(r.json);
+  } else if (r.bench) {
+    timing_begin(r.json);
+    time_cases(r.only, r.type, r.threads ? r.threads : 1);
+    timing_end();
+  } else {
+    check_cases(r.only);
   }
-  if (attention) {
-    int threads = argc == 5 ? atoi(argv[4]) : 1;
-    bench_attention(argc >= 4 ? argv[3] : NULL, threads < 1 ? 1 : threads);
-    return 0;
-  }
-  if (packing) {
-    bench_packing(argc == 4 ? argv[3] : NULL);
-    return 0;
-  }
-  check_all();
-  if (bench && failures == 0) bench_all();
   return failures ? 1 : 0;
 }

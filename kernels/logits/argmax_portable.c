@@ -1,0 +1,3 @@
+#define LANES 4
+#define NAME(x) x##_portable
+#include "kernels/logits/argmax_lanes.h"
