@@ -328,6 +328,29 @@ def test_other_weights_than_declared_are_noticed(copy, tmp_path):
     assert code == 1 and "ffn_down" in document["error"]["message"], document
 
 
+@pytest.mark.parametrize("altered", [1, 2, 4])
+def test_altered_rows_are_missed_as_often_as_stated(copy, altered):
+    """Rows of V in a head that is not shown: nothing but the drawn rows of the product can tell. (1 - f)^(r t)."""
+    bundle, _ = copy
+    lines = lines_of(bundle)
+    head = 0
+    for token in (0, 1):
+        own = [line for line in lines[1:] if line["token"] == token and line["layer"] == 1]
+        value = next(line for line in own if line["name"] == "v")
+        values = numbers(value).reshape(KV_HEADS, HEAD_DIM)
+        attention = next(line for line in own if line["name"] == "attention")
+        cached = numbers(attention, "cached_values").reshape(-1, HEAD_DIM)
+        shown = int(np.argmin([np.abs(values[h] - cached[-1]).max() for h in range(KV_HEADS)]))
+        head = (shown + 1) % KV_HEADS
+        values[head, :altered] *= 1.01
+        value["values"] = text(values.ravel())
+    put(bundle, lines)
+    rows, trials, fraction = 4, 80, altered / (KV_HEADS * HEAD_DIM)
+    missed = sum(verify(bundle, "--rows", rows, "--seed", seed)[0] == 0 for seed in range(trials))
+    expected = (1 - fraction) ** (rows * 2)
+    assert abs(missed / trials - expected) < 4 * np.sqrt(expected * (1 - expected) / trials), (missed, expected)
+
+
 # --- prompts ---
 
 
@@ -430,7 +453,7 @@ def test_other_keys_than_the_timed_ones_are_noticed(prompt):
         again = [dict(line) for line in lines]
         line = next(line for line in again[1:] if line["name"] == "rope k" and line["layer"] == LAYERS - 1)
         values = numbers(line)
-        values[head * HEAD_DIM] = np.nextafter(values[head * HEAD_DIM], np.float32(np.inf))
+        values[head * HEAD_DIM] *= 1.02  # more than a step of bf16, in which the cache keeps it
         line["values"] = text(values)
         put(bundle, again)
         code, document = verify(bundle)
