@@ -202,12 +202,7 @@ static void choose(void) {
     table_avx2.multiply = has->avx_vnni ? zh_multiply_avx_vnni : zh_multiply_avx2;
     chosen.tables[best = LEVEL_AVX2] = &table_avx2;
   }
-  if (best == LEVEL_AVX2 && has->avx512) {
-    table_avx512.rounds = table_avx2.rounds;
-    table_avx512.prepare = table_avx2.prepare;
-    table_avx512.multiply = table_avx2.multiply;
-    chosen.tables[best = LEVEL_AVX512] = &table_avx512;
-  }
+  if (best == LEVEL_AVX2 && has->avx512) chosen.tables[best = LEVEL_AVX512] = &table_avx512;
   if (best == LEVEL_AVX512 && has->avx512_vnni) {
     table_vnni = table_avx512;
     table_vnni.name = level_names[LEVEL_VNNI];

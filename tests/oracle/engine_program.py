@@ -26,7 +26,10 @@ def run(*words, isa=None):
 
 def ask(*words, way=None):
     precision, isa = WAYS[way] if way else (None, None)
-    done = run(*words, *(["--precision", precision] if way else []), "--json", isa=isa)
+    asked = ["--precision", precision] if way else []
+    if precision == "fast" and words[0] != "tokenize":
+        asked += ["--kv", "f32"]  # what keys and values in fewer bits cost is another question
+    done = run(*words, *asked, "--json", isa=isa)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -121,7 +121,7 @@ def test_a_part_changed_between_audit_and_run(tmp_path, monkeypatch):
     assert evaluate(out).returncode == 1
 
 
-@pytest.mark.parametrize("change, sentence", [(there_and_back, "was written to"), (swap, "in the file"),
+@pytest.mark.parametrize("change, sentence", [(there_and_back, "was written to"), (swap, "in the model"),
                                               (same_again, "was replaced by another file")],
                          ids=["there and back", "swap", "same again"])
 def test_a_file_changed_while_it_runs(tmp_path, change, sentence):

@@ -30,6 +30,7 @@ TOOL = os.path.join(BUILD, "tests", "split_tool")
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
 MODULE = os.path.join(BUILD, "lib", "zhiheng", "libzhiheng-mpi.so")
 LACKING = shutil.which("mpirun") is None or not os.path.exists(MODULE)
+SPARE = 2 * 256 * test_engine_types.LAYERS  # bytes behind the keys and the values of each layer, on every rank
 pytestmark = pytest.mark.skipif(LACKING, reason="no mpirun or no MPI module here: one rank is all there is")
 
 SUITE = """suite: probe
@@ -95,7 +96,7 @@ def test_same_answers_as_one_rank(tmp_path, eight_heads, kind, tied):
         check_agreement(found)
         assert found[0]["tokens"] == exact["tokens"]
         assert distance(found[0], exact) < 1e-6
-        assert {rank["held_kv"] * min(ranks, 2) for rank in found} == {exact["held_kv"]}
+        assert {(rank["held_kv"] - SPARE) * min(ranks, 2) for rank in found} == {exact["held_kv"] - SPARE}
         found = compute(tmp_path, model, "fast", ranks)
         check_agreement(found)
         print(kind.name, ranks, distance(found[0], fast), distance(fast, exact), distance(found[0], exact))
