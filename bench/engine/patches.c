@@ -54,7 +54,5 @@ const void *zh_pass_embedding_row(const zh_worker *w, size_t t) {
         patch->sequence == p->sequence[t])
       return patch->bytes;
   }
-  size_t row = p->token[t] - embedding->first_row;
-  if (!embedding->matrix.data) return zh_weight_row(embedding, row, w->scratch);
-  return (const unsigned char *)embedding->matrix.data + row * embedding->matrix.row_bytes;
+  return zh_weight_row(embedding, p->token[t] - embedding->first_row, w->scratch);
 }

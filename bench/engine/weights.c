@@ -63,16 +63,12 @@ const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer) {
   return (unsigned char *)buffer + bytes_of(w, w->first_column);
 }
 
-/* --- norms as fp32: in place where the file has them so --- */
+/* --- norms as fp32, copied: a read of a mapped file brings many pages around it into memory --- */
 
 static bool is_norm(const zh_weights *weights, size_t i) {
   size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
   if (i >= in_layers) return zh_weights_at(weights, i) == &weights->whole[ZH_OUTPUT_NORM];
   return i % ZH_LAYER_SLOTS == ZH_ATTN_NORM || i % ZH_LAYER_SLOTS == ZH_FFN_NORM;
-}
-
-static bool readable_as_fp32(const zh_matrix *m) {
-  return m->type == ZH_F32 && (uintptr_t)m->data % _Alignof(float) == 0;
 }
 
 zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err) {
@@ -84,12 +80,8 @@ zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err) {
     if (!is_norm(weights, i)) continue;
     zh_weight *w = zh_weights_at(weights, i);
     float *copy = weights->gains + used++ * hidden;
-    if (readable_as_fp32(&w->matrix)) {
-      w->gain = (const float *)w->matrix.data;
-    } else {
-      zh_dequantize_row(copy, w->matrix.data, w->matrix.type, hidden);
-      w->gain = copy;
-    }
+    zh_dequantize_row(copy, w->matrix.data, w->matrix.type, hidden);
+    w->gain = copy;
   }
   return ZH_OK;
 }

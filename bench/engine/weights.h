@@ -77,7 +77,7 @@ typedef struct zh_weights {
   zh_load load;
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
-  float *gains;                 /* norms whose file values are not aligned fp32 */
+  float *gains;                 /* the norms' values */
   void *altered;                /* private mapping of a tensor that zh_weights_flip changed */
   size_t altered_bytes;
 } zh_weights;
