@@ -21,6 +21,9 @@ set(ENGINE_SOURCES
   engine/split.c
   engine/stages.c
   engine/trial.c
+  engine/trial_cache.c
+  engine/trial_chain.c
+  engine/trial_replay.c
   engine/trial_ranks.c
   engine/packed_cache.c
   engine/packing.c

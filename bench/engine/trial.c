@@ -14,13 +14,9 @@
 
 enum { FIRST_TOKENS = 8 };
 
-/* Philox streams of the choices below; workloads use small numbers for theirs. */
-enum { STREAM_CHECK = 1000, STREAM_CUT, STREAM_ROWS };
-
-/* How far a replayed logit may lie from the timed one, relative to the largest of the logits: where
- * kernels sum in fp32, one token and many tokens may be summed in different orders.
- * docs/metrics.md, "Self-check". */
-static const double REPLAY_RELATIVE = 1e-3;
+/* Philox streams of the choices below; workloads use small numbers for theirs,
+ * trial_replay.c 1001. */
+enum { STREAM_CHECK = 1000, STREAM_ROWS = 1002 };
 
 uint32_t zh_trial_draw(const zh_trial *trial, uint64_t stream) {
   uint32_t bits;
@@ -239,12 +235,6 @@ static zh_status say_cost(zh_trial *trial, zh_error *err) {
   return ZH_OK;
 }
 
-static float logit_of(const zh_answer *answer) {
-  float logit;
-  memcpy(&logit, &answer->logit_bits, sizeof logit);
-  return logit;
-}
-
 zh_status zh_trial_compare(const zh_trial *trial, const zh_answer *reference,
                            const zh_answer *answers, size_t steps, zh_error *err) {
   for (size_t i = 0; i < steps * trial->sequences; ++i) {
@@ -264,228 +254,11 @@ zh_status zh_trial_compare(const zh_trial *trial, const zh_answer *reference,
                      " with logit %.9g where the checked pass chose %" PRIu32
                      " with %.9g; the same computation must "
                      "give the same bits in all logits",
-                     step, sequence, is->position, is->chosen, (double)logit_of(is), was->chosen,
-                     (double)logit_of(was));
+                     step, sequence, is->position, is->chosen, (double)zh_answer_logit(is),
+                     was->chosen, (double)zh_answer_logit(was));
     }
   }
   return ZH_OK;
-}
-
-static void little_endian(unsigned char *out, uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t from_little_endian(const unsigned char *at, int bytes) {
-  uint64_t value = 0;
-  for (int i = 0; i < bytes; ++i) value |= (uint64_t)at[i] << (8 * i);
-  return value;
-}
-
-void zh_answer_bytes(unsigned char out[ZH_LINK_BYTES], const zh_answer *answer) {
-  little_endian(out, answer->fed, 4);
-  little_endian(out + 4, answer->chosen, 4);
-  little_endian(out + 8, answer->logit_bits, 4);
-  little_endian(out + 12, answer->position, 4);
-  little_endian(out + 16, answer->bits_sum, 8);
-}
-
-void zh_answer_read(zh_answer *out, const unsigned char link[ZH_LINK_BYTES]) {
-  *out = (zh_answer){.fed = (uint32_t)from_little_endian(link, 4),
-                     .chosen = (uint32_t)from_little_endian(link + 4, 4),
-                     .logit_bits = (uint32_t)from_little_endian(link + 8, 4),
-                     .position = (uint32_t)from_little_endian(link + 12, 4),
-                     .bits_sum = from_little_endian(link + 16, 8)};
-}
-
-zh_status zh_trial_chain(char out[65], const zh_answer *answers, size_t count, zh_error *err) {
-  zh_digest *digest = NULL;
-  ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
-  zh_status status = ZH_OK;
-  for (size_t i = 0; i < count && status == ZH_OK; ++i) {
-    unsigned char link[ZH_LINK_BYTES];
-    zh_answer_bytes(link, &answers[i]);
-    status = zh_digest_update(digest, link, sizeof link, err);
-  }
-  if (status == ZH_OK) status = zh_digest_final(out, digest, err);
-  zh_digest_free(digest);
-  return status;
-}
-
-typedef struct summing {
-  const zh_engine *engine;
-  uint32_t length;
-  uint64_t *sums; /* [threads] */
-} summing;
-
-/* Layers and sequences have odd factors, so that none can stand in another's place. */
-static void sum_caches(void *user, int thread, int threads) {
-  const summing *s = user;
-  const zh_engine *e = s->engine;
-  size_t begin, end;
-  uint64_t sum = 0;
-  zh_share(&begin, &end, (size_t)e->architecture.layers * e->sequences, 1, thread, threads);
-  for (size_t i = begin; i < end; ++i) {
-    zh_kv kv = zh_engine_kv(e, i / e->sequences);
-    sum += zh_kv_sum(&kv, i % e->sequences, s->length) * (2 * (uint64_t)i + 1);
-  }
-  s->sums[thread] = sum;
-}
-
-zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length, zh_error *err) {
-  int threads = zh_threads_count(trial->engine->threads);
-  summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
-  if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");
-  zh_threads_run(trial->engine->threads, sum_caches, &s);
-  *out = 0;
-  for (int i = 0; i < threads; ++i) *out += s.sums[i];
-  free(s.sums);
-  return ZH_OK;
-}
-
-/* Of the heads that no rank before this one has: of the values that are held, one position's. */
-static void mark_own(uint64_t *out, float *head, const zh_trial *trial, size_t start,
-                     size_t steps) {
-  const zh_engine *e = trial->engine;
-  for (uint64_t here = 0; here < e->architecture.layers; ++here) {
-    zh_kv kv = zh_engine_kv(e, here);
-    uint64_t layer = here + e->weights.first_layer;
-    for (size_t i = 0; i < trial->sequences * steps * kv.kv_heads; ++i) {
-      size_t place = i / kv.kv_heads, h = i % kv.kv_heads, at = start + place % steps;
-      zh_kv_keys(head, &kv, place / steps, h, at, at + 1);
-      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 1);
-      zh_kv_values(head, &kv, place / steps, h, at, at + 1);
-      out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 3);
-    }
-  }
-}
-
-/* Ranks beyond the key heads share them: of those that hold the same one the first counts. */
-static bool holds_first(const zh_trial *trial) {
-  zh_architecture whole;
-  zh_part part = trial->engine->stages.part;
-  if (zh_model_architecture(&whole, trial->model, NULL) != ZH_OK) return true;
-  uint32_t parts = (uint32_t)part.parts;
-  return parts <= whole.kv_heads || (uint32_t)part.index % (parts / whole.kv_heads) == 0;
-}
-
-static zh_status sum_over_ranks(uint64_t *marks, size_t count, const zh_comm *comm, zh_error *err) {
-  uint64_t *all = calloc((size_t)comm->size, count * sizeof *all);
-  zh_status status = all ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the marks");
-  status = zh_comm_agree(comm, status, err);
-  if (status == ZH_OK) status = comm->gather(comm, marks, count * sizeof *marks, all, 0, err);
-  for (size_t i = 0; status == ZH_OK && comm->rank == 0 && i < count; ++i) {
-    marks[i] = 0;
-    for (size_t rank = 0; rank < (size_t)comm->size; ++rank) marks[i] += all[rank * count + i];
-  }
-  free(all);
-  if (status == ZH_OK) status = comm->broadcast(comm, marks, count * sizeof *marks, 0, err);
-  return status;
-}
-
-zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t start, size_t steps,
-                               zh_error *err) {
-  size_t count = trial->sequences * steps;
-  bool parallel = zh_job_is_parallel(trial->job);
-  float *head = malloc(trial->engine->architecture.head_dim * sizeof *head);
-  zh_status status =
-      head ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a head's keys");
-  status = zh_trial_agree(trial->job, status, err);
-  memset(out, 0, count * sizeof *out);
-  if (status == ZH_OK && (!parallel || holds_first(trial)))
-    mark_own(out, head, trial, start, steps);
-  free(head);
-  return status == ZH_OK && parallel ? sum_over_ranks(out, count, trial->job->comm, err) : status;
-}
-
-zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length, uint64_t reference,
-                                 zh_error *err) {
-  uint64_t now = 0;
-  ZH_TRY(zh_trial_cache_sum(&now, trial, length, err));
-  if (now == reference) return ZH_OK;
-  return zh_fail(err, ZH_ERR_CHECK,
-                 "cache: the keys and values of a repeat differ from the checked pass's (sum of "
-                 "bits %016" PRIx64 ", expected %016" PRIx64 ")",
-                 now, reference);
-}
-
-/* Where kernels sum in fp64, batches do not change the bits. */
-static double replay_bound(const zh_trial *trial) {
-  if (zh_engine_arithmetic(trial->engine).fp64_sums) return 0;
-  double largest = 0;
-  for (size_t i = 0; i < trial->vocab; ++i) largest = fmax(largest, fabs((double)trial->logits[i]));
-  return REPLAY_RELATIVE * largest;
-}
-
-zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, float timed, uint32_t position,
-                                uint32_t sequence, zh_error *err) {
-  double again = trial->logits[token], error = fabs((double)timed - again);
-  double bound = replay_bound(trial);
-  bool passed = error <= bound;
-  char what[128];
-  snprintf(what, sizeof what, "position %" PRIu32 " of sequence %" PRIu32 " from an empty cache",
-           position, sequence);
-  ZH_TRY(zh_trial_record(trial, "replay", what, bound, error, passed, err));
-  if (passed) return ZH_OK;
-  return zh_fail(err, ZH_ERR_CHECK,
-                 "replay: %s gives token %" PRIu32
-                 " a logit of %.9g, the timed run gave %.9g; the error %.3g is over the bound %.3g",
-                 what, token, again, (double)timed, error, bound);
-}
-
-/* Tokens [first, last) of the feed, one way. */
-static zh_status recompute_part(zh_trial *trial, const zh_feed *feed, size_t first, size_t last,
-                                zh_way way, zh_error *err) {
-  zh_engine *engine = trial->engine;
-  if (first >= last) return ZH_OK;
-  engine->way_is_set = true;
-  engine->way = way;
-  zh_status status =
-      zh_engine_forward(engine, feed->token + first, feed->position + first, feed->sequence + first,
-                        last - first, NULL, trial->logits, err);
-  engine->way_is_set = false;
-  return status;
-}
-
-/* The same, in two parts where `cut` lies inside. */
-static zh_status recompute_parts(zh_trial *trial, const zh_feed *feed, size_t first, size_t last,
-                                 size_t cut, zh_way way, zh_error *err) {
-  if (cut <= first || cut >= last) return recompute_part(trial, feed, first, last, way, err);
-  ZH_TRY(recompute_part(trial, feed, first, cut, way, err));
-  return recompute_part(trial, feed, cut, last, way, err);
-}
-
-static zh_status share_first_row(zh_trial *trial, zh_error *err) {
-  return zh_engine_share(trial->engine, trial->logits, trial->vocab * sizeof *trial->logits, err);
-}
-
-zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,
-                             uint32_t sequence, zh_ways ways, zh_error *err) {
-  zh_feed feed;
-  size_t cut = length > 1 ? 1 + zh_trial_draw(trial, STREAM_CUT) % (length - 1) : length,
-         lead = ways.lead < length ? ways.lead : length;
-  ZH_TRY(zh_feed_create(&feed, tokens, 1, length, 0, length, err));
-  for (size_t i = 0; i < length; ++i) feed.sequence[i] = sequence;
-  zh_engine_poison(trial->engine, sequence, 0);
-  zh_status status = recompute_parts(trial, &feed, 0, lead, cut, ways.before, err);
-  if (status == ZH_OK) status = recompute_parts(trial, &feed, lead, length, cut, ways.after, err);
-  zh_feed_free(&feed);
-  return status == ZH_OK ? share_first_row(trial, err) : status;
-}
-
-zh_status zh_trial_replay(zh_trial *trial, const uint32_t *tokens, size_t length, uint32_t sequence,
-                          zh_ways ways, const zh_answer *expected, zh_error *err) {
-  zh_answer again = {0};
-  uint32_t position = (uint32_t)length - 1;
-  ZH_TRY(zh_trial_recompute(trial, tokens, length, sequence, ways, err));
-  ZH_TRY(zh_trial_answer(&again, trial, trial->logits, tokens[position], position, err));
-  ZH_TRY(
-      zh_trial_judge_replay(trial, expected->chosen, logit_of(expected), position, sequence, err));
-  double lead = (double)logit_of(&again) - trial->logits[expected->chosen];
-  if (again.chosen == expected->chosen || lead <= replay_bound(trial)) return ZH_OK;
-  return zh_fail(err, ZH_ERR_CHECK,
-                 "replay: position %" PRIu32 " of sequence %" PRIu32 " chose token %" PRIu32
-                 ", the timed run %" PRIu32 "; their logits differ by %.3g",
-                 position, sequence, again.chosen, expected->chosen, lead);
 }
 
 static zh_status judge_memory_here(zh_trial *trial, zh_error *err) {
@@ -557,7 +330,7 @@ zh_status zh_trial_describe(zh_trial *trial, const zh_answer *answers, size_t co
   for (size_t i = 0; i * trial->sequences < count && i < FIRST_TOKENS; ++i) /* of sequence 0 */
     json_array_append_new(first, json_integer(answers[i * trial->sequences].chosen));
   ZH_TRY(zh_trial_fact(trial, "first_tokens", first, err));
-  ZH_TRY(share_first_row(trial, err));
+  ZH_TRY(zh_trial_share_logits(trial, err));
   double lse = trial->engine->kernels->logsumexp(trial->logits, trial->vocab);
   ZH_TRY(zh_trial_fact(trial, "entropy_nats",
                        zh_json_number(entropy(trial->logits, trial->vocab, lse)), err));

@@ -74,6 +74,8 @@ ZH_MUST_CHECK zh_status zh_feed_create(zh_feed *out, const uint32_t *tokens, uin
 void zh_feed_free(zh_feed *feed);
 ZH_MUST_CHECK zh_status zh_trial_forward(zh_trial *trial, const zh_feed *feed,
                                          zh_error *err); /* fills logits */
+/* To ranks without the head, the first row of the logits. Collective for a divided model. */
+ZH_MUST_CHECK zh_status zh_trial_share_logits(zh_trial *trial, zh_error *err);
 
 /* A repeat's own time; the sums over logits since zh_trial_checks_between were part of it. */
 void zh_trial_sampled(zh_trial *trial, double sample_ns);
@@ -90,6 +92,7 @@ ZH_MUST_CHECK zh_status zh_trial_compare(const zh_trial *trial, const zh_answer 
                                          const zh_answer *answers, size_t steps, zh_error *err);
 /* The answer as a link of the chain: its fields in order, little-endian. */
 enum { ZH_LINK_BYTES = 24 };
+float zh_answer_logit(const zh_answer *answer); /* the chosen one's */
 void zh_answer_bytes(unsigned char out[ZH_LINK_BYTES], const zh_answer *answer);
 void zh_answer_read(zh_answer *out, const unsigned char link[ZH_LINK_BYTES]);
 /* SM3 over the answers' links in order. */
