@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADS = 32, KV_HEADS = 4, DIM = 64, TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
+enum { HEADS = 32, KV_HEADS = 8, DIM = 64, TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
 static const size_t COLD_BYTES = (size_t)600 << 20;
 
 typedef struct bed {
