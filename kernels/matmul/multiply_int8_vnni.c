@@ -146,33 +146,16 @@ ALWAYS_INLINE void multiply_group(const product *p, zh_dtype type, size_t g) {
   static void multiply_##type(const product *p, size_t begin, size_t end) {                        \
     for (size_t g = begin; g < end; g++) multiply_group(p, ZH_##type, g);                          \
   }
-BY_TYPE(Q8_0)
-BY_TYPE(Q4_0)
-BY_TYPE(Q4_1)
-BY_TYPE(Q5_0)
-BY_TYPE(Q5_1)
-BY_TYPE(Q4_K)
-BY_TYPE(Q5_K)
-BY_TYPE(Q6_K)
+EACH_QUANTISED(BY_TYPE)
 
+#define OF_TYPE(type)                                                                              \
+  case ZH_##type:                                                                                  \
+    return multiply_##type;
 static void (*multiply_of(zh_dtype type))(const product *, size_t, size_t) {
   switch (type) {
-  case ZH_Q8_0:
-    return multiply_Q8_0;
-  case ZH_Q4_0:
-    return multiply_Q4_0;
-  case ZH_Q4_1:
-    return multiply_Q4_1;
-  case ZH_Q5_0:
-    return multiply_Q5_0;
-  case ZH_Q5_1:
-    return multiply_Q5_1;
-  case ZH_Q4_K:
-    return multiply_Q4_K;
-  case ZH_Q5_K:
-    return multiply_Q5_K;
+    EACH_QUANTISED(OF_TYPE)
   default:
-    return multiply_Q6_K;
+    return NULL;
   }
 }
 

@@ -75,17 +75,6 @@ ALWAYS_INLINE void store_fifths(uint8_t *out, words w) {
               shuffled(x, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)));
 }
 
-ALWAYS_INLINE uint32_t run_bits(const uint8_t *p, int run) {
-  __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)p);
-  return (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(bytes, 7 - run));
-}
-
-ALWAYS_INLINE void write_past(uint8_t *out, const uint8_t *p, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 32)
-    _mm256_stream_si256((__m256i *)(void *)(out + i),
-                        _mm256_load_si256((const __m256i *)(const void *)(p + i)));
-}
-
 #include "kernels/matmul/pack_groups.h"
 
 bool zh_pack_groups_avx512(void *out, zh_dtype type, const void *rows, size_t groups,

@@ -9,8 +9,6 @@
  *   store_lower         the lower halves alone: 32 bytes
  *   store_bytes         [byte][row], 64 bytes
  *   store_fifths        eight masks of 64 bits: nibble j of row r is nibble r of mask j
- *   run_bits(p, run)    bit `run` of 32 bytes
- *   write_past(out, p, bytes)  copies multiples of 32 bytes past the caches, out at one of 32 too
  *
  * Rows are rearranged into a few KiB on the stack and leave from there in whole lines: stores of
  * parts of lines would make the memory read what is about to be overwritten. As much as a
@@ -18,6 +16,19 @@
 #include <string.h>
 
 enum { STAGE_BYTES = 8 << 10, LINE = 64, KEPT_BYTES = 1 << 20 };
+
+/* Bit `run` of 32 bytes. */
+ALWAYS_INLINE uint32_t run_bits(const uint8_t *p, int run) {
+  __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)p);
+  return (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(bytes, 7 - run));
+}
+
+/* Copies multiples of 32 bytes past the caches, out at one of 32 too. */
+ALWAYS_INLINE void write_past(uint8_t *out, const uint8_t *p, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 32)
+    _mm256_stream_si256((__m256i *)(void *)(out + i),
+                        _mm256_load_si256((const __m256i *)(const void *)(p + i)));
+}
 
 /* 16 bytes of each row: four words [word][row]. */
 ALWAYS_INLINE void pack_chunk(uint8_t *out, const uint8_t *p, size_t stride) {

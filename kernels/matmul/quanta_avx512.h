@@ -9,6 +9,9 @@
 #include "kernels/lanes_avx512.h"
 #include "kernels/matmul/packed.h"
 
+#define EACH_QUANTISED(one)                                                                        \
+  one(Q8_0) one(Q4_0) one(Q4_1) one(Q5_0) one(Q5_1) one(Q4_K) one(Q5_K) one(Q6_K)
+
 /* Sixteen rows of one block of 32 columns: where its parts lie. */
 typedef struct quanta_block {
   const uint8_t *quanta; /* bytes, or nibbles */
