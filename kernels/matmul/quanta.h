@@ -5,60 +5,20 @@
 
 #include <string.h>
 
-#include "kernels/matmul/packed.h"
+#include "kernels/matmul/quanta_types.h"
 
 enum { GROUP = ZH_PACKED_ROWS, PARTS = GROUP / LANES, STEP = 32, STEP_WORDS = STEP / 4 };
-
-/* Rows `part` of one block of 32 columns. */
-typedef struct quanta_block {
-  const uint8_t *quanta; /* bytes, or nibbles; four columns of a row to a word */
-  const uint8_t *fifths; /* NULL where there are none; Q6_K: the upper pairs of bits */
-  int run; /* K-quants: the place within the block of 256, which says where nibbles and pairs of
-              bits stand in their bytes */
-} quanta_block;
 
 typedef struct row_factors {
   lanes scale, minimum; /* a weight is scale * quantum + minimum */
 } row_factors;
 
-ALWAYS_INLINE bool has_minimum(zh_dtype type) {
-  return type == ZH_Q4_1 || type == ZH_Q5_1 || type == ZH_Q4_K || type == ZH_Q5_K;
-}
-ALWAYS_INLINE bool is_k(zh_dtype type) {
-  return type == ZH_Q4_K || type == ZH_Q5_K || type == ZH_Q6_K;
-}
 ALWAYS_INLINE bool has_signed_quanta(zh_dtype type) {
   return type == ZH_Q8_0 || type == ZH_Q6_K;
-}
-ALWAYS_INLINE bool has_fifths(zh_dtype type) {
-  return type == ZH_Q5_0 || type == ZH_Q5_1 || type == ZH_Q5_K;
 }
 /* What is subtracted from a quantum that is stored unsigned, as a power of two; 0: nothing. */
 ALWAYS_INLINE int bias_bits(zh_dtype type) {
   return type == ZH_Q5_0 ? 4 : type == ZH_Q4_0 ? 3 : 0;
-}
-/* Bytes of sixteen rows of 32 columns. */
-ALWAYS_INLINE size_t block_bytes(zh_dtype type) {
-  switch (type) {
-  case ZH_F32:
-    return 2048;
-  case ZH_F16:
-  case ZH_BF16:
-    return 1024;
-  case ZH_Q8_0:
-    return 544;
-  case ZH_Q4_1:
-    return 320;
-  case ZH_Q5_0:
-  case ZH_Q5_K:
-    return 352;
-  case ZH_Q5_1:
-    return 384;
-  case ZH_Q6_K:
-    return 420;
-  default: /* Q4_0, Q4_K */
-    return 288;
-  }
 }
 
 ALWAYS_INLINE void prefetch_block(const uint8_t *group, zh_dtype type, size_t b, size_t ahead) {
