@@ -43,14 +43,13 @@ RECIPES["llama2"] = {
 
 RECIPES["llama2-linear"] = {
     "config": RECIPES["llama2"]["config"] | {
-        "max_position_embeddings": 32,
         "num_key_value_heads": 1,
         "rope_scaling": {"factor": 4.0, "type": "linear"},
         "rope_theta": 300.0,
         "vocab_size": 107,
     },
     "tensors": LLAMA + HEAD,
-    "notes": ["linear scaling in the older spelling (type): 4 * 32 positions"],
+    "notes": ["linear scaling in the older spelling (type); max_position_embeddings is the longer context, as in DeepSeek-Coder"],
 }
 
 RECIPES["smollm2"] = {
