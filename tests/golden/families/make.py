@@ -200,7 +200,8 @@ def make(name, recipe, seed):
         case["positions"] = shown(len(case["tokens"]))
         case["first_row"] = sum(len(r) for r in rows)
         rows.append(full[case["positions"]])
-        changed = check_shaken(model, case["tokens"], full, case["context"])
+        whole = case["tokens"] + case["greedy"]
+        changed = check_shaken(model, whole, logits_of(model, whole, case["context"]), case["context"])
         assert changed < SHAKEN, f"{case['name']}: 1e-5 on the embeddings changes {changed:.1e}"
     check_felt(model, cases[-1]["tokens"], full, cases[-1]["context"], recipe.get("unfelt", "^$"))
     assert cache_error < 1e-5, f"with a cache the family's code answers otherwise: {cache_error:.1e}"
@@ -236,4 +237,5 @@ def main():
         make(name, recipe, recipe.get("seed", zlib.crc32(name.encode()) % 1000))
 
 
-main()
+if __name__ == "__main__":
+    main()

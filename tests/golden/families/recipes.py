@@ -219,7 +219,7 @@ RECIPES["qwen2.5-yarn"] = {
 GLM_MLP = [L + r"mlp\.(gate_up|down)_proj\.weight"]
 RECIPES["glm"] = {
     "config": config_of(
-        "GlmForCausalLM", "glm", attention_bias=True, attention_dropout=0.0, head_dim=20, hidden_size=46,
+        "GlmForCausalLM", "glm", attention_bias=True, attention_dropout=0.0, head_dim=12, hidden_size=48,
         intermediate_size=62, num_attention_heads=4, num_hidden_layers=2, num_key_value_heads=2, pad_token_id=0,
         partial_rotary_factor=0.5, rms_norm_eps=2.5e-4, rope_theta=900.0, vocab_size=107,
     ),
@@ -504,7 +504,7 @@ GPT_OSS = config_of(
     hidden_size=64, initial_context_length=32, intermediate_size=32,
     layer_types=["sliding_attention", "full_attention"], num_attention_heads=6,
     num_experts_per_tok=2, num_hidden_layers=2, num_key_value_heads=2, num_local_experts=4, output_router_logits=False,
-    pad_token_id=0, rms_norm_eps=2e-4, rope_theta=1000, router_aux_loss_coef=0.9, sliding_window=12, swiglu_limit=2.0,
+    pad_token_id=0, rms_norm_eps=2e-4, rope_theta=1000, router_aux_loss_coef=0.9, sliding_window=12, swiglu_limit=7.0,
     rope_scaling={"beta_fast": 32.0, "beta_slow": 1.0, "factor": 4.0, "original_max_position_embeddings": 32,
                   "rope_type": "yarn", "truncate": False},
     vocab_size=101,
@@ -513,10 +513,13 @@ GPT_OSS_TENSORS = ENDS + HEAD + NORMS + QKVO + [L + rf"self_attn\.{p}_proj\.bias
     L + r"self_attn\.sinks", L + r"mlp\.router\.(weight|bias)", L + r"mlp\.experts\.(gate_up|down)_proj_bias",
 ]
 # [experts][columns][rows], unlike all other weights.
-TURNED = {r"experts\.(gate_up|down)_proj$": lambda rng, shape: 1.5 * rng.standard_normal(shape) / shape[1] ** 0.5}
+TURNED = {
+    r"experts\.gate_up_proj$": lambda rng, shape: 3.5 * rng.standard_normal(shape) / shape[1] ** 0.5,
+    r"experts\.down_proj$": lambda rng, shape: 0.3 * rng.standard_normal(shape) / shape[1] ** 0.5,
+}
 RECIPES["gpt-oss"] = {
     "config": GPT_OSS,
     "tensors": GPT_OSS_TENSORS + [L + r"mlp\.experts\.(gate_up|down)_proj"],
     "draw": DRAW | TURNED,
-    "notes": ["swiglu_limit is 2, so that it matters"],
+    "notes": ["weights of gate and up are large, so that swiglu_limit cuts some of what they give"],
 }
