@@ -206,6 +206,46 @@ class Gemma3Nested(Gemma):
             yield from super().change(name.removeprefix("language_model."), values)
 
 
+class InternLM2(Family):
+    arch = gguf.MODEL_ARCH.INTERNLM2
+
+    def change(self, name, values):
+        if not name.endswith("wqkv.weight"):
+            yield name, values
+            return
+        heads, groups = self.c["num_attention_heads"], self.c["num_key_value_heads"]
+        parts = values.reshape(groups, heads // groups + 2, head_of(self.c), -1)
+        for part, rows, count in (("q", parts[:, :-2], heads), ("k", parts[:, -2], groups), ("v", parts[:, -1], 0)):
+            rows = rows.reshape(-1, values.shape[1])
+            yield name.replace("wqkv", f"w{part}"), turned(rows, count) if count else rows
+
+
+class MiniCPM(Family):
+    arch = gguf.MODEL_ARCH.MINICPM
+
+    def keys(self, w):
+        super().keys(w)
+        w.add_embedding_scale(float(self.c["scale_emb"]))
+        w.add_residual_scale(self.c["scale_depth"] / self.c["num_hidden_layers"] ** 0.5)
+        w.add_logit_scale(self.c["hidden_size"] / self.c["dim_model_base"])
+
+
+class Baichuan2(Family):
+    arch = gguf.MODEL_ARCH.BAICHUAN
+
+    def __init__(self, config):
+        super().__init__(config | {"num_key_value_heads": config["num_attention_heads"]})
+
+    def change(self, name, values):
+        if name == "lm_head.weight":
+            yield name, values / np.linalg.norm(values.astype(np.float64), axis=1, keepdims=True)
+        elif name.endswith("W_pack.weight"):
+            for part, rows in zip("qkv", np.split(values, 3)):
+                yield from super().change(name.replace("W_pack", f"{part}_proj"), rows)
+        else:
+            yield name, values
+
+
 class Phi3(Halves):
     arch = gguf.MODEL_ARCH.PHI3
 
@@ -330,8 +370,21 @@ class Ernie(Halves):
         yield (name.replace("e_score_correction_bias", "e_score_correction.bias"), values.reshape(-1)) if bias else (name, values)
 
 
+def ggml_mxfp4(blocks, scales):
+    """Published bytes hold neighbours, ggml's elements i and i + 16; the scale comes before its block."""
+    codes = np.stack((blocks & 15, blocks >> 4), axis=-1).reshape(*blocks.shape[:-1], 32)
+    packed = np.concatenate((scales[..., None], codes[..., :16] | codes[..., 16:] << 4), axis=-1)
+    return packed.reshape(*packed.shape[:2], -1)
+
+
 class GptOss(Halves):
     arch = gguf.MODEL_ARCH.GPT_OSS
+
+    def tensors(self, published):
+        for name in [n.removesuffix("_blocks") for n in published if n.endswith("_blocks")]:
+            packed = ggml_mxfp4(published.pop(name + "_blocks"), published.pop(name + "_scales"))
+            published[name] = packed.swapaxes(1, 2)  # as weights that are not packed lie
+        return super().tensors(published)
 
     def expert_keys(self, w):
         super().expert_keys(w)
@@ -357,17 +410,20 @@ FAMILIES = {
     "qwen3_moe": QwenMoe, "glm": Glm, "glm4": Glm4, "glm4_moe": Glm4Moe, "gemma2": Gemma, "gemma3_text": Gemma,
     "gemma3": Gemma3Nested, "phi3": Phi3, "deepseek_v2": DeepSeek, "deepseek_v3": DeepSeek,
     "hunyuan_v1_dense": Hunyuan, "hunyuan_v1_moe": Hunyuan, "ernie4_5": Ernie, "ernie4_5_moe": Ernie, "gpt_oss": GptOss,
+    "internlm2": InternLM2, "minicpm": MiniCPM, "baichuan": Baichuan2,
 }
 
 
 def add_tensor(w, name, values):
-    """Matrices as the bf16 that they are; what has one dimension, and routers, as llama.cpp wants it: fp32."""
+    """Matrices as the bf16 or MXFP4 that they are; what has one dimension, and routers, in fp32."""
+    if values.dtype == np.uint8:
+        w.add_tensor(name, np.ascontiguousarray(values), raw_dtype=T.MXFP4)
+        return
     values = np.ascontiguousarray(values, np.float32)
-    if values.ndim == 1 or "_inp" in name or name.endswith(".bias"):
+    bits = values.view(np.uint32)
+    if values.ndim == 1 or "_inp" in name or name.endswith(".bias") or (bits & 0xFFFF).any():
         w.add_tensor(name, values)
         return
-    bits = values.view(np.uint32)
-    assert not (bits & 0xFFFF).any(), f"{name} is no bf16"
     w.add_tensor(name, (bits >> 16).astype(np.uint16).view(np.uint8), raw_dtype=T.BF16)
 
 

@@ -92,8 +92,7 @@ def attempt(name, form, check):
     pytest.fail(f"{name} runs from {form} now: take it out of NOT_YET")
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("form", ["safetensors", "gguf"])
+@pytest.mark.parametrize("name, form", [(name, form) for name in NAMES for form in golden(name)["forms"]])
 def test_family(name, form, forms):
     def check():
         path = forms(name, form)

@@ -35,17 +35,45 @@ SHAKEN = 1e-3  # what 1e-5 on the embeddings may change, of the largest |logit|
 FELT = 1e-3  # what a tensor with each element changed by some 30 % must change
 
 
-def new_model(folder, config):
+def new_model(folder):
     """The family's class around config.json, with whatever weights."""
-    if "ours" in config:
-        return remote_code.CLASSES[config["ours"]](json.loads((folder / "config.json").read_text()))
     read = AutoConfig.from_pretrained(folder)
+    if hasattr(read, "quantization_config"):
+        del read.quantization_config
     return AutoModelForCausalLM.from_config(read, attn_implementation="eager", dtype=torch.float32)
+
+
+def pack_mxfp4(values):
+    """[experts][columns][rows] as published: bytes of 32 columns each, [experts][rows][blocks][16], and scales."""
+    from transformers.integrations.mxfp4 import FP4_VALUES
+
+    groups = values.transpose(1, 2).reshape(values.shape[0], values.shape[2], -1, 32).float()
+    scales = groups.abs().amax(-1, keepdim=True).log2().floor() - 2
+    codes = (groups[..., None] / 2 ** scales[..., None] - torch.tensor(FP4_VALUES)).abs().argmin(-1).to(torch.uint8)
+    return codes[..., ::2] | codes[..., 1::2] << 4, (scales[..., 0] + 127).to(torch.uint8)
+
+
+def unpacked(folder, recipe, plain):
+    """The same model without packing, in the folder `plain`."""
+    from safetensors.torch import load_file
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+    weights = load_file(folder / "model.safetensors")
+    for name in [n.removesuffix("_blocks") for n in weights if n.endswith("_blocks")]:
+        packed = weights.pop(name + "_blocks"), weights.pop(name + "_scales")
+        weights[name] = convert_moe_packed_tensors(*packed, dtype=torch.float32)
+    config = {k: v for k, v in recipe["config"].items() if k != "quantization_config"}
+    (plain / "config.json").write_text(json.dumps(config))
+    save_file(weights, plain / "model.safetensors", metadata={"format": "pt"})
 
 
 def load(folder, recipe):
     if "ours" in recipe:
         return remote_code.load(folder, recipe["ours"])
+    if "mxfp4" in recipe:
+        with tempfile.TemporaryDirectory() as plain:
+            unpacked(folder, recipe, pathlib.Path(plain))
+            return load(plain, {})
     model, info = AutoModelForCausalLM.from_pretrained(
         folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
     )
@@ -62,7 +90,7 @@ def published_shapes(folder, recipe):
     if "ours" in recipe:
         return remote_code.CLASSES[recipe["ours"]].tensors(recipe["config"])
     with tempfile.TemporaryDirectory() as saved:
-        new_model(folder, recipe).save_pretrained(saved)
+        new_model(folder).save_pretrained(saved)
         from safetensors import safe_open
 
         with safe_open(os.path.join(saved, "model.safetensors"), "pt") as f:
@@ -82,7 +110,7 @@ def draw(name, shape, recipe, rng):
         return recipe.get("gain", 1.0) + 0.3 * rng.standard_normal(shape)
     if len(shape) == 1:
         return 0.4 * rng.standard_normal(shape)
-    if "embed" in name or "wte" in name:
+    if "embed" in name:
         return 0.5 * rng.standard_normal(shape)
     gain = 2.0 if re.search(r"(q|k|qkv|q_b|kv_a|query)_proj|wqkv|W_pack", name) else 1.2
     return gain * rng.standard_normal(shape) / np.sqrt(shape[-1])
@@ -99,8 +127,8 @@ def write_model(folder, recipe, seed):
     assert not strange, f"names that no published checkpoint has: {strange}"
     rng = np.random.default_rng(seed)
     weights = {n: torch.tensor(draw(n, s, recipe, rng), dtype=torch.float32).to(torch.bfloat16) for n, s in sorted(shapes.items())}
-    if "stored" in recipe:
-        weights = recipe["stored"](weights)
+    for name in [n for n in weights if "mxfp4" in recipe and re.search(recipe["mxfp4"], n)]:
+        weights[name + "_blocks"], weights[name + "_scales"] = pack_mxfp4(weights.pop(name))
     save_file({n: t.contiguous() for n, t in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)
 
@@ -217,6 +245,7 @@ def make(name, recipe, seed):
         "computed": "fp32, eager attention, weights as stored",
         "seed": seed,
         "notes": recipe.get("notes", []),
+        "forms": recipe.get("forms", ["safetensors", "gguf"]),
         "cache_error": float(f"{cache_error:.2g}"),
         "rounding": float(f"{rounding:.2g}"),
         "cases": cases,

@@ -523,3 +523,67 @@ RECIPES["gpt-oss"] = {
     "draw": DRAW | TURNED,
     "notes": ["weights of gate and up are large, so that swiglu_limit cuts some of what they give"],
 }
+
+RECIPES["gpt-oss-mxfp4"] = {
+    "config": GPT_OSS | {
+        "quantization_config": {
+            "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"],
+            "quant_method": "mxfp4",
+        },
+        "vocab_size": 97,
+    },
+    "tensors": GPT_OSS_TENSORS + [L + r"mlp\.experts\.(gate_up|down)_proj"],
+    "draw": DRAW | TURNED,
+    "mxfp4": r"experts\.(gate_up|down)_proj$",
+    "notes": ["experts as published: blocks of 32 with scales 2^(byte - 127), the lower half of a byte first; computed "
+              "in fp32 from what transformers' own convert_moe_packed_tensors makes of them"],
+}
+
+# --- families whose code lies beside the weights (remote_code.py) ---
+
+INTERNLM2 = config_of(
+    "InternLM2ForCausalLM", "internlm2", bias=False, hidden_size=48, intermediate_size=70, num_attention_heads=6,
+    num_hidden_layers=2, num_key_value_heads=2, pad_token_id=2, rms_norm_eps=3e-4, rope_scaling=None, rope_theta=1500,
+    vocab_size=103,
+)
+INTERNLM2_TENSORS = [
+    r"model\.tok_embeddings\.weight", r"model\.norm\.weight", r"output\.weight", L + r"(attention|ffn)_norm\.weight",
+    L + r"attention\.(wqkv|wo)\.weight", L + r"feed_forward\.w[123]\.weight",
+]
+RECIPES["internlm2"] = {"ours": "InternLM2", "config": INTERNLM2, "tensors": INTERNLM2_TENSORS}
+
+RECIPES["internlm2-dynamic"] = {
+    "ours": "InternLM2",
+    "config": INTERNLM2 | {
+        "max_position_embeddings": 32, "rope_scaling": {"factor": 4.0, "type": "dynamic"}, "vocab_size": 97,
+    },
+    "tensors": INTERNLM2_TENSORS,
+    "contexts": {"short": 32, "ragged": 128, "long": 128},
+    "lengths": {"short": 7, "ragged": 14, "long": 61},
+    "forms": ["safetensors"],
+    "notes": ["the base grows with the length that is prepared for (context): that of 128 at every position",
+              "GGUF has no word for dynamic scaling"],
+}
+
+RECIPES["minicpm"] = {
+    "ours": "MiniCPM",
+    "config": config_of(
+        "MiniCPMForCausalLM", "minicpm", dim_model_base=20, hidden_size=48, intermediate_size=66, num_attention_heads=6,
+        num_hidden_layers=3, num_key_value_heads=3, rms_norm_eps=2e-4, rope_scaling=None, scale_depth=1.4, scale_emb=9,
+        vocab_size=103,
+    ) | {"tie_word_embeddings": True},
+    "tensors": ENDS + NORMS + QKVO + MLP,
+    "draw": {"embed_tokens": lambda rng, shape: 0.4 * rng.standard_normal(shape) / 4},
+}
+
+RECIPES["baichuan2"] = {
+    "ours": "Baichuan2",
+    "config": config_of(
+        "BaichuanForCausalLM", "baichuan", hidden_size=48, intermediate_size=66, model_max_length=128,
+        num_attention_heads=4, num_hidden_layers=2, pad_token_id=0, rms_norm_eps=2e-4, vocab_size=109, z_loss_weight=0,
+    ),
+    "tensors": ENDS + HEAD + NORMS + MLP + [L + r"self_attn\.(W_pack|o_proj)\.weight"],
+    "notes": ["the 7B's form, with rotations; published ones are told from Baichuan 1, whose head is not divided, by "
+              "125696 tokens, this one by z_loss_weight",
+              "GGUF files hold the divided head"],
+}
