@@ -69,7 +69,7 @@ def unpacked(folder, recipe, plain):
 
 def load(folder, recipe):
     if "ours" in recipe:
-        return remote_code.load(folder, recipe["ours"])
+        return remote_code.load(folder, recipe["ours"], "changed" not in recipe)
     if "mxfp4" in recipe:
         with tempfile.TemporaryDirectory() as plain:
             unpacked(folder, recipe, pathlib.Path(plain))
@@ -190,6 +190,53 @@ def check_felt(model, prompt, before, context, unfelt):
             assert changed > FELT, f"{name}[{i}] has no influence: {changed:.1e}"
 
 
+# Numbers of config.json that must matter, and what they are changed to.
+KEYS = {
+    "rms_norm_eps": lambda v: 20 * v, "rope_theta": lambda v: 1.5 * v, "rope_local_base_freq": lambda v: 1.5 * v,
+    "sliding_window": lambda v: v + 3, "partial_rotary_factor": lambda v: 1.0, "sliding_window_pattern": lambda v: 3,
+    "attn_logit_softcapping": lambda v: 1.3 * v, "final_logit_softcapping": lambda v: 1.3 * v,
+    "query_pre_attn_scalar": lambda v: 2 * v, "routed_scaling_factor": lambda v: 1.2 * v,
+    "num_experts_per_tok": lambda v: v - 1, "moe_k": lambda v: v - 1, "topk_group": lambda v: v + 1,
+    "moe_topk": lambda v: [n - 1 for n in v], "norm_topk_prob": lambda v: not v, "swiglu_limit": lambda v: 0.8 * v,
+    "use_sliding_window": lambda v: not v, "scale_emb": lambda v: 1.5 * v, "scale_depth": lambda v: 1.5 * v,
+    "dim_model_base": lambda v: 1.5 * v, "topk_method": lambda v: "greedy", "factor": lambda v: 1.5 * v,
+    "original_max_position_embeddings": lambda v: v // 2, "low_freq_factor": lambda v: 1.5 * v,
+    "high_freq_factor": lambda v: 1.5 * v, "beta_slow": lambda v: 0.6 * v, "beta_fast": lambda v: 4 * v,
+    "mscale": lambda v: 1.5 * v, "mscale_all_dim": lambda v: 1.5 * v, "truncate": lambda v: not v,
+    "alpha": lambda v: 2 * v, "long_factor": lambda v: v[::-1], "short_factor": lambda v: v[::-1],
+    "hidden_act": lambda v: "gelu", "hidden_activation": lambda v: "silu", "rope_interleave": lambda v: not v,
+    "max_position_embeddings": lambda v: v * 2,
+}
+
+
+def keys_felt(folder, recipe, cases):
+    """Which of them change the answers to any case, and which do not."""
+    felt, unfelt = [], []
+    config = json.loads((folder / "config.json").read_text())
+    before = [logits_of(load(folder, recipe), c["tokens"], c["context"]) for c in cases]
+
+    def try_keys(part, path):
+        for key, value in list(part.items()):
+            if isinstance(value, dict):
+                try_keys(value, path + key + ".")
+            if key not in KEYS or value is None:
+                continue
+            part[key] = KEYS[key](value)
+            (folder / "config.json").write_text(json.dumps(config))
+            try:
+                model = load(folder, recipe | {"changed": True, "config": config})
+                changed = max(change_of(model, c["tokens"], b, c["context"]) for c, b in zip(cases, before))
+            except Exception as error:  # a contradiction is felt by somebody else
+                changed = f"{type(error).__name__}"
+            part[key] = value
+            strong = isinstance(changed, float) and changed > FELT
+            (felt if strong else unfelt).append(path + key if strong else f"{path}{key} ({changed})")
+
+    try_keys(config, "")
+    (folder / "config.json").write_text(json.dumps(recipe["config"], indent=2) + "\n")
+    return felt, unfelt
+
+
 def make_cases(model, recipe, seed):
     """Prompts whose greedy tokens lead by far; other draws where they do not."""
     vocab = recipe.get("vocab") or recipe["config"].get("vocab_size")
@@ -233,6 +280,8 @@ def make(name, recipe, seed):
         assert changed < SHAKEN, f"{case['name']}: 1e-5 on the embeddings changes {changed:.1e}"
     check_felt(model, cases[-1]["tokens"], full, cases[-1]["context"], recipe.get("unfelt", "^$"))
     assert cache_error < 1e-5, f"with a cache the family's code answers otherwise: {cache_error:.1e}"
+    felt, unfelt = keys_felt(folder, recipe, cases)
+    print(f"{name}: without influence {unfelt}")
     model.double()
     for case, held in zip(cases, rows):
         again = logits_of(model, case["tokens"], case["context"])[case["positions"]]
@@ -246,6 +295,7 @@ def make(name, recipe, seed):
         "seed": seed,
         "notes": recipe.get("notes", []),
         "forms": recipe.get("forms", ["safetensors", "gguf"]),
+        "keys_felt": felt,
         "cache_error": float(f"{cache_error:.2g}"),
         "rounding": float(f"{rounding:.2g}"),
         "cases": cases,

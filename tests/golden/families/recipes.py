@@ -209,7 +209,7 @@ RECIPES["qwen2.5-yarn"] = {
     "config": config_of(
         "Qwen2ForCausalLM", "qwen2", attention_dropout=0.0, hidden_size=48, intermediate_size=70,
         max_position_embeddings=32, max_window_layers=2, num_attention_heads=3, num_hidden_layers=2,
-        num_key_value_heads=1, rms_norm_eps=2e-4, rope_theta=700.0, sliding_window=128, use_sliding_window=False,
+        num_key_value_heads=1, rms_norm_eps=2e-4, rope_theta=200.0, sliding_window=128, use_sliding_window=False,
         rope_scaling={"factor": 4.0, "original_max_position_embeddings": 32, "type": "yarn"}, vocab_size=109,
     ),
     "tensors": LLAMA + QKV_BIAS + HEAD,
@@ -436,6 +436,7 @@ RECIPES["deepseek-v2"] = {
     "config": DEEPSEEK2 | {
         "n_group": 3, "n_shared_experts": 1, "q_lora_rank": 26, "routed_scaling_factor": 1.75, "topk_group": 2,
         "topk_method": "group_limited_greedy", "num_hidden_layers": 2, "vocab_size": 101,
+        "rope_scaling": yarn(4, 32, 0.707) | {"beta_fast": 1, "beta_slow": 0.25},
     },
     "tensors": ENDS + HEAD + NORMS + MLA + MLA_Q + MLP + EXPERTS + GATE + SHARED,
     "draw": DRAW,
@@ -449,7 +450,7 @@ RECIPES["deepseek-v3"] = {
         moe_layer_freq=1, n_group=4, n_routed_experts=8, n_shared_experts=1, norm_topk_prob=True,
         num_attention_heads=4, num_experts_per_tok=3, num_hidden_layers=3, num_key_value_heads=4,
         num_nextn_predict_layers=0, q_lora_rank=24, qk_nope_head_dim=12, qk_rope_head_dim=8, rms_norm_eps=1e-6,
-        rope_scaling=yarn(4, 32, 1.0), rope_theta=700, routed_scaling_factor=2.5, scoring_func="sigmoid",
+        rope_scaling=yarn(4, 32, 1.0), rope_theta=300, routed_scaling_factor=2.5, scoring_func="sigmoid",
         topk_group=2, topk_method="noaux_tc", v_head_dim=10, vocab_size=103,
     ),
     "tensors": ENDS + HEAD + NORMS + MLA + MLA_Q + MLP + EXPERTS + GATE + BIAS + SHARED,
