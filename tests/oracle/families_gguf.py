@@ -12,7 +12,7 @@ from gguf import GGMLQuantizationType as T
 
 
 def read_safetensors(path):
-    """Name: (float32 or uint8 values, whether they were bf16)."""
+    """Name: values, in float32 where they are bf16."""
     raw = path.read_bytes()
     (length,) = struct.unpack("<Q", raw[:8])
     tensors = {}
@@ -24,7 +24,7 @@ def read_safetensors(path):
             bits = np.frombuffer(raw[begin:end], "<u2").astype(np.uint32) << 16
             values = bits.view(np.float32)
         else:
-            values = np.frombuffer(raw[begin:end], {"F32": "<f4", "U8": "u1"}[entry["dtype"]])
+            values = np.frombuffer(raw[begin:end], {"F32": "<f4", "F16": "<f2", "U8": "u1"}[entry["dtype"]])
         tensors[name] = values.reshape(entry["shape"])
     return tensors
 
@@ -74,9 +74,12 @@ class Family:
             return int(scaling["factor"] * scaling["original_max_position_embeddings"])
         return self.c["max_position_embeddings"]
 
+    def layers(self):
+        return self.c["num_hidden_layers"]
+
     def keys(self, w):
         c = self.c
-        w.add_block_count(c["num_hidden_layers"])
+        w.add_block_count(self.layers())
         w.add_context_length(self.context())
         w.add_embedding_length(c["hidden_size"])
         w.add_feed_forward_length(c["intermediate_size"])
@@ -303,6 +306,8 @@ class DeepSeek(Halves):
 
     def change(self, name, values):
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
+        if name.startswith(f"model.layers.{self.c['num_hidden_layers']}."):
+            return  # left out, as its kind of file always does
         if not name.endswith("kv_b_proj.weight") or self.older:
             yield name, values
             return
@@ -320,6 +325,13 @@ class Glm4Moe(DeepSeek):
     arch = gguf.MODEL_ARCH.GLM4_MOE
     attention_keys = Family.attention_keys
     rotation_keys = Family.rotation_keys
+
+    def layers(self):
+        return self.c["num_hidden_layers"] + self.c["num_nextn_predict_layers"]
+
+    def expert_keys(self, w):
+        super().expert_keys(w)
+        w.add_nextn_predict_layers(self.c["num_nextn_predict_layers"])
 
     def change(self, name, values):
         yield name.replace("e_score_correction_bias", "e_score_correction.bias"), values
@@ -419,6 +431,9 @@ def add_tensor(w, name, values):
     if values.dtype == np.uint8:
         w.add_tensor(name, np.ascontiguousarray(values), raw_dtype=T.MXFP4)
         return
+    if values.dtype == np.float16 and values.ndim > 1:
+        w.add_tensor(name, np.ascontiguousarray(values))
+        return
     values = np.ascontiguousarray(values, np.float32)
     bits = values.view(np.uint32)
     if values.ndim == 1 or "_inp" in name or name.endswith(".bias") or (bits & 0xFFFF).any():
@@ -433,7 +448,7 @@ def convert(folder, path, older=False):
     w = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[family.arch])
     w.add_tokenizer_model("no_vocab")
     family.keys(w)
-    names = gguf.get_tensor_name_map(family.arch, family.c["num_hidden_layers"])
+    names = gguf.get_tensor_name_map(family.arch, family.layers())
     tensors = family.extra()
     for name, values in family.tensors(read_safetensors(folder / "model.safetensors")):
         renamed = names.get_name(name, try_suffixes=(".weight", ".bias"))

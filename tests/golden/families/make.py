@@ -1,7 +1,7 @@
 """Makes the small random models of each family and what the family's own code answers to them.
 
 Needs torch and transformers (tests need neither): python make.py [NAME...]. Each recipe (recipes.py) is a config.json as
-the family publishes it. Weights are drawn by their published names, rounded to bf16 and stored so; the family's class
+the family publishes it. Weights are drawn by their published names, rounded to the published type and stored so; the family's class
 loads the folder with from_pretrained, which must find every tensor and miss none, and computes in fp32 on one thread,
 with eager attention and eager experts. Beside the model lie logits.npy, [rows][vocab] float32, and golden.json, which
 says what the rows are.
@@ -77,11 +77,22 @@ def load(folder, recipe):
     model, info = AutoModelForCausalLM.from_pretrained(
         folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
     )
-    assert not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+    strange = [n for n in info["unexpected_keys"] if not re.match(recipe.get("unused", "^$"), n)]
+    assert not strange and not info["missing_keys"] and not info["mismatched_keys"], info
     if model._can_set_experts_implementation():
         model.set_experts_implementation("eager")
     assert all(p.dtype == torch.float32 for p in model.parameters())
     return model.eval()
+
+
+def second_token_layer(config, shapes):
+    """The layer behind the last that predicts a second token: published, and of no use here."""
+    last, hidden, vocab = config["num_hidden_layers"], config["hidden_size"], config["vocab_size"]
+    before, here = f"model.layers.{last - 1}.", f"model.layers.{last}."
+    like = {name.replace(before, here): shape for name, shape in shapes.items() if name.startswith(before)}
+    norms = {here + name: (hidden,) for name in ("enorm.weight", "hnorm.weight", "shared_head.norm.weight")}
+    words = {here + name: (vocab, hidden) for name in ("embed_tokens.weight", "shared_head.head.weight")}
+    return like | norms | words | {here + "eh_proj.weight": (hidden, 2 * hidden)}
 
 
 def published_shapes(folder, recipe):
@@ -99,6 +110,8 @@ def published_shapes(folder, recipe):
         shapes = {re.sub(old, new, name): shape for name, shape in shapes.items()}
     if recipe["config"].get("tie_word_embeddings", recipe.get("tied")):
         shapes.pop("lm_head.weight", None)
+    if recipe["config"].get("num_nextn_predict_layers"):
+        shapes |= second_token_layer(recipe["config"], shapes)
     return shapes
 
 
@@ -126,7 +139,10 @@ def write_model(folder, recipe, seed):
     strange = [n for n in shapes if not any(re.fullmatch(p, n) for p in recipe["tensors"])]
     assert not strange, f"names that no published checkpoint has: {strange}"
     rng = np.random.default_rng(seed)
-    weights = {n: torch.tensor(draw(n, s, recipe, rng), dtype=torch.float32).to(torch.bfloat16) for n, s in sorted(shapes.items())}
+    weights = {}
+    for name, shape in sorted(shapes.items()):
+        stored = torch.float32 if re.search(recipe.get("fp32", "^$"), name) else getattr(torch, recipe["config"].get("torch_dtype", "bfloat16"))
+        weights[name] = torch.tensor(draw(name, shape, recipe, rng), dtype=torch.float32).to(stored)
     for name in [n for n in weights if "mxfp4" in recipe and re.search(recipe["mxfp4"], n)]:
         weights[name + "_blocks"], weights[name + "_scales"] = pack_mxfp4(weights.pop(name))
     save_file({n: t.contiguous() for n, t in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})

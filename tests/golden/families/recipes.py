@@ -362,6 +362,7 @@ EXPERTS = [L + rf"mlp\.experts\.{N}\.(gate|up|down)_proj\.weight"]
 GATE = [L + r"mlp\.gate\.weight"]
 SHARED = [L + r"mlp\.shared_experts\.(gate|up|down)_proj\.weight"]
 BIAS = [L + r"mlp\.gate\.e_score_correction_bias"]
+SECOND_TOKEN = [L + r"(eh_proj|enorm|hnorm|embed_tokens|shared_head\.(head|norm))\.weight"]
 # Experts far apart in choice; selection biases that change it, and weights that do not have them.
 DRAW = {
     r"gate\.weight$|router\.weight$|gate\.wg\.weight$": lambda rng, shape: 2.5 * rng.standard_normal(shape) / shape[1] ** 0.5,
@@ -448,28 +449,32 @@ RECIPES["deepseek-v3"] = {
         "DeepseekV3ForCausalLM", "deepseek_v3", attention_bias=False, attention_dropout=0.0, ep_size=1,
         first_k_dense_replace=1, hidden_size=40, intermediate_size=46, kv_lora_rank=20, moe_intermediate_size=14,
         moe_layer_freq=1, n_group=4, n_routed_experts=8, n_shared_experts=1, norm_topk_prob=True,
-        num_attention_heads=4, num_experts_per_tok=3, num_hidden_layers=3, num_key_value_heads=4,
-        num_nextn_predict_layers=0, q_lora_rank=24, qk_nope_head_dim=12, qk_rope_head_dim=8, rms_norm_eps=1e-6,
+        num_attention_heads=4, num_experts_per_tok=3, num_hidden_layers=2, num_key_value_heads=4,
+        num_nextn_predict_layers=1, q_lora_rank=24, qk_nope_head_dim=12, qk_rope_head_dim=8, rms_norm_eps=1e-6,
         rope_scaling=yarn(4, 32, 1.0), rope_theta=300, routed_scaling_factor=2.5, scoring_func="sigmoid",
         topk_group=2, topk_method="noaux_tc", v_head_dim=10, vocab_size=103,
     ),
-    "tensors": ENDS + HEAD + NORMS + MLA + MLA_Q + MLP + EXPERTS + GATE + BIAS + SHARED,
+    "tensors": ENDS + HEAD + NORMS + MLA + MLA_Q + MLP + EXPERTS + GATE + BIAS + SHARED + SECOND_TOKEN,
+    "unused": r"model\.layers\.2\.",
+    "fp32": "e_score_correction_bias",
     "draw": DRAW,
-    "notes": [EPS, "without the layer that predicts a second token"],
+    "notes": [EPS, "the third layer, which predicts a second token, stays unused"],
 }
 
 RECIPES["glm4-moe"] = {
     "config": config_of(
         "Glm4MoeForCausalLM", "glm4_moe", attention_bias=True, attention_dropout=0.0, first_k_dense_replace=1,
         head_dim=16, hidden_size=40, intermediate_size=46, moe_intermediate_size=14, n_group=1, n_routed_experts=7,
-        n_shared_experts=1, norm_topk_prob=True, num_attention_heads=6, num_experts_per_tok=3, num_hidden_layers=3,
-        num_key_value_heads=2, num_nextn_predict_layers=0, pad_token_id=0, partial_rotary_factor=0.5,
+        n_shared_experts=1, norm_topk_prob=True, num_attention_heads=6, num_experts_per_tok=3, num_hidden_layers=2,
+        num_key_value_heads=2, num_nextn_predict_layers=1, pad_token_id=0, partial_rotary_factor=0.5,
         rms_norm_eps=2e-4, rope_scaling=None, rope_theta=1300, routed_scaling_factor=1.7, topk_group=1,
         use_qk_norm=True, vocab_size=101,
     ),
-    "tensors": ENDS + HEAD + NORMS + QKVO + QKV_BIAS + QK_NORM + MLP + EXPERTS + GATE + BIAS + SHARED,
+    "tensors": ENDS + HEAD + NORMS + QKVO + QKV_BIAS + QK_NORM + MLP + EXPERTS + GATE + BIAS + SHARED + SECOND_TOKEN,
+    "unused": r"model\.layers\.2\.",
+    "fp32": "e_score_correction_bias",
     "draw": DRAW,
-    "notes": ["half of each head is rotated, by halves (i, i + d/4)", "without the layer that predicts a second token"],
+    "notes": ["half of each head is rotated, by halves (i, i + d/4)", "the third layer, which predicts a second token, stays unused"],
 }
 
 RECIPES["hunyuan-moe"] = {
@@ -484,6 +489,7 @@ RECIPES["hunyuan-moe"] = {
     ),
     "tensors": ENDS + NORMS + QKVO + HUNYUAN_NORM + EXPERTS
     + [L + r"mlp\.gate\.wg\.weight", L + r"mlp\.shared_mlp\.(gate|up|down)_proj\.weight"],
+    "fp32": r"gate\.wg\.weight",
     "draw": DRAW,
 }
 
@@ -497,6 +503,7 @@ RECIPES["ernie4.5-moe"] = {
     ),
     "tensors": ENDS + NORMS + QKVO + MLP + EXPERTS + GATE + SHARED + [L + r"mlp\.moe_statics\.e_score_correction_bias"],
     "rename": {r"mlp\.gate\.moe_statics": "mlp.moe_statics"},
+    "fp32": r"mlp\.gate\.weight|moe_statics",
     "draw": DRAW,
 }
 
