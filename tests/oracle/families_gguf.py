@@ -120,7 +120,9 @@ class Family:
         return {"rope_freqs.weight": llama3_factors(self.c, scaling)} if scaling.get("rope_type") == "llama3" else {}
 
     def change(self, name, values):
-        """(name that gguf knows, values) of one published tensor; None for those that GGUF has not."""
+        """(name that gguf knows, values) of one published tensor; nothing for those that GGUF has not."""
+        if name.endswith("inv_freq"):
+            return
         heads = re.search(r"\.([qk])_proj\.", name) if self.turns else None
         if heads:
             values = turned(values, self.c["num_attention_heads" if heads.group(1) == "q" else "num_key_value_heads"])

@@ -110,6 +110,7 @@ def published_shapes(folder, recipe):
         shapes = {re.sub(old, new, name): shape for name, shape in shapes.items()}
     if recipe["config"].get("tie_word_embeddings", recipe.get("tied")):
         shapes.pop("lm_head.weight", None)
+    shapes |= recipe.get("buffers", {})
     if recipe["config"].get("num_nextn_predict_layers"):
         shapes |= second_token_layer(recipe["config"], shapes)
     return shapes

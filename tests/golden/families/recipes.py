@@ -37,8 +37,14 @@ RECIPES["llama2"] = {
         "use_cache": True,
         "vocab_size": 103,
     },
-    "tensors": LLAMA + HEAD,
-    "notes": ["Llama 2's form: as many heads of keys as of queries, no head_dim and no rope_theta (10000) in config.json"],
+    "tensors": LLAMA + HEAD + [L + r"self_attn\.rotary_emb\.inv_freq"],
+    "buffers": {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": (6,) for i in range(2)},
+    "draw": {"inv_freq": lambda rng, shape: [10000.0 ** (-i / shape[0]) for i in range(shape[0])]},
+    "fp32": "inv_freq",
+    "unused": r".*inv_freq",
+    "unfelt": "inv_freq",
+    "notes": ["Llama 2's form: as many heads of keys as of queries, no head_dim and no rope_theta (10000) in config.json,",
+              "and frequencies beside the weights, which nobody reads"],
 }
 
 RECIPES["llama2-linear"] = {
@@ -290,8 +296,9 @@ RECIPES["gemma3-nested"] = {
     },
     "vocab": 89,
     "tensors": [r"language_model\." + p for p in ENDS + GEMMA_NORMS + QKVO + QK_NORM + MLP]
-    + [r"vision_tower\..*", r"multi_modal_projector\..*"],
-    "rename": {r"^model\.language_model\.": "language_model.model.", r"^model\.(vision|multi)": r"\1",
+    + [r"vision_tower\.vision_model\..*", r"multi_modal_projector\..*"],
+    "rename": {r"^model\.language_model\.": "language_model.model.", r"^(model\.)?vision_tower\.": "vision_tower.vision_model.",
+               r"^model\.multi": "multi",
                r"^language_model\.(?!model)": "language_model.model."},
     "tied": True,
     "gain": 0.0,
