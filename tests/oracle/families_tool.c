@@ -67,8 +67,9 @@ static zh_status compute(zh_engine *engine, prompt *prompts, size_t count, size_
   static step s;
   size_t vocab = zh_engine_architecture(engine)->vocab, all = 0;
   for (size_t i = 0; i < count; ++i) all += prompts[i].count;
-  float *held = malloc(2 * all * vocab * sizeof *held), *logits = held + all * vocab;
+  float *held = malloc(2 * all * vocab * sizeof *held);
   if (!held) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the logits");
+  float *logits = held + all * vocab;
   for (size_t i = 0, row = 0; i < count; row += prompts[i++].count)
     prompts[i].logits = held + row * vocab;
   zh_status status = ZH_OK;

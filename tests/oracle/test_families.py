@@ -56,6 +56,7 @@ NOT_YET = {
     "phi3-window": BOTH,
     "qwen2": BOTH,
     "qwen2-moe": BOTH,
+    "qwen2-window": BOTH,
     "qwen2.5-yarn": BOTH,
     "qwen3": BOTH,
     "qwen3-moe": BOTH,

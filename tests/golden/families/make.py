@@ -222,7 +222,7 @@ KEYS = {
     "mscale": lambda v: 1.5 * v, "mscale_all_dim": lambda v: 1.5 * v, "truncate": lambda v: not v,
     "alpha": lambda v: 2 * v, "long_factor": lambda v: v[::-1], "short_factor": lambda v: v[::-1],
     "hidden_act": lambda v: "gelu", "hidden_activation": lambda v: "silu", "rope_interleave": lambda v: not v,
-    "max_position_embeddings": lambda v: v * 2,
+    "max_position_embeddings": lambda v: v * 2, "max_window_layers": lambda v: v + 1,
 }
 
 

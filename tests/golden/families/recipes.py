@@ -211,6 +211,13 @@ RECIPES["qwen2"] = {
     "notes": ["sliding_window stands in config.json and means nothing: use_sliding_window is false"],
 }
 
+RECIPES["qwen2-window"] = {
+    "config": RECIPES["qwen2"]["config"] | {"hidden_size": 36, "use_sliding_window": True, "vocab_size": 97},
+    "tensors": LLAMA + QKV_BIAS,
+    "forms": ["safetensors"],
+    "notes": ["layers from max_window_layers (1) on have the window; GGUF's qwen2 has no word for it"],
+}
+
 RECIPES["qwen2.5-yarn"] = {
     "config": config_of(
         "Qwen2ForCausalLM", "qwen2", attention_dropout=0.0, hidden_size=48, intermediate_size=70,
