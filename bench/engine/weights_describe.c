@@ -5,6 +5,11 @@
 
 #include "bench/engine/weights.h"
 
+/* Decided by what rounding costs: docs/performance.md, "Accuracy". */
+static bool is_fine(zh_weight_place place) {
+  return place.layer >= 0 && place.expert < 0 && place.slot == ZH_ATTN_V;
+}
+
 static zh_status describe(zh_weight *out, zh_weights *weights, zh_source **next,
                           zh_weight_place place, zh_error *err) {
   zh_weight_shape shape = zh_weight_shape_of(&weights->architecture, place);
