@@ -140,7 +140,32 @@ static void wrong_ways_are_named(void **state) {
   }
 }
 
+/* Half of Gemma 2's layers see a window alone: counted token by token. */
+static void windows_bound_what_is_seen(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = TOKENS};
+  assert_int_equal(zh_model_open(&model, ZH_SOURCE_DIR "/tests/golden/families/gemma2", &err),
+                   ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, threads, &options, &err), ZH_OK);
+  const unsigned window = engine->architecture.window;
+  assert_int_equal(window, 9);
+  for (unsigned first = 0; first < 20; ++first)
+    for (unsigned count = 1; count < 20; ++count) {
+      double sum = 0;
+      for (unsigned n = first + 1; n <= first + count; ++n)
+        sum += n + (double)(n < window ? n : window);
+      double expected = sum / 2 / count, seen = zh_engine_seen(engine, first, count);
+      assert_true(seen > expected - 1e-9 && seen < expected + 1e-9);
+    }
+  zh_engine_free(engine);
+  zh_model_free(model);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(wrong_ways_are_named)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(wrong_ways_are_named),
+                                     cmocka_unit_test(windows_bound_what_is_seen)};
   return cmocka_run_group_tests(tests, start, stop);
 }
