@@ -232,8 +232,15 @@ void NAME(zh_attention_begin_state)(float *state, size_t padded) {
   state[padded + 1] = 0;
 }
 
-/* One function for both ways that parts come here, so that they round alike. */
+/* One function for both ways that parts come here, so that they round alike. Factors of 1 are left
+ * out, which changes no bit. */
 void NAME(zh_attention_add_part)(float *state, const float *part, size_t padded) {
+  if (part[padded] == state[padded]) {
+    for (size_t i = 0; i < padded; i += LANES)
+      store_f32(state + i, load_f32(state + i) + load_f32(part + i));
+    state[padded + 1] += part[padded + 1];
+    return;
+  }
   float larger = part[padded] > state[padded] ? part[padded] : state[padded];
   vf both = {state[padded] - larger, part[padded] - larger};
   both = exp_lanes(both);
