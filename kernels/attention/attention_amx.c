@@ -265,11 +265,6 @@ ALWAYS_INLINE void mix_tiles(sums_at *kept, sums_at part, const uint16_t *weight
 
 /* --- weights of small rows, in words --- */
 
-ALWAYS_INLINE __mmask16 inside(size_t j, size_t begin, size_t end) {
-  __mmask16 below = j < end ? lanes16(end - j) : 0, before = j < begin ? lanes16(begin - j) : 0;
-  return (__mmask16)(below & ~before);
-}
-
 /* Steps f of 2^-7 of a fraction, less 128 (2^(f / 128) - 1) in whole numbers. */
 static const _Alignas(64) uint8_t excess[128] = {
     0,  0,  1,  1,  1,  1,  2,  2,  2,  3,  3,  3,  3,  4,  4,  4,  4,  5,  5,  5,  5,  6,
@@ -323,13 +318,22 @@ static void weigh_whole_rows(uint16_t *weight, const float *score, __m512 *sum, 
   }
 }
 
+/* Of 32 keys from j on those in [begin, end). */
+ALWAYS_INLINE __mmask32 attended32(size_t j, size_t begin, size_t end) {
+  uint32_t below = end >= j + KEYS ? ~UINT32_C(0)
+                   : end > j       ? (UINT32_C(1) << (end - j)) - 1
+                                   : 0,
+           before = begin <= j          ? 0
+                    : begin >= j + KEYS ? ~UINT32_C(0)
+                                        : (UINT32_C(1) << (begin - j)) - 1;
+  return (__mmask32)(below & ~before);
+}
+
 /* A row of `count` keys, of which it attends to [begin, end). */
-static __m512 weigh_row(uint16_t *weight, const float *score, size_t count, size_t begin,
-                        size_t end, __m512 factor, __m512 sum) {
-  words w = words_of(factor);
+ALWAYS_INLINE __m512 weigh_row(uint16_t *weight, const float *score, size_t count, size_t begin,
+                               size_t end, const words *w, __m512 sum) {
   for (size_t j = 0; j < count; j += KEYS) {
-    unsigned attends = inside(j, begin, end) | (unsigned)inside(j + 16, begin, end) << 16;
-    __m512i p = _mm512_maskz_mov_epi16((__mmask32)attends, weights32(&w, score + j));
+    __m512i p = _mm512_maskz_mov_epi16(attended32(j, begin, end), weights32(w, score + j));
     _mm512_storeu_si512(weight + j, p);
     sum = added_up(sum, p);
   }
@@ -337,6 +341,11 @@ static __m512 weigh_row(uint16_t *weight, const float *score, size_t count, size
 }
 
 /* --- weights of other rows --- */
+
+ALWAYS_INLINE __mmask16 inside(size_t j, size_t begin, size_t end) {
+  __mmask16 below = j < end ? lanes16(end - j) : 0, before = j < begin ? lanes16(begin - j) : 0;
+  return (__mmask16)(below & ~before);
+}
 
 /* 2^x, x <= 0: relative error below 2^-13 (the polynomial stops 8.6e-5 short at most, and is
  * exactly 1 at 0). */
@@ -504,13 +513,14 @@ static void advance(passage *p) {
 static void weigh_others(const passage *p, const unit *u, size_t i, size_t until) {
   step_rows *s = u->s;
   size_t keys = u->to - u->from;
+  words w = words_of(p->factor);
   for (; i < until; i++) {
     float *score = u->score + i * keys, total;
     uint16_t *weight = u->weight + i * keys;
     if (s->small[i]) {
       size_t begin = s->begin[i] > u->from ? s->begin[i] - u->from : 0,
              end = s->end[i] > u->from ? s->end[i] - u->from : 0;
-      s->sum[i] = weigh_row(weight, score, keys, begin, end, p->factor, s->sum[i]);
+      s->sum[i] = weigh_row(weight, score, keys, begin, end, &w, s->sum[i]);
     } else {
       stay_awake();
       weigh(weight, score, p->b, u->from, u->to, s->begin[i], s->end[i], p->r->a->scale,
