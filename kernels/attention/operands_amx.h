@@ -41,9 +41,9 @@ static tiles_scratch cut(void *scratch, size_t d) {
   return s;
 }
 
-/* Left alone for some 700 cycles, the unit that multiplies tiles falls asleep, and waking it takes
- * another 900 (docs/performance.md): long work without products keeps it awake by one that nobody
- * reads, in tiles that operands are loaded into. */
+/* Left alone for some 1,000 cycles, the unit that multiplies tiles falls asleep, and waking it
+ * takes another 1,000 (docs/performance.md): long work without products keeps it awake by one that
+ * nobody reads, in tiles that operands are loaded into. */
 ALWAYS_INLINE void stay_awake(void) {
   _tile_dpbf16ps(7, 5, 6);
 }
