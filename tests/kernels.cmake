@@ -24,3 +24,11 @@ target_link_libraries(dequantize_stdin PRIVATE zh_kernels zh_core)
 set_target_properties(dequantize_stdin PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(kernels.dequantize_oracle oracle/test_kernels_dequantize.py)
 zh_python_test(kernels.kernelcheck_words oracle/test_kernelcheck.py)
+
+# How soon the unit that multiplies tiles falls asleep (docs/performance.md).
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  add_executable(tile_sleep_tool oracle/tile_sleep_tool.c)
+  target_compile_options(tile_sleep_tool PRIVATE -mamx-tile -mamx-bf16)
+  target_link_libraries(tile_sleep_tool PRIVATE zh_kernels zh_core m)
+  set_target_properties(tile_sleep_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endif()
