@@ -60,8 +60,8 @@ static void add_architecture(header *h, const zh_architecture *a) {
   add_count(h, "llama.attention.key_length", a->head_dim);
   add_count(h, "llama.attention.value_length", a->head_dim);
   add_real(h, "llama.attention.layer_norm_rms_epsilon", a->norm_eps);
-  add_count(h, "llama.rope.dimension_count", a->rope_dims);
-  add_real(h, "llama.rope.freq_base", a->rope_theta);
+  add_count(h, "llama.rope.dimension_count", a->rope[0].dims);
+  add_real(h, "llama.rope.freq_base", (float)a->rope[0].base);
   add_count(h, "llama.vocab_size", a->vocab);
   add_words(h, "tokenizer.ggml.model", "no_vocab");
 }
