@@ -140,13 +140,26 @@ static void attention_block(const zh_worker *w, int layer, const zh_weight *weig
   zh_pass_report_rows(w, ZH_OP_ADD, layer, "attention residual", hidden, e->before, e->delta, e->x);
 }
 
+void zh_pass_activate(const zh_worker *w, float *y, const float *gate, const float *up,
+                      size_t begin, size_t end) {
+  const zh_kernels *k = w->p->e->kernels;
+  k->silu_multiply(y, gate, up, begin, end);
+}
+
 static void multiply_own_rows(const zh_worker *w) {
   zh_engine *e = w->p->e;
   size_t begin, end, ffn = e->architecture.ffn;
   zh_share(&begin, &end, ffn, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   for (size_t t = 0; t < w->p->tokens; ++t)
-    e->kernels->silu_multiply(e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
+    zh_pass_activate(w, e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
+}
+
+static void expert_block(const zh_worker *w, int layer, const zh_weight *weight) {
+  zh_engine *e = w->p->e;
+  zh_pass_experts(w, (uint32_t)layer, weight, e->delta);
+  zh_pass_add_own_rows(w, e->x, e->delta);
+  zh_pass_meet(w, ZH_STAGE_ROWS);
 }
 
 static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
@@ -243,7 +256,10 @@ static void run_pass(void *user, int thread, int threads) {
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
     enter(&w, layer);
     attention_block(&w, (int)layer, weight);
-    ffn_block(&w, (int)layer, weight);
+    if (zh_layer_is(&e->architecture, layer, ZH_LAYER_EXPERTS))
+      expert_block(&w, (int)layer, weight);
+    else
+      ffn_block(&w, (int)layer, weight);
   }
   enter(&w, e->architecture.layers);
   if (p->logits && p->wanted > 0 && zh_engine_has_head(e)) head(&w);

@@ -73,6 +73,8 @@ typedef struct zh_patch {
  * layer, or the output norm (layer == layers); may change them. */
 typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens);
 
+typedef struct zh_experts zh_experts;
+
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
@@ -95,6 +97,7 @@ struct zh_engine {
   size_t activation_floats;
   float *x, *normed, *q, *k, *v, *attended, *delta, *gate, *up, *inner;
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
+  zh_experts *experts;    /* NULL: a dense model */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
   void *prepared[ZH_ROUNDINGS]; /* the input of products with packed weights, by zh_rounding */

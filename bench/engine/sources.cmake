@@ -4,6 +4,7 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/experts.c
   engine/faults.c
   engine/footprint.c
   engine/forward.c
@@ -15,6 +16,7 @@ set(ENGINE_SOURCES
   engine/products.c
   engine/recheck.c
   engine/reduce.c
+  engine/route.c
   engine/sampling.c
   engine/spent.c
   engine/shown.c

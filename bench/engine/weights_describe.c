@@ -19,7 +19,11 @@ static zh_status describe(zh_weight *out, zh_weights *weights, zh_source **next,
   const zh_tensor *t = &source->tensor;
   uint64_t row_bytes = 0;
   (void)zh_dtype_bytes(&row_bytes, t->type, shape.columns); /* whole blocks: the source holds it */
-  *out = (zh_weight){.source = source, .tensor = t, .layer = place.layer, .is_norm = shape.is_norm};
+  *out = (zh_weight){.source = source,
+                     .tensor = t,
+                     .layer = place.layer,
+                     .is_norm = shape.is_norm,
+                     .fine = is_fine(place)};
   out->matrix =
       (zh_matrix){t->data, t->type, (size_t)shape.rows, (size_t)shape.columns, (size_t)row_bytes};
   return ZH_OK;
@@ -87,7 +91,6 @@ static zh_status refuse(const zh_architecture *a, const char *model, zh_error *e
                  {a->sinks, "attention sinks"},
                  {a->alibi, "ALiBi"},
                  {a->activation != ZH_ACTIVATION_SILU, "an activation other than silu"},
-                 {a->experts != 0, "experts"},
                  {a->embedding_scale != 0, "a scaled embedding"},
                  {a->residual_scale != 0, "scaled residuals"},
                  {a->logit_scale != 0 || a->logit_softcap != 0, "scaled or capped logits"},

@@ -51,7 +51,6 @@ NOT_YET = {
     "llama3": BOTH,
     "minicpm": BOTH,
     "mistral": BOTH,
-    "mixtral": BOTH,
     "phi3-longrope": BOTH,
     "phi3-window": BOTH,
     "qwen2": BOTH,
