@@ -1,5 +1,6 @@
 # Paths relative to bench/, for bench/CMakeLists.txt.
 set(ENGINE_SOURCES
+  engine/activate.c
   engine/attention.c
   engine/certificate.c
   engine/check.c

@@ -54,7 +54,6 @@ NOT_YET = {
     "phi3-longrope": BOTH,
     "phi3-window": BOTH,
     "qwen2": BOTH,
-    "qwen2-moe": BOTH,
     "qwen2-window": BOTH,
     "qwen2.5-yarn": BOTH,
     "qwen3": BOTH,
