@@ -190,16 +190,15 @@ static void downs(const view *v) {
 
 /* --- what all tokens share, and the sum --- */
 
-/* delta += weight * output, of this thread's rows; delta holds the shared experts' part, or not. */
+/* delta = the shared experts' part, and weight * output of each choice: this thread's rows. */
 static void combine(const view *v, float *delta) {
   size_t hidden = v->a->hidden, used = v->a->experts_used, begin, end;
   zh_share(&begin, &end, hidden, ZH_ROW_GRAIN, v->w->thread, v->w->threads);
   for (size_t t = 0; begin < end && t < v->tokens; ++t) {
     float *to = delta + t * hidden;
-    float shared = v->a->shared_ffn == 0 ? 0
-                   : v->a->shared_gated  ? 1 / (1 + expf(-v->x->shared[t]))
-                                         : 1;
-    for (size_t i = begin; i < end; ++i) to[i] = shared == 0 ? 0 : to[i] * shared;
+    const float *common = v->x->common + t * hidden;
+    float share = v->a->shared_gated ? 1 / (1 + expf(-v->x->shared[t])) : 1;
+    for (size_t i = begin; i < end; ++i) to[i] = v->a->shared_ffn ? share * common[i] : 0;
     for (size_t k = 0; k < used; ++k) {
       const float *from = v->x->output + v->placed.place[t * used + k] * hidden;
       float weight = v->weight[t * used + k];
@@ -221,6 +220,97 @@ static void shared_up(const view *v, const zh_weight *weight, const float *norme
     zh_pass_activate(v->w, e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
 }
 
+/* --- what observers see --- */
+
+static void report_choices(const view *v, const char *name, zh_operator op, zh_expert_slot slot,
+                           const zh_mixture *mixture, const float *input, const float *second,
+                           const float *output, size_t in_width, size_t out_width) {
+  const zh_weight **each = v->x->each, **bias = each + v->x->most;
+  bool product = op == ZH_OP_MATMUL, biased = product && v->a->ffn_bias;
+  size_t choices = v->tokens * v->a->experts_used;
+  for (size_t i = 0; v->w->thread == 0 && i < choices; ++i) {
+    const zh_weight *weight = weights_of(v, v->choice[i]);
+    each[i] = product ? &weight[slot] : NULL;
+    bias[i] = &weight[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
+  }
+  zh_way way = product
+                   ? zh_weight_way(&weights_of(v, 0)[slot], &v->w->p->e->kernels->rounds, v->way)
+                   : v->way;
+  zh_pass_report(v->w, (zh_operation){.op = op,
+                                      .layer = (int)v->layer,
+                                      .name = name,
+                                      .tokens = choices,
+                                      .in_width = in_width,
+                                      .out_width = out_width,
+                                      .way = way,
+                                      .input = input,
+                                      .second = second,
+                                      .output = output,
+                                      .mixture = mixture,
+                                      .each = each,
+                                      .each_bias = biased ? bias : NULL,
+                                      .spread = product && slot != ZH_EXPERT_DOWN});
+}
+
+static void report_shared(const view *v, const zh_weight *weight, const float *normed) {
+  const zh_worker *w = v->w;
+  const zh_engine *e = w->p->e;
+  int layer = (int)v->layer;
+  zh_pass_report_product(w, layer, "shared gate", &weight[ZH_SHARED_GATE], NULL, normed, e->gate,
+                         v->tokens);
+  zh_pass_report_product(w, layer, "shared up", &weight[ZH_SHARED_UP], NULL, normed, e->up,
+                         v->tokens);
+  zh_pass_report_rows(w, ZH_OP_ACTIVATION, layer, "shared activation", v->a->shared_ffn, e->gate,
+                      e->up, e->inner);
+  zh_pass_report_product(w, layer, "shared down", &weight[ZH_SHARED_DOWN], NULL, e->inner,
+                         v->x->common, v->tokens);
+  if (v->a->shared_gated)
+    zh_pass_report_product(w, layer, "shared score", &weight[ZH_SHARED_SCORE], NULL, normed,
+                           v->x->shared, v->tokens);
+}
+
+static void report(const view *v, const zh_weight *weight, const float *normed,
+                   const float *delta) {
+  const zh_worker *w = v->w;
+  zh_experts *x = v->x;
+  size_t hidden = v->a->hidden, ffn = v->a->expert_ffn;
+  zh_mixture mixture = {v->a->experts_used, v->choice, v->weight, v->placed.place,
+                        v->a->shared_gated ? x->shared : NULL};
+  zh_pass_barrier(w);
+  zh_pass_report_norm(w, (int)v->layer, "ffn norm", &weight[ZH_FFN_NORM], w->p->e->x, normed,
+                      v->tokens);
+  zh_pass_report_product(w, (int)v->layer, "router", &weight[ZH_ROUTER], NULL, normed, x->logits,
+                         v->tokens);
+  zh_pass_report(w, (zh_operation){.op = ZH_OP_ROUTE,
+                                   .layer = (int)v->layer,
+                                   .name = "route",
+                                   .tokens = v->tokens,
+                                   .in_width = v->a->experts,
+                                   .out_width = v->a->experts_used,
+                                   .input = x->logits,
+                                   .output = v->weight,
+                                   .mixture = &mixture});
+  if (v->a->shared_ffn) report_shared(v, weight, normed);
+  report_choices(v, "expert gate", ZH_OP_MATMUL, ZH_EXPERT_GATE, &mixture, normed, NULL, x->gate,
+                 hidden, ffn);
+  report_choices(v, "expert up", ZH_OP_MATMUL, ZH_EXPERT_UP, &mixture, normed, NULL, x->up, hidden,
+                 ffn);
+  report_choices(v, "expert activation", ZH_OP_ACTIVATION, ZH_EXPERT_GATE, &mixture, x->gate, x->up,
+                 x->inner, ffn, ffn);
+  report_choices(v, "expert down", ZH_OP_MATMUL, ZH_EXPERT_DOWN, &mixture, x->inner, NULL,
+                 x->output, ffn, hidden);
+  zh_pass_report(w, (zh_operation){.op = ZH_OP_COMBINE,
+                                   .layer = (int)v->layer,
+                                   .name = "experts",
+                                   .tokens = v->tokens,
+                                   .in_width = hidden,
+                                   .out_width = hidden,
+                                   .input = x->output,
+                                   .second = v->a->shared_ffn ? x->common : NULL,
+                                   .output = delta,
+                                   .mixture = &mixture});
+}
+
 void zh_pass_experts(const zh_worker *w, uint32_t layer, const zh_weight *weight, float *delta) {
   zh_engine *e = w->p->e;
   view v = look(w, layer);
@@ -236,10 +326,11 @@ void zh_pass_experts(const zh_worker *w, uint32_t layer, const zh_weight *weight
   zh_pass_meet(w, ZH_STAGE_PRODUCTS);
   if (v.a->shared_ffn) zh_pass_prepare(w, &weight[ZH_SHARED_DOWN], e->inner);
   prepare_places(&v, ZH_EXPERT_DOWN, 1, v.x->inner, v.a->expert_ffn, NULL);
-  if (v.a->shared_ffn) zh_pass_product(w, delta, &weight[ZH_SHARED_DOWN], e->inner, v.tokens);
+  if (v.a->shared_ffn) zh_pass_product(w, v.x->common, &weight[ZH_SHARED_DOWN], e->inner, v.tokens);
   downs(&v);
   zh_pass_mark(w, ZH_STAGE_PRODUCTS);
   combine(&v, delta);
+  if (e->observer) report(&v, weight, normed, delta);
 }
 
 /* --- room --- */
@@ -257,7 +348,8 @@ static void cut_floats(zh_experts *x, const zh_engine *engine) {
                 {&x->gate, x->most * a->expert_ffn},
                 {&x->up, x->most * a->expert_ffn},
                 {&x->inner, x->most * a->expert_ffn},
-                {&x->output, x->most * a->hidden}};
+                {&x->output, x->most * a->hidden},
+                {&x->common, a->shared_ffn ? (size_t)engine->micro_batch * a->hidden : 0}};
   size_t total = 0;
   for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; ++i) {
     *pieces[i].at = x->floats ? x->floats + total : NULL;
@@ -281,7 +373,8 @@ static zh_status allocate(zh_experts *x, const zh_engine *engine, zh_error *err)
   x->own_bytes = (x->own_bytes + 4095) / 4096 * 4096;
   x->own_bytes_all = x->own_bytes * threads;
   x->own = zh_big_alloc(x->own_bytes_all);
-  bool all = x->floats && x->own;
+  x->each = calloc(2 * x->most, sizeof *x->each);
+  bool all = x->floats && x->own && x->each;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind) {
     if (!engine->prepared[kind]) continue;
     x->prepared_bytes[kind] =
@@ -310,13 +403,14 @@ void zh_experts_free(zh_experts *x) {
   if (!x) return;
   if (x->floats) zh_big_free(x->floats, x->floats_bytes);
   if (x->own) zh_big_free(x->own, x->own_bytes_all);
+  free(x->each);
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (x->prepared[kind]) zh_big_free(x->prepared[kind], x->prepared_bytes[kind]);
   free(x);
 }
 
 uint64_t zh_experts_bytes(const zh_experts *x) {
-  uint64_t bytes = x ? x->floats_bytes + x->own_bytes_all : 0;
+  uint64_t bytes = x ? x->floats_bytes + x->own_bytes_all + 2 * x->most * sizeof *x->each : 0;
   for (int kind = 0; x && kind < ZH_ROUNDINGS; ++kind) bytes += x->prepared_bytes[kind];
   return bytes;
 }

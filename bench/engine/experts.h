@@ -16,13 +16,15 @@ struct zh_experts {
   float *input;             /* [most][hidden]: the tokens' inputs, by place */
   float *gate, *up, *inner; /* [most][expert_ffn] */
   float *output;            /* [most][hidden] */
+  float *common;            /* [micro_batch][hidden]: the shared experts' output */
   float *floats;            /* all of those, in one block */
   size_t floats_bytes;
   /* What packed products make of `input`, then of `inner`: each expert's begins at a multiple of 16
    * places. By zh_rounding. */
   unsigned char *prepared[ZH_ROUNDINGS];
   size_t prepared_bytes[ZH_ROUNDINGS];
-  unsigned char *own; /* [threads][own_bytes]: a thread's lists, and the router's scratch */
+  const zh_weight **each; /* [2][most]: while observed, weights and biases of the choices */
+  unsigned char *own;     /* [threads][own_bytes]: a thread's lists, and the router's scratch */
   size_t own_bytes, own_bytes_all;
 };
 

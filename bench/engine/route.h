@@ -22,6 +22,11 @@ void zh_route(uint32_t *expert, float *weight, const zh_routing *routing, const 
               float *scratch);
 size_t zh_route_scratch_floats(uint32_t experts);
 
+/* Whether `expert` [used] are the ones to be chosen, by fp64 and within what rounding may turn;
+ * expected[used] and bound[used], of the error in fp32, are then their weights, else undefined. */
+bool zh_route_judge(double *expected, double *bound, const zh_routing *routing, const float *logits,
+                    const uint32_t *expert);
+
 /* Tokens by the expert that they go to: what makes many small products of one. */
 typedef struct zh_assignment {
   uint32_t *first; /* [experts + 1]: place of an expert's first token */

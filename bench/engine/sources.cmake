@@ -18,6 +18,7 @@ set(ENGINE_SOURCES
   engine/recheck.c
   engine/reduce.c
   engine/route.c
+  engine/route_judge.c
   engine/sampling.c
   engine/spent.c
   engine/shown.c
