@@ -83,15 +83,12 @@ static zh_status cut_vectors(zh_weight *w, const char *model, const cut *c, zh_p
   const struct {
     zh_layer_slot slot;
     size_t first, count;
-  } vectors[] = {{ZH_ATTN_Q_BIAS, c->query_first, c->query},
-                 {ZH_ATTN_K_BIAS, c->key_first, c->key},
-                 {ZH_ATTN_V_BIAS, c->key_first, c->key},
-                 {ZH_ATTN_SINKS, c->heads_first, c->heads},
-                 {ZH_FFN_GATE_BIAS, c->ffn_first, c->ffn},
-                 {ZH_FFN_UP_BIAS, c->ffn_first, c->ffn}};
+  } vectors[] = {
+      {ZH_ATTN_Q_BIAS, c->query_first, c->query}, {ZH_ATTN_K_BIAS, c->key_first, c->key},
+      {ZH_ATTN_V_BIAS, c->key_first, c->key},     {ZH_ATTN_SINKS, c->heads_first, c->heads},
+      {ZH_FFN_GATE_BIAS, c->ffn_first, c->ffn},   {ZH_FFN_UP_BIAS, c->ffn_first, c->ffn}};
   for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; ++i)
-    ZH_TRY(
-        cut_columns(&w[vectors[i].slot], model, vectors[i].first, vectors[i].count, part, err));
+    ZH_TRY(cut_columns(&w[vectors[i].slot], model, vectors[i].first, vectors[i].count, part, err));
   return ZH_OK;
 }
 

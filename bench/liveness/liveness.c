@@ -26,12 +26,12 @@ typedef struct pool {
   const zh_liveness_texts *texts;
   const zh_liveness_options *options;
   size_t length, hidden, layers, vocab;
-  float *states;            /* [TEXTS][layers + 1][length][hidden]: what enters each layer */
-  float *plain;             /* [TEXTS][length][vocab]: logits of the unchanged model */
-  float *logits;            /* [SEQUENCES][length][vocab] */
-  unsigned char *rows;      /* [SEQUENCES][row_bytes]: changed rows */
-  size_t row_bytes;         /* of the widest, with the spare ones */
-  float *gains;             /* [SEQUENCES][longest vector] */
+  float *states;       /* [TEXTS][layers + 1][length][hidden]: what enters each layer */
+  float *plain;        /* [TEXTS][length][vocab]: logits of the unchanged model */
+  float *logits;       /* [SEQUENCES][length][vocab] */
+  unsigned char *rows; /* [SEQUENCES][row_bytes]: changed rows */
+  size_t row_bytes;    /* of the widest, with the spare ones */
+  float *gains;        /* [SEQUENCES][longest vector] */
   size_t longest;
   size_t *order;            /* of the probes, by start layer */
   uint32_t text;            /* being computed */
@@ -78,9 +78,10 @@ static zh_status refuse(const zh_architecture *a, zh_error *err) {
                  {a->normalised_head, "a normalised head"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
     if (missing[i].is)
-      return zh_fail(err, ZH_ERR_LACKING,
-                     "liveness: the model has %s, whose scalars cannot be changed one at a time yet",
-                     missing[i].what);
+      return zh_fail(
+          err, ZH_ERR_LACKING,
+          "liveness: the model has %s, whose scalars cannot be changed one at a time yet",
+          missing[i].what);
   return ZH_OK;
 }
 

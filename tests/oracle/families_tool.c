@@ -1,7 +1,8 @@
-/* families_tool MODEL exact|fast[+check] STEP CONTEXT THREADS 1,2,3 4,5 …: computes the prompts as one
- * ragged batch, STEP tokens of each at a time (0: all at once), and writes the logits of every
+/* families_tool MODEL exact|fast[+check] STEP CONTEXT THREADS 1,2,3 4,5 …: computes the prompts as
+ * one ragged batch, STEP tokens of each at a time (0: all at once), and writes the logits of every
  * token to standard output: [prompts][tokens][vocab] float32. With +check every operator is held
- * against its definition on the way, and what was checked is told on standard error, in JSON. Keys and values are kept in fp32. */
+ * against its definition on the way, and what was checked is told on standard error, in JSON. Keys
+ * and values are kept in fp32. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,15 +111,15 @@ static zh_status run(char **argv, int argc, zh_error *err) {
   ZH_TRY(zh_model_open(&model, argv[1], err));
   bool checked = strstr(argv[2], "+check") != NULL;
   zh_engine_options options = {.precision = strncmp(argv[2], "exact", 5) == 0 ? ZH_PRECISION_EXACT
-                                                                          : ZH_PRECISION_FAST,
+                                                                              : ZH_PRECISION_FAST,
                                .sequences = (uint32_t)count,
                                .context = (uint32_t)atoi(argv[4]),
                                .kv = ZH_KV_F32};
   zh_status status = zh_threads_create_crowded(&threads, atoi(argv[5]), err);
   if (status == ZH_OK) status = zh_engine_create(&engine, model, threads, &options, err);
   if (status == ZH_OK)
-    status = (checked ? compute_checked : compute)(engine, prompts, count, (size_t)atoi(argv[3]),
-                                                   err);
+    status =
+        (checked ? compute_checked : compute)(engine, prompts, count, (size_t)atoi(argv[3]), err);
   zh_engine_free(engine);
   zh_threads_free(threads);
   zh_model_free(model);
