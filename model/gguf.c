@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "model/conversion_room.h"
 #include "model/room.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the reader copies numbers as they lie");
@@ -430,6 +431,14 @@ void zh_gguf_next_string(const char **out, size_t *length, const unsigned char *
   *out = (const char *)*at + sizeof bytes;
   *length = (size_t)bytes;
   *at += sizeof bytes + bytes;
+}
+
+size_t zh_gguf_value_bytes(const zh_gguf_value *value) {
+  cursor c = {value->data, value->data, value->data + PTRDIFF_MAX / 2, "", NULL, 0};
+  if (value->type == ZH_GGUF_STRING) return (size_t)value->count;
+  if (value->type != ZH_GGUF_ARRAY) return fixed_bytes(value->type);
+  (void)skip_items(&c, value->item_type, value->count, value->key, 1); /* walked once already */
+  return (size_t)(c.at - value->data);
 }
 
 bool zh_gguf_item(int64_t *out, const zh_gguf_value *value, uint64_t i) {

@@ -147,12 +147,6 @@ typedef struct zh_standard_class {
 } zh_standard_class;
 ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);
 
-/* Writes a standard model as a GGUF v3 file (matrices BF16, gains F32; tokens are numbers, "no_vocab"), so that other
- * engines can be timed on the same weights. progress: NULL, or told bytes written of all. */
-typedef void (*zh_write_progress)(void *user, uint64_t done, uint64_t all);
-ZH_MUST_CHECK zh_status zh_model_write_gguf(const char *path, const zh_model *model, zh_write_progress progress,
-                                            void *user, zh_error *err);
-
 /* --- tokenizer: byte-level BPE with the file's vocabulary, merges and pre-tokenizer --- */
 
 /* Appends nothing on failure. *tokens is the caller's (free). Text must be valid UTF-8. add_bos: as the file asks.
