@@ -26,11 +26,18 @@ static const struct argp_option options[] = {
     {"kv", ZH_KEY_KV, "WORD", 0,
      "how --precision fast keeps keys and values: bf16 (the default), f32 or q8", 0},
     {"threads", ZH_KEY_THREADS, "N", 0, "threads (one for each core that this process may use)", 0},
-    {"out", ZH_KEY_OUT, "FILE", 0, "GGUF file to write; NAME.gguf unless given", 0},
+    {"out", ZH_KEY_OUT, "PATH", 0,
+     "where convert writes: a file with .gguf at its end, or a folder for safetensors; of a "
+     "standard model NAME.gguf unless given",
+     0},
     {"packed-cache", ZH_KEY_CACHE, "DIR", 0,
      "with --precision fast: folder where rearranged weights are kept between starts", 0},
     {"way", ZH_KEY_WAY, "WORD", 0,
      "with --precision fast: many (the default) or few, how the perplexity's products are computed",
+     0},
+    {"type", ZH_KEY_TYPE, "WORD", 0,
+     "what convert makes of matrices: f32, f16, bf16, and in GGUF q8_0, q4_0, q4_1, q5_0, q5_1 or "
+     "q4_k; as they are unless given",
      0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
@@ -50,6 +57,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
       given->action = arg;
     } else if (!given->model) {
       given->model = arg;
+    } else if (strcmp(given->action, "convert") == 0 && !given->value[ZH_KEY_OUT]) {
+      given->value[ZH_KEY_OUT] = arg;
     } else {
       argp_error(state, "one model at a time, but got '%s' as well", arg);
     }
@@ -68,7 +77,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp parser = {
     .options = options,
     .parser = parse,
-    .args_doc = "tokenize|logits|generate|perplexity|convert MODEL",
+    .args_doc = "tokenize|logits|generate|perplexity MODEL\nconvert MODEL PATH",
     .doc =
         "Runs a model by hand, in fp32 with the reference kernels unless --precision fast asks for "
         "those that are timed.\v"
@@ -77,9 +86,13 @@ static const struct argp parser = {
         "  zhiheng model logits model.gguf --tokens 1,2,3 --json\n"
         "  zhiheng model generate model.gguf --prompt 'Computers are' --max-new 32\n"
         "  zhiheng model perplexity model.gguf --file text.txt --context 512\n"
-        "  zhiheng model convert zh-1b --out zh-1b.gguf\n\n"
+        "  zhiheng model convert folder model.gguf --type q8_0\n"
+        "  zhiheng model convert model.gguf folder --type bf16\n\n"
         "generate writes exactly --max-new tokens unless --stop is given. docs/metrics.md defines "
-        "perplexity. convert writes a standard model as a GGUF file, for other programs."};
+        "perplexity. convert goes between safetensors and GGUF, both ways, and to other types "
+        "within "
+        "them; norms and vectors become F32, the tokenizer comes along where it is byte-level "
+        "BPE."};
 
 typedef struct action {
   const char *name;
@@ -100,7 +113,7 @@ static const action actions[] = {
          BIT(ZH_KEY_SEED) | BIT(ZH_KEY_STOP) | ENGINE_OPTIONS},
     {"perplexity", zh_action_perplexity,
      BIT(ZH_KEY_FILE) | BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_WAY) | ENGINE_OPTIONS},
-    {"convert", zh_action_convert, BIT(ZH_KEY_OUT)},
+    {"convert", zh_action_convert, BIT(ZH_KEY_OUT) | BIT(ZH_KEY_TYPE) | BIT(ZH_KEY_THREADS)},
 };
 enum { ACTIONS = sizeof actions / sizeof actions[0] };
 
@@ -130,6 +143,8 @@ static zh_status run_action(zh_session *s, zh_error *err) {
   const action *chosen = NULL;
   ZH_TRY(choose_action(&chosen, s->given, err));
   ZH_TRY(zh_model_open(&s->model, s->given->model, err));
+  if (chosen->run == zh_action_convert)
+    return chosen->run(s, err); /* models that do not run, too */
   ZH_TRY(zh_model_architecture(&s->architecture, s->model, err));
   ZH_TRY(zh_model_tokenizer(&s->tokenizer, s->model, err));
   return chosen->run(s, err);

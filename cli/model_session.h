@@ -34,6 +34,7 @@ enum {
   ZH_KEY_OUT,
   ZH_KEY_CACHE,
   ZH_KEY_WAY,
+  ZH_KEY_TYPE,
   ZH_KEY_COUNT
 };
 
