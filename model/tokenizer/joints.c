@@ -1,0 +1,112 @@
+/* Where a text can be cut before merging. A merge makes a token; so a boundary that stands inside
+ * no token of the vocabulary is never merged over, and both sides can be merged by themselves. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/tokenizer/bpe.h"
+#include "model/tokenizer/characters.h"
+
+/* A character as its bytes in one word; half of one is marked so that it equals no character. */
+enum { HALF_BEFORE = 1u << 8, HALF_AFTER = 1u << 9 };
+#define HALF(mark, byte) (0xff000000u | (mark) | (byte))
+
+static inline uint64_t hash_of(uint32_t before, uint32_t after) {
+  uint64_t h = (before + UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xbf58476d1ce4e5b9);
+  h = (h ^ h >> 29 ^ after) * UINT64_C(0x94d049bb133111eb);
+  return h;
+}
+
+static inline bool is_set(const zh_joints *j, uint32_t before, uint32_t after) {
+  uint64_t bit = hash_of(before, after) >> j->shift;
+  return j->bits[bit / 64] >> bit % 64 & 1;
+}
+
+static void set(zh_joints *j, uint32_t before, uint32_t after) {
+  if (before < 0x80 && after < 0x80) {
+    unsigned bit = before * 128 + after;
+    j->ascii[bit / 64] |= UINT64_C(1) << bit % 64;
+    return;
+  }
+  uint64_t bit = hash_of(before, after) >> j->shift;
+  j->bits[bit / 64] |= UINT64_C(1) << bit % 64;
+}
+
+static unsigned length_of_lead(unsigned char lead) {
+  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+static uint32_t packed(const char *text, unsigned length) {
+  uint32_t word = 0;
+  memcpy(&word, text, length);
+  return word;
+}
+
+static uint32_t before_of(zh_joints *j, const zh_slice *t, uint32_t at) {
+  uint32_t start = at - 1;
+  while (start > 0 && at - start < 4 && zh_is_continuation(t->bytes[start])) start--;
+  unsigned char lead = (unsigned char)t->bytes[start];
+  if (!zh_is_continuation((char)lead) && length_of_lead(lead) == at - start)
+    return packed(t->bytes + start, at - start);
+  j->half_before = true;
+  return HALF(HALF_BEFORE, (unsigned char)t->bytes[at - 1]);
+}
+
+static uint32_t after_of(zh_joints *j, const zh_slice *t, uint32_t at) {
+  unsigned length = length_of_lead((unsigned char)t->bytes[at]);
+  if (length <= t->length - at) return packed(t->bytes + at, length);
+  j->half_after = true;
+  return HALF(HALF_AFTER, (unsigned char)t->bytes[at]);
+}
+
+static void add_token(zh_joints *j, const zh_slice *t) {
+  for (uint32_t at = 1; at < t->length; at++)
+    if (!zh_is_continuation(t->bytes[at])) set(j, before_of(j, t, at), after_of(j, t, at));
+}
+
+zh_status zh_joints_create(zh_joints *out, const zh_slice *texts, const uint32_t *tokens,
+                           size_t count, zh_error *err) {
+  uint64_t boundaries = 0;
+  unsigned log = 16;
+  for (size_t i = 0; i < count; i++) {
+    const zh_slice *t = &texts[tokens[i]];
+    for (uint32_t at = 1; at < t->length; at++) boundaries += (t->bytes[at] & 0x80) != 0;
+  }
+  while (log < 22 && (UINT64_C(1) << log) < 8 * boundaries) log++;
+  *out = (zh_joints){.shift = 64 - log, .bits = calloc((UINT64_C(1) << log) / 64, 8)};
+  if (out->bits == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tokenizer)");
+  for (size_t i = 0; i < count; i++) add_token(out, &texts[tokens[i]]);
+  return ZH_OK;
+}
+
+void zh_joints_free(zh_joints *joints) {
+  free(joints->bits);
+  joints->bits = NULL;
+}
+
+static inline bool joined(const zh_joints *j, uint32_t before, const char *place, unsigned length) {
+  uint32_t after = packed(place, length);
+  if (is_set(j, before, after)) return true;
+  if (!j->half_before && !j->half_after) return false;
+  uint32_t last = HALF(HALF_BEFORE, (unsigned char)place[-1]);
+  uint32_t lead = HALF(HALF_AFTER, (unsigned char)place[0]);
+  return (j->half_after && is_set(j, before, lead)) || (j->half_before && is_set(j, last, after)) ||
+         (j->half_before && j->half_after && is_set(j, last, lead));
+}
+
+const char *zh_joints_next(const zh_joints *j, const char *text, const char *end) {
+  unsigned length = length_of_lead((unsigned char)*text);
+  uint32_t before = packed(text, length);
+  for (text += length; text < end; text += length) {
+    unsigned char lead = (unsigned char)*text;
+    length = length_of_lead(lead);
+    if (lead < 0x80 && before < 0x80) {
+      unsigned bit = before * 128 + lead;
+      if (!(j->ascii[bit / 64] >> bit % 64 & 1)) return text;
+      before = lead;
+      continue;
+    }
+    if (!joined(j, before, text, length)) return text;
+    before = packed(text, length);
+  }
+  return end;
+}
