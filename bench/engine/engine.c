@@ -132,11 +132,14 @@ static zh_status allocate_prepared_kind(zh_engine *engine, zh_rounding kind, zh_
 /* Room for the inputs of products, as packed weights want them in both ways. */
 static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
-    const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
+    const zh_weight *weight = zh_weights_at(&engine->weights, i);
+    const zh_packed *w = &weight->packed;
     if (!w->data) continue;
     const zh_roundings *rounds = &engine->kernels->rounds;
-    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_FEW), err));
-    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_MANY), err));
+    for (int of_pass = ZH_FEW; of_pass <= ZH_MANY; ++of_pass) {
+      zh_way way = zh_weight_way(weight, rounds, (zh_way)of_pass);
+      ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, way), err));
+    }
   }
   return ZH_OK;
 }
@@ -337,7 +340,8 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
-      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type, way)] += w->tensor->elements;
+      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type,
+                              zh_weight_way(w, &arithmetic.rounds, way))] += w->tensor->elements;
   }
   zh_rounding most = ZH_ROUND_NONE;
   for (int i = 0; i < ZH_ROUNDINGS; ++i)
@@ -347,7 +351,8 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
 
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
-      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores"};
+      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
+      "compute/int8_dot_all_cores"};
   return loops[zh_engine_rounding(engine, tokens)];
 }
 

@@ -208,7 +208,7 @@ static void head(const zh_worker *w) {
                                    .layer = -1,
                                    .name = "head",
                                    .weight = matrix,
-                                   .way = w->p->way,
+                                   .way = zh_weight_way(matrix, &e->kernels->rounds, p->way),
                                    .tokens = p->wanted,
                                    .in_width = hidden,
                                    .out_width = matrix->matrix.rows,

@@ -33,6 +33,11 @@ void zh_weights_tie_head(zh_weights *weights) {
   if (ties_head(weights)) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
 }
 
+zh_way zh_weight_way(const zh_weight *w, const zh_roundings *rounds, zh_way way) {
+  bool bytes = zh_rounding_of(rounds, w->matrix.type, way) == ZH_ROUND_BYTES;
+  return w->fine && bytes ? ZH_FINE : way;
+}
+
 /* --- a row and its place in the whole tensor --- */
 
 static size_t bytes_of(const zh_weight *w, uint64_t columns) {

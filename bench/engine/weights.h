@@ -43,6 +43,7 @@ typedef struct zh_weight {
   zh_packed packed;  /* the same rearranged, read instead; data NULL: they are not. Then a
                         standard model's matrix has no data any more */
   const float *gain; /* norms: their values; NULL for matrices */
+  bool fine;         /* activations that would become bytes for its product become two */
 } zh_weight;
 
 /* Of the whole model, however it is cut. */
@@ -106,6 +107,8 @@ bool zh_weight_is_packed(const zh_weights *weights, const zh_weight *w);
 size_t zh_weight_packed_bytes(const zh_weight *w);
 /* Gives back the pages of the file that were read since, where rearranged weights stand instead. */
 void zh_weights_leave_source(const zh_weights *weights);
+/* Which way its product goes in a pass that goes `way`. */
+zh_way zh_weight_way(const zh_weight *w, const zh_roundings *rounds, zh_way way);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);

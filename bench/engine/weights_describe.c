@@ -11,13 +11,14 @@ typedef enum size_of { HIDDEN, QUERY, KEY, FFN, VOCAB, ONE } size_of;
 typedef struct expected {
   const char *name;
   size_of rows, columns;
+  bool fine; /* zh_weight's: decided by what rounding costs, docs/performance.md, "Accuracy" */
 } expected;
 
 static const expected layer_tensors[ZH_LAYER_SLOTS] = {
     [ZH_ATTN_NORM] = {"attn_norm.weight", ONE, HIDDEN},
     [ZH_ATTN_Q] = {"attn_q.weight", QUERY, HIDDEN},
     [ZH_ATTN_K] = {"attn_k.weight", KEY, HIDDEN},
-    [ZH_ATTN_V] = {"attn_v.weight", KEY, HIDDEN},
+    [ZH_ATTN_V] = {"attn_v.weight", KEY, HIDDEN, .fine = true},
     [ZH_ATTN_OUTPUT] = {"attn_output.weight", HIDDEN, QUERY},
     [ZH_FFN_NORM] = {"ffn_norm.weight", ONE, HIDDEN},
     [ZH_FFN_GATE] = {"ffn_gate.weight", FFN, HIDDEN},
@@ -80,6 +81,7 @@ static zh_status describe(zh_weight *out, const zh_weights *weights, const char 
                    model, name, type ? type->name : "unknown", columns);
   }
   out->tensor = t;
+  out->fine = want->fine;
   out->matrix = (zh_matrix){t->data, t->type, (size_t)rows, (size_t)columns, (size_t)row_bytes};
   return ZH_OK;
 }
