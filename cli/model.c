@@ -32,6 +32,9 @@ static const struct argp_option options[] = {
     {"way", ZH_KEY_WAY, "WORD", 0,
      "with --precision fast: many (the default) or few, how the perplexity's products are computed",
      0},
+    {"chat", ZH_KEY_CHAT, "FILE", 0,
+     "conversation in JSON, written by the model's chat template; - for standard input", 0},
+    {"message", ZH_KEY_MESSAGE, "TEXT", 0, "conversation of one message of the user", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -76,9 +79,13 @@ static const struct argp parser = {
         "  zhiheng model tokenize model.gguf --text '你好'\n"
         "  zhiheng model logits model.gguf --tokens 1,2,3 --json\n"
         "  zhiheng model generate model.gguf --prompt 'Computers are' --max-new 32\n"
+        "  zhiheng model generate model.gguf --message 'Who are you?' --stop\n"
         "  zhiheng model perplexity model.gguf --file text.txt --context 512\n"
         "  zhiheng model convert zh-1b --out zh-1b.gguf\n\n"
-        "generate writes exactly --max-new tokens unless --stop is given. docs/metrics.md defines "
+        "generate writes exactly --max-new tokens unless --stop is given. --chat takes a list of "
+        "messages, or an object with them as \"messages\" and with \"tools\" or whatever else the "
+        "template knows; words such as <|im_end|> become special tokens wherever they stand, in "
+        "messages, too. docs/metrics.md defines "
         "perplexity. convert writes a standard model as a GGUF file, for other programs."};
 
 typedef struct action {
@@ -91,13 +98,15 @@ typedef struct action {
 #define ENGINE_OPTIONS                                                                             \
   (BIT(ZH_KEY_CONTEXT) | BIT(ZH_KEY_PRECISION) | BIT(ZH_KEY_KV) | BIT(ZH_KEY_THREADS) |            \
    BIT(ZH_KEY_CACHE))
+#define CHAT_OPTIONS (BIT(ZH_KEY_CHAT) | BIT(ZH_KEY_MESSAGE))
 static const action actions[] = {
-    {"tokenize", zh_action_tokenize, BIT(ZH_KEY_TEXT) | BIT(ZH_KEY_FILE) | BIT(ZH_KEY_IDS)},
+    {"tokenize", zh_action_tokenize,
+     BIT(ZH_KEY_TEXT) | BIT(ZH_KEY_FILE) | BIT(ZH_KEY_IDS) | CHAT_OPTIONS},
     {"logits", zh_action_logits,
-     BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_ALL) | ENGINE_OPTIONS},
+     BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_ALL) | CHAT_OPTIONS | ENGINE_OPTIONS},
     {"generate", zh_action_generate,
      BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_MAX_NEW) | BIT(ZH_KEY_TEMPERATURE) |
-         BIT(ZH_KEY_SEED) | BIT(ZH_KEY_STOP) | ENGINE_OPTIONS},
+         BIT(ZH_KEY_SEED) | BIT(ZH_KEY_STOP) | CHAT_OPTIONS | ENGINE_OPTIONS},
     {"perplexity", zh_action_perplexity,
      BIT(ZH_KEY_FILE) | BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_WAY) | ENGINE_OPTIONS},
     {"convert", zh_action_convert, BIT(ZH_KEY_OUT)},

@@ -94,7 +94,7 @@ static zh_status print(zh_text *out, tpl_run *run, tpl_value value, bool repr, i
   switch (value.kind) {
   case TPL_UNDEFINED:
     if (repr) zh_text_puts(out, "Undefined");
-    return tpl_strict(run, value);
+    return repr ? ZH_OK : tpl_strict(run, value);
   case TPL_NONE:
     zh_text_puts(out, "None");
     return ZH_OK;
