@@ -1,4 +1,4 @@
-foreach(part gguf safetensors architecture tokenizer standard)
+foreach(part gguf safetensors architecture tokenizer standard chat)
   zh_unit_test(model test_${part}.c zh_model)
 endforeach()
 
@@ -11,3 +11,4 @@ endforeach()
 zh_python_test(oracle.model_tokenizer oracle/test_model_tokenizer.py)
 zh_python_test(oracle.model_gguf oracle/test_model_gguf.py)
 zh_python_test(oracle.model_convert oracle/test_model_convert.py)
+zh_python_test(oracle.model_chat oracle/test_model_chat.py)
