@@ -39,7 +39,7 @@ static bool bytes_of(zh_slice *out, zh_tokenizer *t, const zh_slice *text) {
 
 zh_status zh_tokenizer_read_alphabet(zh_tokenizer *t, zh_error *err) {
   t->byte_level = true;
-  t->decoding.alphabet = true;
+  t->decoding.alphabet = t->decoding.literal = true;
   for (uint32_t id = 0; id < t->vocab; id++) {
     bool literal = t->kinds[id] == ZH_TOKEN_CONTROL || t->kinds[id] == ZH_TOKEN_USER_DEFINED;
     if (t->texts[id].bytes == NULL || literal) continue;

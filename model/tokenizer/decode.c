@@ -48,8 +48,9 @@ static void append_replaced(zh_text *out, const zh_decoding *d, const zh_slice *
 
 static void append_token(zh_text *out, const zh_tokenizer *t, uint32_t id, bool first) {
   const zh_decoding *d = &t->decoding;
-  const zh_slice *token = &t->texts[id];
-  bool literal = t->kinds[id] == ZH_TOKEN_CONTROL || t->kinds[id] == ZH_TOKEN_USER_DEFINED;
+  const zh_slice *token = t->shown != NULL ? &t->shown[id] : &t->texts[id];
+  bool literal =
+      d->literal && (t->kinds[id] == ZH_TOKEN_CONTROL || t->kinds[id] == ZH_TOKEN_USER_DEFINED);
   int byte = d->byte_fallback ? byte_of(token) : -1;
   if (token->bytes == NULL) return;
   if (!first && d->spaced) zh_text_append(out, " ", 1);

@@ -109,6 +109,7 @@ static zh_status make_set(zh_tokenizer *t, bool normalized, bool special, zh_err
     if (a->normalized != normalized || (a->special && !special)) continue;
     zh_slice text = a->text;
     if (normalized) status = normalized_text(&text, t, &a->text, err);
+    if (normalized && t->shown != NULL) t->shown[a->id] = text;
     texts[count++] = (zh_matcher_text){text, (uint32_t)i};
   }
   zh_added_set *set = &t->sets[normalized][special];

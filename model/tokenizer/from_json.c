@@ -227,6 +227,18 @@ static zh_status settle_pieces(zh_tokenizer *t, const json_t *vocab, zh_error *e
   return ZH_OK;
 }
 
+/* `tokenizers` gives normalized tokens back as they were normalized. */
+static zh_status show_normalized(zh_tokenizer *t, const zh_added_token *added, size_t count,
+                                 zh_error *err) {
+  bool any = false;
+  for (size_t i = 0; i < count; i++) any = any || added[i].normalized;
+  if (!any || t->normalizer.count == 0) return ZH_OK;
+  t->shown = zh_arena_alloc(t->arena, t->vocab + 1u, sizeof *t->shown);
+  if (t->shown == NULL) return zh_tokenizer_no_memory(err);
+  memcpy(t->shown, t->texts, t->vocab * sizeof *t->shown);
+  return ZH_OK;
+}
+
 static const char *kind_of(const json_t *model) {
   const char *type = json_string_value(json_object_get(model, "type"));
   if (type != NULL) return type;
@@ -259,5 +271,6 @@ zh_status zh_tokenizer_from_json(zh_tokenizer *t, const json_t *root, zh_error *
   ZH_TRY(unigram ? read_unigram(t, model, json_array_size(vocab), err) : read_bpe(t, model, err));
   ZH_TRY(zh_json_read_decoder(t, json_object_get(root, "decoder"), err));
   ZH_TRY(zh_json_read_processor(t, json_object_get(root, "post_processor"), err));
+  ZH_TRY(show_normalized(t, added, json_array_size(list), err));
   return zh_tokenizer_add_tokens(t, added, json_array_size(list), err);
 }

@@ -56,6 +56,23 @@ static void plain(zh_text *out, const char *regex, size_t length) {
 
 /* --- PCRE2 for the others --- */
 
+/* Of scripts PCRE2 takes characters that are also used in one ("。" for Han), Oniguruma those that
+ * are of it. Returns how many bytes of the pattern were taken. */
+static size_t translate_script(zh_text *out, const char *at) {
+  static const char *const scripts[] = {"Han",    "Hiragana", "Katakana",  "Hangul",
+                                        "Latin",  "Greek",    "Cyrillic",  "Arabic",
+                                        "Hebrew", "Thai",     "Devanagari"};
+  for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+    size_t length = strlen(scripts[i]);
+    bool negated = at[1] == '{' && at[2] == '^';
+    const char *name = at + 2 + negated;
+    if (at[1] != '{' || strncmp(name, scripts[i], length) != 0 || name[length] != '}') continue;
+    zh_text_printf(out, "\\%c{%ssc:%s}", *at, negated ? "^" : "", scripts[i]);
+    return (size_t)(name + length - at);
+  }
+  return 0;
+}
+
 /* \s is Unicode's White_Space: PCRE2's would count U+180E too. Letters that mean something else in
  * Oniguruma, or whose meaning differs, are refused. */
 static bool translate(zh_text *out, const char *regex, char refused[16]) {
@@ -71,6 +88,8 @@ static bool translate(zh_text *out, const char *regex, char refused[16]) {
     c++;
     if (*c == 's' || *c == 'S') {
       zh_text_puts(out, *c == 's' ? "\\p{White_Space}" : "\\P{White_Space}");
+    } else if ((*c == 'p' || *c == 'P') && translate_script(out, c) != 0) {
+      c = strchr(c, '}');
     } else if (strchr("hHwWbBRXkKgGOyY", *c) != NULL) {
       refused[0] = '\\', refused[1] = *c, refused[2] = '\0';
       return false;

@@ -41,6 +41,7 @@ typedef struct zh_added_set {
  * space, "<0x0A>" a byte, then what stands first is cut off. */
 typedef struct zh_decoding {
   bool alphabet, byte_fallback, spaced; /* spaced: tokens are joined by a space */
+  bool literal; /* added tokens are not in the alphabet, which `tokenizers` takes them for */
   zh_slice wanted, replacement;
   zh_slice cut;          /* cut off from the beginning, */
   unsigned cut_most;     /* so many times at most */
@@ -53,6 +54,7 @@ struct zh_tokenizer {
   zh_arena *arena;
   uint32_t vocab;
   zh_slice *texts;  /* [vocab] as the file writes them; bytes NULL: no token has the id */
+  zh_slice *shown;  /* [vocab]: what is decoded where that is not `texts`; else NULL */
   uint8_t *kinds;   /* [vocab], zh_token_kind */
   zh_slice *pieces; /* [vocab]: bytes that text may hold, NULL for tokens that text never becomes */
   zh_text_table by_text;

@@ -146,20 +146,19 @@ typedef struct step {
   uint32_t id, length; /* of the token that ends here; length 0: none does */
 } step;
 
-/* The candidate is compared before it is rounded, as sentencepiece does. */
+/* Of equal sums the first stays. */
 static void offer(const zh_unigram *u, step *ends, size_t from, uint32_t length, uint32_t id,
                   double score) {
   step *target = &ends[from + length];
   double sum = score + ends[from].score;
+  if (u->symbols.single_precision) sum = (double)(float)sum;
   if (target->length != 0 && !(sum > target->score)) return;
-  target->score = u->symbols.single_precision ? (double)(float)sum : sum;
-  target->length = length;
-  target->id = id;
+  *target = (step){sum, id, length};
 }
 
 static double score_of(const zh_unigram *u, uint32_t id, uint32_t length) {
   if (u->symbols.preferred != NULL && u->symbols.preferred[id])
-    return (double)((float)length * (float)u->symbols.highest) - 0.1;
+    return (double)(float)((double)length * u->symbols.highest - 0.1);
   return u->symbols.scores[id];
 }
 
