@@ -235,7 +235,9 @@ static zh_status evaluate_call(tpl_value *out, tpl_run *run, const tpl_node *nod
 /* --- filters, tests --- */
 
 static zh_status only_printed(tpl_run *run, tpl_value value, const char *filter) {
-  if (!value.safe || strcmp(filter, "safe") == 0 || strcmp(filter, "length") == 0) return ZH_OK;
+  if (!value.safe || value.kind != TPL_STRING || strcmp(filter, "safe") == 0 ||
+      strcmp(filter, "length") == 0)
+    return ZH_OK;
   return tpl_fail(run,
                   "text marked by 'safe' or 'escape' can only be printed in this version, not "
                   "given to '%s'",
@@ -306,7 +308,7 @@ static zh_status evaluate_join(tpl_value *out, tpl_run *run, const tpl_node *nod
     tpl_value part;
     status = tpl_evaluate(&part, run, node->items.at[i]);
     run->at = node;
-    if (status == ZH_OK && part.safe)
+    if (status == ZH_OK && part.safe && part.kind == TPL_STRING)
       status = tpl_fail(run, "%s",
                         "text marked by 'safe' or 'escape' can only be printed in this "
                         "version, not joined by '~'");
@@ -353,6 +355,7 @@ static zh_status evaluate_choice(tpl_value *out, tpl_run *run, const tpl_node *n
   if (truth) return tpl_evaluate(out, run, node->first);
   if (node->third) return tpl_evaluate(out, run, node->third);
   *out = tpl_undefined("an inline 'if' without 'else' did not hold");
+  out->safe = true;
   return ZH_OK;
 }
 

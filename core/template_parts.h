@@ -49,7 +49,9 @@ typedef struct tpl_loop tpl_loop;
 
 typedef struct tpl_value {
   uint8_t kind;
-  bool safe; /* TPL_STRING: marked as HTML, which joins only with its like */
+  /* TPL_STRING: marked as HTML, which joins only with its like. TPL_UNDEFINED: what an inline "if"
+   * without "else" leaves, which is empty even where the style is strict. */
+  bool safe;
   union {
     bool truth;
     int64_t integer;

@@ -108,7 +108,10 @@ static zh_status print(zh_text *out, tpl_run *run, tpl_value value, bool repr, i
     tpl_print_float(out, value.as.real);
     return ZH_OK;
   case TPL_STRING:
-    if (repr) return print_quoted(out, run, value.as.string);
+    if (repr && value.safe) zh_text_puts(out, "Markup(");
+    if (repr) ZH_TRY(print_quoted(out, run, value.as.string));
+    if (repr && value.safe) zh_text_puts(out, ")");
+    if (repr) return ZH_OK;
     zh_text_append(out, value.as.string->bytes, value.as.string->length);
     return tpl_charge(run, value.as.string->length);
   case TPL_LIST:

@@ -59,6 +59,15 @@ static zh_status key_of(tpl_value *out, tpl_run *run, tpl_value item, bool case_
   return tpl_change_case(out, run, item.as.string, TPL_LOWER);
 }
 
+/* What counts as false has no items here, whatever it is. */
+static zh_status items_if_true(tpl_value **items, size_t *count, tpl_run *run, tpl_value v) {
+  bool truth;
+  *items = NULL;
+  *count = 0;
+  ZH_TRY(tpl_truth(&truth, run, v));
+  return truth ? tpl_iterate(items, count, run, v) : ZH_OK;
+}
+
 /* --- choosing --- */
 
 /* The test that `name` and the arguments behind it ask for; without a name: whether it is true. */
@@ -89,7 +98,7 @@ static zh_status choose(tpl_value *out, tpl_run *run, tpl_value v, const tpl_arg
   size_t count, held = 0;
   if (by_attribute && args->count == 0)
     return tpl_fail(run, "%s", "the attribute's name is missing");
-  ZH_TRY(tpl_iterate(&items, &count, run, v));
+  ZH_TRY(items_if_true(&items, &count, run, v));
   ZH_TRY(tpl_alloc(&kept, run, count, sizeof *kept));
   for (size_t i = 0; i < count; i++) {
     tpl_value looked_at = items[i], none = {.kind = TPL_MISSING};
@@ -145,7 +154,7 @@ FILTER(run_map) {
   size_t count;
   tpl_string *name;
   char copy[64] = {0};
-  ZH_TRY(tpl_iterate(&items, &count, run, v));
+  ZH_TRY(items_if_true(&items, &count, run, v));
   if (args->count == 0) return map_attribute(out, run, items, count, args);
   ZH_TRY(tpl_want_string(&name, run, args->given[0], "the name of a filter"));
   if (name->length < sizeof copy) memcpy(copy, name->bytes, name->length);

@@ -74,7 +74,7 @@ TEST(is_iterable) {
 }
 TEST(is_sequence) {
   UNUSED;
-  bool undefined = v.kind == TPL_UNDEFINED && !run->tpl->style.strict_undefined;
+  bool undefined = v.kind == TPL_UNDEFINED && (v.safe || !run->tpl->style.strict_undefined);
   bool list = v.kind == TPL_LIST && v.as.list->form <= TPL_RANGE;
   return answer(out, undefined || list || v.kind == TPL_STRING || v.kind == TPL_DICT);
 }

@@ -304,7 +304,7 @@ zh_status tpl_need_defined(tpl_run *run, tpl_value value) {
 }
 
 zh_status tpl_strict(tpl_run *run, tpl_value value) {
-  return run->tpl->style.strict_undefined ? tpl_need_defined(run, value) : ZH_OK;
+  return run->tpl->style.strict_undefined && !value.safe ? tpl_need_defined(run, value) : ZH_OK;
 }
 
 zh_status tpl_truth(bool *out, tpl_run *run, tpl_value value) {

@@ -194,7 +194,7 @@ class Maker:
             other = (self.tag("else") + inside()) if self.r.random() < 0.2 else ""
             return self.tag(f"for {target} in {self.sequence(2)}{where}") + inside(1) + jump + inside(1) + other + self.tag("endfor")
         if kind < 15:
-            return self.tag(f"set {self.pick('x', 'y', 's', 'i', 'a, b')} = {self.expression(3)}")
+            return self.tag(f"set {self.pick('x', 'y', 'z', 'i', 'a, b')} = {self.expression(3)}")
         if kind < 16:
             return self.tag("set ns = namespace(x=1, name='q')") + inside() + self.tag(f"set ns.x = {self.expression(2)}")
         more = self.r.randrange(8)
