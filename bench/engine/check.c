@@ -19,8 +19,9 @@
 
 enum { KINDS = 32, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
 static const double TAU = 2, LAMBDA = 8, U = 0x1p-24, V = 0x1p-53;
-/* Of bf16; what the tiles' powers of two stop short (kernels/attention/attention_amx.c). */
-static const double HALF = 0x1p-8, POWER = 0x1p-13;
+/* Of bf16; what the tiles' powers of two stop short; of their weights in words, 2^-7.28
+ * (kernels/attention/attention_amx.c). */
+static const double HALF = 0x1p-8, POWER = 0x1p-13, WORD = 0x1.a6p-8;
 
 /* The sample of one operator kind that came nearest to its bound. */
 typedef struct kind {
@@ -183,6 +184,18 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
+/* What weights p that are off by up to a part each, independently, make of values v, stride apart,
+ * counted from `middle`: that part of it. */
+static double spread(const double *p, const float *v, size_t stride, size_t n, double middle) {
+  double absolute = 0, squares = 0;
+  for (size_t j = 0; j < n; ++j) {
+    double term = p[j] * (v[j * stride] - middle);
+    absolute += fabs(term);
+    squares += term * term;
+  }
+  return fmin(absolute, LAMBDA * sqrt(squares));
+}
+
 /* Keys and values are those that the cache holds, rounded once when they were stored. Scores s_j =
  * q·k_j / sqrt(d) are off by at most e = (g(d + 2) + 4 u) A, A the largest of |q|·|k_j| / sqrt(d);
  * so weights exp(s_j - max) by a factor within exp(2 e), and by 4 u of the exponential; their sum
@@ -190,7 +203,8 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
  * block of keys 8 u. All relative to sum_j p_j |v_j|. By tiles (zh_attention_rounds) q is rounded
  * first, powers of two stop 2^-13 short, scores round four times more, and each weight is rounded
  * to bf16 by itself: no more than 2^-8 of the whole, and by lambda = 8 roots of the sum of
- * squares. */
+ * squares. Or weights are words, within 2^-7.28, and so is their sum: what all have in common
+ * cancels, and values count by how far they are from their mean. */
 static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
                                  const float *k, const float *v) {
   size_t d = check->architecture.head_dim, n = o->position[t] + (size_t)1;
@@ -213,16 +227,18 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
   double score_error = (growth(check, (double)d + 2) + (tiles ? 8 : 4) * U) * magnitude;
   double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
   if (tiles) relative += 2 * POWER;
+  for (size_t j = 0; j < n; ++j) check->score[j] /= total;
   for (int e = 0; e < ELEMENTS; ++e) {
     size_t i = draw(check, d);
-    double sum = 0, absolute = 0, squares = 0;
+    double sum = 0, absolute = 0, rounded = 0;
     for (size_t j = 0; j < n; ++j) {
-      double term = check->score[j] / total * v[j * d + i];
+      double term = check->score[j] * v[j * d + i];
       sum += term;
       absolute += fabs(term);
-      squares += term * term;
     }
-    double rounded = tiles ? HALF * fmin(absolute, LAMBDA * sqrt(squares)) : 0;
+    if (tiles)
+      rounded = fmax(HALF * spread(check->score, v + i, d, n, 0),
+                     WORD * spread(check->score, v + i, d, n, sum));
     judge(check, o, t, h * d + i, o->output[t * o->out_width + h * d + i], sum,
           TAU * (relative * absolute + rounded + (double)FLT_MIN));
   }
