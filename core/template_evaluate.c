@@ -238,10 +238,11 @@ static zh_status only_printed(tpl_run *run, tpl_value value, const char *filter)
   if (!value.safe || value.kind != TPL_STRING || strcmp(filter, "safe") == 0 ||
       strcmp(filter, "length") == 0)
     return ZH_OK;
-  return tpl_fail(run,
-                  "text marked by 'safe' or 'escape' can only be printed in this version, not "
-                  "given to '%s'",
-                  filter);
+  return tpl_fail(
+      run,
+      "text marked by 'safe' or 'escape' can only be printed and joined in this version, not "
+      "given to '%s'",
+      filter);
 }
 
 static zh_status apply_filter(tpl_value *out, tpl_run *run, const tpl_node *node, tpl_value self) {
@@ -308,10 +309,6 @@ static zh_status evaluate_join(tpl_value *out, tpl_run *run, const tpl_node *nod
     tpl_value part;
     status = tpl_evaluate(&part, run, node->items.at[i]);
     run->at = node;
-    if (status == ZH_OK && part.safe && part.kind == TPL_STRING)
-      status = tpl_fail(run, "%s",
-                        "text marked by 'safe' or 'escape' can only be printed in this "
-                        "version, not joined by '~'");
     if (status == ZH_OK) status = tpl_print(&text, run, part);
   }
   if (status == ZH_OK) return tpl_take_text(out, run, &text);

@@ -74,26 +74,13 @@ FILTER(run_safe) {
   return ZH_OK;
 }
 
-static void put_escaped(zh_text *out, const char *bytes, size_t length, bool json) {
-  static const char *const html[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"},
-                           *const codes[] = {"\\u0026", "\\u003c", "\\u003e", "\\u0027", "\""};
-  for (size_t i = 0; i < length; i++) {
-    const char *found = bytes[i] ? strchr("&<>'\"", bytes[i]) : NULL;
-    if (found) {
-      zh_text_puts(out, (json ? codes : html)[strchr("&<>'\"", bytes[i]) - "&<>'\""]);
-    } else {
-      zh_text_append(out, bytes + i, 1);
-    }
-  }
-}
-
 FILTER(run_escape) {
   UNUSED;
   tpl_string *text;
   zh_text escaped = {0};
   ZH_TRY(tpl_text_of(&text, run, v));
   ZH_TRY(tpl_charge(run, text->length * 2));
-  put_escaped(&escaped, text->bytes, text->length, false);
+  tpl_escape(&escaped, text->bytes, text->length, false);
   ZH_TRY(tpl_take_text(out, run, &escaped));
   out->safe = true;
   return ZH_OK;
@@ -239,6 +226,12 @@ static zh_status int_of_real(tpl_value *out, tpl_run *run, double real) {
   return ZH_OK;
 }
 
+/* Other scripts have digits, too, which Python would read; they are refused, not misread. */
+static zh_status check_digits(tpl_run *run, const tpl_string *s) {
+  bool ignored;
+  return tpl_all_of(&ignored, run, s, TPL_DIGITS);
+}
+
 FILTER(run_int) {
   UNUSED;
   int64_t base = 10, whole;
@@ -247,6 +240,7 @@ FILTER(run_int) {
   if (!missing(given[1])) ZH_TRY(tpl_want_int(&base, run, given[1], "the base of 'int'"));
   if (base < 2 || base > 36)
     return tpl_fail(run, "%s", "the base of 'int' is from 2 to 36 in this version");
+  if (v.kind == TPL_STRING) ZH_TRY(check_digits(run, v.as.string));
   *out = missing(given[0]) ? tpl_int(0) : given[0];
   if (v.kind == TPL_INT || v.kind == TPL_BOOL) {
     *out = tpl_int(v.kind == TPL_INT ? v.as.integer : v.as.truth);
@@ -269,6 +263,7 @@ FILTER(run_float) {
   double real;
   ZH_TRY(tpl_need_defined(run, v));
   *out = missing(given[0]) ? tpl_float(0) : given[0];
+  if (v.kind == TPL_STRING) ZH_TRY(check_digits(run, v.as.string));
   if (v.kind == TPL_FLOAT) *out = v;
   if (v.kind == TPL_INT) *out = tpl_float((double)v.as.integer);
   if (v.kind == TPL_BOOL) *out = tpl_float(v.as.truth);
@@ -389,7 +384,7 @@ FILTER(run_tojson) {
     zh_text_free(&text);
     return status;
   }
-  put_escaped(&escaped, zh_text_string(&text), text.length, true);
+  tpl_escape(&escaped, zh_text_string(&text), text.length, true);
   zh_text_free(&text);
   ZH_TRY(tpl_take_text(out, run, &escaped));
   out->safe = true;

@@ -190,10 +190,11 @@ zh_status tpl_find_method(tpl_value *out, tpl_run *run, tpl_value object, const 
   if (found) {
     tpl_method *method;
     if (object.safe)
-      return tpl_fail(run,
-                      "text marked by 'safe' can only be printed in this version, not asked "
-                      "for '%s'",
-                      name);
+      return tpl_fail(
+          run,
+          "text marked by 'safe' can only be printed and joined in this version, not asked "
+          "for '%s'",
+          name);
     ZH_TRY(tpl_alloc(&method, run, 1, sizeof *method));
     *method = (tpl_method){.builtin = found, .self = object};
     *out = (tpl_value){.kind = TPL_METHOD, .as.method = method};

@@ -361,6 +361,8 @@ ZH_MUST_CHECK zh_status tpl_slice(tpl_value *out, tpl_run *run, tpl_value object
 ZH_MUST_CHECK zh_status tpl_print(zh_text *out, tpl_run *run, tpl_value value);
 ZH_MUST_CHECK zh_status tpl_print_repr(zh_text *out, tpl_run *run, tpl_value value);
 ZH_MUST_CHECK zh_status tpl_to_string(tpl_value *out, tpl_run *run, tpl_value value);
+/* <, >, &, ' and " as HTML writes them, or, of JSON, but for the last, as JavaScript does. */
+void tpl_escape(zh_text *out, const char *bytes, size_t length, bool json);
 void tpl_print_float(zh_text *out, double value);
 typedef struct tpl_json_style {
   bool ascii, sorted;

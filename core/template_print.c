@@ -143,6 +143,19 @@ zh_status tpl_to_string(tpl_value *out, tpl_run *run, tpl_value value) {
   return status;
 }
 
+void tpl_escape(zh_text *out, const char *bytes, size_t length, bool json) {
+  static const char *const html[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"},
+                           *const codes[] = {"\\u0026", "\\u003c", "\\u003e", "\\u0027", "\""};
+  for (size_t i = 0; i < length; i++) {
+    const char *found = bytes[i] ? strchr("&<>'\"", bytes[i]) : NULL;
+    if (found) {
+      zh_text_puts(out, (json ? codes : html)[strchr("&<>'\"", bytes[i]) - "&<>'\""]);
+    } else {
+      zh_text_append(out, bytes + i, 1);
+    }
+  }
+}
+
 /* --- JSON --- */
 
 static void json_escape(zh_text *out, uint32_t point, const char *bytes, size_t size, bool ascii) {
