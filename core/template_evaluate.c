@@ -247,6 +247,7 @@ static zh_status only_printed(tpl_run *run, tpl_value value, const char *filter)
 
 static zh_status apply_filter(tpl_value *out, tpl_run *run, const tpl_node *node, tpl_value self) {
   tpl_arguments args;
+  if (!node->known) return tpl_refuse_unknown(node, false, run->err);
   ZH_TRY(evaluate_arguments(&args, run, node));
   run->at = node;
   ZH_TRY(only_printed(run, self, node->name));
@@ -272,6 +273,7 @@ static zh_status evaluate_filter(tpl_value *out, tpl_run *run, const tpl_node *n
 static zh_status evaluate_test(tpl_value *out, tpl_run *run, const tpl_node *node) {
   tpl_value self;
   tpl_arguments args;
+  if (!node->known) return tpl_refuse_unknown(node, true, run->err);
   ZH_TRY(tpl_evaluate(&self, run, node->first));
   ZH_TRY(evaluate_arguments(&args, run, node));
   run->at = node;

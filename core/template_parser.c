@@ -349,20 +349,24 @@ static zh_status read_postfix(tpl_node **out, tpl_reader *r, tpl_node *node) {
   return ZH_OK;
 }
 
-/* The name after "|" or "is"; dots belong to it. */
-static zh_status read_known(tpl_node *node, tpl_reader *r, bool test) {
+zh_status tpl_refuse_unknown(const tpl_node *node, bool test, zh_error *err) {
   char guess[ZH_GUESS_BYTES];
+  return tpl_fail_at(err, node->line, node->column, "the %s '%s' is not known to this version%s",
+                     test ? "test" : "filter", node->name, tpl_guess(guess, node->name, test));
+}
+
+/* The name after "|" or "is". Within "if" an unknown one fails only where it is reached, as in
+ * Jinja: templates ask first whether their harness has it. */
+static zh_status read_known(tpl_node *node, tpl_reader *r, bool test) {
   node->line = r->at->line;
   node->column = r->at->column;
   node->name = r->at->bytes;
   ZH_TRY(tpl_expect_kind(r, TPL_NAME));
-  node->known =
-      test ? (const void *)tpl_find_test(node->name) : (const void *)tpl_find_filter(node->name);
-  if (node->known && !tpl_at_sign(r, ".")) return ZH_OK;
-  return tpl_fail_at(r->err, node->line, node->column,
-                     "the %s '%s%s' is not known to this version%s", test ? "test" : "filter",
-                     node->name, tpl_at_sign(r, ".") ? "." : "",
-                     tpl_guess(guess, node->name, test));
+  node->known = test ? tpl_find_test(node->name) : tpl_find_filter(node->name);
+  if (tpl_at_sign(r, "."))
+    return fail_here(r, "names with dots, as after '%s', are not known to this version",
+                     node->name);
+  return node->known || r->choices > 0 ? ZH_OK : tpl_refuse_unknown(node, test, r->err);
 }
 
 zh_status tpl_read_filters(tpl_node **out, tpl_reader *r, tpl_node *first, bool inline_start) {

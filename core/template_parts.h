@@ -169,8 +169,8 @@ typedef struct tpl_nodes {
 struct tpl_node {
   tpl_node_kind kind;
   uint32_t line, column;
-  const char *name;  /* interned */
-  const void *known; /* TPL_FILTER, TPL_TEST: what the name means */
+  const char *name;                /* interned */
+  const struct tpl_builtin *known; /* TPL_FILTER, TPL_TEST: what the name means, NULL: nothing */
   tpl_value value;
   tpl_node *first, *second, *third;
   tpl_nodes items, body, other;
@@ -206,6 +206,7 @@ typedef struct tpl_reader {
   zh_template *tpl;
   const tpl_token *at; /* the last is TPL_END and never left */
   int depth, loops;
+  int choices;     /* open "if" blocks: what they hold may never be reached */
   tpl_node *macro; /* innermost, or NULL */
   zh_error *err;
 } tpl_reader;
@@ -438,6 +439,8 @@ struct tpl_method {
 ZH_MUST_CHECK zh_status tpl_call_builtin(tpl_value *out, tpl_run *run, const tpl_builtin *builtin,
                                          const char *what, tpl_value self,
                                          const tpl_arguments *args);
+/* Always a failure: the filter or test of that node is not known. */
+ZH_MUST_CHECK zh_status tpl_refuse_unknown(const tpl_node *node, bool test, zh_error *err);
 const tpl_builtin *tpl_find_filter(const char *name);
 const tpl_builtin *tpl_find_test(const char *name);
 const tpl_builtin *tpl_find_global(const char *name);

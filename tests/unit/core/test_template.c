@@ -77,6 +77,17 @@ static void what_is_not_closed_is_named(void **state) {
   refuses("{{ 1 ? 2 }}", NULL, "unexpected character '?'");
 }
 
+/* As in Jinja: a template may ask first. */
+static void what_is_not_known_may_stand_where_it_is_not_reached(void **state) {
+  (void)state;
+  writes("{% if 'sparkle' is filter %}{{ text | sparkle }}{% else %}no{% endif %}", "no");
+  writes("{% if false and text is shiny %}{% elif true %}yes{% endif %}", "yes");
+  refuses("{% if true %}\n{{ text | sparkle }}{% endif %}", NULL,
+          "line 2, column 11: the filter 'sparkle' is not known");
+  refuses("{% if text is shiny %}{% endif %}", NULL, "the test 'shiny' is not known");
+  refuses("{% if true %}{% endif %}{{ text | sparkle }}", NULL, "the filter 'sparkle'");
+}
+
 static void everything_is_bounded(void **state) {
   (void)state;
   const zh_template_limits few = {.steps = 10000, .memory_bytes = 1 << 20, .output_bytes = 1000};
@@ -179,6 +190,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_not_known_is_named_with_its_place),
       cmocka_unit_test(what_is_not_closed_is_named),
+      cmocka_unit_test(what_is_not_known_may_stand_where_it_is_not_reached),
       cmocka_unit_test(everything_is_bounded),
       cmocka_unit_test(nesting_ends_in_a_sentence),
       cmocka_unit_test(bytes_that_are_no_text_are_refused),
