@@ -376,6 +376,8 @@ ZH_MUST_CHECK zh_status tpl_print_json(zh_text *out, tpl_run *run, tpl_value val
 
 /* template_text.c: characters */
 bool tpl_is_space(uint32_t point);
+/* Letters beyond ASCII that need no table: CJK, kana, hangul, Latin with accents. */
+bool tpl_is_letter(uint32_t point);
 size_t tpl_points(tpl_string *string); /* code points */
 /* Byte where code point `index` begins; index at most the count. */
 size_t tpl_byte_of(tpl_string *string, size_t index);
