@@ -184,6 +184,7 @@ static members members_of(tpl_value object) {
 zh_status tpl_find_method(tpl_value *out, tpl_run *run, tpl_value object, const char *name) {
   const members has = members_of(object);
   const tpl_builtin *found = tpl_find_in(has.methods, name);
+  if (!found && object.kind == TPL_STRING) found = tpl_find_in(tpl_split_methods, name);
   size_t length = strlen(name);
   bool changes = object.kind == TPL_LIST || object.kind == TPL_DICT;
   *out = (tpl_value){.kind = TPL_MISSING};

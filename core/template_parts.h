@@ -219,11 +219,18 @@ ZH_MUST_CHECK zh_status tpl_read_tuple(tpl_node **out, tpl_reader *r, bool with_
 /* What stands before "in" and "=": names, tuples of them. */
 ZH_MUST_CHECK zh_status tpl_read_targets(tpl_node **out, tpl_reader *r, const char *extra_end);
 ZH_MUST_CHECK zh_status tpl_read_primary(tpl_node **out, tpl_reader *r);
+/* template_postfix.c: chains of .a(b)[c] after node; the call or the test that stands next. */
+ZH_MUST_CHECK zh_status tpl_read_postfix(tpl_node **out, tpl_reader *r, tpl_node *node);
+ZH_MUST_CHECK zh_status tpl_read_call(tpl_node **out, tpl_reader *r, tpl_node *function);
+ZH_MUST_CHECK zh_status tpl_read_test(tpl_node **out, tpl_reader *r, tpl_node *subject);
 /* "|name(…)|name…" around first. inline_start: the first bar is left out. */
 ZH_MUST_CHECK zh_status tpl_read_filters(tpl_node **out, tpl_reader *r, tpl_node *first,
                                          bool inline_start);
 ZH_MUST_CHECK zh_status tpl_node_new(tpl_node **out, tpl_reader *r, tpl_node_kind kind);
 ZH_MUST_CHECK zh_status tpl_nodes_add(tpl_nodes *list, tpl_reader *r, tpl_node *node);
+/* One level deeper; fails beyond what is read. */
+ZH_MUST_CHECK zh_status tpl_enter(tpl_reader *r);
+ZH_MUST_CHECK zh_status tpl_out_of_memory(tpl_reader *r);
 bool tpl_at_sign(const tpl_reader *r, const char *sign);
 bool tpl_at_name(const tpl_reader *r, const char *name);
 bool tpl_skip_sign(tpl_reader *r, const char *sign);
@@ -296,7 +303,7 @@ ZH_MUST_CHECK zh_status tpl_write(tpl_run *run, const char *bytes, size_t length
 ZH_MUST_CHECK zh_status tpl_evaluate(tpl_value *out, tpl_run *run, const tpl_node *node);
 ZH_MUST_CHECK zh_status tpl_call_value(tpl_value *out, tpl_run *run, tpl_value function,
                                        const tpl_arguments *args);
-/* As x.name and x[key] look: attributes (methods) first, or items first. */
+/* template_attributes.c. As x.name and x[key] look: attributes (methods) first, or items first. */
 ZH_MUST_CHECK zh_status tpl_get_attribute(tpl_value *out, tpl_run *run, tpl_value object,
                                           const char *name);
 ZH_MUST_CHECK zh_status tpl_get_item(tpl_value *out, tpl_run *run, tpl_value object, tpl_value key);
@@ -454,7 +461,9 @@ const char *tpl_guess(char out[ZH_GUESS_BYTES], const char *name, bool tests);
 ZH_MUST_CHECK zh_status tpl_find_method(tpl_value *out, tpl_run *run, tpl_value object,
                                         const char *name);
 extern const tpl_builtin tpl_sequence_filters[]; /* template_sequences.c */
+extern const tpl_builtin tpl_number_filters[];   /* template_numbers.c */
 extern const tpl_builtin tpl_string_methods[];   /* template_methods.c */
+extern const tpl_builtin tpl_split_methods[];    /* template_split.c */
 
 /* Reading arguments; each names the parameter in its message. */
 ZH_MUST_CHECK zh_status tpl_want_string(tpl_string **out, tpl_run *run, tpl_value value,
