@@ -7,6 +7,7 @@
 
 static zh_status look_up(tpl_value *out, tpl_run *run, const char *name) {
   for (tpl_scope *scope = run->scope; scope; scope = scope->parent) {
+    ZH_TRY(tpl_charge(run, scope->count));
     for (size_t i = scope->count; i-- > 0;) {
       if (scope->bindings[i].name != name) continue;
       *out = scope->bindings[i].value;

@@ -201,7 +201,7 @@ static zh_status read_name(lexer *x) {
   size_t from = x->at, end = from;
   for (size_t size; (size = name_character(x, end)) > 0;) end += size;
   const char *name = tpl_intern(x->tpl, x->source + from, end - from);
-  if (!name) return zh_fail(x->err, ZH_ERR_MEMORY, "out of memory (template)");
+  if (!name) return fail_here(x, from, "%s", "the template has too many different names");
   leave(x, end);
   return add(x, TPL_NAME, from, name, end - from);
 }

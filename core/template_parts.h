@@ -188,7 +188,8 @@ struct zh_template {
   size_t name_count, name_capacity;
 };
 
-/* The same bytes give the same pointer within one template. NULL when memory is short. */
+/* The same bytes give the same pointer within one template. NULL when memory is short, or there are
+ * too many names. */
 const char *tpl_intern(zh_template *tpl, const char *bytes, size_t length);
 
 /* --- reading --- */
