@@ -12,7 +12,9 @@ TEMPLATES = [
     "{% set names = ['a', 'b'] %}{{ names[label] }}{{ choices[-1][:3] }}", "{{missing}}", "{{ missing is defined }}{{ missing|default('none') }}",
     "{% if missing %}x{% endif %}", "{{ doc_nested.text[0] }} {{ doc_nested['text']|tojson }} {{ doc_nested }}",
     "{{ question.lower().capitalize() }}{{ question.rstrip('?').lstrip('W') }}", "{{choices|string}} {{ choices | length }}",
-    "{{ (answer == 0) | string }}{{ 'yes' if label == 1 else 'no' }}", "  {% if true %}\n  x\n  {% endif %}\n", "{{ missing == 1 }}", "{{题目}}{{ 答案_é|upper }}",
+    "{{ (answer == 0) | string }}{{ 'yes' if label == 1 else 'no' }}", "  {% if true %}\n  x\n  {% endif %}\n", "{{ missing == 1 }}",
+    "{% for n in range(1, 1100) %}{{ 2.0 ** -n }} {{ (2.0 ** n)|round(1) if n < 1000 }} {{ 3.0 ** -n }} {{ n / 7 }}\n{% endfor %}",
+    "{{ 9007199254740993.0 }} {{ 5e-324 }} {{ 1e22 }} {{ 1e23 }} {{ 1e16 }} {{ 123456789012345680.0 }} {{ 0.1 + 0.2 }}", "{{题目}}{{ 答案_é|upper }}",
     "{{ '' ~ answer ~ ' ' ~ choices[answer].strip() }}", "{{ doc_nested.missing }}", "{{ doc_nested.text }}{{ [question, answer] | tojson }}",
 ]
 ROWS = [
