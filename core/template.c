@@ -5,7 +5,13 @@
 
 #include "core/template_parts.h"
 
-enum { SOURCE_BYTES = 1 << 20, ARENA_LEAST = 1 << 20, ARENA_PER_BYTE = 1024 };
+enum {
+  SOURCE_BYTES = 1 << 20,
+  ARENA_LEAST = 1 << 20,
+  ARENA_PER_BYTE = 1024,
+  ARENA_MOST = 256 << 20,
+  NAMES_MAX = 4096 /* they are looked for one by one */
+};
 
 const zh_template_style zh_template_chat = {.trim_blocks = true, .lstrip_blocks = true};
 const zh_template_style zh_template_tasks = {
@@ -16,6 +22,7 @@ const char *tpl_intern(zh_template *tpl, const char *bytes, size_t length) {
     const char *name = tpl->names[i];
     if (strncmp(name, bytes, length) == 0 && name[length] == 0) return name;
   }
+  if (tpl->name_count == NAMES_MAX) return NULL;
   if (tpl->name_count == tpl->name_capacity) {
     size_t capacity = tpl->name_capacity ? tpl->name_capacity * 2 : 32;
     const char **grown = zh_arena_alloc(tpl->arena, capacity, sizeof *grown);
@@ -50,7 +57,8 @@ zh_status zh_template_parse(zh_template **out, const char *source, size_t length
   zh_template *tpl = calloc(1, sizeof *tpl);
   if (!tpl) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (template)");
   tpl->style = *style;
-  zh_status status = zh_arena_create(&tpl->arena, ARENA_LEAST + length * ARENA_PER_BYTE, err);
+  size_t wanted = ARENA_LEAST + length * ARENA_PER_BYTE;
+  zh_status status = zh_arena_create(&tpl->arena, wanted < ARENA_MOST ? wanted : ARENA_MOST, err);
   if (status == ZH_OK) status = read_all(tpl, source, length, err);
   if (status == ZH_OK) {
     *out = tpl;

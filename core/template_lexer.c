@@ -187,11 +187,21 @@ static zh_status read_number(lexer *x) {
   return ZH_OK;
 }
 
+/* Bytes of the character at `at` if it may stand in a name; fields of data sets have names in
+ * Chinese and with accents, too. */
+static size_t name_character(const lexer *x, size_t at) {
+  uint32_t point;
+  if (at >= x->length) return 0;
+  if (is_word(x->source[at])) return 1;
+  int size = zh_utf8_decode(&point, x->source + at, x->length - at);
+  return size > 1 && tpl_is_letter(point) ? (size_t)size : 0;
+}
+
 static zh_status read_name(lexer *x) {
   size_t from = x->at, end = from;
-  while (end < x->length && is_word(x->source[end])) end++;
+  for (size_t size; (size = name_character(x, end)) > 0;) end += size;
   const char *name = tpl_intern(x->tpl, x->source + from, end - from);
-  if (!name) return zh_fail(x->err, ZH_ERR_MEMORY, "out of memory (template)");
+  if (!name) return fail_here(x, from, "%s", "the template has too many different names");
   leave(x, end);
   return add(x, TPL_NAME, from, name, end - from);
 }
@@ -345,7 +355,7 @@ static zh_status read_tag(lexer *x, bool variable, size_t began) {
     char c = x->source[x->at];
     if (is_digit(c)) {
       ZH_TRY(read_number(x));
-    } else if (is_word(c)) {
+    } else if (name_character(x, x->at) > 0) {
       ZH_TRY(read_name(x));
     } else if (c == '\'' || c == '"') {
       ZH_TRY(read_string(x));

@@ -184,16 +184,18 @@ static members members_of(tpl_value object) {
 zh_status tpl_find_method(tpl_value *out, tpl_run *run, tpl_value object, const char *name) {
   const members has = members_of(object);
   const tpl_builtin *found = tpl_find_in(has.methods, name);
+  if (!found && object.kind == TPL_STRING) found = tpl_find_in(tpl_split_methods, name);
   size_t length = strlen(name);
   bool changes = object.kind == TPL_LIST || object.kind == TPL_DICT;
   *out = (tpl_value){.kind = TPL_MISSING};
   if (found) {
     tpl_method *method;
     if (object.safe)
-      return tpl_fail(run,
-                      "text marked by 'safe' can only be printed in this version, not asked "
-                      "for '%s'",
-                      name);
+      return tpl_fail(
+          run,
+          "text marked by 'safe' can only be printed and joined in this version, not asked "
+          "for '%s'",
+          name);
     ZH_TRY(tpl_alloc(&method, run, 1, sizeof *method));
     *method = (tpl_method){.builtin = found, .self = object};
     *out = (tpl_value){.kind = TPL_METHOD, .as.method = method};

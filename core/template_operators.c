@@ -109,17 +109,24 @@ static zh_status real(tpl_value *out, tpl_run *run, const char *sign, double a, 
 
 /* --- text and lists --- */
 
-static zh_status both_safe(tpl_run *run, tpl_value a, tpl_value b) {
-  if (a.safe == b.safe) return ZH_OK;
-  return tpl_fail(run, "%s",
-                  "text marked by 'safe' or 'escape' can only be printed in this version, not "
-                  "joined with other text");
+/* Plain text that meets text marked as HTML is escaped. */
+static zh_status make_safe(tpl_value *value, tpl_run *run) {
+  zh_text text = {0};
+  if (value->safe) return ZH_OK;
+  ZH_TRY(tpl_charge(run, value->as.string->length * 2));
+  tpl_escape(&text, value->as.string->bytes, value->as.string->length, false);
+  ZH_TRY(tpl_take_text(value, run, &text));
+  value->safe = true;
+  return ZH_OK;
 }
 
 static zh_status add_strings(tpl_value *out, tpl_run *run, tpl_value a, tpl_value b) {
-  const tpl_string *x = a.as.string, *y = b.as.string;
   char *joined;
-  ZH_TRY(both_safe(run, a, b));
+  if (a.safe || b.safe) {
+    ZH_TRY(make_safe(&a, run));
+    ZH_TRY(make_safe(&b, run));
+  }
+  const tpl_string *x = a.as.string, *y = b.as.string;
   ZH_TRY(tpl_alloc(&joined, run, x->length + y->length, 1));
   if (x->length > 0) memcpy(joined, x->bytes, x->length);
   if (y->length > 0) memcpy(joined + x->length, y->bytes, y->length);

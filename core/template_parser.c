@@ -70,14 +70,14 @@ zh_status tpl_expect_kind(tpl_reader *r, tpl_token_kind kind) {
 
 /* --- nodes --- */
 
-static zh_status out_of_memory(tpl_reader *r) {
+zh_status tpl_out_of_memory(tpl_reader *r) {
   return fail_here(r, "the template is too large at '%s': no memory is left for it",
                    r->at->kind == TPL_NAME ? r->at->bytes : "…");
 }
 
 zh_status tpl_node_new(tpl_node **out, tpl_reader *r, tpl_node_kind kind) {
   tpl_node *node = *out = zh_arena_alloc(r->tpl->arena, 1, sizeof *node);
-  if (!node) return out_of_memory(r);
+  if (!node) return tpl_out_of_memory(r);
   node->kind = kind;
   node->line = r->at->line;
   node->column = r->at->column;
@@ -88,7 +88,7 @@ zh_status tpl_nodes_add(tpl_nodes *list, tpl_reader *r, tpl_node *node) {
   if (list->count == list->capacity) {
     size_t capacity = list->capacity ? list->capacity * 2 : 4;
     tpl_node **grown = zh_arena_alloc(r->tpl->arena, capacity, sizeof *grown);
-    if (!grown) return out_of_memory(r);
+    if (!grown) return tpl_out_of_memory(r);
     if (list->count > 0) memcpy(grown, list->at, list->count * sizeof *grown);
     list->at = grown;
     list->capacity = capacity;
@@ -97,7 +97,7 @@ zh_status tpl_nodes_add(tpl_nodes *list, tpl_reader *r, tpl_node *node) {
   return ZH_OK;
 }
 
-static zh_status enter(tpl_reader *r) {
+zh_status tpl_enter(tpl_reader *r) {
   if (++r->depth <= NESTING_MAX) return ZH_OK;
   return fail_here(r, "nested deeper than %d levels", NESTING_MAX);
 }
@@ -119,7 +119,7 @@ static zh_status read_text(tpl_node **out, tpl_reader *r) {
   for (; r->at->kind == TPL_TEXT; r->at++) length += r->at->length;
   tpl_string *string = zh_arena_alloc(r->tpl->arena, 1, sizeof *string);
   char *bytes = zh_arena_alloc(r->tpl->arena, length + 1, 1);
-  if (!string || !bytes) return out_of_memory(r);
+  if (!string || !bytes) return tpl_out_of_memory(r);
   size_t at = 0;
   for (const tpl_token *t = first; t != r->at; at += t->length, t++)
     memcpy(bytes + at, t->bytes, t->length);
@@ -218,7 +218,7 @@ zh_status tpl_read_primary(tpl_node **out, tpl_reader *r) {
   }
   if (tpl_at_sign(r, "(")) {
     r->at++;
-    ZH_TRY(enter(r));
+    ZH_TRY(tpl_enter(r));
     ZH_TRY(read_tuple(out, r, true, NULL, true, false));
     r->depth--;
     return tpl_expect_sign(r, ")");
@@ -226,7 +226,7 @@ zh_status tpl_read_primary(tpl_node **out, tpl_reader *r) {
   bool list = tpl_at_sign(r, "[");
   if (list || tpl_at_sign(r, "{")) {
     ZH_TRY(tpl_node_new(out, r, list ? TPL_MAKE_LIST : TPL_MAKE_DICT));
-    ZH_TRY(enter(r));
+    ZH_TRY(tpl_enter(r));
     ZH_TRY(read_items(*out, r, list ? "]" : "}", !list));
     r->depth--;
     return ZH_OK;
@@ -234,200 +234,12 @@ zh_status tpl_read_primary(tpl_node **out, tpl_reader *r) {
   return fail_here(r, "unexpected %s", tpl_describe(found, r->at));
 }
 
-/* --- what follows a primary: .name [key] (…) |filter is test --- */
-
-static zh_status read_slice_part(tpl_node *slice, tpl_reader *r, bool colon_first) {
-  tpl_node *part = NULL;
-  if (colon_first && !tpl_skip_sign(r, ":")) return tpl_nodes_add(&slice->items, r, NULL);
-  if (!tpl_at_sign(r, ":") && !tpl_at_sign(r, "]") && !tpl_at_sign(r, ","))
-    ZH_TRY(tpl_read_expression(&part, r, true));
-  return tpl_nodes_add(&slice->items, r, part);
-}
-
-static zh_status read_subscript(tpl_node **out, tpl_reader *r, tpl_node *object) {
-  tpl_node *node, *key = NULL;
-  ZH_TRY(tpl_node_new(&node, r, TPL_ITEM));
-  node->first = object;
-  r->at++;
-  if (!tpl_at_sign(r, ":")) ZH_TRY(tpl_read_expression(&key, r, true));
-  node->second = key;
-  if (tpl_at_sign(r, ":")) {
-    node->kind = TPL_SLICE;
-    ZH_TRY(tpl_nodes_add(&node->items, r, key));
-    ZH_TRY(read_slice_part(node, r, true));
-    ZH_TRY(read_slice_part(node, r, true));
-  }
-  *out = node;
-  if (tpl_at_sign(r, ","))
-    return fail_here(r, "%s", "an index of several parts is not known to this version");
-  return tpl_expect_sign(r, "]");
-}
-
-static zh_status read_attribute(tpl_node **out, tpl_reader *r, tpl_node *object) {
-  tpl_node *node;
-  ZH_TRY(tpl_node_new(&node, r, TPL_ATTRIBUTE));
-  r->at++;
-  node->first = object;
-  *out = node;
-  if (r->at->kind == TPL_INTEGER) {
-    node->kind = TPL_ITEM;
-    return read_constant(&node->second, r, tpl_int(r->at->integer));
-  }
-  node->name = r->at->bytes;
-  return tpl_expect_kind(r, TPL_NAME);
-}
-
-static zh_status read_argument(tpl_node *node, tpl_reader *r, const char ***names) {
-  bool list = tpl_at_sign(r, "*"), dict = tpl_at_sign(r, "**");
-  bool named = r->at->kind == TPL_NAME && r->at[1].kind == TPL_SIGN && *r->at[1].bytes == '=' &&
-               r->at[1].length == 1;
-  const char *name = named ? r->at->bytes : NULL;
-  bool before = node->items.count > 0 && (*names)[node->items.count - 1];
-  if (node->extra_dict || (list && node->extra_list) ||
-      (!list && !dict && !named && (node->extra_list || before)))
-    return fail_here(r, "%s", "arguments by position stand before those by name");
-  r->at += named ? 2 : list || dict;
-  if (list) return tpl_read_expression(&node->extra_list, r, true);
-  if (dict) return tpl_read_expression(&node->extra_dict, r, true);
-  tpl_node *value;
-  ZH_TRY(tpl_read_expression(&value, r, true));
-  size_t count = node->items.count, capacity = node->items.capacity;
-  ZH_TRY(tpl_nodes_add(&node->items, r, value));
-  if (node->items.capacity > capacity) {
-    const char **grown = zh_arena_alloc(r->tpl->arena, node->items.capacity, sizeof *grown);
-    if (!grown) return out_of_memory(r);
-    if (count > 0) memcpy(grown, *names, count * sizeof *grown);
-    *names = grown;
-  }
-  (*names)[count] = name;
-  return ZH_OK;
-}
-
-/* "(…)" into items, names, extra_list and extra_dict of node. */
-static zh_status read_arguments(tpl_node *node, tpl_reader *r) {
-  const char **names = NULL;
-  bool first = true;
-  ZH_TRY(tpl_expect_sign(r, "("));
-  ZH_TRY(enter(r));
-  for (; !tpl_at_sign(r, ")"); first = false) {
-    if (!first) ZH_TRY(tpl_expect_sign(r, ","));
-    if (tpl_at_sign(r, ")")) break;
-    ZH_TRY(read_argument(node, r, &names));
-  }
-  node->names = names;
-  r->depth--;
-  return tpl_expect_sign(r, ")");
-}
-
-static zh_status read_call(tpl_node **out, tpl_reader *r, tpl_node *function) {
-  tpl_node *node;
-  ZH_TRY(tpl_node_new(&node, r, TPL_CALL));
-  node->line = function->line;
-  node->column = function->column;
-  node->first = function;
-  *out = node;
-  return read_arguments(node, r);
-}
-
-/* Chains of ".a(b)[c]" grow to the left: their length is their depth. */
-static zh_status read_postfix(tpl_node **out, tpl_reader *r, tpl_node *node) {
-  int depth = r->depth;
-  for (;;) {
-    if (tpl_at_sign(r, ".")) {
-      ZH_TRY(read_attribute(&node, r, node));
-    } else if (tpl_at_sign(r, "[")) {
-      ZH_TRY(read_subscript(&node, r, node));
-    } else if (tpl_at_sign(r, "(")) {
-      ZH_TRY(read_call(&node, r, node));
-    } else {
-      break;
-    }
-    ZH_TRY(enter(r));
-  }
-  r->depth = depth;
-  *out = node;
-  return ZH_OK;
-}
-
-/* The name after "|" or "is"; dots belong to it. */
-static zh_status read_known(tpl_node *node, tpl_reader *r, bool test) {
-  char guess[ZH_GUESS_BYTES];
-  node->line = r->at->line;
-  node->column = r->at->column;
-  node->name = r->at->bytes;
-  ZH_TRY(tpl_expect_kind(r, TPL_NAME));
-  node->known =
-      test ? (const void *)tpl_find_test(node->name) : (const void *)tpl_find_filter(node->name);
-  if (node->known && !tpl_at_sign(r, ".")) return ZH_OK;
-  return tpl_fail_at(r->err, node->line, node->column,
-                     "the %s '%s%s' is not known to this version%s", test ? "test" : "filter",
-                     node->name, tpl_at_sign(r, ".") ? "." : "",
-                     tpl_guess(guess, node->name, test));
-}
-
-zh_status tpl_read_filters(tpl_node **out, tpl_reader *r, tpl_node *first, bool inline_start) {
-  int depth = r->depth;
-  tpl_node *node = first;
-  while (inline_start || tpl_skip_sign(r, "|")) {
-    tpl_node *filter;
-    ZH_TRY(enter(r));
-    ZH_TRY(tpl_node_new(&filter, r, TPL_FILTER));
-    filter->first = node;
-    ZH_TRY(read_known(filter, r, false));
-    if (tpl_at_sign(r, "(")) ZH_TRY(read_arguments(filter, r));
-    node = filter;
-    inline_start = false;
-  }
-  r->depth = depth;
-  *out = node;
-  return ZH_OK;
-}
-
-static bool test_has_argument(const tpl_reader *r) {
-  switch (r->at->kind) {
-  case TPL_TEXT:
-  case TPL_INTEGER:
-  case TPL_REAL:
-    return true;
-  case TPL_NAME:
-    return !tpl_at_name(r, "else") && !tpl_at_name(r, "or") && !tpl_at_name(r, "and");
-  default:
-    return tpl_at_sign(r, "[") || tpl_at_sign(r, "{");
-  }
-}
-
-static zh_status read_test(tpl_node **out, tpl_reader *r, tpl_node *subject) {
-  tpl_node *test, *argument, *not_node = NULL;
-  r->at++;
-  if (tpl_at_name(r, "not")) {
-    ZH_TRY(tpl_node_new(&not_node, r, TPL_NOT));
-    r->at++;
-  }
-  ZH_TRY(tpl_node_new(&test, r, TPL_TEST));
-  test->first = subject;
-  ZH_TRY(read_known(test, r, true));
-  if (tpl_at_sign(r, "(")) {
-    ZH_TRY(read_arguments(test, r));
-  } else if (test_has_argument(r)) {
-    if (tpl_at_name(r, "is")) return fail_here(r, "%s", "tests with 'is' cannot be chained");
-    ZH_TRY(tpl_read_primary(&argument, r));
-    ZH_TRY(read_postfix(&argument, r, argument));
-    ZH_TRY(tpl_nodes_add(&test->items, r, argument));
-  }
-  *out = test;
-  if (not_node) {
-    not_node->first = test;
-    *out = not_node;
-  }
-  return ZH_OK;
-}
-
 /* --- operators, from the tightest --- */
 
 static zh_status read_unary(tpl_node **out, tpl_reader *r, bool with_filter) {
   tpl_node *node;
   int depth = r->depth;
-  ZH_TRY(enter(r));
+  ZH_TRY(tpl_enter(r));
   bool minus = tpl_at_sign(r, "-");
   if (minus || tpl_at_sign(r, "+")) {
     ZH_TRY(tpl_node_new(&node, r, minus ? TPL_NEGATIVE : TPL_POSITIVE));
@@ -436,15 +248,15 @@ static zh_status read_unary(tpl_node **out, tpl_reader *r, bool with_filter) {
   } else {
     ZH_TRY(tpl_read_primary(&node, r));
   }
-  ZH_TRY(read_postfix(&node, r, node));
+  ZH_TRY(tpl_read_postfix(&node, r, node));
   while (with_filter) {
-    ZH_TRY(enter(r));
+    ZH_TRY(tpl_enter(r));
     if (tpl_at_sign(r, "|")) {
       ZH_TRY(tpl_read_filters(&node, r, node, false));
     } else if (tpl_at_name(r, "is")) {
-      ZH_TRY(read_test(&node, r, node));
+      ZH_TRY(tpl_read_test(&node, r, node));
     } else if (tpl_at_sign(r, "(")) {
-      ZH_TRY(read_call(&node, r, node));
+      ZH_TRY(tpl_read_call(&node, r, node));
     } else {
       break;
     }
@@ -475,7 +287,7 @@ static zh_status read_chain(tpl_node **out, tpl_reader *r, const char *const *si
   ZH_TRY(next(&left, r));
   while ((sign = one_of(r, signs)) != NULL) {
     tpl_node *node;
-    ZH_TRY(enter(r));
+    ZH_TRY(tpl_enter(r));
     ZH_TRY(tpl_node_new(&node, r, TPL_ARITHMETIC));
     r->at++;
     node->name = sign;
@@ -548,7 +360,7 @@ static zh_status read_comparison(tpl_node **out, tpl_reader *r) {
   *out = count > 0 ? node : node->first;
   if (count == 0) return ZH_OK;
   node->names = zh_arena_alloc(r->tpl->arena, count, sizeof *node->names);
-  if (!node->names) return out_of_memory(r);
+  if (!node->names) return tpl_out_of_memory(r);
   memcpy(node->names, signs, count * sizeof *signs);
   return ZH_OK;
 }
@@ -558,7 +370,7 @@ static zh_status read_not(tpl_node **out, tpl_reader *r) {
   tpl_node *node;
   ZH_TRY(tpl_node_new(&node, r, TPL_NOT));
   r->at++;
-  ZH_TRY(enter(r));
+  ZH_TRY(tpl_enter(r));
   ZH_TRY(read_not(&node->first, r));
   r->depth--;
   *out = node;
@@ -593,10 +405,10 @@ static zh_status read_or(tpl_node **out, tpl_reader *r) {
 zh_status tpl_read_expression(tpl_node **out, tpl_reader *r, bool with_choice) {
   tpl_node *node, *choice;
   int depth = r->depth;
-  ZH_TRY(enter(r));
+  ZH_TRY(tpl_enter(r));
   ZH_TRY(read_or(&node, r));
   while (with_choice && tpl_at_name(r, "if")) {
-    ZH_TRY(enter(r));
+    ZH_TRY(tpl_enter(r));
     ZH_TRY(tpl_node_new(&choice, r, TPL_CHOICE));
     r->at++;
     choice->first = node;

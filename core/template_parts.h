@@ -169,8 +169,8 @@ typedef struct tpl_nodes {
 struct tpl_node {
   tpl_node_kind kind;
   uint32_t line, column;
-  const char *name;  /* interned */
-  const void *known; /* TPL_FILTER, TPL_TEST: what the name means */
+  const char *name;                /* interned */
+  const struct tpl_builtin *known; /* TPL_FILTER, TPL_TEST: what the name means, NULL: nothing */
   tpl_value value;
   tpl_node *first, *second, *third;
   tpl_nodes items, body, other;
@@ -188,7 +188,8 @@ struct zh_template {
   size_t name_count, name_capacity;
 };
 
-/* The same bytes give the same pointer within one template. NULL when memory is short. */
+/* The same bytes give the same pointer within one template. NULL when memory is short, or there are
+ * too many names. */
 const char *tpl_intern(zh_template *tpl, const char *bytes, size_t length);
 
 /* --- reading --- */
@@ -206,6 +207,7 @@ typedef struct tpl_reader {
   zh_template *tpl;
   const tpl_token *at; /* the last is TPL_END and never left */
   int depth, loops;
+  int choices;     /* open "if" blocks: what they hold may never be reached */
   tpl_node *macro; /* innermost, or NULL */
   zh_error *err;
 } tpl_reader;
@@ -218,11 +220,18 @@ ZH_MUST_CHECK zh_status tpl_read_tuple(tpl_node **out, tpl_reader *r, bool with_
 /* What stands before "in" and "=": names, tuples of them. */
 ZH_MUST_CHECK zh_status tpl_read_targets(tpl_node **out, tpl_reader *r, const char *extra_end);
 ZH_MUST_CHECK zh_status tpl_read_primary(tpl_node **out, tpl_reader *r);
+/* template_postfix.c: chains of .a(b)[c] after node; the call or the test that stands next. */
+ZH_MUST_CHECK zh_status tpl_read_postfix(tpl_node **out, tpl_reader *r, tpl_node *node);
+ZH_MUST_CHECK zh_status tpl_read_call(tpl_node **out, tpl_reader *r, tpl_node *function);
+ZH_MUST_CHECK zh_status tpl_read_test(tpl_node **out, tpl_reader *r, tpl_node *subject);
 /* "|name(…)|name…" around first. inline_start: the first bar is left out. */
 ZH_MUST_CHECK zh_status tpl_read_filters(tpl_node **out, tpl_reader *r, tpl_node *first,
                                          bool inline_start);
 ZH_MUST_CHECK zh_status tpl_node_new(tpl_node **out, tpl_reader *r, tpl_node_kind kind);
 ZH_MUST_CHECK zh_status tpl_nodes_add(tpl_nodes *list, tpl_reader *r, tpl_node *node);
+/* One level deeper; fails beyond what is read. */
+ZH_MUST_CHECK zh_status tpl_enter(tpl_reader *r);
+ZH_MUST_CHECK zh_status tpl_out_of_memory(tpl_reader *r);
 bool tpl_at_sign(const tpl_reader *r, const char *sign);
 bool tpl_at_name(const tpl_reader *r, const char *name);
 bool tpl_skip_sign(tpl_reader *r, const char *sign);
@@ -295,7 +304,7 @@ ZH_MUST_CHECK zh_status tpl_write(tpl_run *run, const char *bytes, size_t length
 ZH_MUST_CHECK zh_status tpl_evaluate(tpl_value *out, tpl_run *run, const tpl_node *node);
 ZH_MUST_CHECK zh_status tpl_call_value(tpl_value *out, tpl_run *run, tpl_value function,
                                        const tpl_arguments *args);
-/* As x.name and x[key] look: attributes (methods) first, or items first. */
+/* template_attributes.c. As x.name and x[key] look: attributes (methods) first, or items first. */
 ZH_MUST_CHECK zh_status tpl_get_attribute(tpl_value *out, tpl_run *run, tpl_value object,
                                           const char *name);
 ZH_MUST_CHECK zh_status tpl_get_item(tpl_value *out, tpl_run *run, tpl_value object, tpl_value key);
@@ -361,6 +370,8 @@ ZH_MUST_CHECK zh_status tpl_slice(tpl_value *out, tpl_run *run, tpl_value object
 ZH_MUST_CHECK zh_status tpl_print(zh_text *out, tpl_run *run, tpl_value value);
 ZH_MUST_CHECK zh_status tpl_print_repr(zh_text *out, tpl_run *run, tpl_value value);
 ZH_MUST_CHECK zh_status tpl_to_string(tpl_value *out, tpl_run *run, tpl_value value);
+/* <, >, &, ' and " as HTML writes them, or, of JSON, but for the last, as JavaScript does. */
+void tpl_escape(zh_text *out, const char *bytes, size_t length, bool json);
 void tpl_print_float(zh_text *out, double value);
 typedef struct tpl_json_style {
   bool ascii, sorted;
@@ -373,6 +384,8 @@ ZH_MUST_CHECK zh_status tpl_print_json(zh_text *out, tpl_run *run, tpl_value val
 
 /* template_text.c: characters */
 bool tpl_is_space(uint32_t point);
+/* Letters beyond ASCII that need no table: CJK, kana, hangul, Latin with accents. */
+bool tpl_is_letter(uint32_t point);
 size_t tpl_points(tpl_string *string); /* code points */
 /* Byte where code point `index` begins; index at most the count. */
 size_t tpl_byte_of(tpl_string *string, size_t index);
@@ -436,6 +449,8 @@ struct tpl_method {
 ZH_MUST_CHECK zh_status tpl_call_builtin(tpl_value *out, tpl_run *run, const tpl_builtin *builtin,
                                          const char *what, tpl_value self,
                                          const tpl_arguments *args);
+/* Always a failure: the filter or test of that node is not known. */
+ZH_MUST_CHECK zh_status tpl_refuse_unknown(const tpl_node *node, bool test, zh_error *err);
 const tpl_builtin *tpl_find_filter(const char *name);
 const tpl_builtin *tpl_find_test(const char *name);
 const tpl_builtin *tpl_find_global(const char *name);
@@ -447,7 +462,9 @@ const char *tpl_guess(char out[ZH_GUESS_BYTES], const char *name, bool tests);
 ZH_MUST_CHECK zh_status tpl_find_method(tpl_value *out, tpl_run *run, tpl_value object,
                                         const char *name);
 extern const tpl_builtin tpl_sequence_filters[]; /* template_sequences.c */
+extern const tpl_builtin tpl_number_filters[];   /* template_numbers.c */
 extern const tpl_builtin tpl_string_methods[];   /* template_methods.c */
+extern const tpl_builtin tpl_split_methods[];    /* template_split.c */
 
 /* Reading arguments; each names the parameter in its message. */
 ZH_MUST_CHECK zh_status tpl_want_string(tpl_string **out, tpl_run *run, tpl_value value,

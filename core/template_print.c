@@ -8,16 +8,35 @@
 
 enum { NESTED_MAX = 80 };
 
-/* The fewest digits that read back the same; an exponent below 1e-4 and from 1e16 on. */
+/* One more in the last place of "d.ddde-08"; false where a digit would carry over. */
+static bool step_last_digit(char *digits) {
+  char *last = strchr(digits, 'e') - 1;
+  if (*last < '0' || *last >= '9') return false;
+  ++*last;
+  return true;
+}
+
+/* The fewest digits that read back the same, as "d.ddde-08". Beside a power of two the numbers on
+ * its two sides lie unevenly, and the rounded one of so many digits may miss where the next one
+ * does not. Returns the digits after the point. */
+static int shortest_digits(char digits[40], double value) {
+  for (int precision = 0; precision < 16; precision++) {
+    snprintf(digits, 40, "%.*e", precision, value);
+    if (strtod(digits, NULL) == value) return precision;
+    if (step_last_digit(digits) && strtod(digits, NULL) == value) return precision;
+  }
+  snprintf(digits, 40, "%.16e", value);
+  return 16;
+}
+
+/* An exponent below 1e-4 and from 1e16 on. */
 void tpl_print_float(zh_text *out, double value) {
   char digits[40];
   if (!isfinite(value)) {
     zh_text_puts(out, isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
     return;
   }
-  int precision = 0;
-  do snprintf(digits, sizeof digits, "%.*e", precision, value);
-  while (strtod(digits, NULL) != value && ++precision < 17);
+  int precision = shortest_digits(digits, value);
   int exponent = atoi(strchr(digits, 'e') + 1);
   if (exponent < -4 || exponent >= 16) {
     zh_text_puts(out, digits);
@@ -141,6 +160,19 @@ zh_status tpl_to_string(tpl_value *out, tpl_run *run, tpl_value value) {
   if (status == ZH_OK) return tpl_take_text(out, run, &text);
   zh_text_free(&text);
   return status;
+}
+
+void tpl_escape(zh_text *out, const char *bytes, size_t length, bool json) {
+  static const char *const html[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"},
+                           *const codes[] = {"\\u0026", "\\u003c", "\\u003e", "\\u0027", "\""};
+  for (size_t i = 0; i < length; i++) {
+    const char *found = bytes[i] ? strchr("&<>'\"", bytes[i]) : NULL;
+    if (found) {
+      zh_text_puts(out, (json ? codes : html)[strchr("&<>'\"", bytes[i]) - "&<>'\""]);
+    } else {
+      zh_text_append(out, bytes + i, 1);
+    }
+  }
 }
 
 /* --- JSON --- */

@@ -29,6 +29,7 @@ static zh_status open_scope(tpl_scope **scope, tpl_run *run, tpl_scope *parent) 
 
 zh_status tpl_bind_name(tpl_run *run, const char *name, tpl_value value) {
   tpl_scope *scope = run->scope;
+  ZH_TRY(tpl_charge(run, scope->count));
   for (size_t i = 0; i < scope->count; i++) {
     if (scope->bindings[i].name != name) continue;
     scope->bindings[i].value = value;
@@ -164,6 +165,7 @@ static zh_status render_for(ending *how, tpl_run *run, const tpl_node *node) {
   ZH_TRY(filter_items(&items, &count, run, node));
   ZH_TRY(tpl_alloc(&loop, run, 1, sizeof *loop));
   *loop = (tpl_loop){.items = items, .count = count};
+  ZH_TRY(tpl_charge(run, run->tpl->name_count * 8)); /* "loop" is looked for among them */
   ZH_TRY(render_items(&completed, run, node, loop));
   return completed ? ZH_OK : render_scoped(how, run, &node->other);
 }
@@ -243,6 +245,7 @@ zh_status tpl_call_macro(tpl_value *out, tpl_run *run, const tpl_macro *macro,
   if (++run->macro_depth > TPL_MACRO_DEPTH)
     return tpl_fail(run, "%s", "macros call each other deeper than they may");
   ZH_TRY(open_scope(&run->scope, run, macro->scope));
+  ZH_TRY(tpl_charge(run, run->tpl->name_count * 16)); /* "caller" is looked for among them */
   zh_status status = bind_parameters(run, macro, args);
   if (status == ZH_OK) status = capture(out, &how, run, &macro->node->body);
   run->scope = outer;

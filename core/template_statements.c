@@ -44,6 +44,7 @@ static zh_status read_if(tpl_node **out, tpl_reader *r) {
   tpl_node *node, *test;
   ZH_TRY(tpl_node_new(&node, r, TPL_IF));
   *out = node;
+  r->choices++;
   do {
     r->at++; /* if, elif */
     ZH_TRY(tpl_read_tuple(&test, r, false, NULL));
@@ -51,6 +52,7 @@ static zh_status read_if(tpl_node **out, tpl_reader *r) {
   } while (tpl_at_name(r, "elif"));
   if (tpl_skip_name(r, "else")) ZH_TRY(add_branch(node, r, NULL, last));
   r->at++;
+  r->choices--;
   return ZH_OK;
 }
 

@@ -177,7 +177,7 @@ zh_status tpl_change_case(tpl_value *out, tpl_run *run, const tpl_string *string
 }
 
 /* Letters that need no table: CJK, kana, hangul, Latin with accents. */
-static bool is_known_letter(uint32_t point) {
+bool tpl_is_letter(uint32_t point) {
   return (point >= 0x4E00 && point <= 0x9FFC) || (point >= 0x3400 && point <= 0x4DBF) ||
          (point >= 0x3041 && point <= 0x3096) || (point >= 0x30A1 && point <= 0x30FA) ||
          (point >= 0xAC00 && point <= 0xD7A3) ||
@@ -192,7 +192,7 @@ static bool is_known_sign(uint32_t point) {
 
 static bool belongs(uint32_t point, tpl_class what) {
   bool digit = point >= '0' && point <= '9';
-  bool letter = point < 0x80 ? is_cased(point) : is_known_letter(point);
+  bool letter = point < 0x80 ? is_cased(point) : tpl_is_letter(point);
   switch (what) {
   case TPL_DIGITS:
     return digit;
@@ -213,7 +213,7 @@ zh_status tpl_all_of(bool *out, tpl_run *run, const tpl_string *string, tpl_clas
     uint32_t point = 0;
     size_t size = (size_t)zh_utf8_decode(&point, string->bytes + at, string->length - at);
     bool known = point < 0x80 || tpl_is_space(point) || what == TPL_SPACES ||
-                 is_known_letter(point) || is_known_sign(point);
+                 tpl_is_letter(point) || is_known_sign(point);
     if (!known || (about_case && has_special_case(point)))
       return tpl_fail(run, "whether '%.*s' is such a character is not known to this version",
                       (int)size, string->bytes + at);

@@ -13,11 +13,13 @@ TEMPLATES = [
     "{% if missing %}x{% endif %}", "{{ doc_nested.text[0] }} {{ doc_nested['text']|tojson }} {{ doc_nested }}",
     "{{ question.lower().capitalize() }}{{ question.rstrip('?').lstrip('W') }}", "{{choices|string}} {{ choices | length }}",
     "{{ (answer == 0) | string }}{{ 'yes' if label == 1 else 'no' }}", "  {% if true %}\n  x\n  {% endif %}\n", "{{ missing == 1 }}",
+    "{% for n in range(1, 1100) %}{{ 2.0 ** -n }} {{ (2.0 ** n)|round(1) if n < 1000 }} {{ 3.0 ** -n }} {{ n / 7 }}\n{% endfor %}",
+    "{{ 9007199254740993.0 }} {{ 5e-324 }} {{ 1e22 }} {{ 1e23 }} {{ 1e16 }} {{ 123456789012345680.0 }} {{ 0.1 + 0.2 }}", "{{题目}}{{ 答案_é|upper }}",
     "{{ '' ~ answer ~ ' ' ~ choices[answer].strip() }}", "{{ doc_nested.missing }}", "{{ doc_nested.text }}{{ [question, answer] | tojson }}",
 ]
 ROWS = [
     {"question": " What is it? ", "choices": ["cat", "dog's", "鸟", "d"], "answer": 2, "target": "鸟", "label": 1, "premise": "天下雨。",
-     "hypothesis": "地湿了", "context": "", "number": "3", "doc_nested": {"text": ["a & b", "<c>"]}},
+     "hypothesis": "地湿了", "context": "", "number": "3", "题目": "一", "答案_é": "b", "doc_nested": {"text": ["a & b", "<c>"]}},
     {"question": "谁？", "choices": ["A", "B"], "answer": 0, "target": "C", "label": 0, "premise": "", "hypothesis": "\n", "context": "上文",
      "number": 2.5, "doc_nested": {"text": []}},
 ]

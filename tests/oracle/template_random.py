@@ -77,7 +77,7 @@ class Maker:
                          f"replace('a', {t()}, 1)", "list", "first", "last", "reverse", "tojson", "int", "float", f"trim({t()})",
                          f"indent({self.r.randrange(6)})", "indent(2, true)", "indent(3, first=true, blank=true)", "indent('> ')",
                          f"truncate({self.r.randrange(3, 30)})", "truncate(9, true, '…', 0)", "center(20)", "sort|join", "unique|join('.')",
-                         f"default({t()}, true)", "length|string", "map('upper')|join('-')", "count", "e", "safe", "wordcount")
+                         f"default({t()}, true)", "length|string", "map('upper')|join('-')", "count", "e", "safe", "e", "safe", "wordcount")
 
     def sequence(self, depth):
         kind = self.r.randrange(9)
