@@ -11,20 +11,21 @@ typedef enum size_of { HIDDEN, QUERY, KEY, FFN, VOCAB, ONE } size_of;
 typedef struct expected {
   const char *name;
   size_of rows, columns;
-  bool fine; /* zh_weight's: decided by what rounding costs, docs/performance.md, "Accuracy" */
 } expected;
 
 static const expected layer_tensors[ZH_LAYER_SLOTS] = {
     [ZH_ATTN_NORM] = {"attn_norm.weight", ONE, HIDDEN},
     [ZH_ATTN_Q] = {"attn_q.weight", QUERY, HIDDEN},
     [ZH_ATTN_K] = {"attn_k.weight", KEY, HIDDEN},
-    [ZH_ATTN_V] = {"attn_v.weight", KEY, HIDDEN, .fine = true},
+    [ZH_ATTN_V] = {"attn_v.weight", KEY, HIDDEN},
     [ZH_ATTN_OUTPUT] = {"attn_output.weight", HIDDEN, QUERY},
     [ZH_FFN_NORM] = {"ffn_norm.weight", ONE, HIDDEN},
     [ZH_FFN_GATE] = {"ffn_gate.weight", FFN, HIDDEN},
     [ZH_FFN_UP] = {"ffn_up.weight", FFN, HIDDEN},
     [ZH_FFN_DOWN] = {"ffn_down.weight", HIDDEN, FFN},
 };
+/* zh_weight's: chosen by what rounding costs, docs/performance.md, "Accuracy". */
+static const bool is_fine[ZH_LAYER_SLOTS] = {[ZH_ATTN_V] = true};
 static const expected model_tensors[ZH_MODEL_SLOTS] = {
     [ZH_EMBEDDING] = {"token_embd.weight", VOCAB, HIDDEN},
     [ZH_OUTPUT_NORM] = {"output_norm.weight", ONE, HIDDEN},
@@ -81,7 +82,6 @@ static zh_status describe(zh_weight *out, const zh_weights *weights, const char 
                    model, name, type ? type->name : "unknown", columns);
   }
   out->tensor = t;
-  out->fine = want->fine;
   out->matrix = (zh_matrix){t->data, t->type, (size_t)rows, (size_t)columns, (size_t)row_bytes};
   return ZH_OK;
 }
@@ -93,6 +93,7 @@ static zh_status describe_all(zh_weights *weights, zh_error *err) {
       snprintf(name, sizeof name, "blk.%" PRIu32 ".%s", layer, layer_tensors[slot].name);
       zh_weight *out = &weights->layer[(size_t)layer * ZH_LAYER_SLOTS + (size_t)slot];
       ZH_TRY(describe(out, weights, name, &layer_tensors[slot], err));
+      out->fine = is_fine[slot];
     }
   }
   for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot) {
