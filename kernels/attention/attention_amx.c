@@ -47,55 +47,6 @@ static void store_sums(sums_at *kept) {
   kept->first = NULL;
 }
 
-/* Scores of 32 keys. */
-ALWAYS_INLINE void score_tiles(sums_at *kept, sums_at score, const uint16_t *q,
-                               const uint16_t *keys, size_t d) {
-  const sums_at zeros = {NULL, 0};
-  const uint16_t *second = keys + KV_GROUP * d;
-  for (size_t c = 0; c < d; c += DIMS) {
-    _tile_loadd(4, q + c, d * 2);
-    _tile_stream_loadd(6, keys + c * KV_GROUP, TILE_ROW_BYTES);
-    if (c == 0) NEXT_SUM(0, *kept, zeros);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_stream_loadd(7, second + c * KV_GROUP, TILE_ROW_BYTES);
-    if (c == 0) NEXT_SUM(1, *kept, zeros);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, q + 16 * d + c, d * 2);
-    if (c == 0) NEXT_SUM(2, *kept, zeros);
-    _tile_dpbf16ps(2, 5, 6);
-    if (c == 0) NEXT_SUM(3, *kept, zeros);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  *kept = score;
-}
-
-/* Dimensions [c, c + 32) of the values of keys [from, to), weighted; part: what they are added to,
- * where they do not begin it. */
-ALWAYS_INLINE void mix_tiles(sums_at *kept, sums_at part, const uint16_t *weight, const block_at *b,
-                             size_t d, size_t c, size_t from, size_t to, bool begins) {
-  size_t stride = to - from;
-  sums_at begin = {begins ? NULL : part.first, part.stride};
-  __asm__ volatile("" ::: "memory"); /* compilers do not see that tile loads read the weights */
-  for (size_t j = from; j < to; j += KEYS) {
-    bool is_last = b->last && j + KEYS > b->count;
-    const uint16_t *values = (is_last ? b->last : b->values + j * d) + c * 2,
-                   *upper = weight + (j - from), *lower = upper + 16 * stride;
-    _tile_loadd(4, upper, stride * 2);
-    _tile_stream_loadd(6, values, d * 4);
-    if (j == from) NEXT_SUM(0, *kept, begin);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_stream_loadd(7, values + 32, d * 4);
-    if (j == from) NEXT_SUM(1, *kept, begin);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, lower, stride * 2);
-    if (j == from) NEXT_SUM(2, *kept, begin);
-    _tile_dpbf16ps(2, 5, 6);
-    if (j == from) NEXT_SUM(3, *kept, begin);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  *kept = part;
-}
-
 /* --- a block of a run --- */
 
 /* 32 rows on their way through a block. */
@@ -235,6 +186,58 @@ ALWAYS_INLINE void weigh_rows(passage *p, size_t count) {
   p->weighed = until;
 }
 
+/* Scores of 32 keys. */
+ALWAYS_INLINE void score_tiles(passage *p, size_t rows, sums_at *kept, sums_at score,
+                               const uint16_t *q, const uint16_t *keys, size_t d) {
+  const sums_at zeros = {NULL, 0};
+  const uint16_t *second = keys + KV_GROUP * d;
+  for (size_t c = 0; c < d; c += DIMS) {
+    _tile_loadd(4, q + c, d * 2);
+    _tile_stream_loadd(6, keys + c * KV_GROUP, TILE_ROW_BYTES);
+    if (c == 0) NEXT_SUM(0, *kept, zeros);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_stream_loadd(7, second + c * KV_GROUP, TILE_ROW_BYTES);
+    if (c == 0) NEXT_SUM(1, *kept, zeros);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, q + 16 * d + c, d * 2);
+    if (c == 0) NEXT_SUM(2, *kept, zeros);
+    _tile_dpbf16ps(2, 5, 6);
+    if (c == 0) NEXT_SUM(3, *kept, zeros);
+    _tile_dpbf16ps(3, 5, 7);
+    weigh_rows(p, rows);
+  }
+  *kept = score;
+}
+
+/* Dimensions [c, c + 32) of the values of keys [from, to), weighted; part: what they are added to,
+ * where they do not begin it. */
+ALWAYS_INLINE void mix_tiles(passage *p, size_t rows, sums_at *kept, sums_at part,
+                             const uint16_t *weight, const block_at *b, size_t d, size_t c,
+                             size_t from, size_t to, bool begins) {
+  size_t stride = to - from;
+  sums_at begin = {begins ? NULL : part.first, part.stride};
+  __asm__ volatile("" ::: "memory"); /* compilers do not see that tile loads read the weights */
+  for (size_t j = from; j < to; j += KEYS) {
+    bool is_last = b->last && j + KEYS > b->count;
+    const uint16_t *values = (is_last ? b->last : b->values + j * d) + c * 2,
+                   *upper = weight + (j - from), *lower = upper + 16 * stride;
+    _tile_loadd(4, upper, stride * 2);
+    _tile_stream_loadd(6, values, d * 4);
+    if (j == from) NEXT_SUM(0, *kept, begin);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_stream_loadd(7, values + 32, d * 4);
+    if (j == from) NEXT_SUM(1, *kept, begin);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, lower, stride * 2);
+    if (j == from) NEXT_SUM(2, *kept, begin);
+    _tile_dpbf16ps(2, 5, 6);
+    if (j == from) NEXT_SUM(3, *kept, begin);
+    _tile_dpbf16ps(3, 5, 7);
+    weigh_rows(p, rows);
+  }
+  *kept = part;
+}
+
 /* A step is done: its rows' parts are added to their states, or kept. */
 static void finish_step(passage *p, const step_rows *s) {
   const zh_attention *a = p->r->a;
@@ -258,21 +261,19 @@ static void pass_units(passage *p) {
   const unit *next = &p->next, *before = &p->before;
   size_t d = p->r->a->kv->head_dim, floats = part_floats(d);
   size_t scores = next->s ? (next->to - next->from) / KEYS : 0, mixes = before->s ? d / 32 : 0,
-         turns = scores > mixes ? scores : mixes, rows = turns ? STEP / turns / 2 : STEP;
+         turns = scores > mixes ? scores : mixes, rows = turns ? STEP / turns / 4 : STEP;
   if (!next->s) store_sums(&p->kept); /* scores that are about to be weighed */
   for (size_t n = 0; n < turns; n++) {
     if (n < scores) {
       sums_at score = {next->score + n * KEYS, next->to - next->from};
-      score_tiles(&p->kept, score, p->scratch->q + next->s->row * d,
+      score_tiles(p, rows, &p->kept, score, p->scratch->q + next->s->row * d,
                   p->b->keys + (next->from + n * KEYS) * d, d);
     }
-    weigh_rows(p, rows);
     if (n < mixes) {
       sums_at part = {p->scratch->part + n * 32, floats};
-      mix_tiles(&p->kept, part, before->weight, p->b, d, n * 32, before->from, before->to,
+      mix_tiles(p, rows, &p->kept, part, before->weight, p->b, d, n * 32, before->from, before->to,
                 before->from == before->s->from);
     }
-    weigh_rows(p, rows);
   }
   weigh_rows(p, STEP);
   if (before->s && before->to == before->s->to) finish_step(p, before->s);
