@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/text.h"
 #include "model/tokenizer/bpe_room.h"
 #include "model/tokenizer/characters.h"
 
@@ -160,9 +161,71 @@ static void note_unused(zh_bpe *b, const zh_merges *merges) {
   }
 }
 
+/* The highest rank of the merges that make a character of its bytes; NONE where they do not. */
+static uint32_t rank_within(const zh_bpe *b, uint32_t id) {
+  const zh_slice *text = &b->symbols.texts[id];
+  uint32_t tokens[4], highest = 0;
+  size_t count = text->length;
+  for (size_t i = 0; i < count; i++) {
+    tokens[i] = b->symbols.of_byte[(unsigned char)text->bytes[i]];
+    if (tokens[i] == NONE) return NONE;
+  }
+  while (count > 1) {
+    const struct zh_pair_slot *best = NULL;
+    size_t at = 0;
+    for (size_t i = 0; i + 1 < count; i++) {
+      const struct zh_pair_slot *slot = zh_pair_find(&b->pairs, tokens[i], tokens[i + 1]);
+      if (slot != NULL && (best == NULL || slot->rank < best->rank)) {
+        best = slot;
+        at = i;
+      }
+    }
+    if (best == NULL) return NONE;
+    if (best->rank > highest) highest = best->rank;
+    tokens[at] = best->merged;
+    memmove(&tokens[at + 1], &tokens[at + 2], (count - at - 2) * sizeof *tokens);
+    count--;
+  }
+  return tokens[0] == id ? highest : NONE;
+}
+
+/* Characters that can be taken as one token from the beginning. Their bytes are merged before any
+ * neighbour is, if every merge with the whole has a higher rank than those within; where a token
+ * holds a part of one and of its neighbour, the text is looked at (zh_joints_half). */
+static zh_status find_whole_characters(zh_bpe *b, const zh_merges *merges, zh_error *err) {
+  uint32_t *within = malloc((b->symbols.vocab + 1u) * sizeof *within);
+  if (within == NULL) return no_memory(err);
+  for (uint32_t id = 0; id < b->symbols.vocab; id++) {
+    const zh_slice *text = &b->symbols.texts[id];
+    uint32_t character;
+    bool one = text->bytes != NULL && text->length > 1 && text->length <= 4 &&
+               zh_utf8_decode(&character, text->bytes, text->length) == (int)text->length;
+    within[id] = one ? rank_within(b, id) : NONE;
+  }
+  for (size_t i = 0; i < merges->count; i++) {
+    const zh_merge *m = &merges->items[i];
+    if (within[m->left] != NONE && m->rank <= within[m->left]) within[m->left] = NONE;
+    if (within[m->right] != NONE && m->rank <= within[m->right]) within[m->right] = NONE;
+  }
+  zh_status status = ZH_OK;
+  for (uint32_t id = 0; status == ZH_OK && id < b->symbols.vocab; id++) {
+    uint32_t character;
+    if (within[id] == NONE) continue;
+    zh_character_at(&character, b->symbols.texts[id].bytes);
+    uint32_t *place = place_of(b, character);
+    if (place == NULL)
+      status = no_memory(err);
+    else
+      *place = id;
+  }
+  free(within);
+  return status;
+}
+
 static zh_status finish(zh_bpe **out, zh_bpe *b, const zh_merges *merges, zh_error *err) {
   zh_status status = fill_pairs(&b->pairs, merges) ? ZH_OK : no_memory(err);
   if (status == ZH_OK) status = find_joints(b, merges, err);
+  if (status == ZH_OK && b->symbols.by_bytes) status = find_whole_characters(b, merges, err);
   note_unused(b, merges);
   if (status == ZH_OK) {
     *out = b;
@@ -262,11 +325,25 @@ static void add_bytes(zh_ids *out, const zh_bpe *b, const char *bytes, size_t le
 }
 
 /* Bytes that the vocabulary lacks become the unknown token, or are left out where there is none. */
+static void add_byte_symbol(zh_ids *out, const zh_bpe *b, char byte) {
+  uint32_t token = b->symbols.of_byte[(unsigned char)byte];
+  if (token == NONE) token = b->symbols.unknown;
+  if (token != NONE) out->ids[out->count++] = token;
+}
+
+/* A character that always becomes one token before anything is merged with it is that token. */
 static void add_byte_symbols(zh_ids *out, const zh_bpe *b, const char *text, size_t length) {
-  for (size_t i = 0; i < length; i++) {
-    uint32_t token = b->symbols.of_byte[(unsigned char)text[i]];
-    if (token == NONE) token = b->symbols.unknown;
-    if (token != NONE) out->ids[out->count++] = token;
+  for (size_t i = 0; i < length;) {
+    uint32_t character;
+    unsigned step = zh_character_at(&character, text + i);
+    uint32_t whole = step > 1 && !b->leaves_out ? symbol_of(b, character) : NONE;
+    if (whole != NONE && !zh_joints_half(&b->joints, text, i, length) &&
+        !zh_joints_half(&b->joints, text, i + step, length)) {
+      out->ids[out->count++] = whole;
+      i += step;
+    } else {
+      for (unsigned end = step; end > 0; end--) add_byte_symbol(out, b, text[i++]);
+    }
   }
 }
 
