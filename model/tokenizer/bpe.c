@@ -466,8 +466,25 @@ static void remember(zh_remembered *r, uint16_t kind, const char *bytes, size_t 
   memcpy(r->bytes, bytes, length);
 }
 
+/* One character by itself: most of what Chinese and runs of spaces are cut into. */
+static inline uint32_t lone_token(const zh_bpe *b, const char *text, size_t length) {
+  uint32_t character, symbol;
+  if (length > 4 || zh_character_at(&character, text) != length) return NONE;
+  if (b->symbols.by_bytes && length == 1)
+    symbol = b->symbols.of_byte[(unsigned char)*text];
+  else
+    symbol = symbol_of(b, character);
+  return symbol < b->symbols.vocab && b->taken_apart == NULL ? symbol : NONE;
+}
+
 static inline bool encode_cut(zh_ids *out, const zh_bpe *b, zh_bpe_room *room, const char *text,
                               size_t length) {
+  uint32_t lone = lone_token(b, text, length);
+  if (lone != NONE) {
+    if (!zh_ids_reserve(out, 1)) return false;
+    out->ids[out->count++] = lone;
+    return true;
+  }
   if (length > ZH_REMEMBERED_BYTES) return encode_joined(out, b, room, text, length);
   zh_remembered *r = &room->remembered[place_in_memory(text, length)];
   if (!zh_ids_reserve(out, ZH_REMEMBERED_IDS)) return false;

@@ -79,7 +79,7 @@ zh_status zh_joints_create(zh_joints *out, const zh_slice *texts, const uint32_t
     const zh_slice *t = &texts[tokens[i]];
     for (uint32_t at = 1; at < t->length; at++) boundaries += (t->bytes[at] & 0x80) != 0;
   }
-  while (log < 22 && (UINT64_C(1) << log) < 8 * boundaries) log++;
+  while (log < 22 && (UINT64_C(1) << log) < 32 * boundaries) log++;
   *out = (zh_joints){.shift = 64 - log, .bits = calloc((UINT64_C(1) << log) / 64, 8)};
   if (out->bits == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tokenizer)");
   for (size_t i = 0; i < count; i++) add_token(out, &texts[tokens[i]]);

@@ -20,20 +20,31 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from test_model_tokenizers import PUBLISHED, folder  # noqa: E402
-from tokenizer_texts import TOOL, chinese_texts, real_texts  # noqa: E402
+from tokenizer_texts import SOURCE, TOOL, chinese_texts, real_texts  # noqa: E402
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: E402
 
 
 TRAINED_ON = 400_000  # characters of each language, or training takes minutes
 
 
-def english(megabytes):
+def shuffled(megabytes, real):
+    """Paragraphs in any order; of a hundred words three are written backwards, as names that are new."""
     rng, made, length = random.Random(1), [], 0
-    real = [t for t in real_texts() if t.isascii()]
     while length < megabytes * 1e6:
         made.append(" ".join(w if rng.random() < 0.97 else w[::-1] for w in rng.choice(real).split(" ")))
         length += len(made[-1])
     return "\n\n".join(made)
+
+
+def english(megabytes):
+    files = [p for p in pathlib.Path("/usr/share/common-licenses").glob("*") if p.is_file()]
+    files += list(SOURCE.glob("**/*.md"))
+    text = "\n\n".join(p.read_text(encoding="utf-8", errors="ignore") for p in sorted(files))
+    return shuffled(megabytes, [p for p in re.split("\n\n+", text) if p.isascii() and len(p) > 40])
+
+
+def code(megabytes):
+    return shuffled(megabytes, [t for t in real_texts() if t.isascii()])
 
 
 def chinese(megabytes):
@@ -65,9 +76,12 @@ def byte_level(name, corpus, vocab):
 
 def sentencepiece_like(corpus, vocab):
     """Spaces as U+2581 and merges over all of the text, as Llama 2's and Gemma's tokenizer.json have it."""
-    made = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True))
-    made.pre_tokenizer = pre_tokenizers.Metaspace()
-    made.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=vocab, show_progress=False))
+    made = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    listed = ["<unk>"] + [f"<0x{byte:02X}>" for byte in range(256)]
+    made.normalizer = normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = pre_tokenizers.Split(Regex("▁+[^▁\\n]*|[^▁\\n]+|\\n+"), "isolated")
+    made.train_from_iterator(corpus, trainers.BpeTrainer(
+        vocab_size=vocab, special_tokens=listed, show_progress=False))
     made.pre_tokenizer = None
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
@@ -92,7 +106,8 @@ def main():
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--kinds", default="qwen2,llama-bpe,gpt-4o,deepseek-v3,gpt-2,sentencepiece")
     given = words.parse_args()
-    texts = {"English": english(2 * given.megabytes), "Chinese": chinese(2 * given.megabytes)}
+    texts = {"English": english(2 * given.megabytes), "Chinese": chinese(2 * given.megabytes),
+             "programs": code(2 * given.megabytes)}
     halves = {k: (t[: len(t) // 2], t[len(t) // 2 :]) for k, t in texts.items()}
     corpus = [p for train, _ in halves.values() for p in re.split("\n+", train[: TRAINED_ON])]
     with tempfile.TemporaryDirectory() as place:
