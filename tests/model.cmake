@@ -1,4 +1,4 @@
-foreach(part gguf safetensors architecture tokenizer standard)
+foreach(part gguf safetensors architecture tokenizer tokenizer_files pattern standard)
   zh_unit_test(model test_${part}.c zh_model)
 endforeach()
 
