@@ -89,6 +89,8 @@ typedef struct zh_joints {
   uint64_t ascii[256]; /* a bit for each pair of ASCII characters */
   uint64_t *bits;      /* for the others, by hash: what is set may be so by chance */
   unsigned shift;
+  uint64_t half[1024]; /* a bit for each pair of bytes at a boundary beyond which a token holds a
+                          part of a character */
   bool half_before, half_after; /* some tokens begin or end inside a character, beyond a boundary */
 } zh_joints;
 ZH_MUST_CHECK zh_status zh_joints_create(zh_joints *out, const zh_slice *texts,
@@ -96,5 +98,7 @@ ZH_MUST_CHECK zh_status zh_joints_create(zh_joints *out, const zh_slice *texts,
 void zh_joints_free(zh_joints *joints);
 /* The end of the longest beginning of [text, end) that no boundary cuts. */
 const char *zh_joints_next(const zh_joints *joints, const char *text, const char *end);
+/* Whether a token stands across the boundary at text[at] that holds only a part of a character. */
+bool zh_joints_half(const zh_joints *joints, const char *text, size_t at, size_t length);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/tokenizer/bpe_room.h"
+#include "model/tokenizer/bpe_parts.h"
 
 #define NONE ZH_NO_TOKEN
 

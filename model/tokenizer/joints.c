@@ -58,9 +58,17 @@ static uint32_t after_of(zh_joints *j, const zh_slice *t, uint32_t at) {
   return HALF(HALF_AFTER, (unsigned char)t->bytes[at]);
 }
 
+static void add_boundary(zh_joints *j, const zh_slice *t, uint32_t at) {
+  uint32_t before = before_of(j, t, at), after = after_of(j, t, at);
+  set(j, before, after);
+  if (before < HALF(0, 0) && after < HALF(0, 0)) return;
+  unsigned bytes = (unsigned char)t->bytes[at - 1] * 256u + (unsigned char)t->bytes[at];
+  j->half[bytes / 64] |= UINT64_C(1) << bytes % 64;
+}
+
 static void add_token(zh_joints *j, const zh_slice *t) {
   for (uint32_t at = 1; at < t->length; at++)
-    if (!zh_is_continuation(t->bytes[at])) set(j, before_of(j, t, at), after_of(j, t, at));
+    if (!zh_is_continuation(t->bytes[at])) add_boundary(j, t, at);
 }
 
 zh_status zh_joints_create(zh_joints *out, const zh_slice *texts, const uint32_t *tokens,
@@ -71,7 +79,7 @@ zh_status zh_joints_create(zh_joints *out, const zh_slice *texts, const uint32_t
     const zh_slice *t = &texts[tokens[i]];
     for (uint32_t at = 1; at < t->length; at++) boundaries += (t->bytes[at] & 0x80) != 0;
   }
-  while (log < 22 && (UINT64_C(1) << log) < 8 * boundaries) log++;
+  while (log < 22 && (UINT64_C(1) << log) < 32 * boundaries) log++;
   *out = (zh_joints){.shift = 64 - log, .bits = calloc((UINT64_C(1) << log) / 64, 8)};
   if (out->bits == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tokenizer)");
   for (size_t i = 0; i < count; i++) add_token(out, &texts[tokens[i]]);
@@ -83,30 +91,54 @@ void zh_joints_free(zh_joints *joints) {
   joints->bits = NULL;
 }
 
-static inline bool joined(const zh_joints *j, uint32_t before, const char *place, unsigned length) {
-  uint32_t after = packed(place, length);
-  if (is_set(j, before, after)) return true;
-  if (!j->half_before && !j->half_after) return false;
+/* A token stands across the boundary at `place` that holds only a part of a character there. */
+static inline bool is_half_joined(const zh_joints *j, uint32_t before, const char *place,
+                                  uint32_t after) {
+  unsigned bytes = (unsigned char)place[-1] * 256u + (unsigned char)place[0];
+  if (!(j->half[bytes / 64] >> bytes % 64 & 1)) return false;
   uint32_t last = HALF(HALF_BEFORE, (unsigned char)place[-1]);
   uint32_t lead = HALF(HALF_AFTER, (unsigned char)place[0]);
   return (j->half_after && is_set(j, before, lead)) || (j->half_before && is_set(j, last, after)) ||
          (j->half_before && j->half_after && is_set(j, last, lead));
 }
 
+/* The character at text, where four bytes may be read or the text ends. */
+static inline uint32_t word_at(const char *text, const char *end, unsigned length) {
+  static const uint32_t mask[] = {0, 0xff, 0xffff, 0xffffff, 0xffffffff};
+  if (end - text < 4) return packed(text, length);
+  uint32_t word;
+  memcpy(&word, text, 4);
+  return word & mask[length];
+}
+
 const char *zh_joints_next(const zh_joints *j, const char *text, const char *end) {
   unsigned length = length_of_lead((unsigned char)*text);
-  uint32_t before = packed(text, length);
+  uint32_t before = word_at(text, end, length);
   for (text += length; text < end; text += length) {
     unsigned char lead = (unsigned char)*text;
-    length = length_of_lead(lead);
     if (lead < 0x80 && before < 0x80) {
       unsigned bit = before * 128 + lead;
       if (!(j->ascii[bit / 64] >> bit % 64 & 1)) return text;
       before = lead;
+      length = 1;
       continue;
     }
-    if (!joined(j, before, text, length)) return text;
-    before = packed(text, length);
+    length = length_of_lead(lead);
+    uint32_t after = word_at(text, end, length);
+    if (!is_set(j, before, after) && !is_half_joined(j, before, text, after)) return text;
+    before = after;
   }
   return end;
+}
+
+bool zh_joints_half(const zh_joints *j, const char *text, size_t at, size_t length) {
+  size_t start = at;
+  if (at == 0 || at >= length) return false;
+  unsigned bytes = (unsigned char)text[at - 1] * 256u + (unsigned char)text[at];
+  if (!(j->half[bytes / 64] >> bytes % 64 & 1)) return false;
+  do start--;
+  while (start > 0 && zh_is_continuation(text[start]));
+  unsigned after = length_of_lead((unsigned char)text[at]);
+  return is_half_joined(j, packed(text + start, (unsigned)(at - start)), text + at,
+                        packed(text + at, after));
 }

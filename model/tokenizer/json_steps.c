@@ -228,7 +228,10 @@ static zh_status read_pretokenizer(zh_tokenizer *t, void *user, const json_t *st
   zh_split_step *made = &t->pretokenizer.steps[t->pretokenizer.count++];
   *made = (zh_split_step){0};
   *byte_level = strcmp(type_of(step), "ByteLevel") == 0;
-  return read_split_step(made, t, step, err);
+  ZH_TRY(read_split_step(made, t, step, err));
+  bool nothing = *byte_level && made->pattern == NULL && made->prefix == ZH_PREFIX_NEVER;
+  if (nothing) t->pretokenizer.count--; /* it only turns characters into bytes */
+  return ZH_OK;
 }
 
 zh_status zh_json_read_pretokenizer(zh_tokenizer *t, bool *byte_level, const json_t *step,

@@ -63,11 +63,34 @@ static void lowercase(zh_text *out, const char *text, size_t length) {
   }
 }
 
+/* A byte by a short text, as spaces are by U+2581: there are so many that each must cost little. */
+void zh_replace_byte(zh_text *out, char wanted, const zh_slice *replacement, const char *text,
+                     size_t length) {
+  char room[4096];
+  size_t filled = 0;
+  for (size_t i = 0; i < length; i++) {
+    if (filled + replacement->length >= sizeof room) {
+      zh_text_append(out, room, filled);
+      filled = 0;
+    }
+    if (text[i] != wanted) {
+      room[filled++] = text[i];
+      continue;
+    }
+    for (uint32_t k = 0; k < replacement->length; k++) room[filled++] = replacement->bytes[k];
+  }
+  zh_text_append(out, room, filled);
+}
+
 static void replace(zh_text *out, const zh_slice *wanted, const zh_slice *replacement,
                     const char *text, size_t length) {
+  enum { SHORT = 64 };
+  if (wanted->length == 1 && replacement->length <= SHORT) {
+    zh_replace_byte(out, wanted->bytes[0], replacement, text, length);
+    return;
+  }
   while (wanted->length > 0) {
-    const char *found = wanted->length == 1 ? memchr(text, wanted->bytes[0], length)
-                                            : memmem(text, length, wanted->bytes, wanted->length);
+    const char *found = memmem(text, length, wanted->bytes, wanted->length);
     if (found == NULL) break;
     size_t before = (size_t)(found - text);
     zh_text_append(out, text, before);

@@ -32,6 +32,10 @@ typedef struct zh_sentencepiece_rules {
 void zh_sentencepiece_normalize(zh_text *out, const zh_sentencepiece_rules *rules, const char *text,
                                 size_t length);
 
+/* Appends the text with one byte replaced by a text of at most 64. */
+void zh_replace_byte(zh_text *out, char wanted, const zh_slice *replacement, const char *text,
+                     size_t length);
+
 typedef enum zh_normal_kind {
   ZH_NORMAL_NFC,
   ZH_NORMAL_NFD,

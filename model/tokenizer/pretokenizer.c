@@ -153,9 +153,13 @@ static zh_status walk_over(level *l, zh_pattern_walk *walk, zh_error *err) {
 static zh_status split_by_hand(level *l, zh_find_word find, zh_error *err) {
   size_t done = 0;
   zh_span span;
+  bool last = l->step + 1 == l->s->chain->count;
   while (done < l->length && find(&span, l->text, l->length, done)) {
-    ZH_TRY(give(l, done, span.begin, err));
-    ZH_TRY(give(l, span.begin, span.end, err));
+    if (span.begin > done) ZH_TRY(give(l, done, span.begin, err));
+    if (last)
+      ZH_TRY(l->s->visit(l->s->user, l->text + span.begin, span.end - span.begin, err));
+    else
+      ZH_TRY(give(l, span.begin, span.end, err));
     done = span.end;
   }
   return give(l, done, l->length, err);

@@ -30,15 +30,11 @@ static const char *space_of(const zh_sentencepiece_rules *r) {
 
 static void append_escaped(zh_text *out, const zh_sentencepiece_rules *r, const char *text,
                            size_t length) {
-  while (r->escape_whitespaces && length > 0) {
-    const char *space = memchr(text, ' ', length);
-    if (space == NULL) break;
-    zh_text_append(out, text, (size_t)(space - text));
-    zh_text_append(out, BLOCK, 3);
-    length -= (size_t)(space - text) + 1;
-    text = space + 1;
-  }
-  zh_text_append(out, text, length);
+  static const zh_slice block = {BLOCK, 3};
+  if (r->escape_whitespaces && memchr(text, ' ', length) != NULL)
+    zh_replace_byte(out, ' ', &block, text, length);
+  else
+    zh_text_append(out, text, length);
 }
 
 static size_t pass_spaces(const zh_sentencepiece_rules *r, const char *text, size_t length) {

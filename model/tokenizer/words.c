@@ -38,7 +38,22 @@ static inline cursor after(cursor c) {
 }
 
 static inline void pass_any(cursor *c, unsigned bits) {
-  while (c->bits & bits) advance(c);
+  if (!(c->bits & bits)) return;
+  size_t at = c->at + c->step; /* most characters are of one byte or three */
+  while (at < c->length) {
+    unsigned char byte = (unsigned char)c->text[at];
+    if (byte < 0x80) {
+      if (!(c->table[byte] & bits)) break;
+      at++;
+      continue;
+    }
+    uint32_t character;
+    unsigned step = zh_character_at(&character, c->text + at);
+    if (!(zh_bits_of(c->table, character) & bits)) break;
+    at += step;
+  }
+  c->at = at;
+  look(c);
 }
 /* Characters that are there and have none of the bits. */
 static inline void pass_none(cursor *c, unsigned bits) {

@@ -250,7 +250,7 @@ def test_sentencepiece(name, pieces, drawn, tmp_path):
     agree(path, theirs.encode, drawn)
     agree(path, lambda t: [1] + theirs.encode(t), drawn[:50], words=["around"])
     known = [t for t in drawn if 0 not in theirs.encode(t)]
-    assert len(known) > len(drawn) // 4
+    assert len(known) > len(drawn) // 8
     agree(path, theirs.encode, known, theirs.decode)
 
 
