@@ -309,10 +309,10 @@ bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head
 }
 
 /* Columns filled up to 32. fp32 and bf16: tiles of sixteen tokens (or all, where they are fewer).
- * Bytes: one a column and up to 32 for scale and sums of a block of 32. */
+ * Bytes: one or two a column and up to 32 for each, for scale and sums of a block of 32. */
 size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens) {
   size_t whole = tokens < 16 ? tokens : (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
-  return whole * steps * (rounding == ZH_ROUND_NONE ? 128 : 64);
+  return whole * steps * (rounding == ZH_ROUND_NONE || rounding == ZH_ROUND_TWO_BYTES ? 128 : 64);
 }
 
 /* 256 rows of up to 2048 columns, unpacked to bf16, and twice four tiles of sums. */

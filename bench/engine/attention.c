@@ -1,10 +1,8 @@
 /* Attention of a pass: rotated queries and keys, the cache, and what each query sees of it. */
-#include <math.h>
-
 #include "bench/engine/pass.h"
 
 /* Heads [begin, end) of query and key heads together: their part of x, which starts at first. */
-static void rotate(const zh_worker *w, size_t begin, size_t end, float *x, size_t first,
+static void rotate(const zh_worker *w, int layer, size_t begin, size_t end, float *x, size_t first,
                    size_t heads, size_t token_begin, size_t token_end) {
   const zh_engine *e = w->p->e;
   const zh_architecture *a = &e->architecture;
@@ -12,8 +10,11 @@ static void rotate(const zh_worker *w, size_t begin, size_t end, float *x, size_
   end = end > first ? end - first : 0;
   if (end > heads) end = heads;
   if (begin >= end) return;
+  const zh_rope *rope = zh_layer_rope(a, (uint32_t)layer);
+  if (!zh_layer_turns(a, (uint32_t)layer)) return;
   e->kernels->rope(x + begin * a->head_dim, heads * a->head_dim, end - begin, a->head_dim,
-                   a->rope_dims, a->rope_interleaved, e->angles, token_begin, token_end);
+                   rope->dims, rope->kind == ZH_ROPE_PAIRS, e->angles[rope - a->rope], token_begin,
+                   token_end);
 }
 
 /* Many tokens are divided as they are; few by query and key heads together, so that one token
@@ -28,8 +29,8 @@ static void rotate_and_store(const zh_worker *w, const zh_kv *kv, int layer) {
     zh_share(&token_begin, &token_end, p->tokens, 1, w->thread, w->threads);
   else
     zh_share(&begin, &end, all, 1, w->thread, w->threads);
-  rotate(w, begin, end, e->q, 0, heads, token_begin, token_end);
-  rotate(w, begin, end, e->k, heads, kv_heads, token_begin, token_end);
+  rotate(w, layer, begin, end, e->q, 0, heads, token_begin, token_end);
+  rotate(w, layer, begin, end, e->k, heads, kv_heads, token_begin, token_end);
   size_t kv_begin = begin > heads ? begin - heads : 0, kv_end = end > heads ? end - heads : 0;
   for (size_t t = token_begin; t < token_end && kv_begin < kv_end; ++t) {
     if (stale && t == e->tamper.element % p->tokens) continue;
@@ -54,7 +55,7 @@ static void flip_cached_bit(const zh_worker *w, const zh_kv *kv, int layer) {
 /* Four items for each thread at least, so that whoever is free finds one; where tokens and heads
  * are too few for that, blocks of keys, some beside each other at a time, as memory likes it. Which
  * it is changes no bit. */
-static zh_attention work_of(const zh_worker *w, const zh_kv *kv) {
+static zh_attention work_of(const zh_worker *w, const zh_kv *kv, uint32_t layer) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   const zh_architecture *a = &e->architecture;
@@ -67,7 +68,8 @@ static zh_attention work_of(const zh_worker *w, const zh_kv *kv) {
                        .tokens = p->tokens,
                        .position = p->position,
                        .sequence = p->sequence,
-                       .scale = 1.0f / sqrtf((float)a->head_dim),
+                       .window = zh_layer_is(a, layer, ZH_LAYER_SLIDING) ? a->window : 0,
+                       .scale = a->attention_scale,
                        .way = p->way,
                        .run = wanted < 1      ? 1
                               : wanted < most ? wanted
@@ -109,7 +111,7 @@ void zh_pass_attend(const zh_worker *w, int layer) {
   zh_pass_report_rows(w, ZH_OP_ROPE, layer, "rope k", k_width,
                       e->before ? e->before + p->tokens * q_width : NULL, NULL, e->k);
   flip_cached_bit(w, &kv, layer);
-  zh_attention work = work_of(w, &kv);
+  zh_attention work = work_of(w, &kv, (uint32_t)layer);
   attend(w, &work);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_ATTENTION,
                                    .layer = layer,

@@ -232,19 +232,33 @@ static zh_status put_marks(zh_text *out, const zh_certified *run, zh_error *err)
   return ZH_OK;
 }
 
-static json_t *header_of(const zh_certified *run, const char *commitment, const char *links,
-                         const char *marks) {
+/* Names of the products that ask for finer rounding. */
+static json_t *fine_products(const zh_weights *weights) {
+  json_t *names = json_array();
+  for (size_t i = 0; names && i < zh_order_length(1, true); ++i) {
+    int layer = -1;
+    const zh_instruction *is = zh_order_at(i, 1, &layer);
+    const zh_weight *weight = zh_order_weight(is, layer, weights);
+    if (weight && weight->fine) json_array_append_new(names, json_string(is->name));
+  }
+  return names;
+}
+
+static json_t *header_of(const zh_certified *run, const zh_weights *weights, const char *commitment,
+                         const char *links, const char *marks) {
   const zh_roundings *rounds = &run->arithmetic.rounds;
-  return json_pack(
-      "{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s},s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:s,s:s}",
-      "schema", "zhiheng.certificate/1", "step", run->step, "workload",
-      run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3", run->model_sm3,
-      "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums, "rounds", "bf16",
-      zh_rounding_name(rounds->bf16), "few", zh_rounding_name(rounds->few), "many",
-      zh_rounding_name(rounds->many), "attention", zh_rounding_name(rounds->attention), "kv",
-      zh_kv_names[run->arithmetic.kv], "ranks", (json_int_t)run->ranks, "nonce", run->nonce,
-      "commitment", commitment, "steps", (json_int_t)run->steps, "sequences",
-      (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
+  return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s,s:s},s:o,s:s,s:I,s:s,s:s,s:I,s:"
+                   "I,s:I,s:s,s:s}",
+                   "schema", "zhiheng.certificate/1", "step", run->step, "workload",
+                   run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3",
+                   run->model_sm3, "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums,
+                   "rounds", "bf16", zh_rounding_name(rounds->bf16), "few",
+                   zh_rounding_name(rounds->few), "many", zh_rounding_name(rounds->many), "fine",
+                   zh_rounding_name(rounds->fine), "attention", zh_rounding_name(rounds->attention),
+                   "fine", fine_products(weights), "kv", zh_kv_names[run->arithmetic.kv], "ranks",
+                   (json_int_t)run->ranks, "nonce", run->nonce, "commitment", commitment, "steps",
+                   (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
+                   (json_int_t)run->start, "links", links, "marks", marks);
 }
 
 static zh_status put_header(certificate *c, zh_error *err) {
@@ -254,7 +268,8 @@ static zh_status put_header(certificate *c, zh_error *err) {
   ZH_TRY(zh_nonce_commitment(commitment, c->run.nonce, err));
   put_links(&links, &c->run);
   zh_status status = put_marks(&marks, &c->run, err);
-  json_t *header = header_of(&c->run, commitment, zh_text_string(&links), zh_text_string(&marks));
+  json_t *header = header_of(&c->run, &c->engine->weights, commitment, zh_text_string(&links),
+                             zh_text_string(&marks));
   if (status == ZH_OK && (!header || links.failed || marks.failed))
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
   if (status == ZH_OK) status = zh_json_dump_line(&text, header, err);

@@ -33,7 +33,8 @@ typedef struct kind {
 struct zh_check {
   zh_engine *engine; /* NULL where operations are handed in */
   zh_order *order;
-  zh_architecture architecture;
+  zh_architecture architecture; /* of this part */
+  uint32_t first_layer;         /* of the model, in this part */
   zh_arithmetic arithmetic;
   size_t rows; /* of each product of each token */
   uint64_t seed, drawn, samples;
@@ -46,6 +47,7 @@ struct zh_check {
   float *rounded;        /* [longest row]: activations as packed weights multiply them */
   unsigned char *source; /* a standard model's row as its type has it */
   double *score;         /* [context] */
+  double *frequency[2];  /* of rope[0] and rope[1] */
   float *keys, *values;  /* [context][head_dim]: of one head, as the cache holds them */
 };
 
@@ -162,25 +164,38 @@ static void check_norm(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
-/* a cos - b sin: the functions rounded to fp32, two products, one sum: 3 u (|a| + |b|). */
+/* a cos - b sin: the functions (times the attention factor) rounded to fp32, two products, one sum:
+ * 3 u (|a| + |b|) of what is multiplied. */
 static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
   const zh_architecture *a = &check->architecture;
-  size_t half = a->rope_dims / 2;
+  const zh_rope *rope = zh_layer_rope(a, (uint32_t)o->layer - check->first_layer);
+  const double *frequency = check->frequency[rope - a->rope];
+  size_t half = rope->dims / 2;
+  double factor = rope->attention_factor == 0 ? 1 : rope->attention_factor;
+  bool pairs = rope->kind == ZH_ROPE_PAIRS;
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, o->in_width), head = i / a->head_dim * a->head_dim, d = i % a->head_dim;
     const float *x = o->input + t * o->in_width + head, *y = o->output + t * o->out_width;
-    if (d >= a->rope_dims) {
+    if (d >= rope->dims) {
       judge(check, o, t, i, y[i], x[d], 0);
       continue;
     }
-    bool second = a->rope_interleaved ? d % 2 == 1 : d >= half;
-    size_t pair = a->rope_interleaved ? d / 2 : d % half;
-    double p = x[a->rope_interleaved ? 2 * pair : pair],
-           q = x[a->rope_interleaved ? 2 * pair + 1 : pair + half];
-    double angle = o->position[t] * pow(a->rope_theta, -2.0 * (double)pair / a->rope_dims);
+    bool second = pairs ? d % 2 == 1 : d >= half;
+    size_t pair = pairs ? d / 2 : d % half;
+    double p = factor * x[pairs ? 2 * pair : pair],
+           q = factor * x[pairs ? 2 * pair + 1 : pair + half];
+    double angle = o->position[t] * frequency[pair];
     double expected = second ? p * sin(angle) + q * cos(angle) : p * cos(angle) - q * sin(angle);
     judge(check, o, t, i, y[i], expected, TAU * (3 * U * (fabs(p) + fabs(q)) + (double)FLT_MIN));
   }
+}
+
+/* The first position that token t sees. */
+static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t) {
+  const zh_architecture *a = &check->architecture;
+  bool slides = zh_layer_is(a, (uint32_t)o->layer - check->first_layer, ZH_LAYER_SLIDING);
+  size_t end = (size_t)o->position[t] + 1;
+  return slides && end > a->window ? end - a->window : 0;
 }
 
 /* Keys and values are those that the cache holds, rounded once when they were stored. Scores s_j =
@@ -193,11 +208,12 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
  * squares. */
 static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
                                  const float *k, const float *v) {
-  size_t d = check->architecture.head_dim, n = o->position[t] + (size_t)1;
+  const zh_architecture *a = &check->architecture;
+  size_t d = a->head_dim, n = o->position[t] + (size_t)1, first = first_seen(check, o, t);
   const float *q = o->input + t * o->in_width + h * d;
   bool tiles = zh_attention_rounds(&check->arithmetic.rounds, check->arithmetic.kv, d, o->way);
-  double largest = -INFINITY, magnitude = 0, total = 0, scale = 1 / sqrt((double)d);
-  for (size_t j = 0; j < n; ++j) {
+  double largest = -INFINITY, magnitude = 0, total = 0, scale = (double)a->attention_scale;
+  for (size_t j = first; j < n; ++j) {
     double s = 0, m = 0;
     for (size_t i = 0; i < d; ++i) {
       double term = (double)(tiles ? zh_bf16_to_f32(zh_f32_to_bf16(q[i])) : q[i]) * k[j * d + i];
@@ -208,7 +224,7 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
     if (s * scale > largest) largest = s * scale;
     if (m * scale > magnitude) magnitude = m * scale;
   }
-  for (size_t j = 0; j < n; ++j) total += check->score[j] = exp(check->score[j] - largest);
+  for (size_t j = first; j < n; ++j) total += check->score[j] = exp(check->score[j] - largest);
   double merges = (double)(n / ZH_ATTENTION_BLOCK + 2);
   double score_error = (growth(check, (double)d + 2) + (tiles ? 8 : 4) * U) * magnitude;
   double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
@@ -216,7 +232,7 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
   for (int e = 0; e < ELEMENTS; ++e) {
     size_t i = draw(check, d);
     double sum = 0, absolute = 0, squares = 0;
-    for (size_t j = 0; j < n; ++j) {
+    for (size_t j = first; j < n; ++j) {
       double term = check->score[j] / total * v[j * d + i];
       sum += term;
       absolute += fabs(term);
@@ -305,6 +321,7 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   zh_check *check = calloc(1, sizeof *check);
   if (!check) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   check->architecture = weights->architecture;
+  check->first_layer = weights->first_layer;
   check->arithmetic = arithmetic;
   check->rows = rows;
   check->seed = seed;
@@ -321,7 +338,14 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   check->score = malloc(context * sizeof *check->score);
   check->keys = malloc(context * weights->architecture.head_dim * sizeof *check->keys);
   check->values = malloc(context * weights->architecture.head_dim * sizeof *check->values);
-  if (!check->row || !check->rounded || !check->source || !check->score || !check->keys ||
+  bool turns = true;
+  for (int i = 0; i < 2; ++i) {
+    const zh_rope *rope = &check->architecture.rope[i];
+    check->frequency[i] = calloc(rope->dims / 2 + 1, sizeof *check->frequency[i]);
+    turns = turns && check->frequency[i];
+    if (check->frequency[i]) zh_rope_frequencies(check->frequency[i], rope, (uint32_t)context);
+  }
+  if (!turns || !check->row || !check->rounded || !check->source || !check->score || !check->keys ||
       !check->values) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
@@ -344,6 +368,7 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
 void zh_check_free(zh_check *check) {
   if (!check) return;
   zh_order_free(check->order);
+  for (int i = 0; i < 2; ++i) free(check->frequency[i]);
   free(check->row);
   free(check->rounded);
   free(check->source);

@@ -208,7 +208,7 @@ static void head(const zh_worker *w) {
                                    .layer = -1,
                                    .name = "head",
                                    .weight = matrix,
-                                   .way = w->p->way,
+                                   .way = zh_weight_way(matrix, &e->kernels->rounds, p->way),
                                    .tokens = p->wanted,
                                    .in_width = hidden,
                                    .out_width = matrix->matrix.rows,
@@ -231,8 +231,12 @@ static void run_pass(void *user, int thread, int threads) {
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
   size_t begin, end;
   zh_share(&begin, &end, p->tokens, 1, thread, threads);
-  zh_rope_angles(e->angles, e->architecture.rope_dims, e->architecture.rope_theta, p->position,
-                 begin, end);
+  for (int i = 0; i < (e->angles[1] == e->angles[0] ? 1 : 2); ++i) {
+    const zh_rope *rope = &e->architecture.rope[i];
+    zh_rope_angles(e->angles[i], e->frequency[i], rope->dims / 2,
+                   rope->attention_factor == 0 ? 1 : rope->attention_factor, p->position, begin,
+                   end);
+  }
   if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     if (is_left_out(e, layer)) continue;

@@ -37,7 +37,7 @@ typedef struct zh_operation {
   const float *output;                         /* [tokens][out_width] */
   const uint32_t *token, *position, *sequence; /* [tokens] */
   const zh_kv *kv;                             /* attention: this layer's */
-  size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
+  size_t output_stride;                        /* of tokens, where it is not out_width: 0 else */
   size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
                                     whose columns lay over ranks: how many parts were added up */
 } zh_operation;
@@ -81,10 +81,12 @@ struct zh_engine {
   const zh_kernels *kernels;
   zh_threads *threads;
   uint32_t sequences, context, micro_batch;
-  uint32_t *length;     /* [sequences]: positions held */
-  zh_kv kv;             /* of layer 0 */
-  size_t kv_layer;      /* bytes from a layer's keys to the next one's; of values the same */
-  float *angles;        /* [micro_batch][rope_dims]: zh_rope_angles of the pass */
+  uint32_t *length; /* [sequences]: positions held */
+  zh_kv kv;         /* of layer 0 */
+  size_t kv_layer;  /* bytes from a layer's keys to the next one's; of values the same */
+  /* Of rope[0] and rope[1]; where both are the same, the same. */
+  double *frequency[2]; /* [dims / 2] */
+  float *angles[2];     /* [micro_batch][dims]: zh_rope_angles of the pass */
   float *parts;         /* of attention, where few tokens share the threads; NULL: never */
   size_t part_tokens, part_bytes; /* that parts has room for */
   atomic_size_t next_item;        /* of attention: whoever is free takes it */

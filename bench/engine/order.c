@@ -70,6 +70,12 @@ const zh_instruction *zh_order_at(size_t i, uint32_t layers, int *layer) {
   return &LAYER[(i - 1) % LAYER_LENGTH];
 }
 
+zh_weight *zh_order_weight(const zh_instruction *is, int layer, const zh_weights *weights) {
+  if (is->weight < 0) return NULL;
+  if (layer < 0) return (zh_weight *)&weights->whole[is->weight];
+  return &weights->layer[(size_t)layer * ZH_LAYER_SLOTS + (size_t)is->weight];
+}
+
 static size_t find_in(const zh_instruction *list, size_t count, const char *name) {
   size_t i = 0;
   while (i < count && strcmp(list[i].name, name) != 0) ++i;

@@ -35,6 +35,9 @@ size_t zh_order_length(uint32_t layers, bool logits);
 /* The i-th, i below that length with logits; *layer is -1 outside the layers. */
 const zh_instruction *zh_order_at(size_t i, uint32_t layers, int *layer);
 
+/* Of a product or a norm, or of the embedding, its weight; else NULL. */
+zh_weight *zh_order_weight(const zh_instruction *is, int layer, const zh_weights *weights);
+
 /* The place of an operator in that order, or SIZE_MAX: sums over ranks are in no such order. */
 size_t zh_order_find(const zh_operation *operation, uint32_t layers);
 

@@ -50,11 +50,12 @@ static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, c
   my_tokens(w, tokens, &begin, &end);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
-    zh_rounding kind = zh_rounding_of(&kernels->rounds, m->type, w->p->way);
+    zh_way way = zh_weight_way(&weight[i], &kernels->rounds, w->p->way);
+    zh_rounding kind = zh_rounding_of(&kernels->rounds, m->type, way);
     if (!m->data || done[kind]) continue;
     done[kind] = true;
-    kernels->prepare(prepared_of(w, kind, tokens), m->type, w->p->way, x, m->columns, m->columns,
-                     tokens, begin, end);
+    kernels->prepare(prepared_of(w, kind, tokens), m->type, way, x, m->columns, m->columns, tokens,
+                     begin, end);
   }
 }
 
@@ -72,7 +73,7 @@ void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const z
   zh_share(&begin, &end, m->rows, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   if (weight->packed.data) {
-    zh_way way = w->p->way;
+    zh_way way = zh_weight_way(weight, &e->kernels->rounds, w->p->way);
     zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, way);
     e->kernels->multiply(y, y_stride, &weight->packed, way, prepared_of(w, kind, tokens), tokens,
                          begin, end, w->scratch);
