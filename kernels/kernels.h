@@ -133,7 +133,9 @@ typedef struct zh_attention {
   const zh_kv *kv;
   size_t heads, tokens, window; /* window 0: all */
   const uint32_t *position, *sequence;
-  float scale;   /* multiplies q·k: 1 / sqrt(head_dim) */
+  float scale;        /* multiplies q·k: 1 / sqrt(head_dim) */
+  float softcap;      /* a score s becomes softcap tanh(s / softcap); 0: it does not */
+  const float *sinks; /* [heads]: a score of each softmax without a value; NULL: none */
   zh_way way;    /* many: q and weights of values may be rounded to bf16 (zh_attention_rounds) */
   size_t run;    /* an item is this many tokens of one key head; run * heads / kv_heads at most
                     ZH_ATTENTION_ROWS */

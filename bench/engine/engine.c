@@ -1,6 +1,7 @@
 #include "bench/engine/engine.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,10 +211,30 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
              : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the threads' scratch space");
 }
 
+/* Each row of a normalised head is divided by its length: its logit, here. */
+static zh_status measure_head(zh_engine *engine, zh_error *err) {
+  const zh_weight *w = &engine->weights.whole[ZH_HEAD];
+  if (!engine->architecture.normalised_head || !w->tensor) return ZH_OK;
+  engine->head_factor = malloc(w->matrix.rows * sizeof *engine->head_factor);
+  unsigned char *bytes = malloc(zh_weight_whole_row_bytes(w));
+  float *row = malloc(w->matrix.columns * sizeof *row);
+  bool whole = engine->head_factor && bytes && row;
+  for (size_t r = 0; whole && r < w->matrix.rows; ++r) {
+    double squares = 0;
+    zh_dequantize_row(row, zh_weight_source_row(w, r, bytes), w->matrix.type, w->matrix.columns);
+    for (size_t i = 0; i < w->matrix.columns; ++i) squares += (double)row[i] * row[i];
+    engine->head_factor[r] = (float)(1 / sqrt(squares));
+  }
+  free(bytes);
+  free(row);
+  return whole ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the head's lengths");
+}
+
 static zh_status hold_weights(zh_engine *engine, const zh_model *model,
                               const zh_engine_options *options, zh_error *err) {
   ZH_TRY(zh_weights_open(&engine->weights, model, engine->stages.part, engine->threads, err));
   engine->architecture = engine->weights.architecture;
+  ZH_TRY(measure_head(engine, err));
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
   return pack ? zh_weights_pack(&engine->weights, engine->threads, options->packed_cache, err)
@@ -301,6 +322,7 @@ void zh_engine_free(zh_engine *engine) {
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   if (engine->own) zh_big_free(engine->own, own_total(engine));
   for (int i = 0; i < 2; ++i) free(engine->frequency[i]);
+  free(engine->head_factor);
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
@@ -419,6 +441,8 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.memory_kv = 2 * (uint64_t)engine->kv_layer * a->layers;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
+  if (engine->head_factor)
+    cost.memory_activations += engine->weights.whole[ZH_HEAD].matrix.rows * sizeof(float);
   cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +

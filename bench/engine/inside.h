@@ -14,10 +14,11 @@
 typedef enum zh_operator {
   ZH_OP_EMBEDDING,
   ZH_OP_RMSNORM,
+  ZH_OP_HEAD_NORM, /* of each head by itself */
   ZH_OP_MATMUL,
   ZH_OP_ROPE,
   ZH_OP_ATTENTION,
-  ZH_OP_SILU,
+  ZH_OP_ACTIVATION,
   ZH_OP_ADD,
   ZH_OP_SUM, /* over the ranks of a node */
   ZH_OPERATORS
@@ -29,6 +30,7 @@ typedef struct zh_operation {
   int layer;               /* of the model; -1 outside the layers */
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
+  const zh_weight *bias;   /* of a product: added to it; NULL: none */
   size_t tokens, in_width, out_width;
   zh_way way;         /* of a product */
   const float *input; /* [tokens][in_width]; for in-place operators a copy taken before */
@@ -41,6 +43,9 @@ typedef struct zh_operation {
   size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
                                     whose columns lay over ranks: how many parts were added up */
 } zh_operation;
+
+/* What the FFN's activation is called among operators: "silu", "gelu". */
+const char *zh_activation_name(const zh_architecture *a);
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
 
@@ -79,6 +84,7 @@ struct zh_engine {
   zh_stages stages;  /* this rank's part of the model, and its neighbours */
   zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
   const zh_kernels *kernels;
+  float *head_factor; /* [rows of the head]: by which each logit is multiplied; NULL: none */
   zh_threads *threads;
   uint32_t sequences, context, micro_batch;
   uint32_t *length; /* [sequences]: positions held */

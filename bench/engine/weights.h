@@ -38,6 +38,7 @@ typedef struct zh_weight {
 
 /* Of the whole model, however it is cut. */
 typedef struct zh_weights_total {
+  zh_architecture architecture;
   uint32_t layers;
   uint64_t step_bytes;      /* all but an embedding that is not the head as well */
   uint64_t flops_per_token; /* 2 x weights multiplied in the layers */

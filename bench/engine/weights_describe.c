@@ -20,6 +20,7 @@ static zh_status describe(zh_weight *out, zh_weights *weights, zh_source **next,
   uint64_t row_bytes = 0;
   (void)zh_dtype_bytes(&row_bytes, t->type, shape.columns); /* whole blocks: the source holds it */
   *out = (zh_weight){.source = source, .tensor = t, .layer = place.layer, .is_norm = shape.is_norm};
+  out->fine = is_fine(place);
   out->matrix =
       (zh_matrix){t->data, t->type, (size_t)shape.rows, (size_t)shape.columns, (size_t)row_bytes};
   return ZH_OK;
@@ -57,6 +58,7 @@ static void add_up(zh_weights *weights) {
   const zh_weight *first = weights->expert,
                   *end = first ? zh_weights_expert(weights, a->layers, 0) : NULL;
   uint64_t routed = 0;
+  weights->total.architecture = *a;
   weights->total.layers = a->layers;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
@@ -78,20 +80,10 @@ static zh_status refuse(const zh_architecture *a, const char *model, zh_error *e
     const char *what;
   } missing[] = {{a->norm == ZH_NORM_LAYER, "LayerNorm"},
                  {!a->norm_before.attention || !a->norm_before.ffn, "layers without a norm first"},
-                 {a->norm != ZH_NORM_RMS, "norms that add one to their gains"},
-                 {a->norm_after.attention || a->norm_after.ffn, "norms after attention or FFN"},
-                 {a->head_norm != ZH_HEAD_NORM_NONE, "norms of heads"},
-                 {a->qkv_bias || a->output_bias || a->ffn_bias, "biases"},
                  {a->attention == ZH_ATTENTION_LATENT, "latent attention (MLA)"},
-                 {a->attention_softcap != 0, "a softcap of attention"},
-                 {a->sinks, "attention sinks"},
                  {a->alibi, "ALiBi"},
-                 {a->activation != ZH_ACTIVATION_SILU, "an activation other than silu"},
-                 {a->experts != 0, "experts"},
-                 {a->embedding_scale != 0, "a scaled embedding"},
-                 {a->residual_scale != 0, "scaled residuals"},
-                 {a->logit_scale != 0 || a->logit_softcap != 0, "scaled or capped logits"},
-                 {a->normalised_head, "a normalised head"}};
+                 {a->activation == ZH_ACTIVATION_CLAMPED, "a clamped activation"},
+                 {a->experts != 0, "experts"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
     if (missing[i].is)
       return zh_fail(err, ZH_ERR_INPUT,
