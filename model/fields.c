@@ -551,6 +551,10 @@ const char *zh_architecture_difference(const zh_architecture *a, const zh_archit
   for (size_t i = 0; i < FIELDS; i++) {
     int found;
     if (find_word(&found, elsewhere, fields[i].name)) continue;
+    bool of_experts = strncmp(fields[i].name, "expert_", 7) == 0 ||
+                      strncmp(fields[i].name, "router_", 7) == 0 ||
+                      strncmp(fields[i].name, "shared_", 7) == 0;
+    if (of_experts && a->experts == 0 && b->experts == 0) continue;
     if (!about(number_of(&x, &fields[i]), number_of(&y, &fields[i]))) return fields[i].name;
   }
   if ((a->norm == ZH_NORM_LAYER) != (b->norm == ZH_NORM_LAYER)) return "norm";
