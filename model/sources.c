@@ -257,21 +257,40 @@ static const char *list_of(const zh_model *model) {
   return strcmp(model->format, "safetensors") == 0 ? "config_tensors" : "gguf_tensors";
 }
 
+/* The tensor of that name, in safetensors with any of the family's beginnings for "model.". */
+static const zh_tensor *tensor_named(const finding *f, const zh_family *family, const char *name) {
+  const zh_yaml_node *list = NULL;
+  const char *begin;
+  char other[512];
+  const zh_tensor *t = zh_model_find(f->model, name);
+  for (; t == NULL && list == NULL && family != NULL; family = family->like)
+    list = zh_yaml_get(family->root, "config_prefixes");
+  if (list == NULL || strncmp(name, "model.", 6) != 0) return t;
+  for (size_t i = 0; t == NULL && i < zh_yaml_count(list); i++) {
+    if (zh_yaml_string(&begin, zh_yaml_item(list, i), NULL) != ZH_OK) continue;
+    snprintf(other, sizeof other, "%s%s", begin, name + 6);
+    t = zh_model_find(f->model, other);
+  }
+  return t;
+}
+
 /* The first tensor that is there, by the family's own names, then by those it is like. missing:
  * the first name that was looked for. */
 static zh_status search(zh_source *out, char missing[256], const finding *f,
                         const zh_family *family, zh_error *err) {
   char name[256];
+  const char *section = list_of(f->model);
   missing[0] = '\0';
-  for (; family != NULL; family = family->like) {
-    const zh_yaml_node *map = zh_yaml_get(family->root, list_of(f->model));
+  for (const zh_family *at = family; at != NULL; at = at->like) {
+    const zh_yaml_node *map = zh_yaml_get(at->root, section);
     for (size_t i = 0; map != NULL && i < zh_yaml_count(map); i++) {
       pattern p;
       ZH_TRY(read_pattern(&p, zh_yaml_key(map, i), zh_yaml_item(map, i), err));
       int which = held_at(&p, f->shape.name);
-      if (which < 0 || !fits_place(&p, f->place) || !spell(name, sizeof name, p.name, f->place))
+      if (which < 0 || !fits_place(&p, f->place) || !spell(name, sizeof name, p.name, f->place) ||
+          zh_family_overrides(family, at, section, p.name))
         continue;
-      const zh_tensor *stored = zh_model_find(f->model, name);
+      const zh_tensor *stored = tensor_named(f, family, name);
       if (stored != NULL) return take(out, f, &p, which, stored, err);
       if (missing[0] == '\0') memcpy(missing, name, sizeof name);
     }
