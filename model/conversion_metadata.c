@@ -1,4 +1,5 @@
 /* What a converted model says of itself: GGUF's keys (ggml's docs/gguf.md) and config.json's. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,7 @@ static zh_status put_rope(zh_conversion *c, const char *word, zh_error *err) {
   const zh_rope *rope = &c->described.a.rope[0];
   char key[96];
   if (rope->kind == ZH_ROPE_NONE || rope->scaling == ZH_ROPE_PLAIN) return ZH_OK;
+  if (rope->scaling == ZH_ROPE_ALPHA) return ZH_OK; /* in the base */
   if (rope->scaling == ZH_ROPE_LLAMA3) return add_rope_factors(c, err);
   snprintf(key, sizeof key, "%s.rope.scaling.original_context_length", word);
   zh_put_count(c, key, rope->original_context);
@@ -136,7 +138,18 @@ static zh_status put_rope(zh_conversion *c, const char *word, zh_error *err) {
   return ZH_OK;
 }
 
+/* A larger base that holds for all contexts is a base. */
+static zh_described with_base(const zh_described *d) {
+  zh_described plain = *d;
+  zh_rope *rope = &plain.a.rope[0];
+  double dims = rope->dims;
+  if (rope->scaling != ZH_ROPE_ALPHA || dims <= 2) return plain;
+  rope->base *= pow(rope->alpha, dims / (dims - 2));
+  return plain;
+}
+
 static zh_status put_architecture(zh_conversion *c, zh_error *err) {
+  zh_described plain = with_base(&c->described);
   const char *word = family_word(c->family, ZH_FORM_GGUF);
   key_writer w = {c, word, NULL};
   if (word == NULL)
@@ -145,7 +158,7 @@ static zh_status put_architecture(zh_conversion *c, zh_error *err) {
   put_text(c, "general.architecture", word);
   put_text(c, "general.name", c->described.a.name);
   put_kind(c);
-  ZH_TRY(zh_fields_write(&c->described, c->model, c->family, ZH_FORM_GGUF, put_field, &w, err));
+  ZH_TRY(zh_fields_write(&plain, c->model, c->family, ZH_FORM_GGUF, put_field, &w, err));
   return put_rope(c, word, err);
 }
 

@@ -473,7 +473,8 @@ static const char *word_for(const field *f, const zh_yaml_node *rule, int value)
   return ours;
 }
 
-/* x of a linear "as" that gives this number; NaN where there is none. */
+/* x for which an "as" gives this number: it is linear, or has x below a line or a root. NaN where
+ * none does. */
 static double undone(reading *r, const zh_yaml_node *as, double number) {
   const char *text;
   if (as == NULL) return number;
@@ -481,8 +482,15 @@ static double undone(reading *r, const zh_yaml_node *as, double number) {
   r->x = 0;
   double zero = zh_expression(text, value_of, r);
   r->x = 1;
-  double slope = zh_expression(text, value_of, r) - zero;
-  return slope != 0 ? (number - zero) / slope : NAN;
+  double one = zh_expression(text, value_of, r);
+  const double guesses[] = {(number - zero) / (one - zero), one / number,
+                            number / one * (number / one), one / number * (one / number)};
+  for (size_t i = 0; i < sizeof guesses / sizeof guesses[0]; i++) {
+    r->x = guesses[i];
+    double again = isfinite(r->x) ? zh_expression(text, value_of, r) : NAN;
+    if (fabs(again - number) <= 1e-6 * fabs(number)) return r->x;
+  }
+  return NAN;
 }
 
 /* What would be understood without being said, where saying it needs arithmetic. */
@@ -547,6 +555,12 @@ static bool turn_alike(const zh_rope *a, const zh_rope *b, uint32_t context) {
   return true;
 }
 
+static bool any_slides(const zh_architecture *a) {
+  for (uint32_t i = 0; i < a->layers && i < ZH_MAX_LAYERS; i++)
+    if (zh_layer_is(a, i, ZH_LAYER_SLIDING)) return true;
+  return false;
+}
+
 const char *zh_architecture_difference(const zh_architecture *a, const zh_architecture *b) {
   static const char *const elsewhere[] = {"norm",
                                           "rope",
@@ -567,10 +581,12 @@ const char *zh_architecture_difference(const zh_architecture *a, const zh_archit
                       strncmp(fields[i].name, "router_", 7) == 0 ||
                       strncmp(fields[i].name, "shared_", 7) == 0;
     if (of_experts && a->experts == 0 && b->experts == 0) continue;
+    if (strcmp(fields[i].name, "window") == 0 && !any_slides(a) && !any_slides(b)) continue;
     if (!about(number_of(&x, &fields[i]), number_of(&y, &fields[i]))) return fields[i].name;
   }
   if ((a->norm == ZH_NORM_LAYER) != (b->norm == ZH_NORM_LAYER)) return "norm";
   if (memcmp(a->layer, b->layer, sizeof a->layer) != 0) return "pattern of layers";
   if (!turn_alike(&a->rope[0], &b->rope[0], a->context)) return "positions (rope)";
-  return turn_alike(&a->rope[1], &b->rope[1], a->context) ? NULL : "positions of sliding layers";
+  if (!any_slides(a) || turn_alike(&a->rope[1], &b->rope[1], a->context)) return NULL;
+  return "positions of sliding layers";
 }
