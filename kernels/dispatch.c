@@ -120,9 +120,11 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
-/* Few tokens are held by memory, and tiles would round what vectors need not. */
+/* Few tokens are held by memory, and tiles would round what vectors need not; capped scores are the
+ * vectors' alone. */
 static void attention_amx(const zh_attention *work, size_t begin, size_t end, void *scratch) {
-  if (zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
+  if (work->softcap == 0 &&
+      zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
     zh_attention_amx(work, begin, end, scratch);
   else
     zh_attention_avx512(work, begin, end, scratch);

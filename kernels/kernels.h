@@ -133,7 +133,9 @@ typedef struct zh_attention {
   const zh_kv *kv;
   size_t heads, tokens, window; /* window 0: all */
   const uint32_t *position, *sequence;
-  float scale;   /* multiplies q·k: 1 / sqrt(head_dim) */
+  float scale;        /* multiplies q·k: 1 / sqrt(head_dim) */
+  float softcap;      /* a score s becomes softcap tanh(s / softcap); 0: it does not */
+  const float *sinks; /* [heads]: a score of each softmax without a value; NULL: none */
   zh_way way;    /* many: q and weights of values may be rounded to bf16 (zh_attention_rounds) */
   size_t run;    /* an item is this many tokens of one key head; run * heads / kv_heads at most
                     ZH_ATTENTION_ROWS */
@@ -144,10 +146,10 @@ size_t zh_attention_items(const zh_attention *work);
 size_t zh_attention_part_floats(size_t tokens, size_t heads, size_t head_dim, size_t blocks);
 size_t zh_attention_scratch_bytes(size_t head_dim);
 
-/* Cosines, then sines, of position[t] base^(-2i / rope_dims): angles[t][2][rope_dims / 2], t in
+/* Cosines, then sines, of position[t] frequency[i], times factor: angles[t][2][pairs], t in
  * [begin, end); in fp64, then rounded. */
-void zh_rope_angles(float *angles, size_t rope_dims, double base, const uint32_t *position,
-                    size_t begin, size_t end);
+void zh_rope_angles(float *angles, const double *frequency, size_t pairs, double factor,
+                    const uint32_t *position, size_t begin, size_t end);
 
 /* What the operands of a product of packed weights become before they are multiplied. Sums are
  * fp32's. */

@@ -4,7 +4,7 @@
 
 #include "core/text.h"
 #include "model/conversion.h"
-#include "model/room.h"
+#include "model/family.h"
 
 /* A small file beside the tensors of a safetensors folder. */
 typedef struct zh_side_file {
@@ -18,8 +18,11 @@ struct zh_conversion {
   const zh_model *model;
   zh_arena *arena;
   zh_container container;
+  bool anew; /* in another format: by the family's description */
+  zh_described described;
+  const zh_family *family;
   zh_converted *tensors;
-  size_t count;
+  size_t count, capacity;
   zh_text values; /* GGUF metadata, and how many */
   uint64_t value_count;
   zh_side_file side[ZH_SIDE_FILES_MAX];
@@ -58,9 +61,14 @@ ZH_MUST_CHECK zh_status zh_conversion_put_tensors(const zh_conversion *c, zh_wri
                                                   zh_error *err);
 
 /* What the result says of itself: GGUF metadata, or config.json. */
-ZH_MUST_CHECK zh_status zh_conversion_describe(zh_conversion *c, const zh_architecture *a,
-                                               zh_error *err);
-ZH_MUST_CHECK zh_status zh_conversion_carry_tokenizer(zh_conversion *c, const zh_architecture *a,
-                                                      zh_error *err);
+ZH_MUST_CHECK zh_status zh_conversion_describe(zh_conversion *c, zh_error *err);
+ZH_MUST_CHECK zh_status zh_conversion_carry_tokenizer(zh_conversion *c, zh_error *err);
+/* A list of numbers that no tensor held, in F32; they outlive the conversion. */
+ZH_MUST_CHECK zh_status zh_conversion_add_values(zh_conversion *c, const char *name,
+                                                 const float *values, uint64_t count,
+                                                 zh_error *err);
+static inline zh_form zh_conversion_form(const zh_conversion *c) {
+  return c->container == ZH_CONTAINER_GGUF ? ZH_FORM_GGUF : ZH_FORM_CONFIG;
+}
 
 #endif

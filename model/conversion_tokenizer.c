@@ -230,8 +230,9 @@ static void put_specials(zh_conversion *c, const token *tokens, uint64_t count, 
     zh_put_words(c, "tokenizer.chat_template", json_string_value(chat), json_string_length(chat));
 }
 
-static zh_status put_bpe(zh_conversion *c, const zh_architecture *a, const json_t *root,
-                         const json_t *about, size_t kind, zh_error *err) {
+static zh_status put_bpe(zh_conversion *c, const json_t *root, const json_t *about, size_t kind,
+                         zh_error *err) {
+  const zh_architecture *a = &c->described.a;
   token *tokens = calloc(a->vocab, sizeof *tokens);
   if (tokens == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tokens)");
   zh_status status = place_tokens(tokens, a->vocab, root, c->model->path, err);
@@ -247,7 +248,7 @@ static zh_status put_bpe(zh_conversion *c, const zh_architecture *a, const json_
   return status;
 }
 
-static zh_status to_gguf(zh_conversion *c, const zh_architecture *a, zh_error *err) {
+static zh_status to_gguf(zh_conversion *c, zh_error *err) {
   json_t *root = NULL, *about = NULL;
   ZH_TRY(load(&root, c->model, "tokenizer.json", err));
   zh_status status = load(&about, c->model, "tokenizer_config.json", err);
@@ -256,7 +257,7 @@ static zh_status to_gguf(zh_conversion *c, const zh_architecture *a, zh_error *e
   bool known = says(bpe, "type", "BPE") && !json_is_true(json_object_get(bpe, "byte_fallback")) &&
                json_is_object(json_object_get(bpe, "vocab")) && kind < PRETOKENIZERS;
   if (status == ZH_OK && known) {
-    status = put_bpe(c, a, root, about, kind, err);
+    status = put_bpe(c, root, about, kind, err);
   } else if (status == ZH_OK) {
     zh_put_words(c, "tokenizer.ggml.model", "no_vocab", 8);
     zh_conversion_add_note(
@@ -436,12 +437,12 @@ static zh_status to_files(zh_conversion *c, zh_error *err) {
   return add_document(c, "tokenizer_config.json", about_json(model), err);
 }
 
-zh_status zh_conversion_carry_tokenizer(zh_conversion *c, const zh_architecture *a, zh_error *err) {
+zh_status zh_conversion_carry_tokenizer(zh_conversion *c, zh_error *err) {
   if (strcmp(c->model->format, "standard") == 0) {
     if (c->container == ZH_CONTAINER_GGUF) zh_put_words(c, "tokenizer.ggml.model", "no_vocab", 8);
     return ZH_OK;
   }
-  if (a == NULL) /* the same format: GGUF's values have been copied */
+  if (!c->anew) /* the same format: GGUF's values have been copied */
     return c->container == ZH_CONTAINER_GGUF ? ZH_OK : copy_companions(c, err);
-  return c->container == ZH_CONTAINER_GGUF ? to_gguf(c, a, err) : to_files(c, err);
+  return c->container == ZH_CONTAINER_GGUF ? to_gguf(c, err) : to_files(c, err);
 }

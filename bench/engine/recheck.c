@@ -26,6 +26,7 @@ typedef struct walk {
 typedef struct recheck {
   const zh_certificate_claim *claim;
   zh_weights weights;
+  zh_program program;
   zh_check *check;
   uint64_t seed;
   size_t rows;
@@ -129,6 +130,7 @@ static zh_status check_chain(recheck *r, zh_error *err) {
 }
 
 static zh_status read_sizes(recheck *r, const json_t *header, const char *where, zh_error *err) {
+  size_t context = 0;
   const struct {
     const char *key;
     size_t *out;
@@ -136,6 +138,7 @@ static zh_status read_sizes(recheck *r, const json_t *header, const char *where,
   } sizes[] = {{"steps", &r->steps, 1},
                {"sequences", &r->sequences, 1},
                {"start", &r->start, 0},
+               {"context", &context, 1},
                {"ranks", &r->ranks, 1}};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; ++i) {
     int64_t number = 0;
@@ -144,7 +147,9 @@ static zh_status read_sizes(recheck *r, const json_t *header, const char *where,
       return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' is out of range", where, sizes[i].key);
     *sizes[i].out = (size_t)number;
   }
-  if (r->steps * r->sequences <= 1 << 24 && r->start + r->steps <= r->weights.architecture.context)
+  r->arithmetic.context = (uint32_t)context;
+  if (r->steps * r->sequences <= 1 << 24 && r->start + r->steps <= context &&
+      context <= r->weights.architecture.context)
     return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT, "%s: more positions than the model holds", where);
 }
@@ -234,11 +239,10 @@ static bool names_hold(const json_t *names, const char *name) {
 /* Which products took two bytes where bytes were due: another version may have chosen others. */
 static zh_status read_fine(recheck *r, const json_t *header, const char *where, zh_error *err) {
   const json_t *names = json_object_get(header, "fine");
-  uint32_t layers = r->weights.architecture.layers;
   size_t known = 0;
-  for (size_t i = 0; i < zh_order_length(layers, true); ++i) {
+  for (size_t i = 0; i < zh_program_length(&r->program, true); ++i) {
     int layer = -1;
-    const zh_instruction *is = zh_order_at(i, layers, &layer);
+    const zh_instruction *is = zh_program_at(&r->program, i, &layer);
     if (is->op != ZH_OP_MATMUL) continue;
     zh_weight *weight = zh_order_weight(is, layer, &r->weights);
     weight->fine = names_hold(names, is->name);
@@ -293,7 +297,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
 /* --- the lines of operators --- */
 
 static size_t length_of_pass(const recheck *r, const walk *w) {
-  return zh_order_length(r->weights.architecture.layers, w->ends);
+  return zh_program_length(&r->program, w->ends);
 }
 
 static zh_status read_floats(float *out, size_t count, const json_t *line, const char *key,
@@ -314,7 +318,7 @@ static void keep_own(const recheck *r, const walk *w, int layer) {
   const zh_architecture *a = &r->weights.architecture;
   size_t d = a->head_dim, at = (size_t)layer * 2 * d,
          head = (size_t)zh_challenge_head(&r->challenge, a, (uint32_t)layer, 1);
-  memcpy(w->own + at, w->at[ZH_VALUE_ROTATED_KEY] + head * d, d * sizeof(float));
+  memcpy(w->own + at, w->at[ZH_VALUE_FINAL_KEY] + head * d, d * sizeof(float));
   memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
   zh_kv_round(w->own + at, r->arithmetic.kv, d);
   zh_kv_round(w->own + at + d, r->arithmetic.kv, d);
@@ -379,7 +383,7 @@ static zh_status check_mark(const recheck *r, const walk *w, zh_error *err) {
 
 /* Value and key, which comes after it, go into the mark, and the shown head's into the cache. */
 static void note_key_and_value(const recheck *r, walk *w, const zh_instruction *now, int layer) {
-  bool key = now->out == ZH_VALUE_ROTATED_KEY;
+  bool key = now->out == ZH_VALUE_FINAL_KEY;
   if (!key && now->out != ZH_VALUE_VALUE) return;
   size_t width = zh_value_width(&r->weights.architecture, now->out),
          d = r->weights.architecture.head_dim;
@@ -397,7 +401,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   const char *name = NULL;
   int64_t stated = 0;
   int layer = -1;
-  const zh_instruction *next = zh_order_at(w->next, a->layers, &layer);
+  const zh_instruction *next = zh_program_at(&r->program, w->next, &layer);
   const zh_weight *weight = zh_order_weight(next, layer, &r->weights);
   zh_way way = zh_way_of(r->is_prompt ? r->steps * r->sequences : r->sequences);
   if (weight) way = zh_weight_way(weight, &r->arithmetic.rounds, way);
@@ -414,6 +418,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
                     .layer = layer,
                     .name = next->name,
                     .weight = weight,
+                    .bias = zh_order_bias(next, layer, &r->weights),
                     .tokens = 1,
                     .way = way,
                     .addends = next->out == ZH_VALUE_DELTA ? r->ranks : 0,
@@ -433,7 +438,8 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   ++w->next;
   ++r->operators;
   note_key_and_value(r, w, next, layer);
-  if (r->is_prompt && w->next == zh_order_length(a->layers, false)) ZH_TRY(check_mark(r, w, err));
+  if (r->is_prompt && w->next == zh_program_length(&r->program, false))
+    ZH_TRY(check_mark(r, w, err));
   return next->out == ZH_VALUE_LOGITS ? check_answer(r, w, err) : ZH_OK;
 }
 
@@ -499,6 +505,7 @@ zh_status zh_certificate_recheck(zh_recheck *out, const zh_certificate_claim *cl
                                  size_t rows, zh_error *err) {
   recheck r = {.claim = claim, .seed = seed, .rows = rows};
   zh_status status = zh_weights_describe(&r.weights, claim->model, err);
+  if (status == ZH_OK) zh_program_of(&r.program, &r.weights.architecture);
   if (status == ZH_OK) status = zh_jsonl_read(claim->path, visit, &r, err);
   if (status == ZH_OK) status = finish(out, &r, err);
   release(&r);

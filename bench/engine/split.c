@@ -14,6 +14,12 @@
 static zh_status check_heads(const char *model, const zh_architecture *a, zh_part part,
                              zh_error *err) {
   uint32_t parts = (uint32_t)part.parts;
+  if (a->experts != 0 || a->attention == ZH_ATTENTION_LATENT) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %s cannot be divided among ranks yet; let each rank compute whole layers "
+                   "(parallel: pipeline)",
+                   model, a->experts != 0 ? "experts" : "latent attention (MLA)");
+  }
   if (a->heads % parts != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: %" PRIu32 " query heads cannot be divided evenly among %" PRIu32
@@ -40,7 +46,9 @@ static zh_status check_heads(const char *model, const zh_architecture *a, zh_par
   return ZH_OK;
 }
 
+/* Slots that are empty stay so. */
 static void cut_rows(zh_weight *w, size_t first, size_t rows) {
+  if (!w->tensor) return;
   w->first_row = first;
   w->matrix.rows = rows;
   if (w->tensor->data)
@@ -49,6 +57,7 @@ static void cut_rows(zh_weight *w, size_t first, size_t rows) {
 
 static zh_status cut_columns(zh_weight *w, const char *model, size_t first, size_t columns,
                              zh_part part, zh_error *err) {
+  if (!w->tensor) return ZH_OK;
   const zh_dtype_info *type = zh_dtype_find((uint32_t)w->tensor->type);
   if (columns % type->block_elements != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
@@ -64,8 +73,24 @@ static zh_status cut_columns(zh_weight *w, const char *model, size_t first, size
 }
 
 typedef struct cut {
-  size_t query, query_first, key, key_first, ffn, ffn_first;
+  size_t query, query_first, key, key_first, ffn, ffn_first, heads, heads_first;
 } cut;
+
+/* What is added to rows is divided as they are; what is added to a sum over the ranks stays whole,
+ * and the first of them adds it. */
+static zh_status cut_vectors(zh_weight *w, const char *model, const cut *c, zh_part part,
+                             zh_error *err) {
+  const struct {
+    zh_layer_slot slot;
+    size_t first, count;
+  } vectors[] = {
+      {ZH_ATTN_Q_BIAS, c->query_first, c->query}, {ZH_ATTN_K_BIAS, c->key_first, c->key},
+      {ZH_ATTN_V_BIAS, c->key_first, c->key},     {ZH_ATTN_SINKS, c->heads_first, c->heads},
+      {ZH_FFN_GATE_BIAS, c->ffn_first, c->ffn},   {ZH_FFN_UP_BIAS, c->ffn_first, c->ffn}};
+  for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; ++i)
+    ZH_TRY(cut_columns(&w[vectors[i].slot], model, vectors[i].first, vectors[i].count, part, err));
+  return ZH_OK;
+}
 
 static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_part part,
                            zh_error *err) {
@@ -74,6 +99,7 @@ static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_par
   cut_rows(&w[ZH_ATTN_V], c->key_first, c->key);
   cut_rows(&w[ZH_FFN_GATE], c->ffn_first, c->ffn);
   cut_rows(&w[ZH_FFN_UP], c->ffn_first, c->ffn);
+  ZH_TRY(cut_vectors(w, model, c, part, err));
   ZH_TRY(cut_columns(&w[ZH_ATTN_OUTPUT], model, c->query_first, c->query, part, err));
   return cut_columns(&w[ZH_FFN_DOWN], model, c->ffn_first, c->ffn, part, err);
 }
@@ -82,8 +108,9 @@ static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_par
 
 static uint64_t layer_bytes(const zh_weights *weights, uint32_t layer) {
   uint64_t bytes = 0;
-  for (size_t slot = 0; slot < ZH_LAYER_SLOTS; ++slot)
-    bytes += weights->layer[(size_t)layer * ZH_LAYER_SLOTS + slot].tensor->bytes;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i)
+    if (zh_weights_at(weights, i)->layer == (int)layer)
+      bytes += zh_weights_at(weights, i)->tensor->bytes;
   return bytes;
 }
 
@@ -117,6 +144,10 @@ static zh_status cut_stage(zh_weights *weights, zh_part part, zh_error *err) {
            end = begin_of(weights, part.stage + 1, part.stages);
   memmove(weights->layer, weights->layer + (size_t)begin * ZH_LAYER_SLOTS,
           (size_t)(end - begin) * ZH_LAYER_SLOTS * sizeof *weights->layer);
+  if (weights->expert)
+    memmove(zh_weights_expert(weights, 0, 0), zh_weights_expert(weights, begin, 0),
+            (size_t)(end - begin) * a->experts * ZH_EXPERT_SLOTS * sizeof *weights->expert);
+  memmove(a->layer, a->layer + begin, end - begin);
   weights->first_layer = begin;
   a->layers = end - begin;
   if (part.stage > 0) weights->whole[ZH_EMBEDDING] = (zh_weight){0};
@@ -126,12 +157,10 @@ static zh_status cut_stage(zh_weights *weights, zh_part part, zh_error *err) {
   return ZH_OK;
 }
 
-zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
+static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   zh_architecture *a = &weights->architecture;
   const char *model = zh_model_name(weights->model);
   uint32_t parts = (uint32_t)part.parts, index = (uint32_t)part.index;
-  ZH_TRY(cut_stage(weights, part, err));
-  if (part.parts == 1) return ZH_OK;
   ZH_TRY(check_heads(model, a, part, err));
   uint32_t kv_heads = a->kv_heads > parts ? a->kv_heads / parts : 1;
   size_t key_head = (size_t)index * a->kv_heads / parts;
@@ -141,9 +170,11 @@ zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
   cut c = {.query = (size_t)a->heads * a->head_dim,
            .key = (size_t)a->kv_heads * a->head_dim,
            .key_first = key_head * a->head_dim,
-           .ffn = a->ffn};
+           .ffn = a->ffn,
+           .heads = a->heads};
   c.query_first = index * c.query;
   c.ffn_first = index * c.ffn;
+  c.heads_first = index * c.heads;
   for (uint32_t layer = 0; layer < a->layers; ++layer)
     ZH_TRY(cut_layer(&weights->layer[(size_t)layer * ZH_LAYER_SLOTS], model, &c, part, err));
   size_t begin, end;
@@ -152,4 +183,10 @@ zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
     cut_rows(&weights->whole[ZH_EMBEDDING], begin, end - begin);
   if (weights->whole[ZH_HEAD].tensor) cut_rows(&weights->whole[ZH_HEAD], begin, end - begin);
   return ZH_OK;
+}
+
+zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
+  ZH_TRY(cut_stage(weights, part, err));
+  if (part.parts > 1) ZH_TRY(cut_parts(weights, part, err));
+  return zh_weights_list(weights, err);
 }
