@@ -33,6 +33,12 @@ void zh_dequantize_row(float *y, const void *row, zh_dtype type, size_t elements
 /* The same bits, with the widest vectors that may be used here. */
 void zh_dequantize_row_fast(float *y, const void *row, zh_dtype type, size_t elements);
 
+/* The other way: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 by ggml's reference quantisers, bit for bit,
+ * Q4_K by least squares. False: a value that is no number (but in F32, F16, BF16) or beyond what
+ * the type's scale holds. */
+bool zh_quantizes(zh_dtype type);
+bool zh_quantize_row(void *out, const float *x, zh_dtype type, size_t elements);
+
 /* A weight matrix W[rows][columns], row-major, in any weight type; rows are row_bytes apart. */
 typedef struct zh_matrix {
   const void *data;

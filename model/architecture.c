@@ -229,7 +229,8 @@ static zh_status check_tensor(bool *used, const zh_model *model, const char *nam
                    (unsigned long long)(t->dims > 0 ? t->shape[t->dims - 1] : 1),
                    t->dims > 2 ? " and more" : "");
   if (!zh_dtype_is_weight(t->type))
-    return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' has the type %s, which is no weight's",
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: the tensor '%s' has the type %s, which this version does not compute",
                    model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   size_t alignment = t->type == ZH_F32 ? 4 : 2; /* every block of the others begins with 16 bits */
   if (t->data != NULL && (uintptr_t)t->data % alignment != 0)

@@ -1,4 +1,4 @@
-/* A model as data: its tensors, its architecture, its tokenizer. Formats: GGUF v3, safetensors (headers, for
+/* A model as data: its tensors, its architecture, its tokenizer. Formats: GGUF v2 and v3, safetensors (headers, for
  * counting), and the standard models, whose weights are computed. Knows no kernel.
  *
  * Files are mapped, never copied; every size and offset in them is treated as hostile: a file that lies is
@@ -59,8 +59,9 @@ typedef struct zh_architecture {
 typedef struct zh_model zh_model;
 typedef struct zh_tokenizer zh_tokenizer;
 
-/* name_or_path: a .gguf file, a .safetensors file, a folder with *.safetensors (and index, config.json), or the
- * name of a standard model ("zh-0.1b"). A word that is neither a file nor a known name gets a "did you mean". */
+/* name_or_path: a .gguf file (any part of a split one opens all), a .safetensors file, a folder with *.safetensors
+ * (and index, config.json) or with one GGUF model, or the name of a standard model ("zh-0.1b"). A word that is
+ * neither a file nor a known name gets a "did you mean". */
 ZH_MUST_CHECK zh_status zh_model_open(zh_model **out, const char *name_or_path, zh_error *err);
 /* The same, but for looking at: what is wrong with the packaging while tensors can still be told from each other
  * is listed instead of refused. Tensors that stand twice are kept once, those of missing shards are not there. */
@@ -145,12 +146,6 @@ typedef struct zh_standard_class {
   uint64_t parameters, bytes; /* total, and of weights in memory */
 } zh_standard_class;
 ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);
-
-/* Writes a standard model as a GGUF v3 file (matrices BF16, gains F32; tokens are numbers, "no_vocab"), so that other
- * engines can be timed on the same weights. progress: NULL, or told bytes written of all. */
-typedef void (*zh_write_progress)(void *user, uint64_t done, uint64_t all);
-ZH_MUST_CHECK zh_status zh_model_write_gguf(const char *path, const zh_model *model, zh_write_progress progress,
-                                            void *user, zh_error *err);
 
 /* --- tokenizer: byte-level BPE with the file's vocabulary, merges and pre-tokenizer --- */
 

@@ -58,9 +58,9 @@ struct zh_model {
   bool lenient; /* opened for an audit: defects are listed */
   zh_defect *defects;
   size_t defect_count;
-  size_t missing_parts; /* of a split GGUF file */
+  size_t missing_parts;                       /* of a split GGUF file */
   uint64_t *name_slots, name_mask, name_seed; /* tensors by name (names.c) */
-  zh_gguf_value *values;     /* GGUF only; sorted by key */
+  zh_gguf_value *values;                      /* GGUF only; sorted by key */
   size_t value_count;
   json_t *config; /* safetensors folders with a config.json */
   const char *config_path;
@@ -81,20 +81,37 @@ ZH_MUST_CHECK zh_status zh_safetensors_list(char ***paths, size_t *count, const 
 ZH_MUST_CHECK zh_status zh_standard_read(zh_model *model, const char *name, bool *known,
                                          zh_error *err);
 
+/* Whether there is a shard in the folder. */
+bool zh_safetensors_in_folder(const char *folder);
+
+/* --- parts of a split GGUF file (gguf_parts.c) --- */
+
+/* Files that belong to model->path by their names, as far as they are there; *paths and its strings
+ * are the caller's. */
+ZH_MUST_CHECK zh_status zh_gguf_list_parts(char ***paths, size_t *count, zh_model *model,
+                                           zh_error *err);
+/* The first GGUF file of a folder that holds one model; NULL where it holds none. The caller's. */
+ZH_MUST_CHECK zh_status zh_gguf_in_folder(char **path, const char *folder, zh_error *err);
+/* Once the metadata of a part stand in the model; then, of all parts. */
+ZH_MUST_CHECK zh_status zh_gguf_check_part(zh_model *model, const char *path, bool first,
+                                           zh_error *err);
+ZH_MUST_CHECK zh_status zh_gguf_check_parts(const zh_model *model, zh_error *err);
+
 /* Lists a defect of one file, or adds the tensors to those it has already. */
 ZH_MUST_CHECK zh_status zh_model_add_defect(zh_model *model, zh_defect_kind kind, const char *what,
                                             uint64_t tensors, zh_error *err);
 /* Shards by what their names count, "-00002-of-00003". */
 bool zh_shard_number(unsigned long *number, unsigned long *of, const char *name);
 /* metadata: of the index, NULL where there is none. */
-ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder,
-                                        const json_t *metadata, zh_error *err);
+ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder, const json_t *metadata,
+                                        zh_error *err);
 
 /* Makes room for about so many tensors at once, of a large model in pages of 2 MiB; only a wish. */
 void zh_model_expect_tensors(zh_model *model, size_t count);
 /* Appends an empty tensor; NULL when memory is short. Earlier pointers may move. */
 zh_tensor *zh_model_add_tensor(zh_model *model);
-/* Makes tensors findable by name; a name that stands twice is refused, or in another file listed. */
+/* Makes tensors findable by name; a name that stands twice is refused, or in another file listed.
+ */
 ZH_MUST_CHECK zh_status zh_model_index(zh_model *model, zh_error *err);
 const zh_tensor *zh_model_find_exactly(const zh_model *model, const char *name, size_t length);
 /* Product of the shape and bytes of the tensor from type and shape; false on overflow or part of a

@@ -151,6 +151,8 @@ BYTES_OF_TYPE(Q5_1)
 BYTES_OF_TYPE(Q4_K)
 BYTES_OF_TYPE(Q5_K)
 BYTES_OF_TYPE(Q6_K)
+BYTES_OF_TYPE(IQ4_NL)
+BYTES_OF_TYPE(MXFP4)
 #undef BYTES_OF_TYPE
 
 ALWAYS_INLINE void multiply_bytes(float *y, size_t y_stride, const zh_packed *w,
@@ -179,6 +181,8 @@ ALWAYS_INLINE void multiply_bytes(float *y, size_t y_stride, const zh_packed *w,
     CASE(Q4_K)
     CASE(Q5_K)
     CASE(Q6_K)
+    CASE(IQ4_NL)
+    CASE(MXFP4)
   default:
     break;
   }
