@@ -120,9 +120,11 @@ static void choose_peak_loops(void) {
 }
 
 #ifdef ZH_KERNELS_X86
-/* Few tokens are held by memory, and tiles would round what vectors need not. */
+/* Few tokens are held by memory, and tiles would round what vectors need not; capped scores are the
+ * vectors' alone. */
 static void attention_amx(const zh_attention *work, size_t begin, size_t end, void *scratch) {
-  if (zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
+  if (work->softcap == 0 &&
+      zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
     zh_attention_amx(work, begin, end, scratch);
   else
     zh_attention_avx512(work, begin, end, scratch);
@@ -309,10 +311,10 @@ bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head
 }
 
 /* Columns filled up to 32. fp32 and bf16: tiles of sixteen tokens (or all, where they are fewer).
- * Bytes: one a column and up to 32 for scale and sums of a block of 32. */
+ * Bytes: one or two a column and up to 32 for each, for scale and sums of a block of 32. */
 size_t zh_prepared_bytes(zh_rounding rounding, size_t columns, size_t tokens) {
   size_t whole = tokens < 16 ? tokens : (tokens + 15) & ~(size_t)15, steps = (columns + 31) / 32;
-  return whole * steps * (rounding == ZH_ROUND_NONE ? 128 : 64);
+  return whole * steps * (rounding == ZH_ROUND_NONE || rounding == ZH_ROUND_TWO_BYTES ? 128 : 64);
 }
 
 /* 256 rows of up to 2048 columns, unpacked to bf16, and twice four tiles of sums. */

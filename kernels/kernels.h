@@ -7,8 +7,8 @@
  *
  * Within one table an output element is always summed in the same order: neither the range, nor the
  * number of threads, nor the number of tokens in the call changes a bit of it. Products of packed
- * weights go two ways (zh_way), one for few tokens and one for many; within each a token alone
- * equals the same token among others, between the two it need not. kernelcheck holds this for every
+ * weights go several ways (zh_way), for few tokens or for many; within each a token alone equals
+ * the same token among others, between two it need not. kernelcheck holds this for every
  * table, weight type and shape it tries. */
 #ifndef ZH_KERNELS_KERNELS_H
 #define ZH_KERNELS_KERNELS_H
@@ -70,8 +70,9 @@ void zh_unpack_row(void *out, const zh_packed *w, size_t r);
 /* How packed weights are multiplied. Who computes chooses, by zh_way_of where nothing speaks
  * against it; each way takes any number of tokens. */
 typedef enum zh_way {
-  ZH_FEW, /* the fastest for up to ZH_FEW_TOKENS: weights as they are, read once */
-  ZH_MANY /* for more: weights are unpacked once and used for all tokens */
+  ZH_FEW,  /* the fastest for up to ZH_FEW_TOKENS: weights as they are, read once */
+  ZH_MANY, /* for more: weights are unpacked once and used for all tokens */
+  ZH_FINE  /* for products that must lose less than activations in bytes do: they take two */
 } zh_way;
 enum { ZH_FEW_TOKENS = 8 };
 zh_way zh_way_of(size_t tokens);
@@ -128,7 +129,9 @@ typedef struct zh_attention {
   const zh_kv *kv;
   size_t heads, tokens, window; /* window 0: all */
   const uint32_t *position, *sequence;
-  float scale;   /* multiplies q·k: 1 / sqrt(head_dim) */
+  float scale;        /* multiplies q·k: 1 / sqrt(head_dim) */
+  float softcap;      /* a score s becomes softcap tanh(s / softcap); 0: it does not */
+  const float *sinks; /* [heads]: a score of each softmax without a value; NULL: none */
   zh_way way;    /* many: q and weights of values may be rounded to bf16 (zh_attention_rounds) */
   size_t run;    /* an item is this many tokens of one key head; run * heads / kv_heads at most
                     ZH_ATTENTION_ROWS */
@@ -139,31 +142,33 @@ size_t zh_attention_items(const zh_attention *work);
 size_t zh_attention_part_floats(size_t tokens, size_t heads, size_t head_dim, size_t blocks);
 size_t zh_attention_scratch_bytes(size_t head_dim);
 
-/* Cosines, then sines, of position[t] base^(-2i / rope_dims): angles[t][2][rope_dims / 2], t in
+/* Cosines, then sines, of position[t] frequency[i], times factor: angles[t][2][pairs], t in
  * [begin, end); in fp64, then rounded. */
-void zh_rope_angles(float *angles, size_t rope_dims, double base, const uint32_t *position,
-                    size_t begin, size_t end);
+void zh_rope_angles(float *angles, const double *frequency, size_t pairs, double factor,
+                    const uint32_t *position, size_t begin, size_t end);
 
 /* What the operands of a product of packed weights become before they are multiplied. Sums are
  * fp32's. */
 typedef enum zh_rounding {
-  ZH_ROUND_NONE, /* nothing else: fp32 activations by weights as zh_dequantize_row gives them */
-  ZH_ROUND_BF16, /* both bf16, to nearest even */
-  ZH_ROUND_BYTES /* activations bytes, in blocks of 32 columns a scale, the largest magnitude / 127;
-                    weights stay exact */
+  ZH_ROUND_NONE,     /* nothing else: fp32 activations by weights as zh_dequantize_row gives them */
+  ZH_ROUND_BF16,     /* both bf16, to nearest even */
+  ZH_ROUND_BYTES,    /* activations bytes, in blocks of 32 columns a scale, the largest magnitude /
+                        127;    weights stay exact */
+  ZH_ROUND_TWO_BYTES /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
+                      */
 } zh_rounding;
-enum { ZH_ROUNDINGS = 3 };
-/* How a table rounds: weights of bf16 in both ways, quantised ones by few and by many tokens. F32
- * and F16 are never rounded. Certificates carry it, so that a machine with other kernels can check
- * them. */
+enum { ZH_ROUNDINGS = 4 };
+/* How a table rounds: weights of bf16 in all ways, quantised ones by few tokens, by many, and where
+ * finer rounding is asked for. F32 and F16 are never rounded. Certificates carry it, so that a
+ * machine with other kernels can check them. */
 typedef struct zh_roundings {
-  zh_rounding bf16, few, many;
+  zh_rounding bf16, few, many, fine;
   zh_rounding
       attention; /* of q and of the weights of values, where zh_attention_rounds; else none */
 } zh_roundings;
 bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim, zh_way way);
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way);
-const char *zh_rounding_name(zh_rounding rounding);        /* "none", "bf16", "bytes" */
+const char *zh_rounding_name(zh_rounding rounding);        /* "none", "bf16", "bytes", "bytes2" */
 bool zh_rounding_find(zh_rounding *out, const char *name); /* false: no such name, or NULL */
 /* The values that a token's activations become. */
 void zh_rounded(float *y, zh_rounding rounding, const float *x, size_t columns);

@@ -1,35 +1,18 @@
-/* From metadata to what the engine needs: read leniently (audits describe what they cannot run),
- * then checked strictly against the tensors, so that nothing a file claims can lead the engine out
- * of bounds. */
+/* From metadata to what the engine needs: read leniently by the rules of the family (audits
+ * describe what they cannot run), then checked strictly against the tensors, so that nothing a file
+ * claims can lead the engine out of bounds. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/text.h"
-#include "model/room.h"
+#include "model/family.h"
 
-/* --- GGUF metadata --- */
+enum { EXPERTS_MAX = 4096 };
 
-static const zh_gguf_value *family_value(const zh_model *model, const char *family,
-                                         const char *key) {
-  char full[160];
-  snprintf(full, sizeof full, "%s.%s", family, key);
-  return zh_gguf_find(model, full);
-}
-
-/* 0 where the value is absent, no integer, or too large to mean anything. */
-static uint32_t family_count(const zh_model *model, const char *family, const char *key) {
-  uint64_t number;
-  if (!zh_gguf_uint(&number, family_value(model, family, key)) || number > INT32_MAX) return 0;
-  return (uint32_t)number;
-}
-
-static float family_real(const zh_model *model, const char *family, const char *key, float absent) {
-  double number = 0;
-  const zh_gguf_value *value = family_value(model, family, key);
-  if (value == NULL) return absent;
-  return zh_gguf_real(&number, value) ? (float)number : 0;
+static bool is_gguf(const zh_model *model) {
+  return strcmp(model->format, "gguf") == 0;
 }
 
 /* Foreign text as a short C string of whole characters; invalid bytes and control characters become
@@ -56,83 +39,24 @@ static void copy_value(char *out, size_t capacity, const zh_gguf_value *value) {
   copy_words(out, capacity, bytes, length);
 }
 
-static void describe_gguf(zh_architecture *a, const zh_model *model) {
-  copy_value(a->family, sizeof a->family, zh_gguf_find(model, "general.architecture"));
-  copy_value(a->name, sizeof a->name, zh_gguf_find(model, "general.name"));
-  const char *f = a->family;
-  const zh_tensor *embedding = zh_model_find(model, "token_embd.weight");
-  a->layers = family_count(model, f, "block_count");
-  a->hidden = family_count(model, f, "embedding_length");
-  a->heads = family_count(model, f, "attention.head_count");
-  a->kv_heads = family_count(model, f, "attention.head_count_kv");
-  a->head_dim = family_count(model, f, "attention.key_length");
-  a->ffn = family_count(model, f, "feed_forward_length");
-  a->context = family_count(model, f, "context_length");
-  a->vocab = family_count(model, f, "vocab_size");
-  a->experts = family_count(model, f, "expert_count");
-  a->experts_used = family_count(model, f, "expert_used_count");
-  a->norm_eps = family_real(model, f, "attention.layer_norm_rms_epsilon", 0);
-  a->rope_theta = family_real(model, f, "rope.freq_base", 10000.0f);
-  a->rope_dims = family_count(model, f, "rope.dimension_count");
-  a->rope_interleaved = true; /* the converter permutes the rows of Q and K of llama models */
-  a->tied_head = zh_model_find(model, "output.weight") == NULL;
-  if (family_value(model, f, "attention.head_count_kv") == NULL) a->kv_heads = a->heads;
-  if (a->vocab == 0 && embedding != NULL && embedding->dims == 2 &&
-      embedding->shape[0] <= INT32_MAX)
-    a->vocab = (uint32_t)embedding->shape[0];
-}
-
-/* --- config.json --- */
-
-static uint32_t config_count(const json_t *config, const char *key) {
-  const json_t *value = json_object_get(config, key);
-  json_int_t number = json_is_integer(value) ? json_integer_value(value) : 0;
-  return number > 0 && number <= INT32_MAX ? (uint32_t)number : 0;
-}
-
-static uint32_t config_first_count(const json_t *config, const char *const *keys) {
-  for (; *keys != NULL; keys++)
-    if (config_count(config, *keys) != 0) return config_count(config, *keys);
-  return 0;
-}
-
-static float config_real(const json_t *config, const char *key, float absent) {
-  const json_t *value = json_object_get(config, key);
-  return value == NULL ? absent : (float)json_number_value(value);
-}
-
-static void describe_config(zh_architecture *a, const zh_model *model) {
-  static const char *const experts[] = {"num_local_experts", "n_routed_experts", "num_experts",
-                                        NULL};
-  const json_t *c = model->config, *text = json_object_get(c, "text_config");
-  const char *family = json_string_value(json_object_get(c, "model_type"));
-  if (family != NULL) copy_words(a->family, sizeof a->family, family, strlen(family));
+/* What the file calls its architecture. */
+static void read_names(zh_architecture *a, const zh_model *model) {
+  if (is_gguf(model)) {
+    copy_value(a->family, sizeof a->family, zh_gguf_find(model, "general.architecture"));
+    copy_value(a->name, sizeof a->name, zh_gguf_find(model, "general.name"));
+    return;
+  }
+  const char *type = json_string_value(json_object_get(model->config, "model_type"));
+  if (type != NULL) copy_words(a->family, sizeof a->family, type, strlen(type));
   copy_words(a->name, sizeof a->name, model->name, strlen(model->name));
-  if (json_object_get(c, "hidden_size") == NULL && json_is_object(text)) c = text;
-  a->layers = config_count(c, "num_hidden_layers");
-  a->hidden = config_count(c, "hidden_size");
-  a->heads = config_count(c, "num_attention_heads");
-  a->kv_heads = config_count(c, "num_key_value_heads");
-  a->head_dim = config_count(c, "head_dim");
-  a->ffn = config_count(c, "intermediate_size");
-  a->vocab = config_count(c, "vocab_size");
-  a->context = config_count(c, "max_position_embeddings");
-  a->experts = config_first_count(c, experts);
-  a->experts_used = config_count(c, "num_experts_per_tok");
-  a->norm_eps = config_real(c, "rms_norm_eps", 0);
-  a->rope_theta = config_real(c, "rope_theta", 10000.0f);
-  a->tied_head = json_is_true(json_object_get(c, "tie_word_embeddings"));
-  if (json_object_get(c, "num_key_value_heads") == NULL) a->kv_heads = a->heads;
 }
 
 bool zh_model_stated(uint64_t *out, const zh_model *model, const char *gguf_key,
                      const char *config_key) {
-  char family[32];
-  if (strcmp(model->format, "gguf") == 0) {
-    copy_value(family, sizeof family, zh_gguf_find(model, "general.architecture"));
+  if (is_gguf(model)) {
     bool general = strncmp(gguf_key, "general.", 8) == 0;
     return zh_gguf_uint(out, general ? zh_gguf_find(model, gguf_key)
-                                     : family_value(model, family, gguf_key));
+                                     : zh_gguf_family_value(model, gguf_key));
   }
   const json_t *c = model->config, *text = json_object_get(c, "text_config");
   if (json_object_get(c, config_key) == NULL && json_is_object(text)) c = text;
@@ -149,34 +73,30 @@ static zh_status refuse(const zh_model *model, const char *what, zh_error *err) 
                  what);
 }
 
-static zh_status refuse_unknown_gguf(const zh_model *model, zh_error *err) {
-  static const char *const factors[] = {
-      "llama.logit_scale",     "llama.embedding_scale",        "llama.residual_scale",
-      "llama.attention.scale", "llama.attn_logit_softcapping", "llama.final_logit_softcapping"};
-  const zh_gguf_value *scaling = zh_gguf_find(model, "llama.rope.scaling.type");
-  const char *type;
-  size_t length;
-  if (scaling != NULL &&
-      !(zh_gguf_string(&type, &length, scaling) && length == 4 && memcmp(type, "none", 4) == 0))
-    return refuse(model, "the model scales its positions (llama.rope.scaling)", err);
-  for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++)
-    if (zh_gguf_find(model, factors[i]) != NULL) return refuse(model, factors[i], err);
-  if (zh_model_find(model, "rope_freqs.weight") != NULL)
-    return refuse(model, "the model scales its positions (rope_freqs.weight)", err);
+/* Stated, and not as nothing: null, false, 0. */
+static bool says(const zh_model *model, const char *key) {
+  if (is_gguf(model)) return zh_gguf_family_value(model, key) != NULL;
+  const json_t *value = zh_config_at(zh_text_config(model), key);
+  return value != NULL && !json_is_false(value) &&
+         !(json_is_number(value) && json_number_value(value) == 0);
+}
+
+static zh_status refuse_unknown(const zh_model *model, const zh_family *family, zh_error *err) {
+  const zh_yaml_node *keys = zh_family_rule(family, "refused", is_gguf(model) ? "gguf" : "config");
+  const char *key;
+  char what[160];
+  for (size_t i = 0; keys != NULL && i < zh_yaml_count(keys); i++) {
+    ZH_TRY(zh_yaml_string(&key, zh_yaml_item(keys, i), err));
+    if (!says(model, key)) continue;
+    snprintf(what, sizeof what, "the file states '%s'", key);
+    return refuse(model, what, err);
+  }
   return ZH_OK;
 }
 
-static zh_status refuse_unknown_config(const zh_model *model, zh_error *err) {
-  const json_t *scaling = json_object_get(model->config, "rope_scaling");
-  const char *activation = json_string_value(json_object_get(model->config, "hidden_act"));
-  if (scaling != NULL && !json_is_null(scaling))
-    return refuse(model, "the model scales its positions (rope_scaling)", err);
-  if (activation != NULL && strcmp(activation, "silu") != 0)
-    return refuse(model, "the activation (hidden_act) is not silu", err);
-  return ZH_OK;
-}
+/* --- numbers that belong together --- */
 
-static zh_status check_numbers(zh_architecture *a, const zh_model *model, zh_error *err) {
+static zh_status check_sizes(const zh_architecture *a, const zh_model *model, zh_error *err) {
   const struct {
     const char *what;
     uint32_t value;
@@ -189,130 +109,200 @@ static zh_status check_numbers(zh_architecture *a, const zh_model *model, zh_err
       return zh_fail(err, ZH_ERR_INPUT,
                      "%s: the metadata gives no %s (one integer from 1 was expected)", model->path,
                      needed[i].what);
-  if (a->experts != 0) return refuse(model, "the model has experts", err);
+  if (a->layers > ZH_MAX_LAYERS)
+    return zh_fail(err, ZH_ERR_INPUT, "%s: %u layers; this version holds at most %d", model->path,
+                   a->layers, ZH_MAX_LAYERS);
+  return ZH_OK;
+}
+
+static zh_status check_heads(const zh_architecture *a, const zh_model *model, zh_error *err) {
+  const zh_rope *rope = &a->rope[0];
   if (a->heads % a->kv_heads != 0)
     return zh_fail(err, ZH_ERR_INPUT, "%s: %u attention heads cannot share %u key-value heads",
                    model->path, a->heads, a->kv_heads);
-  if (a->head_dim == 0 && a->hidden % a->heads != 0)
+  if (a->head_dim == 0)
     return zh_fail(err, ZH_ERR_INPUT, "%s: a hidden size of %u does not divide into %u heads",
                    model->path, a->hidden, a->heads);
-  if (a->head_dim == 0) a->head_dim = a->hidden / a->heads;
-  if (a->rope_dims == 0) a->rope_dims = a->head_dim;
-  if (a->rope_dims > a->head_dim || a->rope_dims % 2 != 0)
+  if (rope->kind != ZH_ROPE_NONE &&
+      (rope->dims > a->head_dim || rope->dims % 2 != 0 || rope->dims == 0))
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: %u rotated dimensions; an even number up to the %u of a head was expected",
-                   model->path, a->rope_dims, a->head_dim);
-  if (!isfinite(a->norm_eps) || !(a->norm_eps > 0) || !isfinite(a->rope_theta) ||
-      !(a->rope_theta > 1))
+                   model->path, rope->dims, a->head_dim);
+  if (rope->dims > 2 * ZH_ROPE_PAIRS_MAX)
+    return zh_fail(err, ZH_ERR_INPUT, "%s: %u rotated dimensions; this version turns at most %d",
+                   model->path, rope->dims, 2 * ZH_ROPE_PAIRS_MAX);
+  if (a->attention == ZH_ATTENTION_GROUPED && a->value_dim != a->head_dim)
+    return refuse(model, "values and keys of different lengths", err);
+  return ZH_OK;
+}
+
+/* A factor is absent, or a positive number. */
+static zh_status check_factors(const zh_architecture *a, const zh_model *model, zh_error *err) {
+  const struct {
+    const char *what;
+    float value;
+  } factors[] = {
+      {"attention scale", a->attention_scale},   {"attention softcap", a->attention_softcap},
+      {"embedding scale", a->embedding_scale},   {"residual scale", a->residual_scale},
+      {"logit scale", a->logit_scale},           {"logit softcap", a->logit_softcap},
+      {"activation limit", a->activation_limit}, {"router scale", (float)a->router.scale}};
+  for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++)
+    if (!isfinite(factors[i].value) || factors[i].value < 0)
+      return zh_fail(err, ZH_ERR_INPUT, "%s: the %s is %g; a number over 0 was expected",
+                     model->path, factors[i].what, (double)factors[i].value);
+  if (!isfinite(a->norm_eps) || !(a->norm_eps > 0) || !isfinite(a->rope[0].base) ||
+      !(a->rope[0].base > 1))
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: the norm's epsilon (%g) must be over 0 and RoPE's base (%g) over 1",
-                   model->path, (double)a->norm_eps, (double)a->rope_theta);
+                   model->path, (double)a->norm_eps, a->rope[0].base);
   return ZH_OK;
 }
 
-/* --- the tensors of a llama model --- */
-
-static zh_status check_tensor(bool *used, const zh_model *model, const char *name, uint64_t rows,
-                              uint64_t columns, zh_error *err) {
-  const zh_tensor *t = zh_model_find(model, name);
-  if (t == NULL)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: the tensor '%s' is missing", model->path, name);
-  used[t - model->tensors] = true;
-  bool vector = rows == 1;
-  if (t->dims != (vector ? 1 : 2) || t->shape[t->dims - 1] != columns ||
-      (!vector && t->shape[0] != rows))
+static zh_status check_experts(const zh_architecture *a, const zh_model *model, zh_error *err) {
+  const zh_router *r = &a->router;
+  if (a->experts == 0) return ZH_OK;
+  if (a->experts > EXPERTS_MAX || a->experts_used == 0 || a->experts_used > a->experts ||
+      a->expert_ffn == 0)
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: tensor '%s' should have the shape [%llu, %llu] that the metadata implies, "
-                   "not [%llu, %llu]%s",
-                   model->path, t->name, (unsigned long long)rows, (unsigned long long)columns,
-                   (unsigned long long)(t->dims > 1 ? t->shape[0] : 1),
-                   (unsigned long long)(t->dims > 0 ? t->shape[t->dims - 1] : 1),
-                   t->dims > 2 ? " and more" : "");
-  if (!zh_dtype_is_weight(t->type))
+                   "%s: %u of %u experts of size %u; up to %d experts and at least one used were "
+                   "expected",
+                   model->path, a->experts_used, a->experts, a->expert_ffn, EXPERTS_MAX);
+  if (r->groups > 1 &&
+      (a->experts % r->groups != 0 || r->groups_used == 0 || r->groups_used > r->groups ||
+       a->experts / r->groups * r->groups_used < a->experts_used))
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: the tensor '%s' has the type %s, which this version does not compute",
-                   model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
-  size_t alignment = t->type == ZH_F32 ? 4 : 2; /* every block of the others begins with 16 bits */
-  if (t->data != NULL && (uintptr_t)t->data % alignment != 0)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' starts at byte %llu, not a multiple of %zu",
-                   model->path, t->name, (unsigned long long)t->file_offset, alignment);
+                   "%s: %u experts in %u groups, of which %u are used, cannot give %u experts",
+                   model->path, a->experts, r->groups, r->groups_used, a->experts_used);
   return ZH_OK;
 }
 
-static zh_status check_layer(bool *used, const zh_model *model, const zh_architecture *a,
-                             uint32_t layer, zh_error *err) {
-  const uint64_t hidden = a->hidden, ffn = a->ffn;
-  const uint64_t query = (uint64_t)a->heads * a->head_dim, kv = (uint64_t)a->kv_heads * a->head_dim;
-  const struct {
-    const char *name;
-    uint64_t rows, columns;
-  } parts[] = {
-      {"attn_norm", 1, hidden},  {"attn_q", query, hidden},      {"attn_k", kv, hidden},
-      {"attn_v", kv, hidden},    {"attn_output", hidden, query}, {"ffn_norm", 1, hidden},
-      {"ffn_gate", ffn, hidden}, {"ffn_up", ffn, hidden},        {"ffn_down", hidden, ffn}};
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-    char name[64];
-    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, parts[i].name);
-    ZH_TRY(check_tensor(used, model, name, parts[i].rows, parts[i].columns, err));
-  }
-  return ZH_OK;
-}
-
-static zh_status check_all(bool *used, const zh_model *model, const zh_architecture *a,
-                           zh_error *err) {
-  ZH_TRY(check_tensor(used, model, "token_embd.weight", a->vocab, a->hidden, err));
-  ZH_TRY(check_tensor(used, model, "output_norm.weight", 1, a->hidden, err));
-  if (zh_model_find(model, "output.weight") != NULL || !a->tied_head)
-    ZH_TRY(check_tensor(used, model, "output.weight", a->vocab, a->hidden, err));
-  for (uint32_t i = 0; i < a->layers; i++) ZH_TRY(check_layer(used, model, a, i, err));
-  for (size_t i = 0; i < model->tensor_count; i++)
-    if (!used[i] && zh_tensor_role_of(&model->tensors[i]) != ZH_ROLE_BUFFER)
-      return zh_fail(err, ZH_ERR_INPUT,
-                     "%s: the tensor '%s' is no part of a llama model as this version computes it",
-                     model->path, model->tensors[i].name);
-  return ZH_OK;
-}
-
-static zh_status check_llama(const zh_model *model, zh_architecture *a, zh_error *err) {
-  ZH_TRY(check_numbers(a, model, err));
+static zh_status check_vocabulary(const zh_architecture *a, const zh_model *model, zh_error *err) {
   const zh_gguf_value *tokens = zh_gguf_find(model, "tokenizer.ggml.tokens");
   if (tokens != NULL && tokens->type == ZH_GGUF_ARRAY && tokens->count > a->vocab)
     return zh_fail(err, ZH_ERR_INPUT, "%s: the tokenizer has %llu tokens, the model only %u",
                    model->path, (unsigned long long)tokens->count, a->vocab);
-  const zh_gguf_value *value_length = zh_gguf_find(model, "llama.attention.value_length");
-  uint64_t length;
-  if (value_length != NULL && (!zh_gguf_uint(&length, value_length) || length != a->head_dim))
-    return refuse(model, "values and keys of different lengths", err);
-  bool *used = calloc(model->tensor_count + 1, sizeof *used);
-  if (used == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (architecture)");
-  zh_status status = check_all(used, model, a, err);
-  free(used);
+  return ZH_OK;
+}
+
+static zh_status check_numbers(const zh_architecture *a, const zh_model *model, zh_error *err) {
+  ZH_TRY(check_sizes(a, model, err));
+  ZH_TRY(check_heads(a, model, err));
+  ZH_TRY(check_factors(a, model, err));
+  ZH_TRY(check_experts(a, model, err));
+  return check_vocabulary(a, model, err);
+}
+
+/* --- what each layer is --- */
+
+/* A list of words, one a layer: those equal to `word` get the bit, others `otherwise`. */
+static zh_status mark_by_types(zh_architecture *a, const zh_model *model, const char *key,
+                               const char *word, const char *otherwise, zh_layer_bits bit,
+                               bool *there, zh_error *err) {
+  const json_t *list = is_gguf(model) ? NULL : zh_config_at(zh_text_config(model), key);
+  *there = list != NULL;
+  if (list == NULL) return ZH_OK;
+  if (json_array_size(list) != a->layers)
+    return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' should be a list of %u words, one for each layer",
+                   model->path, key, a->layers);
+  for (uint32_t i = 0; i < a->layers; i++) {
+    const char *text = json_string_value(json_array_get(list, i));
+    bool is = text != NULL && strcmp(text, word) == 0;
+    if (!is && (text == NULL || strcmp(text, otherwise) != 0))
+      return zh_fail(err, ZH_ERR_INPUT,
+                     "%s: layer %u is '%.40s' by '%s'; this version computes %s and %s",
+                     model->path, i, text != NULL ? text : "?", key, word, otherwise);
+    if (is) a->layer[i] |= (uint8_t)bit;
+  }
+  return ZH_OK;
+}
+
+static zh_status mark_sliding(zh_described *d, const zh_model *model, zh_error *err) {
+  zh_architecture *a = &d->a;
+  const zh_layer_pattern *p = &d->pattern;
+  bool listed = false;
+  if (a->window == 0) return ZH_OK;
+  ZH_TRY(mark_by_types(a, model, "layer_types", "sliding_attention", "full_attention",
+                       ZH_LAYER_SLIDING, &listed, err));
+  for (uint32_t i = 0; !listed && i < a->layers; i++)
+    if (p->sliding_every > 0 ? (i + 1) % p->sliding_every != 0 : i >= p->sliding_from)
+      a->layer[i] |= ZH_LAYER_SLIDING;
+  return ZH_OK;
+}
+
+static zh_status mark_experts(zh_described *d, const zh_model *model, zh_error *err) {
+  zh_architecture *a = &d->a;
+  const zh_layer_pattern *p = &d->pattern;
+  bool listed = false;
+  if (a->experts == 0) return ZH_OK;
+  ZH_TRY(mark_by_types(a, model, "mlp_layer_types", "sparse", "dense", ZH_LAYER_EXPERTS, &listed,
+                       err));
+  for (uint32_t i = 0; !listed && i < a->layers; i++)
+    if (i >= p->dense_first && i <= p->sparse_last &&
+        (p->sparse_every <= 1 || (i + 1) % p->sparse_every == 0))
+      a->layer[i] |= ZH_LAYER_EXPERTS;
+  const json_t *dense =
+      is_gguf(model) ? NULL : zh_config_at(zh_text_config(model), "mlp_only_layers");
+  for (size_t i = 0; !listed && i < json_array_size(dense); i++) {
+    json_int_t layer = json_integer_value(json_array_get(dense, i));
+    if (layer >= 0 && layer < a->layers) a->layer[layer] &= (uint8_t)~ZH_LAYER_EXPERTS;
+  }
+  return ZH_OK;
+}
+
+/* --- the whole --- */
+
+/* Its description as far as the file gives one, in *a even where something is wrong. */
+static zh_status describe(zh_architecture *a, const zh_model *model, const zh_family *family,
+                          zh_error *err) {
+  zh_described d = {.a = *a};
+  zh_status status = zh_fields_read(&d, model, family, err);
+  *a = d.a;
+  ZH_TRY(status);
+  snprintf(a->family, sizeof a->family, "%s", family->name);
+  ZH_TRY(refuse_unknown(model, family, err));
+  ZH_TRY(check_numbers(a, model, err));
+  ZH_TRY(zh_rope_read(a, model, err));
+  d.a = *a;
+  ZH_TRY(mark_sliding(&d, model, err));
+  ZH_TRY(mark_experts(&d, model, err));
+  *a = d.a;
+  return zh_sources_check(model, a, err);
+}
+
+static zh_status unknown_family(zh_architecture *a, const zh_model *model, zh_error *err) {
+  const zh_family *plain;
+  zh_text known = {0};
+  zh_described d = {.a = *a};
+  zh_status status = zh_family_named(&plain, "llama", err);
+  if (status == ZH_OK) status = zh_family_names(&known, err);
+  if (status == ZH_OK) {
+    (void)!zh_fields_read(&d, model, plain, NULL); /* as far as its words are the usual ones */
+    *a = d.a;
+    status = zh_fail(err, ZH_ERR_INPUT,
+                     "%s: architecture '%s' is not supported yet; this version runs %s",
+                     model->path, a->family, zh_text_string(&known));
+  }
+  zh_text_free(&known);
   return status;
 }
 
 zh_status zh_model_architecture(zh_architecture *out, const zh_model *model, zh_error *err) {
+  const zh_family *family;
   memset(out, 0, sizeof *out);
   if (strcmp(model->format, "standard") == 0) {
     *out = model->standard;
     return ZH_OK;
   }
-  bool gguf = strcmp(model->format, "gguf") == 0;
+  bool gguf = is_gguf(model);
   if (!gguf && model->config == NULL)
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s has no config.json beside its tensors, so its architecture is unknown; open "
                    "the folder that holds both",
                    model->path);
-  if (gguf)
-    describe_gguf(out, model);
-  else
-    describe_config(out, model);
+  read_names(out, model);
   if (out->family[0] == '\0')
     return zh_fail(err, ZH_ERR_INPUT, "%s does not say its architecture (%s)", model->path,
                    gguf ? "general.architecture" : "model_type");
-  if (strcmp(out->family, "llama") != 0)
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: architecture '%s' is not supported yet; this version runs llama",
-                   model->path, out->family);
-  ZH_TRY(gguf ? refuse_unknown_gguf(model, err) : refuse_unknown_config(model, err));
-  return check_llama(model, out, err);
+  ZH_TRY(zh_family_find(&family, out->family, gguf ? ZH_FORM_GGUF : ZH_FORM_CONFIG, err));
+  return family != NULL ? describe(out, model, family, err) : unknown_family(out, model, err);
 }

@@ -73,8 +73,8 @@ static void put_architecture(zh_conversion *c, const zh_architecture *a) {
   zh_put_count(c, "llama.attention.key_length", a->head_dim);
   zh_put_count(c, "llama.attention.value_length", a->head_dim);
   zh_put_real(c, "llama.attention.layer_norm_rms_epsilon", a->norm_eps);
-  zh_put_count(c, "llama.rope.dimension_count", a->rope_dims);
-  zh_put_real(c, "llama.rope.freq_base", a->rope_theta);
+  zh_put_count(c, "llama.rope.dimension_count", a->rope[0].dims);
+  zh_put_real(c, "llama.rope.freq_base", (float)a->rope[0].base);
   zh_put_count(c, "llama.vocab_size", a->vocab);
 }
 
@@ -108,7 +108,7 @@ static json_t *config_of(const zh_conversion *c, const zh_architecture *a) {
       "tie_word_embeddings", (int)a->tied_head, "attention_bias", 0, "mlp_bias", 0, "torch_dtype",
       kinds[commonest(c)].torch);
   json_object_set_new(config, "rms_norm_eps", short_real(a->norm_eps));
-  json_object_set_new(config, "rope_theta", short_real(a->rope_theta));
+  json_object_set_new(config, "rope_theta", short_real((float)a->rope[0].base));
   set_token(config, c->model, "bos_token_id", "tokenizer.ggml.bos_token_id");
   set_token(config, c->model, "eos_token_id", "tokenizer.ggml.eos_token_id");
   return config;

@@ -308,38 +308,8 @@ const zh_tensor *zh_model_tensor(const zh_model *model, size_t i) {
   return i < model->tensor_count ? &model->tensors[i] : NULL;
 }
 
-/* GGUF's name of a llama tensor as Hugging Face writes it; false where there is none. */
-static bool hugging_face_name(char *out, size_t capacity, const char *name) {
-  static const char *const whole[][2] = {{"token_embd.weight", "model.embed_tokens.weight"},
-                                         {"output_norm.weight", "model.norm.weight"},
-                                         {"output.weight", "lm_head.weight"}};
-  static const char *const layer[][2] = {
-      {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-      {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-      {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
-      {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-      {"ffn_down", "mlp.down_proj"}};
-  unsigned number;
-  char part[32], end;
-  for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
-    if (strcmp(name, whole[i][0]) == 0)
-      return snprintf(out, capacity, "%s", whole[i][1]) < (int)capacity;
-  if (sscanf(name, "blk.%u.%31[a-z_].weigh%c", &number, part, &end) != 3 || end != 't')
-    return false;
-  for (size_t i = 0; i < sizeof layer / sizeof layer[0]; i++)
-    if (strcmp(part, layer[i][0]) == 0)
-      return snprintf(out, capacity, "model.layers.%u.%s.weight", number, layer[i][1]) <
-             (int)capacity;
-  return false;
-}
-
 const zh_tensor *zh_model_find(const zh_model *model, const char *name) {
-  char other[96];
-  const zh_tensor *tensor = zh_model_find_exactly(model, name, strlen(name));
-  if (tensor == NULL && strcmp(model->format, "safetensors") == 0 &&
-      hugging_face_name(other, sizeof other, name))
-    tensor = zh_model_find_exactly(model, other, strlen(other));
-  return tensor;
+  return zh_model_find_exactly(model, name, strlen(name));
 }
 
 zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err) {

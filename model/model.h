@@ -14,6 +14,7 @@
 #include "core/dtype.h"
 #include "core/json.h"
 #include "core/status.h"
+#include "model/architecture.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,18 +44,6 @@ typedef enum zh_tensor_role {
 } zh_tensor_role;
 const char *zh_tensor_role_name(zh_tensor_role role); /* "embedding" … */
 zh_tensor_role zh_tensor_role_of(const zh_tensor *tensor);
-
-/* What the engine needs to know of a decoder-only transformer. Fields a file does not give are 0. */
-typedef struct zh_architecture {
-  char family[32];        /* "llama" */
-  char name[96];          /* the model's own name, for people */
-  uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context;
-  uint32_t experts, experts_used; /* 0 for dense models */
-  float norm_eps, rope_theta;
-  uint32_t rope_dims;     /* dimensions of each head that are rotated */
-  bool rope_interleaved;  /* pairs (2i, 2i+1) (GGUF llama) or (i, i + d/2) */
-  bool tied_head;         /* no separate output matrix: logits use the embedding */
-} zh_architecture;
 
 typedef struct zh_model zh_model;
 typedef struct zh_tokenizer zh_tokenizer;
@@ -92,7 +81,7 @@ const char *zh_model_format(const zh_model *model); /* "gguf", "safetensors", "s
 uint64_t zh_model_file_bytes(const zh_model *model); /* all files; 0 for standard models */
 size_t zh_model_tensor_count(const zh_model *model);
 const zh_tensor *zh_model_tensor(const zh_model *model, size_t i); /* file order */
-/* NULL when absent. In safetensors a llama tensor is found by GGUF's name ("blk.0.attn_q.weight") too. */
+/* By the file's own name; NULL when absent. */
 const zh_tensor *zh_model_find(const zh_model *model, const char *name);
 /* Declared by config or metadata ("size_label", "num_parameters"); NULL where nothing is declared. Borrowed. */
 const char *zh_model_declared_size(const zh_model *model);
@@ -119,11 +108,29 @@ ZH_MUST_CHECK zh_status zh_model_vocabulary(zh_vocabulary *out, const zh_model *
                                             zh_error *err);
 void zh_vocabulary_free(zh_vocabulary *vocabulary);
 
-/* The architecture, or ZH_ERR_INPUT in one sentence when it cannot be run ("architecture 'gemma3' is not
- * supported yet; this version runs llama"). What the file declares is in *out even then, for audits. A description that
- * comes with ZH_OK has been checked against the tensors: all are there, of the shapes it implies and of types with
- * zh_dtype_is_weight, and no other tensor but buffers is. safetensors folders fill it from config.json. */
+/* The architecture, or ZH_ERR_INPUT in one sentence when it cannot be run ("architecture 'mamba' is
+ * not supported yet; this version runs llama, …"). What the file declares is in *out even then, for audits. A
+ * description that comes with ZH_OK has been checked against the tensors: all are there, of the shapes it implies and of
+ * types with zh_dtype_is_weight, and no other tensor but buffers is. */
 ZH_MUST_CHECK zh_status zh_model_architecture(zh_architecture *out, const zh_model *model, zh_error *err);
+
+/* One weight by itself, wherever and however the file stores it: whole, as rows of a tensor that holds several, or
+ * in a form that must first be made into rows (model/sources.c). */
+typedef struct zh_source {
+  zh_tensor tensor;        /* the weight: its own rows and columns, in the type in which its rows are given. data and
+                              file_offset where it lies so in the file, one row after the other; else NULL and 0 */
+  const zh_tensor *stored; /* the file's tensor; of standard models the weight itself */
+  /* Row r is the tensor's row first + r / run * stride + r % run * step. Turned: element (r, c) is there row
+     first + r / run * stride + c, column from + r % run * step. Of vectors each element counts as a row. */
+  uint64_t first, from, run, stride, step;
+  bool turned;
+} zh_source;
+/* ZH_ERR_INPUT says in one sentence what is missing or has another shape. place must be needed. */
+ZH_MUST_CHECK zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_architecture *a,
+                                        zh_weight_place place, zh_error *err);
+/* Rows [first, first + count), as tensor.type has them. */
+void zh_source_rows(void *out, const zh_source *source, uint64_t first, uint64_t count);
+
 /* NULL when the model has none (standard models: tokens are numbers). Owned by the model. */
 ZH_MUST_CHECK zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err);
 

@@ -120,7 +120,8 @@ static zh_status read_words(const zh_yaml_node *map, zh_error *err) {
 
 static zh_status read_shape(zh_architecture *a, const zh_yaml_node *map, zh_error *err) {
   const zh_yaml_node *node;
-  ZH_TRY(read_multiple(&a->layers, map, "layers", 1, 1024, err));
+  float base;
+  ZH_TRY(read_multiple(&a->layers, map, "layers", 1, ZH_MAX_LAYERS, err));
   ZH_TRY(read_multiple(&a->hidden, map, "hidden", ALIGNMENT, 1 << 20, err));
   ZH_TRY(read_multiple(&a->heads, map, "heads", 1, 1 << 12, err));
   ZH_TRY(read_multiple(&a->kv_heads, map, "kv_heads", 1, a->heads, err));
@@ -128,15 +129,18 @@ static zh_status read_shape(zh_architecture *a, const zh_yaml_node *map, zh_erro
   ZH_TRY(read_multiple(&a->ffn, map, "ffn", ALIGNMENT, 1 << 20, err));
   ZH_TRY(read_multiple(&a->vocab, map, "vocab", ALIGNMENT, 1 << 24, err));
   ZH_TRY(read_multiple(&a->context, map, "context", 1, 1 << 24, err));
-  ZH_TRY(read_positive(&a->rope_theta, map, "rope_theta", 1e12, err));
+  ZH_TRY(read_positive(&base, map, "rope_theta", 1e12, err));
   ZH_TRY(read_positive(&a->norm_eps, map, "norm_eps", 1.0, err));
   ZH_TRY(zh_yaml_require(&node, map, "tied_head", err));
   ZH_TRY(zh_yaml_bool(&a->tied_head, node, err));
   if (a->heads % a->kv_heads != 0)
     return zh_yaml_fail(err, map, "%u heads cannot share %u key-value heads", a->heads,
                         a->kv_heads);
-  a->rope_dims = a->head_dim;
-  a->rope_interleaved = true;
+  a->value_dim = a->head_dim;
+  a->norm_before = (zh_norm_places){true, true};
+  a->attention_scale = (float)(1 / sqrt((double)a->head_dim));
+  a->rope[0] = (zh_rope){.kind = ZH_ROPE_PAIRS, .dims = a->head_dim, .base = (double)base};
+  a->rope[1] = a->rope[0];
   snprintf(a->family, sizeof a->family, "llama");
   return ZH_OK;
 }
@@ -250,7 +254,7 @@ static char *describe(const zh_model *model, const model_class *c) {
       "hidden %u\nheads %u\nkv_heads %u\nhead_dim %u\nffn %u\nvocab %u\ncontext %u\n"
       "rope_theta %.9g\nnorm_eps %.9g\ntied_head %d\ndtype BF16\n",
       RULE, c->about.name, (unsigned long long)SEED, c->stream, a->layers, a->hidden, a->heads,
-      a->kv_heads, a->head_dim, a->ffn, a->vocab, a->context, (double)a->rope_theta,
+      a->kv_heads, a->head_dim, a->ffn, a->vocab, a->context, a->rope[0].base,
       (double)a->norm_eps, a->tied_head);
 }
 

@@ -12,6 +12,12 @@ set_tests_properties(bench.test_engine bench.test_engine_check bench.test_engine
 zh_python_test(oracle.engine_types oracle/test_engine_types.py)
 zh_python_test(oracle.engine_smollm2 oracle/test_engine_smollm2.py)
 
+# Each family's small model, against what its own code answered (tests/golden/families).
+add_executable(families_tool oracle/families_tool.c)
+target_link_libraries(families_tool PRIVATE zh_bench)
+set_target_properties(families_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+zh_python_test(oracle.families oracle/test_families.py)
+
 # Probes, one by one, for the oracle that changes the same scalar in numpy.
 add_executable(liveness_tool oracle/liveness_tool.c)
 target_link_libraries(liveness_tool PRIVATE zh_bench)

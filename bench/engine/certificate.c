@@ -117,6 +117,7 @@ typedef struct certificate {
   zh_certified run;
   zh_challenge challenge;
   zh_architecture whole; /* the model's; the engine's is of this rank's part */
+  zh_program program;
   const zh_engine *engine;
   const zh_comm *comm; /* NULL: the whole model is here */
   zh_writer *writer;   /* of rank 0 */
@@ -147,7 +148,7 @@ static zh_status put_operation(certificate *c, const zh_shown_part part[ZH_SHOWN
                                zh_error *err) {
   int layer = -1;
   const zh_shown_part *values = &part[ZH_SHOWN_VALUES];
-  const zh_instruction *is = zh_order_at(values->place, c->whole.layers, &layer);
+  const zh_instruction *is = zh_program_at(&c->program, values->place, &layer);
   zh_text_printf(&c->line, "{\"token\":%u,\"layer\":%d,\"name\":\"%s\"", values->token, layer,
                  is->name);
   put_floats(c, "values", values->floats, values->count);
@@ -183,20 +184,28 @@ static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const
   part[ZH_SHOWN_KEYS].count = part[ZH_SHOWN_CACHED].count = floats;
 }
 
+/* Of a divided product this rank has a part of each sum: what is read of it next is the whole. */
+static zh_status show_sum(certificate *c, size_t token, size_t place, const zh_operation *o,
+                          size_t t, const zh_instruction *now) {
+  const float *whole = now->in == ZH_VALUE_DELTA       ? o->input
+                       : now->second == ZH_VALUE_DELTA ? o->second
+                                                       : NULL;
+  if (!whole) return ZH_OK;
+  zh_shown_part delta[ZH_SHOWN_KINDS] = {
+      {(uint32_t)token, (uint32_t)place - 1, o->in_width, whole + t * o->in_width}};
+  return put_or_keep(c, delta);
+}
+
 static zh_status show(certificate *c, size_t token, const zh_operation *o, size_t t) {
-  size_t place = zh_order_find(o, c->whole.layers),
+  size_t place = zh_program_find(&c->program, o),
          stride = o->output_stride ? o->output_stride : o->out_width;
   int layer = -1;
   if (place == SIZE_MAX) return ZH_OK;
+  const zh_instruction *now = zh_program_at(&c->program, place, &layer);
   zh_shown_part part[ZH_SHOWN_KINDS] = {
       {(uint32_t)token, (uint32_t)place, o->out_width, o->output + t * stride}};
-  /* Of a divided product this rank has a part of each sum; what is added is the whole. */
-  if (c->comm && zh_order_at(place, c->whole.layers, &layer)->out == ZH_VALUE_DELTA) return ZH_OK;
-  if (c->comm && o->op == ZH_OP_ADD) {
-    zh_shown_part delta[ZH_SHOWN_KINDS] = {
-        {(uint32_t)token, (uint32_t)place - 1, o->in_width, o->second + t * o->in_width}};
-    ZH_TRY(put_or_keep(c, delta));
-  }
+  if (c->comm && now->out == ZH_VALUE_DELTA) return ZH_OK;
+  if (c->comm) ZH_TRY(show_sum(c, token, place, o, t, now));
   if (o->op == ZH_OP_ATTENTION) show_cache(c, part, o, t);
   return put_or_keep(c, part);
 }
@@ -232,19 +241,36 @@ static zh_status put_marks(zh_text *out, const zh_certified *run, zh_error *err)
   return ZH_OK;
 }
 
-static json_t *header_of(const zh_certified *run, const char *commitment, const char *links,
+/* Names of the products that ask for finer rounding. */
+static json_t *fine_products(const certificate *c) {
+  json_t *names = json_array();
+  const zh_program *p = &c->program;
+  for (size_t i = 0; names && i < zh_program_length(p, true); ++i) {
+    int layer = -1;
+    const zh_instruction *is = zh_program_at(p, i, &layer);
+    if (layer > 0) continue;
+    const zh_weight *weight = zh_order_weight(is, layer, &c->engine->weights);
+    if (weight && weight->fine) json_array_append_new(names, json_string(is->name));
+  }
+  return names;
+}
+
+static json_t *header_of(const certificate *c, const char *commitment, const char *links,
                          const char *marks) {
+  const zh_certified *run = &c->run;
   const zh_roundings *rounds = &run->arithmetic.rounds;
-  return json_pack(
-      "{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s},s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:s,s:s}",
-      "schema", "zhiheng.certificate/1", "step", run->step, "workload",
-      run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3", run->model_sm3,
-      "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums, "rounds", "bf16",
-      zh_rounding_name(rounds->bf16), "few", zh_rounding_name(rounds->few), "many",
-      zh_rounding_name(rounds->many), "attention", zh_rounding_name(rounds->attention), "kv",
-      zh_kv_names[run->arithmetic.kv], "ranks", (json_int_t)run->ranks, "nonce", run->nonce,
-      "commitment", commitment, "steps", (json_int_t)run->steps, "sequences",
-      (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
+  return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s,s:s},s:o,s:s,s:I,s:s,s:s,s:I,s:"
+                   "I,s:I,s:s,s:s}",
+                   "schema", "zhiheng.certificate/1", "step", run->step, "workload",
+                   run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3",
+                   run->model_sm3, "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums,
+                   "rounds", "bf16", zh_rounding_name(rounds->bf16), "few",
+                   zh_rounding_name(rounds->few), "many", zh_rounding_name(rounds->many), "fine",
+                   zh_rounding_name(rounds->fine), "attention", zh_rounding_name(rounds->attention),
+                   "fine", fine_products(c), "kv", zh_kv_names[run->arithmetic.kv], "ranks",
+                   (json_int_t)run->ranks, "nonce", run->nonce, "commitment", commitment, "steps",
+                   (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
+                   (json_int_t)run->start, "links", links, "marks", marks);
 }
 
 static zh_status put_header(certificate *c, zh_error *err) {
@@ -254,7 +280,7 @@ static zh_status put_header(certificate *c, zh_error *err) {
   ZH_TRY(zh_nonce_commitment(commitment, c->run.nonce, err));
   put_links(&links, &c->run);
   zh_status status = put_marks(&marks, &c->run, err);
-  json_t *header = header_of(&c->run, commitment, zh_text_string(&links), zh_text_string(&marks));
+  json_t *header = header_of(c, commitment, zh_text_string(&links), zh_text_string(&marks));
   if (status == ZH_OK && (!header || links.failed || marks.failed))
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
   if (status == ZH_OK) status = zh_json_dump_line(&text, header, err);
@@ -283,6 +309,7 @@ static zh_status begin(certificate *c, const zh_trial *trial, const char *path, 
   zh_engine *engine = trial->engine;
   c->engine = engine;
   ZH_TRY(zh_model_architecture(&c->whole, trial->model, err));
+  zh_program_of(&c->program, &c->whole);
   c->slice = malloc(2 * engine->context * (size_t)engine->architecture.head_dim * sizeof *c->slice);
   if (!c->slice) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
   ZH_TRY(draw_challenge(c, err));
@@ -317,7 +344,7 @@ zh_status zh_certify(zh_trial *trial, const zh_certified *run,
   zh_status status = zh_trial_agree(job, begin(&c, trial, path, err), err);
   if (status == ZH_OK) status = zh_trial_agree(job, compute_again(&c, again, user, err), err);
   if (status == ZH_OK && together)
-    status = zh_shown_join(&c.shown, &c.whole, job->comm, put_joined, &c, err);
+    status = zh_shown_join(&c.shown, &c.whole, &c.program, job->comm, put_joined, &c, err);
   (void)!zh_engine_observe(trial->engine, NULL, NULL, NULL);
   if (c.writer && status == ZH_OK) {
     status = zh_writer_commit(c.writer, err);

@@ -33,7 +33,9 @@ typedef struct kind {
 struct zh_check {
   zh_engine *engine; /* NULL where operations are handed in */
   zh_order *order;
-  zh_architecture architecture;
+  zh_architecture architecture; /* of this part */
+  uint32_t first_layer;         /* of the model, in this part */
+  const zh_weights *weights;
   zh_arithmetic arithmetic;
   size_t rows; /* of each product of each token */
   uint64_t seed, drawn, samples;
@@ -46,6 +48,7 @@ struct zh_check {
   float *rounded;        /* [longest row]: activations as packed weights multiply them */
   unsigned char *source; /* a standard model's row as its type has it */
   double *score;         /* [context] */
+  double *frequency[2];  /* of rope[0] and rope[1] */
   float *keys, *values;  /* [context][head_dim]: of one head, as the cache holds them */
 };
 
@@ -102,11 +105,40 @@ static float *source_row(zh_check *check, const zh_weight *w, size_t r) {
   return check->row;
 }
 
-/* A copy: nothing is rounded, so the bound is 0. The row may be another rank's. */
+/* A copy: nothing is rounded, so the bound is 0; u where it is scaled. The row may be another
+ * rank's. */
 static void check_embedding(zh_check *check, const zh_operation *o, size_t t) {
-  const float *expected = source_row(check, o->weight, o->token[t] - o->weight->first_row),
+  const float *row = source_row(check, o->weight, o->token[t] - o->weight->first_row),
               *computed = o->output + t * o->out_width;
-  for (size_t i = 0; i < o->out_width; ++i) judge(check, o, t, i, computed[i], expected[i], 0);
+  double factor = (double)zh_factor(check->architecture.embedding_scale), u = factor == 1 ? 0 : U;
+  for (size_t i = 0; i < o->out_width; ++i) {
+    double expected = factor * row[i];
+    judge(check, o, t, i, computed[i], expected, u * fabs(expected) + (u > 0 ? FLT_MIN : 0));
+  }
+}
+
+/* Element i of a vector, as the engine adds it to a product. */
+static double element_of(zh_check *check, const zh_weight *vector, size_t i) {
+  return vector ? source_row(check, vector, 0)[i] : 0;
+}
+
+/* What a logit is multiplied by: row, before it is rounded, is its row of the head. */
+static double logit_factor(const zh_check *check, const float *row, size_t columns) {
+  const zh_architecture *a = &check->architecture;
+  double squares = 0;
+  for (size_t i = 0; a->normalised_head && i < columns; ++i) squares += (double)row[i] * row[i];
+  return (double)zh_factor(a->logit_scale) / (a->normalised_head ? sqrt(squares) : 1);
+}
+
+/* What the architecture does to a logit: its factors round it by 3 u at most, the cap's division,
+ * tanh and product by 4 u, and its slope is 1 at most. */
+static double shaped_logit(const zh_check *check, double factor, double logit, double *bound) {
+  double cap = (double)check->architecture.logit_softcap;
+  if (factor != 1) *bound = *bound * factor + 3 * U * fabs(logit * factor);
+  logit *= factor;
+  if (cap == 0) return logit;
+  *bound += 4 * U * fabs(logit);
+  return cap * tanh(logit / cap);
 }
 
 static size_t output_stride(const zh_operation *o) {
@@ -118,10 +150,11 @@ static size_t output_stride(const zh_operation *o) {
  * part rounded to fp32, and p - 1 additions. */
 static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
                               const float *x) {
+  double bias = element_of(check, o->bias, r);
   float *w = source_row(check, o->weight, r);
   zh_dtype type = o->weight->matrix.type;
+  double sum = 0, magnitude = 0, factor = o->layer < 0 ? logit_factor(check, w, o->in_width) : 1;
   zh_rounded_weights(w, zh_rounding_of(&check->arithmetic.rounds, type, o->way), o->in_width);
-  double sum = 0, magnitude = 0;
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
     sum += term;
@@ -130,6 +163,9 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
   double parts = o->addends > 1 ? (double)o->addends : 0;
   double bound = (growth(check, (double)o->in_width + 4) + parts * U) * magnitude + U * fabs(sum) +
                  (double)FLT_MIN;
+  sum += bias;
+  bound += bias == 0 ? 0 : U * (fabs(bias) + fabs(sum));
+  if (o->layer < 0) sum = shaped_logit(check, factor, sum, &bound);
   judge(check, o, t, r, o->output[t * output_stride(o) + r], sum, TAU * bound);
 }
 
@@ -147,40 +183,67 @@ static void check_product(zh_check *check, const zh_operation *o, size_t t) {
 }
 
 /* Relative: half of g(K + 2) from the sum of squares under the root, then root, division and two
- * products: 5 u. */
-static void check_norm(zh_check *check, const zh_operation *o, size_t t) {
-  const float *gain = source_row(check, o->weight, 0), *x = o->input + t * o->in_width;
-  double squares = 0;
-  for (size_t i = 0; i < o->in_width; ++i) squares += (double)x[i] * x[i];
-  double root = sqrt(squares / (double)o->in_width + (double)check->architecture.norm_eps);
-  double relative = growth(check, (double)o->in_width + 2) / 2 + 5 * U;
+ * products: 5 u; one more where 1 is added to the gain. x: a row of `count` numbers, from element
+ * `from` of the operator on. */
+static void check_norm_row(zh_check *check, const zh_operation *o, size_t t, size_t from,
+                           size_t count) {
+  const float *gain = source_row(check, o->weight, 0), *x = o->input + t * o->in_width + from;
+  double squares = 0, one = check->architecture.norm == ZH_NORM_RMS_PLUS_ONE ? 1 : 0;
+  for (size_t i = 0; i < count; ++i) squares += (double)x[i] * x[i];
+  double root = sqrt(squares / (double)count + (double)check->architecture.norm_eps);
+  double relative = growth(check, (double)count + 2) / 2 + (5 + one) * U;
   for (int k = 0; k < ELEMENTS; ++k) {
-    size_t i = draw(check, o->in_width);
-    double expected = gain[i] * (x[i] / root);
-    judge(check, o, t, i, o->output[t * o->out_width + i], expected,
-          TAU * (relative * fabs(expected) + (double)FLT_MIN));
+    size_t i = draw(check, count);
+    double expected = (gain[i] + one) * (x[i] / root),
+           size = (fabs((double)gain[i]) + one) * fabs(x[i] / root);
+    judge(check, o, t, from + i, o->output[t * o->out_width + from + i], expected,
+          TAU * (relative * size + (double)FLT_MIN));
   }
 }
 
-/* a cos - b sin: the functions rounded to fp32, two products, one sum: 3 u (|a| + |b|). */
+static void check_norm(zh_check *check, const zh_operation *o, size_t t) {
+  check_norm_row(check, o, t, 0, o->in_width);
+}
+
+/* A drawn head of it. */
+static void check_head_norm(zh_check *check, const zh_operation *o, size_t t) {
+  size_t d = check->architecture.head_dim, head = draw(check, o->in_width / d);
+  check_norm_row(check, o, t, head * d, d);
+}
+
+/* a cos - b sin: the functions (times the attention factor) rounded to fp32, two products, one sum:
+ * 3 u (|a| + |b|) of what is multiplied. */
 static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
   const zh_architecture *a = &check->architecture;
-  size_t half = a->rope_dims / 2;
+  const zh_rope *rope = zh_layer_rope(a, (uint32_t)o->layer - check->first_layer);
+  const double *frequency = check->frequency[rope - a->rope];
+  size_t half = rope->dims / 2;
+  double factor = rope->attention_factor == 0 ? 1 : rope->attention_factor;
+  bool pairs = rope->kind == ZH_ROPE_PAIRS,
+       turns = zh_layer_turns(a, (uint32_t)o->layer - check->first_layer);
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, o->in_width), head = i / a->head_dim * a->head_dim, d = i % a->head_dim;
     const float *x = o->input + t * o->in_width + head, *y = o->output + t * o->out_width;
-    if (d >= a->rope_dims) {
+    if (d >= rope->dims || !turns) {
       judge(check, o, t, i, y[i], x[d], 0);
       continue;
     }
-    bool second = a->rope_interleaved ? d % 2 == 1 : d >= half;
-    size_t pair = a->rope_interleaved ? d / 2 : d % half;
-    double p = x[a->rope_interleaved ? 2 * pair : pair],
-           q = x[a->rope_interleaved ? 2 * pair + 1 : pair + half];
-    double angle = o->position[t] * pow(a->rope_theta, -2.0 * (double)pair / a->rope_dims);
+    bool second = pairs ? d % 2 == 1 : d >= half;
+    size_t pair = pairs ? d / 2 : d % half;
+    double p = factor * x[pairs ? 2 * pair : pair],
+           q = factor * x[pairs ? 2 * pair + 1 : pair + half];
+    double angle = o->position[t] * frequency[pair];
     double expected = second ? p * sin(angle) + q * cos(angle) : p * cos(angle) - q * sin(angle);
     judge(check, o, t, i, y[i], expected, TAU * (3 * U * (fabs(p) + fabs(q)) + (double)FLT_MIN));
   }
+}
+
+/* The first position that token t sees. */
+static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t) {
+  const zh_architecture *a = &check->architecture;
+  bool slides = zh_layer_is(a, (uint32_t)o->layer - check->first_layer, ZH_LAYER_SLIDING);
+  size_t end = (size_t)o->position[t] + 1;
+  return slides && end > a->window ? end - a->window : 0;
 }
 
 /* Keys and values are those that the cache holds, rounded once when they were stored. Scores s_j =
@@ -191,32 +254,47 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
  * first, powers of two stop 2^-13 short, scores round four times more, and each weight is rounded
  * to bf16 by itself: no more than 2^-8 of the whole, and by lambda = 8 roots of the sum of
  * squares. */
+static float sink_of(const zh_check *check, int layer, size_t head) {
+  const zh_weight *sinks =
+      &zh_weights_layer(check->weights, (uint32_t)layer - check->first_layer)[ZH_ATTN_SINKS];
+  return source_row((zh_check *)check, sinks, 0)[head];
+}
+
 static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
                                  const float *k, const float *v) {
-  size_t d = check->architecture.head_dim, n = o->position[t] + (size_t)1;
+  const zh_architecture *a = &check->architecture;
+  size_t d = a->head_dim, n = o->position[t] + (size_t)1, first = first_seen(check, o, t);
   const float *q = o->input + t * o->in_width + h * d;
-  bool tiles = zh_attention_rounds(&check->arithmetic.rounds, check->arithmetic.kv, d, o->way);
-  double largest = -INFINITY, magnitude = 0, total = 0, scale = 1 / sqrt((double)d);
-  for (size_t j = 0; j < n; ++j) {
+  bool tiles = a->attention_softcap == 0 &&
+               zh_attention_rounds(&check->arithmetic.rounds, check->arithmetic.kv, d, o->way);
+  double cap = (double)a->attention_softcap,
+         sink = a->sinks ? (double)sink_of(check, o->layer, h) : -INFINITY;
+  double largest = sink, magnitude = 0, total = 0, scale = (double)a->attention_scale;
+  for (size_t j = first; j < n; ++j) {
     double s = 0, m = 0;
     for (size_t i = 0; i < d; ++i) {
       double term = (double)(tiles ? zh_bf16_to_f32(zh_f32_to_bf16(q[i])) : q[i]) * k[j * d + i];
       s += term;
       m += fabs(term);
     }
-    check->score[j] = s * scale;
-    if (s * scale > largest) largest = s * scale;
+    check->score[j] = cap == 0 ? s * scale : cap * tanh(s * scale / cap);
+    if (check->score[j] > largest) largest = check->score[j];
     if (m * scale > magnitude) magnitude = m * scale;
   }
-  for (size_t j = 0; j < n; ++j) total += check->score[j] = exp(check->score[j] - largest);
+  for (size_t j = first; j < n; ++j) total += check->score[j] = exp(check->score[j] - largest);
+  if (a->sinks) total += exp(sink - largest);
   double merges = (double)(n / ZH_ATTENTION_BLOCK + 2);
-  double score_error = (growth(check, (double)d + 2) + (tiles ? 8 : 4) * U) * magnitude;
+  double score_error = (growth(check, (double)d + 2) + (tiles      ? 8
+                                                        : cap != 0 ? 12
+                                                                   : 4) *
+                                                           U) *
+                       magnitude;
   double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
   if (tiles) relative += 2 * POWER;
   for (int e = 0; e < ELEMENTS; ++e) {
     size_t i = draw(check, d);
     double sum = 0, absolute = 0, squares = 0;
-    for (size_t j = 0; j < n; ++j) {
+    for (size_t j = first; j < n; ++j) {
       double term = check->score[j] / total * v[j * d + i];
       sum += term;
       absolute += fabs(term);
@@ -240,22 +318,53 @@ static void check_attention(zh_check *check, const zh_operation *o, size_t t) {
 
 /* gate / (1 + exp(-gate)) * up: exponential 4 u, sum, division and product 3 u, and u |gate| where
  * the exponent's argument was rounded before. */
-static void check_silu(zh_check *check, const zh_operation *o, size_t t) {
+static double silu_of(double gate, double up, double *bound) {
+  double expected = gate / (1 + exp(-gate)) * up;
+  *bound = (7 + fabs(gate)) * U * fabs(expected);
+  return expected;
+}
+
+/* gate times the normal distribution's share below it, times up. The kernels' share is within
+ * 1.5e-7 of it (kernels/gelu), half of that and 3 u for its products, and as much relative to the
+ * tail. */
+static double gelu_of(double gate, double up, double *bound) {
+  double expected = gate * erfc(-gate * sqrt(0.5)) / 2 * up;
+  *bound = (1.5e-7 + 8 * U) * fabs(gate * up);
+  return expected;
+}
+
+/* gate / (1 + exp(-2 z)) up with z = sqrt(2 / pi) (gate + 0.044715 gate^3), which rounds 6 times.
+ */
+static double gelu_tanh_of(double gate, double up, double *bound) {
+  double z = sqrt(2 / acos(-1)) * (gate + 0.044715 * gate * gate * gate);
+  double expected = gate / (1 + exp(-2 * z)) * up;
+  *bound = (8 + 12 * fabs(z)) * U * fabs(expected);
+  return expected;
+}
+
+static void check_activation(zh_check *check, const zh_operation *o, size_t t) {
+  static double (*const forms[])(double, double,
+                                 double *) = {[ZH_ACTIVATION_SILU] = silu_of,
+                                              [ZH_ACTIVATION_GELU] = gelu_of,
+                                              [ZH_ACTIVATION_GELU_TANH] = gelu_tanh_of};
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, o->in_width);
-    double gate = o->input[t * o->in_width + i], up = o->second[t * o->in_width + i];
-    double expected = gate / (1 + exp(-gate)) * up;
-    double bound = (7 + fabs(gate)) * U * fabs(expected) + (double)FLT_MIN * (1 + fabs(up));
-    judge(check, o, t, i, o->output[t * o->out_width + i], expected, TAU * bound);
+    double gate = o->input[t * o->in_width + i], up = o->second[t * o->in_width + i], bound = 0;
+    double expected = forms[check->architecture.activation](gate, up, &bound);
+    judge(check, o, t, i, o->output[t * o->out_width + i], expected,
+          TAU * (bound + (double)FLT_MIN * (1 + fabs(up))));
   }
 }
 
-/* One addition: u |ŷ|, without TAU. */
+/* One addition: u |ŷ|, without TAU; of a scaled addend u |s d| more. */
 static void check_addition(zh_check *check, const zh_operation *o, size_t t) {
+  double factor = (double)zh_factor(check->architecture.residual_scale);
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, o->in_width);
-    double expected = (double)o->input[t * o->in_width + i] + o->second[t * o->in_width + i];
-    judge(check, o, t, i, o->output[t * o->out_width + i], expected, U * fabs(expected));
+    double added = factor * o->second[t * o->in_width + i];
+    double expected = (double)o->input[t * o->in_width + i] + added;
+    double bound = U * fabs(expected) + (factor == 1 ? 0 : TAU * U * fabs(added) + (double)FLT_MIN);
+    judge(check, o, t, i, o->output[t * o->out_width + i], expected, bound);
   }
 }
 
@@ -276,10 +385,15 @@ static void check_sum(zh_check *check, const zh_operation *o, size_t t) {
 
 static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   static void (*const checkers[ZH_OPERATORS])(zh_check *, const zh_operation *, size_t) = {
-      [ZH_OP_EMBEDDING] = check_embedding, [ZH_OP_RMSNORM] = check_norm,
-      [ZH_OP_MATMUL] = check_product,      [ZH_OP_ROPE] = check_rope,
-      [ZH_OP_ATTENTION] = check_attention, [ZH_OP_SILU] = check_silu,
-      [ZH_OP_ADD] = check_addition,        [ZH_OP_SUM] = check_sum,
+      [ZH_OP_EMBEDDING] = check_embedding,
+      [ZH_OP_RMSNORM] = check_norm,
+      [ZH_OP_HEAD_NORM] = check_head_norm,
+      [ZH_OP_MATMUL] = check_product,
+      [ZH_OP_ROPE] = check_rope,
+      [ZH_OP_ATTENTION] = check_attention,
+      [ZH_OP_ACTIVATION] = check_activation,
+      [ZH_OP_ADD] = check_addition,
+      [ZH_OP_SUM] = check_sum,
   };
   checkers[o->op](check, o, t);
 }
@@ -305,6 +419,8 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   zh_check *check = calloc(1, sizeof *check);
   if (!check) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   check->architecture = weights->architecture;
+  check->first_layer = weights->first_layer;
+  check->weights = weights;
   check->arithmetic = arithmetic;
   check->rows = rows;
   check->seed = seed;
@@ -321,7 +437,14 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   check->score = malloc(context * sizeof *check->score);
   check->keys = malloc(context * weights->architecture.head_dim * sizeof *check->keys);
   check->values = malloc(context * weights->architecture.head_dim * sizeof *check->values);
-  if (!check->row || !check->rounded || !check->source || !check->score || !check->keys ||
+  bool turns = true;
+  for (int i = 0; i < 2; ++i) {
+    const zh_rope *rope = &check->architecture.rope[i];
+    check->frequency[i] = calloc(rope->dims / 2 + 1, sizeof *check->frequency[i]);
+    turns = turns && check->frequency[i];
+    if (check->frequency[i]) zh_rope_frequencies(check->frequency[i], rope, (uint32_t)context);
+  }
+  if (!turns || !check->row || !check->rounded || !check->source || !check->score || !check->keys ||
       !check->values) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
@@ -344,6 +467,7 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
 void zh_check_free(zh_check *check) {
   if (!check) return;
   zh_order_free(check->order);
+  for (int i = 0; i < 2; ++i) free(check->frequency[i]);
   free(check->row);
   free(check->rounded);
   free(check->source);

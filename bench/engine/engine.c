@@ -1,6 +1,7 @@
 #include "bench/engine/engine.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,19 +80,45 @@ static zh_status allocate_parts(zh_engine *engine, zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the parts of attention");
 }
 
+/* Whether some layer turns by rope[1], and that is another one. */
+static bool has_two_ropes(const zh_architecture *a) {
+  bool slides = false;
+  for (uint32_t l = 0; l < a->layers; ++l) slides |= zh_layer_is(a, l, ZH_LAYER_SLIDING);
+  return slides && memcmp(&a->rope[0], &a->rope[1], sizeof a->rope[0]) != 0;
+}
+
+static zh_status set_frequencies(zh_engine *engine, zh_error *err) {
+  for (int i = 0; i < 2; ++i) {
+    const zh_rope *rope = &engine->architecture.rope[i];
+    engine->frequency[i] = calloc(rope->dims / 2 + 1, sizeof *engine->frequency[i]);
+    if (!engine->frequency[i])
+      return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the frequencies of RoPE");
+    zh_rope_frequencies(engine->frequency[i], rope, engine->context);
+  }
+  return ZH_OK;
+}
+
 /* One block for all activations, cut into [micro_batch][width] pieces at multiples of 16 floats. */
 static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
+  size_t other_dims = has_two_ropes(a) ? a->rope[1].dims : 0;
   struct {
     float **at;
     size_t width;
   } pieces[] = {
-      {&engine->x, a->hidden},      {&engine->normed, a->hidden},
-      {&engine->q, query_width(a)}, {&engine->k, key_width(a)},
-      {&engine->v, key_width(a)},   {&engine->attended, query_width(a)},
-      {&engine->delta, a->hidden},  {&engine->gate, a->ffn},
-      {&engine->up, a->ffn},        {&engine->inner, a->ffn},
-      {&engine->last, a->hidden},   {&engine->angles, a->rope_dims},
+      {&engine->x, a->hidden},
+      {&engine->normed, a->hidden},
+      {&engine->q, query_width(a)},
+      {&engine->k, key_width(a)},
+      {&engine->v, key_width(a)},
+      {&engine->attended, query_width(a)},
+      {&engine->delta, a->hidden},
+      {&engine->gate, a->ffn},
+      {&engine->up, a->ffn},
+      {&engine->inner, a->ffn},
+      {&engine->last, a->hidden},
+      {&engine->angles[0], a->rope[0].dims},
+      {&engine->angles[1], other_dims},
   };
   enum { PIECES = sizeof pieces / sizeof pieces[0], UNIT = ALIGNMENT / sizeof(float) };
   size_t total = 0;
@@ -113,6 +140,7 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
     *pieces[i].at = next;
     next += (pieces[i].width * engine->micro_batch + UNIT - 1) / UNIT * UNIT;
   }
+  if (!has_two_ropes(a)) engine->angles[1] = engine->angles[0];
   return ZH_OK;
 }
 
@@ -132,11 +160,14 @@ static zh_status allocate_prepared_kind(zh_engine *engine, zh_rounding kind, zh_
 /* Room for the inputs of products, as packed weights want them in both ways. */
 static zh_status allocate_prepared(zh_engine *engine, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
-    const zh_packed *w = &zh_weights_at(&engine->weights, i)->packed;
+    const zh_weight *weight = zh_weights_at(&engine->weights, i);
+    const zh_packed *w = &weight->packed;
     if (!w->data) continue;
     const zh_roundings *rounds = &engine->kernels->rounds;
-    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_FEW), err));
-    ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, ZH_MANY), err));
+    for (int of_pass = ZH_FEW; of_pass <= ZH_MANY; ++of_pass) {
+      zh_way way = zh_weight_way(weight, rounds, (zh_way)of_pass);
+      ZH_TRY(allocate_prepared_kind(engine, zh_rounding_of(rounds, w->type, way), err));
+    }
   }
   return ZH_OK;
 }
@@ -180,10 +211,30 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
              : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the threads' scratch space");
 }
 
+/* Each row of a normalised head is divided by its length: its logit, here. */
+static zh_status measure_head(zh_engine *engine, zh_error *err) {
+  const zh_weight *w = &engine->weights.whole[ZH_HEAD];
+  if (!engine->architecture.normalised_head || !w->tensor) return ZH_OK;
+  engine->head_factor = malloc(w->matrix.rows * sizeof *engine->head_factor);
+  unsigned char *bytes = malloc(zh_weight_whole_row_bytes(w));
+  float *row = malloc(w->matrix.columns * sizeof *row);
+  bool whole = engine->head_factor && bytes && row;
+  for (size_t r = 0; whole && r < w->matrix.rows; ++r) {
+    double squares = 0;
+    zh_dequantize_row(row, zh_weight_source_row(w, r, bytes), w->matrix.type, w->matrix.columns);
+    for (size_t i = 0; i < w->matrix.columns; ++i) squares += (double)row[i] * row[i];
+    engine->head_factor[r] = (float)(1 / sqrt(squares));
+  }
+  free(bytes);
+  free(row);
+  return whole ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the head's lengths");
+}
+
 static zh_status hold_weights(zh_engine *engine, const zh_model *model,
                               const zh_engine_options *options, zh_error *err) {
   ZH_TRY(zh_weights_open(&engine->weights, model, engine->stages.part, engine->threads, err));
   engine->architecture = engine->weights.architecture;
+  ZH_TRY(measure_head(engine, err));
   bool pack = options->precision == ZH_PRECISION_FAST && !options->unpacked &&
               engine->kernels->multiply != NULL;
   return pack ? zh_weights_pack(&engine->weights, engine->threads, options->packed_cache, err)
@@ -199,6 +250,7 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   bool rounds = options->precision == ZH_PRECISION_FAST && !options->unpacked;
   ZH_TRY(allocate_cache(engine, rounds ? options->kv : ZH_KV_F32, err));
   ZH_TRY(allocate_parts(engine, err));
+  ZH_TRY(set_frequencies(engine, err));
   ZH_TRY(allocate_activations(engine, err));
   ZH_TRY(allocate_scratch(engine, err));
   ZH_TRY(allocate_prepared(engine, err));
@@ -269,6 +321,8 @@ void zh_engine_free(zh_engine *engine) {
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   if (engine->own) zh_big_free(engine->own, own_total(engine));
+  for (int i = 0; i < 2; ++i) free(engine->frequency[i]);
+  free(engine->head_factor);
   free(engine->length);
   free(engine->scratch);
   free(engine->before);
@@ -337,7 +391,8 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
-      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type, way)] += w->tensor->elements;
+      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type,
+                              zh_weight_way(w, &arithmetic.rounds, way))] += w->tensor->elements;
   }
   zh_rounding most = ZH_ROUND_NONE;
   for (int i = 0; i < ZH_ROUNDINGS; ++i)
@@ -347,7 +402,8 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
 
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
-      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores"};
+      "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
+      "compute/int8_dot_all_cores"};
   return loops[zh_engine_rounding(engine, tokens)];
 }
 
@@ -385,6 +441,8 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.memory_kv = 2 * (uint64_t)engine->kv_layer * a->layers;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
+  if (engine->head_factor)
+    cost.memory_activations += engine->weights.whole[ZH_HEAD].matrix.rows * sizeof(float);
   cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +

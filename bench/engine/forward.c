@@ -8,7 +8,10 @@
  *   each layer:  n = rmsnorm(x);  q, k, v = Wq n, Wk n, Wv n;  rope(q), rope(k);  k, v -> cache
  *                x += Wo attention(q, cache)
  *                n = rmsnorm(x);  x += Wdown (silu(Wgate n) * Wup n)
- *   logits = Whead rmsnorm(x), for wanted tokens only */
+ *   logits = Whead rmsnorm(x), for wanted tokens only
+ *
+ * and what the architecture says beyond it (model/architecture.h): biases are added by whoever
+ * computed the rows; a norm behind a block costs a barrier. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -29,19 +32,19 @@ static void enter(const zh_worker *w, uint32_t layer) {
 
 /* --- one model over several ranks: no more than these three --- */
 
-/* Where a product goes of which this rank has a part. */
-static float *part_or(const zh_engine *e, zh_reduce_slot slot, float *whole) {
+float *zh_pass_part_or(const zh_engine *e, zh_reduce_slot slot, float *whole) {
   return e->reduce ? zh_reduce_mine(e->reduce, slot) : whole;
 }
 
-static void sum_over_ranks(const zh_worker *w, int layer, const char *const names[2],
-                           zh_reduce_slot slot, const zh_weight *weight, const float *input) {
+void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const names[2],
+                            zh_reduce_slot slot, const zh_weight *weight, const zh_weight *bias,
+                            const float *input) {
   zh_engine *e = w->p->e;
   size_t tokens = w->p->tokens, hidden = e->architecture.hidden, stride = 0;
   if (!e->reduce) return;
   zh_pass_mark(w, ZH_STAGE_PRODUCTS);
   if (e->observer) zh_pass_barrier(w);
-  zh_pass_report_product(w, layer, names[0], weight, input, zh_reduce_mine(e->reduce, slot),
+  zh_pass_report_product(w, layer, names[0], weight, bias, input, zh_reduce_mine(e->reduce, slot),
                          tokens);
   zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens, hidden);
   zh_pass_mark(w, ZH_STAGE_SUMS);
@@ -68,6 +71,8 @@ static void embed_part(const zh_worker *w, float *out, size_t t) {
     zh_dequantize_row(out, zh_pass_embedding_row(w, t), m->type, m->columns);
   else
     memset(out, 0, m->columns * sizeof *out);
+  float factor = zh_factor(w->p->e->architecture.embedding_scale);
+  for (size_t i = 0; factor != 1 && i < m->columns; ++i) out[i] *= factor;
 }
 
 /* --- the pass --- */
@@ -78,7 +83,7 @@ static void embed(const zh_worker *w) {
   const zh_weight *embedding = &e->weights.whole[ZH_EMBEDDING];
   size_t begin, end, hidden = e->architecture.hidden;
   zh_share(&begin, &end, p->tokens, 1, w->thread, w->threads);
-  float *x = part_or(e, ZH_REDUCE_EMBEDDING, e->x);
+  float *x = zh_pass_part_or(e, ZH_REDUCE_EMBEDDING, e->x);
   for (size_t t = begin; t < end; ++t) embed_part(w, x + t * hidden, t);
   if (e->reduce) {
     zh_reduce_sum(e->reduce, e->threads, w->thread, ZH_REDUCE_EMBEDDING, e->x, p->tokens, hidden);
@@ -110,72 +115,134 @@ static void flip_activation(zh_engine *e, int layer) {
   memcpy(&row[at], &bits, sizeof bits);
 }
 
+/* What a product whose columns lie over the ranks adds, once. */
+static const zh_weight *bias_of_sum(const zh_engine *e, const zh_weight *bias) {
+  static const zh_weight none;
+  return e->stages.part.index == 0 ? bias : &none;
+}
+
+typedef struct block_names {
+  const char *product, *sum, *post_norm, *residual;
+} block_names;
+
+/* A block's last product, of `input`, which other threads wrote: into the stream, normed first
+ * where there is a norm. */
+static void finish_block(const zh_worker *w, int layer, const block_names *names,
+                         zh_reduce_slot slot, const zh_weight *weight, const zh_weight *bias,
+                         const zh_weight *norm, const float *input) {
+  zh_engine *e = w->p->e;
+  size_t tokens = w->p->tokens, hidden = e->architecture.hidden;
+  zh_pass_keep(w, 0, e->x, tokens * hidden);
+  zh_pass_prepare(w, weight, input);
+  float *part = zh_pass_part_or(e, slot, e->delta);
+  bias = bias_of_sum(e, bias);
+  zh_pass_product(w, part, weight, input, tokens);
+  zh_pass_add_bias(w, part, bias, tokens);
+  zh_pass_sum_over_ranks(w, layer, (const char *const[]){names->product, names->sum}, slot, weight,
+                         bias, input);
+  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
+  const float *added = e->delta;
+  if (norm->tensor) {
+    zh_pass_meet(w, ZH_STAGE_PRODUCTS);
+    added = zh_pass_norm(w, e->delta, norm, NULL, 0, tokens);
+  }
+  zh_pass_add_own_rows(w, e->x, added, zh_factor(e->architecture.residual_scale));
+  zh_pass_meet(w, ZH_STAGE_ROWS);
+  if (!e->reduce)
+    zh_pass_report_product(w, layer, names->product, weight, bias, input, e->delta, tokens);
+  if (norm->tensor) zh_pass_report_norm(w, layer, names->post_norm, norm, e->delta, added, tokens);
+  zh_pass_report_rows(w, ZH_OP_ADD, layer, names->residual, hidden, e->before, added, e->x);
+}
+
 static void attention_block(const zh_worker *w, int layer, const zh_weight *weight) {
+  static const block_names names = {"attention output", "attention sum", "attention post norm",
+                                    "attention residual"};
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
-  size_t tokens = p->tokens, hidden = e->architecture.hidden;
+  size_t tokens = p->tokens;
   const float *normed = zh_pass_norm(w, e->x, &weight[ZH_ATTN_NORM], &weight[ZH_ATTN_Q], 3, tokens);
   zh_pass_report_norm(w, layer, "attention norm", &weight[ZH_ATTN_NORM], e->x, normed, tokens);
   zh_pass_product(w, e->q, &weight[ZH_ATTN_Q], normed, tokens);
   zh_pass_product(w, e->k, &weight[ZH_ATTN_K], normed, tokens);
   zh_pass_product(w, e->v, &weight[ZH_ATTN_V], normed, tokens);
+  zh_pass_add_bias(w, e->q, &weight[ZH_ATTN_Q_BIAS], tokens);
+  zh_pass_add_bias(w, e->k, &weight[ZH_ATTN_K_BIAS], tokens);
+  zh_pass_add_bias(w, e->v, &weight[ZH_ATTN_V_BIAS], tokens);
   zh_pass_meet(w, ZH_STAGE_PRODUCTS);
   if (w->thread == 0) flip_activation(e, layer); /* nobody reads x here */
-  zh_pass_report_product(w, layer, "q", &weight[ZH_ATTN_Q], normed, e->q, tokens);
-  zh_pass_report_product(w, layer, "k", &weight[ZH_ATTN_K], normed, e->k, tokens);
-  zh_pass_report_product(w, layer, "v", &weight[ZH_ATTN_V], normed, e->v, tokens);
-  zh_pass_attend(w, layer);
-  zh_pass_keep(w, 0, e->x, tokens * hidden);
-  zh_pass_prepare(w, &weight[ZH_ATTN_OUTPUT], e->attended);
-  float *delta = part_or(e, ZH_REDUCE_ATTENTION, e->delta);
-  zh_pass_product(w, delta, &weight[ZH_ATTN_OUTPUT], e->attended, tokens);
-  sum_over_ranks(w, layer, (const char *const[]){"attention output", "attention sum"},
-                 ZH_REDUCE_ATTENTION, &weight[ZH_ATTN_OUTPUT], e->attended);
-  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
-  zh_pass_add_own_rows(w, e->x, e->delta);
-  zh_pass_meet(w, ZH_STAGE_ROWS);
-  if (!e->reduce)
-    zh_pass_report_product(w, layer, "attention output", &weight[ZH_ATTN_OUTPUT], e->attended,
-                           e->delta, tokens);
-  zh_pass_report_rows(w, ZH_OP_ADD, layer, "attention residual", hidden, e->before, e->delta, e->x);
+  zh_pass_report_product(w, layer, "q", &weight[ZH_ATTN_Q], &weight[ZH_ATTN_Q_BIAS], normed, e->q,
+                         tokens);
+  zh_pass_report_product(w, layer, "k", &weight[ZH_ATTN_K], &weight[ZH_ATTN_K_BIAS], normed, e->k,
+                         tokens);
+  zh_pass_report_product(w, layer, "v", &weight[ZH_ATTN_V], &weight[ZH_ATTN_V_BIAS], normed, e->v,
+                         tokens);
+  zh_pass_attend(w, layer, weight);
+  finish_block(w, layer, &names, ZH_REDUCE_ATTENTION, &weight[ZH_ATTN_OUTPUT],
+               &weight[ZH_ATTN_OUTPUT_BIAS], &weight[ZH_ATTN_POST_NORM], e->attended);
+}
+
+typedef void (*activation)(float *y, const float *gate, const float *up, size_t begin, size_t end);
+
+static activation activation_of(const zh_engine *e) {
+  switch (e->architecture.activation) {
+  case ZH_ACTIVATION_GELU:
+    return e->kernels->gelu_multiply;
+  case ZH_ACTIVATION_GELU_TANH:
+    return e->kernels->gelu_tanh_multiply;
+  default:
+    return e->kernels->silu_multiply;
+  }
 }
 
 static void multiply_own_rows(const zh_worker *w) {
   zh_engine *e = w->p->e;
+  activation activate = activation_of(e);
   size_t begin, end, ffn = e->architecture.ffn;
   zh_share(&begin, &end, ffn, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   for (size_t t = 0; t < w->p->tokens; ++t)
-    e->kernels->silu_multiply(e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
+    activate(e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
 }
 
 static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
+  static const block_names names = {"down", "ffn sum", "ffn post norm", "ffn residual"};
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
-  size_t tokens = p->tokens, hidden = e->architecture.hidden;
+  size_t tokens = p->tokens;
   const float *normed =
       zh_pass_norm(w, e->x, &weight[ZH_FFN_NORM], &weight[ZH_FFN_GATE], 2, tokens);
   zh_pass_report_norm(w, layer, "ffn norm", &weight[ZH_FFN_NORM], e->x, normed, tokens);
   zh_pass_product(w, e->gate, &weight[ZH_FFN_GATE], normed, tokens);
   zh_pass_product(w, e->up, &weight[ZH_FFN_UP], normed, tokens);
+  zh_pass_add_bias(w, e->gate, &weight[ZH_FFN_GATE_BIAS], tokens);
+  zh_pass_add_bias(w, e->up, &weight[ZH_FFN_UP_BIAS], tokens);
   zh_pass_mark(w, ZH_STAGE_PRODUCTS);
   multiply_own_rows(w);
   zh_pass_meet(w, ZH_STAGE_ROWS);
-  zh_pass_report_product(w, layer, "gate", &weight[ZH_FFN_GATE], normed, e->gate, tokens);
-  zh_pass_report_product(w, layer, "up", &weight[ZH_FFN_UP], normed, e->up, tokens);
-  zh_pass_report_rows(w, ZH_OP_SILU, layer, "silu", e->architecture.ffn, e->gate, e->up, e->inner);
-  zh_pass_keep(w, 0, e->x, tokens * hidden);
-  zh_pass_prepare(w, &weight[ZH_FFN_DOWN], e->inner);
-  float *delta = part_or(e, ZH_REDUCE_FFN, e->delta);
-  zh_pass_product(w, delta, &weight[ZH_FFN_DOWN], e->inner, tokens);
-  sum_over_ranks(w, layer, (const char *const[]){"down", "ffn sum"}, ZH_REDUCE_FFN,
-                 &weight[ZH_FFN_DOWN], e->inner);
-  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
-  zh_pass_add_own_rows(w, e->x, e->delta);
-  zh_pass_meet(w, ZH_STAGE_ROWS);
-  if (!e->reduce)
-    zh_pass_report_product(w, layer, "down", &weight[ZH_FFN_DOWN], e->inner, e->delta, tokens);
-  zh_pass_report_rows(w, ZH_OP_ADD, layer, "ffn residual", hidden, e->before, e->delta, e->x);
+  zh_pass_report_product(w, layer, "gate", &weight[ZH_FFN_GATE], &weight[ZH_FFN_GATE_BIAS], normed,
+                         e->gate, tokens);
+  zh_pass_report_product(w, layer, "up", &weight[ZH_FFN_UP], &weight[ZH_FFN_UP_BIAS], normed, e->up,
+                         tokens);
+  zh_pass_report_rows(w, ZH_OP_ACTIVATION, layer, zh_activation_name(&e->architecture),
+                      e->architecture.ffn, e->gate, e->up, e->inner);
+  finish_block(w, layer, &names, ZH_REDUCE_FFN, &weight[ZH_FFN_DOWN], &weight[ZH_FFN_DOWN_BIAS],
+               &weight[ZH_FFN_POST_NORM], e->inner);
+}
+
+/* What the architecture does to logits, of the rows that this thread has just computed. */
+static void shape_own_logits(const zh_worker *w, float *logits, size_t rows) {
+  const zh_engine *e = w->p->e;
+  const zh_architecture *a = &e->architecture;
+  float scale = zh_factor(a->logit_scale), cap = a->logit_softcap;
+  size_t begin, end;
+  if (scale == 1 && cap == 0 && !e->head_factor) return;
+  zh_share(&begin, &end, rows, ZH_ROW_GRAIN, w->thread, w->threads);
+  for (size_t t = 0; t < w->p->wanted; ++t) {
+    float *z = logits + t * a->vocab;
+    for (size_t r = begin; e->head_factor && r < end; ++r) z[r] *= e->head_factor[r];
+    for (size_t r = begin; scale != 1 && r < end; ++r) z[r] *= scale;
+    for (size_t r = begin; cap != 0 && r < end; ++r) z[r] = cap * tanhf(z[r] / cap);
+  }
 }
 
 static void head(const zh_worker *w) {
@@ -199,6 +266,7 @@ static void head(const zh_worker *w) {
   size_t vocab = e->architecture.vocab;
   float *logits = p->logits + matrix->first_row;
   zh_pass_product_into(w, logits, vocab, matrix, normed, p->wanted);
+  shape_own_logits(w, logits, matrix->matrix.rows);
   zh_pass_meet(w, ZH_STAGE_PRODUCTS);
   if (e->reduce) {
     zh_reduce_gather(e->reduce, e->threads, w->thread, p->logits, p->wanted);
@@ -208,7 +276,7 @@ static void head(const zh_worker *w) {
                                    .layer = -1,
                                    .name = "head",
                                    .weight = matrix,
-                                   .way = w->p->way,
+                                   .way = zh_weight_way(matrix, &e->kernels->rounds, p->way),
                                    .tokens = p->wanted,
                                    .in_width = hidden,
                                    .out_width = matrix->matrix.rows,
@@ -231,8 +299,12 @@ static void run_pass(void *user, int thread, int threads) {
   if (w.spent) w.spent->last = thread == 0 ? p->began : zh_ticks();
   size_t begin, end;
   zh_share(&begin, &end, p->tokens, 1, thread, threads);
-  zh_rope_angles(e->angles, e->architecture.rope_dims, e->architecture.rope_theta, p->position,
-                 begin, end);
+  for (int i = 0; i < (e->angles[1] == e->angles[0] ? 1 : 2); ++i) {
+    const zh_rope *rope = &e->architecture.rope[i];
+    zh_rope_angles(e->angles[i], e->frequency[i], rope->dims / 2,
+                   rope->attention_factor == 0 ? 1 : rope->attention_factor, p->position, begin,
+                   end);
+  }
   if (e->first_layer == 0 && e->weights.whole[ZH_EMBEDDING].tensor) embed(&w);
   for (uint32_t layer = e->first_layer; layer < e->architecture.layers; ++layer) {
     if (is_left_out(e, layer)) continue;

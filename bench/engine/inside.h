@@ -14,10 +14,11 @@
 typedef enum zh_operator {
   ZH_OP_EMBEDDING,
   ZH_OP_RMSNORM,
+  ZH_OP_HEAD_NORM, /* of each head by itself */
   ZH_OP_MATMUL,
   ZH_OP_ROPE,
   ZH_OP_ATTENTION,
-  ZH_OP_SILU,
+  ZH_OP_ACTIVATION,
   ZH_OP_ADD,
   ZH_OP_SUM, /* over the ranks of a node */
   ZH_OPERATORS
@@ -29,6 +30,7 @@ typedef struct zh_operation {
   int layer;               /* of the model; -1 outside the layers */
   const char *name;        /* "q", "attention", "ffn residual" */
   const zh_weight *weight; /* of embedding, norms and matrices; NULL elsewhere */
+  const zh_weight *bias;   /* of a product: added to it; NULL: none */
   size_t tokens, in_width, out_width;
   zh_way way;         /* of a product */
   const float *input; /* [tokens][in_width]; for in-place operators a copy taken before */
@@ -37,10 +39,13 @@ typedef struct zh_operation {
   const float *output;                         /* [tokens][out_width] */
   const uint32_t *token, *position, *sequence; /* [tokens] */
   const zh_kv *kv;                             /* attention: this layer's */
-  size_t output_stride;          /* of tokens, where it is not out_width: 0 else */
+  size_t output_stride;                        /* of tokens, where it is not out_width: 0 else */
   size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
                                     whose columns lay over ranks: how many parts were added up */
 } zh_operation;
+
+/* What the FFN's activation is called among operators: "silu", "gelu". */
+const char *zh_activation_name(const zh_architecture *a);
 
 typedef void (*zh_observer)(void *user, const zh_operation *operation);
 
@@ -79,12 +84,15 @@ struct zh_engine {
   zh_stages stages;  /* this rank's part of the model, and its neighbours */
   zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
   const zh_kernels *kernels;
+  float *head_factor; /* [rows of the head]: by which each logit is multiplied; NULL: none */
   zh_threads *threads;
   uint32_t sequences, context, micro_batch;
-  uint32_t *length;     /* [sequences]: positions held */
-  zh_kv kv;             /* of layer 0 */
-  size_t kv_layer;      /* bytes from a layer's keys to the next one's; of values the same */
-  float *angles;        /* [micro_batch][rope_dims]: zh_rope_angles of the pass */
+  uint32_t *length; /* [sequences]: positions held */
+  zh_kv kv;         /* of layer 0 */
+  size_t kv_layer;  /* bytes from a layer's keys to the next one's; of values the same */
+  /* Of rope[0] and rope[1]; where both are the same, the same. */
+  double *frequency[2]; /* [dims / 2] */
+  float *angles[2];     /* [micro_batch][dims]: zh_rope_angles of the pass */
   float *parts;         /* of attention, where few tokens share the threads; NULL: never */
   size_t part_tokens, part_bytes; /* that parts has room for */
   atomic_size_t next_item;        /* of attention: whoever is free takes it */

@@ -18,18 +18,20 @@ void zh_pass_report(const zh_worker *w, zh_operation operation) {
 }
 
 void zh_pass_report_product(const zh_worker *w, int layer, const char *name,
-                            const zh_weight *weight, const float *input, const float *output,
-                            size_t tokens) {
-  zh_pass_report(w, (zh_operation){.op = ZH_OP_MATMUL,
-                                   .layer = layer,
-                                   .name = name,
-                                   .weight = weight,
-                                   .tokens = tokens,
-                                   .way = w->p->way,
-                                   .in_width = weight->matrix.columns,
-                                   .out_width = weight->matrix.rows,
-                                   .input = input,
-                                   .output = output});
+                            const zh_weight *weight, const zh_weight *bias, const float *input,
+                            const float *output, size_t tokens) {
+  zh_pass_report(w,
+                 (zh_operation){.op = ZH_OP_MATMUL,
+                                .layer = layer,
+                                .name = name,
+                                .weight = weight,
+                                .bias = bias && bias->tensor ? bias : NULL,
+                                .tokens = tokens,
+                                .way = zh_weight_way(weight, &w->p->e->kernels->rounds, w->p->way),
+                                .in_width = weight->matrix.columns,
+                                .out_width = weight->matrix.rows,
+                                .input = input,
+                                .output = output});
 }
 
 void zh_pass_report_norm(const zh_worker *w, int layer, const char *name, const zh_weight *weight,

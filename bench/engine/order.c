@@ -4,48 +4,135 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An operator as forward.c and attention.c report it. */
-static const zh_instruction FIRST = {"embedding", ZH_OP_EMBEDDING, ZH_EMBEDDING,
+enum { DENSE, SPARSE };
+
+/* Operators as forward.c and attention.c report them. */
+static const zh_instruction FIRST = {"embedding", ZH_OP_EMBEDDING, ZH_EMBEDDING, -1,
                                      ZH_VALUE_X,  ZH_VALUE_X,      ZH_VALUE_X};
-#define MATRIX(name, slot, in, out)                                                                \
-  { name, ZH_OP_MATMUL, slot, ZH_VALUE_##in, ZH_VALUE_X, ZH_VALUE_##out }
-#define NORM(name, slot)                                                                           \
-  { name, ZH_OP_RMSNORM, slot, ZH_VALUE_X, ZH_VALUE_X, ZH_VALUE_NORMED }
-#define ROW(name, op, in, second, out)                                                             \
-  { name, op, -1, ZH_VALUE_##in, ZH_VALUE_##second, ZH_VALUE_##out }
-static const zh_instruction LAYER[] = {
-    NORM("attention norm", ZH_ATTN_NORM),
-    MATRIX("q", ZH_ATTN_Q, NORMED, QUERY),
-    MATRIX("k", ZH_ATTN_K, NORMED, KEY),
-    MATRIX("v", ZH_ATTN_V, NORMED, VALUE),
-    ROW("rope q", ZH_OP_ROPE, QUERY, X, ROTATED_QUERY),
-    ROW("rope k", ZH_OP_ROPE, KEY, X, ROTATED_KEY),
-    ROW("attention", ZH_OP_ATTENTION, ROTATED_QUERY, X, ATTENDED),
-    MATRIX("attention output", ZH_ATTN_OUTPUT, ATTENDED, DELTA),
-    ROW("attention residual", ZH_OP_ADD, X, DELTA, X),
-    NORM("ffn norm", ZH_FFN_NORM),
-    MATRIX("gate", ZH_FFN_GATE, NORMED, GATE),
-    MATRIX("up", ZH_FFN_UP, NORMED, UP),
-    ROW("silu", ZH_OP_SILU, GATE, UP, INNER),
-    MATRIX("down", ZH_FFN_DOWN, INNER, DELTA),
-    ROW("ffn residual", ZH_OP_ADD, X, DELTA, X),
-};
 static const zh_instruction LAST[] = {
-    NORM("output norm", ZH_OUTPUT_NORM),
-    MATRIX("head", ZH_HEAD, NORMED, LOGITS),
+    {"output norm", ZH_OP_RMSNORM, ZH_OUTPUT_NORM, -1, ZH_VALUE_X, ZH_VALUE_X, ZH_VALUE_NORMED},
+    {"head", ZH_OP_MATMUL, ZH_HEAD, -1, ZH_VALUE_NORMED, ZH_VALUE_X, ZH_VALUE_LOGITS},
 };
-enum { LAYER_LENGTH = sizeof LAYER / sizeof LAYER[0], LAST_LENGTH = sizeof LAST / sizeof LAST[0] };
+enum { LAST_LENGTH = sizeof LAST / sizeof LAST[0] };
+
+typedef struct writing {
+  zh_program *program;
+  const zh_architecture *a;
+  int kind;
+} writing;
+
+static void put(writing *w, zh_instruction is) {
+  w->program->list[w->kind][w->program->length[w->kind]++] = is;
+}
+
+static void put_norm(writing *w, const char *name, int slot, zh_value in) {
+  put(w, (zh_instruction){name, ZH_OP_RMSNORM, slot, -1, in, ZH_VALUE_X, ZH_VALUE_NORMED});
+}
+
+static void put_product(writing *w, const char *name, int slot, int bias, zh_value in,
+                        zh_value out) {
+  put(w, (zh_instruction){name, ZH_OP_MATMUL, slot, bias, in, ZH_VALUE_X, out});
+}
+
+static void put_rows(writing *w, const char *name, zh_operator op, int slot, zh_value in,
+                     zh_value second, zh_value out) {
+  put(w, (zh_instruction){name, op, slot, -1, in, second, out});
+}
+
+static int if_there(bool there, int slot) {
+  return there ? slot : -1;
+}
+
+/* What turns query and key into what attends. */
+static void put_heads(writing *w) {
+  static const struct {
+    const char *names[2];
+    zh_operator op;
+    int slots[2];
+  } norm = {{"q norm", "k norm"}, ZH_OP_HEAD_NORM, {ZH_ATTN_Q_NORM, ZH_ATTN_K_NORM}},
+    rope = {{"rope q", "rope k"}, ZH_OP_ROPE, {-1, -1}};
+  static const zh_value given[2] = {ZH_VALUE_QUERY, ZH_VALUE_KEY},
+                        last[2] = {ZH_VALUE_FINAL_QUERY, ZH_VALUE_FINAL_KEY};
+  zh_head_norm where = w->a->head_norm;
+  int steps = where == ZH_HEAD_NORM_NONE ? 1 : 2;
+  for (int step = 0; step < steps; ++step) {
+    bool norms = steps == 2 && (step == 0) == (where == ZH_HEAD_NORM_BEFORE_ROPE);
+    for (int i = 0; i < 2; ++i)
+      put_rows(w, norms ? norm.names[i] : rope.names[i], norms ? norm.op : rope.op,
+               norms ? norm.slots[i] : rope.slots[i], given[i], ZH_VALUE_X,
+               step + 1 == steps ? last[i] : given[i]);
+  }
+}
+
+/* A block's output goes into the stream, normed first where the architecture says so. */
+static void put_residual(writing *w, const char *norm, int slot, bool normed, const char *name) {
+  if (normed) put_norm(w, norm, slot, ZH_VALUE_DELTA);
+  put_rows(w, name, ZH_OP_ADD, -1, ZH_VALUE_X, normed ? ZH_VALUE_NORMED : ZH_VALUE_DELTA,
+           ZH_VALUE_X);
+}
+
+static void put_attention(writing *w) {
+  const zh_architecture *a = w->a;
+  put_norm(w, "attention norm", ZH_ATTN_NORM, ZH_VALUE_X);
+  put_product(w, "q", ZH_ATTN_Q, if_there(a->qkv_bias, ZH_ATTN_Q_BIAS), ZH_VALUE_NORMED,
+              ZH_VALUE_QUERY);
+  put_product(w, "k", ZH_ATTN_K, if_there(a->qkv_bias, ZH_ATTN_K_BIAS), ZH_VALUE_NORMED,
+              ZH_VALUE_KEY);
+  put_product(w, "v", ZH_ATTN_V, if_there(a->qkv_bias, ZH_ATTN_V_BIAS), ZH_VALUE_NORMED,
+              ZH_VALUE_VALUE);
+  put_heads(w);
+  put_rows(w, "attention", ZH_OP_ATTENTION, if_there(a->sinks, ZH_ATTN_SINKS), ZH_VALUE_FINAL_QUERY,
+           ZH_VALUE_X, ZH_VALUE_ATTENDED);
+  put_product(w, "attention output", ZH_ATTN_OUTPUT, if_there(a->output_bias, ZH_ATTN_OUTPUT_BIAS),
+              ZH_VALUE_ATTENDED, ZH_VALUE_DELTA);
+  put_residual(w, "attention post norm", ZH_ATTN_POST_NORM, a->norm_after.attention,
+               "attention residual");
+}
+
+static void put_dense(writing *w) {
+  bool bias = w->a->ffn_bias;
+  put_norm(w, "ffn norm", ZH_FFN_NORM, ZH_VALUE_X);
+  put_product(w, "gate", ZH_FFN_GATE, if_there(bias, ZH_FFN_GATE_BIAS), ZH_VALUE_NORMED,
+              ZH_VALUE_GATE);
+  put_product(w, "up", ZH_FFN_UP, if_there(bias, ZH_FFN_UP_BIAS), ZH_VALUE_NORMED, ZH_VALUE_UP);
+  put_rows(w, zh_activation_name(w->a), ZH_OP_ACTIVATION, -1, ZH_VALUE_GATE, ZH_VALUE_UP,
+           ZH_VALUE_INNER);
+  put_product(w, "down", ZH_FFN_DOWN, if_there(bias, ZH_FFN_DOWN_BIAS), ZH_VALUE_INNER,
+              ZH_VALUE_DELTA);
+  put_residual(w, "ffn post norm", ZH_FFN_POST_NORM, w->a->norm_after.ffn, "ffn residual");
+}
+
+const char *zh_activation_name(const zh_architecture *a) {
+  static const char *const names[] = {[ZH_ACTIVATION_SILU] = "silu",
+                                      [ZH_ACTIVATION_GELU] = "gelu",
+                                      [ZH_ACTIVATION_GELU_TANH] = "gelu",
+                                      [ZH_ACTIVATION_CLAMPED] = "swiglu"};
+  return names[a->activation];
+}
+
+void zh_program_of(zh_program *out, const zh_architecture *a) {
+  *out = (zh_program){.layers = a->layers, .begin = {1}};
+  writing w = {out, a, DENSE};
+  put_attention(&w);
+  put_dense(&w);
+  for (uint32_t l = 0; l < a->layers; ++l) {
+    out->kind[l] = DENSE;
+    out->begin[l + 1] = out->begin[l] + out->length[out->kind[l]];
+  }
+}
 
 size_t zh_value_width(const zh_architecture *a, zh_value value) {
   switch (value) {
   case ZH_VALUE_QUERY:
-  case ZH_VALUE_ROTATED_QUERY:
-  case ZH_VALUE_ATTENDED:
+  case ZH_VALUE_FINAL_QUERY:
     return (size_t)a->heads * a->head_dim;
+  case ZH_VALUE_ATTENDED:
+    return (size_t)a->heads * a->value_dim;
   case ZH_VALUE_KEY:
-  case ZH_VALUE_VALUE:
-  case ZH_VALUE_ROTATED_KEY:
+  case ZH_VALUE_FINAL_KEY:
     return (size_t)a->kv_heads * a->head_dim;
+  case ZH_VALUE_VALUE:
+    return (size_t)a->kv_heads * a->value_dim;
   case ZH_VALUE_GATE:
   case ZH_VALUE_UP:
   case ZH_VALUE_INNER:
@@ -57,17 +144,44 @@ size_t zh_value_width(const zh_architecture *a, zh_value value) {
   }
 }
 
-size_t zh_order_length(uint32_t layers, bool logits) {
-  return 1 + (size_t)layers * LAYER_LENGTH + (logits ? (size_t)LAST_LENGTH : 0);
+size_t zh_program_length(const zh_program *p, bool logits) {
+  return p->begin[p->layers] + (logits ? (size_t)LAST_LENGTH : 0);
 }
 
-const zh_instruction *zh_order_at(size_t i, uint32_t layers, int *layer) {
-  size_t in_layers = (size_t)layers * LAYER_LENGTH;
+/* The layer whose operators hold the i-th, i within the layers. */
+static uint32_t layer_of(const zh_program *p, size_t i) {
+  uint32_t low = 0, high = p->layers;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (p->begin[middle] <= i)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+const zh_instruction *zh_program_at(const zh_program *p, size_t i, int *layer) {
   *layer = -1;
   if (i == 0) return &FIRST;
-  if (i > in_layers) return &LAST[i - 1 - in_layers];
-  *layer = (int)((i - 1) / LAYER_LENGTH);
-  return &LAYER[(i - 1) % LAYER_LENGTH];
+  if (i >= p->begin[p->layers]) return &LAST[i - p->begin[p->layers]];
+  uint32_t l = layer_of(p, i);
+  *layer = (int)l;
+  return &p->list[p->kind[l]][i - p->begin[l]];
+}
+
+static zh_weight *weight_at(int slot, int layer, const zh_weights *weights) {
+  if (slot < 0) return NULL;
+  if (layer < 0) return (zh_weight *)&weights->whole[slot];
+  return &zh_weights_layer(weights, (uint32_t)layer)[slot];
+}
+
+zh_weight *zh_order_weight(const zh_instruction *is, int layer, const zh_weights *weights) {
+  return weight_at(is->weight, layer, weights);
+}
+
+const zh_weight *zh_order_bias(const zh_instruction *is, int layer, const zh_weights *weights) {
+  return weight_at(is->bias, layer, weights);
 }
 
 static size_t find_in(const zh_instruction *list, size_t count, const char *name) {
@@ -76,24 +190,26 @@ static size_t find_in(const zh_instruction *list, size_t count, const char *name
   return i;
 }
 
-size_t zh_order_find(const zh_operation *o, uint32_t layers) {
-  size_t in_layers = (size_t)layers * LAYER_LENGTH, i;
+size_t zh_program_find(const zh_program *p, const zh_operation *o) {
+  size_t i;
   if (o->layer < 0) {
     if (o->op == FIRST.op) return 0;
     i = find_in(LAST, LAST_LENGTH, o->name);
-    return i < LAST_LENGTH ? 1 + in_layers + i : SIZE_MAX;
+    return i < LAST_LENGTH ? p->begin[p->layers] + i : SIZE_MAX;
   }
-  i = find_in(LAYER, LAYER_LENGTH, o->name);
-  return i < LAYER_LENGTH ? 1 + (size_t)o->layer * LAYER_LENGTH + i : SIZE_MAX;
+  if ((uint32_t)o->layer >= p->layers) return SIZE_MAX;
+  uint8_t kind = p->kind[o->layer];
+  i = find_in(p->list[kind], p->length[kind], o->name);
+  return i < p->length[kind] ? p->begin[o->layer] + i : SIZE_MAX;
 }
 
 /* --- following an engine --- */
 
 struct zh_order {
   const zh_engine *engine;
-  size_t first, end;   /* of this rank's operators in the order of the model's, up to the head's */
-  uint32_t layers;     /* the model's */
-  size_t next, tokens; /* operator to come; tokens of the pass at hand */
+  zh_program program;       /* the model's */
+  size_t first, end;        /* of this rank's operators in that order, up to the head's */
+  size_t next, tokens;      /* operator to come; tokens of the pass at hand */
   uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value; of rotated keys and of
                                values as the cache holds them */
   bool known[ZH_VALUES];    /* false where what made it is not shown: sums between nodes */
@@ -118,11 +234,11 @@ zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err
   }
   const zh_weights *w = &engine->weights;
   order->engine = engine;
-  order->layers = w->total.layers;
+  zh_program_of(&order->program, &w->total.architecture);
   order->first = w->whole[ZH_EMBEDDING].tensor && w->first_layer == 0
                      ? 0
-                     : zh_order_length(w->first_layer, false);
-  order->end = zh_order_length(w->first_layer + engine->architecture.layers, false);
+                     : order->program.begin[w->first_layer];
+  order->end = order->program.begin[w->first_layer + engine->architecture.layers];
   order->next = order->first;
   *out = order;
   return ZH_OK;
@@ -177,7 +293,7 @@ static uint64_t sum_of_cached(const zh_order *order, const zh_operation *o, size
 
 static bool cache_holds(const zh_order *order, const zh_operation *o) {
   for (size_t t = 0; t < o->tokens; ++t)
-    if (sum_of_cached(order, o, t, false) != order->sum[ZH_VALUE_ROTATED_KEY][t] ||
+    if (sum_of_cached(order, o, t, false) != order->sum[ZH_VALUE_FINAL_KEY][t] ||
         sum_of_cached(order, o, t, true) != order->sum[ZH_VALUE_VALUE][t])
       return false;
   return true;
@@ -192,7 +308,7 @@ static uint64_t sum_when_cached(const zh_order *order, const float *values, size
 
 static void keep(zh_order *order, zh_value value, const zh_operation *o) {
   size_t stride = o->output_stride ? o->output_stride : o->out_width;
-  bool cached = value == ZH_VALUE_ROTATED_KEY || value == ZH_VALUE_VALUE;
+  bool cached = value == ZH_VALUE_FINAL_KEY || value == ZH_VALUE_VALUE;
   for (size_t t = 0; t < o->tokens; ++t)
     order->sum[value][t] = (cached ? sum_when_cached(order, o->output + t * stride, o->out_width)
                                    : sum_of(o->output + t * stride, o->out_width));
@@ -203,7 +319,7 @@ static bool inputs_follow(const zh_order *order, const zh_operation *o, const zh
   if (now->op == ZH_OP_EMBEDDING) return true;
   if (now->weight == ZH_OUTPUT_NORM && o->layer < 0 && now->op == ZH_OP_RMSNORM)
     return is_gathered(order, o);
-  bool two = now->op == ZH_OP_ADD || now->op == ZH_OP_SILU;
+  bool two = now->op == ZH_OP_ADD || now->op == ZH_OP_ACTIVATION;
   return is_same(order, now->in, o->input, o->in_width, o->tokens) &&
          (!two || is_same(order, now->second, o->second, o->in_width, o->tokens));
 }
@@ -211,11 +327,11 @@ static bool inputs_follow(const zh_order *order, const zh_operation *o, const zh
 /* Where a pass may end: with its last layer, or with the logits. */
 static bool is_end(const zh_order *order, size_t place) {
   return place == order->end ||
-         (zh_engine_has_head(order->engine) && place == zh_order_length(order->layers, true));
+         (zh_engine_has_head(order->engine) && place == zh_program_length(&order->program, true));
 }
 
 static void begin_pass(zh_order *order, const zh_operation *o) {
-  if (zh_order_find(o, order->layers) != order->first || !zh_order_ended(order)) return;
+  if (zh_program_find(&order->program, o) != order->first || !zh_order_ended(order)) return;
   order->next = order->first;
   order->tokens = o->tokens;
   memset(order->known, 0, sizeof order->known); /* hidden states may come from another rank */
@@ -233,8 +349,8 @@ bool zh_order_visit(zh_order *order, const zh_operation *o, char *failure, size_
     return true;
   }
   begin_pass(order, o);
-  bool more = order->next < zh_order_length(order->layers, true);
-  const zh_instruction *now = more ? zh_order_at(order->next, order->layers, &layer) : NULL;
+  bool more = order->next < zh_program_length(&order->program, true);
+  const zh_instruction *now = more ? zh_program_at(&order->program, order->next, &layer) : NULL;
   if (!now || strcmp(now->name, o->name) != 0 || layer != o->layer) {
     snprintf(failure, capacity,
              "order: operator '%s' of layer %d was computed where %s%s%s of layer %d should be",

@@ -8,11 +8,11 @@
 typedef enum zh_value {
   ZH_VALUE_X, /* the residual stream */
   ZH_VALUE_NORMED,
-  ZH_VALUE_QUERY,
+  ZH_VALUE_QUERY, /* turned and normed in place, until … */
   ZH_VALUE_KEY,
   ZH_VALUE_VALUE,
-  ZH_VALUE_ROTATED_QUERY,
-  ZH_VALUE_ROTATED_KEY,
+  ZH_VALUE_FINAL_QUERY, /* … it is what attends, or what the cache holds */
+  ZH_VALUE_FINAL_KEY,
   ZH_VALUE_ATTENDED,
   ZH_VALUE_DELTA,
   ZH_VALUE_GATE,
@@ -27,16 +27,35 @@ typedef struct zh_instruction {
   const char *name; /* as zh_operation has it */
   zh_operator op;
   int weight; /* zh_layer_slot, or zh_model_slot outside the layers; -1: none */
+  int bias;   /* of a product: what is added to it; -1: none */
   zh_value in, second, out;
 } zh_instruction;
 
+/* The operators of an architecture's pass: an embedding, of each layer those of its kind, norm and
+ * head. A value. */
+enum { ZH_PROGRAM_KINDS = 2, ZH_PROGRAM_LENGTH = 32 };
+typedef struct zh_program {
+  uint32_t layers;
+  zh_instruction list[ZH_PROGRAM_KINDS][ZH_PROGRAM_LENGTH];
+  size_t length[ZH_PROGRAM_KINDS];
+  uint8_t kind[ZH_MAX_LAYERS];
+  size_t begin[ZH_MAX_LAYERS + 1]; /* of each layer, and behind the last */
+} zh_program;
+/* a: of the whole model. */
+void zh_program_of(zh_program *out, const zh_architecture *a);
+
 /* Operators of a token's pass, up to the last layer's end or the logits. */
-size_t zh_order_length(uint32_t layers, bool logits);
+size_t zh_program_length(const zh_program *program, bool logits);
 /* The i-th, i below that length with logits; *layer is -1 outside the layers. */
-const zh_instruction *zh_order_at(size_t i, uint32_t layers, int *layer);
+const zh_instruction *zh_program_at(const zh_program *program, size_t i, int *layer);
+
+/* Of a product or a norm, or of the embedding, its weight, and the bias of a product; else NULL.
+ * weights: of the whole model. */
+zh_weight *zh_order_weight(const zh_instruction *is, int layer, const zh_weights *weights);
+const zh_weight *zh_order_bias(const zh_instruction *is, int layer, const zh_weights *weights);
 
 /* The place of an operator in that order, or SIZE_MAX: sums over ranks are in no such order. */
-size_t zh_order_find(const zh_operation *operation, uint32_t layers);
+size_t zh_program_find(const zh_program *program, const zh_operation *operation);
 
 /* Follows a running engine: its operators must come in this order, each with what the one before
  * gave, bit for bit; and the cache must hold the keys and values that were computed. All tokens are

@@ -41,7 +41,7 @@ static void give_back_source(const zh_weight *w) {
 void zh_weights_leave_source(const zh_weights *weights) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
-    if (w->packed.data && w->tensor->data) give_back_source(w);
+    if (w->packed.data && !zh_weight_is_made(w)) give_back_source(w);
   }
 }
 
@@ -94,7 +94,7 @@ static void place_all(zh_weights *weights, zh_threads *threads, bool fill) {
       weights->load.pack_s += seconds_of(threads, pack_share, w);
     }
     give_back_source(w);
-    if (weights->generated) w->matrix.data = NULL;
+    if (zh_weight_is_made(w)) w->matrix.data = NULL;
   }
   zh_weights_tie_head(weights);
 }

@@ -62,25 +62,35 @@ void zh_pass_prepare(const zh_worker *w, const zh_weight *weight, const float *x
  * same way. Where each thread has its own, the result is in a place of its own. */
 const float *zh_pass_norm(const zh_worker *w, const float *x, const zh_weight *weight,
                           const zh_weight *readers, size_t count, size_t tokens);
-/* x += delta, each thread the rows that it has just computed: no barrier between product and
- * addition. */
-void zh_pass_add_own_rows(const zh_worker *w, float *x, const float *delta);
+/* x += factor * delta, each thread the rows that it has just computed: no barrier between product
+ * and addition. */
+void zh_pass_add_own_rows(const zh_worker *w, float *x, const float *delta, float factor);
+/* y[t][r] += bias[r] of the rows that this thread has just computed; an empty slot adds nothing. */
+void zh_pass_add_bias(const zh_worker *w, float *y, const zh_weight *bias, size_t tokens);
+/* Where a product goes of which this rank has a part; and the sum over the ranks' parts into
+ * e->delta, behind which each thread has the rows that it computes next. names: of the product and
+ * of the sum. Where the model is not divided the first is `whole`, the second does nothing. */
+float *zh_pass_part_or(const zh_engine *e, zh_reduce_slot slot, float *whole);
+void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const names[2],
+                            zh_reduce_slot slot, const zh_weight *weight, const zh_weight *bias,
+                            const float *input);
 
 /* patches.c: what a changed row changes in the thread's share just computed. */
 void zh_pass_patch_products(const zh_worker *w, float *y, const zh_weight *weight, const float *x,
                             size_t row_begin, size_t row_end);
 void zh_pass_patch_norms(const zh_worker *w, float *y, const float *x, const zh_weight *weight,
                          size_t token_begin, size_t token_end);
-const void *zh_pass_embedding_row(const zh_worker *w, size_t t); /* of token t */
+const void *zh_pass_embedding_row(const zh_worker *w, size_t t);                    /* of token t */
+const float *zh_pass_vector(const zh_worker *w, const zh_weight *vector, size_t t); /* … */
 
 /* attention.c. q, k and v are computed; leaves `attended`, and a barrier behind it. */
-void zh_pass_attend(const zh_worker *w, int layer);
+void zh_pass_attend(const zh_worker *w, int layer, const zh_weight *weight);
 
 /* observe.c: nothing where nobody observes. */
 void zh_pass_report(const zh_worker *w, zh_operation operation);
 void zh_pass_report_product(const zh_worker *w, int layer, const char *name,
-                            const zh_weight *weight, const float *input, const float *output,
-                            size_t tokens);
+                            const zh_weight *weight, const zh_weight *bias, const float *input,
+                            const float *output, size_t tokens);
 void zh_pass_report_norm(const zh_worker *w, int layer, const char *name, const zh_weight *weight,
                          const float *input, const float *output, size_t tokens);
 void zh_pass_report_rows(const zh_worker *w, zh_operator op, int layer, const char *name,

@@ -44,6 +44,15 @@ void zh_pass_patch_norms(const zh_worker *w, float *y, const float *x, const zh_
   }
 }
 
+const float *zh_pass_vector(const zh_worker *w, const zh_weight *vector, size_t t) {
+  const zh_engine *e = w->p->e;
+  for (size_t i = 0; i < e->patch_count; ++i) {
+    const zh_patch *patch = &e->patches[i];
+    if (patch->tensor == vector->tensor && patch->sequence == w->p->sequence[t]) return patch->gain;
+  }
+  return vector->gain;
+}
+
 const void *zh_pass_embedding_row(const zh_worker *w, size_t t) {
   const zh_pass *p = w->p;
   const zh_engine *e = p->e;

@@ -50,11 +50,12 @@ static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, c
   my_tokens(w, tokens, &begin, &end);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
-    zh_rounding kind = zh_rounding_of(&kernels->rounds, m->type, w->p->way);
+    zh_way way = zh_weight_way(&weight[i], &kernels->rounds, w->p->way);
+    zh_rounding kind = zh_rounding_of(&kernels->rounds, m->type, way);
     if (!m->data || done[kind]) continue;
     done[kind] = true;
-    kernels->prepare(prepared_of(w, kind, tokens), m->type, w->p->way, x, m->columns, m->columns,
-                     tokens, begin, end);
+    kernels->prepare(prepared_of(w, kind, tokens), m->type, way, x, m->columns, m->columns, tokens,
+                     begin, end);
   }
 }
 
@@ -72,7 +73,7 @@ void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const z
   zh_share(&begin, &end, m->rows, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   if (weight->packed.data) {
-    zh_way way = w->p->way;
+    zh_way way = zh_weight_way(weight, &e->kernels->rounds, w->p->way);
     zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, way);
     e->kernels->multiply(y, y_stride, &weight->packed, way, prepared_of(w, kind, tokens), tokens,
                          begin, end, w->scratch);
@@ -103,11 +104,27 @@ const float *zh_pass_norm(const zh_worker *w, const float *x, const zh_weight *w
   return y;
 }
 
-void zh_pass_add_own_rows(const zh_worker *w, float *x, const float *delta) {
+void zh_pass_add_own_rows(const zh_worker *w, float *x, const float *delta, float factor) {
   const zh_engine *e = w->p->e;
   size_t begin, end, hidden = e->architecture.hidden;
   zh_share(&begin, &end, hidden, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
-  for (size_t t = 0; t < w->p->tokens; ++t)
-    e->kernels->add(x + t * hidden, delta + t * hidden, begin, end);
+  for (size_t t = 0; t < w->p->tokens; ++t) {
+    float *to = x + t * hidden;
+    const float *from = delta + t * hidden;
+    if (factor == 1)
+      e->kernels->add(to, from, begin, end);
+    else
+      for (size_t i = begin; i < end; ++i) to[i] += factor * from[i];
+  }
+}
+
+void zh_pass_add_bias(const zh_worker *w, float *y, const zh_weight *bias, size_t tokens) {
+  const zh_engine *e = w->p->e;
+  if (!bias->tensor) return;
+  size_t begin, end, rows = bias->matrix.columns;
+  zh_share(&begin, &end, rows, ZH_ROW_GRAIN, w->thread, w->threads);
+  if (begin >= end) return;
+  for (size_t t = 0; t < tokens; ++t)
+    e->kernels->add(y + t * rows, zh_pass_vector(w, bias, t), begin, end);
 }

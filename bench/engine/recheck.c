@@ -26,6 +26,7 @@ typedef struct walk {
 typedef struct recheck {
   const zh_certificate_claim *claim;
   zh_weights weights;
+  zh_program program;
   zh_check *check;
   uint64_t seed;
   size_t rows;
@@ -204,20 +205,50 @@ static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const c
   } parts[] = {{"bf16", &out->bf16},
                {"few", &out->few},
                {"many", &out->many},
+               {"fine", &out->fine},
                {"attention", &out->attention}};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
     if (!zh_rounding_find(parts[i].at, json_string_value(json_object_get(rounds, parts[i].key))))
       return zh_fail(err, ZH_ERR_INPUT,
-                     "%s: 'rounds.%s' must be 'none', 'bf16' or 'bytes': what activations become "
-                     "before they are multiplied",
+                     "%s: 'rounds.%s' must be 'none', 'bf16', 'bytes' or 'bytes2': what "
+                     "activations become before they are multiplied",
                      where, parts[i].key);
-  if (out->bf16 == ZH_ROUND_BYTES)
+  if (out->bf16 != ZH_ROUND_NONE && out->bf16 != ZH_ROUND_BF16)
     return zh_fail(
         err, ZH_ERR_INPUT,
         "%s: 'rounds.bf16' must be 'none' or 'bf16': no kernels multiply weights of bf16 "
         "by bytes",
         where);
   return ZH_OK;
+}
+
+static bool names_hold(const json_t *names, const char *name) {
+  size_t i;
+  const json_t *item;
+  json_array_foreach(names, i, item) {
+    const char *word = json_string_value(item);
+    if (word && strcmp(word, name) == 0) return true;
+  }
+  return false;
+}
+
+/* Which products took two bytes where bytes were due: another version may have chosen others. */
+static zh_status read_fine(recheck *r, const json_t *header, const char *where, zh_error *err) {
+  const json_t *names = json_object_get(header, "fine");
+  size_t known = 0;
+  for (size_t i = 0; i < zh_program_length(&r->program, true); ++i) {
+    int layer = -1;
+    const zh_instruction *is = zh_program_at(&r->program, i, &layer);
+    if (is->op != ZH_OP_MATMUL) continue;
+    zh_weight *weight = zh_order_weight(is, layer, &r->weights);
+    weight->fine = names_hold(names, is->name);
+    known += weight->fine && layer <= 0;
+  }
+  if (json_is_array(names) && known == json_array_size(names)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: 'fine' must list the names of products, each once: those whose activations "
+                 "became two bytes where one was due",
+                 where);
 }
 
 static zh_status read_kv(zh_kv_type *out, const json_t *header, const char *where, zh_error *err) {
@@ -240,6 +271,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   ZH_TRY(zh_json_string(&marks, header, "marks", where, err));
   r->arithmetic.fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
   ZH_TRY(read_roundings(&r->arithmetic.rounds, json_object_get(header, "rounds"), where, err));
+  ZH_TRY(read_fine(r, header, where, err));
   ZH_TRY(read_kv(&r->arithmetic.kv, header, where, err));
   snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
   ZH_TRY(zh_nonce_commitment(commitment, nonce, err));
@@ -261,18 +293,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
 /* --- the lines of operators --- */
 
 static size_t length_of_pass(const recheck *r, const walk *w) {
-  return zh_order_length(r->weights.architecture.layers, w->ends);
-}
-
-/* The instruction that comes next, its layer and its weight. */
-static const zh_instruction *next_of(const recheck *r, const walk *w, int *layer,
-                                     const zh_weight **weight) {
-  const zh_instruction *next = zh_order_at(w->next, r->weights.architecture.layers, layer);
-  *weight = next->weight < 0 ? NULL
-            : *layer < 0
-                ? &r->weights.whole[next->weight]
-                : &r->weights.layer[(size_t)*layer * ZH_LAYER_SLOTS + (size_t)next->weight];
-  return next;
+  return zh_program_length(&r->program, w->ends);
 }
 
 static zh_status read_floats(float *out, size_t count, const json_t *line, const char *key,
@@ -293,7 +314,7 @@ static void keep_own(const recheck *r, const walk *w, int layer) {
   const zh_architecture *a = &r->weights.architecture;
   size_t d = a->head_dim, at = (size_t)layer * 2 * d,
          head = (size_t)zh_challenge_head(&r->challenge, a, (uint32_t)layer, 1);
-  memcpy(w->own + at, w->at[ZH_VALUE_ROTATED_KEY] + head * d, d * sizeof(float));
+  memcpy(w->own + at, w->at[ZH_VALUE_FINAL_KEY] + head * d, d * sizeof(float));
   memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
   zh_kv_round(w->own + at, r->arithmetic.kv, d);
   zh_kv_round(w->own + at + d, r->arithmetic.kv, d);
@@ -358,7 +379,7 @@ static zh_status check_mark(const recheck *r, const walk *w, zh_error *err) {
 
 /* Value and key, which comes after it, go into the mark, and the shown head's into the cache. */
 static void note_key_and_value(const recheck *r, walk *w, const zh_instruction *now, int layer) {
-  bool key = now->out == ZH_VALUE_ROTATED_KEY;
+  bool key = now->out == ZH_VALUE_FINAL_KEY;
   if (!key && now->out != ZH_VALUE_VALUE) return;
   size_t width = zh_value_width(&r->weights.architecture, now->out),
          d = r->weights.architecture.head_dim;
@@ -376,8 +397,10 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   const char *name = NULL;
   int64_t stated = 0;
   int layer = -1;
-  const zh_weight *weight = NULL;
-  const zh_instruction *next = next_of(r, w, &layer, &weight);
+  const zh_instruction *next = zh_program_at(&r->program, w->next, &layer);
+  const zh_weight *weight = zh_order_weight(next, layer, &r->weights);
+  zh_way way = zh_way_of(r->is_prompt ? r->steps * r->sequences : r->sequences);
+  if (weight) way = zh_weight_way(weight, &r->arithmetic.rounds, way);
   ZH_TRY(zh_json_string(&name, line, "name", where, err));
   ZH_TRY(zh_json_int(&stated, line, "layer", where, err));
   if (strcmp(name, next->name) != 0 || stated != layer)
@@ -391,8 +414,9 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
                     .layer = layer,
                     .name = next->name,
                     .weight = weight,
+                    .bias = zh_order_bias(next, layer, &r->weights),
                     .tokens = 1,
-                    .way = zh_way_of(r->is_prompt ? r->steps * r->sequences : r->sequences),
+                    .way = way,
                     .addends = next->out == ZH_VALUE_DELTA ? r->ranks : 0,
                     .in_width = zh_value_width(a, next->in),
                     .out_width = width,
@@ -410,7 +434,8 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   ++w->next;
   ++r->operators;
   note_key_and_value(r, w, next, layer);
-  if (r->is_prompt && w->next == zh_order_length(a->layers, false)) ZH_TRY(check_mark(r, w, err));
+  if (r->is_prompt && w->next == zh_program_length(&r->program, false))
+    ZH_TRY(check_mark(r, w, err));
   return next->out == ZH_VALUE_LOGITS ? check_answer(r, w, err) : ZH_OK;
 }
 
@@ -476,6 +501,7 @@ zh_status zh_certificate_recheck(zh_recheck *out, const zh_certificate_claim *cl
                                  size_t rows, zh_error *err) {
   recheck r = {.claim = claim, .seed = seed, .rows = rows};
   zh_status status = zh_weights_describe(&r.weights, claim->model, err);
+  if (status == ZH_OK) zh_program_of(&r.program, &r.weights.architecture);
   if (status == ZH_OK) status = zh_jsonl_read(claim->path, visit, &r, err);
   if (status == ZH_OK) status = finish(out, &r, err);
   release(&r);

@@ -49,6 +49,7 @@ void zh_shown_free(zh_shown *shown) {
 
 typedef struct joining {
   const zh_architecture *whole;
+  const zh_program *program;
   zh_shown *of; /* [ranks] */
   size_t *next; /* [ranks]: record to come */
   size_t ranks;
@@ -103,7 +104,7 @@ static zh_status put_together(joining *j, zh_shown_part *out, const zh_shown_rec
                               zh_error *err) {
   size_t total = 0, copies, seen = 0, used = 0;
   int layer = -1;
-  const zh_instruction *is = zh_order_at(like->place, j->whole->layers, &layer);
+  const zh_instruction *is = zh_program_at(j->program, like->place, &layer);
   for (size_t rank = 0; rank < j->ranks; ++rank)
     if (is_at(record_of(j, rank), like)) total += record_of(j, rank)->count;
   size_t width = like->kind == ZH_SHOWN_VALUES ? zh_value_width(j->whole, is->out) : like->count;
@@ -172,11 +173,12 @@ static zh_status join_on_first(joining *j, zh_shown *mine, const uint64_t (*size
   return put_all(j, put, user, err);
 }
 
-zh_status zh_shown_join(zh_shown *mine, const zh_architecture *whole, const zh_comm *comm,
-                        zh_shown_put put, void *user, zh_error *err) {
+zh_status zh_shown_join(zh_shown *mine, const zh_architecture *whole, const zh_program *program,
+                        const zh_comm *comm, zh_shown_put put, void *user, zh_error *err) {
   size_t ranks = (size_t)comm->size;
   uint64_t size[2] = {mine->count, mine->used}, (*sizes)[2] = calloc(ranks, sizeof *sizes);
   joining j = {.whole = whole,
+               .program = program,
                .of = calloc(ranks, sizeof *j.of),
                .next = calloc(ranks, sizeof *j.next),
                .ranks = ranks};

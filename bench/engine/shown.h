@@ -4,6 +4,7 @@
 #define ZH_BENCH_ENGINE_SHOWN_H
 
 #include "bench/comm.h"
+#include "bench/engine/order.h"
 #include "model/model.h"
 
 typedef enum zh_shown_kind {
@@ -15,7 +16,7 @@ typedef enum zh_shown_kind {
 
 typedef struct zh_shown_part {
   uint32_t token; /* of those followed */
-  uint32_t place; /* of the operator: zh_order_at */
+  uint32_t place; /* of the operator: zh_program_at */
   size_t count;
   const float *floats; /* [count], borrowed */
 } zh_shown_part;
@@ -37,7 +38,7 @@ void zh_shown_free(zh_shown *shown);
 typedef zh_status (*zh_shown_put)(void *user, const zh_shown_part part[ZH_SHOWN_KINDS],
                                   zh_error *err);
 ZH_MUST_CHECK zh_status zh_shown_join(zh_shown *mine, const zh_architecture *whole,
-                                      const zh_comm *comm, zh_shown_put put, void *user,
-                                      zh_error *err);
+                                      const zh_program *program, const zh_comm *comm,
+                                      zh_shown_put put, void *user, zh_error *err);
 
 #endif

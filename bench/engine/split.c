@@ -40,7 +40,9 @@ static zh_status check_heads(const char *model, const zh_architecture *a, zh_par
   return ZH_OK;
 }
 
+/* Slots that are empty stay so. */
 static void cut_rows(zh_weight *w, size_t first, size_t rows) {
+  if (!w->tensor) return;
   w->first_row = first;
   w->matrix.rows = rows;
   if (w->tensor->data)
@@ -49,6 +51,7 @@ static void cut_rows(zh_weight *w, size_t first, size_t rows) {
 
 static zh_status cut_columns(zh_weight *w, const char *model, size_t first, size_t columns,
                              zh_part part, zh_error *err) {
+  if (!w->tensor) return ZH_OK;
   const zh_dtype_info *type = zh_dtype_find((uint32_t)w->tensor->type);
   if (columns % type->block_elements != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
@@ -82,8 +85,9 @@ static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_par
 
 static uint64_t layer_bytes(const zh_weights *weights, uint32_t layer) {
   uint64_t bytes = 0;
-  for (size_t slot = 0; slot < ZH_LAYER_SLOTS; ++slot)
-    bytes += weights->layer[(size_t)layer * ZH_LAYER_SLOTS + slot].tensor->bytes;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i)
+    if (zh_weights_at(weights, i)->layer == (int)layer)
+      bytes += zh_weights_at(weights, i)->tensor->bytes;
   return bytes;
 }
 
@@ -117,6 +121,10 @@ static zh_status cut_stage(zh_weights *weights, zh_part part, zh_error *err) {
            end = begin_of(weights, part.stage + 1, part.stages);
   memmove(weights->layer, weights->layer + (size_t)begin * ZH_LAYER_SLOTS,
           (size_t)(end - begin) * ZH_LAYER_SLOTS * sizeof *weights->layer);
+  if (weights->expert)
+    memmove(zh_weights_expert(weights, 0, 0), zh_weights_expert(weights, begin, 0),
+            (size_t)(end - begin) * a->experts * ZH_EXPERT_SLOTS * sizeof *weights->expert);
+  memmove(a->layer, a->layer + begin, end - begin);
   weights->first_layer = begin;
   a->layers = end - begin;
   if (part.stage > 0) weights->whole[ZH_EMBEDDING] = (zh_weight){0};
@@ -126,12 +134,10 @@ static zh_status cut_stage(zh_weights *weights, zh_part part, zh_error *err) {
   return ZH_OK;
 }
 
-zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
+static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   zh_architecture *a = &weights->architecture;
   const char *model = zh_model_name(weights->model);
   uint32_t parts = (uint32_t)part.parts, index = (uint32_t)part.index;
-  ZH_TRY(cut_stage(weights, part, err));
-  if (part.parts == 1) return ZH_OK;
   ZH_TRY(check_heads(model, a, part, err));
   uint32_t kv_heads = a->kv_heads > parts ? a->kv_heads / parts : 1;
   size_t key_head = (size_t)index * a->kv_heads / parts;
@@ -152,4 +158,10 @@ zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
     cut_rows(&weights->whole[ZH_EMBEDDING], begin, end - begin);
   if (weights->whole[ZH_HEAD].tensor) cut_rows(&weights->whole[ZH_HEAD], begin, end - begin);
   return ZH_OK;
+}
+
+zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err) {
+  ZH_TRY(cut_stage(weights, part, err));
+  if (part.parts > 1) ZH_TRY(cut_parts(weights, part, err));
+  return zh_weights_list(weights, err);
 }

@@ -27,14 +27,17 @@ zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
   return zh_job_is_parallel(job) ? zh_comm_agree(job->comm, mine, err) : mine;
 }
 
+/* Rows that are put together may come from anywhere in their tensor. */
 static bool is_read(const void *user, const unsigned char *data, size_t bytes) {
   const zh_weights *weights = user;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
-    const unsigned char *source = w->tensor->data;
-    uintptr_t begin = (uintptr_t)source + zh_weight_offset(w, 0),
-              end = (uintptr_t)source + zh_weight_offset(w, w->matrix.rows - 1) +
-                    zh_weight_row_bytes(w);
+    bool made = zh_weight_is_made(w);
+    const unsigned char *source = made ? w->source->stored->data : w->tensor->data;
+    uintptr_t begin = (uintptr_t)source + (made ? 0 : zh_weight_offset(w, 0)),
+              end = made ? (uintptr_t)source + w->source->stored->bytes
+                         : (uintptr_t)source + zh_weight_offset(w, w->matrix.rows - 1) +
+                               zh_weight_row_bytes(w);
     if (source && begin < (uintptr_t)data + bytes && (uintptr_t)data < end) return true;
   }
   return false;

@@ -16,21 +16,47 @@ static bool is_apart(const zh_weights *weights, int slot) {
 }
 
 size_t zh_weights_count(const zh_weights *weights) {
-  size_t count = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
+  size_t count = weights->in_layers;
   for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot) count += is_apart(weights, slot);
   return count;
 }
 
 zh_weight *zh_weights_at(const zh_weights *weights, size_t i) {
-  size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
-  if (i < in_layers) return &weights->layer[i];
+  if (i < weights->in_layers) return weights->here[i];
   int slot = 0;
-  for (size_t left = i - in_layers; !is_apart(weights, slot) || left-- > 0;) ++slot;
+  for (size_t left = i - weights->in_layers; !is_apart(weights, slot) || left-- > 0;) ++slot;
   return (zh_weight *)&weights->whole[slot];
+}
+
+static void add_here(zh_weights *weights, zh_weight *w, int layer) {
+  if (!w->tensor) return;
+  w->layer = layer;
+  weights->here[weights->in_layers++] = w;
+}
+
+zh_status zh_weights_list(zh_weights *weights, zh_error *err) {
+  const zh_architecture *a = &weights->architecture;
+  size_t experts = weights->expert ? (size_t)a->experts * ZH_EXPERT_SLOTS : 0;
+  free(weights->here);
+  weights->in_layers = 0;
+  weights->here = calloc(a->layers * (ZH_LAYER_SLOTS + experts), sizeof(zh_weight *));
+  if (!weights->here) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
+  for (uint32_t l = 0; l < a->layers; ++l) {
+    for (int slot = 0; slot < ZH_LAYER_SLOTS; ++slot)
+      add_here(weights, &zh_weights_layer(weights, l)[slot], (int)l);
+    for (size_t e = 0; e < experts; ++e)
+      add_here(weights, &zh_weights_expert(weights, l, 0)[e], (int)l);
+  }
+  return ZH_OK;
 }
 
 void zh_weights_tie_head(zh_weights *weights) {
   if (ties_head(weights)) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+}
+
+zh_way zh_weight_way(const zh_weight *w, const zh_roundings *rounds, zh_way way) {
+  bool bytes = zh_rounding_of(rounds, w->matrix.type, way) == ZH_ROUND_BYTES;
+  return w->fine && bytes ? ZH_FINE : way;
 }
 
 /* --- a row and its place in the whole tensor --- */
@@ -59,28 +85,37 @@ uint64_t zh_weight_offset(const zh_weight *w, size_t r) {
 
 const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer) {
   if (w->tensor->data) return (const unsigned char *)w->tensor->data + zh_weight_offset(w, r);
-  zh_standard_rows(buffer, w->tensor, w->first_row + r, 1);
+  zh_source_rows(buffer, w->source, w->first_row + r, 1);
   return (unsigned char *)buffer + bytes_of(w, w->first_column);
 }
 
-/* --- norms as fp32, copied: a read of a mapped file brings many pages around it into memory --- */
+/* --- vectors as fp32, copied: a read of a mapped file brings many pages around it into memory ---
+ */
 
-static bool is_norm(const zh_weights *weights, size_t i) {
-  size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
-  if (i >= in_layers) return zh_weights_at(weights, i) == &weights->whole[ZH_OUTPUT_NORM];
-  return i % ZH_LAYER_SLOTS == ZH_ATTN_NORM || i % ZH_LAYER_SLOTS == ZH_FFN_NORM;
+/* Norms that add 1 to their gains (zh_norm_kind) have it added here. */
+void zh_weight_vector(float *out, const zh_weights *weights, const zh_weight *w) {
+  bool plus_one = w->is_norm && weights->architecture.norm == ZH_NORM_RMS_PLUS_ONE;
+  zh_dequantize_row(out, w->matrix.data, w->matrix.type, w->matrix.columns);
+  for (size_t i = 0; plus_one && i < w->matrix.columns; ++i) out[i] += 1;
+}
+
+static bool is_vector(const zh_weight *w) {
+  return w->tensor->dims == 1;
 }
 
 zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err) {
-  size_t hidden = weights->architecture.hidden,
-         norms = 2 * (size_t)weights->architecture.layers + 1, used = 0;
-  if (!weights->gains) weights->gains = malloc(norms * hidden * sizeof(float));
-  if (!weights->gains) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu norms", norms);
+  size_t floats = 0, used = 0;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i)
+    if (is_vector(zh_weights_at(weights, i))) floats += zh_weights_at(weights, i)->matrix.columns;
+  if (!weights->gains) weights->gains = malloc(floats * sizeof(float) + 1);
+  if (!weights->gains)
+    return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu values of norms", floats);
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
-    if (!is_norm(weights, i)) continue;
     zh_weight *w = zh_weights_at(weights, i);
-    float *copy = weights->gains + used++ * hidden;
-    zh_dequantize_row(copy, w->matrix.data, w->matrix.type, hidden);
+    if (!is_vector(w)) continue;
+    float *copy = weights->gains + used;
+    used += w->matrix.columns;
+    zh_weight_vector(copy, weights, w);
     w->gain = copy;
   }
   return ZH_OK;
@@ -90,10 +125,10 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part, 
                           zh_error *err) {
   ZH_TRY(zh_weights_describe(out, model, err));
   zh_status status = zh_weights_cut(out, part, err);
-  if (status == ZH_OK && !out->layer[0].tensor->data) {
+  if (status == ZH_OK) {
     int64_t begun = zh_now_ns();
     status = zh_weights_generate(out, threads, err);
-    out->load.generate_s = (double)(zh_now_ns() - begun) / 1e9;
+    if (out->generated) out->load.generate_s = (double)(zh_now_ns() - begun) / 1e9;
   }
   if (status == ZH_OK) status = zh_weights_set_gains(out, err);
   if (status != ZH_OK) zh_weights_close(out);
@@ -102,6 +137,9 @@ zh_status zh_weights_open(zh_weights *out, const zh_model *model, zh_part part, 
 
 void zh_weights_close(zh_weights *weights) {
   free(weights->layer);
+  free(weights->expert);
+  free(weights->here);
+  free(weights->sources);
   free(weights->gains);
   free(weights->digests);
   if (weights->generated) zh_big_free(weights->generated, weights->generated_bytes);

@@ -14,21 +14,6 @@
 #include "kernels/kernels.h"
 #include "model/model.h"
 
-/* Tensors of each layer, then those of the whole model. */
-typedef enum zh_layer_slot {
-  ZH_ATTN_NORM,
-  ZH_ATTN_Q,
-  ZH_ATTN_K,
-  ZH_ATTN_V,
-  ZH_ATTN_OUTPUT,
-  ZH_FFN_NORM,
-  ZH_FFN_GATE,
-  ZH_FFN_UP,
-  ZH_FFN_DOWN,
-  ZH_LAYER_SLOTS
-} zh_layer_slot;
-typedef enum zh_model_slot { ZH_EMBEDDING, ZH_OUTPUT_NORM, ZH_HEAD, ZH_MODEL_SLOTS } zh_model_slot;
-
 /* One of the parts into which a model is cut for several ranks, by heads and columns (index of
  * parts) and by layers (stage of stages; 0 is one); {0, 1}: all of it. */
 typedef struct zh_part {
@@ -36,17 +21,24 @@ typedef struct zh_part {
   int stage, stages;
 } zh_part;
 
+/* How a slot that the architecture does not have looks: all zero. */
 typedef struct zh_weight {
-  const zh_tensor *tensor;        /* the model's own description and source bytes */
+  const zh_source *source;        /* where its rows come from */
+  const zh_tensor *tensor;        /* &source->tensor: the weight by itself, whole */
   zh_matrix matrix;               /* the bytes the engine reads; a vector is one row */
   size_t first_row, first_column; /* of the tensor, where a part of it alone is here */
-  zh_packed packed;  /* the same rearranged, read instead; data NULL: they are not. Then a
-                        standard model's matrix has no data any more */
-  const float *gain; /* norms: their values; NULL for matrices */
+  zh_packed packed; /* the same rearranged, read instead; data NULL: they are not. Then the matrix
+                       of computed rows has no data any more */
+  const float
+      *gain; /* vectors (norms, biases): the values that count, in fp32; NULL for matrices */
+  int layer; /* of this part; -1: of the whole model */
+  bool is_norm;
+  bool fine; /* activations that would become bytes for its product become two */
 } zh_weight;
 
 /* Of the whole model, however it is cut. */
 typedef struct zh_weights_total {
+  zh_architecture architecture;
   uint32_t layers;
   uint64_t step_bytes;      /* all but an embedding that is not the head as well */
   uint64_t flops_per_token; /* 2 x weights multiplied in the layers */
@@ -67,9 +59,14 @@ typedef struct zh_weights {
   zh_weights_total total;
   uint32_t first_layer;            /* of the model: the first one that is here */
   zh_weight *layer;                /* [layers][ZH_LAYER_SLOTS] */
+  zh_weight *expert;               /* [layers][experts][ZH_EXPERT_SLOTS]; NULL: a dense model */
   zh_weight whole[ZH_MODEL_SLOTS]; /* tensor NULL: not here. A tied head is the embedding's matrix,
                                       where both are here */
-  unsigned char *generated; /* standard models: all tensors, each at a multiple of 64 bytes */
+  zh_weight **here;                /* [in_layers]: slots of the layers that are not empty */
+  size_t in_layers;
+  zh_source *sources;       /* of all, here or not */
+  unsigned char *generated; /* rows that had to be computed or put together, each weight at a
+                               multiple of 64 bytes */
   size_t generated_bytes;
   unsigned char *packed; /* matrices as zh_weights_pack rearranged them */
   size_t packed_bytes;
@@ -77,7 +74,7 @@ typedef struct zh_weights {
   zh_load load;
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
-  float *gains;                 /* the norms' values */
+  float *gains;                 /* the vectors' values */
   void *altered;                /* private mapping of a tensor that zh_weights_flip changed */
   size_t altered_bytes;
 } zh_weights;
@@ -91,10 +88,28 @@ ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, 
  * the vocabulary are divided, norms stay whole; where there are more parts than key heads, several
  * hold the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
 ZH_MUST_CHECK zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err);
-/* The steps of opening that need the bytes: a standard model's are computed; norms become fp32. */
+/* The weights of a layer, and of one of its experts. */
+static inline zh_weight *zh_weights_layer(const zh_weights *weights, uint32_t layer) {
+  return weights->layer + (size_t)layer * ZH_LAYER_SLOTS;
+}
+static inline zh_weight *zh_weights_expert(const zh_weights *weights, uint32_t layer,
+                                           uint32_t expert) {
+  return weights->expert +
+         ((size_t)layer * weights->architecture.experts + expert) * ZH_EXPERT_SLOTS;
+}
+/* Whether its rows do not lie in a file as the engine wants them, so that they are computed. */
+static inline bool zh_weight_is_made(const zh_weight *w) {
+  return w->tensor->data == NULL;
+}
+/* After the slots changed: lists anew what is here. */
+ZH_MUST_CHECK zh_status zh_weights_list(zh_weights *weights, zh_error *err);
+/* The steps of opening that need the bytes: rows that no file holds so are computed; vectors become
+ * fp32. */
 ZH_MUST_CHECK zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads,
                                             zh_error *err);
 ZH_MUST_CHECK zh_status zh_weights_set_gains(zh_weights *weights, zh_error *err);
+/* The values that a vector stands for, from the bytes that the engine reads. */
+void zh_weight_vector(float *out, const zh_weights *weights, const zh_weight *w);
 void zh_weights_close(zh_weights *weights);
 /* Rearranges the matrices for zh_kernels.multiply, and gives back the memory of what they were read
  * from: weights are held once. cache: folder in which the result is kept and looked for
@@ -106,10 +121,12 @@ bool zh_weight_is_packed(const zh_weights *weights, const zh_weight *w);
 size_t zh_weight_packed_bytes(const zh_weight *w);
 /* Gives back the pages of the file that were read since, where rearranged weights stand instead. */
 void zh_weights_leave_source(const zh_weights *weights);
+/* Which way its product goes in a pass that goes `way`. */
+zh_way zh_weight_way(const zh_weight *w, const zh_roundings *rounds, zh_way way);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);
-/* Where row r begins in the bytes of the whole tensor. */
+/* Where row r begins in the bytes of the whole weight. */
 uint64_t zh_weight_offset(const zh_weight *w, size_t r);
 /* Row r by the model's definition: of the mapped file, or computed into `buffer`, which holds the
  * tensor's whole row. */
@@ -126,8 +143,8 @@ bool zh_weight_packed_as(const zh_weight *w, size_t first, size_t count, const v
 /* What came from a cache is mapped for reading; afterwards it may be changed, here alone. */
 ZH_MUST_CHECK zh_status zh_packed_writable(zh_weights *weights, zh_error *err);
 
-/* The i-th of the distinct tensors that are here (layers first, then whole-model ones; a tied head
- * is not counted twice). */
+/* The i-th of the distinct weights that are here (layer by layer, of each its slots, then its
+ * experts'; then those of the whole model; a tied head is not counted twice). */
 size_t zh_weights_count(const zh_weights *weights);
 zh_weight *zh_weights_at(const zh_weights *weights, size_t i);
 /* After a change of the embedding: a tied head reads the same. */

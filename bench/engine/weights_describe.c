@@ -1,148 +1,121 @@
 /* What a model must hold by its architecture, found in the file: names, shapes and types. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/engine/weights.h"
 
-/* Which side of a matrix has which size. */
-typedef enum size_of { HIDDEN, QUERY, KEY, FFN, VOCAB, ONE } size_of;
-typedef struct expected {
-  const char *name;
-  size_of rows, columns;
-} expected;
-
-static const expected layer_tensors[ZH_LAYER_SLOTS] = {
-    [ZH_ATTN_NORM] = {"attn_norm.weight", ONE, HIDDEN},
-    [ZH_ATTN_Q] = {"attn_q.weight", QUERY, HIDDEN},
-    [ZH_ATTN_K] = {"attn_k.weight", KEY, HIDDEN},
-    [ZH_ATTN_V] = {"attn_v.weight", KEY, HIDDEN},
-    [ZH_ATTN_OUTPUT] = {"attn_output.weight", HIDDEN, QUERY},
-    [ZH_FFN_NORM] = {"ffn_norm.weight", ONE, HIDDEN},
-    [ZH_FFN_GATE] = {"ffn_gate.weight", FFN, HIDDEN},
-    [ZH_FFN_UP] = {"ffn_up.weight", FFN, HIDDEN},
-    [ZH_FFN_DOWN] = {"ffn_down.weight", HIDDEN, FFN},
-};
-static const expected model_tensors[ZH_MODEL_SLOTS] = {
-    [ZH_EMBEDDING] = {"token_embd.weight", VOCAB, HIDDEN},
-    [ZH_OUTPUT_NORM] = {"output_norm.weight", ONE, HIDDEN},
-    [ZH_HEAD] = {"output.weight", VOCAB, HIDDEN},
-};
-
-static uint64_t extent(const zh_architecture *a, size_of size) {
-  switch (size) {
-  case HIDDEN:
-    return a->hidden;
-  case QUERY:
-    return (uint64_t)a->heads * a->head_dim;
-  case KEY:
-    return (uint64_t)a->kv_heads * a->head_dim;
-  case FFN:
-    return a->ffn;
-  case VOCAB:
-    return a->vocab;
-  default:
-    return 1;
-  }
+/* Decided by what rounding costs: docs/performance.md, "Accuracy". */
+static bool is_fine(zh_weight_place place) {
+  return place.layer >= 0 && place.expert < 0 && place.slot == ZH_ATTN_V;
 }
 
-static zh_status describe(zh_weight *out, const zh_weights *weights, const char *name,
-                          const expected *want, zh_error *err) {
-  const zh_architecture *a = &weights->architecture;
-  const char *model = zh_model_name(weights->model);
-  const zh_tensor *t = zh_model_find(weights->model, name);
-  if (!t) {
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: tensor '%s' is missing; a llama model of %" PRIu32 " layers has one", model,
-                   name, a->layers);
-  }
-  uint64_t rows = extent(a, want->rows), columns = extent(a, want->columns);
-  bool vector = want->rows == ONE;
-  bool fits = vector ? t->dims == 1 && t->shape[0] == columns
-                     : t->dims == 2 && t->shape[0] == rows && t->shape[1] == columns;
-  if (!fits && vector) {
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: tensor '%s' should have %" PRIu64 " elements, as the architecture says",
-                   model, name, columns);
-  }
-  if (!fits) {
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: tensor '%s' should have %" PRIu64 " rows of %" PRIu64
-                   " columns, as the architecture says",
-                   model, name, rows, columns);
-  }
+static zh_status describe(zh_weight *out, zh_weights *weights, zh_source **next,
+                          zh_weight_place place, zh_error *err) {
+  zh_weight_shape shape = zh_weight_shape_of(&weights->architecture, place);
+  if (!shape.needed) return ZH_OK;
+  zh_source *source = (*next)++;
+  ZH_TRY(zh_model_source(source, weights->model, &weights->architecture, place, err));
+  const zh_tensor *t = &source->tensor;
   uint64_t row_bytes = 0;
-  if (!zh_dtype_is_weight(t->type) || !zh_dtype_bytes(&row_bytes, t->type, columns)) {
-    const zh_dtype_info *type = zh_dtype_find((uint32_t)t->type);
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: tensor '%s' has type %s, in which rows of %" PRIu64 " cannot be computed",
-                   model, name, type ? type->name : "unknown", columns);
+  (void)zh_dtype_bytes(&row_bytes, t->type, shape.columns); /* whole blocks: the source holds it */
+  *out = (zh_weight){.source = source, .tensor = t, .layer = place.layer, .is_norm = shape.is_norm};
+  out->fine = is_fine(place);
+  out->matrix =
+      (zh_matrix){t->data, t->type, (size_t)shape.rows, (size_t)shape.columns, (size_t)row_bytes};
+  return ZH_OK;
+}
+
+static zh_status describe_layer(zh_weights *weights, zh_source **next, uint32_t layer,
+                                zh_error *err) {
+  const zh_architecture *a = &weights->architecture;
+  zh_weight_place place = {(int)layer, -1, 0};
+  for (; place.slot < ZH_LAYER_SLOTS; ++place.slot)
+    ZH_TRY(describe(&zh_weights_layer(weights, layer)[place.slot], weights, next, place, err));
+  if (!zh_layer_is(a, layer, ZH_LAYER_EXPERTS)) return ZH_OK;
+  for (uint32_t e = 0; e < a->experts; ++e) {
+    place.expert = (int)e;
+    for (place.slot = 0; place.slot < ZH_EXPERT_SLOTS; ++place.slot)
+      ZH_TRY(
+          describe(&zh_weights_expert(weights, layer, e)[place.slot], weights, next, place, err));
   }
-  out->tensor = t;
-  out->matrix = (zh_matrix){t->data, t->type, (size_t)rows, (size_t)columns, (size_t)row_bytes};
   return ZH_OK;
 }
 
 static zh_status describe_all(zh_weights *weights, zh_error *err) {
-  char name[64];
-  for (uint32_t layer = 0; layer < weights->architecture.layers; ++layer) {
-    for (int slot = 0; slot < ZH_LAYER_SLOTS; ++slot) {
-      snprintf(name, sizeof name, "blk.%" PRIu32 ".%s", layer, layer_tensors[slot].name);
-      zh_weight *out = &weights->layer[(size_t)layer * ZH_LAYER_SLOTS + (size_t)slot];
-      ZH_TRY(describe(out, weights, name, &layer_tensors[slot], err));
-    }
+  zh_source *next = weights->sources;
+  for (uint32_t layer = 0; layer < weights->architecture.layers; ++layer)
+    ZH_TRY(describe_layer(weights, &next, layer, err));
+  for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot)
+    ZH_TRY(describe(&weights->whole[slot], weights, &next, (zh_weight_place){-1, -1, slot}, err));
+  if (weights->architecture.tied_head) weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
+  return zh_weights_list(weights, err);
+}
+
+/* Of experts a token multiplies those it is sent to; bytes of a step are all there are. */
+static void add_up(zh_weights *weights) {
+  const zh_architecture *a = &weights->architecture;
+  const zh_weight *first = weights->expert,
+                  *end = first ? zh_weights_expert(weights, a->layers, 0) : NULL;
+  uint64_t routed = 0;
+  weights->total.architecture = *a;
+  weights->total.layers = a->layers;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    bool looked_up = w == &weights->whole[ZH_EMBEDDING] && !a->tied_head;
+    if (!looked_up) weights->total.step_bytes += w->tensor->bytes;
+    if (w->layer < 0 || w->tensor->dims != 2) continue;
+    if (first && w >= first && w < end)
+      routed += 2 * w->tensor->elements;
+    else
+      weights->total.flops_per_token += 2 * w->tensor->elements;
   }
-  for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot) {
-    if (slot == ZH_HEAD && weights->architecture.tied_head) {
-      weights->whole[ZH_HEAD] = weights->whole[ZH_EMBEDDING];
-    } else {
-      ZH_TRY(describe(&weights->whole[slot], weights, model_tensors[slot].name,
-                      &model_tensors[slot], err));
-    }
-  }
+  if (a->experts) weights->total.flops_per_token += routed / a->experts * a->experts_used;
+}
+
+/* What the description may say and the engine does not compute yet. */
+static zh_status refuse(const zh_architecture *a, const char *model, zh_error *err) {
+  const struct {
+    bool is;
+    const char *what;
+  } missing[] = {{a->norm == ZH_NORM_LAYER, "LayerNorm"},
+                 {!a->norm_before.attention || !a->norm_before.ffn, "layers without a norm first"},
+                 {a->attention == ZH_ATTENTION_LATENT, "latent attention (MLA)"},
+                 {a->alibi, "ALiBi"},
+                 {a->activation == ZH_ACTIVATION_CLAMPED, "a clamped activation"},
+                 {a->experts != 0, "experts"}};
+  for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
+    if (missing[i].is)
+      return zh_fail(err, ZH_ERR_INPUT,
+                     "%s: the architecture '%s' has %s, which this version does "
+                     "not compute",
+                     model, a->family, missing[i].what);
   return ZH_OK;
 }
 
-static void add_up(zh_weights *weights) {
-  size_t in_layers = (size_t)weights->architecture.layers * ZH_LAYER_SLOTS;
-  weights->total.layers = weights->architecture.layers;
-  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
-    const zh_weight *w = zh_weights_at(weights, i);
-    bool looked_up = w == &weights->whole[ZH_EMBEDDING] && !weights->architecture.tied_head;
-    if (!looked_up) weights->total.step_bytes += w->tensor->bytes;
-    if (i < in_layers && w->tensor->dims == 2)
-      weights->total.flops_per_token += 2 * w->tensor->elements;
-  }
+/* Bounds the tables by what the file really holds. */
+static zh_status allocate(zh_weights *weights, zh_error *err) {
+  const zh_architecture *a = &weights->architecture;
+  const char *model = zh_model_name(weights->model);
+  size_t experts = 0;
+  if (a->layers > zh_model_tensor_count(weights->model))
+    return zh_fail(err, ZH_ERR_INPUT, "%s: %" PRIu32 " layers but only %zu tensors", model,
+                   a->layers, zh_model_tensor_count(weights->model));
+  for (uint32_t l = 0; l < a->layers; ++l)
+    if (zh_layer_is(a, l, ZH_LAYER_EXPERTS)) experts = (size_t)a->experts * ZH_EXPERT_SLOTS;
+  weights->layer = calloc((size_t)a->layers * ZH_LAYER_SLOTS, sizeof *weights->layer);
+  if (experts) weights->expert = calloc(a->layers * experts, sizeof *weights->expert);
+  weights->sources =
+      calloc(a->layers * (ZH_LAYER_SLOTS + experts) + ZH_MODEL_SLOTS, sizeof *weights->sources);
+  if (weights->layer && weights->sources && (weights->expert || !experts)) return ZH_OK;
+  return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
 }
 
 zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *err) {
   *out = (zh_weights){.model = model};
   ZH_TRY(zh_model_architecture(&out->architecture, model, err));
-  const zh_architecture *a = &out->architecture;
-  if (a->layers == 0 || a->hidden == 0 || a->heads == 0 || a->kv_heads == 0 || a->head_dim == 0 ||
-      a->ffn == 0 || a->vocab == 0 || a->context == 0) {
-    return zh_fail(err, ZH_ERR_INPUT, "%s: its architecture has a size of 0", zh_model_name(model));
-  }
-  if (strcmp(a->family, "llama") != 0 || a->experts != 0) {
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: architecture '%s'%s is not supported yet; this version runs dense llama",
-                   zh_model_name(model), a->family, a->experts ? " with experts" : "");
-  }
-  if (a->heads % a->kv_heads != 0 || a->rope_dims > a->head_dim || a->rope_dims % 2 != 0) {
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: %" PRIu32 " query heads over %" PRIu32 " key heads with %" PRIu32
-                   " of %" PRIu32 " dimensions rotated cannot be computed",
-                   zh_model_name(model), a->heads, a->kv_heads, a->rope_dims, a->head_dim);
-  }
-  if (a->layers >
-      zh_model_tensor_count(model)) { /* bounds the table below by what the file really holds */
-    return zh_fail(err, ZH_ERR_INPUT, "%s: %" PRIu32 " layers but only %zu tensors",
-                   zh_model_name(model), a->layers, zh_model_tensor_count(model));
-  }
-  out->layer = calloc((size_t)a->layers * ZH_LAYER_SLOTS, sizeof *out->layer);
-  zh_status status =
-      out->layer ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the tensor table");
+  ZH_TRY(refuse(&out->architecture, zh_model_name(model), err));
+  zh_status status = allocate(out, err);
   if (status == ZH_OK) status = describe_all(out, err);
   if (status == ZH_OK) add_up(out);
   if (status != ZH_OK) zh_weights_close(out);

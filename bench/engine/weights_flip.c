@@ -60,7 +60,7 @@ zh_status zh_weights_flip(zh_weights *weights, uint64_t seed, char *what, size_t
     snprintf(what, capacity, "bit %u of byte %" PRIu64 " of the rearranged %s", random[2] % 8, at,
              w->tensor->name);
   } else {
-    if (!weights->generated) ZH_TRY(map_privately(weights, w, err));
+    if (!zh_weight_is_made(w)) ZH_TRY(map_privately(weights, w, err));
     unsigned char *byte =
         (unsigned char *)(uintptr_t)w->matrix.data + row * w->matrix.row_bytes + at % row_bytes;
     *byte = (unsigned char)(*byte ^ (1u << (random[2] % 8)));

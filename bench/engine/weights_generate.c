@@ -1,4 +1,5 @@
-/* Standard models: their weights computed once, by all threads. */
+/* Weights whose rows no file holds as the engine wants them, made once by all threads: standard
+ * models' are computed, others put together from where they stand. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static void generate_rows(const zh_weight *w, unsigned char *out, size_t begin, 
                           unsigned char *whole) {
   size_t bytes = zh_weight_row_bytes(w);
   if (bytes == zh_weight_whole_row_bytes(w)) {
-    zh_standard_rows(out + begin * bytes, w->tensor, w->first_row + begin, end - begin);
+    zh_source_rows(out + begin * bytes, w->source, w->first_row + begin, end - begin);
     return;
   }
   for (size_t r = begin; r < end; ++r)
@@ -29,6 +30,7 @@ static void generate_share(void *user, int thread, int threads) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
     size_t begin, end;
+    if (!zh_weight_is_made(w)) continue;
     zh_share(&begin, &end, w->matrix.rows, ZH_PACKED_ROWS, thread, threads); /* as they are read */
     unsigned char *base =
         weights->generated + ((const unsigned char *)w->matrix.data - weights->generated);
@@ -56,7 +58,9 @@ static zh_status generate_all(zh_weights *weights, zh_threads *threads, zh_error
 zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads, zh_error *err) {
   size_t total = 0;
   for (size_t i = 0; i < zh_weights_count(weights); ++i)
-    total += aligned(zh_weight_bytes(zh_weights_at(weights, i)));
+    if (zh_weight_is_made(zh_weights_at(weights, i)))
+      total += aligned(zh_weight_bytes(zh_weights_at(weights, i)));
+  if (total == 0) return ZH_OK;
   weights->generated = zh_big_alloc(total);
   if (!weights->generated) {
     return zh_fail(err, ZH_ERR_LACKING,
@@ -67,6 +71,7 @@ zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads, zh_error
   size_t offset = 0;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     zh_weight *w = zh_weights_at(weights, i);
+    if (!zh_weight_is_made(w)) continue;
     w->matrix.data = weights->generated + offset;
     w->matrix.row_bytes = zh_weight_row_bytes(w);
     offset += aligned(zh_weight_bytes(w));

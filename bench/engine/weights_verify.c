@@ -183,6 +183,26 @@ static zh_status compare_with_own_rows(const zh_weight *w, const group_room *roo
   return ZH_OK;
 }
 
+/* Rows put together from a file, put together again. */
+static zh_status compare_with_source(const zh_weight *w, const group_room *room, zh_error *err) {
+  size_t bytes = zh_weight_row_bytes(w);
+  unsigned char *whole = malloc(zh_weight_whole_row_bytes(w));
+  zh_status status =
+      whole ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
+  for (size_t first = 0; status == ZH_OK && first < w->matrix.rows; first += ZH_PACKED_ROWS) {
+    size_t count = rows_from(w, first);
+    for (size_t r = 0; r < count; ++r)
+      memcpy(room->rows + r * bytes, zh_weight_source_row(w, first + r, whole), bytes);
+    status = compare_rows(w, first, count, room->rows, room->packed, err);
+  }
+  free(whole);
+  return status;
+}
+
+static bool is_standard(const zh_weight *w) {
+  return w->source->stored->data == NULL;
+}
+
 static void compare_share(void *user, int thread, int threads) {
   tensor_work *work = user;
   zh_error *err = &work->error[thread];
@@ -195,8 +215,9 @@ static void compare_share(void *user, int thread, int threads) {
   for (size_t i = (size_t)thread; i < zh_weights_count(work->weights) && status == ZH_OK;
        i += (size_t)threads) {
     const zh_weight *w = zh_weights_at(work->weights, i);
-    if (work->weights->generated) {
-      status = compare_with_own_rows(w, &room, err);
+    if (zh_weight_is_made(w)) {
+      status = is_standard(w) ? compare_with_own_rows(w, &room, err)
+                              : compare_with_source(w, &room, err);
       continue;
     }
     if (!opened || strcmp(opened, w->tensor->file) != 0) {
@@ -238,17 +259,21 @@ static zh_status recompute_rows(const zh_weights *weights, uint64_t seed, zh_err
   return ZH_OK;
 }
 
-/* Norms that the engine reads as converted copies. */
+/* Vectors that the engine reads as converted copies. */
 static zh_status verify_gains(const zh_weights *weights, zh_error *err) {
-  size_t hidden = weights->architecture.hidden;
-  float *values = malloc(hidden * sizeof *values);
+  size_t longest = 1;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    if (w->gain && w->matrix.columns > longest) longest = w->matrix.columns;
+  }
+  float *values = malloc(longest * sizeof *values);
   if (!values) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a norm");
   zh_status status = ZH_OK;
   for (size_t i = 0; i < zh_weights_count(weights) && status == ZH_OK; ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
     if (!w->gain) continue;
-    zh_dequantize_row(values, w->matrix.data, w->matrix.type, hidden);
-    if (memcmp(values, w->gain, hidden * sizeof *values) != 0)
+    zh_weight_vector(values, weights, w);
+    if (memcmp(values, w->gain, w->matrix.columns * sizeof *values) != 0)
       status = zh_fail(err, ZH_ERR_CHECK, "weights: the values of %s differ from the file's",
                        w->tensor->name);
   }
@@ -277,7 +302,7 @@ static zh_status verify_digests(const zh_weights *weights, zh_threads *threads, 
 zh_status zh_weights_verify(const zh_weights *weights, zh_threads *threads, uint64_t seed,
                             zh_error *err) {
   ZH_TRY(verify_gains(weights, err));
-  if (weights->generated) {
+  if (is_standard(zh_weights_at(weights, 0))) {
     ZH_TRY(verify_digests(weights, threads, err));
     ZH_TRY(recompute_rows(weights, seed, err));
   }

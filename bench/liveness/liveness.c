@@ -104,12 +104,12 @@ static bool feeds(const zh_liveness_texts *texts, uint64_t token) {
 }
 
 /* Where its change first shows: a tied row that no text feeds shows in the head alone. */
-static void place(zh_probe *probe, const pool *p, size_t weight) {
-  size_t in_layers = p->layers * ZH_LAYER_SLOTS;
+static void place(zh_probe *probe, const pool *p, const zh_weight *w) {
   bool tied = p->engine->architecture.tied_head;
-  if (weight < in_layers) {
-    probe->first_layer = (uint32_t)(weight / ZH_LAYER_SLOTS);
-  } else if (weight - in_layers == ZH_EMBEDDING && (!tied || feeds(p->texts, probe->row))) {
+  if (w->layer >= 0) {
+    probe->first_layer = (uint32_t)w->layer;
+  } else if (w == &p->engine->weights.whole[ZH_EMBEDDING] &&
+             (!tied || feeds(p->texts, probe->row))) {
     probe->lone = !tied;
     probe->first_layer = 0;
   } else {
@@ -136,7 +136,7 @@ static void draw(zh_liveness *out, const pool *p) {
                         .row = (at - before) / w->matrix.columns,
                         .column = (at - before) % w->matrix.columns,
                         .outcome = ZH_PROBE_UNCHANGED};
-    place(probe, p, weight);
+    place(probe, p, w);
   }
 }
 

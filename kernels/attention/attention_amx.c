@@ -319,6 +319,8 @@ static void attend_run(const run_of *r, const tiles_scratch *s) {
   for (size_t i = 0; i < rows; i++)
     zh_attention_begin_state_avx512(s->state + i * floats, padded_dims(d));
   for (size_t block = r->first_block; block <= r->last_block; block++) block_of_run(r, block, s);
+  for (size_t i = 0; r->a->sinks && i < rows; i++)
+    zh_attention_add_sink_avx512(s->state + i * floats, sink_of(r, i), padded_dims(d));
   for (size_t i = 0; i < rows; i++)
     zh_attention_finish_avx512(r->a->out + row_at(r, i) * d, s->state + i * floats, d);
 }

@@ -79,6 +79,22 @@ ALWAYS_INLINE void score_step(float *score, const rows_at *at, size_t rows, cons
   }
 }
 
+/* Near 0 by its series, whose next term is 4 u of the whole at most; else 1 - 2 / (1 + exp(2 z)).
+ */
+ALWAYS_INLINE vf tanh_lanes(vf z) {
+  vf square = z * z, near = square * (62.0f / 2835.0f) - 17.0f / 315.0f;
+  near = near * square + 2.0f / 15.0f;
+  near = near * square - 1.0f / 3.0f;
+  near = z + z * (near * square);
+  vf far = 1.0f - 2.0f / (1.0f + exp_lanes(z + z));
+  return select_f32(square < 0.125f, near, far);
+}
+
+static void cap_scores(float *score, size_t from, size_t to, float softcap) {
+  for (size_t j = from; j < to; j += LANES)
+    store_f32(score + j, softcap * tanh_lanes(load_f32(score + j) / softcap));
+}
+
 /* --- weights of a block's keys --- */
 
 ALWAYS_INLINE vi inside(size_t j, size_t begin, size_t end) {
@@ -171,7 +187,7 @@ ALWAYS_INLINE void mix_step(const rows_at *at, size_t rows, const float *weight,
 
 ALWAYS_INLINE void block_rows(const rows_at *at, size_t rows, const unsigned char *k,
                               const unsigned char *v, zh_kv_type type, size_t d, float scale,
-                              float *weight) {
+                              float softcap, float *weight) {
   size_t from = BLOCK, to = 0, padded = padded_dims(d);
   for (size_t n = 0; n < rows; n++) {
     if (at->end[n] == 0) continue;
@@ -183,6 +199,8 @@ ALWAYS_INLINE void block_rows(const rows_at *at, size_t rows, const unsigned cha
   for (size_t j = from; j < to; j += STEP_KEYS)
     score_step(weight + j, at, rows, k + j / KV_GROUP * kv_group_bytes(type, d), type, d, scale);
   size_t filled = (to + LANES - 1) / LANES * LANES;
+  for (size_t n = 0; softcap != 0 && n < rows; n++)
+    cap_scores(weight + n * BLOCK, from, filled, softcap);
   for (size_t n = 0; n < rows; n++)
     weigh(weight + n * BLOCK, from, filled, at->begin[n], at->end[n], v, type, d,
           v + n * (BLOCK / LANES) * 64, &at->part[n][padded], &at->part[n][padded + 1]);
@@ -194,19 +212,20 @@ ALWAYS_INLINE void block_rows(const rows_at *at, size_t rows, const unsigned cha
 
 #define ROW_LOOPS(type)                                                                            \
   static void block_##type(const rows_at *at, size_t rows, const unsigned char *k,                 \
-                           const unsigned char *v, size_t d, float scale, float *weight) {         \
+                           const unsigned char *v, size_t d, float scale, float softcap,           \
+                           float *weight) {                                                        \
     switch (rows) {                                                                                \
     case 1:                                                                                        \
-      block_rows(at, 1, k, v, type, d, scale, weight);                                             \
+      block_rows(at, 1, k, v, type, d, scale, softcap, weight);                                    \
       break;                                                                                       \
     case 2:                                                                                        \
-      block_rows(at, 2, k, v, type, d, scale, weight);                                             \
+      block_rows(at, 2, k, v, type, d, scale, softcap, weight);                                    \
       break;                                                                                       \
     case 3:                                                                                        \
-      block_rows(at, 3, k, v, type, d, scale, weight);                                             \
+      block_rows(at, 3, k, v, type, d, scale, softcap, weight);                                    \
       break;                                                                                       \
     default:                                                                                       \
-      block_rows(at, ROWS, k, v, type, d, scale, weight);                                          \
+      block_rows(at, ROWS, k, v, type, d, scale, softcap, weight);                                 \
     }                                                                                              \
   }
 ROW_LOOPS(ZH_KV_F32)
@@ -215,13 +234,13 @@ ROW_LOOPS(ZH_KV_Q8)
 
 static void block_part(const rows_at *at, size_t rows, const unsigned char *k,
                        const unsigned char *v, zh_kv_type type, size_t d, float scale,
-                       float *weight) {
+                       float softcap, float *weight) {
   if (type == ZH_KV_F32)
-    block_ZH_KV_F32(at, rows, k, v, d, scale, weight);
+    block_ZH_KV_F32(at, rows, k, v, d, scale, softcap, weight);
   else if (type == ZH_KV_BF16)
-    block_ZH_KV_BF16(at, rows, k, v, d, scale, weight);
+    block_ZH_KV_BF16(at, rows, k, v, d, scale, softcap, weight);
   else
-    block_ZH_KV_Q8(at, rows, k, v, d, scale, weight);
+    block_ZH_KV_Q8(at, rows, k, v, d, scale, softcap, weight);
 }
 
 /* --- parts become one --- */
@@ -242,6 +261,15 @@ void NAME(zh_attention_add_part)(float *state, const float *part, size_t padded)
     store_f32(state + i, load_f32(state + i) * before + load_f32(part + i) * added);
   state[padded] = larger;
   state[padded + 1] = state[padded + 1] * before[0] + part[padded + 1] * added[0];
+}
+
+void NAME(zh_attention_add_sink)(float *state, float sink, size_t padded) {
+  float larger = sink > state[padded] ? sink : state[padded];
+  vf both = exp_lanes((vf){state[padded] - larger, sink - larger});
+  vf before = all_lanes(both[0]);
+  for (size_t i = 0; i < padded; i += LANES) store_f32(state + i, load_f32(state + i) * before);
+  state[padded] = larger;
+  state[padded + 1] = state[padded + 1] * before[0] + both[1];
 }
 
 void NAME(zh_attention_finish)(float *out, const float *state, size_t d) {
@@ -267,7 +295,8 @@ static void block_of_run(const run_of *r, size_t block, float *states, float *pa
       rows.part[n] = a->parts ? part_at(a, row_at(r, row + n), block) : parts + n * floats;
       keys_of(&rows.begin[n], &rows.end[n], r, row + n, block);
     }
-    block_part(&rows, count, kv->keys + at, kv->values + at, kv->type, d, a->scale, weight);
+    block_part(&rows, count, kv->keys + at, kv->values + at, kv->type, d, a->scale, a->softcap,
+               weight);
     for (size_t n = 0; n < count && !a->parts; n++)
       NAME(zh_attention_add_part)(states + (row + n) * floats, rows.part[n], padded);
   }
@@ -281,6 +310,8 @@ static void attend_run(const run_of *r, float *scratch) {
     NAME(zh_attention_begin_state)(scratch + i * floats, padded_dims(d));
   for (size_t block = r->first_block; block <= r->last_block; block++)
     block_of_run(r, block, scratch, parts, weights);
+  for (size_t i = 0; r->a->sinks && i < rows; i++)
+    NAME(zh_attention_add_sink)(scratch + i * floats, sink_of(r, i), padded_dims(d));
   for (size_t i = 0; i < rows; i++)
     NAME(zh_attention_finish)(r->a->out + row_at(r, i) * d, scratch + i * floats, d);
 }
@@ -311,6 +342,7 @@ void NAME(zh_attention_merge)(const zh_attention *a, size_t begin, size_t end, v
     NAME(zh_attention_begin_state)(state, padded);
     for (size_t b = first_position(a, t) / BLOCK; b <= a->position[t] / BLOCK; b++)
       NAME(zh_attention_add_part)(state, part_at(a, row, b), padded);
+    if (a->sinks) NAME(zh_attention_add_sink)(state, a->sinks[row % a->heads], padded);
     NAME(zh_attention_finish)(a->out + row * d, state, d);
   }
 }

@@ -10,7 +10,7 @@ static void attend_row(const zh_attention *a, size_t row, double *sum, float *nu
   size_t t = row / a->heads, head = row % a->heads / (a->heads / kv->kv_heads), d = kv->head_dim;
   size_t begin = first_position(a, t), end = (size_t)a->position[t] + 1, sequence = a->sequence[t];
   const float *q = a->q + row * d;
-  double largest = -INFINITY, total = 0;
+  double largest = a->sinks ? (double)a->sinks[row % a->heads] : -INFINITY, total = 0;
   for (size_t i = 0; i < d; i++) sum[i] = 0;
   for (int pass = 0; pass < 2; pass++)
     for (size_t j = begin; j < end; j++) {
@@ -18,6 +18,7 @@ static void attend_row(const zh_attention *a, size_t row, double *sum, float *nu
       zh_kv_keys(number, kv, sequence, head, j, j + 1);
       for (size_t i = 0; i < d; i++) score += (double)q[i] * number[i];
       score *= (double)a->scale;
+      if (a->softcap != 0) score = (double)a->softcap * tanh(score / (double)a->softcap);
       if (pass == 0) {
         largest = score > largest ? score : largest;
         continue;
@@ -27,6 +28,7 @@ static void attend_row(const zh_attention *a, size_t row, double *sum, float *nu
       for (size_t i = 0; i < d; i++) sum[i] += weight * number[i];
       total += weight;
     }
+  if (a->sinks) total += exp((double)a->sinks[row % a->heads] - largest);
   for (size_t i = 0; i < d; i++) a->out[row * d + i] = (float)(sum[i] / total);
 }
 

@@ -54,6 +54,9 @@ static inline run_of run_from(const zh_attention *a, size_t kv_head, size_t begi
 static inline size_t row_at(const run_of *r, size_t i) {
   return (r->begin + i / r->group) * r->a->heads + r->kv_head * r->group + i % r->group;
 }
+static inline float sink_of(const run_of *r, size_t i) {
+  return r->a->sinks[r->kv_head * r->group + i % r->group];
+}
 static inline size_t rows_of(const run_of *r) {
   return (r->end - r->begin) * r->group;
 }
@@ -77,6 +80,8 @@ static inline void keys_of(size_t *begin, size_t *end, const run_of *r, size_t i
 #define DECLARE_PARTS(isa)                                                                         \
   void zh_attention_begin_state_##isa(float *state, size_t padded);                                \
   void zh_attention_add_part_##isa(float *state, const float *part, size_t padded);                \
+  /* A score without a value. */                                                                   \
+  void zh_attention_add_sink_##isa(float *state, float sink, size_t padded);                       \
   void zh_attention_finish_##isa(float *out, const float *state, size_t head_dim);
 DECLARE_PARTS(portable)
 DECLARE_PARTS(avx2)

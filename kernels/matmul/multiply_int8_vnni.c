@@ -7,7 +7,9 @@
  *
  * each one fused step, block after block; d and m are the row's scale and minimum, S the sum of the
  * bytes. Q6_K has a scale for 16 columns, so its blocks add twice. vpdpbusd takes quanta as they
- * come from memory, one group of rows after the other, for up to FEW tokens at once. */
+ * come from memory, one group of rows after the other, for up to FEW tokens at once. Activations of
+ * two bytes are two lines a token, whose integers are put together before they become fp32: with 23
+ * bits and a sign at most but for Q8_0, whose 28 are rounded once more. */
 #include "kernels/matmul/quanta_avx512.h"
 #include "kernels/variants.h"
 
@@ -46,19 +48,29 @@ ALWAYS_INLINE __m512i add_products(__m512i sum, __m512i quanta, const int8_t *by
   return sum;
 }
 
-/* Columns [16 h, 16 h + 16 n) of a block. */
+/* Columns [16 h, 16 h + 16 n) of a block, by `lines` lines of each token. */
 ALWAYS_INLINE void columns_of(__m512 *y, const quanta_block *q, zh_dtype type, row_factors f,
-                              const zh_token_line *x, const int tokens, const int h, const int n) {
-  __m512i sum[FEW];
-  for (int t = 0; t < tokens; t++) sum[t] = start_of(x + t, type, h);
+                              const zh_token_line *x, const int tokens, const int lines,
+                              const int h, const int n) {
+  __m512i first[FEW], sum[FEW];
+  const zh_token_line *last = x + lines - 1;
+  for (int t = 0; t < tokens; t++) {
+    first[t] = _mm512_setzero_si512();
+    sum[t] = start_of(last + lines * t, type, h);
+  }
   for (int j = 4 * h; j < 4 * h + 4 * n; j++) {
     __m512i w = quanta_of(q, type, j);
-    for (int t = 0; t < tokens; t++) sum[t] = add_products(sum[t], w, x[t].bytes + 4 * j);
+    for (int t = 0; t < tokens; t++) {
+      if (lines == 2) first[t] = add_products(first[t], w, x[2 * t].bytes + 4 * j);
+      sum[t] = add_products(sum[t], w, last[lines * t].bytes + 4 * j);
+    }
   }
   for (int t = 0; t < tokens; t++) {
-    __m512 factor = _mm512_mul_ps(f.scale, _mm512_set1_ps(x[t].scale));
+    const zh_token_line *of = last + lines * t;
+    if (lines == 2) sum[t] = _mm512_add_epi32(sum[t], _mm512_slli_epi32(first[t], ZH_SECOND_BITS));
+    __m512 factor = _mm512_mul_ps(f.scale, _mm512_set1_ps(of->scale));
     y[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t]), factor, y[t]);
-    if (has_minimum(type)) y[t] = _mm512_fmadd_ps(f.minimum, _mm512_set1_ps(x[t].scaled_sum), y[t]);
+    if (has_minimum(type)) y[t] = _mm512_fmadd_ps(f.minimum, _mm512_set1_ps(of->scaled_sum), y[t]);
   }
 }
 
@@ -76,24 +88,26 @@ ALWAYS_INLINE void fetch(const uint8_t *weights, size_t *fetched, size_t end, si
 
 /* Block b, whose factors are multiples of `unit` where it is a part of 256 columns. */
 ALWAYS_INLINE void block_of(__m512 *y, const uint8_t *group, zh_dtype type, size_t b,
-                            row_factors unit, const zh_token_line *x, const int tokens) {
+                            row_factors unit, const zh_token_line *x, const int tokens,
+                            const int lines) {
   quanta_block q = block_at(group, type, b);
   const uint8_t *whole = group + 8 * block_bytes(type) * (b / 8);
   row_factors f =
       is_k(type) ? k_factors(unit, whole, type, (int)(b % 8), 0) : factors_of(group, type, b, 0);
   if (type == ZH_Q6_K) {
-    columns_of(y, &q, type, f, x, tokens, 0, 1);
-    columns_of(y, &q, type, k_factors(unit, whole, type, (int)(b % 8), 1), x, tokens, 1, 1);
+    columns_of(y, &q, type, f, x, tokens, lines, 0, 1);
+    columns_of(y, &q, type, k_factors(unit, whole, type, (int)(b % 8), 1), x, tokens, lines, 1, 1);
   } else {
-    columns_of(y, &q, type, f, x, tokens, 0, 2);
+    columns_of(y, &q, type, f, x, tokens, lines, 0, 2);
   }
 }
 
 /* Sixteen rows by `tokens` tokens of a tile. */
 ALWAYS_INLINE void tokens_of(const product *p, zh_dtype type, size_t g, size_t first,
-                             const int tokens) {
+                             const int tokens, const int lines) {
   const uint8_t *group = p->weights + g * p->group_bytes;
-  const zh_token_line *x = p->x + first * p->blocks;
+  const int step = tokens * lines;
+  const zh_token_line *x = p->x + first * p->blocks * (size_t)lines;
   float *out = p->y + first * p->y_stride + g * GROUP;
   __m512 y[FEW];
   for (int t = 0; t < tokens; t++) y[t] = _mm512_setzero_ps();
@@ -103,17 +117,17 @@ ALWAYS_INLINE void tokens_of(const product *p, zh_dtype type, size_t g, size_t f
     for (size_t b = 0; b < p->blocks; b += 8) {
       unit = k_units(group + block_bytes(type) * b, type);
 #pragma GCC unroll 8
-      for (size_t run = 0; run < 8; run++, x += tokens) {
+      for (size_t run = 0; run < 8; run++, x += step) {
         end += block_bytes(type);
         fetch(p->weights, &fetched, end, block_bytes(type));
-        block_of(y, group, type, b + run, unit, x, tokens);
+        block_of(y, group, type, b + run, unit, x, tokens, lines);
       }
     }
   } else {
-    for (size_t b = 0; b < p->blocks; b++, x += tokens) {
+    for (size_t b = 0; b < p->blocks; b++, x += step) {
       end += block_bytes(type);
       fetch(p->weights, &fetched, end, block_bytes(type));
-      block_of(y, group, type, b, unit, x, tokens);
+      block_of(y, group, type, b, unit, x, tokens, lines);
     }
   }
   for (int t = 0; t < tokens; t++)
@@ -122,10 +136,10 @@ ALWAYS_INLINE void tokens_of(const product *p, zh_dtype type, size_t g, size_t f
 
 #define TOKENS(type, count)                                                                        \
   case count:                                                                                      \
-    tokens_of(p, type, g, first, count);                                                           \
+    tokens_of(p, type, g, first, count, lines);                                                    \
     break;
 
-ALWAYS_INLINE void multiply_group(const product *p, zh_dtype type, size_t g) {
+ALWAYS_INLINE void multiply_group(const product *p, zh_dtype type, size_t g, const int lines) {
   for (size_t first = 0; first < p->tokens; first += FEW) {
     switch (p->tokens - first) {
       TOKENS(type, 1)
@@ -136,22 +150,25 @@ ALWAYS_INLINE void multiply_group(const product *p, zh_dtype type, size_t g) {
       TOKENS(type, 6)
       TOKENS(type, 7)
     default:
-      tokens_of(p, type, g, first, FEW);
+      tokens_of(p, type, g, first, FEW, lines);
     }
   }
 }
 
-/* A function of its own for each type. */
+/* Functions of its own for each type. */
 #define BY_TYPE(type)                                                                              \
   static void multiply_##type(const product *p, size_t begin, size_t end) {                        \
-    for (size_t g = begin; g < end; g++) multiply_group(p, ZH_##type, g);                          \
+    for (size_t g = begin; g < end; g++) multiply_group(p, ZH_##type, g, 1);                       \
+  }                                                                                                \
+  static void multiply_two_##type(const product *p, size_t begin, size_t end) {                    \
+    for (size_t g = begin; g < end; g++) multiply_group(p, ZH_##type, g, 2);                       \
   }
 EACH_QUANTISED(BY_TYPE)
 
 #define OF_TYPE(type)                                                                              \
   case ZH_##type:                                                                                  \
-    return multiply_##type;
-static void (*multiply_of(zh_dtype type))(const product *, size_t, size_t) {
+    return two ? multiply_two_##type : multiply_##type;
+static void (*multiply_of(zh_dtype type, bool two))(const product *, size_t, size_t) {
   switch (type) {
     EACH_QUANTISED(OF_TYPE)
   default:
@@ -160,7 +177,7 @@ static void (*multiply_of(zh_dtype type))(const product *, size_t, size_t) {
 }
 
 void zh_multiply_int8_vnni(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
-                           size_t tokens, size_t begin, size_t end) {
+                           size_t tokens, size_t begin, size_t end, bool two) {
   product p = {.y = y,
                .y_stride = y_stride,
                .rows = w->rows,
@@ -169,5 +186,5 @@ void zh_multiply_int8_vnni(float *y, size_t y_stride, const zh_packed *w, const 
                .group_bytes = zh_packed_group_bytes(w->type, w->columns),
                .weights = w->data,
                .x = prepared};
-  multiply_of(w->type)(&p, begin / GROUP, (end + GROUP - 1) / GROUP);
+  multiply_of(w->type, two)(&p, begin / GROUP, (end + GROUP - 1) / GROUP);
 }

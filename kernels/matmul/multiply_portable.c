@@ -9,8 +9,11 @@
 void zh_prepare_portable(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,
                          size_t columns, size_t tokens, size_t begin, size_t end) {
   (void)tokens;
-  if (zh_rounding_of(&zh_fp32_roundings, type, way) == ZH_ROUND_BYTES)
-    prepare_bytes(out, x, x_stride, columns, begin, end);
+  zh_rounding rounding = zh_rounding_of(&zh_fp32_roundings, type, way);
+  if (rounding == ZH_ROUND_BYTES)
+    prepare_bytes(out, x, x_stride, columns, begin, end, false);
+  else if (rounding == ZH_ROUND_TWO_BYTES)
+    prepare_bytes(out, x, x_stride, columns, begin, end, true);
   else
     prepare_fp32(out, x, x_stride, columns, begin, end);
 }
@@ -19,8 +22,9 @@ void zh_multiply_portable(float *y, size_t y_stride, const zh_packed *w, zh_way 
                           const void *prepared, size_t tokens, size_t begin, size_t end,
                           void *scratch) {
   if (begin >= end || tokens == 0) return;
-  if (zh_rounding_of(&zh_fp32_roundings, w->type, way) == ZH_ROUND_BYTES)
-    multiply_bytes(y, y_stride, w, prepared, tokens, begin, end);
+  zh_rounding rounding = zh_rounding_of(&zh_fp32_roundings, w->type, way);
+  if (rounding != ZH_ROUND_NONE)
+    multiply_bytes(y, y_stride, w, prepared, tokens, begin, end, rounding == ZH_ROUND_TWO_BYTES);
   else
     multiply_fp32(y, y_stride, w, way, prepared, tokens, begin, end, scratch);
 }

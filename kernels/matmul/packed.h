@@ -45,6 +45,10 @@ typedef struct zh_token_line {
    * them, minus the bias times the sum of the bytes; with 2^5 for each half of the line (Q6_K). */
   int32_t start_3, start_4, start_7, start_5[2], unused;
 } zh_token_line;
+/* Two bytes of an activation: 128 times the first and the second, from -64 to 63. A token then has
+ * two lines a step, of the first bytes and of the second; what stands beside these is of both
+ * together, and beside the first ones nothing. */
+enum { ZH_SECOND_BITS = 7, ZH_TWO_BYTES_MOST = 127 << ZH_SECOND_BITS };
 enum { ZH_LINE_TOKENS = 8 }; /* of a tile of bytes */
 
 /* What the tables are made of. */
@@ -59,11 +63,12 @@ void zh_prepare_bf16_avx512_bf16(void *out, const float *x, size_t x_stride, siz
                                  size_t tokens, size_t begin, size_t end);
 void zh_multiply_bf16_avx512_bf16(float *y, size_t y_stride, const zh_packed *w,
                                   const void *prepared, size_t tokens, size_t begin, size_t end);
+/* Activations in bytes, or in two each. */
 void zh_prepare_int8_avx512(void *out, const float *x, size_t x_stride, size_t columns,
-                            size_t tokens, size_t begin, size_t end);
+                            size_t tokens, size_t begin, size_t end, bool two);
 /* Few tokens: AVX-512 VNNI. */
 void zh_multiply_int8_vnni(float *y, size_t y_stride, const zh_packed *w, const void *prepared,
-                           size_t tokens, size_t begin, size_t end);
+                           size_t tokens, size_t begin, size_t end, bool two);
 
 /* The same product, faster for more of them. */
 /* To be called once, before: how much there is of the first-level data cache. */
@@ -78,10 +83,9 @@ void zh_multiply_bf16_amx(float *y, size_t y_stride, const zh_packed *w, const v
                           size_t tokens, size_t begin, size_t end, void *scratch);
 
 /* Of the tables avx2 and portable, as zh_kernels has them: bytes for few tokens by quantised
- * weights, else nothing is rounded. prepare does not differ between avx2 and avx_vnni, nor between
- * portable and dotprod. */
-static const zh_roundings zh_fp32_roundings = {ZH_ROUND_NONE, ZH_ROUND_BYTES, ZH_ROUND_NONE,
-                                               ZH_ROUND_NONE};
+ * weights, one or two, else nothing is rounded. prepare does not differ between avx2 and avx_vnni,
+ * nor between portable and dotprod. */
+static const zh_roundings zh_fp32_roundings = {.few = ZH_ROUND_BYTES, .fine = ZH_ROUND_TWO_BYTES};
 #define ZH_DECLARE_PRODUCTS(isa)                                                                   \
   void zh_prepare_##isa(void *out, zh_dtype type, zh_way way, const float *x, size_t x_stride,     \
                         size_t columns, size_t tokens, size_t begin, size_t end);                  \

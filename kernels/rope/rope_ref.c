@@ -2,17 +2,14 @@
 
 #include <math.h>
 
-void zh_rope_angles(float *angles, size_t rope_dims, double base, const uint32_t *position,
-                    size_t begin, size_t end) {
-  size_t pairs = rope_dims / 2;
-  for (size_t i = 0; i < pairs; i++) {
-    double frequency = pow(base, -2.0 * (double)i / (double)rope_dims);
+void zh_rope_angles(float *angles, const double *frequency, size_t pairs, double factor,
+                    const uint32_t *position, size_t begin, size_t end) {
+  for (size_t i = 0; i < pairs; i++)
     for (size_t t = begin; t < end; t++) {
-      double angle = position[t] * frequency;
-      angles[t * 2 * pairs + i] = (float)cos(angle);
-      angles[t * 2 * pairs + pairs + i] = (float)sin(angle);
+      double angle = position[t] * frequency[i];
+      angles[t * 2 * pairs + i] = (float)(factor * cos(angle));
+      angles[t * 2 * pairs + pairs + i] = (float)(factor * sin(angle));
     }
-  }
 }
 
 void zh_rope_ref(float *x, size_t x_stride, size_t heads, size_t head_dim, size_t rope_dims,

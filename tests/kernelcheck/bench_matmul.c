@@ -7,7 +7,8 @@
  * copy and the best peak loop whose operands round as the product's do, one after the other, so
  * that all three meet the same clock and the same neighbours. The limit is the longer of (bytes /
  * read) and (operations / peak); ratios are of minima and of medians. Activations are prepared
- * before: they serve several products. ZH_CPU names one variant. */
+ * before: they serve several products. Where they become bytes, "fine" is the product by two of
+ * them. ZH_CPU names one variant. */
 #include "tests/kernelcheck/check.h"
 #include "tests/kernelcheck/timing.h"
 
@@ -25,6 +26,7 @@ typedef struct setting {
   const zh_kernels *kernels;
   zh_matrix w; /* of the first copy */
   size_t copies, copy_bytes, rows, tokens, scratch_bytes;
+  zh_way way;
   zh_threads *threads;
   float *x, *y;
   char *scratch;  /* [threads][scratch_bytes] */
@@ -36,10 +38,9 @@ typedef struct times {
 } times;
 
 static const zh_peak_loop *loop_of(const setting *s) {
-  static const char *const metrics[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot"};
-  zh_rounding rounding = s->prepared
-                             ? zh_rounding_of(&s->kernels->rounds, s->w.type, zh_way_of(s->tokens))
-                             : ZH_ROUND_NONE;
+  static const char *const metrics[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot", "int8_dot"};
+  zh_rounding rounding =
+      s->prepared ? zh_rounding_of(&s->kernels->rounds, s->w.type, s->way) : ZH_ROUND_NONE;
   const zh_peak_loop *loop = zh_peak_loops();
   while (strcmp(loop->metric, metrics[rounding]) != 0) loop++;
   return loop;
@@ -99,8 +100,7 @@ static void product_task(void *user, int thread, int threads) {
     return;
   }
   zh_packed packed = {w.data, w.type, w.rows, w.columns};
-  s->kernels->multiply(s->y, w.rows, &packed, zh_way_of(s->tokens), s->prepared, s->tokens, begin,
-                       end, scratch);
+  s->kernels->multiply(s->y, w.rows, &packed, s->way, s->prepared, s->tokens, begin, end, scratch);
 }
 
 static double time_product(const setting *s, size_t copy, size_t first) {
@@ -109,7 +109,9 @@ static double time_product(const setting *s, size_t copy, size_t first) {
 }
 
 static void print_times(const setting *s, const char *state, times *t) {
-  timing_report(&(timing){.operator= s->prepared ? "multiply" : "matmul",
+  timing_report(&(timing){.operator= !s->prepared ? "matmul"
+                          : s->way == ZH_FINE     ? "fine"
+                                                  : "multiply",
                           .kernels = s->kernels->name,
                           .type = zh_dtype_find((uint32_t)s->w.type)->name,
                           .state = state,
@@ -166,6 +168,14 @@ static void fill_copies(const setting *s, char *memory) {
   for (size_t i = 1; i < s->copies; i++) memcpy(memory + i * s->copy_bytes, memory, s->copy_bytes);
 }
 
+static void bench_way(setting *s) {
+  if (s->prepared)
+    s->kernels->prepare(s->prepared, s->w.type, s->way, s->x, matrix.columns, matrix.columns,
+                        s->tokens, 0, s->tokens);
+  bench_cold(s);
+  bench_warm(s);
+}
+
 static void bench_type(const zh_kernels *k, zh_dtype type, zh_threads *threads, char *memory,
                        float *x, float *y) {
   static const size_t tokens[] = {1, 8, 16, 32, MOST_TOKENS};
@@ -187,11 +197,11 @@ static void bench_type(const zh_kernels *k, zh_dtype type, zh_threads *threads, 
   fill_copies(&s, memory);
   for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
     s.tokens = tokens[i];
-    if (packed)
-      k->prepare(s.prepared, type, zh_way_of(s.tokens), x, matrix.columns, matrix.columns, s.tokens,
-                 0, s.tokens);
-    bench_cold(&s);
-    bench_warm(&s);
+    s.way = zh_way_of(s.tokens);
+    bench_way(&s);
+    if (!packed || zh_rounding_of(&k->rounds, type, s.way) != ZH_ROUND_BYTES) continue;
+    s.way = ZH_FINE;
+    bench_way(&s);
   }
   free(s.scratch);
   if (s.prepared) zh_big_free(s.prepared, prepared_bytes);

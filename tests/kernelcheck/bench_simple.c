@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,7 +174,9 @@ static void time_arrays(const simple_case *c, const zh_kernels *k, zh_threads *t
     float *gain = normal_floats(COLUMNS, 1), *angles = zeroed(tokens * HEAD * sizeof *angles);
     uint32_t *position = zeroed(tokens * sizeof *position);
     for (size_t t = 0; t < tokens; t++) position[t] = (uint32_t)t;
-    zh_rope_angles(angles, HEAD, 10000, position, 0, tokens);
+    double frequency[HEAD / 2];
+    for (size_t i = 0; i < HEAD / 2; i++) frequency[i] = pow(10000, -2.0 * (double)i / HEAD);
+    zh_rope_angles(angles, frequency, HEAD / 2, 1, position, 0, tokens);
     subject s = {.k = k, .gain = gain, .angles = angles};
     measurement m = {&s, c->pass, threads, parts.floats, c->grain, NULL, 0, 0};
     measure((timing){.operator= c->name,

@@ -11,6 +11,7 @@ typedef struct attention_case {
   zh_attention work;
   zh_kv kv;
   const zh_kernels *kernels;
+  float *sinks;
   float *out, *q, *keys, *values; /* keys, values as held: [sequences][capacity][kv_heads][dim] */
   void *scratch;
   size_t items, rows, bytes; /* of out */
@@ -28,9 +29,14 @@ static size_t number_of(const attention_case *c, size_t sequence, size_t positio
   return ((sequence * c->kv.capacity + position) * c->kv.kv_heads + head) * c->kv.head_dim;
 }
 
+/* Capped scores never go by tiles. */
+static bool goes_by_tiles(const attention_case *c) {
+  return c->work.softcap == 0 &&
+         zh_attention_rounds(&c->kernels->rounds, c->kv.type, c->kv.head_dim, c->work.way);
+}
+
 static float as_multiplied(const attention_case *c, float q) {
-  bool rounds = zh_attention_rounds(&c->kernels->rounds, c->kv.type, c->kv.head_dim, c->work.way);
-  return rounds ? zh_bf16_to_f32(zh_f32_to_bf16(q)) : q;
+  return goes_by_tiles(c) ? zh_bf16_to_f32(zh_f32_to_bf16(q)) : q;
 }
 
 static exact_row exact_weights(const attention_case *c, size_t row) {
@@ -39,7 +45,8 @@ static exact_row exact_weights(const attention_case *c, size_t row) {
   exact_row r = {.begin = c->work.window && c->work.window < end ? end - c->work.window : 0};
   r.count = end - r.begin;
   r.p = zeroed(r.count * sizeof *r.p);
-  double largest = -INFINITY, total = 0;
+  double largest = c->sinks ? (double)c->sinks[row % c->work.heads] : -INFINITY, total = 0,
+         cap = (double)c->work.softcap;
   for (size_t j = 0; j < r.count; j++) {
     double dot = 0, absolute = 0;
     const float *k = c->keys + number_of(c, c->work.sequence[t], r.begin + j, h);
@@ -49,10 +56,12 @@ static exact_row exact_weights(const attention_case *c, size_t row) {
       absolute += fabs(product);
     }
     r.p[j] = dot * (double)c->work.scale;
+    if (cap != 0) r.p[j] = cap * tanh(r.p[j] / cap);
     largest = fmax(largest, r.p[j]);
     r.score_size = fmax(r.score_size, absolute * (double)c->work.scale);
   }
   for (size_t j = 0; j < r.count; j++) total += r.p[j] = exp(r.p[j] - largest);
+  if (c->sinks) total += exp((double)c->sinks[row % c->work.heads] - largest);
   for (size_t j = 0; j < r.count; j++) r.p[j] /= total;
   return r;
 }
@@ -64,6 +73,7 @@ static exact_row exact_weights(const attention_case *c, size_t row) {
  * a value's scale. Merging a block multiplies by exp of differences of largest scores (4u, and 2u
  * of the difference) and adds: 6u + s each time the largest grows, 2u else. |out - exact| <=
  * factor sum p |v| to first order; 1.01 covers the rest.
+ * A cap adds 8u of the score for its division, tanh and product; a sink is one block more.
  * By tiles: 2^x stops 2^-13 short, the exponent rounds three times more, and each weight rounds to
  * bf16, by 2^-8 of itself. */
 static double row_error(const attention_case *c, size_t row) {
@@ -71,9 +81,10 @@ static double row_error(const attention_case *c, size_t row) {
   size_t t = row / c->work.heads, h = row % c->work.heads / (c->work.heads / c->kv.kv_heads),
          d = c->kv.head_dim;
   exact_row r = exact_weights(c, row);
-  bool tiles = zh_attention_rounds(&c->kernels->rounds, c->kv.type, d, c->work.way);
-  double blocks = (double)(r.count / ZH_ATTENTION_BLOCK + 2), worst = 0;
+  bool tiles = goes_by_tiles(c);
+  double blocks = (double)(r.count / ZH_ATTENTION_BLOCK + 3), worst = 0;
   double s = gamma_of((double)d + 3) * r.score_size + (tiles ? 8 : 2) * u * r.score_size;
+  if (c->work.softcap != 0) s += 8 * u * r.score_size;
   double factor = 2 * s + 10 * u + 2 * gamma_of(ZH_ATTENTION_BLOCK + 2) + blocks * (8 * u + 2 * s);
   if (c->kernels->fp64_sums) factor = 2 * u;
   if (tiles) factor += 2 * 0x1p-13 + 0x1p-8;
@@ -168,6 +179,8 @@ typedef struct attention_shape {
   size_t heads, kv_heads, head_dim, window;
   uint32_t depth;
   float spread; /* of q */
+  float softcap;
+  bool sinks;
 } attention_shape;
 
 static void check_case(const zh_kernels *kernels, const attention_shape *shape, zh_kv_type type,
@@ -192,6 +205,7 @@ static void check_case(const zh_kernels *kernels, const attention_shape *shape, 
   c.q = normal_floats(items * shape->head_dim, shape->spread);
   c.out = zeroed(c.bytes);
   c.scratch = zeroed(zh_attention_scratch_bytes(shape->head_dim));
+  if (shape->sinks) c.sinks = normal_floats(shape->heads, 3);
   c.work = (zh_attention){.out = c.out,
                           .q = c.q,
                           .kv = &c.kv,
@@ -201,6 +215,8 @@ static void check_case(const zh_kernels *kernels, const attention_shape *shape, 
                           .position = position,
                           .sequence = sequence,
                           .scale = 1 / sqrtf((float)shape->head_dim),
+                          .softcap = shape->softcap,
+                          .sinks = c.sinks,
                           .way = way,
                           .run = ZH_ATTENTION_ROWS / group < 11 ? ZH_ATTENTION_ROWS / group : 11};
   fill_cache(&c);
@@ -209,9 +225,10 @@ static void check_case(const zh_kernels *kernels, const attention_shape *shape, 
   for (size_t row = 0; row < c.rows; row++) worst = fmax(worst, row_error(&c, row));
   worst = fmax(worst, divided(&c));
   char words[96];
-  snprintf(words, sizeof words, "%s %s %zu/%zu of %zu, depth %u, window %zu", zh_kv_names[type],
+  snprintf(words, sizeof words, "%s %s %zu/%zu of %zu, depth %u, window %zu%s%s", zh_kv_names[type],
            way == ZH_MANY ? "many" : "few", shape->heads, shape->kv_heads, shape->head_dim,
-           shape->depth, shape->window);
+           shape->depth, shape->window, shape->softcap != 0 ? ", capped" : "",
+           shape->sinks ? ", sinks" : "");
   check_report("attention", kernels->name, words, worst);
   free(c.kv.keys);
   free(c.kv.values);
@@ -220,14 +237,23 @@ static void check_case(const zh_kernels *kernels, const attention_shape *shape, 
   free(c.keys);
   free(c.values);
   free(c.scratch);
+  free(c.sinks);
 }
 
 void check_attention(const zh_kernels *kernels) {
   static const attention_shape shapes[] = {
-      {9, 3, 64, 0, 700, 1},  {4, 4, 128, 0, 37, 1},   {2, 1, 80, 0, 515, 1},
-      {3, 1, 5, 0, 18, 1},    {4, 2, 64, 0, 200, 10}, /* near one-hot: most weights vanish */
-      {8, 1, 32, 0, 1023, 1}, {5, 1, 96, 100, 600, 1}, {6, 2, 64, 256, 767, 1},
-      {2, 2, 64, 1, 300, 1},
+      {9, 3, 64, 0, 700, 1, 0, false},
+      {4, 4, 128, 0, 37, 1, 0, false},
+      {2, 1, 80, 0, 515, 1, 0, false},
+      {3, 1, 5, 0, 18, 1, 0, false},
+      {4, 2, 64, 0, 200, 10, 0, false}, /* near one-hot: most weights vanish */
+      {8, 1, 32, 0, 1023, 1, 0, false},
+      {5, 1, 96, 100, 600, 1, 0, false},
+      {6, 2, 64, 256, 767, 1, 0, false},
+      {2, 2, 64, 1, 300, 1, 0, false},
+      {6, 3, 72, 0, 600, 9, 2.5f, false},
+      {8, 2, 64, 90, 520, 3, 0, true},
+      {4, 1, 40, 0, 300, 4, 50, true},
   };
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int type = 0; type < ZH_KV_TYPES; type++) {

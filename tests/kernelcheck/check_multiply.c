@@ -70,12 +70,12 @@ static double rows_come_back(const multiply_case *c) {
 /* bf16: products of two bf16 numbers are exact in fp32; a sum rounds at most once for each column
  * and each step of 32. Quanta: a block's integer is exact; scales multiply it with two roundings
  * (products of d with a and with the integer, d itself of a K-quant exact), and each block adds
- * twice; d q x and m x stand apart, so their magnitudes count apart. What is below fp32's normal
- * numbers may be taken for zero. */
+ * twice; d q x and m x stand apart, so their magnitudes count apart. Of two bytes the integer may
+ * be rounded once. What is below fp32's normal numbers may be taken for zero. */
 static double multiply_error(const multiply_case *c) {
   double worst = 0;
   size_t columns = c->w.columns;
-  bool bytes = c->rounding == ZH_ROUND_BYTES;
+  bool two = c->rounding == ZH_ROUND_TWO_BYTES, bytes = two || c->rounding == ZH_ROUND_BYTES;
   float *row = zeroed(columns * sizeof *row), *x = zeroed(columns * sizeof *x);
   for (size_t t = 0; t < c->tokens; t++) {
     zh_rounded(x, c->rounding, c->x + t * c->x_stride, columns);
@@ -88,7 +88,7 @@ static double multiply_error(const multiply_case *c) {
         size += fabs((double)row[i] * x[i]);
       }
       double terms = (double)columns;
-      double roundings = bytes ? 3 * terms / 32 + 4 : terms + terms / 32 + 2;
+      double roundings = bytes ? (two ? 4 : 3) * terms / 32 + 4 : terms + terms / 32 + 2;
       double bound = gamma_of(roundings) * size * (bytes ? 4 : 1);
       worst = worse(worst, c->y[t * c->y_stride + r], exact, bound + terms * 0x1p-120);
     }
@@ -133,7 +133,9 @@ static void multiply_shape(const zh_kernels *k, zh_dtype type, zh_way way, size_
   multiply_case c =
       multiply_prepare(type, way, zh_rounding_of(&k->rounds, type, way), rows, columns, tokens);
   snprintf(shape, sizeof shape, "%s %zux%zu, %zu tokens, %s", name, rows, columns, tokens,
-           way == ZH_FEW ? "few" : "many");
+           way == ZH_FEW    ? "few"
+           : way == ZH_MANY ? "many"
+                            : "fine");
   double back = rows_come_back(&c);
   if (back > 0) check_report("pack", "portable", shape, back);
   if (k->multiply) {
@@ -167,6 +169,8 @@ void check_multiply(const zh_kernels *k) {
     if (!zh_packs(weight_types[n])) continue;
     multiply_shapes(k, weight_types[n], ZH_FEW);
     multiply_shapes(k, weight_types[n], ZH_MANY);
+    if (zh_rounding_of(&k->rounds, weight_types[n], ZH_FINE) == ZH_ROUND_TWO_BYTES)
+      multiply_shapes(k, weight_types[n], ZH_FINE);
   }
 }
 
@@ -180,9 +184,11 @@ static void check_as(const char *name,
     zh_kernels plain = **k;
     plain.name = name;
     plain.multiply = multiply;
-    for (size_t n = 0; n < weight_type_count; n++)
-      if (zh_rounding_of(&plain.rounds, weight_types[n], ZH_FEW) == ZH_ROUND_BYTES)
-        multiply_shapes(&plain, weight_types[n], ZH_FEW);
+    for (size_t n = 0; n < weight_type_count; n++) {
+      if (zh_rounding_of(&plain.rounds, weight_types[n], ZH_FEW) != ZH_ROUND_BYTES) continue;
+      multiply_shapes(&plain, weight_types[n], ZH_FEW);
+      multiply_shapes(&plain, weight_types[n], ZH_FINE);
+    }
   }
 }
 

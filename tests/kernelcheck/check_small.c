@@ -46,8 +46,11 @@ static void check_rope(const zh_kernels *k, size_t head_dim, size_t rope_dims, b
   float *before = normal_floats(TOKENS * stride, 1), *x = zeroed(TOKENS * stride * sizeof *x);
   memcpy(x, before, TOKENS * stride * sizeof *x);
   float *angles = zeroed(TOKENS * rope_dims * sizeof *angles);
-  zh_rope_angles(angles, rope_dims, 10000.0, position, 0, 3);
-  zh_rope_angles(angles, rope_dims, 10000.0, position, 3, TOKENS);
+  double *frequency = zeroed(pairs * sizeof *frequency);
+  for (size_t i = 0; i < pairs; i++)
+    frequency[i] = pow(10000.0, -2.0 * (double)i / (double)rope_dims);
+  zh_rope_angles(angles, frequency, pairs, 1, position, 0, 3);
+  zh_rope_angles(angles, frequency, pairs, 1, position, 3, TOKENS);
   k->rope(x, stride, HEADS, head_dim, rope_dims, interleaved, angles, 0, 2);
   k->rope(x, stride, HEADS, head_dim, rope_dims, interleaved, angles, 2, TOKENS);
   double worst = 0;
@@ -72,6 +75,7 @@ static void check_rope(const zh_kernels *k, size_t head_dim, size_t rope_dims, b
   snprintf(shape, sizeof shape, "head %zu, %zu turned, %s", head_dim, rope_dims,
            interleaved ? "interleaved" : "halves");
   check_report("rope", k->name, shape, worst);
+  free(frequency);
   free(angles);
   free(before);
   free(x);

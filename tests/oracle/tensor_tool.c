@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
                                   "family", a.family, "layers", a.layers, "hidden", a.hidden,
                                   "heads", a.heads, "kv_heads", a.kv_heads, "head_dim", a.head_dim,
                                   "ffn", a.ffn, "vocab", a.vocab, "context", a.context, "rope_dims",
-                                  a.rope_dims, "tied_head", a.tied_head, "declared",
+                                  a.rope[0].dims, "tied_head", a.tied_head, "declared",
                                   zh_model_declared_size(model)));
   json_dumpf(whole, stdout, 0);
   json_decref(whole);

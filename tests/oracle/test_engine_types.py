@@ -134,7 +134,7 @@ def test_perplexity_of_tokens(tmp_path):
         ({"drop": "output_norm.weight"}, "'output_norm.weight' is missing"),
         ({"wrong": {"blk.0.attn_q.weight": (HEADS * HEAD_DIM - 1, HIDDEN)}}, "'blk.0.attn_q.weight' should have"),
         ({"wrong": {"blk.1.attn_norm.weight": (HIDDEN - 1,)}}, "'blk.1.attn_norm.weight' should have"),
-        ({"extra": {"blk.0.attn_q.bias": (HEADS * HEAD_DIM,)}}, "'blk.0.attn_q.bias' is no part"),
+        ({"extra": {"blk.0.attn_q.bias": (HEADS * HEAD_DIM,)}}, "'blk.0.attn_k.bias' is missing"),
     ],
 )
 def test_models_that_do_not_fit(change, sentence, tmp_path):

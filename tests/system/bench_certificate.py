@@ -131,10 +131,25 @@ def test_roundings_other_than_the_run_had_are_noticed(copy):
     lines = lines_of(copy[0])
     if lines[0]["rounds"]["few"] != "bytes":
         pytest.skip("this processor's kernels do not round")
-    for rounds in {"bf16": "bf16", "few": "none", "many": "bf16"}, {"bf16": "bytes", "few": "bytes", "many": "bytes"}, True:
+    had = lines[0]["rounds"]
+    others = [{**had, "few": "none"}, {**had, "bf16": "bytes"}, {**had, "fine": "bytes"},
+              {key: had[key] for key in had if key != "fine"}, True]
+    for rounds in others:
         lines[0]["rounds"] = rounds
         put(copy[0], lines)
-        assert verify(copy[0])[0] != 0
+        assert verify(copy[0])[0] != 0, rounds
+
+
+def test_products_other_than_those_of_the_run_are_noticed(copy):
+    """Values take two bytes where the kernels round to bytes; keys do not."""
+    lines = lines_of(copy[0])
+    if lines[0]["rounds"]["few"] != "bytes":
+        pytest.skip("this processor's kernels do not round")
+    assert lines[0]["fine"] == ["v"] and lines[0]["rounds"]["fine"] == "bytes2"
+    for fine in [], ["v", "k"], ["v", "v"], ["v", "silu"], ["w"], "v", None:
+        lines[0]["fine"] = fine
+        put(copy[0], lines)
+        assert verify(copy[0])[0] != 0, fine
 
 
 def test_the_commitment_is_published(made):

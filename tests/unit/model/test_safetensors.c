@@ -228,13 +228,13 @@ static void test_llama_folder(void **state) {
   assert_int_equal(a.head_dim, 2);
   assert_int_equal(a.vocab, 5);
   assert_true(a.tied_head);
-  assert_false(a.rope_interleaved);
+  assert_int_equal(a.rope[0].kind, ZH_ROPE_HALVES);
   assert_string_equal(zh_model_declared_size(m), "tiny");
-  assert_string_equal(zh_model_find(m, "blk.0.ffn_down.weight")->name,
-                      "model.layers.0.mlp.down_proj.weight");
-  assert_string_equal(zh_model_find(m, "token_embd.weight")->name, "model.embed_tokens.weight");
-  assert_null(zh_model_find(m, "output.weight"));
-  assert_null(zh_model_find(m, "blk.1.ffn_down.weight"));
+  zh_source source;
+  zh_weight_place down = {0, -1, ZH_FFN_DOWN};
+  assert_int_equal(zh_model_source(&source, m, &a, down, &err), ZH_OK);
+  assert_string_equal(source.tensor.name, "model.layers.0.mlp.down_proj.weight");
+  assert_ptr_equal(source.tensor.data, source.stored->data);
   zh_model_free(m);
 }
 
@@ -251,9 +251,11 @@ static void refuse_config(const char *folder, const char *tail, const char *word
 
 static void test_refused_configs(void **state) {
   (void)state;
-  refuse_config("scaled", ",\"rope_scaling\":{\"rope_type\":\"llama3\"}", "scales its positions");
-  refuse_config("gelu", ",\"hidden_act\":\"gelu\"", "not silu");
-  refuse_config("experts", ",\"num_local_experts\":8", "has experts");
+  refuse_config("scaled", ",\"rope_scaling\":{\"rope_type\":\"spiral\"}",
+                "scales its positions by 'spiral'");
+  refuse_config("unscaled", ",\"rope_scaling\":{\"rope_type\":\"llama3\"}", "gives no 'factor'");
+  refuse_config("relu", ",\"hidden_act\":\"relu\"", "the activation 'relu' is not among those");
+  refuse_config("experts", ",\"num_local_experts\":8", "0 of 8 experts");
   refuse_config("headed", ",\"head_dim\":64", "should have the shape [128, 4]");
 }
 

@@ -1,0 +1,67 @@
+/* Families of architectures as data: model/families/, one file each. Inside the room. */
+#ifndef ZH_MODEL_FAMILY_H
+#define ZH_MODEL_FAMILY_H
+
+#include "core/text.h"
+#include "core/yaml.h"
+#include "model/room.h"
+
+typedef enum zh_form { ZH_FORM_CONFIG, ZH_FORM_GGUF } zh_form;
+
+/* Its nodes have been checked: every key, field, word, slot and expression is a known one. */
+typedef struct zh_family {
+  const char *name;
+  const zh_yaml_node *root;
+  const struct zh_family *like; /* says what this one does not; NULL: nobody */
+} zh_family;
+
+/* NULL in *out: no family has that name in files of this form. Families live as long as the
+ * process. */
+ZH_MUST_CHECK zh_status zh_family_find(const zh_family **out, const char *word, zh_form form,
+                                       zh_error *err);
+ZH_MUST_CHECK zh_status zh_family_named(const zh_family **out, const char *name, zh_error *err);
+/* "llama, qwen2": all of them. */
+ZH_MUST_CHECK zh_status zh_family_names(zh_text *out, zh_error *err);
+
+/* The rule of a field: the family's own, or that of the one it is like; NULL: none. */
+const zh_yaml_node *zh_family_rule(const zh_family *family, const char *section, const char *key);
+
+/* What each layer is, before it is spelled out (zh_architecture.layer). */
+typedef struct zh_layer_pattern {
+  uint32_t sliding_every; /* every so-manieth layer sees all, the others slide; 0: no such rule */
+  uint32_t sliding_from;  /* layers from here on slide; UINT32_MAX: none */
+  uint32_t dense_first;   /* so many layers without experts, then … */
+  uint32_t sparse_every;  /* every so-manieth has them, up to … */
+  uint32_t sparse_last;   /* … this one */
+} zh_layer_pattern;
+typedef struct zh_described {
+  zh_architecture a;
+  zh_layer_pattern pattern;
+} zh_described;
+
+/* fields.c: what model/families/ may say about a field. */
+bool zh_field_is_known(const char *name);
+ZH_MUST_CHECK zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *err);
+/* Fills in every field by the family's rules from what the file states. The first that cannot be
+ * understood is the error; the others are filled in all the same. */
+ZH_MUST_CHECK zh_status zh_fields_read(zh_described *out, const zh_model *model,
+                                       const zh_family *family, zh_error *err);
+/* The part of config.json that describes the text model. */
+const json_t *zh_text_config(const zh_model *model);
+/* A value by its path, "rope_parameters.rope_theta"; NULL: absent or null. */
+const json_t *zh_config_at(const json_t *config, const char *path);
+/* "<architecture>.key" of a GGUF file. */
+const zh_gguf_value *zh_gguf_family_value(const zh_model *model, const char *key);
+
+/* rope_scaling.c: scaling of rope[0], and of rope[1] where the file gives it one. */
+ZH_MUST_CHECK zh_status zh_rope_read(zh_architecture *a, const zh_model *model, zh_error *err);
+
+/* sources.c */
+bool zh_slot_is_known(const char *name);
+ZH_MUST_CHECK zh_status zh_tensors_check(const zh_yaml_node *map, zh_error *err);
+/* Every tensor that the architecture needs is there, and nothing else but buffers and what the
+ * family ignores. */
+ZH_MUST_CHECK zh_status zh_sources_check(const zh_model *model, const zh_architecture *a,
+                                         zh_error *err);
+
+#endif

@@ -1,0 +1,429 @@
+/* Fields of an architecture from what a file states, by the rules of its family.
+ *
+ * A rule is a constant, or a map:
+ *   config, gguf        key or keys, the first that is there counts; config's may lead into objects
+ * by dots config_as, gguf_as  arithmetic on what is found, called x config_is, gguf_is  a constant
+ * for one form gguf_tensor, config_tensor, gguf_no_tensor  whether the file has a tensor of that
+ * name words               other words for ours default             constant or arithmetic on
+ * fields before this one */
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/text.h"
+#include "model/expression.h"
+#include "model/family.h"
+
+typedef enum field_kind {
+  COUNT,
+  REAL,
+  WIDE,
+  FLAG,
+  WORD
+} field_kind; /* u32, float, double, bool, int */
+typedef struct field {
+  const char *name;
+  field_kind kind;
+  size_t at; /* in zh_described */
+  const char *const *words;
+} field;
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define FIELD(name, kind, member)                                                                  \
+  { name, kind, offsetof(zh_described, member), NULL }
+#define CHOICE(name, member, ...)                                                                  \
+  { name, WORD, offsetof(zh_described, member), WORDS(__VA_ARGS__) }
+
+/* Words in the order of their enumeration. */
+static const field fields[] = {
+    FIELD("layers", COUNT, a.layers),
+    FIELD("hidden", COUNT, a.hidden),
+    FIELD("heads", COUNT, a.heads),
+    FIELD("kv_heads", COUNT, a.kv_heads),
+    FIELD("latent_q_rank", COUNT, a.latent.q_rank),
+    FIELD("latent_kv_rank", COUNT, a.latent.kv_rank),
+    FIELD("latent_nope_dims", COUNT, a.latent.nope_dims),
+    FIELD("head_dim", COUNT, a.head_dim),
+    FIELD("value_dim", COUNT, a.value_dim),
+    FIELD("ffn", COUNT, a.ffn),
+    FIELD("vocab", COUNT, a.vocab),
+    FIELD("context", COUNT, a.context),
+    CHOICE("norm", a.norm, "rms", "rms_plus_one", "layer"),
+    FIELD("norm_eps", REAL, a.norm_eps),
+    FIELD("norm_before_attention", FLAG, a.norm_before.attention),
+    FIELD("norm_after_attention", FLAG, a.norm_after.attention),
+    FIELD("norm_before_ffn", FLAG, a.norm_before.ffn),
+    FIELD("norm_after_ffn", FLAG, a.norm_after.ffn),
+    CHOICE("head_norm", a.head_norm, "none", "before_rope", "after_rope"),
+    FIELD("qkv_bias", FLAG, a.qkv_bias),
+    FIELD("output_bias", FLAG, a.output_bias),
+    FIELD("ffn_bias", FLAG, a.ffn_bias),
+    CHOICE("attention", a.attention, "grouped", "latent"),
+    FIELD("attention_scale", REAL, a.attention_scale),
+    FIELD("attention_softcap", REAL, a.attention_softcap),
+    FIELD("sinks", FLAG, a.sinks),
+    FIELD("alibi", FLAG, a.alibi),
+    FIELD("window", COUNT, a.window),
+    FIELD("sliding_every", COUNT, pattern.sliding_every),
+    FIELD("sliding_from", COUNT, pattern.sliding_from),
+    CHOICE("rope", a.rope[0].kind, "none", "halves", "pairs"),
+    FIELD("rope_dims", COUNT, a.rope[0].dims),
+    FIELD("rope_base", WIDE, a.rope[0].base),
+    FIELD("sliding_rope_base", WIDE, a.rope[1].base),
+    CHOICE("activation", a.activation, "silu", "gelu", "gelu_tanh", "clamped"),
+    FIELD("activation_limit", REAL, a.activation_limit),
+    FIELD("experts", COUNT, a.experts),
+    FIELD("experts_used", COUNT, a.experts_used),
+    FIELD("expert_ffn", COUNT, a.expert_ffn),
+    CHOICE("router_score", a.router.score, "softmax", "sigmoid", "softmax_chosen"),
+    FIELD("router_renormalise", FLAG, a.router.renormalise),
+    FIELD("router_bias", FLAG, a.router.bias),
+    FIELD("router_selection_bias", FLAG, a.router.selection_bias),
+    FIELD("router_groups", COUNT, a.router.groups),
+    FIELD("router_groups_used", COUNT, a.router.groups_used),
+    CHOICE("router_group_score", a.router.group_score, "max", "best_two"),
+    FIELD("router_scale", WIDE, a.router.scale),
+    FIELD("shared_ffn", COUNT, a.shared_ffn),
+    FIELD("shared_gated", FLAG, a.shared_gated),
+    FIELD("dense_first", COUNT, pattern.dense_first),
+    FIELD("sparse_every", COUNT, pattern.sparse_every),
+    FIELD("sparse_last", COUNT, pattern.sparse_last),
+    FIELD("embedding_scale", REAL, a.embedding_scale),
+    FIELD("residual_scale", REAL, a.residual_scale),
+    FIELD("logit_scale", REAL, a.logit_scale),
+    FIELD("logit_softcap", REAL, a.logit_softcap),
+    FIELD("tied_head", FLAG, a.tied_head),
+    FIELD("normalised_head", FLAG, a.normalised_head),
+};
+enum { FIELDS = sizeof fields / sizeof fields[0], KEYS_MAX = 6 };
+
+static const field *field_named(const char *name, size_t length) {
+  for (size_t i = 0; i < FIELDS; i++)
+    if (strlen(fields[i].name) == length && memcmp(fields[i].name, name, length) == 0)
+      return &fields[i];
+  return NULL;
+}
+
+bool zh_field_is_known(const char *name) {
+  return field_named(name, strlen(name)) != NULL;
+}
+
+/* --- rules, when a family is read --- */
+
+static double any_name(void *user, const char *name, int length) {
+  bool *bad = user;
+  bool known = (length == 1 && name[0] == 'x') ||
+               (length == 14 && memcmp(name, "embedding_rows", 14) == 0) ||
+               field_named(name, (size_t)length) != NULL;
+  *bad |= !known;
+  return 1;
+}
+
+static bool is_expression(const char *text) {
+  bool bad = false;
+  double value = zh_expression(text, any_name, &bad);
+  return !bad && !isnan(value);
+}
+
+static bool find_word(int *out, const char *const *words, const char *text) {
+  for (int i = 0; words[i] != NULL; i++)
+    if (strcmp(words[i], text) == 0) {
+      *out = i;
+      return true;
+    }
+  return false;
+}
+
+static zh_status check_constant(const field *f, const zh_yaml_node *node, zh_error *err) {
+  const char *text;
+  int word;
+  ZH_TRY(zh_yaml_string(&text, node, err));
+  bool flag = strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+  bool fits = f->kind == WORD   ? find_word(&word, f->words, text)
+              : f->kind == FLAG ? flag
+                                : is_expression(text);
+  if (fits) return ZH_OK;
+  return zh_yaml_fail(err, node, "'%s' is no value that '%s' can have", text, f->name);
+}
+
+static zh_status check_keys(const zh_yaml_node *node, zh_error *err) {
+  const char *text;
+  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) return zh_yaml_string(&text, node, err);
+  ZH_TRY(zh_yaml_expect(node, ZH_YAML_LIST, "a key or a list of keys", err));
+  for (size_t i = 0; i < zh_yaml_count(node); i++)
+    ZH_TRY(zh_yaml_string(&text, zh_yaml_item(node, i), err));
+  return ZH_OK;
+}
+
+static zh_status check_arithmetic(const zh_yaml_node *node, zh_error *err) {
+  const char *text;
+  ZH_TRY(zh_yaml_string(&text, node, err));
+  return is_expression(text) ? ZH_OK
+                             : zh_yaml_fail(err, node, "'%s' is no arithmetic on fields", text);
+}
+
+static zh_status check_words(const field *f, const zh_yaml_node *map, zh_error *err) {
+  ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "words of files and what they mean", err));
+  if (f->kind != WORD) return zh_yaml_fail(err, map, "'%s' is no word", f->name);
+  for (size_t i = 0; i < zh_yaml_count(map); i++)
+    ZH_TRY(check_constant(f, zh_yaml_item(map, i), err));
+  return ZH_OK;
+}
+
+zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *err) {
+  static const char *const keys[] = {"config",         "config_as", "config_is",     "gguf",
+                                     "gguf_as",        "gguf_is",   "config_tensor", "gguf_tensor",
+                                     "gguf_no_tensor", "words",     "default",       NULL};
+  const field *f = field_named(name, strlen(name));
+  if (f == NULL) return zh_yaml_fail(err, rule, "'%s' is no field of an architecture", name);
+  if (zh_yaml_node_kind(rule) == ZH_YAML_SCALAR) return check_constant(f, rule, err);
+  ZH_TRY(zh_yaml_expect(rule, ZH_YAML_MAP, "a constant or where the value is stated", err));
+  ZH_TRY(zh_yaml_expect_keys(rule, keys, err));
+  for (size_t i = 0; i < zh_yaml_count(rule); i++) {
+    const char *key = zh_yaml_key(rule, i);
+    const zh_yaml_node *node = zh_yaml_item(rule, i);
+    size_t length = strlen(key);
+    if (strcmp(key, "words") == 0)
+      ZH_TRY(check_words(f, node, err));
+    else if (strcmp(key, "default") == 0 || strcmp(key + length - 3, "_is") == 0)
+      ZH_TRY(check_constant(f, node, err));
+    else if (strcmp(key + length - 3, "_as") == 0)
+      ZH_TRY(check_arithmetic(node, err));
+    else
+      ZH_TRY(check_keys(node, err));
+  }
+  return ZH_OK;
+}
+
+/* --- what a file states --- */
+
+typedef struct stated {
+  bool there, is_word;
+  double number;
+  char word[64];
+} stated;
+
+const json_t *zh_text_config(const zh_model *model) {
+  const json_t *config = model->config, *text = json_object_get(config, "text_config");
+  return json_object_get(config, "hidden_size") == NULL && json_is_object(text) ? text : config;
+}
+
+const json_t *zh_config_at(const json_t *config, const char *path) {
+  while (config != NULL) {
+    size_t length = strcspn(path, ".");
+    char key[96];
+    if (length >= sizeof key) return NULL;
+    memcpy(key, path, length);
+    key[length] = '\0';
+    config = json_object_get(config, key);
+    if (path[length] == '\0') break;
+    path += length + 1;
+  }
+  return json_is_null(config) ? NULL : config;
+}
+
+static stated in_config(const zh_model *model, const char *key) {
+  const json_t *value = zh_config_at(zh_text_config(model), key);
+  stated s = {.there = value != NULL, .is_word = json_is_string(value)};
+  s.number = json_is_number(value) ? json_number_value(value) : json_is_true(value) ? 1 : 0;
+  if (s.is_word) snprintf(s.word, sizeof s.word, "%s", json_string_value(value));
+  if (json_is_array(value) || json_is_object(value)) s.number = NAN;
+  return s;
+}
+
+const zh_gguf_value *zh_gguf_family_value(const zh_model *model, const char *key) {
+  const char *family = NULL;
+  size_t length = 0;
+  char full[192];
+  if (!zh_gguf_string(&family, &length, zh_gguf_find(model, "general.architecture")) || length > 64)
+    return NULL;
+  snprintf(full, sizeof full, "%.*s.%s", (int)length, family, key);
+  return zh_gguf_find(model, full);
+}
+
+/* Of a list of whole numbers, one a layer, the one that all are; NaN where they differ. */
+static double same_number(const zh_gguf_value *value) {
+  int64_t first, other;
+  if (value->count == 0 || !zh_gguf_item(&first, value, 0)) return NAN;
+  for (uint64_t i = 1; i < value->count; i++)
+    if (!zh_gguf_item(&other, value, i) || other != first) return NAN;
+  return (double)first;
+}
+
+static stated in_gguf(const zh_model *model, const char *key) {
+  const zh_gguf_value *value = zh_gguf_family_value(model, key);
+  stated s = {.there = value != NULL};
+  uint64_t whole;
+  bool flag;
+  const char *text;
+  size_t length;
+  if (value == NULL) return s;
+  if (zh_gguf_uint(&whole, value)) {
+    s.number = (double)whole;
+  } else if (zh_gguf_bool(&flag, value)) {
+    s.number = flag;
+  } else if (zh_gguf_string(&text, &length, value)) {
+    s.is_word = true;
+    snprintf(s.word, sizeof s.word, "%.*s", (int)(length < 60 ? length : 60), text);
+  } else if (value->type == ZH_GGUF_ARRAY) {
+    s.number = same_number(value);
+  } else if (!zh_gguf_real(&s.number, value)) {
+    s.number = NAN;
+  }
+  return s;
+}
+
+/* --- one field --- */
+
+typedef struct reading {
+  zh_described *out;
+  const zh_model *model;
+  bool gguf;
+  double x; /* what an "as" calls x */
+} reading;
+
+static double number_of(const zh_described *d, const field *f) {
+  const unsigned char *at = (const unsigned char *)d + f->at;
+  switch (f->kind) {
+  case COUNT:
+    return *(const uint32_t *)(const void *)at;
+  case REAL:
+    return (double)*(const float *)(const void *)at;
+  case WIDE:
+    return *(const double *)(const void *)at;
+  case FLAG:
+    return *(const bool *)at;
+  default:
+    return *(const int *)(const void *)at;
+  }
+}
+
+static double embedding_rows(const zh_model *model) {
+  const zh_tensor *t = zh_model_find(model, "token_embd.weight");
+  return t != NULL && t->dims == 2 ? (double)t->shape[0] : NAN;
+}
+
+static double value_of(void *user, const char *name, int length) {
+  const reading *r = user;
+  if (length == 1 && name[0] == 'x') return r->x;
+  if (length == 14 && memcmp(name, "embedding_rows", 14) == 0) return embedding_rows(r->model);
+  const field *f = field_named(name, (size_t)length);
+  return f != NULL ? number_of(r->out, f) : NAN;
+}
+
+/* A count that is no whole number, or too large to mean anything, is 0. */
+static void set_number(zh_described *d, const field *f, double number) {
+  unsigned char *at = (unsigned char *)d + f->at;
+  switch (f->kind) {
+  case COUNT:
+    *(uint32_t *)(void *)at =
+        number >= 0 && number <= INT32_MAX && number == floor(number) ? (uint32_t)number : 0;
+    break;
+  case REAL:
+    *(float *)(void *)at = (float)number;
+    break;
+  case WIDE:
+    *(double *)(void *)at = number;
+    break;
+  case FLAG:
+    *(bool *)at = number != 0;
+    break;
+  default:
+    break;
+  }
+}
+
+static zh_status set_word(const reading *r, const field *f, const zh_yaml_node *rule,
+                          const char *word, zh_error *err) {
+  int *at = (int *)(void *)((unsigned char *)r->out + f->at);
+  const zh_yaml_node *words = zh_yaml_get(rule, "words");
+  const zh_yaml_node *ours = words != NULL ? zh_yaml_get(words, word) : NULL;
+  if (ours != NULL) ZH_TRY(zh_yaml_string(&word, ours, err));
+  if (find_word(at, f->words, word)) return ZH_OK;
+  zh_text known = {0};
+  for (int i = 0; f->words[i] != NULL; i++)
+    zh_text_printf(&known, "%s%s", i == 0 ? "" : ", ", f->words[i]);
+  zh_status status = zh_fail(err, ZH_ERR_INPUT,
+                             "%s: the %s '%s' is not among those that this version computes (%s)",
+                             r->model->path, f->name, word, zh_text_string(&known));
+  zh_text_free(&known);
+  return status;
+}
+
+/* A constant of the family; arithmetic for numbers. */
+static zh_status set_constant(reading *r, const field *f, const zh_yaml_node *node, zh_error *err) {
+  const char *text;
+  ZH_TRY(zh_yaml_string(&text, node, err));
+  if (f->kind == WORD)
+    return find_word((int *)(void *)((unsigned char *)r->out + f->at), f->words, text)
+               ? ZH_OK
+               : zh_yaml_fail(err, node, "'%s' is unknown", text);
+  if (f->kind == FLAG)
+    set_number(r->out, f, strcmp(text, "true") == 0);
+  else
+    set_number(r->out, f, zh_expression(text, value_of, r));
+  return ZH_OK;
+}
+
+static stated look_up(const reading *r, const zh_yaml_node *keys) {
+  stated s = {0};
+  const char *key;
+  bool list = zh_yaml_node_kind(keys) == ZH_YAML_LIST;
+  for (size_t i = 0; !s.there && i < (list ? zh_yaml_count(keys) : 1); i++)
+    if (zh_yaml_string(&key, list ? zh_yaml_item(keys, i) : keys, NULL) == ZH_OK)
+      s = r->gguf ? in_gguf(r->model, key) : in_config(r->model, key);
+  return s;
+}
+
+static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule, const stated *s,
+                            zh_error *err) {
+  const zh_yaml_node *as = zh_yaml_get(rule, r->gguf ? "gguf_as" : "config_as");
+  const char *text;
+  if (f->kind == WORD) return set_word(r, f, rule, s->is_word ? s->word : "?", err);
+  r->x = s->is_word ? NAN : s->number;
+  if (as != NULL) {
+    ZH_TRY(zh_yaml_string(&text, as, err));
+    r->x = zh_expression(text, value_of, r);
+  }
+  set_number(r->out, f, isnan(r->x) ? 0 : r->x);
+  return ZH_OK;
+}
+
+static bool set_by_tensor(const reading *r, const field *f, const zh_yaml_node *rule) {
+  const zh_yaml_node *with = zh_yaml_get(rule, r->gguf ? "gguf_tensor" : "config_tensor"),
+                     *without = r->gguf ? zh_yaml_get(rule, "gguf_no_tensor") : NULL;
+  const char *name;
+  if (with == NULL && without == NULL) return false;
+  if (zh_yaml_string(&name, with != NULL ? with : without, NULL) != ZH_OK) return false;
+  bool there = zh_model_find(r->model, name) != NULL;
+  set_number(r->out, f, there == (with != NULL));
+  return true;
+}
+
+static zh_status read_field(reading *r, const field *f, const zh_yaml_node *rule, zh_error *err) {
+  if (rule == NULL) return ZH_OK;
+  if (zh_yaml_node_kind(rule) == ZH_YAML_SCALAR) return set_constant(r, f, rule, err);
+  const zh_yaml_node *keys = zh_yaml_get(rule, r->gguf ? "gguf" : "config"),
+                     *is = zh_yaml_get(rule, r->gguf ? "gguf_is" : "config_is"),
+                     *otherwise = zh_yaml_get(rule, "default");
+  stated s = {0};
+  if (keys != NULL) s = look_up(r, keys);
+  if (s.there) return set_stated(r, f, rule, &s, err);
+  if (is != NULL) return set_constant(r, f, is, err);
+  if (set_by_tensor(r, f, rule)) return ZH_OK;
+  return otherwise != NULL ? set_constant(r, f, otherwise, err) : ZH_OK;
+}
+
+zh_status zh_fields_read(zh_described *out, const zh_model *model, const zh_family *family,
+                         zh_error *err) {
+  reading r = {.out = out, .model = model, .gguf = strcmp(model->format, "gguf") == 0};
+  zh_status first = ZH_OK;
+  out->pattern.sliding_from = out->pattern.sparse_last = UINT32_MAX;
+  for (size_t i = 0; i < FIELDS; i++) {
+    zh_status status = read_field(&r, &fields[i], zh_family_rule(family, "fields", fields[i].name),
+                                  first == ZH_OK ? err : NULL);
+    if (first == ZH_OK) first = status;
+  }
+  return first;
+}
