@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/coded.h"
 #include "model/conversion_room.h"
 
 enum { PIECE_BYTES = 4 << 20, GGUF_DIMS = 4 };
@@ -86,12 +87,12 @@ static bool is_layer_matrix(const char *name, const char *part) {
 /* Rows of q and k stand in another order where the formats pair them otherwise. */
 static void turn_rows(zh_converted *t, const zh_conversion *c, const zh_architecture *a) {
   bool to_pairs = c->container == ZH_CONTAINER_GGUF;
-  if (a->rope_interleaved == to_pairs) return;
+  if ((a->rope[0].kind == ZH_ROPE_PAIRS) == to_pairs) return;
   if (!is_layer_matrix(t->from->name, "attn_q") && !is_layer_matrix(t->from->name, "attn_k") &&
       !is_layer_matrix(t->from->name, "q_proj") && !is_layer_matrix(t->from->name, "k_proj"))
     return;
   t->head_rows = a->head_dim;
-  t->turned = a->rope_dims;
+  t->turned = a->rope[0].dims;
   t->to_pairs = to_pairs;
 }
 
@@ -99,6 +100,12 @@ static zh_status add_tensor(zh_conversion *c, const zh_tensor *from, const zh_ar
                             const zh_dtype_info *wanted, zh_error *err) {
   zh_converted *t = &c->tensors[c->count];
   const char *name = from->name;
+  const zh_coded *coded;
+  ZH_TRY(zh_coded_find(&coded, c->model, from->name, err));
+  if (zh_coded_is_part(c->model, from))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: the tensor '%s' belongs to packed weights, which are not converted",
+                   from->file, from->name);
   if (a != NULL) {
     if (zh_tensor_role_of(from) == ZH_ROLE_BUFFER) return ZH_OK; /* computed anew by who runs it */
     name = strcmp(c->model->format, "safetensors") == 0 || c->container != ZH_CONTAINER_GGUF

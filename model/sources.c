@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "model/coded.h"
 #include "model/family.h"
 
 enum { HOLDS_MAX = 4 };
@@ -162,15 +163,16 @@ static zh_status check_shape(const finding *f, const pattern *p, const zh_tensor
 static zh_status check_type(const finding *f, const zh_source *s, zh_error *err) {
   const zh_tensor *t = s->stored;
   if (!zh_dtype_is_weight(t->type))
-    return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' has the type %s, which is no weight's",
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: tensor '%s' has the type %s, which this version does not compute",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   size_t alignment = t->type == ZH_F32 ? 4 : 2; /* every block of the others begins with 16 bits */
   if (t->data != NULL && (uintptr_t)t->data % alignment != 0)
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: tensor '%s' starts at byte %" PRIu64 ", not a multiple of %zu",
                    f->model->path, t->name, t->file_offset, alignment);
-  if ((s->turned || (f->shape.is_vector && t->elements != f->shape.columns)) &&
-      zh_dtype_find((uint32_t)t->type)->block_elements != 1)
+  bool apart = s->turned || (f->shape.is_vector && t->elements != f->shape.columns);
+  if (apart && (s->coded != NULL || zh_dtype_find((uint32_t)t->type)->block_elements != 1))
     return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' of type %s cannot be taken apart",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   return ZH_OK;
@@ -199,7 +201,7 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
 }
 
 static zh_status take(zh_source *out, const finding *f, const pattern *p, int which,
-                      const zh_tensor *stored, zh_error *err) {
+                      const zh_tensor *stored, const zh_coded *coded, zh_error *err) {
   uint64_t groups = groups_of(f, p), total = 0, before = 0, mine = 0;
   bool sparse = f->place.expert >= 0, turned = p->turned[which];
   for (int i = 0; i < p->count; i++) {
@@ -218,7 +220,9 @@ static zh_status take(zh_source *out, const finding *f, const pattern *p, int wh
            expert = p->every_expert ? (uint64_t)f->place.expert : 0,
            rows = f->shape.is_vector ? f->shape.columns : f->shape.rows,
            columns = f->shape.is_vector ? 1 : f->shape.columns;
-  *out = (zh_source){.stored = stored, .turned = turned, .step = 1, .run = rows / groups};
+  if (coded != NULL) stored = &coded->tensor; /* what it stands for */
+  *out = (zh_source){
+      .stored = stored, .coded = coded, .turned = turned, .step = 1, .run = rows / groups};
   uint64_t first = expert * total + before / groups;
   if (turned) columns = rows / groups;
   if (p->alternating && turned) {
@@ -235,7 +239,9 @@ static zh_status take(zh_source *out, const finding *f, const pattern *p, int wh
   out->stride = total / groups;
   ZH_TRY(check_shape(f, p, stored, total * experts, columns, err));
   ZH_TRY(check_type(f, out, err));
-  return make_tensor(f, out, err);
+  ZH_TRY(make_tensor(f, out, err));
+  if (coded != NULL) out->stored = coded->codes;
+  return ZH_OK;
 }
 
 /* --- finding the pattern --- */
@@ -271,7 +277,9 @@ static zh_status search(zh_source *out, char missing[256], const finding *f,
       if (which < 0 || !fits_place(&p, f->place) || !spell(name, sizeof name, p.name, f->place))
         continue;
       const zh_tensor *stored = zh_model_find(f->model, name);
-      if (stored != NULL) return take(out, f, &p, which, stored, err);
+      const zh_coded *coded;
+      ZH_TRY(zh_coded_find(&coded, f->model, name, err));
+      if (stored != NULL || coded != NULL) return take(out, f, &p, which, stored, coded, err);
       if (missing[0] == '\0') memcpy(missing, name, sizeof name);
     }
   }
@@ -310,12 +318,25 @@ static void copy_row(unsigned char *out, const zh_source *s, uint64_t r, uint64_
   memcpy(out, (const unsigned char *)s->stored->data + row * bytes, bytes);
 }
 
+/* Rows of the file's tensor that follow each other are made together. */
+static void make_rows(unsigned char *out, const zh_source *s, uint64_t first, uint64_t count,
+                      uint64_t bytes) {
+  for (uint64_t done = 0, run; done < count; done += run) {
+    uint64_t r = first + done, left = s->run - r % s->run;
+    run = s->step > 1 ? 1 : left < count - done ? left : count - done;
+    zh_coded_rows(out + done * bytes, s->coded,
+                  s->first + r / s->run * s->stride + r % s->run * s->step, run);
+  }
+}
+
 void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t count) {
   const zh_tensor *t = &s->tensor;
   bool vector = t->dims == 1;
   uint64_t rows = vector ? t->elements : t->shape[0], bytes = t->bytes / rows;
   unsigned char *to = out;
-  if (s->stored->data == NULL) {
+  if (s->coded != NULL) {
+    make_rows(out, s, first, vector ? rows : count, bytes);
+  } else if (s->stored->data == NULL) {
     zh_standard_rows(out, t, first, count);
   } else if (t->data != NULL) {
     memcpy(out, (const unsigned char *)t->data + first * (vector ? t->bytes : bytes),
@@ -329,6 +350,21 @@ void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t coun
         copy_row(to + r * bytes, s, first + r, bytes);
     }
   }
+}
+
+const zh_tensor *zh_source_part(const zh_source *s, int i) {
+  const zh_tensor *parts[4] = {s->stored};
+  int count = 1;
+  if (s->coded != NULL) {
+    if (s->coded->scales != NULL) parts[count++] = s->coded->scales;
+    if (s->coded->zeros != NULL) parts[count++] = s->coded->zeros;
+    if (s->coded->order != NULL) parts[count++] = s->coded->order;
+  }
+  return i < count ? parts[i] : NULL;
+}
+
+void zh_source_leave(const zh_source *s) {
+  if (s->coded != NULL) zh_coded_leave(s->coded);
 }
 
 /* --- all of them --- */
@@ -393,12 +429,26 @@ static bool is_ignored(const zh_family *family, const zh_architecture *a, const 
   return false;
 }
 
+/* GPTQ's older writers give every packed layer a bias, of zeros where the model has none. */
+static bool is_idle_bias(const zh_model *model, const zh_tensor *t) {
+  char packed[256];
+  size_t length = strlen(t->name), end = strlen(".bias");
+  const unsigned char *bytes = t->data;
+  if (length <= end || strcmp(t->name + length - end, ".bias") != 0) return false;
+  int written = snprintf(packed, sizeof packed, "%.*s.qweight", (int)(length - end), t->name);
+  if (written >= (int)sizeof packed || zh_model_find(model, packed) == NULL) return false;
+  for (uint64_t i = 0; i < t->bytes; i++)
+    if (bytes[i] != 0) return false;
+  return true;
+}
+
 static zh_status check_extra(const tally *t, zh_error *err) {
   const zh_family *family;
   ZH_TRY(zh_family_named(&family, t->a->family, err));
   for (size_t i = 0; i < t->model->tensor_count; i++) {
     const zh_tensor *tensor = &t->model->tensors[i];
-    if (t->used[i] || zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER ||
+    if (t->used[i] || zh_coded_is_part(t->model, tensor) ||
+        zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER || is_idle_bias(t->model, tensor) ||
         is_ignored(family, t->a, tensor->name))
       continue;
     return zh_fail(err, ZH_ERR_INPUT,
