@@ -220,7 +220,7 @@ static zh_status mark_sliding(zh_described *d, const zh_model *model, zh_error *
   zh_architecture *a = &d->a;
   const zh_layer_pattern *p = &d->pattern;
   bool listed = false;
-  if (a->window == 0) return ZH_OK;
+  if (a->window == 0 || !p->slides) return ZH_OK;
   ZH_TRY(mark_by_types(a, model, "layer_types", "sliding_attention", "full_attention",
                        ZH_LAYER_SLIDING, &listed, err));
   for (uint32_t i = 0; !listed && i < a->layers; i++)
@@ -251,6 +251,14 @@ static zh_status mark_experts(zh_described *d, const zh_model *model, zh_error *
 
 /* --- the whole --- */
 
+/* Scaling that is made for more positions than the file counts. */
+static uint32_t context_of(const zh_architecture *a) {
+  const zh_rope *rope = &a->rope[0];
+  double longer = rope->factor * rope->original_context;
+  bool stretches = rope->scaling == ZH_ROPE_YARN || rope->scaling == ZH_ROPE_DYNAMIC;
+  return stretches && longer > a->context && longer <= INT32_MAX ? (uint32_t)longer : a->context;
+}
+
 /* Its description as far as the file gives one, in *a even where something is wrong. */
 static zh_status describe(zh_architecture *a, const zh_model *model, const zh_family *family,
                           zh_error *err) {
@@ -262,6 +270,7 @@ static zh_status describe(zh_architecture *a, const zh_model *model, const zh_fa
   ZH_TRY(refuse_unknown(model, family, err));
   ZH_TRY(check_numbers(a, model, err));
   ZH_TRY(zh_rope_read(a, model, err));
+  a->context = context_of(a);
   d.a = *a;
   ZH_TRY(mark_sliding(&d, model, err));
   ZH_TRY(mark_experts(&d, model, err));

@@ -15,7 +15,7 @@ typedef struct reader {
   void *user;
 } reader;
 
-static double sum(reader *r);
+static double comparison(reader *r);
 
 static bool take(reader *r, char c) {
   while (*r->at == ' ') r->at++;
@@ -25,7 +25,7 @@ static bool take(reader *r, char c) {
 }
 
 static double closed(reader *r) {
-  double value = ++r->depth > DEPTH_MAX ? NAN : sum(r);
+  double value = ++r->depth > DEPTH_MAX ? NAN : comparison(r);
   r->depth--;
   return take(r, ')') ? value : NAN;
 }
@@ -70,8 +70,15 @@ static double sum(reader *r) {
   }
 }
 
+static double comparison(reader *r) {
+  double value = sum(r);
+  if (!take(r, '=')) return value;
+  double other = sum(r);
+  return isnan(value) || isnan(other) ? NAN : value == other;
+}
+
 double zh_expression(const char *text, zh_name_value value_of, void *user) {
   reader r = {.at = text, .value_of = value_of, .user = user};
-  double value = sum(&r);
+  double value = comparison(&r);
   return take(&r, '\0') ? value : NAN;
 }

@@ -49,9 +49,9 @@ static zh_status check_refused(const zh_yaml_node *map, zh_error *err) {
 }
 
 static zh_status read_family(zh_family *out, const zh_yaml_node *root, zh_error *err) {
-  static const char *const keys[] = {"family",       "summary", "like",    "config",
-                                     "gguf",         "fields",  "refused", "config_tensors",
-                                     "gguf_tensors", "ignored", NULL};
+  static const char *const keys[] = {
+      "family",         "summary",      "like",    "config",          "gguf", "fields", "refused",
+      "config_tensors", "gguf_tensors", "ignored", "config_prefixes", NULL};
   static const struct {
     const char *key;
     zh_status (*check)(const zh_yaml_node *, zh_error *);
@@ -61,7 +61,8 @@ static zh_status read_family(zh_family *out, const zh_yaml_node *root, zh_error 
                {"refused", check_refused},
                {"config_tensors", zh_tensors_check},
                {"gguf_tensors", zh_tensors_check},
-               {"ignored", check_texts}};
+               {"ignored", check_texts},
+               {"config_prefixes", check_texts}};
   const zh_yaml_node *node;
   const char *text;
   ZH_TRY(zh_yaml_expect(root, ZH_YAML_MAP, "a family", err));
@@ -189,4 +190,13 @@ const zh_yaml_node *zh_family_rule(const zh_family *family, const char *section,
     if (rule != NULL) return rule;
   }
   return NULL;
+}
+
+bool zh_family_overrides(const zh_family *family, const zh_family *of, const char *section,
+                         const char *key) {
+  for (; family != of; family = family->like) {
+    const zh_yaml_node *map = zh_yaml_get(family->root, section);
+    if (map != NULL && zh_yaml_get(map, key) != NULL) return true;
+  }
+  return false;
 }

@@ -23,11 +23,15 @@ ZH_MUST_CHECK zh_status zh_family_named(const zh_family **out, const char *name,
 /* "llama, qwen2": all of them. */
 ZH_MUST_CHECK zh_status zh_family_names(zh_text *out, zh_error *err);
 
+/* Whether a family closer to `family` than `of`, which it is like, has a rule of that name. */
+bool zh_family_overrides(const zh_family *family, const zh_family *of, const char *section,
+                         const char *key);
 /* The rule of a field: the family's own, or that of the one it is like; NULL: none. */
 const zh_yaml_node *zh_family_rule(const zh_family *family, const char *section, const char *key);
 
 /* What each layer is, before it is spelled out (zh_architecture.layer). */
 typedef struct zh_layer_pattern {
+  bool slides;            /* some layers do, if there is a window */
   uint32_t sliding_every; /* every so-manieth layer sees all, the others slide; 0: no such rule */
   uint32_t sliding_from;  /* layers from here on slide; UINT32_MAX: none */
   uint32_t dense_first;   /* so many layers without experts, then … */

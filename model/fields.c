@@ -65,6 +65,7 @@ static const field fields[] = {
     FIELD("sinks", FLAG, a.sinks),
     FIELD("alibi", FLAG, a.alibi),
     FIELD("window", COUNT, a.window),
+    FIELD("slides", FLAG, pattern.slides),
     FIELD("sliding_every", COUNT, pattern.sliding_every),
     FIELD("sliding_from", COUNT, pattern.sliding_from),
     CHOICE("rope", a.rope[0].kind, "none", "halves", "pairs"),
@@ -141,7 +142,7 @@ static zh_status check_constant(const field *f, const zh_yaml_node *node, zh_err
   ZH_TRY(zh_yaml_string(&text, node, err));
   bool flag = strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
   bool fits = f->kind == WORD   ? find_word(&word, f->words, text)
-              : f->kind == FLAG ? flag
+              : f->kind == FLAG ? flag || is_expression(text)
                                 : is_expression(text);
   if (fits) return ZH_OK;
   return zh_yaml_fail(err, node, "'%s' is no value that '%s' can have", text, f->name);
@@ -172,9 +173,10 @@ static zh_status check_words(const field *f, const zh_yaml_node *map, zh_error *
 }
 
 zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *err) {
-  static const char *const keys[] = {"config",         "config_as", "config_is",     "gguf",
-                                     "gguf_as",        "gguf_is",   "config_tensor", "gguf_tensor",
-                                     "gguf_no_tensor", "words",     "default",       NULL};
+  static const char *const keys[] = {
+      "config", "config_as", "config_is", "config_present", "config_tensor",
+      "gguf",   "gguf_as",   "gguf_is",   "gguf_tensor",    "gguf_no_tensor",
+      "words",  "default",   NULL};
   const field *f = field_named(name, strlen(name));
   if (f == NULL) return zh_yaml_fail(err, rule, "'%s' is no field of an architecture", name);
   if (zh_yaml_node_kind(rule) == ZH_YAML_SCALAR) return check_constant(f, rule, err);
@@ -359,8 +361,9 @@ static zh_status set_constant(reading *r, const field *f, const zh_yaml_node *no
     return find_word((int *)(void *)((unsigned char *)r->out + f->at), f->words, text)
                ? ZH_OK
                : zh_yaml_fail(err, node, "'%s' is unknown", text);
-  if (f->kind == FLAG)
-    set_number(r->out, f, strcmp(text, "true") == 0);
+  bool literal = strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+  if (f->kind == FLAG && literal)
+    set_number(r->out, f, text[0] == 't');
   else
     set_number(r->out, f, zh_expression(text, value_of, r));
   return ZH_OK;
@@ -390,6 +393,13 @@ static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule
   return ZH_OK;
 }
 
+static bool set_by_presence(const reading *r, const field *f, const zh_yaml_node *rule) {
+  const zh_yaml_node *node = r->gguf ? NULL : zh_yaml_get(rule, "config_present");
+  if (node == NULL || !look_up(r, node).there) return false;
+  set_number(r->out, f, 1);
+  return true;
+}
+
 static bool set_by_tensor(const reading *r, const field *f, const zh_yaml_node *rule) {
   const zh_yaml_node *with = zh_yaml_get(rule, r->gguf ? "gguf_tensor" : "config_tensor"),
                      *without = r->gguf ? zh_yaml_get(rule, "gguf_no_tensor") : NULL;
@@ -410,6 +420,7 @@ static zh_status read_field(reading *r, const field *f, const zh_yaml_node *rule
   stated s = {0};
   if (keys != NULL) s = look_up(r, keys);
   if (s.there) return set_stated(r, f, rule, &s, err);
+  if (set_by_presence(r, f, rule)) return ZH_OK;
   if (is != NULL) return set_constant(r, f, is, err);
   if (set_by_tensor(r, f, rule)) return ZH_OK;
   return otherwise != NULL ? set_constant(r, f, otherwise, err) : ZH_OK;
@@ -419,6 +430,7 @@ zh_status zh_fields_read(zh_described *out, const zh_model *model, const zh_fami
                          zh_error *err) {
   reading r = {.out = out, .model = model, .gguf = strcmp(model->format, "gguf") == 0};
   zh_status first = ZH_OK;
+  out->pattern.slides = true;
   out->pattern.sliding_from = out->pattern.sparse_last = UINT32_MAX;
   for (size_t i = 0; i < FIELDS; i++) {
     zh_status status = read_field(&r, &fields[i], zh_family_rule(family, "fields", fields[i].name),

@@ -200,8 +200,15 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
   return ZH_OK;
 }
 
+/* What the files have by a name: a tensor, or one that codes stand for. */
+typedef struct stored_as {
+  const zh_tensor *tensor;
+  const zh_coded *coded;
+} stored_as;
+
 static zh_status take(zh_source *out, const finding *f, const pattern *p, int which,
-                      const zh_tensor *stored, const zh_coded *coded, zh_error *err) {
+                      const stored_as *as, zh_error *err) {
+  const zh_tensor *stored = as->tensor;
   uint64_t groups = groups_of(f, p), total = 0, before = 0, mine = 0;
   bool sparse = f->place.expert >= 0, turned = p->turned[which];
   for (int i = 0; i < p->count; i++) {
@@ -220,9 +227,8 @@ static zh_status take(zh_source *out, const finding *f, const pattern *p, int wh
            expert = p->every_expert ? (uint64_t)f->place.expert : 0,
            rows = f->shape.is_vector ? f->shape.columns : f->shape.rows,
            columns = f->shape.is_vector ? 1 : f->shape.columns;
-  if (coded != NULL) stored = &coded->tensor; /* what it stands for */
   *out = (zh_source){
-      .stored = stored, .coded = coded, .turned = turned, .step = 1, .run = rows / groups};
+      .stored = stored, .coded = as->coded, .turned = turned, .step = 1, .run = rows / groups};
   uint64_t first = expert * total + before / groups;
   if (turned) columns = rows / groups;
   if (p->alternating && turned) {
@@ -240,7 +246,7 @@ static zh_status take(zh_source *out, const finding *f, const pattern *p, int wh
   ZH_TRY(check_shape(f, p, stored, total * experts, columns, err));
   ZH_TRY(check_type(f, out, err));
   ZH_TRY(make_tensor(f, out, err));
-  if (coded != NULL) out->stored = coded->codes;
+  if (as->coded != NULL) out->stored = as->coded->codes;
   return ZH_OK;
 }
 
@@ -262,24 +268,50 @@ static const char *list_of(const zh_model *model) {
   return strcmp(model->format, "safetensors") == 0 ? "config_tensors" : "gguf_tensors";
 }
 
+static zh_status find_exactly(stored_as *out, const finding *f, const char *name, zh_error *err) {
+  out->tensor = zh_model_find(f->model, name);
+  ZH_TRY(zh_coded_find(&out->coded, f->model, name, err));
+  if (out->coded != NULL) out->tensor = &out->coded->tensor;
+  return ZH_OK;
+}
+
+/* In safetensors with any of the family's beginnings for "model.". tensor NULL: not there. */
+static zh_status find_named(stored_as *out, const finding *f, const zh_family *family,
+                            const char *name, zh_error *err) {
+  const zh_yaml_node *list = NULL;
+  const char *begin;
+  char other[512];
+  ZH_TRY(find_exactly(out, f, name, err));
+  for (; out->tensor == NULL && list == NULL && family != NULL; family = family->like)
+    list = zh_yaml_get(family->root, "config_prefixes");
+  if (list == NULL || strncmp(name, "model.", 6) != 0) return ZH_OK;
+  for (size_t i = 0; out->tensor == NULL && i < zh_yaml_count(list); i++) {
+    if (zh_yaml_string(&begin, zh_yaml_item(list, i), NULL) != ZH_OK) continue;
+    snprintf(other, sizeof other, "%s%s", begin, name + 6);
+    ZH_TRY(find_exactly(out, f, other, err));
+  }
+  return ZH_OK;
+}
+
 /* The first tensor that is there, by the family's own names, then by those it is like. missing:
  * the first name that was looked for. */
 static zh_status search(zh_source *out, char missing[256], const finding *f,
                         const zh_family *family, zh_error *err) {
   char name[256];
+  const char *section = list_of(f->model);
   missing[0] = '\0';
-  for (; family != NULL; family = family->like) {
-    const zh_yaml_node *map = zh_yaml_get(family->root, list_of(f->model));
+  for (const zh_family *at = family; at != NULL; at = at->like) {
+    const zh_yaml_node *map = zh_yaml_get(at->root, section);
     for (size_t i = 0; map != NULL && i < zh_yaml_count(map); i++) {
       pattern p;
       ZH_TRY(read_pattern(&p, zh_yaml_key(map, i), zh_yaml_item(map, i), err));
       int which = held_at(&p, f->shape.name);
-      if (which < 0 || !fits_place(&p, f->place) || !spell(name, sizeof name, p.name, f->place))
+      if (which < 0 || !fits_place(&p, f->place) || !spell(name, sizeof name, p.name, f->place) ||
+          zh_family_overrides(family, at, section, p.name))
         continue;
-      const zh_tensor *stored = zh_model_find(f->model, name);
-      const zh_coded *coded;
-      ZH_TRY(zh_coded_find(&coded, f->model, name, err));
-      if (stored != NULL || coded != NULL) return take(out, f, &p, which, stored, coded, err);
+      stored_as stored;
+      ZH_TRY(find_named(&stored, f, family, name, err));
+      if (stored.tensor != NULL) return take(out, f, &p, which, &stored, err);
       if (missing[0] == '\0') memcpy(missing, name, sizeof name);
     }
   }

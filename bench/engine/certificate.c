@@ -259,18 +259,18 @@ static json_t *header_of(const certificate *c, const char *commitment, const cha
                          const char *marks) {
   const zh_certified *run = &c->run;
   const zh_roundings *rounds = &run->arithmetic.rounds;
-  return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:{s:s,s:s,s:s,s:s,s:s},s:o,s:s,s:I,s:s,s:s,s:I,s:"
-                   "I,s:I,s:s,s:s}",
-                   "schema", "zhiheng.certificate/1", "step", run->step, "workload",
-                   run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3",
-                   run->model_sm3, "kernels", run->kernels, "fp64_sums", run->arithmetic.fp64_sums,
-                   "rounds", "bf16", zh_rounding_name(rounds->bf16), "few",
-                   zh_rounding_name(rounds->few), "many", zh_rounding_name(rounds->many), "fine",
-                   zh_rounding_name(rounds->fine), "attention", zh_rounding_name(rounds->attention),
-                   "fine", fine_products(c), "kv", zh_kv_names[run->arithmetic.kv], "ranks",
-                   (json_int_t)run->ranks, "nonce", run->nonce, "commitment", commitment, "steps",
-                   (json_int_t)run->steps, "sequences", (json_int_t)run->sequences, "start",
-                   (json_int_t)run->start, "links", links, "marks", marks);
+  return json_pack(
+      "{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:{s:s,s:s,s:s,s:s,s:s},s:o,s:s,s:I,s:s,s:s,s:I,s:"
+      "I,s:I,s:s,s:s}",
+      "schema", "zhiheng.certificate/1", "step", run->step, "workload",
+      run->is_prompt ? "prefill" : "decode", "model", run->model, "model_sm3", run->model_sm3,
+      "kernels", run->kernels, "context", (json_int_t)run->arithmetic.context, "fp64_sums",
+      run->arithmetic.fp64_sums, "rounds", "bf16", zh_rounding_name(rounds->bf16), "few",
+      zh_rounding_name(rounds->few), "many", zh_rounding_name(rounds->many), "fine",
+      zh_rounding_name(rounds->fine), "attention", zh_rounding_name(rounds->attention), "fine",
+      fine_products(c), "kv", zh_kv_names[run->arithmetic.kv], "ranks", (json_int_t)run->ranks,
+      "nonce", run->nonce, "commitment", commitment, "steps", (json_int_t)run->steps, "sequences",
+      (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
 }
 
 static zh_status put_header(certificate *c, zh_error *err) {

@@ -442,7 +442,7 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
     const zh_rope *rope = &check->architecture.rope[i];
     check->frequency[i] = calloc(rope->dims / 2 + 1, sizeof *check->frequency[i]);
     turns = turns && check->frequency[i];
-    if (check->frequency[i]) zh_rope_frequencies(check->frequency[i], rope, (uint32_t)context);
+    if (check->frequency[i]) zh_rope_frequencies(check->frequency[i], rope, arithmetic.context);
   }
   if (!turns || !check->row || !check->rounded || !check->source || !check->score || !check->keys ||
       !check->values) {

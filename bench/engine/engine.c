@@ -378,7 +378,8 @@ zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, z
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
   /* Products of packed weights are summed in fp32, whatever the table does else. */
   zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed,
-                              .kv = engine->kv.type};
+                              .kv = engine->kv.type,
+                              .context = engine->context};
   if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
   arithmetic.rounds.attention = engine->kernels->rounds.attention;
   return arithmetic;

@@ -148,6 +148,7 @@ typedef struct zh_arithmetic {
   bool fp64_sums;      /* of the kernels */
   zh_roundings rounds; /* of products none where weights are not packed */
   zh_kv_type kv;       /* what keys and values were rounded to */
+  uint32_t context;    /* for which RoPE's frequencies were chosen */
 } zh_arithmetic;
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
 /* Of products in a call of so many tokens: how most of their operations round; and the peak that

@@ -130,6 +130,7 @@ static zh_status check_chain(recheck *r, zh_error *err) {
 }
 
 static zh_status read_sizes(recheck *r, const json_t *header, const char *where, zh_error *err) {
+  size_t context = 0;
   const struct {
     const char *key;
     size_t *out;
@@ -137,6 +138,7 @@ static zh_status read_sizes(recheck *r, const json_t *header, const char *where,
   } sizes[] = {{"steps", &r->steps, 1},
                {"sequences", &r->sequences, 1},
                {"start", &r->start, 0},
+               {"context", &context, 1},
                {"ranks", &r->ranks, 1}};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; ++i) {
     int64_t number = 0;
@@ -145,7 +147,9 @@ static zh_status read_sizes(recheck *r, const json_t *header, const char *where,
       return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' is out of range", where, sizes[i].key);
     *sizes[i].out = (size_t)number;
   }
-  if (r->steps * r->sequences <= 1 << 24 && r->start + r->steps <= r->weights.architecture.context)
+  r->arithmetic.context = (uint32_t)context;
+  if (r->steps * r->sequences <= 1 << 24 && r->start + r->steps <= context &&
+      context <= r->weights.architecture.context)
     return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT, "%s: more positions than the model holds", where);
 }

@@ -14,6 +14,12 @@
 static zh_status check_heads(const char *model, const zh_architecture *a, zh_part part,
                              zh_error *err) {
   uint32_t parts = (uint32_t)part.parts;
+  if (a->experts != 0 || a->attention == ZH_ATTENTION_LATENT) {
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %s cannot be divided among ranks yet; let each rank compute whole layers "
+                   "(parallel: pipeline)",
+                   model, a->experts != 0 ? "experts" : "latent attention (MLA)");
+  }
   if (a->heads % parts != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: %" PRIu32 " query heads cannot be divided evenly among %" PRIu32
@@ -67,8 +73,24 @@ static zh_status cut_columns(zh_weight *w, const char *model, size_t first, size
 }
 
 typedef struct cut {
-  size_t query, query_first, key, key_first, ffn, ffn_first;
+  size_t query, query_first, key, key_first, ffn, ffn_first, heads, heads_first;
 } cut;
+
+/* What is added to rows is divided as they are; what is added to a sum over the ranks stays whole,
+ * and the first of them adds it. */
+static zh_status cut_vectors(zh_weight *w, const char *model, const cut *c, zh_part part,
+                             zh_error *err) {
+  const struct {
+    zh_layer_slot slot;
+    size_t first, count;
+  } vectors[] = {
+      {ZH_ATTN_Q_BIAS, c->query_first, c->query}, {ZH_ATTN_K_BIAS, c->key_first, c->key},
+      {ZH_ATTN_V_BIAS, c->key_first, c->key},     {ZH_ATTN_SINKS, c->heads_first, c->heads},
+      {ZH_FFN_GATE_BIAS, c->ffn_first, c->ffn},   {ZH_FFN_UP_BIAS, c->ffn_first, c->ffn}};
+  for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; ++i)
+    ZH_TRY(cut_columns(&w[vectors[i].slot], model, vectors[i].first, vectors[i].count, part, err));
+  return ZH_OK;
+}
 
 static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_part part,
                            zh_error *err) {
@@ -77,6 +99,7 @@ static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_par
   cut_rows(&w[ZH_ATTN_V], c->key_first, c->key);
   cut_rows(&w[ZH_FFN_GATE], c->ffn_first, c->ffn);
   cut_rows(&w[ZH_FFN_UP], c->ffn_first, c->ffn);
+  ZH_TRY(cut_vectors(w, model, c, part, err));
   ZH_TRY(cut_columns(&w[ZH_ATTN_OUTPUT], model, c->query_first, c->query, part, err));
   return cut_columns(&w[ZH_FFN_DOWN], model, c->ffn_first, c->ffn, part, err);
 }
@@ -147,9 +170,11 @@ static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   cut c = {.query = (size_t)a->heads * a->head_dim,
            .key = (size_t)a->kv_heads * a->head_dim,
            .key_first = key_head * a->head_dim,
-           .ffn = a->ffn};
+           .ffn = a->ffn,
+           .heads = a->heads};
   c.query_first = index * c.query;
   c.ffn_first = index * c.ffn;
+  c.heads_first = index * c.heads;
   for (uint32_t layer = 0; layer < a->layers; ++layer)
     ZH_TRY(cut_layer(&weights->layer[(size_t)layer * ZH_LAYER_SLOTS], model, &c, part, err));
   size_t begin, end;

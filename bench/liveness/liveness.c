@@ -26,12 +26,13 @@ typedef struct pool {
   const zh_liveness_texts *texts;
   const zh_liveness_options *options;
   size_t length, hidden, layers, vocab;
-  float *states;            /* [TEXTS][layers + 1][length][hidden]: what enters each layer */
-  float *plain;             /* [TEXTS][length][vocab]: logits of the unchanged model */
-  float *logits;            /* [SEQUENCES][length][vocab] */
-  unsigned char *rows;      /* [SEQUENCES][row_bytes]: changed rows */
-  size_t row_bytes;         /* of the widest, with the spare ones */
-  float *gains;             /* [SEQUENCES][hidden] */
+  float *states;       /* [TEXTS][layers + 1][length][hidden]: what enters each layer */
+  float *plain;        /* [TEXTS][length][vocab]: logits of the unchanged model */
+  float *logits;       /* [SEQUENCES][length][vocab] */
+  unsigned char *rows; /* [SEQUENCES][row_bytes]: changed rows */
+  size_t row_bytes;    /* of the widest, with the spare ones */
+  float *gains;        /* [SEQUENCES][longest vector] */
+  size_t longest;
   size_t *order;            /* of the probes, by start layer */
   uint32_t text;            /* being computed */
   bool keep_states, jitter; /* what entering a layer does */
@@ -57,13 +58,41 @@ static size_t widest_row(const zh_weights *weights) {
   return (most + SPARE_BYTES + SPARE_BYTES - 1) / SPARE_BYTES * SPARE_BYTES;
 }
 
+static size_t longest_vector(const zh_weights *weights) {
+  size_t most = 1;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    const zh_weight *w = zh_weights_at(weights, i);
+    if (w->gain && w->matrix.columns > most) most = w->matrix.columns;
+  }
+  return most;
+}
+
+/* Changes that cannot be made for one sequence alone. */
+static zh_status refuse(const zh_architecture *a, zh_error *err) {
+  const struct {
+    bool is;
+    const char *what;
+  } missing[] = {{a->experts != 0, "experts"},
+                 {a->attention == ZH_ATTENTION_LATENT, "latent attention (MLA)"},
+                 {a->sinks, "attention sinks"},
+                 {a->normalised_head, "a normalised head"}};
+  for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
+    if (missing[i].is)
+      return zh_fail(
+          err, ZH_ERR_LACKING,
+          "liveness: the model has %s, whose scalars cannot be changed one at a time yet",
+          missing[i].what);
+  return ZH_OK;
+}
+
 static zh_status allocate(pool *p, size_t probes, zh_error *err) {
   p->row_bytes = widest_row(&p->engine->weights);
+  p->longest = longest_vector(&p->engine->weights);
   p->states = malloc(TEXTS * (p->layers + 1) * p->length * p->hidden * sizeof *p->states);
   p->plain = malloc(TEXTS * text_floats(p) * sizeof *p->plain);
   p->logits = malloc(SEQUENCES * text_floats(p) * sizeof *p->logits);
   p->rows = calloc(SEQUENCES, p->row_bytes);
-  p->gains = malloc(SEQUENCES * p->hidden * sizeof *p->gains);
+  p->gains = malloc(SEQUENCES * p->longest * sizeof *p->gains);
   p->order = malloc(probes * sizeof *p->order);
   if (p->states && p->plain && p->logits && p->rows && p->gains && p->order) return ZH_OK;
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the logits of %d texts of %zu tokens",
@@ -257,7 +286,7 @@ static bool prepare_patch(batch *b, size_t index) {
   zh_probe *probe = &b->out->probes[index];
   const zh_weight *w = weight_of(&p->engine->weights, probe->tensor);
   unsigned char *row = p->rows + b->count * p->row_bytes;
-  float *gain = p->gains + b->count * p->hidden;
+  float *gain = p->gains + b->count * p->longest;
   memcpy(row, (const unsigned char *)w->matrix.data + probe->row * w->matrix.row_bytes,
          w->matrix.row_bytes);
   zh_change_result result = zh_change_scalar(row, w->matrix.type, w->matrix.columns,
@@ -266,7 +295,9 @@ static bool prepare_patch(batch *b, size_t index) {
     probe->outcome = result == ZH_CHANGE_ALL_ZERO ? ZH_PROBE_ALL_ZERO : ZH_PROBE_STUCK;
     return false;
   }
-  if (w->gain) zh_dequantize_row(gain, row, w->matrix.type, p->hidden);
+  zh_weight changed = *w;
+  changed.matrix.data = row;
+  if (w->gain) zh_weight_vector(gain, &p->engine->weights, &changed);
   b->patch[b->count] =
       (zh_patch){.tensor = probe->tensor,
                  .sequence = (uint32_t)(b->count * b->sequences_each + b->sequences_each - 1),
@@ -353,6 +384,7 @@ static void sort_by_start(zh_liveness *out, pool *p) {
 /* --- all of it --- */
 
 static zh_status check_engine(const pool *p, zh_error *err) {
+  ZH_TRY(refuse(&p->engine->architecture, err));
   const zh_engine *e = p->engine;
   if (p->length > LONE_POSITION && p->length <= LENGTH && e->sequences >= SEQUENCES &&
       e->context >= p->length && e->micro_batch >= SEQUENCES * p->length)

@@ -1,10 +1,13 @@
-/* families_tool MODEL exact|fast STEP CONTEXT THREADS 1,2,3 4,5 …: computes the prompts as one
- * ragged batch, STEP tokens of each at a time (0: all at once), and writes the logits of every
- * token to standard output: [prompts][tokens][vocab] float32. Keys and values are kept in fp32. */
+/* families_tool MODEL exact|fast[+check] STEP CONTEXT THREADS 1,2,3 4,5 …: computes the prompts as
+ * one ragged batch, STEP tokens of each at a time (0: all at once), and writes the logits of every
+ * token to standard output: [prompts][tokens][vocab] float32. With +check every operator is held
+ * against its definition on the way, and what was checked is told on standard error, in JSON. Keys
+ * and values are kept in fp32. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/check.h"
 #include "bench/engine/engine.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -82,6 +85,21 @@ static zh_status compute(zh_engine *engine, prompt *prompts, size_t count, size_
   return status;
 }
 
+static zh_status compute_checked(zh_engine *engine, prompt *prompts, size_t count, size_t each,
+                                 zh_error *err) {
+  zh_check *check = NULL;
+  json_t *found = json_array();
+  ZH_TRY(zh_check_create(&check, engine, 7, err));
+  zh_status status = zh_check_attach(check, err);
+  if (status == ZH_OK) status = compute(engine, prompts, count, each, err);
+  if (status == ZH_OK) status = zh_check_report(check, found, err);
+  if (status == ZH_OK) json_dumpf(found, stderr, 0);
+  json_decref(found);
+  zh_check_detach(check);
+  zh_check_free(check);
+  return status;
+}
+
 static zh_status run(char **argv, int argc, zh_error *err) {
   static prompt prompts[PROMPTS];
   size_t count = 0;
@@ -91,14 +109,17 @@ static zh_status run(char **argv, int argc, zh_error *err) {
   for (int i = 6; i < argc && count < PROMPTS; ++i)
     ZH_TRY(read_prompt(&prompts[count++], argv[i], err));
   ZH_TRY(zh_model_open(&model, argv[1], err));
-  zh_engine_options options = {.precision = strcmp(argv[2], "exact") == 0 ? ZH_PRECISION_EXACT
-                                                                          : ZH_PRECISION_FAST,
+  bool checked = strstr(argv[2], "+check") != NULL;
+  zh_engine_options options = {.precision = strncmp(argv[2], "exact", 5) == 0 ? ZH_PRECISION_EXACT
+                                                                              : ZH_PRECISION_FAST,
                                .sequences = (uint32_t)count,
                                .context = (uint32_t)atoi(argv[4]),
                                .kv = ZH_KV_F32};
   zh_status status = zh_threads_create_crowded(&threads, atoi(argv[5]), err);
   if (status == ZH_OK) status = zh_engine_create(&engine, model, threads, &options, err);
-  if (status == ZH_OK) status = compute(engine, prompts, count, (size_t)atoi(argv[3]), err);
+  if (status == ZH_OK)
+    status =
+        (checked ? compute_checked : compute)(engine, prompts, count, (size_t)atoi(argv[3]), err);
   zh_engine_free(engine);
   zh_threads_free(threads);
   zh_model_free(model);

@@ -43,11 +43,11 @@ steps:
 NONCE = "松江区科委 2026"
 
 
-def make(folder, precision="fast", kind=T.Q8_0, nonce=NONCE, batch=3, text=SUITE, kernels=None):
+def make(folder, precision="fast", kind=T.Q8_0, nonce=NONCE, batch=3, text=SUITE, kernels=None, model=None):
     folder.mkdir(exist_ok=True)
     suite = folder / "probe.yaml"
     suite.write_text(text % (batch, precision))
-    model = write_model(folder / "model.gguf", kind)
+    model = model or write_model(folder / "model.gguf", kind)
     asked = ["--nonce", nonce] if nonce else []
     environment = os.environ | ({"ZH_CPU": kernels} if kernels else {})
     done = run(suite, "--model", model, "--out", folder / "bundle", *asked, env=environment)
@@ -116,6 +116,25 @@ def test_a_certificate_holds(tmp_path, precision, kind, batch):
     [result] = document["certificates"]
     assert result["tokens"] == 2 and result["operators"] == 2 * (1 + 15 * LAYERS + 2) and result["nonce"] == NONCE
     assert result["samples"] > 1000 and 0 < result["largest_error_of_bound"] < 1
+
+
+FAMILIES = pathlib.Path(__file__).parent.parent / "golden" / "families"
+# Of a layer of each family what stands beside Llama's fifteen operators.
+MORE_OPERATORS = {"qwen3": 2, "hunyuan-dense": 2, "glm4": 2, "gemma2": 2, "gemma3": 4, "qwen2": 0, "phi3-longrope": 0,
+                  "minicpm": 0, "baichuan2": 0, "internlm2": 0}
+
+
+@pytest.mark.parametrize("name", MORE_OPERATORS)
+@pytest.mark.parametrize("text", [SUITE, PREFILL], ids=["decode", "prefill"])
+def test_a_certificate_of_every_family_holds(tmp_path, name, text):
+    bundle, _ = make(tmp_path / "run", text=text, model=FAMILIES / name)
+    code, document = verify(bundle)
+    assert code == 0, document
+    [result] = document["certificates"]
+    layers = json.loads((FAMILIES / name / "config.json").read_text())["num_hidden_layers"]
+    each = 1 + (15 + MORE_OPERATORS[name]) * layers
+    assert result["operators"] == (2 * (each + 2) if text == SUITE else 3 * each + 2)
+    assert 0 < result["largest_error_of_bound"] < 1
 
 
 @pytest.mark.parametrize("kernels", ["amx", "vnni", "avx512"])

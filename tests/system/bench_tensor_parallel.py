@@ -104,6 +104,22 @@ def test_same_answers_as_one_rank(tmp_path, eight_heads, kind, tied):
         assert distance(found[0], exact) < 2 * distance(fast, exact) + 1e-5
 
 
+FAMILIES = pathlib.Path(__file__).parent.parent / "golden" / "families"
+
+
+@pytest.mark.parametrize("name", ["qwen3", "glm4", "gemma2", "gemma3-nested", "phi3-window", "internlm2", "baichuan2"])
+def test_families_divided(tmp_path, name):
+    """Norms of heads and behind blocks, biases, caps, windows, fused and grouped rows, a normalised head. Layers of
+    different kinds go to stages whole."""
+    exact = compute(tmp_path, FAMILIES / name, "exact")[0]
+    for split in ("tensor", "pipeline"):
+        found = compute(tmp_path, FAMILIES / name, "exact", 2, split=split)
+        assert isinstance(found, list), found
+        check_agreement(found)
+        assert found[0]["tokens"] == exact["tokens"]
+        assert distance(found[0], exact) < (1e-6 if split == "tensor" else 1e-12)
+
+
 @pytest.mark.parametrize("ranks, nodes, threads", [(2, 1, 1), (2, 1, 2), (4, 1, 1), (2, 2, 1), (4, 2, 1), (4, 2, 2)])
 def test_any_layout_of_a_standard_model(tmp_path, ranks, nodes, threads):
     """Ranks of one node, of two (played), with more threads; each holds its part of the same synthetic weights."""
