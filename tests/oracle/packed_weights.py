@@ -187,7 +187,7 @@ def fp8(rng, rows, columns, kind="F8_E4M3", scales="block", scale_kind="F32"):
         s = np.repeat(np.repeat(s, 128, 0), 128, 1)[:rows, :columns]
         name = "weight_scale_inv"
     else:
-        config = compressed_config("float-quantized", num_bits=8, type="float", strategy=scales)
+        config = compressed_config("float-quantized", num_bits=8, type="float", strategy={"row": "channel"}.get(scales, scales))
         name = "weight_scale"
     product = f.astype(np.float32) * np.broadcast_to(s, f.shape).astype(np.float32)  # in fp32, then to BF16
     tensors = {"weight": (kind, codes), name: stored}

@@ -3,6 +3,7 @@ expected; then whole models, whose logits are those of the same model with its v
 
 import json
 import os
+import pathlib
 import subprocess
 
 import numpy as np
@@ -69,6 +70,24 @@ def test_scale_that_no_half_holds(tmp_path):
     tensors["weight_scale"] = ("BF16", bits)
     kind, _ = read(write_one(tmp_path / "m", tensors, config))
     assert kind == "BF16"
+
+
+def test_gpt_oss_blocks():
+    """Experts in one tensor, [experts][outputs][blocks][16], which keeps its name."""
+    folder = pathlib.Path(os.environ["ZH_SOURCE_DIR"]) / "tests" / "golden" / "families" / "gpt-oss-mxfp4"
+    raw = (folder / "model.safetensors").read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    data = raw[8 + int.from_bytes(raw[:8], "little") :]
+    table = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+    for part in ("gate_up_proj", "down_proj"):
+        name = f"model.layers.1.mlp.experts.{part}"
+        blocks, scales = (np.frombuffer(data[slice(*header[name + end]["data_offsets"])], np.uint8).reshape(
+            header[name + end]["shape"]) for end in ("_blocks", "_scales"))
+        codes = np.stack([blocks & 15, blocks >> 4], axis=-1).reshape(*scales.shape, 32)
+        values = np.ldexp(table[codes], scales.astype(int)[..., None] - 127)
+        kind, read_values = read(folder, name + "_blocks")
+        assert kind == "MXFP4"
+        np.testing.assert_array_equal(read_values, values.reshape(*scales.shape[:2], -1))
 
 
 # --- contradictions, each one sentence with the tensor's name ---
@@ -159,3 +178,137 @@ def test_nothing_packed(tmp_path):
     tensors = {"weight": ("F32", np.zeros((4, 32), np.float32))}
     _, message = read(write_one(tmp_path / "m", tensors, {"quant_method": "gptq", "bits": 4}))
     assert "says that weights are packed (gptq), and no tensor is" in message
+
+
+# --- whole models: the logits are those of the same model with its values written out in F32 ---
+
+FAMILIES = pathlib.Path(os.environ["ZH_SOURCE_DIR"]) / "tests" / "golden" / "families"
+LOGITS = os.path.join(os.environ["ZH_BINARY_DIR"], "tests", "families_tool")
+LAYERS, HIDDEN, FFN, HEADS, KV_HEADS, HEAD_DIM, VOCAB = 2, 128, 192, 5, 1, 32, 150
+LINEAR = {"self_attn.q_proj": (HEADS * HEAD_DIM, HIDDEN), "self_attn.k_proj": (KV_HEADS * HEAD_DIM, HIDDEN),
+          "self_attn.v_proj": (KV_HEADS * HEAD_DIM, HIDDEN), "self_attn.o_proj": (HIDDEN, HEADS * HEAD_DIM),
+          "mlp.gate_proj": (FFN, HIDDEN), "mlp.up_proj": (FFN, HIDDEN), "mlp.down_proj": (HIDDEN, FFN)}
+
+
+def config_of(family):
+    config = json.loads((FAMILIES / family / "config.json").read_text())
+    return config | {"hidden_size": HIDDEN, "intermediate_size": FFN, "num_hidden_layers": LAYERS, "head_dim": HEAD_DIM,
+                     "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "vocab_size": VOCAB,
+                     "tie_word_embeddings": False}
+
+
+def plain_parts(rng, family):
+    """What no packer packs."""
+    tensors = {"model.embed_tokens.weight": rng.standard_normal((VOCAB, HIDDEN)),
+               "lm_head.weight": rng.standard_normal((VOCAB, HIDDEN)), "model.norm.weight": 1 + rng.random(HIDDEN)}
+    for layer in range(LAYERS):
+        norms = {"input_layernorm": HIDDEN, "post_attention_layernorm": HIDDEN}
+        if family == "qwen3":
+            norms |= {"self_attn.q_norm": HEAD_DIM, "self_attn.k_norm": HEAD_DIM}
+        for name, size in norms.items():
+            tensors[f"model.layers.{layer}.{name}.weight"] = 1 + rng.random(size)
+    return {name: ("F32", values.astype(np.float32)) for name, values in tensors.items()}
+
+
+def write_both(folder, family, forms, shards=1):
+    """The model packed, its layers in turn by `forms`, and the same written out. Returns their folders."""
+    rng = np.random.default_rng(len(forms[0]))
+    packed, plain = plain_parts(rng, family), None
+    plain, config, said = dict(packed), config_of(family), None
+    for layer in range(LAYERS):
+        for i, (name, shape) in enumerate(LINEAR.items()):
+            tensors, said_here, values, held = FORMS[forms[(layer + i) % len(forms)]](rng, *shape)
+            said = said or said_here
+            begin = f"model.layers.{layer}.{name}."
+            packed |= {begin + end: value for end, value in tensors.items()}
+            plain[begin + "weight"] = ("F32", rounded(values, held))
+    for where, tensors in (("packed", packed), ("plain", plain)):
+        path = folder / where
+        path.mkdir()
+        says = {"quantization_config": said} if where == "packed" and said else {}
+        (path / "config.json").write_text(json.dumps(config | says))
+        if shards == 1 or where == "plain":
+            write_safetensors(path / "model.safetensors", tensors)
+            continue
+        names, place = sorted(tensors), {}
+        for k in range(shards):  # so that codes and their scales lie in different files
+            file = f"model-{k + 1:05}-of-{shards:05}.safetensors"
+            write_safetensors(path / file, {name: tensors[name] for name in names[k::shards]})
+            place |= dict.fromkeys(names[k::shards], file)
+        (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
+    return folder / "packed", folder / "plain"
+
+
+def logits_of(path, precision="exact"):
+    prompts = ["3,1,4,1,5,9,2,6,5,3,5,8,9,7", "149,0,71"]
+    done = subprocess.run([LOGITS, path, precision, "0", "64", "2", *prompts], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    values = np.frombuffer(done.stdout, np.float32).reshape(-1, VOCAB)
+    assert np.isfinite(values).all() and np.ptp(values) > 0.1
+    return values
+
+
+@pytest.mark.parametrize("family, name", [("llama3", name) for name in FORMS] + [
+    ("qwen3", name) for name in ("gptq", "awq", "ct-4-asym", "fp8-block", "mxfp4")])
+def test_models(tmp_path, family, name):
+    packed, plain = write_both(tmp_path, family, [name])
+    np.testing.assert_array_equal(logits_of(packed), logits_of(plain))
+    fast, expected = logits_of(packed, "fast"), logits_of(plain)
+    assert np.abs(fast - expected).max() <= 0.1 * np.abs(expected).max()
+
+
+def test_shards_and_mixed_forms(tmp_path):
+    """compressed-tensors allows several forms in one model; what each tensor is, the tensors say."""
+    packed, plain = write_both(tmp_path, "llama3", ["fp8-row", "int8", "fp8-tensor"], shards=3)
+    np.testing.assert_array_equal(logits_of(packed), logits_of(plain))
+
+
+def test_zero_biases(tmp_path):
+    """Older writers of GPTQ give every packed layer a bias; one that is not zero is no part of the model."""
+    packed, plain = write_both(tmp_path, "llama3", ["gptq"])
+    expected = logits_of(plain)
+    for value, accepted in ((0, True), (1, False)):
+        extra = np.zeros(HIDDEN, np.float16)
+        extra[7] = value
+        write_safetensors(packed / "model-2.safetensors", {"model.layers.1.self_attn.o_proj.bias": ("F16", extra)})
+        names = {"model-2.safetensors": ["model.layers.1.self_attn.o_proj.bias"]}
+        names["model.safetensors"] = list(json.loads(header_of(packed / "model.safetensors")))
+        place = {name: file for file, all_of in names.items() for name in all_of}
+        (packed / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
+        if accepted:
+            np.testing.assert_array_equal(logits_of(packed), expected)
+        else:
+            done = subprocess.run([LOGITS, packed, "exact", "0", "64", "2", "1"], capture_output=True, text=True)
+            assert done.returncode != 0 and "o_proj.bias' is no part of a llama model" in done.stderr
+
+
+def header_of(path):
+    raw = path.read_bytes()
+    return raw[8 : 8 + int.from_bytes(raw[:8], "little")]
+
+
+def test_one_part_missing(tmp_path):
+    """Names the layer that lacks it; and what a model does not use is no part of it."""
+    packed, _ = write_both(tmp_path, "llama3", ["awq"])
+    tensors = json.loads(header_of(packed / "model.safetensors"))
+    raw = (packed / "model.safetensors").read_bytes()
+    data = raw[8 + int.from_bytes(raw[:8], "little") :]
+    kept = {}
+    for name, said in tensors.items():
+        begin, end = said["data_offsets"]
+        kept[name] = (said["dtype"], np.frombuffer(data[begin:end], np.uint8).reshape(said["shape"] + [-1]))
+    del kept["model.layers.1.mlp.up_proj.qzeros"]
+    (packed / "model.safetensors").write_bytes(raw_file(kept, tensors))
+    done = subprocess.run([LOGITS, packed, "exact", "0", "64", "2", "1"], capture_output=True, text=True)
+    assert "'model.layers.1.mlp.up_proj.qweight' is packed, but its zero points (qzeros) are missing" in done.stderr
+
+
+def raw_file(kept, said):
+    header, data = {}, b""
+    for name, (dtype, values) in kept.items():
+        raw = values.tobytes()
+        header[name] = said[name] | {"data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data
