@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/dtype.h"
+#include "core/halves.h"
 #include "core/status.h"
 
 #ifdef __cplusplus
@@ -25,11 +26,6 @@ extern "C" {
 #endif
 
 /* --- conversions: exact, by formula of the format --- */
-
-float zh_f16_to_f32(uint16_t bits);
-uint16_t zh_f32_to_f16(float value); /* round to nearest even */
-float zh_bf16_to_f32(uint16_t bits);
-uint16_t zh_f32_to_bf16(float value); /* round to nearest even */
 
 /* y[i] = value of element i of a row; elements must be whole blocks. Types: zh_dtype_is_weight. The
  * formulas are ggml's (ggml-quants.c); tests compare with PyPI gguf. */

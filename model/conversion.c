@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/coded.h"
 #include "model/conversion_room.h"
 
 enum { PIECE_BYTES = 4 << 20, GGUF_DIMS = 4 };
@@ -131,6 +132,12 @@ static zh_status finish(zh_conversion *c, zh_converted *t, zh_error *err) {
 static zh_status add_whole(zh_conversion *c, const zh_tensor *from, const zh_dtype_info *wanted,
                            zh_error *err) {
   zh_converted *t;
+  const zh_coded *coded;
+  ZH_TRY(zh_coded_find(&coded, c->model, from->name, err));
+  if (zh_coded_is_part(c->model, from))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: the tensor '%s' belongs to packed weights, which are not converted",
+                   from->file, from->name);
   ZH_TRY(next_tensor(&t, c, err));
   if (c->container == ZH_CONTAINER_GGUF && from->dims > GGUF_DIMS)
     return zh_fail(err, ZH_ERR_INPUT, "%s: the tensor '%s' has more than %d lengths", from->file,

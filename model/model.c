@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "core/text.h"
+#include "model/coded.h"
 #include "model/room.h"
 
 #define MOST_EXPECTED ((size_t)64 << 20) /* bytes; beyond it a file would only claim so much */
@@ -258,6 +259,7 @@ void zh_model_free(zh_model *model) {
   if (model == NULL) return;
   if (model->cache != NULL) {
     zh_tokenizer_free(model->cache->tokenizer);
+    zh_coded_free(model->cache->coded);
     pthread_mutex_destroy(&model->cache->lock);
     free(model->cache);
   }

@@ -120,6 +120,7 @@ typedef struct zh_source {
   zh_tensor tensor;        /* the weight: its own rows and columns, in the type in which its rows are given. data and
                               file_offset where it lies so in the file, one row after the other; else NULL and 0 */
   const zh_tensor *stored; /* the file's tensor; of standard models the weight itself */
+  const struct zh_coded *coded; /* its rows are made of codes, which `stored` holds, and scales; else NULL */
   /* Row r is the tensor's row first + r / run * stride + r % run * step. Turned: element (r, c) is there row
      first + r / run * stride + c, column from + r % run * step. Of vectors each element counts as a row. */
   uint64_t first, from, run, stride, step;
@@ -130,6 +131,10 @@ ZH_MUST_CHECK zh_status zh_model_source(zh_source *out, const zh_model *model, c
                                         zh_weight_place place, zh_error *err);
 /* Rows [first, first + count), as tensor.type has them. */
 void zh_source_rows(void *out, const zh_source *source, uint64_t first, uint64_t count);
+/* The i-th tensor of the file that the rows are made of: `stored`, then scales and the like; NULL past the last. */
+const zh_tensor *zh_source_part(const zh_source *source, int i);
+/* Gives back the memory of the file's pages that were read to make rows of codes; they can be read again. */
+void zh_source_leave(const zh_source *source);
 
 /* NULL when the model has none (standard models: tokens are numbers). Owned by the model. */
 ZH_MUST_CHECK zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err);

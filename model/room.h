@@ -44,6 +44,7 @@ enum zh_gguf_type {
 typedef struct zh_model_cache {
   pthread_mutex_t lock;
   zh_tokenizer *tokenizer;
+  struct zh_coded_table *coded; /* model/coded.h */
 } zh_model_cache;
 
 struct zh_model {
