@@ -69,7 +69,7 @@ void zh_sentencepiece_normalize(zh_text *out, const zh_sentencepiece_rules *r, c
   size_t passed = r->remove_extra_whitespaces ? pass_spaces(r, text, length) : 0;
   if (passed == length) return;
   if (r->dummy_prefix && !r->whitespace_as_suffix) zh_text_append(out, space, width);
-  if (r->charsmap.units == 0 && r->user_defined == NULL && !r->remove_extra_whitespaces)
+  if (r->charsmap.units == 0 && !r->remove_extra_whitespaces) /* user-defined or not */
     append_escaped(out, r, text, length);
   else
     append_pieces(out, r, text + passed, length - passed);

@@ -60,13 +60,29 @@ static bool has(const uint64_t *bits, unsigned i) {
   return bits[i / 64] >> i % 64 & 1;
 }
 
+static unsigned hash_of_four(const char *bytes) {
+  uint32_t word;
+  memcpy(&word, bytes, sizeof word);
+  return word * 2654435761u >> 16;
+}
+
 static void note_beginning(zh_matcher *m, const zh_slice *text) {
   const unsigned char *bytes = (const unsigned char *)text->bytes;
-  set(m->first, bytes[0]);
-  if (text->length > 1)
+  m->first[bytes[0]] = 1;
+  if (text->length >= 4)
+    set(m->fours, hash_of_four(text->bytes));
+  else if (text->length > 1)
     set(m->pairs, bytes[0] * 256u + bytes[1]);
   else
     for (unsigned next = 0; next < 256; next++) set(m->pairs, bytes[0] * 256u + next);
+}
+
+/* Whether a text may stand here: nearly all places are passed over by this. */
+static inline bool may_match(const zh_matcher *m, const char *text, size_t left) {
+  if (!m->first[(unsigned char)text[0]]) return false;
+  if (left < 4) return true;
+  return has(m->pairs, (unsigned char)text[0] * 256u + (unsigned char)text[1]) ||
+         has(m->fours, hash_of_four(text));
 }
 
 bool zh_matcher_create(zh_matcher **out, const zh_matcher_text *texts, size_t count) {
@@ -115,10 +131,7 @@ static size_t lower_bound(const zh_matcher *m, size_t low, size_t high, size_t d
 
 /* Narrows the sorted texts byte after byte. */
 bool zh_match_at(zh_match *out, const zh_matcher *m, const char *text, size_t length, size_t at) {
-  if (m == NULL || at >= length || !has(m->first, (unsigned char)text[at])) return false;
-  if (at + 1 < length &&
-      !has(m->pairs, (unsigned char)text[at] * 256u + (unsigned char)text[at + 1]))
-    return false;
+  if (m == NULL || at >= length || !may_match(m, text + at, length - at)) return false;
   size_t low = 0, high = m->count;
   bool found = false;
   for (size_t depth = 0; at + depth < length && low < high; depth++) {
@@ -138,7 +151,6 @@ bool zh_match_next(zh_match *out, const zh_matcher *m, const char *text, size_t 
                    size_t from) {
   if (m == NULL || m->count == 0) return false;
   for (size_t at = from; at < length; at++)
-    if (has(m->first, (unsigned char)text[at]) && zh_match_at(out, m, text, length, at))
-      return true;
+    if (may_match(m, text + at, length - at) && zh_match_at(out, m, text, length, at)) return true;
   return false;
 }

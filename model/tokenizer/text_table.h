@@ -32,7 +32,9 @@ typedef struct zh_matcher_text {
 typedef struct zh_matcher {
   zh_matcher_text *texts; /* sorted */
   size_t count;
-  uint64_t first[4], pairs[1024]; /* bytes, and pairs of bytes, that texts begin with */
+  uint8_t first[256];   /* bytes that texts begin with */
+  uint64_t pairs[1024]; /* pairs of bytes that texts of fewer than four begin with */
+  uint64_t fours[1024]; /* four bytes, by hash, that the others begin with */
 } zh_matcher;
 typedef struct zh_match {
   size_t begin, length;
