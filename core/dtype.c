@@ -38,9 +38,14 @@ bool zh_dtype_is_weight(zh_dtype type) {
   case ZH_Q4_1:
   case ZH_Q5_0:
   case ZH_Q5_1:
+  case ZH_Q2_K:
+  case ZH_Q3_K:
   case ZH_Q4_K:
   case ZH_Q5_K:
   case ZH_Q6_K:
+  case ZH_IQ4_NL:
+  case ZH_IQ4_XS:
+  case ZH_MXFP4:
     return true;
   default:
     return false;

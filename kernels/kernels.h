@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/dtype.h"
+#include "core/halves.h"
 #include "core/status.h"
 
 #ifdef __cplusplus
@@ -26,16 +27,17 @@ extern "C" {
 
 /* --- conversions: exact, by formula of the format --- */
 
-float zh_f16_to_f32(uint16_t bits);
-uint16_t zh_f32_to_f16(float value); /* round to nearest even */
-float zh_bf16_to_f32(uint16_t bits);
-uint16_t zh_f32_to_bf16(float value); /* round to nearest even */
-
 /* y[i] = value of element i of a row; elements must be whole blocks. Types: zh_dtype_is_weight. The
  * formulas are ggml's (ggml-quants.c); tests compare with PyPI gguf. */
 void zh_dequantize_row(float *y, const void *row, zh_dtype type, size_t elements);
 /* The same bits, with the widest vectors that may be used here. */
 void zh_dequantize_row_fast(float *y, const void *row, zh_dtype type, size_t elements);
+
+/* The other way: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 by ggml's reference quantisers, bit for bit,
+ * Q4_K by least squares. False: a value that is no number (but in F32, F16, BF16) or beyond what
+ * the type's scale holds. */
+bool zh_quantizes(zh_dtype type);
+bool zh_quantize_row(void *out, const float *x, zh_dtype type, size_t elements);
 
 /* A weight matrix W[rows][columns], row-major, in any weight type; rows are row_bytes apart. */
 typedef struct zh_matrix {

@@ -84,6 +84,21 @@ void zh_dequantize_row_avx512(float *y, const void *row, zh_dtype type, size_t e
   case ZH_Q6_K:                                                                                    \
     call(ZH_Q6_K);                                                                                 \
     break;                                                                                         \
+  case ZH_Q2_K:                                                                                    \
+    call(ZH_Q2_K);                                                                                 \
+    break;                                                                                         \
+  case ZH_Q3_K:                                                                                    \
+    call(ZH_Q3_K);                                                                                 \
+    break;                                                                                         \
+  case ZH_IQ4_NL:                                                                                  \
+    call(ZH_IQ4_NL);                                                                               \
+    break;                                                                                         \
+  case ZH_IQ4_XS:                                                                                  \
+    call(ZH_IQ4_XS);                                                                               \
+    break;                                                                                         \
+  case ZH_MXFP4:                                                                                   \
+    call(ZH_MXFP4);                                                                                \
+    break;                                                                                         \
   default:                                                                                         \
     break;                                                                                         \
   }

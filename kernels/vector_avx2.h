@@ -93,6 +93,11 @@ ALWAYS_INLINE words words_right(words a, int bits) {
   return _mm256_srli_epi32(a, bits);
 }
 /* Byte i of each word, signed. */
+/* Each byte, 0 … 15, becomes the table's of that number. */
+ALWAYS_INLINE words words_look_up(const int8_t table[16], words v) {
+  __m128i once = _mm_loadu_si128((const __m128i *)(const void *)table);
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(once), v);
+}
 ALWAYS_INLINE words words_signed_byte(words a, int i) {
   return _mm256_srai_epi32(_mm256_slli_epi32(a, 24 - 8 * i), 24);
 }

@@ -122,6 +122,18 @@ ALWAYS_INLINE words words_right(words a, int bits) { /* zeros enter */
   return (words)((unsigned_words)a >> (uint32_t)bits);
 }
 /* Byte i of each word, signed. */
+/* Each byte, 0 … 15, becomes the table's of that number. */
+ALWAYS_INLINE words words_look_up(const int8_t table[16], words v) {
+#ifdef __aarch64__
+  return (words)vqtbl1q_s8(vld1q_s8(table), (uint8x16_t)v);
+#else
+  int8_t bytes[16];
+  memcpy(bytes, &v, sizeof bytes);
+  for (int i = 0; i < 16; i++) bytes[i] = table[bytes[i]];
+  memcpy(&v, bytes, sizeof bytes);
+  return v;
+#endif
+}
 ALWAYS_INLINE words words_signed_byte(words a, int i) {
   return words_left(a, 24 - 8 * i) >> 24;
 }

@@ -1,4 +1,5 @@
-/* GGUF v2 and v3, little-endian. Layout: "GGUF", u32 version, u64 tensors, u64 metadata values, the
+/* GGUF v2 and v3, little-endian; between the two only the byte order that a file may have differs.
+ * Layout: "GGUF", u32 version, u64 tensors, u64 metadata values, the
  * values, the tensor records, padding, the tensors' data. Source: ggml-org/ggml docs/gguf.md. */
 #include <assert.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "model/conversion_room.h"
 #include "model/room.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the reader copies numbers as they lie");
@@ -82,7 +84,7 @@ static size_t fixed_bytes(uint32_t type) {
 
 static zh_status check_type(const cursor *c, uint32_t type, const char *key) {
   if (type < ZH_GGUF_TYPES) return ZH_OK;
-  return fail_at(c, "metadata '%s' has value type %u, which GGUF v3 does not define", key, type);
+  return fail_at(c, "metadata '%s' has value type %u, which GGUF does not define", key, type);
 }
 
 static zh_status skip_fixed(cursor *c, uint32_t type, uint64_t count, const char *key) {
@@ -185,15 +187,28 @@ static zh_status read_shape(zh_tensor *tensor, cursor *c) {
   return ZH_OK;
 }
 
+/* ggml's numbers that no file should have: of sums in flight, and of arrangements that were given
+ * up.
+ */
+static zh_status refuse_type(const cursor *c, const char *tensor, uint32_t type) {
+  static const char *const names[] = {
+      [4] = "Q4_2",        [5] = "Q4_3",       [9] = "Q8_1",      [15] = "Q8_K",
+      [31] = "Q4_0_4_4",   [32] = "Q4_0_4_8",  [33] = "Q4_0_8_8", [36] = "IQ4_NL_4_4",
+      [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8"};
+  if (type < sizeof names / sizeof names[0] && names[type] != NULL)
+    return fail_at(c, "the tensor '%s' has the type %s, which this version does not compute",
+                   tensor, names[type]);
+  return fail_at(c, "tensor '%s' has element type %u, which this version does not know", tensor,
+                 type);
+}
+
 static zh_status read_tensor(zh_tensor *tensor, zh_model *model, cursor *c) {
   ZH_TRY(take_name(&tensor->name, model, c, "a tensor's name"));
   ZH_TRY(read_shape(tensor, c));
   uint32_t type = 0;
   ZH_TRY(take(&type, c, sizeof type, tensor->name));
   const zh_dtype_info *info = type < 1000 ? zh_dtype_find(type) : NULL;
-  if (info == NULL)
-    return fail_at(c, "tensor '%s' has element type %u, which this version does not know",
-                   tensor->name, type);
+  if (info == NULL) return refuse_type(c, tensor->name, type);
   tensor->type = info->type;
   if (!zh_tensor_measure(tensor))
     return fail_at(c,
@@ -271,6 +286,9 @@ static zh_status read_header(uint64_t *tensors, uint64_t *values, cursor *c) {
   ZH_TRY(take(&version, c, sizeof version, "the version"));
   if (version != 0 && (version & 0xffff) == 0)
     return fail_at(c, "a big-endian GGUF file; only little-endian ones are read, convert it");
+  if (version == 1)
+    return fail_at(c, "GGUF version 1, whose counts have 32 bits; versions 2 and 3 are read, "
+                      "convert the model again");
   if (version != 2 && version != 3)
     return fail_at(c, "GGUF version %u; versions 2 and 3 are read", version);
   ZH_TRY(take(tensors, c, sizeof *tensors, "the number of tensors"));
@@ -279,23 +297,6 @@ static zh_status read_header(uint64_t *tensors, uint64_t *values, cursor *c) {
     return fail_at(c, "%llu tensors and %llu metadata values cannot fit in the %zu bytes left",
                    (unsigned long long)*tensors, (unsigned long long)*values, left(c));
   return ZH_OK;
-}
-
-/* split.count and the parts that lie beside this one must agree. */
-static zh_status check_split(zh_model *model, const cursor *c) {
-  uint64_t parts = 1;
-  char what[64];
-  if (!zh_gguf_uint(&parts, zh_gguf_find(model, "split.count")) || parts < 2) parts = 1;
-  if (model->missing_parts == 0 && parts == model->file_count) return ZH_OK;
-  uint64_t missing = model->missing_parts > 0 ? model->missing_parts : parts - model->file_count;
-  if (parts < model->file_count) return ZH_OK; /* the name counts parts, the file knows of none */
-  snprintf(what, sizeof what, "%llu of %llu", (unsigned long long)missing,
-           (unsigned long long)(model->file_count + missing));
-  if (model->lenient) return zh_model_add_defect(model, ZH_DEFECT_SHARD_MISSING, what, 0, c->err);
-  return zh_fail(c->err, ZH_ERR_INPUT,
-                 "%s is one of %llu parts of a split model; %s are not beside it by their names "
-                 "(…-00001-of-%05llu.gguf)",
-                 c->path, (unsigned long long)parts, what, (unsigned long long)parts);
 }
 
 /* Metadata stand in the first part; those of others are read to be checked and passed over. */
@@ -308,7 +309,7 @@ static zh_status read_part(zh_model *model, const zh_model_file *file, bool firs
   size_t kept_count = model->value_count;
   ZH_TRY(read_header(&tensors, &values, &c));
   ZH_TRY(read_values(model, &c, values));
-  if (first) ZH_TRY(check_split(model, &c));
+  ZH_TRY(zh_gguf_check_part(model, file->path, first, err));
   for (uint64_t i = 0; i < tensors; i++) {
     zh_tensor *tensor = zh_model_add_tensor(model);
     if (tensor == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", file->path);
@@ -325,6 +326,7 @@ static zh_status read_part(zh_model *model, const zh_model_file *file, bool firs
 zh_status zh_gguf_read(zh_model *model, zh_error *err) {
   for (size_t i = 0; i < model->file_count; i++)
     ZH_TRY(read_part(model, &model->files[i], i == 0, err));
+  ZH_TRY(zh_gguf_check_parts(model, err));
   const char *size;
   size_t length = 0;
   if (zh_gguf_string(&size, &length, zh_gguf_find(model, "general.size_label")))
@@ -429,6 +431,14 @@ void zh_gguf_next_string(const char **out, size_t *length, const unsigned char *
   *out = (const char *)*at + sizeof bytes;
   *length = (size_t)bytes;
   *at += sizeof bytes + bytes;
+}
+
+size_t zh_gguf_value_bytes(const zh_gguf_value *value) {
+  cursor c = {value->data, value->data, value->data + PTRDIFF_MAX / 2, "", NULL, 0};
+  if (value->type == ZH_GGUF_STRING) return (size_t)value->count;
+  if (value->type != ZH_GGUF_ARRAY) return fixed_bytes(value->type);
+  (void)skip_items(&c, value->item_type, value->count, value->key, 1); /* walked once already */
+  return (size_t)(c.at - value->data);
 }
 
 bool zh_gguf_item(int64_t *out, const zh_gguf_value *value, uint64_t i) {

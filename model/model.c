@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "core/text.h"
+#include "model/coded.h"
 #include "model/room.h"
 
 #define MOST_EXPECTED ((size_t)64 << 20) /* bytes; beyond it a file would only claim so much */
@@ -146,36 +147,12 @@ static zh_status map_files(zh_model *model, char *const *paths, size_t count, zh
   return zh_arena_create(&model->arena, ARENA_SLACK_BYTES + ARENA_PER_FILE_BYTE * bytes, err);
 }
 
-/* The parts of a split GGUF file, as far as they are there; *count 1 where the name counts none. */
-static zh_status list_parts(char ***paths, size_t *count, zh_model *model, zh_error *err) {
-  unsigned long number, of, last = 1;
-  size_t stem = strlen(model->path);
-  bool split = ends_with(model->path, ".gguf") && zh_shard_number(&number, &of, model->path);
-  if (split) last = of;
-  *paths = calloc(last, sizeof **paths);
-  if (*paths == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", model->path);
-  if (split) stem -= strlen("00001-of-00003.gguf");
-  for (unsigned long i = 1; i <= last; i++) {
-    char *path = NULL;
-    int length = split ? asprintf(&path, "%.*s%05lu-of-%05lu.gguf", (int)stem, model->path, i, of)
-                       : asprintf(&path, "%s", model->path);
-    if (length < 0) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", model->path);
-    if (!split || zh_is_file(path)) {
-      (*paths)[(*count)++] = path;
-      continue;
-    }
-    model->missing_parts++;
-    free(path);
-  }
-  return ZH_OK;
-}
-
 /* By what the file begins with; its name decides only how a damaged one is spoken of. */
 static zh_status open_file(zh_model *model, zh_error *err) {
   char **paths = NULL;
   const char *path = model->path;
   size_t count = 0;
-  zh_status status = list_parts(&paths, &count, model, err);
+  zh_status status = zh_gguf_list_parts(&paths, &count, model, err);
   if (status == ZH_OK) status = map_files(model, paths, count, err);
   for (size_t i = 0; i < count; i++) free(paths[i]);
   free(paths);
@@ -195,9 +172,16 @@ static zh_status open_file(zh_model *model, zh_error *err) {
                  path);
 }
 
+/* A folder without safetensors may hold a GGUF file, or its parts. */
 static zh_status open_folder(zh_model *model, zh_error *err) {
-  char **paths = NULL;
+  char **paths = NULL, *gguf = NULL;
   size_t count = 0;
+  if (!zh_safetensors_in_folder(model->path)) ZH_TRY(zh_gguf_in_folder(&gguf, model->path, err));
+  if (gguf != NULL) {
+    free(model->path);
+    model->path = gguf;
+    return open_file(model, err);
+  }
   model->format = "safetensors";
   ZH_TRY(zh_safetensors_list(&paths, &count, model->path, err));
   zh_status status = map_files(model, paths, count, err);
@@ -275,6 +259,7 @@ void zh_model_free(zh_model *model) {
   if (model == NULL) return;
   if (model->cache != NULL) {
     zh_tokenizer_free(model->cache->tokenizer);
+    zh_coded_free(model->cache->coded);
     pthread_mutex_destroy(&model->cache->lock);
     free(model->cache);
   }
@@ -329,7 +314,8 @@ const zh_tensor *zh_model_find(const zh_model *model, const char *name) {
 
 zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err) {
   *out = NULL;
-  if (!zh_gguf_names_tokenizer(model)) return ZH_OK;
+  bool folder = strcmp(model->format, "safetensors") == 0;
+  if (!folder && !zh_gguf_names_tokenizer(model)) return ZH_OK;
   zh_status status = ZH_OK;
   pthread_mutex_lock(&model->cache->lock);
   if (model->cache->tokenizer == NULL)

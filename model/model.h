@@ -1,4 +1,4 @@
-/* A model as data: its tensors, its architecture, its tokenizer. Formats: GGUF v3, safetensors (headers, for
+/* A model as data: its tensors, its architecture, its tokenizer. Formats: GGUF v2 and v3, safetensors (headers, for
  * counting), and the standard models, whose weights are computed. Knows no kernel.
  *
  * Files are mapped, never copied; every size and offset in them is treated as hostile: a file that lies is
@@ -48,8 +48,9 @@ zh_tensor_role zh_tensor_role_of(const zh_tensor *tensor);
 typedef struct zh_model zh_model;
 typedef struct zh_tokenizer zh_tokenizer;
 
-/* name_or_path: a .gguf file, a .safetensors file, a folder with *.safetensors (and index, config.json), or the
- * name of a standard model ("zh-0.1b"). A word that is neither a file nor a known name gets a "did you mean". */
+/* name_or_path: a .gguf file (any part of a split one opens all), a .safetensors file, a folder with *.safetensors
+ * (and index, config.json) or with one GGUF model, or the name of a standard model ("zh-0.1b"). A word that is
+ * neither a file nor a known name gets a "did you mean". */
 ZH_MUST_CHECK zh_status zh_model_open(zh_model **out, const char *name_or_path, zh_error *err);
 /* The same, but for looking at: what is wrong with the packaging while tensors can still be told from each other
  * is listed instead of refused. Tensors that stand twice are kept once, those of missing shards are not there. */
@@ -119,6 +120,7 @@ typedef struct zh_source {
   zh_tensor tensor;        /* the weight: its own rows and columns, in the type in which its rows are given. data and
                               file_offset where it lies so in the file, one row after the other; else NULL and 0 */
   const zh_tensor *stored; /* the file's tensor; of standard models the weight itself */
+  const struct zh_coded *coded; /* its rows are made of codes, which `stored` holds, and scales; else NULL */
   /* Row r is the tensor's row first + r / run * stride + r % run * step. Turned: element (r, c) is there row
      first + r / run * stride + c, column from + r % run * step. Of vectors each element counts as a row. */
   uint64_t first, from, run, stride, step;
@@ -129,6 +131,10 @@ ZH_MUST_CHECK zh_status zh_model_source(zh_source *out, const zh_model *model, c
                                         zh_weight_place place, zh_error *err);
 /* Rows [first, first + count), as tensor.type has them. */
 void zh_source_rows(void *out, const zh_source *source, uint64_t first, uint64_t count);
+/* The i-th tensor of the file that the rows are made of: `stored`, then scales and the like; NULL past the last. */
+const zh_tensor *zh_source_part(const zh_source *source, int i);
+/* Gives back the memory of the file's pages that were read to make rows of codes; they can be read again. */
+void zh_source_leave(const zh_source *source);
 
 /* NULL when the model has none (standard models: tokens are numbers). Owned by the model. */
 ZH_MUST_CHECK zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err);
@@ -153,28 +159,31 @@ typedef struct zh_standard_class {
 } zh_standard_class;
 ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);
 
-/* Writes a standard model as a GGUF v3 file (matrices BF16, gains F32; tokens are numbers, "no_vocab"), so that other
- * engines can be timed on the same weights. progress: NULL, or told bytes written of all. */
-typedef void (*zh_write_progress)(void *user, uint64_t done, uint64_t all);
-ZH_MUST_CHECK zh_status zh_model_write_gguf(const char *path, const zh_model *model, zh_write_progress progress,
-                                            void *user, zh_error *err);
+/* --- tokenizer: byte-level BPE, sentencepiece's BPE and unigram, rank files; from GGUF's metadata, or from
+ * tokenizer.json, tokenizer.model or *.tiktoken in the folder of the weights --- */
 
-/* --- tokenizer: byte-level BPE with the file's vocabulary, merges and pre-tokenizer --- */
-
-/* Appends nothing on failure. *tokens is the caller's (free). Text must be valid UTF-8. add_bos: as the file asks.
- * parse_special: "<|im_start|>" in text becomes its token, as published tokenizers do. */
+/* Appends nothing on failure. *tokens is the caller's (free). Text must be valid UTF-8: what is not is refused with the
+ * byte, as `tokenizers` takes only valid strings, and sentencepiece's U+FFFD would hide it. add_bos: what the file puts
+ * around a text is put there (BOS, also EOS where it asks for one). parse_special: "<|im_start|>" in text becomes its
+ * token, as published tokenizers do. */
 ZH_MUST_CHECK zh_status zh_tokenize(uint32_t **tokens, size_t *count, const zh_tokenizer *tokenizer, const char *text,
                                     size_t length, bool add_bos, bool parse_special, zh_error *err);
-/* Bytes of the tokens, not necessarily valid UTF-8 at the end; the caller frees. Unknown ids are ZH_ERR_INPUT. */
+/* Bytes of the tokens, not necessarily valid UTF-8 at the end; the caller frees. Unknown ids are ZH_ERR_INPUT. The
+ * tokens are a text's beginning: the space that some tokenizers put there is taken off again. */
 ZH_MUST_CHECK zh_status zh_detokenize(char **text, size_t *length, const zh_tokenizer *tokenizer, const uint32_t *tokens,
                                       size_t count, zh_error *err);
 uint32_t zh_tokenizer_vocab(const zh_tokenizer *tokenizer);
-/* Ids the file declares; -1 where it declares none. add_bos: whether the file asks for it. */
+/* Ids the file declares; -1 where it declares none. add_bos, add_eos: whether the file asks for them around a text. */
 typedef struct zh_special_tokens {
   int64_t bos, eos, unknown, padding;
-  bool add_bos;
+  bool add_bos, add_eos;
 } zh_special_tokens;
 zh_special_tokens zh_tokenizer_special(const zh_tokenizer *tokenizer);
+/* A token as the file writes it ("<|im_end|>"; of byte-level ones in their alphabet); borrowed. False where the id has
+ * none, so that what zh_special_tokens says can be handed in as it is. */
+bool zh_tokenizer_token_text(const char **text, size_t *length, const zh_tokenizer *tokenizer, int64_t id);
+/* The id of a token as the file writes it; -1 where there is none. */
+int64_t zh_tokenizer_find(const zh_tokenizer *tokenizer, const char *text, size_t length);
 
 #ifdef __cplusplus
 }

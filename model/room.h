@@ -44,6 +44,7 @@ enum zh_gguf_type {
 typedef struct zh_model_cache {
   pthread_mutex_t lock;
   zh_tokenizer *tokenizer;
+  struct zh_coded_table *coded; /* model/coded.h */
 } zh_model_cache;
 
 struct zh_model {
@@ -57,9 +58,9 @@ struct zh_model {
   bool lenient; /* opened for an audit: defects are listed */
   zh_defect *defects;
   size_t defect_count;
-  size_t missing_parts; /* of a split GGUF file */
+  size_t missing_parts;                       /* of a split GGUF file */
   uint64_t *name_slots, name_mask, name_seed; /* tensors by name (names.c) */
-  zh_gguf_value *values;     /* GGUF only; sorted by key */
+  zh_gguf_value *values;                      /* GGUF only; sorted by key */
   size_t value_count;
   json_t *config; /* safetensors folders with a config.json */
   const char *config_path;
@@ -80,20 +81,37 @@ ZH_MUST_CHECK zh_status zh_safetensors_list(char ***paths, size_t *count, const 
 ZH_MUST_CHECK zh_status zh_standard_read(zh_model *model, const char *name, bool *known,
                                          zh_error *err);
 
+/* Whether there is a shard in the folder. */
+bool zh_safetensors_in_folder(const char *folder);
+
+/* --- parts of a split GGUF file (gguf_parts.c) --- */
+
+/* Files that belong to model->path by their names, as far as they are there; *paths and its strings
+ * are the caller's. */
+ZH_MUST_CHECK zh_status zh_gguf_list_parts(char ***paths, size_t *count, zh_model *model,
+                                           zh_error *err);
+/* The first GGUF file of a folder that holds one model; NULL where it holds none. The caller's. */
+ZH_MUST_CHECK zh_status zh_gguf_in_folder(char **path, const char *folder, zh_error *err);
+/* Once the metadata of a part stand in the model; then, of all parts. */
+ZH_MUST_CHECK zh_status zh_gguf_check_part(zh_model *model, const char *path, bool first,
+                                           zh_error *err);
+ZH_MUST_CHECK zh_status zh_gguf_check_parts(const zh_model *model, zh_error *err);
+
 /* Lists a defect of one file, or adds the tensors to those it has already. */
 ZH_MUST_CHECK zh_status zh_model_add_defect(zh_model *model, zh_defect_kind kind, const char *what,
                                             uint64_t tensors, zh_error *err);
 /* Shards by what their names count, "-00002-of-00003". */
 bool zh_shard_number(unsigned long *number, unsigned long *of, const char *name);
 /* metadata: of the index, NULL where there is none. */
-ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder,
-                                        const json_t *metadata, zh_error *err);
+ZH_MUST_CHECK zh_status zh_shards_check(zh_model *model, const char *folder, const json_t *metadata,
+                                        zh_error *err);
 
 /* Makes room for about so many tensors at once, of a large model in pages of 2 MiB; only a wish. */
 void zh_model_expect_tensors(zh_model *model, size_t count);
 /* Appends an empty tensor; NULL when memory is short. Earlier pointers may move. */
 zh_tensor *zh_model_add_tensor(zh_model *model);
-/* Makes tensors findable by name; a name that stands twice is refused, or in another file listed. */
+/* Makes tensors findable by name; a name that stands twice is refused, or in another file listed.
+ */
 ZH_MUST_CHECK zh_status zh_model_index(zh_model *model, zh_error *err);
 const zh_tensor *zh_model_find_exactly(const zh_model *model, const char *name, size_t length);
 /* Product of the shape and bytes of the tensor from type and shape; false on overflow or part of a
@@ -126,37 +144,9 @@ bool zh_gguf_names_tokenizer(const zh_model *model);
 bool zh_gguf_item(int64_t *out, const zh_gguf_value *value, uint64_t i);
 
 /* --- tokenizer --- */
+/* *out stays NULL where the model has none. */
 ZH_MUST_CHECK zh_status zh_tokenizer_create(zh_tokenizer **out, const zh_model *model,
                                             zh_error *err);
 void zh_tokenizer_free(zh_tokenizer *tokenizer);
-
-/* Pre-tokenizer: cuts text into the pieces that merges may not cross. */
-typedef struct zh_pretokenizer zh_pretokenizer;
-/* name: tokenizer.ggml.pre; an unknown one is refused with the known ones. whole_words: a piece
- * that is a token by itself is taken without merging. */
-ZH_MUST_CHECK zh_status zh_pretokenizer_create(zh_pretokenizer **out, bool *whole_words,
-                                               const char *name, zh_error *err);
-void zh_pretokenizer_free(zh_pretokenizer *pretokenizer);
-typedef zh_status (*zh_piece_visit)(void *user, const char *piece, size_t length, zh_error *err);
-/* text: valid UTF-8. Pieces come in order and cover the text. */
-ZH_MUST_CHECK zh_status zh_pretokenize(const zh_pretokenizer *pretokenizer, const char *text,
-                                       size_t length, zh_piece_visit visit, void *user,
-                                       zh_error *err);
-
-/* Merges by rank: pairs grouped by their left token, each group sorted by the right one. */
-typedef struct zh_merge {
-  uint32_t right, rank, merged;
-} zh_merge;
-typedef struct zh_merges {
-  uint32_t *first; /* [vocab + 1]: pairs[first[left]] … pairs[first[left + 1] - 1] */
-  zh_merge *pairs;
-} zh_merges;
-typedef struct zh_bpe_room
-    zh_bpe_room; /* what merging one piece needs; grows, one a call of zh_tokenize */
-zh_bpe_room *zh_bpe_room_create(void); /* NULL: no memory */
-void zh_bpe_room_free(zh_bpe_room *room);
-/* Merges tokens[count] in place, lowest rank first, leftmost among equals, in O(count log count);
- * returns how many are left, or SIZE_MAX when memory is short. */
-size_t zh_bpe_merge(uint32_t *tokens, size_t count, const zh_merges *merges, zh_bpe_room *room);
 
 #endif

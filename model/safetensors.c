@@ -38,6 +38,15 @@ static zh_status add_path(char ***paths, size_t *count, const char *folder, cons
   return ZH_OK;
 }
 
+bool zh_safetensors_in_folder(const char *folder) {
+  DIR *dir = opendir(folder);
+  bool found = false;
+  for (const struct dirent *e; dir != NULL && !found && (e = readdir(dir)) != NULL;)
+    found = is_shard(e->d_name);
+  if (dir != NULL) closedir(dir);
+  return found;
+}
+
 zh_status zh_safetensors_list(char ***paths, size_t *count, const char *folder, zh_error *err) {
   DIR *dir = opendir(folder);
   if (dir == NULL) return zh_fail(err, ZH_ERR_INPUT, "%s: %s", folder, strerror(errno));
@@ -51,9 +60,9 @@ zh_status zh_safetensors_list(char ***paths, size_t *count, const char *folder, 
   }
   closedir(dir);
   if (status == ZH_OK && shards == 0)
-    status = zh_fail(err, ZH_ERR_INPUT,
-                     "%s holds no .safetensors file; a model folder or a GGUF file was expected",
-                     folder);
+    status =
+        zh_fail(err, ZH_ERR_INPUT,
+                "%s holds no .safetensors and no GGUF file; a model folder was expected", folder);
   if (status == ZH_OK) qsort(*paths, *count, sizeof **paths, by_text);
   if (status != ZH_OK) {
     for (size_t i = 0; i < *count; i++) free((*paths)[i]);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "model/coded.h"
 #include "model/family.h"
 
 enum { HOLDS_MAX = 4 };
@@ -162,15 +163,16 @@ static zh_status check_shape(const finding *f, const pattern *p, const zh_tensor
 static zh_status check_type(const finding *f, const zh_source *s, zh_error *err) {
   const zh_tensor *t = s->stored;
   if (!zh_dtype_is_weight(t->type))
-    return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' has the type %s, which is no weight's",
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: the tensor '%s' has the type %s, which this version does not compute",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   size_t alignment = t->type == ZH_F32 ? 4 : 2; /* every block of the others begins with 16 bits */
   if (t->data != NULL && (uintptr_t)t->data % alignment != 0)
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: tensor '%s' starts at byte %" PRIu64 ", not a multiple of %zu",
                    f->model->path, t->name, t->file_offset, alignment);
-  if ((s->turned || (f->shape.is_vector && t->elements != f->shape.columns)) &&
-      zh_dtype_find((uint32_t)t->type)->block_elements != 1)
+  bool apart = s->turned || (f->shape.is_vector && t->elements != f->shape.columns);
+  if (apart && (s->coded != NULL || zh_dtype_find((uint32_t)t->type)->block_elements != 1))
     return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' of type %s cannot be taken apart",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   return ZH_OK;
@@ -198,8 +200,15 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
   return ZH_OK;
 }
 
+/* What the files have by a name: a tensor, or one that codes stand for. */
+typedef struct stored_as {
+  const zh_tensor *tensor;
+  const zh_coded *coded;
+} stored_as;
+
 static zh_status take(zh_source *out, const finding *f, const pattern *p, int which,
-                      const zh_tensor *stored, zh_error *err) {
+                      const stored_as *as, zh_error *err) {
+  const zh_tensor *stored = as->tensor;
   uint64_t groups = groups_of(f, p), total = 0, before = 0, mine = 0;
   bool sparse = f->place.expert >= 0, turned = p->turned[which];
   for (int i = 0; i < p->count; i++) {
@@ -218,7 +227,8 @@ static zh_status take(zh_source *out, const finding *f, const pattern *p, int wh
            expert = p->every_expert ? (uint64_t)f->place.expert : 0,
            rows = f->shape.is_vector ? f->shape.columns : f->shape.rows,
            columns = f->shape.is_vector ? 1 : f->shape.columns;
-  *out = (zh_source){.stored = stored, .turned = turned, .step = 1, .run = rows / groups};
+  *out = (zh_source){
+      .stored = stored, .coded = as->coded, .turned = turned, .step = 1, .run = rows / groups};
   uint64_t first = expert * total + before / groups;
   if (turned) columns = rows / groups;
   if (p->alternating && turned) {
@@ -235,7 +245,9 @@ static zh_status take(zh_source *out, const finding *f, const pattern *p, int wh
   out->stride = total / groups;
   ZH_TRY(check_shape(f, p, stored, total * experts, columns, err));
   ZH_TRY(check_type(f, out, err));
-  return make_tensor(f, out, err);
+  ZH_TRY(make_tensor(f, out, err));
+  if (as->coded != NULL) out->stored = as->coded->codes;
+  return ZH_OK;
 }
 
 /* --- finding the pattern --- */
@@ -256,21 +268,29 @@ static const char *list_of(const zh_model *model) {
   return strcmp(model->format, "safetensors") == 0 ? "config_tensors" : "gguf_tensors";
 }
 
-/* The tensor of that name, in safetensors with any of the family's beginnings for "model.". */
-static const zh_tensor *tensor_named(const finding *f, const zh_family *family, const char *name) {
+static zh_status find_exactly(stored_as *out, const finding *f, const char *name, zh_error *err) {
+  out->tensor = zh_model_find(f->model, name);
+  ZH_TRY(zh_coded_find(&out->coded, f->model, name, err));
+  if (out->coded != NULL) out->tensor = &out->coded->tensor;
+  return ZH_OK;
+}
+
+/* In safetensors with any of the family's beginnings for "model.". tensor NULL: not there. */
+static zh_status find_named(stored_as *out, const finding *f, const zh_family *family,
+                            const char *name, zh_error *err) {
   const zh_yaml_node *list = NULL;
   const char *begin;
   char other[512];
-  const zh_tensor *t = zh_model_find(f->model, name);
-  for (; t == NULL && list == NULL && family != NULL; family = family->like)
+  ZH_TRY(find_exactly(out, f, name, err));
+  for (; out->tensor == NULL && list == NULL && family != NULL; family = family->like)
     list = zh_yaml_get(family->root, "config_prefixes");
-  if (list == NULL || strncmp(name, "model.", 6) != 0) return t;
-  for (size_t i = 0; t == NULL && i < zh_yaml_count(list); i++) {
+  if (list == NULL || strncmp(name, "model.", 6) != 0) return ZH_OK;
+  for (size_t i = 0; out->tensor == NULL && i < zh_yaml_count(list); i++) {
     if (zh_yaml_string(&begin, zh_yaml_item(list, i), NULL) != ZH_OK) continue;
     snprintf(other, sizeof other, "%s%s", begin, name + 6);
-    t = zh_model_find(f->model, other);
+    ZH_TRY(find_exactly(out, f, other, err));
   }
-  return t;
+  return ZH_OK;
 }
 
 /* The first tensor that is there, by the family's own names, then by those it is like. missing:
@@ -289,8 +309,9 @@ static zh_status search(zh_source *out, char missing[256], const finding *f,
       if (which < 0 || !fits_place(&p, f->place) || !spell(name, sizeof name, p.name, f->place) ||
           zh_family_overrides(family, at, section, p.name))
         continue;
-      const zh_tensor *stored = tensor_named(f, family, name);
-      if (stored != NULL) return take(out, f, &p, which, stored, err);
+      stored_as stored;
+      ZH_TRY(find_named(&stored, f, family, name, err));
+      if (stored.tensor != NULL) return take(out, f, &p, which, &stored, err);
       if (missing[0] == '\0') memcpy(missing, name, sizeof name);
     }
   }
@@ -329,12 +350,25 @@ static void copy_row(unsigned char *out, const zh_source *s, uint64_t r, uint64_
   memcpy(out, (const unsigned char *)s->stored->data + row * bytes, bytes);
 }
 
+/* Rows of the file's tensor that follow each other are made together. */
+static void make_rows(unsigned char *out, const zh_source *s, uint64_t first, uint64_t count,
+                      uint64_t bytes) {
+  for (uint64_t done = 0, run; done < count; done += run) {
+    uint64_t r = first + done, left = s->run - r % s->run;
+    run = s->step > 1 ? 1 : left < count - done ? left : count - done;
+    zh_coded_rows(out + done * bytes, s->coded,
+                  s->first + r / s->run * s->stride + r % s->run * s->step, run);
+  }
+}
+
 void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t count) {
   const zh_tensor *t = &s->tensor;
   bool vector = t->dims == 1;
   uint64_t rows = vector ? t->elements : t->shape[0], bytes = t->bytes / rows;
   unsigned char *to = out;
-  if (s->stored->data == NULL) {
+  if (s->coded != NULL) {
+    make_rows(out, s, first, vector ? rows : count, bytes);
+  } else if (s->stored->data == NULL) {
     zh_standard_rows(out, t, first, count);
   } else if (t->data != NULL) {
     memcpy(out, (const unsigned char *)t->data + first * (vector ? t->bytes : bytes),
@@ -348,6 +382,21 @@ void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t coun
         copy_row(to + r * bytes, s, first + r, bytes);
     }
   }
+}
+
+const zh_tensor *zh_source_part(const zh_source *s, int i) {
+  const zh_tensor *parts[4] = {s->stored};
+  int count = 1;
+  if (s->coded != NULL) {
+    if (s->coded->scales != NULL) parts[count++] = s->coded->scales;
+    if (s->coded->zeros != NULL) parts[count++] = s->coded->zeros;
+    if (s->coded->order != NULL) parts[count++] = s->coded->order;
+  }
+  return i < count ? parts[i] : NULL;
+}
+
+void zh_source_leave(const zh_source *s) {
+  if (s->coded != NULL) zh_coded_leave(s->coded);
 }
 
 /* --- all of them --- */
@@ -412,12 +461,26 @@ static bool is_ignored(const zh_family *family, const zh_architecture *a, const 
   return false;
 }
 
+/* GPTQ's older writers give every packed layer a bias, of zeros where the model has none. */
+static bool is_idle_bias(const zh_model *model, const zh_tensor *t) {
+  char packed[256];
+  size_t length = strlen(t->name), end = strlen(".bias");
+  const unsigned char *bytes = t->data;
+  if (length <= end || strcmp(t->name + length - end, ".bias") != 0) return false;
+  int written = snprintf(packed, sizeof packed, "%.*s.qweight", (int)(length - end), t->name);
+  if (written >= (int)sizeof packed || zh_model_find(model, packed) == NULL) return false;
+  for (uint64_t i = 0; i < t->bytes; i++)
+    if (bytes[i] != 0) return false;
+  return true;
+}
+
 static zh_status check_extra(const tally *t, zh_error *err) {
   const zh_family *family;
   ZH_TRY(zh_family_named(&family, t->a->family, err));
   for (size_t i = 0; i < t->model->tensor_count; i++) {
     const zh_tensor *tensor = &t->model->tensors[i];
-    if (t->used[i] || zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER ||
+    if (t->used[i] || zh_coded_is_part(t->model, tensor) ||
+        zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER || is_idle_bias(t->model, tensor) ||
         is_ignored(family, t->a, tensor->name))
       continue;
     return zh_fail(err, ZH_ERR_INPUT,
@@ -441,4 +504,43 @@ zh_status zh_sources_check(const zh_model *model, const zh_architecture *a, zh_e
   zh_status status = check_all(&t, err);
   free(t.used);
   return status;
+}
+
+/* --- where another file would keep it --- */
+
+/* Fills in what the pattern holds; false where it holds what the architecture does not have. */
+static bool settle(zh_home *out, const zh_architecture *a, const pattern *p,
+                   zh_weight_place place) {
+  finding f = {NULL, a, place, zh_weight_shape_of(a, place)};
+  *out = (zh_home){.count = p->count,
+                   .every_expert = p->every_expert,
+                   .alternating = p->alternating,
+                   .groups = groups_of(&f, p)};
+  for (int i = 0; i < p->count; i++) {
+    zh_weight_place held = place;
+    held.slot = slot_named(p->holds[i], place.layer >= 0, place.expert >= 0);
+    if (held.slot < 0 || !zh_weight_shape_of(a, held).needed) return false;
+    out->holds[i] = held;
+    out->turned |= p->turned[i];
+  }
+  return spell(out->name, sizeof out->name, p->name, place);
+}
+
+zh_status zh_weight_home(zh_home *out, const zh_architecture *a, zh_weight_place place,
+                         zh_form form, zh_error *err) {
+  const zh_family *family;
+  const char *list = form == ZH_FORM_GGUF ? "gguf_tensors" : "config_tensors";
+  const char *slot = zh_weight_shape_of(a, place).name;
+  ZH_TRY(zh_family_named(&family, a->family, err));
+  for (; family != NULL; family = family->like) {
+    const zh_yaml_node *map = zh_yaml_get(family->root, list);
+    for (size_t i = 0; map != NULL && i < zh_yaml_count(map); i++) {
+      pattern p;
+      ZH_TRY(read_pattern(&p, zh_yaml_key(map, i), zh_yaml_item(map, i), err));
+      if (held_at(&p, slot) >= 0 && fits_place(&p, place) && settle(out, a, &p, place))
+        return ZH_OK;
+    }
+  }
+  *out = (zh_home){0};
+  return ZH_OK;
 }

@@ -245,14 +245,6 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
-/* The first position that token t sees. */
-static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t) {
-  const zh_architecture *a = &check->architecture;
-  bool slides = zh_layer_is(a, (uint32_t)o->layer - check->first_layer, ZH_LAYER_SLIDING);
-  size_t end = (size_t)o->position[t] + 1;
-  return slides && end > a->window ? end - a->window : 0;
-}
-
 /* What weights p that are off by up to a part each, independently, make of values v, stride apart,
  * counted from `middle`: that part of it. */
 static double spread(const double *p, const float *v, size_t stride, size_t n, double middle) {
@@ -263,6 +255,14 @@ static double spread(const double *p, const float *v, size_t stride, size_t n, d
     squares += term * term;
   }
   return fmin(absolute, LAMBDA * sqrt(squares));
+}
+
+/* The first position that token t sees. */
+static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t) {
+  const zh_architecture *a = &check->architecture;
+  bool slides = zh_layer_is(a, (uint32_t)o->layer - check->first_layer, ZH_LAYER_SLIDING);
+  size_t end = (size_t)o->position[t] + 1;
+  return slides && end > a->window ? end - a->window : 0;
 }
 
 static float sink_of(const zh_check *check, int layer, size_t head) {
@@ -312,6 +312,8 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
   double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
   if (tiles) relative += 2 * POWER;
   for (size_t j = first; j < n; ++j) check->score[j] /= total;
+  const double *weights = check->score + first;
+  const float *seen = v + first * d;
   for (int e = 0; e < ELEMENTS; ++e) {
     size_t i = draw(check, d);
     double sum = 0, absolute = 0, rounded = 0;
@@ -321,8 +323,8 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
       absolute += fabs(term);
     }
     if (tiles)
-      rounded = fmax(HALF * spread(check->score + first, v + first * d + i, d, n - first, 0),
-                     WORD * spread(check->score + first, v + first * d + i, d, n - first, sum));
+      rounded = fmax(HALF * spread(weights, seen + i, d, n - first, 0),
+                     WORD * spread(weights, seen + i, d, n - first, sum));
     judge(check, o, t, h * d + i, o->output[t * o->out_width + h * d + i], sum,
           TAU * (relative * absolute + rounded + (double)FLT_MIN));
   }

@@ -67,10 +67,12 @@ static void coarsen_block(unsigned char *block, zh_dtype type) {
     size_t first, step, end;
     unsigned char mask;
   } parts[] = {
-      {ZH_F32, 0, 4, 4, 0x00},     {ZH_F32, 1, 4, 4, 0x00},     {ZH_F16, 0, 2, 2, 0x00},
-      {ZH_BF16, 0, 2, 2, 0xf0},    {ZH_Q8_0, 2, 1, 34, 0xf0},   {ZH_Q4_0, 2, 1, 18, 0xcc},
-      {ZH_Q4_1, 4, 1, 20, 0xcc},   {ZH_Q5_0, 6, 1, 22, 0xcc},   {ZH_Q5_1, 8, 1, 24, 0xcc},
-      {ZH_Q4_K, 16, 1, 144, 0xcc}, {ZH_Q5_K, 48, 1, 176, 0xcc}, {ZH_Q6_K, 0, 1, 128, 0x88}};
+      {ZH_F32, 0, 4, 4, 0x00},      {ZH_F32, 1, 4, 4, 0x00},     {ZH_F16, 0, 2, 2, 0x00},
+      {ZH_BF16, 0, 2, 2, 0xf0},     {ZH_Q8_0, 2, 1, 34, 0xf0},   {ZH_Q4_0, 2, 1, 18, 0xcc},
+      {ZH_Q4_1, 4, 1, 20, 0xcc},    {ZH_Q5_0, 6, 1, 22, 0xcc},   {ZH_Q5_1, 8, 1, 24, 0xcc},
+      {ZH_Q4_K, 16, 1, 144, 0xcc},  {ZH_Q5_K, 48, 1, 176, 0xcc}, {ZH_Q6_K, 0, 1, 128, 0x88},
+      {ZH_Q2_K, 16, 1, 80, 0xaa},   {ZH_Q3_K, 32, 1, 96, 0xaa},  {ZH_IQ4_NL, 2, 1, 18, 0xcc},
+      {ZH_IQ4_XS, 8, 1, 136, 0xcc}, {ZH_MXFP4, 1, 1, 17, 0xcc}};
   for (size_t p = 0; p < sizeof parts / sizeof parts[0]; ++p)
     for (size_t i = parts[p].first; parts[p].type == type && i < parts[p].end; i += parts[p].step)
       block[i] &= parts[p].mask;

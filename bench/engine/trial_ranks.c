@@ -27,18 +27,26 @@ zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
   return zh_job_is_parallel(job) ? zh_comm_agree(job->comm, mine, err) : mine;
 }
 
-/* Rows that are put together may come from anywhere in their tensor. */
+static bool overlap(const unsigned char *a, uint64_t a_bytes, const unsigned char *b,
+                    uint64_t b_bytes) {
+  return a && (uintptr_t)a < (uintptr_t)b + b_bytes && (uintptr_t)b < (uintptr_t)a + a_bytes;
+}
+
+/* Rows that are put together may come from anywhere in their tensors. */
 static bool is_read(const void *user, const unsigned char *data, size_t bytes) {
   const zh_weights *weights = user;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
-    bool made = zh_weight_is_made(w);
-    const unsigned char *source = made ? w->source->stored->data : w->tensor->data;
-    uintptr_t begin = (uintptr_t)source + (made ? 0 : zh_weight_offset(w, 0)),
-              end = made ? (uintptr_t)source + w->source->stored->bytes
-                         : (uintptr_t)source + zh_weight_offset(w, w->matrix.rows - 1) +
-                               zh_weight_row_bytes(w);
-    if (source && begin < (uintptr_t)data + bytes && (uintptr_t)data < end) return true;
+    const zh_tensor *part;
+    if (!zh_weight_is_made(w)) {
+      uint64_t begin = zh_weight_offset(w, 0),
+               end = zh_weight_offset(w, w->matrix.rows - 1) + zh_weight_row_bytes(w);
+      if (overlap((const unsigned char *)w->tensor->data + begin, end - begin, data, bytes))
+        return true;
+      continue;
+    }
+    for (int k = 0; (part = zh_source_part(w->source, k)) != NULL; ++k)
+      if (overlap(part->data, part->bytes, data, bytes)) return true;
   }
   return false;
 }

@@ -183,7 +183,7 @@ static zh_status compare_with_own_rows(const zh_weight *w, const group_room *roo
   return ZH_OK;
 }
 
-/* Rows put together from a file, put together again. */
+/* Rows put together or made from a file, once more. */
 static zh_status compare_with_source(const zh_weight *w, const group_room *room, zh_error *err) {
   size_t bytes = zh_weight_row_bytes(w);
   unsigned char *whole = malloc(zh_weight_whole_row_bytes(w));

@@ -116,7 +116,8 @@ static bool may_lack_zero(const zh_grid *u) {
   zh_dtype type = u->tensor->type;
   zh_part part = u->place.part; /* where a column is a neuron's or a head's output */
   if (part != ZH_PART_DOWN && part != ZH_PART_ATTN_OUT) return false;
-  return type == ZH_Q4_1 || type == ZH_Q5_1 || type == ZH_Q4_K || type == ZH_Q5_K;
+  return type == ZH_Q4_1 || type == ZH_Q5_1 || type == ZH_Q2_K || type == ZH_Q4_K ||
+         type == ZH_Q5_K;
 }
 
 static void count_nearest(uint32_t *nearest, const float *row, uint64_t columns) {

@@ -1,10 +1,11 @@
 /* Weight rows to fp32, by the formulas of ggml's block formats (ggml-quants.c).
  *
  * A scale is an f16 (11 significant bits), a quantum at most 8 bits, a K-quant's sub-scale at most
- * 7 bits beside quanta of at most 5 significant bits: every product below has at most 24
- * significant bits and is exact in fp32. Only the addition of a minimum rounds, once. So any order
- * of the products, fused or not, gives the same bits, and variants must equal this file bit for
- * bit. */
+ * 7 bits beside quanta of at most 5 significant bits (IQ4_XS: 6 beside 7): every product below has
+ * at most 24 significant bits and is exact in fp32; MXFP4's scales are powers of two. Only the
+ * addition of a minimum rounds, once. So any order of the products, fused or not, gives the same
+ * bits, and variants must equal this file bit for bit. */
+#include "kernels/dequantize/tables.h"
 #include "kernels/kernels.h"
 #include "kernels/variants.h"
 
@@ -137,6 +138,61 @@ static void block_q6_k(float *y, const uint8_t *p) {
   }
 }
 
+/* 84 bytes: 16 bytes of a 4-bit scale and a 4-bit minimum of 16 elements; 2 times 32 bytes of bit
+ * pairs: pair s of byte i is element 32 s + i of the half block; f16 d, f16 dmin */
+static void block_q2_k(float *y, const uint8_t *p) {
+  float d = scale_at(p + 80), dmin = scale_at(p + 82);
+  for (int run = 0; run < 8; run++) {
+    const uint8_t *q = p + 16 + 32 * (run / 4);
+    for (int i = 0; i < 32; i++) {
+      uint8_t s = p[2 * run + i / 16];
+      float scale = d * (float)(s & 15), minimum = dmin * (float)(s >> 4);
+      y[32 * run + i] = scale * (float)(q[i] >> 2 * (run & 3) & 3) - minimum;
+    }
+  }
+}
+
+/* 110 bytes: 32 bytes whose bit r, where it is not set, takes 4 from run r; bit pairs as Q2_K; 12
+ * bytes of packed 6-bit scales of 16 elements; f16 d */
+static void block_q3_k(float *y, const uint8_t *p) {
+  float d = scale_at(p + 108);
+  for (int run = 0; run < 8; run++) {
+    const uint8_t *q = p + 32 + 32 * (run / 4);
+    for (int i = 0; i < 32; i++) {
+      float scale = d * (float)zh_q3_scale(p + 96, 2 * run + i / 16);
+      int quantum = (q[i] >> 2 * (run & 3) & 3) - (p[i] >> run & 1 ? 0 : 4);
+      y[32 * run + i] = scale * (float)quantum;
+    }
+  }
+}
+
+static void look_up(float *y, const uint8_t *nibbles, const int8_t *values, float scale) {
+  for (int i = 0; i < 16; i++) {
+    y[i] = scale * (float)values[nibbles[i] & 15];
+    y[i + 16] = scale * (float)values[nibbles[i] >> 4];
+  }
+}
+
+static const int8_t iq4_values[16] = {ZH_IQ4_VALUES}, mxfp4_values[16] = {ZH_MXFP4_VALUES};
+
+/* 18 bytes: f16 d; nibbles */
+static void block_iq4_nl(float *y, const uint8_t *p) {
+  look_up(y, p + 2, iq4_values, scale_at(p));
+}
+
+/* 136 bytes: f16 d; 2 bytes of upper and 4 of lower bits of the scales of 8 runs; nibbles of each
+ * run as in Q4_0 */
+static void block_iq4_xs(float *y, const uint8_t *p) {
+  for (int run = 0; run < 8; run++)
+    look_up(y + 32 * run, p + 8 + 16 * run, iq4_values,
+            scale_at(p) * (float)zh_iq4_xs_scale(p, run));
+}
+
+/* 17 bytes: exponent of the scale; nibbles */
+static void block_mxfp4(float *y, const uint8_t *p) {
+  look_up(y, p + 1, mxfp4_values, zh_e8m0_half(*p));
+}
+
 void zh_dequantize_row(float *y, const void *row, zh_dtype type, size_t elements) {
   void (*block)(float *, const uint8_t *) = NULL;
   switch (type) {
@@ -164,6 +220,12 @@ void zh_dequantize_row(float *y, const void *row, zh_dtype type, size_t elements
   case ZH_Q8_0:
     block = block_q8_0;
     break;
+  case ZH_Q2_K:
+    block = block_q2_k;
+    break;
+  case ZH_Q3_K:
+    block = block_q3_k;
+    break;
   case ZH_Q4_K:
     block = block_q4_k;
     break;
@@ -172,6 +234,15 @@ void zh_dequantize_row(float *y, const void *row, zh_dtype type, size_t elements
     break;
   case ZH_Q6_K:
     block = block_q6_k;
+    break;
+  case ZH_IQ4_NL:
+    block = block_iq4_nl;
+    break;
+  case ZH_IQ4_XS:
+    block = block_iq4_xs;
+    break;
+  case ZH_MXFP4:
+    block = block_mxfp4;
     break;
   default:
     assert(!"not a weight type");

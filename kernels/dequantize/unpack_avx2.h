@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "kernels/dequantize/tables.h"
 #include "kernels/lanes_avx2.h"
 #include "kernels/variants.h"
 
@@ -108,6 +109,52 @@ ALWAYS_INLINE weights32 unpack_q6_k(const uint8_t *p, int run) {
   return w;
 }
 
+ALWAYS_INLINE weights32 unpack_q2_k(const uint8_t *p, int run) {
+  const uint8_t *q = p + 16 + 32 * (run / 4);
+  weights32 w;
+  for (int i = 0; i < 4; i++) {
+    uint8_t s = p[2 * run + i / 2];
+    __m256 scale = _mm256_mul_ps(scale8(p + 80), _mm256_set1_ps(s & 15));
+    __m256 minimum = _mm256_mul_ps(scale8(p + 82), _mm256_set1_ps(s >> 4));
+    __m256i quanta = bits8(q + 8 * i, 2 * (run & 3), 3);
+    w.part[i] = _mm256_fmsub_ps(scale, _mm256_cvtepi32_ps(quanta), minimum);
+  }
+  return w;
+}
+
+/* 4 less where the run's bit is not set: with the bit as 4, 4 less everywhere. */
+ALWAYS_INLINE weights32 unpack_q3_k(const uint8_t *p, int run) {
+  const uint8_t *q = p + 32 + 32 * (run / 4);
+  weights32 w;
+  for (int i = 0; i < 4; i++) {
+    __m256 scale =
+        _mm256_mul_ps(scale8(p + 108), _mm256_set1_ps((float)zh_q3_scale(p + 96, 2 * run + i / 2)));
+    __m256i high = _mm256_slli_epi32(bits8(p + 8 * i, run, 1), 2);
+    w.part[i] = centred(_mm256_or_si256(bits8(q + 8 * i, 2 * (run & 3), 3), high), 4, scale);
+  }
+  return w;
+}
+
+ALWAYS_INLINE weights32 unpack_looked_up(const uint8_t *nibbles, zh_dtype type, __m256 scale) {
+  static const float iq4[16] = {ZH_IQ4_VALUES}, mxfp4[16] = {ZH_MXFP4_VALUES};
+  const float *values = type == ZH_MXFP4 ? mxfp4 : iq4;
+  __m256 below = _mm256_loadu_ps(values), above = _mm256_loadu_ps(values + 8);
+  weights32 w;
+  for (int i = 0; i < 4; i++) {
+    __m256i q = bits8(nibbles + 8 * (i & 1), 4 * (i / 2), 15);
+    __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(q, 28)); /* its fourth bit as the sign */
+    __m256 value = _mm256_blendv_ps(_mm256_permutevar8x32_ps(below, q),
+                                    _mm256_permutevar8x32_ps(above, q), upper);
+    w.part[i] = _mm256_mul_ps(scale, value);
+  }
+  return w;
+}
+
+ALWAYS_INLINE weights32 unpack_iq4_xs(const uint8_t *p, int run) {
+  __m256 scale = _mm256_mul_ps(scale8(p), _mm256_set1_ps((float)zh_iq4_xs_scale(p, run)));
+  return unpack_looked_up(p + 8 + 16 * run, ZH_IQ4_XS, scale);
+}
+
 /* Eight unquantised weights. */
 ALWAYS_INLINE __m256 load8(const uint8_t *p, zh_dtype type) {
   if (type == ZH_F32) return _mm256_loadu_ps((const float *)(const void *)p);
@@ -136,6 +183,16 @@ ALWAYS_INLINE weights32 unpack32(const uint8_t *row, zh_dtype type, size_t b) {
     return unpack_five(row + 24 * b, true);
   case ZH_Q8_0:
     return unpack_q8_0(row + 34 * b);
+  case ZH_IQ4_NL:
+    return unpack_looked_up(row + 18 * b + 2, type, scale8(row + 18 * b));
+  case ZH_MXFP4:
+    return unpack_looked_up(row + 17 * b + 1, type, _mm256_set1_ps(zh_e8m0_half(row[17 * b])));
+  case ZH_IQ4_XS:
+    return unpack_iq4_xs(row + 136 * (b / 8), (int)(b % 8));
+  case ZH_Q2_K:
+    return unpack_q2_k(row + 84 * (b / 8), (int)(b % 8));
+  case ZH_Q3_K:
+    return unpack_q3_k(row + 110 * (b / 8), (int)(b % 8));
   case ZH_Q4_K:
     return unpack_k(row + 144 * (b / 8), (int)(b % 8), false);
   case ZH_Q5_K:

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "kernels/dequantize/tables.h"
 #include "kernels/lanes_avx512.h"
 #include "kernels/variants.h"
 
@@ -97,6 +98,45 @@ ALWAYS_INLINE weights32 unpack_q6_k(const uint8_t *p, int run) {
   return (weights32){six_bits(low, high, r, first), six_bits(low + 16, high + 16, r, second)};
 }
 
+/* Bit pairs of 16 columns. */
+ALWAYS_INLINE __m512i pairs16(const uint8_t *p, int shift) {
+  __m512i q = _mm512_srl_epi32(bytes16(p), _mm_cvtsi32_si128(shift));
+  return _mm512_and_si512(q, _mm512_set1_epi32(3));
+}
+
+ALWAYS_INLINE __m512 two_bits(const uint8_t *block, const uint8_t *p, int shift, uint8_t s) {
+  __m512 scale = _mm512_mul_ps(scale16(block + 80), _mm512_set1_ps(s & 15));
+  __m512 minimum = _mm512_mul_ps(scale16(block + 82), _mm512_set1_ps(s >> 4));
+  return _mm512_fmsub_ps(scale, _mm512_cvtepi32_ps(pairs16(p, shift)), minimum);
+}
+
+ALWAYS_INLINE weights32 unpack_q2_k(const uint8_t *p, int run) {
+  const uint8_t *q = p + 16 + 32 * (run / 4);
+  int shift = 2 * (run & 3);
+  return (weights32){two_bits(p, q, shift, p[2 * run]), two_bits(p, q + 16, shift, p[2 * run + 1])};
+}
+
+/* Sixteen columns, the first or the second of a run: 4 less where the run's bit is not set. */
+ALWAYS_INLINE __m512 three_bits(const uint8_t *block, int run, int half) {
+  const uint8_t *q = block + 32 + 32 * (run / 4) + 16 * half;
+  __mmask16 none = _mm512_testn_epi32_mask(bytes16(block + 16 * half), _mm512_set1_epi32(1 << run));
+  __m512i v = pairs16(q, 2 * (run & 3));
+  v = _mm512_mask_sub_epi32(v, none, v, _mm512_set1_epi32(4));
+  float scale = (float)zh_q3_scale(block + 96, 2 * run + half);
+  return _mm512_mul_ps(_mm512_mul_ps(scale16(block + 108), _mm512_set1_ps(scale)),
+                       _mm512_cvtepi32_ps(v));
+}
+
+ALWAYS_INLINE __m512 looked_up(zh_dtype type) {
+  static const float iq4[16] = {ZH_IQ4_VALUES}, mxfp4[16] = {ZH_MXFP4_VALUES};
+  return _mm512_loadu_ps(type == ZH_MXFP4 ? mxfp4 : iq4);
+}
+
+ALWAYS_INLINE weights32 unpack_iq4_xs(const uint8_t *p, int run) {
+  __m512 scale = _mm512_mul_ps(scale16(p), _mm512_set1_ps((float)zh_iq4_xs_scale(p, run)));
+  return pick_nibbles(p + 8 + 16 * run, _mm512_mul_ps(scale, looked_up(ZH_IQ4_XS)));
+}
+
 ALWAYS_INLINE __m512 signed_bytes(const uint8_t *p, __m512 d) {
   __m512i q = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
   return _mm512_mul_ps(d, _mm512_cvtepi32_ps(q));
@@ -138,6 +178,19 @@ ALWAYS_INLINE weights32 unpack32(const uint8_t *row, zh_dtype type, size_t b) {
   case ZH_Q8_0:
     p = row + 34 * b;
     return (weights32){signed_bytes(p + 2, scale16(p)), signed_bytes(p + 18, scale16(p))};
+  case ZH_IQ4_NL:
+    p = row + 18 * b;
+    return pick_nibbles(p + 2, _mm512_mul_ps(scale16(p), looked_up(type)));
+  case ZH_MXFP4:
+    p = row + 17 * b;
+    return pick_nibbles(p + 1, _mm512_mul_ps(_mm512_set1_ps(zh_e8m0_half(*p)), looked_up(type)));
+  case ZH_IQ4_XS:
+    return unpack_iq4_xs(row + 136 * (b / 8), (int)(b % 8));
+  case ZH_Q2_K:
+    return unpack_q2_k(row + 84 * (b / 8), (int)(b % 8));
+  case ZH_Q3_K:
+    p = row + 110 * (b / 8);
+    return (weights32){three_bits(p, (int)(b % 8), 0), three_bits(p, (int)(b % 8), 1)};
   case ZH_Q4_K:
     return unpack_q4_k(row + 144 * (b / 8), (int)(b % 8));
   case ZH_Q5_K:

@@ -17,7 +17,8 @@ ALWAYS_INLINE __m256i four_bytes(const uint8_t *x) {
  * within 16 bits, 2 * 128 * 127 = 32512, and so do as many of fewer bits as are added before they
  * are widened: 16 * 15 * 127 = 30480, 8 * 31 * 127 = 31496, of Q6_K 8 * 32 * 127 = 32512. */
 ALWAYS_INLINE words dot(const words *w, const uint8_t *x, zh_dtype type, const int count) {
-  bool sign = type == ZH_Q8_0 || type == ZH_Q6_K;
+  bool bytes = type == ZH_Q8_0 || type == ZH_IQ4_NL,
+       sign = bytes || type == ZH_Q6_K || type == ZH_MXFP4;
   words sum = _mm256_setzero_si256();
 #ifdef __AVXVNNI__
   for (int j = 0; j < count; j++) {
@@ -26,8 +27,8 @@ ALWAYS_INLINE words dot(const words *w, const uint8_t *x, zh_dtype type, const i
     sum = _mm256_dpbusd_avx_epi32(sum, a, b);
   }
 #else
-  bool four = type == ZH_Q4_0 || type == ZH_Q4_1 || type == ZH_Q4_K;
-  const int together = type == ZH_Q8_0 ? 1 : four ? 8 : 4;
+  bool four = type == ZH_Q4_0 || type == ZH_Q4_1 || type == ZH_Q4_K || type == ZH_MXFP4;
+  const int together = bytes ? 1 : four ? 8 : 4;
   for (int j = 0; j < count; j += together) {
     words pairs = _mm256_setzero_si256();
     for (int k = j; k < j + together; k++) {

@@ -149,6 +149,8 @@ FEW_TOKENS_OF(Q5_1)
 FEW_TOKENS_OF(Q4_K)
 FEW_TOKENS_OF(Q5_K)
 FEW_TOKENS_OF(Q6_K)
+FEW_TOKENS_OF(IQ4_NL)
+FEW_TOKENS_OF(MXFP4)
 
 static void few_tokens_of_any(const product *p, uint8_t *scratch) {
   switch (p->type) {
@@ -175,6 +177,12 @@ static void few_tokens_of_any(const product *p, uint8_t *scratch) {
     break;
   case ZH_Q5_K:
     few_tokens_of_Q5_K(p, scratch);
+    break;
+  case ZH_IQ4_NL:
+    few_tokens_of_IQ4_NL(p, scratch);
+    break;
+  case ZH_MXFP4:
+    few_tokens_of_MXFP4(p, scratch);
     break;
   default:
     few_tokens_of_Q6_K(p, scratch);

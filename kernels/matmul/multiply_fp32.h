@@ -165,15 +165,18 @@ UNPACK_OF_TYPE(Q5_1)
 UNPACK_OF_TYPE(Q4_K)
 UNPACK_OF_TYPE(Q5_K)
 UNPACK_OF_TYPE(Q6_K)
+UNPACK_OF_TYPE(IQ4_NL)
+UNPACK_OF_TYPE(MXFP4)
 #undef UNPACK_OF_TYPE
 typedef void unpacker(float *out, const uint8_t *group, size_t first, size_t count);
 
 static unpacker *unpacker_of(zh_dtype type) {
   static unpacker *const of_type[] = {
-      [ZH_F32] = unpack_F32,   [ZH_F16] = unpack_F16,   [ZH_BF16] = unpack_BF16,
-      [ZH_Q8_0] = unpack_Q8_0, [ZH_Q4_0] = unpack_Q4_0, [ZH_Q4_1] = unpack_Q4_1,
-      [ZH_Q5_0] = unpack_Q5_0, [ZH_Q5_1] = unpack_Q5_1, [ZH_Q4_K] = unpack_Q4_K,
-      [ZH_Q5_K] = unpack_Q5_K, [ZH_Q6_K] = unpack_Q6_K,
+      [ZH_F32] = unpack_F32,     [ZH_F16] = unpack_F16,   [ZH_BF16] = unpack_BF16,
+      [ZH_Q8_0] = unpack_Q8_0,   [ZH_Q4_0] = unpack_Q4_0, [ZH_Q4_1] = unpack_Q4_1,
+      [ZH_Q5_0] = unpack_Q5_0,   [ZH_Q5_1] = unpack_Q5_1, [ZH_Q4_K] = unpack_Q4_K,
+      [ZH_Q5_K] = unpack_Q5_K,   [ZH_Q6_K] = unpack_Q6_K, [ZH_IQ4_NL] = unpack_IQ4_NL,
+      [ZH_MXFP4] = unpack_MXFP4,
   };
   return of_type[type];
 }

@@ -19,6 +19,8 @@ static const layout layouts[] = {
     {ZH_F16, 32, 64, 2, -1, -1, -1, 0, -1, 0, 0, 0, 0},
     {ZH_BF16, 32, 64, 4, -1, -1, -1, 0, -1, 0, 0, 0, 0},
     {ZH_Q8_0, 32, 34, 0, 0, -1, -1, 0, -1, 2, 0, 0, 32},
+    {ZH_IQ4_NL, 32, 18, 0, 0, -1, -1, 0, -1, 2, 0, 0, 32},
+    {ZH_MXFP4, 32, 17, 0, -1, -1, 0, 1, -1, 1, 0, 0, 16}, /* a scale is a byte */
     {ZH_Q4_0, 32, 18, 0, 0, -1, -1, 0, -1, 2, 0, 0, 32},
     {ZH_Q4_1, 32, 20, 0, 0, 2, -1, 0, -1, 4, 0, 0, 64},
     {ZH_Q5_0, 32, 22, 0, 0, -1, -1, 0, 2, 6, 0, 32, 96},
@@ -78,7 +80,7 @@ static void pack_units(uint8_t *out, const layout *l, const uint8_t *const block
 static void pack_block(uint8_t *out, const layout *l, const uint8_t *const block[]) {
   for (int r = 0; r < ZH_PACKED_ROWS; r++) {
     const uint8_t *p = block[r];
-    memcpy(out + 2 * r, p + l->d, 2);
+    if (l->d >= 0) memcpy(out + 2 * r, p + l->d, 2);
     if (l->minimum >= 0) memcpy(out + 32 + 2 * r, p + l->minimum, 2);
     for (int s = 0; s < l->scale_count; s++)
       out[l->packed_scales + ZH_PACKED_ROWS * s + r] = p[l->scales + s];
@@ -117,7 +119,7 @@ void zh_pack_rows_ref(void *out, zh_dtype type, const void *rows, size_t count, 
 /* --- and back: one row --- */
 
 static void unpack_block(uint8_t *row, const layout *l, const uint8_t *in, int r) {
-  memcpy(row + l->d, in + 2 * r, 2);
+  if (l->d >= 0) memcpy(row + l->d, in + 2 * r, 2);
   if (l->minimum >= 0) memcpy(row + l->minimum, in + 32 + 2 * r, 2);
   for (int s = 0; s < l->scale_count; s++)
     row[l->scales + s] = in[l->packed_scales + ZH_PACKED_ROWS * s + r];

@@ -100,7 +100,12 @@ ALWAYS_INLINE void pack_block_of(uint8_t *out, zh_dtype type, const uint8_t *p, 
     store_lower(out, load_first(p, stride));
     pack_chunks(out + 32, p + 2, stride, 2);
     return;
+  case ZH_MXFP4:
+    for (size_t r = 0; r < ZH_PACKED_ROWS; r++) out[r] = p[r * stride];
+    pack_chunk(out + 16, p + 1, stride);
+    return;
   case ZH_Q4_0:
+  case ZH_IQ4_NL:
     store_lower(out, load_first(p, stride));
     pack_chunk(out + 32, p + 2, stride);
     return;
@@ -140,7 +145,8 @@ ALWAYS_INLINE void pack_groups_of(uint8_t *out, zh_dtype type, const uint8_t *ro
                                   size_t row_bytes, size_t blocks, size_t block_bytes) {
   _Alignas(LINE) uint8_t stage[STAGE_BYTES];
   size_t bytes = ZH_PACKED_ROWS * block_bytes, most = STAGE_BYTES / bytes;
-  bool close = row_bytes == blocks * block_bytes, keep = groups * blocks * bytes <= KEPT_BYTES;
+  bool close = row_bytes == blocks * block_bytes,
+       keep = bytes % 32 != 0 || groups * blocks * bytes <= KEPT_BYTES;
   for (size_t g = 0; g < groups; g++, rows += ZH_PACKED_ROWS * row_bytes)
     for (size_t first = 0; first < blocks; first += most) {
       size_t count = blocks - first < most ? blocks - first : most;
@@ -170,6 +176,8 @@ static bool pack_groups(void *out, zh_dtype type, const void *rows, size_t group
     TYPE(ZH_BF16, 32, 64);
     TYPE(ZH_Q8_0, 32, 34);
     TYPE(ZH_Q4_0, 32, 18);
+    TYPE(ZH_IQ4_NL, 32, 18);
+    TYPE(ZH_MXFP4, 32, 17);
     TYPE(ZH_Q4_1, 32, 20);
     TYPE(ZH_Q5_0, 32, 22);
     TYPE(ZH_Q5_1, 32, 24);

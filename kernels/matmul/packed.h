@@ -7,6 +7,7 @@
  *   F32, F16         [column][row]; missing columns of the last block are zero
  *   BF16             the same in pairs of columns, [pair][row][2]
  *   Q8_0             f16 d[row]; quanta
+ *   IQ4_NL, MXFP4    f16 d[row], or the exponent in a byte; quanta
  *   Q4_0, Q4_1       f16 d[row], f16 minimum[row] (Q4_1); quanta
  *   Q5_0, Q5_1       the same with fifth bits before the quanta
  *   Q4_K, Q5_K       f16 d[row], f16 dmin[row]; the 12 bytes of scales [byte][row]; fifth bits

@@ -14,7 +14,7 @@ typedef struct row_factors {
 } row_factors;
 
 ALWAYS_INLINE bool has_signed_quanta(zh_dtype type) {
-  return type == ZH_Q8_0 || type == ZH_Q6_K;
+  return type == ZH_Q8_0 || type == ZH_Q6_K || is_looked_up(type);
 }
 /* What is subtracted from a quantum that is stored unsigned, as a power of two; 0: nothing. */
 ALWAYS_INLINE int bias_bits(zh_dtype type) {
@@ -46,6 +46,15 @@ ALWAYS_INLINE row_factors k_factors(const uint8_t *block, int run, int part) {
                        lanes_sub(lanes_set(0), m)};
 }
 
+/* zh_e8m0_half of the rows of a part. */
+ALWAYS_INLINE lanes halved_powers(const uint8_t *exponents) {
+  words e = words_of_u8(exponents),
+        subnormal = words_sub(words_set(0), words_right(words_sub(e, words_set(2)), 31));
+  words small = words_left(words_add(e, words_set(1)), 21),
+        large = words_left(words_sub(e, words_set(1)), 23);
+  return lanes_choose(subnormal, lanes_of_bits(small), lanes_of_bits(large));
+}
+
 /* Of the block's first or second sixteen columns; only Q6_K has two of each. */
 ALWAYS_INLINE row_factors factors_of(const uint8_t *group, zh_dtype type, size_t b, int half,
                                      int part) {
@@ -55,6 +64,8 @@ ALWAYS_INLINE row_factors factors_of(const uint8_t *group, zh_dtype type, size_t
     lanes scale = lanes_of_words(words_signed_byte(words_of_u8(scales), 0));
     return (row_factors){lanes_mul(lanes_of_f16(block + 2 * LANES * part), scale), lanes_set(0)};
   }
+  if (type == ZH_MXFP4)
+    return (row_factors){halved_powers(group + block_bytes(type) * b + LANES * part), lanes_set(0)};
   if (is_k(type)) return k_factors(group + 8 * block_bytes(type) * (b / 8), (int)(b % 8), part);
   const uint8_t *d = group + block_bytes(type) * b + 2 * LANES * part;
   return (row_factors){lanes_of_f16(d), has_minimum(type) ? lanes_of_f16(d + 32) : lanes_set(0)};
@@ -72,7 +83,7 @@ ALWAYS_INLINE quanta_block block_at(const uint8_t *group, zh_dtype type, size_t 
     p += has_fifths(type) ? 768 : 256;
     return (quanta_block){p + 512 * (run / 2) + at, fifths, (int)run};
   }
-  const uint8_t *p = group + block_bytes(type) * b + (has_minimum(type) ? 64 : 32);
+  const uint8_t *p = group + block_bytes(type) * b + scale_bytes(type);
   if (has_fifths(type)) return (quanta_block){p + 64 + at, p + fifth, 0};
   return (quanta_block){p + at, NULL, 0};
 }
@@ -99,6 +110,10 @@ ALWAYS_INLINE words quanta_of(const quanta_block *q, zh_dtype type, int j) {
   else
     v = words_right(words_load(q->quanta + 64 * (j & 3)), j >= 4 ? 4 : 0);
   v = words_and(v, words_set(0x0f0f0f0f));
+  if (is_looked_up(type)) {
+    static const int8_t iq4[16] = {ZH_IQ4_VALUES}, mxfp4[16] = {ZH_MXFP4_VALUES};
+    return words_look_up(type == ZH_MXFP4 ? mxfp4 : iq4, v);
+  }
   return has_fifths(type) ? words_or(v, words_of_fifths(q->fifths + 8 * j)) : v;
 }
 

@@ -17,10 +17,12 @@ typedef struct row_factors {
 ALWAYS_INLINE int bias_bits(zh_dtype type) {
   switch (type) {
   case ZH_Q8_0:
+  case ZH_IQ4_NL:
     return 7;
   case ZH_Q6_K:
     return 5;
   case ZH_Q5_0:
+  case ZH_MXFP4:
     return 4;
   case ZH_Q4_0:
     return 3;
@@ -35,6 +37,14 @@ ALWAYS_INLINE __m512 halves16(const uint8_t *p) {
 
 ALWAYS_INLINE __m512 small_integers(__m128i bytes) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+}
+
+/* zh_e8m0_half of sixteen exponents. */
+ALWAYS_INLINE __m512 halved_powers(const uint8_t *p) {
+  __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+  __m512i bits = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+  __mmask16 small = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+  return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(bits, small, _mm512_set1_epi32(0x00200000), e));
 }
 
 /* What the scales and minima of a block of 256 are multiples of. */
@@ -83,6 +93,7 @@ ALWAYS_INLINE row_factors factors_of(const uint8_t *group, zh_dtype type, size_t
     return k_factors(k_units(block, type), block, type, (int)(b % 8), half);
   }
   const uint8_t *p = group + block_bytes(type) * b;
+  if (type == ZH_MXFP4) return (row_factors){halved_powers(p), _mm512_setzero_ps()};
   return (row_factors){halves16(p), has_minimum(type) ? halves16(p + 32) : _mm512_setzero_ps()};
 }
 
@@ -97,7 +108,7 @@ ALWAYS_INLINE quanta_block block_at(const uint8_t *group, zh_dtype type, size_t 
     p += has_fifths(type) ? 768 : 256;
     return (quanta_block){p + 512 * (run / 2), fifths, (int)run};
   }
-  const uint8_t *p = group + block_bytes(type) * b + (has_minimum(type) ? 64 : 32);
+  const uint8_t *p = group + block_bytes(type) * b + scale_bytes(type);
   if (has_fifths(type)) return (quanta_block){p + 64, p, 0};
   return (quanta_block){p, NULL, 0};
 }
@@ -115,6 +126,15 @@ ALWAYS_INLINE __m512i sixes_of(const quanta_block *q, int j) {
   return _mm512_ternarylogic_epi32(low, high, _mm512_set1_epi8(0x30), 0xf8); /* low | (high & 48) */
 }
 
+/* What nibbles stand for, with the bias: one byte each. */
+ALWAYS_INLINE __m512i table_of(zh_dtype type) {
+  static const int8_t iq4[16] = {ZH_IQ4_VALUES}, mxfp4[16] = {ZH_MXFP4_VALUES};
+  const int8_t *values = type == ZH_MXFP4 ? mxfp4 : iq4;
+  __m128i table = _mm_loadu_si128((const __m128i *)(const void *)values);
+  table = _mm_add_epi8(table, _mm_set1_epi8((char)(1 << bias_bits(type))));
+  return _mm512_broadcast_i32x4(table);
+}
+
 /* Columns 4 j … 4 j + 3 of a block, unsigned: with the bias in them. */
 ALWAYS_INLINE __m512i quanta_of(const quanta_block *q, zh_dtype type, int j) {
   const __m512i nibble = _mm512_set1_epi8(15);
@@ -130,6 +150,7 @@ ALWAYS_INLINE __m512i quanta_of(const quanta_block *q, zh_dtype type, int j) {
     v = j >= 4 ? _mm512_srli_epi16(v, 4) : v;
   }
   v = _mm512_and_si512(v, nibble);
+  if (is_looked_up(type)) return _mm512_shuffle_epi8(table_of(type), v);
   if (!has_fifths(type)) return v;
   uint64_t fifth;
   memcpy(&fifth, q->fifths + 8 * j, sizeof fifth);

@@ -23,7 +23,7 @@ bool zh_rounding_find(zh_rounding *out, const char *name) {
 }
 
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way) {
-  if (type == ZH_F32 || type == ZH_F16) return ZH_ROUND_NONE;
+  if (type == ZH_F32 || type == ZH_F16 || !zh_packs(type)) return ZH_ROUND_NONE;
   if (type == ZH_BF16) return table->bf16;
   return way == ZH_FEW ? table->few : way == ZH_MANY ? table->many : table->fine;
 }

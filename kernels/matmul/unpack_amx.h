@@ -52,9 +52,9 @@ ALWAYS_INLINE __m512i lane_bytes(const int half, const int pair) {
 enum { BYTE_BASE = 1 << 15, HIGH_BASE = 1 << 11 };
 
 /* A scale of f16 times base + bias is exact (11 bits by 13 at most); those of K-quants have more
- * bits, and minima would round it. */
+ * bits, and minima would round it; those of MXFP4 can be too large for it. */
 ALWAYS_INLINE bool base_goes_first(zh_dtype type) {
-  return has_minimum(type) || is_k(type);
+  return has_minimum(type) || is_k(type) || type == ZH_MXFP4;
 }
 ALWAYS_INLINE float base_and_bias(zh_dtype type, const int base) {
   return (float)(base + (bias_bits(type) ? 1 << bias_bits(type) : 0));
@@ -160,6 +160,8 @@ UNPACK_OF(Q5_1)
 UNPACK_OF(Q4_K)
 UNPACK_OF(Q5_K)
 UNPACK_OF(Q6_K)
+UNPACK_OF(IQ4_NL)
+UNPACK_OF(MXFP4)
 
 /* NULL: nothing to be unpacked. */
 static unpack_tile *unpack_of(zh_dtype type) {
@@ -180,6 +182,10 @@ static unpack_tile *unpack_of(zh_dtype type) {
     return unpack_Q4_K;
   case ZH_Q5_K:
     return unpack_Q5_K;
+  case ZH_IQ4_NL:
+    return unpack_IQ4_NL;
+  case ZH_MXFP4:
+    return unpack_MXFP4;
   default:
     return unpack_Q6_K;
   }

@@ -25,7 +25,8 @@ static inline zh_model *fuzz_model(const uint8_t *data, size_t size, const char 
 }
 
 static inline void fuzz_model_free(zh_model *model) {
-  model->files[0].mapping = (zh_mapping){0}; /* the fuzzer's, not ours to unmap */
+  for (size_t i = 0; i < model->file_count; i++)
+    model->files[i].mapping = (zh_mapping){0}; /* the fuzzer's, not ours to unmap */
   zh_model_free(model);
 }
 

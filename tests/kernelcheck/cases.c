@@ -7,7 +7,10 @@
 #include <string.h>
 
 #define WEIGHTS                                                                                    \
-  { "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K" }
+  {                                                                                                \
+    "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q2_K",  \
+        "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4"                                                        \
+  }
 
 static void time_products(const char *name, const char *only_type, int threads) {
   (void)name;

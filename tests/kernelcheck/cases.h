@@ -4,7 +4,7 @@
 
 #include "kernels/kernels.h"
 
-enum { CASE_TYPES = 16 };
+enum { CASE_TYPES = 20 };
 typedef struct kernel_case {
   const char *name, *about;
   const char *types[CASE_TYPES]; /* NULL-terminated: what TYPE may be */

@@ -140,5 +140,7 @@ void check_matmul(const zh_kernels *k) {
     for (size_t c = 0; c < 6; c++)
       for (size_t t = 0; t < 4; t++)
         matmul_shape(k, weight_types[n], 6, odd_columns[c], token_counts[t]);
-  for (size_t n = 3; n < 8; n++) matmul_shape(k, weight_types[n], 9, 32 * 19, 4);
+  for (size_t n = 0; n < weight_type_count; n++)
+    if (zh_dtype_find((uint32_t)weight_types[n])->block_elements == 32)
+      matmul_shape(k, weight_types[n], 9, 32 * 19, 4);
 }

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const zh_dtype weight_types[] = {ZH_F32,  ZH_F16,  ZH_BF16, ZH_Q8_0, ZH_Q4_0, ZH_Q4_1,
-                                 ZH_Q5_0, ZH_Q5_1, ZH_Q4_K, ZH_Q5_K, ZH_Q6_K};
+const zh_dtype weight_types[] = {ZH_F32,  ZH_F16,    ZH_BF16,   ZH_Q8_0, ZH_Q4_0, ZH_Q4_1,
+                                 ZH_Q5_0, ZH_Q5_1,   ZH_Q4_K,   ZH_Q5_K, ZH_Q6_K, ZH_Q2_K,
+                                 ZH_Q3_K, ZH_IQ4_NL, ZH_IQ4_XS, ZH_MXFP4};
 const size_t weight_type_count = sizeof weight_types / sizeof *weight_types;
 
 static int failures, lines;
@@ -66,12 +67,14 @@ void *random_bytes(size_t bytes) {
 /* Offsets of the f16 scales in a block; -1 where there is no more. */
 static void scale_offsets(int out[2], zh_dtype type) {
   bool two = type == ZH_Q4_1 || type == ZH_Q5_1 || type == ZH_Q4_K || type == ZH_Q5_K;
-  out[0] = type == ZH_Q6_K ? 208 : 0;
-  out[1] = two ? 2 : -1;
+  out[0] = type == ZH_Q6_K ? 208 : type == ZH_Q2_K ? 80 : type == ZH_Q3_K ? 108 : 0;
+  out[1] = two ? 2 : type == ZH_Q2_K ? 82 : -1;
 }
 
 static void set_scales(uint8_t *block, zh_dtype type) {
   int offsets[2];
+  if (type == ZH_MXFP4) *block = (uint8_t)(118 + *block % 8); /* 2^-9 … 2^-2 */
+  if (type == ZH_MXFP4) return;
   scale_offsets(offsets, type);
   for (int i = 0; i < 2; i++) {
     if (offsets[i] < 0) continue;

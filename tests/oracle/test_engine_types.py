@@ -14,24 +14,27 @@ from gguf.quants import quantize
 from llama_numpy import Llama
 
 LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCAB = 2, 256, 6, 2, 16, 512, 211
-BLOCK_BYTES = {T.Q4_K: (144, 0, 2), T.Q5_K: (176, 0, 2), T.Q6_K: (210, 208, 1)}  # size, place and number of fp16 scales
-TYPES = [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q4_K, T.Q5_K, T.Q6_K]
+# place and number of fp16 scales, and their size
+SCALES = {T.Q4_K: (0, 2, 5e-5), T.Q5_K: (0, 2, 5e-5), T.Q6_K: (208, 1, 5e-5), T.Q2_K: (80, 2, 4e-3), T.Q3_K: (108, 1, 1e-3),
+          T.IQ4_XS: (0, 1, 5e-5), T.IQ4_NL: (0, 1, 1e-3)}
+TYPES = [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q4_K, T.Q5_K, T.Q6_K,
+         T.Q2_K, T.Q3_K, T.IQ4_XS, T.IQ4_NL, T.MXFP4]
 BOUND = {"exact": 1e-6, "whole": 1e-5, "fast": 0.1}
 
 
 def random_blocks(rng, rows, columns, kind):
-    """K types, which `gguf` reads but does not write: random bits with scales that keep the values small."""
-    size, at, scales = BLOCK_BYTES[kind]
-    raw = rng.integers(0, 256, (rows, columns // 256, size), dtype=np.uint8)
-    values = rng.uniform(0.5, 1.0, (rows, columns // 256, scales)) * 5e-5
+    """Types that `gguf` reads but does not write: random bits with scales that keep the values small."""
+    (at, scales, scale), (elements, size) = SCALES[kind], gguf.GGML_QUANT_SIZES[kind]
+    raw = rng.integers(0, 256, (rows, columns // elements, size), dtype=np.uint8)
+    values = rng.uniform(0.5, 1.0, (rows, columns // elements, scales)) * scale
     raw[:, :, at : at + 2 * scales] = values.astype(np.float16).view(np.uint8)
     return raw.reshape(rows, -1)
 
 
 def add(writer, rng, name, rows, columns, kind):
-    if kind in BLOCK_BYTES:
-        kind = kind if columns % 256 == 0 else T.Q8_0
-    if kind in BLOCK_BYTES:
+    if columns % gguf.GGML_QUANT_SIZES[kind][0]:
+        kind = T.Q8_0
+    if kind in SCALES:
         writer.add_tensor(name, random_blocks(rng, rows, columns, kind), raw_dtype=kind)
         return
     values = (rng.standard_normal((rows, columns)) / np.sqrt(columns) * 1.5).astype(np.float32)

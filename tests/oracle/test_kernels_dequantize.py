@@ -11,7 +11,8 @@ import pytest
 TOOL = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "tests" / "dequantize_stdin"
 # Where the f16 scales of a block lie.
 SCALES = {"F32": [], "F16": [], "BF16": [], "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
-          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0],
+          "MXFP4": []}
 BLOCKS = 600
 
 
@@ -22,11 +23,12 @@ def scales(kind, rng, count):
         "subnormal": rng.integers(0, 1 << 10, count) | rng.integers(0, 2, count) << 15,
         "extreme": rng.choice([0x7BFF, 0xFBFF, 0x0001, 0x8001, 0x0400, 0x0000, 0x8000], count),
         "any finite": rng.integers(0, 0x7C00, count) | rng.integers(0, 2, count) << 15,
+        "no number": rng.choice([0x7C00, 0xFC00, 0x7E00, 0xFFFF, 0x7C01, 0x3C00], count),
     }[kind]
     return bits.astype(numpy.uint16).view(numpy.float16)
 
 
-@pytest.mark.parametrize("kind", ["ordinary", "subnormal", "extreme", "any finite"])
+@pytest.mark.parametrize("kind", ["ordinary", "subnormal", "extreme", "any finite", "no number"])
 @pytest.mark.parametrize("name", list(SCALES))
 def test_equals_gguf(name, kind):
     rng = numpy.random.default_rng(3)

@@ -12,7 +12,7 @@ import pytest
 from gguf import GGMLQuantizationType as T
 from llama_numpy import Llama
 from scipy import stats
-from test_engine_types import BLOCK_BYTES, write_model
+from test_engine_types import SCALES, write_model
 
 SOURCE = pathlib.Path(os.environ["ZH_SOURCE_DIR"])
 TOOL = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "tests" / "liveness_tool"
@@ -59,7 +59,8 @@ def compare(path, found, probes):
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["separate head", "tied head"])
-@pytest.mark.parametrize("kind", [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q4_K, T.Q5_K, T.Q6_K],
+@pytest.mark.parametrize("kind", [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q4_K, T.Q5_K, T.Q6_K,
+                                  T.MXFP4],
                          ids=lambda k: k.name)
 def test_changes_are_those_of_numpy(kind, tied, tmp_path):
     path = write_model(tmp_path / "model.gguf", kind, tied=tied)
@@ -68,7 +69,7 @@ def test_changes_are_those_of_numpy(kind, tied, tmp_path):
     # as zero; such blocks hold small values, too, which change logits little.
     probes = [p for p in found["probes"] if p["outcome"] == LIVE]
     rest = {p["outcome"] for p in found["probes"]} - {LIVE}
-    assert rest <= ({STUCK, BELOW_FLOOR} if kind in BLOCK_BYTES else set())
+    assert rest <= ({STUCK, BELOW_FLOOR} if kind in SCALES else set())
     assert len(probes) > 0.8 * len(found["probes"])
     # Groups by tensor, so that every kind of tensor is looked at.
     some = {p["tensor"]: p for p in probes}

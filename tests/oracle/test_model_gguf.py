@@ -102,7 +102,81 @@ def test_a_standard_model_written_as_gguf_is_the_same_model(tmp_path):
     assert zhiheng("model", "logits", path, *question).stdout == zhiheng("model", "logits", "zh-0.1b", *question).stdout
 
 
-def test_only_standard_models_are_written(tmp_path):
-    refused = zhiheng("model", "convert", MODEL, "--out", tmp_path / "again.gguf")
-    assert refused.returncode == 2 and "standard models" in refused.stderr
-    assert not list(tmp_path.iterdir())
+def write_typed(path, kinds):
+    """One matrix of two blocks of each type."""
+    rng = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, "llama")
+    for kind in kinds:
+        blocks = rng.integers(0, 256, (2, gguf.GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
+        writer.add_tensor(f"{kind.name}.weight", blocks, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+# Blocks of sums in flight, which no file has.
+KINDS = [k for k in gguf.GGMLQuantizationType if k.name not in ("Q8_1", "Q8_K") and gguf.GGML_QUANT_SIZES[k][0] > 1]
+
+
+def test_every_type_is_known_by_size(tmp_path):
+    write_typed(tmp_path / "all.gguf", KINDS)
+    theirs = {t.name: t for t in gguf.GGUFReader(tmp_path / "all.gguf").tensors}
+    for t in ours(tmp_path / "all.gguf")["tensors"]:
+        b = theirs[t["name"]]
+        assert (t["type"], t["bytes"], t["offset"]) == (b.tensor_type.name, b.n_bytes, b.data_offset)
+    assert len(theirs) == len(KINDS) > 20
+
+
+def test_version_2_is_read_as_gguf_reads_it(tmp_path):
+    write_typed(tmp_path / "three.gguf", KINDS)
+    raw = bytearray((tmp_path / "three.gguf").read_bytes())
+    raw[4] = 2
+    (tmp_path / "two.gguf").write_bytes(raw)
+    theirs = gguf.GGUFReader(tmp_path / "two.gguf")
+    assert theirs.fields["GGUF.version"].contents() == 2
+    assert [t["offset"] for t in ours(tmp_path / "two.gguf")["tensors"]] == [t.data_offset for t in theirs.tensors]
+
+
+def test_types_that_are_only_counted(tmp_path):
+    """An audit counts them; what would run them is refused by name."""
+    kind = gguf.GGMLQuantizationType.IQ2_XS
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    for key, value in {"block_count": 1, "context_length": 8, "embedding_length": 256, "feed_forward_length": 256,
+                       "head_count": 4, "head_count_kv": 4, "vocab_size": 8, "key_length": 64, "value_length": 64,
+                       "rope_dimension_count": 64}.items():
+        getattr(writer, f"add_{key}")(value)
+    writer.add_layer_norm_rms_eps(1e-5)
+    matrices = {"token_embd": 8, "blk.0.attn_q": 256, "blk.0.attn_k": 256, "blk.0.attn_v": 256, "blk.0.attn_output": 256,
+                "blk.0.ffn_gate": 256, "blk.0.ffn_up": 256, "blk.0.ffn_down": 256}
+    for name, rows in matrices.items():
+        writer.add_tensor(f"{name}.weight", np.zeros((rows, 74), np.uint8), raw_dtype=kind)
+    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+        writer.add_tensor(f"{name}.weight", np.ones(256, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    refused = zhiheng("model", "logits", tmp_path / "m.gguf", "--tokens", "1")
+    assert refused.returncode == 2
+    assert "'token_embd.weight' has the type IQ2_XS, which this version does not compute" in refused.stderr
+    counted = zhiheng("audit", tmp_path / "m.gguf", "--json")
+    assert counted.returncode == 0, counted.stderr
+    total = json.loads(counted.stdout)["parameters"]["stored"]
+    assert total == sum(matrices.values()) * 256 + 3 * 256
+
+
+def test_a_split_model_is_one_model(tmp_path):
+    """Parts as PyPI `gguf` writes them, opened by the second."""
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama", split_max_tensors=2)
+    arrays = {f"blk.{i}.ffn_up.weight": np.full((3, 4), i, np.float32) for i in range(5)}
+    for name, array in arrays.items():
+        writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    parts = sorted(tmp_path.glob("m-*.gguf"))
+    assert len(parts) == 3
+    for path in [*parts, tmp_path]:
+        assert [t["name"] for t in ours(path)["tensors"]] == list(arrays)

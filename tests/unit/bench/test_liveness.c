@@ -130,19 +130,20 @@ static void test_a_changed_row_is_a_changed_model(void **state) {
 
 static void test_one_scalar_alone(void **state) {
   (void)state;
-  static const zh_dtype types[] = {ZH_F32,  ZH_F16,  ZH_BF16, ZH_Q8_0, ZH_Q4_0, ZH_Q4_1,
-                                   ZH_Q5_0, ZH_Q5_1, ZH_Q4_K, ZH_Q5_K, ZH_Q6_K};
+  static const zh_dtype types[] = {ZH_F32,  ZH_F16,    ZH_BF16,   ZH_Q8_0, ZH_Q4_0, ZH_Q4_1,
+                                   ZH_Q5_0, ZH_Q5_1,   ZH_Q4_K,   ZH_Q5_K, ZH_Q6_K, ZH_Q2_K,
+                                   ZH_Q3_K, ZH_IQ4_NL, ZH_IQ4_XS, ZH_MXFP4};
   enum { COLUMNS = 512 };
   for (size_t k = 0; k < sizeof types / sizeof types[0]; ++k) {
     unsigned char row[COLUMNS * 4], kept[COLUMNS * 4];
     float before[COLUMNS], after[COLUMNS];
     uint64_t bytes;
     assert_true(zh_dtype_bytes(&bytes, types[k], COLUMNS));
-    /* Bytes 0x30 to 0x3f are small finite scales in every format. */
+    /* Odd bytes from 0x31 to 0x3f are small scales that are not 0, in every format. */
     uint32_t random[COLUMNS];
     zh_random_fill(random, COLUMNS, 9, k, 0);
     for (size_t i = 0; i < bytes; ++i)
-      row[i] = (unsigned char)(0x30 | ((random[i / 4] >> (8 * (i % 4))) & 0x0f));
+      row[i] = (unsigned char)(0x31 | ((random[i / 4] >> (8 * (i % 4))) & 0x0f));
     memcpy(kept, row, bytes);
     zh_dequantize_row(before, row, types[k], COLUMNS);
     for (size_t column = 0; column < COLUMNS; column += 37) {

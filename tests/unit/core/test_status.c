@@ -118,7 +118,9 @@ static void element_types_know_their_bytes(void **state) {
   assert_int_equal(zh_dtype_by_name("BF16")->type, ZH_BF16);
   assert_null(zh_dtype_by_name("bf16"));
   assert_true(zh_dtype_is_weight(ZH_Q5_K));
+  assert_true(zh_dtype_is_weight(ZH_MXFP4));
   assert_false(zh_dtype_is_weight(ZH_I32));
+  assert_false(zh_dtype_is_weight(ZH_IQ2_XS));
 }
 
 static void an_injected_clock_runs_fast_and_is_caught(void **state) {

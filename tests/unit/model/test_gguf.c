@@ -185,7 +185,12 @@ static void test_refuses_lies_about_tensors(void **state) {
       {"b", 1, INT64_MAX, 8, 64, "overflow"},
       {"b", 2, 0, 0, 64, "dimension of 0"},
       {"b", 2, 33, 2, 64, "whole number of blocks"},
-      {"b", 1, 16, 39, 64, "element type 39"},
+      {"b", 1, 16, 39, 64, "blocks of 32 elements (MXFP4)"},
+      {"b", 1, 256, 17, 64, "reaches past the end"}, /* IQ2_XS has a size, for counting */
+      {"b", 1, 32, 9, 64, "has the type Q8_1, which this version does not compute"},
+      {"b", 1, 32, 36, 64, "has the type IQ4_NL_4_4, which this version does not compute"},
+      {"b", 1, 16, 3000, 64, "element type 3000"},
+      {"b", 1, 16, 42, 64, "element type 42"},
       {"b", 1, 16, 1000, 64, "element type 1000"},
       {"b", 1, 16, UINT32_MAX, 64, "element type 4294967295"},
       {"b", 1, 16, 0, 65, "no multiple of the alignment 32"},
@@ -230,7 +235,8 @@ static void refuse_header(const char *magic, uint32_t version, uint64_t tensors,
 static void test_refuses_headers(void **state) {
   (void)state;
   refuse_header("GGML", 3, 0, 0, "does not begin with 'GGUF'");
-  refuse_header("GGUF", 1, 0, 0, "version 1");
+  refuse_header("GGUF", 1, 0, 0, "version 1, whose counts have 32 bits");
+  refuse_header("GGUF", 0x02000000, 0, 0, "big-endian");
   refuse_header("GGUF", 4, 0, 0, "version 4");
   refuse_header("GGUF", 0, 0, 0, "version 0");
   refuse_header("GGUF", 0x03000000, 0, 0, "big-endian");
@@ -264,11 +270,104 @@ static void test_version_2_reads_alike(void **state) {
   zh_text_free(&b);
 }
 
+/* --- splits --- */
+
+static const char *part_file(const char *stem, unsigned number, unsigned of) {
+  static char name[128];
+  snprintf(name, sizeof name, "%s-%05u-of-%05u.gguf", stem, number, of);
+  return name;
+}
+
+/* One tensor, "t<no>"; values below 0 are left out. */
+static const char *put_part(const char *name, int no, int count, int tensors) {
+  zh_text b = {0};
+  char tensor[16];
+  put_header(&b, 3, 1, (uint64_t)(no >= 0) + (count >= 0) + (tensors >= 0));
+  if (no >= 0) put_key(&b, "split.no", 2), put_u8(&b, (unsigned)no), put_u8(&b, 0);
+  if (count >= 0) put_key(&b, "split.count", 2), put_u8(&b, (unsigned)count), put_u8(&b, 0);
+  if (tensors >= 0) put_key(&b, "split.tensors.count", 5), put_u32(&b, (uint32_t)tensors);
+  snprintf(tensor, sizeof tensor, "t%d", no);
+  put_tensor(&b, tensor, 1, 16, 0, 0);
+  put_padding(&b, 32);
+  put_data(&b, 64);
+  const char *path = put_file(name, b.data, b.length);
+  zh_text_free(&b);
+  return path;
+}
+
+static void put_three(const char *stem) {
+  for (unsigned i = 1; i <= 3; i++) put_part(part_file(stem, i, 3), (int)i - 1, 3, 3);
+}
+
+static void test_any_part_opens_all(void **state) {
+  char path[1024];
+  (void)state;
+  put_three("whole");
+  for (unsigned i = 1; i <= 3; i++) {
+    snprintf(path, sizeof path, "%s/%s", test_folder(), part_file("whole", i, 3));
+    zh_model *m = open_good(path);
+    assert_int_equal(zh_model_tensor_count(m), 3);
+    assert_string_equal(zh_model_tensor(m, 2)->name, "t2");
+    zh_model_free(m);
+  }
+}
+
+static void test_parts_must_agree(void **state) {
+  char path[1024];
+  (void)state;
+  put_three("hole");
+  snprintf(path, sizeof path, "%s/%s", test_folder(), part_file("hole", 2, 3));
+  assert_int_equal(remove(path), 0);
+  snprintf(path, sizeof path, "%s/%s", test_folder(), part_file("hole", 3, 3));
+  open_bad(path, "1 of 3 are not beside it");
+
+  put_three("extra");
+  put_part(part_file("extra", 4, 3), 3, 3, 4);
+  snprintf(path, sizeof path, "%s/%s", test_folder(), part_file("extra", 1, 3));
+  open_bad(path, "whose name counts only 3 parts; remove it");
+
+  put_three("renamed");
+  put_part(part_file("renamed", 2, 3), 2, 3, 3);
+  snprintf(path, sizeof path, "%s/%s", test_folder(), part_file("renamed", 1, 3));
+  open_bad(path, "split.no in it (from 0) is 2");
+
+  put_three("other");
+  put_part(part_file("other", 3, 3), 2, 4, 3);
+  snprintf(path, sizeof path, "%s/%s", test_folder(), part_file("other", 1, 3));
+  open_bad(path, "split.count in it is 4");
+
+  put_three("silent");
+  open_bad(put_part(part_file("silent", 2, 3), 1, -1, 3), "split.count in it is 1");
+
+  put_three("short");
+  open_bad(put_part(part_file("short", 1, 3), 0, 3, 5), "split.tensors.count is 5");
+}
+
+static void test_a_folder_of_one_model(void **state) {
+  char folder[512], path[1024];
+  (void)state;
+  snprintf(folder, sizeof folder, "%s/folder", test_folder());
+  assert_int_equal(mkdir(folder, 0700), 0);
+  for (unsigned i = 1; i <= 2; i++) {
+    snprintf(path, sizeof path, "folder/%s", part_file("m", i, 2));
+    put_part(path, (int)i - 1, 2, 2);
+  }
+  zh_model *m = open_good(folder);
+  assert_int_equal(zh_model_tensor_count(m), 2);
+  assert_string_equal(zh_model_format(m), "gguf");
+  assert_string_equal(zh_model_name(m), "folder");
+  zh_model_free(m);
+  put_part("folder/another.gguf", -1, -1, -1);
+  open_bad(folder, "holds more than one model: another.gguf and m-0000");
+}
+
 static void test_refuses_what_is_no_file(void **state) {
   char path[300];
   (void)state;
   open_bad("/nowhere/at/all.gguf", "no such file");
-  open_bad(test_folder(), "no .safetensors file");
+  snprintf(path, sizeof path, "%s/empty", test_folder());
+  assert_int_equal(mkdir(path, 0700), 0);
+  open_bad(path, "no .safetensors and no GGUF file");
   snprintf(path, sizeof path, "%s/fifo.gguf", test_folder());
   assert_int_equal(mkfifo(path, 0600), 0);
   open_bad(path, "fifo.gguf");
@@ -290,6 +389,9 @@ int main(void) {
       cmocka_unit_test(test_refuses_headers),
       cmocka_unit_test(test_refuses_duplicate_keys_and_many_dimensions),
       cmocka_unit_test(test_version_2_reads_alike),
+      cmocka_unit_test(test_any_part_opens_all),
+      cmocka_unit_test(test_parts_must_agree),
+      cmocka_unit_test(test_a_folder_of_one_model),
       cmocka_unit_test(test_refuses_what_is_no_file),
   };
   return cmocka_run_group_tests(tests, NULL, remove_test_folder);

@@ -1,6 +1,4 @@
-/* Half and bfloat16 to and from fp32, by the formats' definitions (IEEE 754-2019 binary16; the
- * upper half of fp32). */
-#include "kernels/kernels.h"
+#include "core/halves.h"
 
 #include <string.h>
 

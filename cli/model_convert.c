@@ -1,0 +1,224 @@
+/* zhiheng model convert: another format, other types. Tensors pass by in pieces of rows, each made
+ * by all threads. */
+#include "cli/model_session.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "core/files.h"
+#include "core/progress.h"
+#include "core/text.h"
+#include "model/conversion.h"
+
+enum { CPUS = 1024 };
+
+/* One piece of rows, and what each thread needs for it. */
+typedef struct work {
+  zh_threads *threads;
+  unsigned char *room; /* of each thread: a row as it was, and as fp32 */
+  size_t room_bytes, values_at;
+  unsigned char *out;
+  const zh_converted *tensor;
+  uint64_t first, count;
+  atomic_uint_fast64_t bad; /* the first row that does not fit, and 1 */
+} work;
+
+static uint64_t stored_bytes(const zh_converted *t) {
+  uint64_t bytes = 0;
+  (void)zh_dtype_bytes(&bytes, t->as.type, t->columns); /* measured before */
+  return bytes;
+}
+
+static void note_bad(work *w, uint64_t row) {
+  uint64_t known = 0;
+  while ((known == 0 || known > row + 1) &&
+         !atomic_compare_exchange_weak(&w->bad, &known, row + 1)) {
+  }
+}
+
+static void make_share(void *user, int thread, int threads) {
+  work *w = user;
+  const zh_converted *t = w->tensor;
+  unsigned char *stored = w->room + (size_t)thread * w->room_bytes;
+  float *values = (float *)(void *)(stored + w->values_at);
+  uint64_t bytes = stored_bytes(t);
+  size_t begin, end;
+  zh_share(&begin, &end, (size_t)w->count, 1, thread, threads);
+  for (size_t i = begin; i < end; ++i) {
+    unsigned char *out = w->out + i * bytes;
+    uint64_t row = w->first + i;
+    zh_dtype type = zh_converted_row(stored, t, row);
+    if (type == t->as.type && t->added == 0) {
+      memcpy(out, stored, bytes);
+      continue;
+    }
+    zh_dequantize_row_fast(values, stored, type, (size_t)t->columns);
+    for (uint64_t k = 0; k < t->columns && t->added != 0; ++k) values[k] += t->added;
+    if (!zh_quantize_row(out, values, t->as.type, (size_t)t->columns)) note_bad(w, row);
+  }
+}
+
+static zh_status make_rows(void *user, void *out, const zh_converted *tensor, uint64_t first,
+                           uint64_t count, zh_error *err) {
+  work *w = user;
+  w->out = out;
+  w->tensor = tensor;
+  w->first = first;
+  w->count = count;
+  zh_threads_run(w->threads, make_share, w);
+  uint64_t bad = atomic_load(&w->bad);
+  if (bad == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "row %" PRIu64
+                 " of the tensor '%s' holds what %s cannot: no number, or one beyond "
+                 "its range; say --type bf16 or f32",
+                 bad - 1, tensor->as.name, zh_dtype_find((uint32_t)tensor->as.type)->name);
+}
+
+static zh_status make_room(work *w, const zh_conversion *conversion, int threads, zh_error *err) {
+  uint64_t stored = 0, columns = 0;
+  for (size_t i = 0; i < zh_conversion_count(conversion); ++i) {
+    const zh_converted *t = zh_conversion_tensor(conversion, i);
+    if (t->row_bytes > stored) stored = t->row_bytes;
+    if (t->columns > columns) columns = t->columns;
+  }
+  w->values_at = ((size_t)stored + 63) & ~(size_t)63;
+  w->room_bytes = (w->values_at + (size_t)columns * sizeof(float) + 63) & ~(size_t)63;
+  w->room = calloc((size_t)threads, w->room_bytes);
+  return w->room ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for rows of tensors");
+}
+
+static void show_written(void *user, uint64_t done, uint64_t all) {
+  (void)user;
+  zh_progress_detail("%.0f %%", 100 * (double)done / (double)all);
+}
+
+/* --- options --- */
+
+static zh_status type_of(const zh_dtype_info **out, const zh_session_arguments *given,
+                         zh_error *err) {
+  static const char *const words[] = {"f32",  "f16",  "bf16", "q8_0", "q4_0",
+                                      "q4_1", "q5_0", "q5_1", "q4_k", NULL};
+  static const zh_dtype types[] = {ZH_F32,  ZH_F16,  ZH_BF16, ZH_Q8_0, ZH_Q4_0,
+                                   ZH_Q4_1, ZH_Q5_0, ZH_Q5_1, ZH_Q4_K};
+  const char *word = given->value[ZH_KEY_TYPE];
+  char guess[ZH_GUESS_BYTES];
+  *out = NULL;
+  for (size_t i = 0; word && words[i]; ++i)
+    if (strcmp(words[i], word) == 0) *out = zh_dtype_find((uint32_t)types[i]);
+  if (!word || *out) return ZH_OK;
+  return zh_fail(err, ZH_ERR_USAGE,
+                 "--type %s: expected f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1 or q4_k%s", word,
+                 zh_did_you_mean(guess, word, words));
+}
+
+static bool is_gguf(const char *path) {
+  size_t length = strlen(path);
+  return length > 5 && strcmp(path + length - 5, ".gguf") == 0;
+}
+
+static zh_status destination_of(char path[PATH_MAX], zh_container *container, const zh_session *s,
+                                zh_error *err) {
+  const char *given = s->given->value[ZH_KEY_OUT];
+  bool standard = strcmp(zh_model_format(s->model), "standard") == 0;
+  if (!given && !standard)
+    return zh_fail(err, ZH_ERR_USAGE,
+                   "say where to: a file with .gguf at its end, or a folder for safetensors");
+  snprintf(path, PATH_MAX, given ? "%s" : "%s.gguf", given ? given : zh_model_name(s->model));
+  size_t length = strlen(path);
+  if (length > 12 && strcmp(path + length - 12, ".safetensors") == 0)
+    return zh_fail(err, ZH_ERR_USAGE,
+                   "%s: name a folder: config.json and the tokenizer stand beside the tensors",
+                   path);
+  *container = is_gguf(path) ? ZH_CONTAINER_GGUF : ZH_CONTAINER_SAFETENSORS;
+  return ZH_OK;
+}
+
+static zh_status start_threads(zh_session *s, zh_error *err) {
+  uint64_t count = 0;
+  int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS), cores = zh_machine_allowed_cores();
+  ZH_TRY(zh_session_whole(&count, s->given, ZH_KEY_THREADS, "threads",
+                          cores > 0 ? (uint64_t)cores : 1, 1, CPUS, err));
+  return zh_threads_create(&s->threads, (int)count, (int)count <= found ? cpus : NULL, err);
+}
+
+/* What was written does not say what it should: it goes again. */
+static void take_back(const char *path, zh_container container) {
+  char tensors[PATH_MAX];
+  snprintf(tensors, sizeof tensors, "%s%s", path,
+           container == ZH_CONTAINER_GGUF ? "" : "/model.safetensors");
+  (void)unlink(tensors);
+}
+
+/* --- the action --- */
+
+/* Tensors that were asked to be of another type than they could be. */
+static void tell_fallback(const zh_conversion *conversion, const zh_dtype_info *type) {
+  size_t count = 0;
+  const zh_converted *one = NULL;
+  for (size_t i = 0; type && i < zh_conversion_count(conversion); ++i) {
+    const zh_converted *t = zh_conversion_tensor(conversion, i);
+    if (t->columns % type->block_elements == 0 || t->rows < 2) continue;
+    if (t->as.type == ZH_F32 || t->as.type == type->type) continue;
+    one = t;
+    ++count;
+  }
+  if (count)
+    zh_warn("%zu tensors become %s, as '%s': their rows are no whole blocks of %" PRIu32
+            " elements (%s)",
+            count, zh_dtype_find((uint32_t)one->as.type)->name, one->as.name, type->block_elements,
+            type->name);
+}
+
+static zh_status write_all(zh_session *s, const zh_conversion *conversion, const char *path,
+                           zh_error *err) {
+  work w = {.threads = s->threads};
+  atomic_init(&w.bad, 0);
+  zh_progress_step(1, 1, "writing %s", path);
+  zh_status status = make_room(&w, conversion, zh_threads_count(s->threads), err);
+  if (status == ZH_OK)
+    status = zh_conversion_write(conversion, path, make_rows, show_written, &w, err);
+  free(w.room);
+  if (status == ZH_OK) zh_progress_done("written");
+  return status;
+}
+
+static zh_status tell_written(zh_session *s, const zh_conversion *conversion, const char *path) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < zh_conversion_count(conversion); ++i)
+    bytes += zh_conversion_tensor(conversion, i)->as.bytes;
+  for (size_t i = 0; zh_conversion_note(conversion, i); ++i)
+    zh_warn("%s", zh_conversion_note(conversion, i));
+  if (s->given->json) {
+    s->document = json_pack(
+        "{s:s, s:I, s:I, s:I}", "path", path, "bytes", (json_int_t)zh_file_bytes(path), "tensors",
+        (json_int_t)zh_conversion_count(conversion), "tensor_bytes", (json_int_t)bytes);
+  } else {
+    printf("%s\n", path);
+  }
+  return ZH_OK;
+}
+
+zh_status zh_action_convert(zh_session *s, zh_error *err) {
+  char path[PATH_MAX];
+  zh_container container;
+  const zh_dtype_info *type;
+  zh_conversion *conversion = NULL;
+  ZH_TRY(type_of(&type, s->given, err));
+  ZH_TRY(destination_of(path, &container, s, err));
+  ZH_TRY(start_threads(s, err));
+  ZH_TRY(zh_conversion_create(&conversion, s->model, container, type, err));
+  tell_fallback(conversion, type);
+  zh_status status = write_all(s, conversion, path, err);
+  if (status == ZH_OK && (status = zh_conversion_check(conversion, path, err)) != ZH_OK)
+    take_back(path, container);
+  if (status == ZH_OK) status = tell_written(s, conversion, path);
+  zh_conversion_free(conversion);
+  return status;
+}
