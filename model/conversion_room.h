@@ -63,6 +63,11 @@ ZH_MUST_CHECK zh_status zh_conversion_put_tensors(const zh_conversion *c, zh_wri
 /* What the result says of itself: GGUF metadata, or config.json. */
 ZH_MUST_CHECK zh_status zh_conversion_describe(zh_conversion *c, zh_error *err);
 ZH_MUST_CHECK zh_status zh_conversion_carry_tokenizer(zh_conversion *c, zh_error *err);
+/* tokenizer.model as GGUF's arrays, with what tokenizer_config.json adds; and the other way: false
+ * where GGUF has none of its kind. */
+ZH_MUST_CHECK zh_status zh_sentencepiece_to_gguf(zh_conversion *c, const char *path,
+                                                 const json_t *about, zh_error *err);
+bool zh_sentencepiece_from_gguf(zh_conversion *c);
 /* A list of numbers that no tensor held, in F32; they outlive the conversion. */
 ZH_MUST_CHECK zh_status zh_conversion_add_values(zh_conversion *c, const char *name,
                                                  const float *values, uint64_t count,

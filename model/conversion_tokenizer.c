@@ -1,5 +1,6 @@
 /* The tokenizer of a converted model: byte-level BPE between tokenizer.json and GGUF's arrays,
- * everything else as files where it stays in its format. */
+ * sentencepiece's by conversion_sentencepiece.c, everything else as files where it stays in its
+ * format. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,8 +188,8 @@ static zh_status put_merges(zh_conversion *c, const json_t *merges, zh_error *er
   return ZH_OK;
 }
 
-/* The id in config.json (the first of several), or of the token that tokenizer_config.json names.
- */
+/* The id in config.json (the first of several), or of the token that tokenizer_config.json names;
+ * tokens: NULL where they are not known by text. */
 static void put_special(zh_conversion *c, const token *tokens, uint64_t count, const json_t *about,
                         const char *word, const char *key) {
   char name[64];
@@ -199,7 +200,7 @@ static void put_special(zh_conversion *c, const token *tokens, uint64_t count, c
   snprintf(name, sizeof name, "%s_token", word);
   const json_t *text = json_object_get(about, name);
   if (json_is_object(text)) text = json_object_get(text, "content");
-  for (uint64_t i = 0; json_is_string(text) && i < count; i++)
+  for (uint64_t i = 0; tokens != NULL && json_is_string(text) && i < count; i++)
     if (tokens[i].type != 0 && strcmp(tokens[i].text, json_string_value(text)) == 0)
       at = (json_int_t)i;
   if (at >= 0 && (uint64_t)at < count) zh_put_count(c, key, (uint32_t)at);
@@ -256,15 +257,20 @@ static zh_status to_gguf(zh_conversion *c, zh_error *err) {
   size_t kind = pretokenizer_of(root);
   bool known = says(bpe, "type", "BPE") && !json_is_true(json_object_get(bpe, "byte_fallback")) &&
                json_is_object(json_object_get(bpe, "vocab")) && kind < PRETOKENIZERS;
+  char path[4096];
   if (status == ZH_OK && known) {
     status = put_bpe(c, root, about, kind, err);
+  } else if (status == ZH_OK && path_of(path, sizeof path, c->model, "tokenizer.model")) {
+    status = zh_sentencepiece_to_gguf(c, path, about, err);
+    put_specials(c, NULL, c->described.a.vocab, root, about);
   } else if (status == ZH_OK) {
     zh_put_words(c, "tokenizer.ggml.model", "no_vocab", 8);
     zh_conversion_add_note(
-        c, root == NULL
-               ? "the folder has no tokenizer.json: tokens of the GGUF file are numbers"
-               : "the tokenizer did not come along, because it is no byte-level BPE with a "
-                 "known pre-tokenizer: tokens of the GGUF file are numbers");
+        c,
+        root == NULL
+            ? "the folder has no tokenizer.json: tokens of the GGUF file are numbers"
+            : "the tokenizer did not come along, because it is neither byte-level BPE with a "
+              "known pre-tokenizer nor a sentencepiece model: tokens of the GGUF file are numbers");
   }
   json_decref(root);
   json_decref(about);
@@ -382,8 +388,15 @@ static json_t *about_json(const zh_model *model) {
                                             {"eos_token", "tokenizer.ggml.eos_token_id"},
                                             {"unk_token", "tokenizer.ggml.unknown_token_id"},
                                             {"pad_token", "tokenizer.ggml.padding_token_id"}};
-  json_t *about = json_pack("{s:s, s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
+  const char *word = "";
+  size_t letters = 0;
+  (void)zh_gguf_string(&word, &letters, zh_gguf_find(model, "tokenizer.ggml.model"));
+  bool pieces = letters == 5 && memcmp(word, "llama", 5) == 0, add;
+  json_t *about = json_pack("{s:s, s:b}", "tokenizer_class",
+                            pieces ? "LlamaTokenizer" : "PreTrainedTokenizerFast",
                             "clean_up_tokenization_spaces", 0);
+  if (zh_gguf_bool(&add, zh_gguf_find(model, "tokenizer.ggml.add_bos_token")))
+    json_object_set_new(about, "add_bos_token", json_boolean(add));
   const char *chat;
   size_t length;
   for (size_t i = 0; i < sizeof specials / sizeof specials[0]; i++) {
@@ -426,6 +439,8 @@ static size_t stated_pretokenizer(const zh_model *model) {
 static zh_status to_files(zh_conversion *c, zh_error *err) {
   const zh_model *model = c->model;
   if (!zh_gguf_names_tokenizer(model)) return ZH_OK;
+  if (zh_sentencepiece_from_gguf(c))
+    return add_document(c, "tokenizer_config.json", about_json(model), err);
   size_t kind = stated_pretokenizer(model);
   json_t *document = kind < PRETOKENIZERS ? tokenizer_json(model, kind) : NULL;
   if (document == NULL) {
