@@ -63,6 +63,18 @@ def test_every_fp8_value(tmp_path):
         np.testing.assert_array_equal(values.ravel(), float_values(kind).astype(np.float32))
 
 
+def test_experts_in_one_tensor(tmp_path):
+    """FP8 [experts][outputs][inputs] with scales of blocks: each expert's rows begin a block."""
+    rng, made = np.random.default_rng(4), []
+    for _ in range(3):
+        made.append(fp8(rng, 130, 160))
+    tensors = {end: (made[0][0][end][0], np.stack([m[0][end][1] for m in made]))
+               for end in ("weight", "weight_scale_inv")}
+    kind, read_values = read(write_one(tmp_path / "m", tensors, made[0][1]))
+    assert kind == "BF16"
+    np.testing.assert_array_equal(read_values, rounded(np.stack([m[2] for m in made]), "BF16"))
+
+
 def test_scale_that_no_half_holds(tmp_path):
     tensors, config, values, _ = compressed(np.random.default_rng(2), 16, 64, kind="BF16")
     bits = tensors["weight_scale"][1].copy()
