@@ -1,5 +1,6 @@
 zh_unit_test(bench test_engine.c zh_bench)
 zh_unit_test(bench test_engine_check.c zh_bench)
+zh_unit_test(bench test_engine_families.c zh_bench)
 zh_unit_test(bench test_split.c zh_bench)
 zh_unit_test(bench test_together.c zh_bench)
 zh_unit_test(bench test_engine_batch.c zh_bench)

@@ -426,6 +426,24 @@ const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
   return &engine->architecture;
 }
 
+/* The mean of min(n, window) for n from first + 1 to first + count. */
+static double seen_in_window(double first, double count, double window) {
+  double whole = window - first; /* tokens that see all before them */
+  if (whole >= count) return first + (count + 1) / 2;
+  if (whole <= 0) return window;
+  return (whole * (first + (whole + 1) / 2) + (count - whole) * window) / count;
+}
+
+double zh_engine_seen(const zh_engine *engine, uint64_t first, uint64_t count) {
+  const zh_architecture *a = &engine->weights.total.architecture;
+  double all = (double)first + ((double)count + 1) / 2, sum = 0;
+  for (uint32_t l = 0; l < a->layers; ++l)
+    sum += zh_layer_is(a, l, ZH_LAYER_SLIDING)
+               ? seen_in_window((double)first, (double)count, a->window)
+               : all;
+  return sum / a->layers;
+}
+
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
   uint64_t parts = (uint64_t)engine->stages.part.parts;

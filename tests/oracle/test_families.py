@@ -32,7 +32,6 @@ NOT_YET = {
     "deepseek-v2": BOTH,
     "deepseek-v2-lite": BOTH,
     "deepseek-v3": BOTH,
-    "gpt-oss-mxfp4": BOTH,
 }
 
 
