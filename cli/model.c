@@ -92,7 +92,7 @@ static const struct argp parser = {
         "perplexity. convert goes between safetensors and GGUF, both ways, and to other types "
         "within "
         "them; norms and vectors become F32, the tokenizer comes along where it is byte-level "
-        "BPE."};
+        "BPE or sentencepiece's."};
 
 typedef struct action {
   const char *name;
