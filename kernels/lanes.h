@@ -13,7 +13,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#if LANES == 16 && defined __AVX512F__
+#include "kernels/lanes_avx512.h"
+#else
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#endif
 
 typedef float vf __attribute__((vector_size(LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
@@ -90,6 +94,11 @@ ALWAYS_INLINE float largest_lane(vf v) {
 /* exp(x) as exp16 of lanes_avx512.h, with its bound; rounding by a number so large that sums with
  * it are whole, and 2^n in two halves, because n may leave the range of one fp32 exponent. NaN
  * stays NaN; below -104 the result is 0. */
+#if LANES == 16 && defined __AVX512F__
+ALWAYS_INLINE vf exp_lanes(vf x) {
+  return (vf)exp16((__m512)x);
+}
+#else
 ALWAYS_INLINE vf exp_lanes(vf x) {
   const float whole = 12582912.0f;
   x = select_f32(x < -105.0f, all_lanes(-105.0f), x);
@@ -108,5 +117,6 @@ ALWAYS_INLINE vf exp_lanes(vf x) {
   vf first = (vf)((half + 127) << 23), second = (vf)((power - half + 127) << 23);
   return p * first * second;
 }
+#endif
 
 #endif

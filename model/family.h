@@ -31,6 +31,7 @@ const zh_yaml_node *zh_family_rule(const zh_family *family, const char *section,
 
 /* What each layer is, before it is spelled out (zh_architecture.layer). */
 typedef struct zh_layer_pattern {
+  uint32_t predicting_layers; /* behind the last, for a second token: counted with them, not run */
   bool slides;            /* some layers do, if there is a window */
   uint32_t sliding_every; /* every so-manieth layer sees all, the others slide; 0: no such rule */
   uint32_t sliding_from;  /* layers from here on slide; UINT32_MAX: none */

@@ -37,6 +37,7 @@ typedef struct field {
 
 /* Words in the order of their enumeration. */
 static const field fields[] = {
+    FIELD("predicting_layers", COUNT, pattern.predicting_layers),
     FIELD("layers", COUNT, a.layers),
     FIELD("hidden", COUNT, a.hidden),
     FIELD("heads", COUNT, a.heads),
@@ -71,6 +72,7 @@ static const field fields[] = {
     CHOICE("rope", a.rope[0].kind, "none", "halves", "pairs"),
     FIELD("rope_dims", COUNT, a.rope[0].dims),
     FIELD("rope_base", WIDE, a.rope[0].base),
+    FIELD("yarn_exact", FLAG, a.rope[0].beta_exact),
     FIELD("sliding_rope_base", WIDE, a.rope[1].base),
     CHOICE("activation", a.activation, "silu", "gelu", "gelu_tanh", "clamped"),
     FIELD("activation_limit", REAL, a.activation_limit),
@@ -225,8 +227,16 @@ const json_t *zh_config_at(const json_t *config, const char *path) {
   return json_is_null(config) ? NULL : config;
 }
 
+/* A list of one number for each layer, all the same, is that number. */
+static const json_t *one_for_all(const json_t *value) {
+  const json_t *first = json_array_get(value, 0);
+  for (size_t i = 0; i < json_array_size(value); i++)
+    if (!json_is_number(first) || !json_equal(json_array_get(value, i), first)) return value;
+  return first != NULL ? first : value;
+}
+
 static stated in_config(const zh_model *model, const char *key) {
-  const json_t *value = zh_config_at(zh_text_config(model), key);
+  const json_t *value = one_for_all(zh_config_at(zh_text_config(model), key));
   stated s = {.there = value != NULL, .is_word = json_is_string(value)};
   s.number = json_is_number(value) ? json_number_value(value) : json_is_true(value) ? 1 : 0;
   if (s.is_word) snprintf(s.word, sizeof s.word, "%s", json_string_value(value));
@@ -336,6 +346,11 @@ static void set_number(zh_described *d, const field *f, double number) {
   }
 }
 
+/* As families' `words` know it. */
+static const char *words_of(const stated *s) {
+  return s->is_word ? s->word : s->number == 1 ? "true" : s->number == 0 ? "false" : "?";
+}
+
 static zh_status set_word(const reading *r, const field *f, const zh_yaml_node *rule,
                           const char *word, zh_error *err) {
   int *at = (int *)(void *)((unsigned char *)r->out + f->at);
@@ -383,7 +398,7 @@ static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule
                             zh_error *err) {
   const zh_yaml_node *as = zh_yaml_get(rule, r->gguf ? "gguf_as" : "config_as");
   const char *text;
-  if (f->kind == WORD) return set_word(r, f, rule, s->is_word ? s->word : "?", err);
+  if (f->kind == WORD) return set_word(r, f, rule, words_of(s), err);
   r->x = s->is_word ? NAN : s->number;
   if (as != NULL) {
     ZH_TRY(zh_yaml_string(&text, as, err));
@@ -400,15 +415,20 @@ static bool set_by_presence(const reading *r, const field *f, const zh_yaml_node
   return true;
 }
 
-static bool set_by_tensor(const reading *r, const field *f, const zh_yaml_node *rule) {
+/* What a tensor's presence says: "true" or "false" where words are expected. */
+static zh_status set_by_tensor(bool *set, reading *r, const field *f, const zh_yaml_node *rule,
+                               zh_error *err) {
   const zh_yaml_node *with = zh_yaml_get(rule, r->gguf ? "gguf_tensor" : "config_tensor"),
                      *without = r->gguf ? zh_yaml_get(rule, "gguf_no_tensor") : NULL;
   const char *name;
-  if (with == NULL && without == NULL) return false;
-  if (zh_yaml_string(&name, with != NULL ? with : without, NULL) != ZH_OK) return false;
+  *set = with != NULL || without != NULL;
+  if (!*set) return ZH_OK;
+  ZH_TRY(zh_yaml_string(&name, with != NULL ? with : without, err));
   bool there = zh_model_find(r->model, name) != NULL;
-  set_number(r->out, f, there == (with != NULL));
-  return true;
+  stated s = {.there = true, .number = there == (with != NULL)};
+  if (f->kind == WORD) return set_word(r, f, rule, words_of(&s), err);
+  set_number(r->out, f, s.number);
+  return ZH_OK;
 }
 
 static zh_status read_field(reading *r, const field *f, const zh_yaml_node *rule, zh_error *err) {
@@ -422,8 +442,9 @@ static zh_status read_field(reading *r, const field *f, const zh_yaml_node *rule
   if (s.there) return set_stated(r, f, rule, &s, err);
   if (set_by_presence(r, f, rule)) return ZH_OK;
   if (is != NULL) return set_constant(r, f, is, err);
-  if (set_by_tensor(r, f, rule)) return ZH_OK;
-  return otherwise != NULL ? set_constant(r, f, otherwise, err) : ZH_OK;
+  bool set;
+  ZH_TRY(set_by_tensor(&set, r, f, rule, err));
+  return set ? ZH_OK : otherwise != NULL ? set_constant(r, f, otherwise, err) : ZH_OK;
 }
 
 zh_status zh_fields_read(zh_described *out, const zh_model *model, const zh_family *family,

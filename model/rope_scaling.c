@@ -112,7 +112,8 @@ static zh_status read_object(zh_rope *rope, const zh_architecture *a, const json
   rope->high_frequency = real_at(object, "high_freq_factor", 4);
   rope->beta_fast = real_at(object, "beta_fast", 32);
   rope->beta_slow = real_at(object, "beta_slow", 1);
-  rope->beta_exact = json_is_false(json_object_get(object, "truncate"));
+  if (json_object_get(object, "truncate") != NULL)
+    rope->beta_exact = json_is_false(json_object_get(object, "truncate"));
   rope->alpha = real_at(object, "alpha", 0);
   double attention = 1;
   if (rope->scaling == ZH_ROPE_YARN) attention = yarn_attention_stated(object, rope->factor);

@@ -1,11 +1,13 @@
 zh_unit_test(bench test_engine.c zh_bench)
 zh_unit_test(bench test_engine_check.c zh_bench)
+zh_unit_test(bench test_engine_families.c zh_bench)
 zh_unit_test(bench test_split.c zh_bench)
 zh_unit_test(bench test_together.c zh_bench)
 zh_unit_test(bench test_engine_batch.c zh_bench)
 zh_unit_test(bench test_engine_allocations.c zh_bench)
 zh_unit_test(bench test_engine_spent.c zh_bench)
 zh_unit_test(bench test_footprint.c zh_bench)
+zh_unit_test(bench test_route.c zh_bench)
 zh_unit_test(bench test_packed_cache.c zh_bench)
 # A sanitizer makes them many times slower.
 set_tests_properties(bench.test_engine bench.test_engine_check bench.test_engine_batch PROPERTIES TIMEOUT 900)

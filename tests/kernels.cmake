@@ -28,3 +28,11 @@ set_target_properties(quantize_stdin PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE
 zh_python_test(kernels.quantize_oracle oracle/test_kernels_quantize.py)
 zh_python_test(kernels.dequantize_oracle oracle/test_kernels_dequantize.py)
 zh_python_test(kernels.kernelcheck_words oracle/test_kernelcheck.py)
+
+# How soon the unit that multiplies tiles falls asleep (docs/performance.md).
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  add_executable(tile_sleep_tool oracle/tile_sleep_tool.c)
+  target_compile_options(tile_sleep_tool PRIVATE -mamx-tile -mamx-bf16)
+  target_link_libraries(tile_sleep_tool PRIVATE zh_kernels zh_core m)
+  set_target_properties(tile_sleep_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endif()

@@ -1,4 +1,4 @@
-foreach(part gguf safetensors architecture tokenizer standard)
+foreach(part gguf safetensors architecture family tokenizer standard)
   zh_unit_test(model test_${part}.c zh_model)
 endforeach()
 

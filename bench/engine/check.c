@@ -15,12 +15,14 @@
 #include <string.h>
 
 #include "bench/engine/order.h"
+#include "bench/engine/route.h"
 #include "core/philox.h"
 
-enum { KINDS = 32, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
+enum { KINDS = 48, TOKENS = 2, ROWS = 4, ELEMENTS = 16 };
 static const double TAU = 2, LAMBDA = 8, U = 0x1p-24, V = 0x1p-53;
-/* Of bf16; what the tiles' powers of two stop short (kernels/attention/attention_amx.c). */
-static const double HALF = 0x1p-8, POWER = 0x1p-13;
+/* Of bf16; what the tiles' powers of two stop short; of their weights in words, 2^-7.28
+ * (kernels/attention/attention_amx.c). */
+static const double HALF = 0x1p-8, POWER = 0x1p-13, WORD = 0x1.a6p-8;
 
 /* The sample of one operator kind that came nearest to its bound. */
 typedef struct kind {
@@ -47,6 +49,7 @@ struct zh_check {
   float *row;            /* [longest row]: a weight row, dequantised */
   float *rounded;        /* [longest row]: activations as packed weights multiply them */
   unsigned char *source; /* a standard model's row as its type has it */
+  double *weighted;      /* [2][experts used] */
   double *score;         /* [context] */
   double *frequency[2];  /* of rope[0] and rope[1] */
   float *keys, *values;  /* [context][head_dim]: of one head, as the cache holds them */
@@ -145,6 +148,12 @@ static size_t output_stride(const zh_operation *o) {
   return o->output_stride ? o->output_stride : o->out_width;
 }
 
+/* Matrices of one row are held as vectors, which are never rounded. */
+static zh_rounding rounding_of(const zh_check *check, const zh_operation *o) {
+  if (o->weight->tensor->dims == 1) return ZH_ROUND_NONE;
+  return zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
+}
+
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
  * one rounding of the result to fp32. Where the columns lay over p ranks, p u |W||x| more: each
  * part rounded to fp32, and p - 1 additions. */
@@ -152,9 +161,8 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
                               const float *x) {
   double bias = element_of(check, o->bias, r);
   float *w = source_row(check, o->weight, r);
-  zh_dtype type = o->weight->matrix.type;
   double sum = 0, magnitude = 0, factor = o->layer < 0 ? logit_factor(check, w, o->in_width) : 1;
-  zh_rounded_weights(w, zh_rounding_of(&check->arithmetic.rounds, type, o->way), o->in_width);
+  zh_rounded_weights(w, rounding_of(check, o), o->in_width);
   for (size_t i = 0; i < o->in_width; ++i) {
     double term = (double)w[i] * x[i];
     sum += term;
@@ -173,8 +181,7 @@ static void check_product_row(zh_check *check, const zh_operation *o, size_t t, 
  * same values, so that the bound stays as tight as it is. */
 static void check_product(zh_check *check, const zh_operation *o, size_t t) {
   float *x = check->rounded;
-  zh_rounding rounding = zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
-  zh_rounded(x, rounding, o->input + t * o->in_width, o->in_width);
+  zh_rounded(x, rounding_of(check, o), o->input + t * o->in_width, o->in_width);
   for (size_t i = 0; i < check->rows; ++i)
     check_product_row(check, o, t, draw(check, o->out_width), x);
   if (strcmp(o->name, "head") != 0) return;
@@ -246,6 +253,24 @@ static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t)
   return slides && end > a->window ? end - a->window : 0;
 }
 
+/* What weights p that are off by up to a part each, independently, make of values v, stride apart,
+ * counted from `middle`: that part of it. */
+static double spread(const double *p, const float *v, size_t stride, size_t n, double middle) {
+  double absolute = 0, squares = 0;
+  for (size_t j = 0; j < n; ++j) {
+    double term = p[j] * (v[j * stride] - middle);
+    absolute += fabs(term);
+    squares += term * term;
+  }
+  return fmin(absolute, LAMBDA * sqrt(squares));
+}
+
+static float sink_of(const zh_check *check, int layer, size_t head) {
+  const zh_weight *sinks =
+      &zh_weights_layer(check->weights, (uint32_t)layer - check->first_layer)[ZH_ATTN_SINKS];
+  return source_row((zh_check *)check, sinks, 0)[head];
+}
+
 /* Keys and values are those that the cache holds, rounded once when they were stored. Scores s_j =
  * q·k_j / sqrt(d) are off by at most e = (g(d + 2) + 4 u) A, A the largest of |q|·|k_j| / sqrt(d);
  * so weights exp(s_j - max) by a factor within exp(2 e), and by 4 u of the exponential; their sum
@@ -253,13 +278,8 @@ static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t)
  * block of keys 8 u. All relative to sum_j p_j |v_j|. By tiles (zh_attention_rounds) q is rounded
  * first, powers of two stop 2^-13 short, scores round four times more, and each weight is rounded
  * to bf16 by itself: no more than 2^-8 of the whole, and by lambda = 8 roots of the sum of
- * squares. */
-static float sink_of(const zh_check *check, int layer, size_t head) {
-  const zh_weight *sinks =
-      &zh_weights_layer(check->weights, (uint32_t)layer - check->first_layer)[ZH_ATTN_SINKS];
-  return source_row((zh_check *)check, sinks, 0)[head];
-}
-
+ * squares. Or weights are words, within 2^-7.28, and so is their sum: what all have in common
+ * cancels, and values count by how far they are from their mean. */
 static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
                                  const float *k, const float *v) {
   const zh_architecture *a = &check->architecture;
@@ -291,16 +311,18 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
                        magnitude;
   double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
   if (tiles) relative += 2 * POWER;
+  for (size_t j = first; j < n; ++j) check->score[j] /= total;
   for (int e = 0; e < ELEMENTS; ++e) {
     size_t i = draw(check, d);
-    double sum = 0, absolute = 0, squares = 0;
+    double sum = 0, absolute = 0, rounded = 0;
     for (size_t j = first; j < n; ++j) {
-      double term = check->score[j] / total * v[j * d + i];
+      double term = check->score[j] * v[j * d + i];
       sum += term;
       absolute += fabs(term);
-      squares += term * term;
     }
-    double rounded = tiles ? HALF * fmin(absolute, LAMBDA * sqrt(squares)) : 0;
+    if (tiles)
+      rounded = fmax(HALF * spread(check->score + first, v + first * d + i, d, n - first, 0),
+                     WORD * spread(check->score + first, v + first * d + i, d, n - first, sum));
     judge(check, o, t, h * d + i, o->output[t * o->out_width + h * d + i], sum,
           TAU * (relative * absolute + rounded + (double)FLT_MIN));
   }
@@ -342,6 +364,14 @@ static double gelu_tanh_of(double gate, double up, double *bound) {
   return expected;
 }
 
+/* gpt-oss: g / (1 + exp(-1.702 g)) (u + 1), clamped first. */
+static double clamped_of(double gate, double up, double limit, double *bound) {
+  double g = fmin(gate, limit), u = fmin(fmax(up, -limit), limit);
+  double expected = g / (1 + exp(-1.702 * g)) * (u + 1);
+  *bound = (10 + 3 * fabs(g)) * U * fabs(g / (1 + exp(-1.702 * g))) * (fabs(u) + 1);
+  return expected;
+}
+
 static void check_activation(zh_check *check, const zh_operation *o, size_t t) {
   static double (*const forms[])(double, double,
                                  double *) = {[ZH_ACTIVATION_SILU] = silu_of,
@@ -350,7 +380,11 @@ static void check_activation(zh_check *check, const zh_operation *o, size_t t) {
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, o->in_width);
     double gate = o->input[t * o->in_width + i], up = o->second[t * o->in_width + i], bound = 0;
-    double expected = forms[check->architecture.activation](gate, up, &bound);
+    zh_activation form = check->architecture.activation;
+    double expected =
+        form == ZH_ACTIVATION_CLAMPED
+            ? clamped_of(gate, up, (double)check->architecture.activation_limit, &bound)
+            : forms[form](gate, up, &bound);
     judge(check, o, t, i, o->output[t * o->out_width + i], expected,
           TAU * (bound + (double)FLT_MIN * (1 + fabs(up))));
   }
@@ -383,6 +417,57 @@ static void check_sum(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
+/* A token's choices, and how much it takes of each: check_route.c. */
+static void check_route(zh_check *check, const zh_operation *o, size_t t) {
+  const zh_weight *weight =
+      zh_weights_layer(check->weights, (uint32_t)o->layer - check->first_layer);
+  const zh_mixture *m = o->mixture;
+  uint32_t used = m->used;
+  zh_routing routing = {.router = &check->architecture.router,
+                        .experts = check->architecture.experts,
+                        .used = check->architecture.experts_used,
+                        .bias = weight[ZH_ROUTER_BIAS].gain,
+                        .selection_bias = weight[ZH_ROUTER_SELECTION_BIAS].gain};
+  double *expected = check->weighted, *bound = expected + used;
+  bool chosen =
+      routing.used == used &&
+      zh_route_judge(expected, bound, &routing, o->input + t * o->in_width, m->choice + t * used);
+  for (uint32_t k = 0; k < used; ++k)
+    judge(check, o, t, k, o->output[t * o->out_width + k], chosen ? expected[k] : NAN,
+          TAU * bound[k]);
+}
+
+/* The shared experts' part times sigmoid (4 u of it), and each choice's times its weight: a product
+ * and a sum each, in fp32. */
+static void check_combination(zh_check *check, const zh_operation *o, size_t t) {
+  const zh_mixture *m = o->mixture;
+  double share = m->shared ? 1 / (1 + exp(-(double)m->shared[t])) : 1;
+  for (int n = 0; n < ELEMENTS; ++n) {
+    size_t i = draw(check, o->out_width);
+    double sum = o->second ? share * o->second[t * o->in_width + i] : 0, magnitude = fabs(sum);
+    for (size_t k = t * m->used; k < (t + 1) * m->used; ++k) {
+      double term = (double)m->weight[k] * o->input[m->place[k] * o->in_width + i];
+      sum += term;
+      magnitude += fabs(term);
+    }
+    judge(check, o, t, i, o->output[t * o->out_width + i], sum,
+          TAU * ((m->used + 6) * U * magnitude + (double)FLT_MIN));
+  }
+}
+
+/* One choice by itself. */
+static zh_operation of_choice(const zh_operation *o, size_t i) {
+  zh_operation one = *o;
+  one.weight = o->each[i];
+  one.bias = o->each_bias ? o->each_bias[i] : NULL;
+  one.input = zh_operation_input(o, i);
+  one.second = o->second ? zh_operation_second(o, i) : NULL;
+  one.output = zh_operation_output(o, i);
+  one.each = NULL;
+  one.spread = false;
+  return one;
+}
+
 static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   static void (*const checkers[ZH_OPERATORS])(zh_check *, const zh_operation *, size_t) = {
       [ZH_OP_EMBEDDING] = check_embedding,
@@ -394,8 +479,15 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
       [ZH_OP_ACTIVATION] = check_activation,
       [ZH_OP_ADD] = check_addition,
       [ZH_OP_SUM] = check_sum,
+      [ZH_OP_ROUTE] = check_route,
+      [ZH_OP_COMBINE] = check_combination,
   };
-  checkers[o->op](check, o, t);
+  if (o->each) {
+    zh_operation one = of_choice(o, t);
+    checkers[o->op](check, &one, 0);
+  } else {
+    checkers[o->op](check, o, t);
+  }
 }
 
 static void observe(void *user, const zh_operation *o) {
@@ -434,6 +526,7 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   check->row = malloc(longest * sizeof *check->row);
   check->rounded = malloc(longest * sizeof *check->rounded);
   check->source = malloc(bytes);
+  check->weighted = malloc((2 * (size_t)check->architecture.experts_used + 1) * sizeof(double));
   check->score = malloc(context * sizeof *check->score);
   check->keys = malloc(context * weights->architecture.head_dim * sizeof *check->keys);
   check->values = malloc(context * weights->architecture.head_dim * sizeof *check->values);
@@ -444,8 +537,8 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
     turns = turns && check->frequency[i];
     if (check->frequency[i]) zh_rope_frequencies(check->frequency[i], rope, arithmetic.context);
   }
-  if (!turns || !check->row || !check->rounded || !check->source || !check->score || !check->keys ||
-      !check->values) {
+  if (!turns || !check->weighted || !check->row || !check->rounded || !check->source ||
+      !check->score || !check->keys || !check->values) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
@@ -471,6 +564,7 @@ void zh_check_free(zh_check *check) {
   free(check->row);
   free(check->rounded);
   free(check->source);
+  free(check->weighted);
   free(check->score);
   free(check->keys);
   free(check->values);

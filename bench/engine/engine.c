@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/experts.h"
 #include "bench/engine/pass.h"
 
 enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512 };
@@ -101,7 +102,7 @@ static zh_status set_frequencies(zh_engine *engine, zh_error *err) {
 /* One block for all activations, cut into [micro_batch][width] pieces at multiples of 16 floats. */
 static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
-  size_t other_dims = has_two_ropes(a) ? a->rope[1].dims : 0;
+  size_t other_dims = has_two_ropes(a) ? a->rope[1].dims : 0, ffn = larger(a->ffn, a->shared_ffn);
   struct {
     float **at;
     size_t width;
@@ -113,9 +114,9 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
       {&engine->v, key_width(a)},
       {&engine->attended, query_width(a)},
       {&engine->delta, a->hidden},
-      {&engine->gate, a->ffn},
-      {&engine->up, a->ffn},
-      {&engine->inner, a->ffn},
+      {&engine->gate, ffn},
+      {&engine->up, ffn},
+      {&engine->inner, ffn},
       {&engine->last, a->hidden},
       {&engine->angles[0], a->rope[0].dims},
       {&engine->angles[1], other_dims},
@@ -145,7 +146,8 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
 }
 
 static size_t longest_input(const zh_architecture *a) {
-  return larger(larger(a->hidden, a->ffn), query_width(a));
+  return larger(larger(a->hidden, query_width(a)),
+                larger(a->ffn, larger(a->expert_ffn, a->shared_ffn)));
 }
 
 static zh_status allocate_prepared_kind(zh_engine *engine, zh_rounding kind, zh_error *err) {
@@ -254,6 +256,7 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   ZH_TRY(allocate_activations(engine, err));
   ZH_TRY(allocate_scratch(engine, err));
   ZH_TRY(allocate_prepared(engine, err));
+  ZH_TRY(zh_experts_create(&engine->experts, engine, err));
   return allocate_own(engine, err);
 }
 
@@ -310,6 +313,7 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
 void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
   zh_weights_close(&engine->weights);
+  zh_experts_free(engine->experts);
   zh_reduce_free(engine->reduce);
   zh_stages_close(&engine->stages);
   size_t cache = product(engine->kv_layer, engine->architecture.layers);
@@ -422,6 +426,24 @@ const zh_architecture *zh_engine_architecture(const zh_engine *engine) {
   return &engine->architecture;
 }
 
+/* The mean of min(n, window) for n from first + 1 to first + count. */
+static double seen_in_window(double first, double count, double window) {
+  double whole = window - first; /* tokens that see all before them */
+  if (whole >= count) return first + (count + 1) / 2;
+  if (whole <= 0) return window;
+  return (whole * (first + (whole + 1) / 2) + (count - whole) * window) / count;
+}
+
+double zh_engine_seen(const zh_engine *engine, uint64_t first, uint64_t count) {
+  const zh_architecture *a = &engine->weights.total.architecture;
+  double all = (double)first + ((double)count + 1) / 2, sum = 0;
+  for (uint32_t l = 0; l < a->layers; ++l)
+    sum += zh_layer_is(a, l, ZH_LAYER_SLIDING)
+               ? seen_in_window((double)first, (double)count, a->window)
+               : all;
+  return sum / a->layers;
+}
+
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
   uint64_t parts = (uint64_t)engine->stages.part.parts;
@@ -447,7 +469,7 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.memory_activations +=
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
-      own_total(engine) + engine->part_bytes +
+      own_total(engine) + engine->part_bytes + zh_experts_bytes(engine->experts) +
       ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;

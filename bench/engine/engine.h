@@ -74,6 +74,9 @@ typedef struct zh_engine_cost {
   uint64_t memory_weights, memory_kv, memory_activations; /* bytes held by this rank; all else is over all ranks */
 } zh_engine_cost;
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine);
+/* Positions that a token sees, itself included, on the mean of `count` tokens from position `first` on and of all
+ * layers: in sliding ones the window's at most. Pairs, and with count 1 what of the cache is read. */
+double zh_engine_seen(const zh_engine *engine, uint64_t first, uint64_t count);
 const zh_architecture *zh_engine_architecture(const zh_engine *engine);
 
 #ifdef __cplusplus

@@ -127,6 +127,28 @@ typedef struct block_names {
 
 /* A block's last product, of `input`, which other threads wrote: into the stream, normed first
  * where there is a norm. */
+/* x += delta, which the architecture may norm first; returns what was added. */
+static const float *add_block(const zh_worker *w, const zh_weight *norm) {
+  zh_engine *e = w->p->e;
+  const float *added = e->delta;
+  if (norm->tensor) {
+    zh_pass_meet(w, ZH_STAGE_PRODUCTS);
+    added = zh_pass_norm(w, e->delta, norm, NULL, 0, w->p->tokens);
+  }
+  zh_pass_add_own_rows(w, e->x, added, zh_factor(e->architecture.residual_scale));
+  zh_pass_meet(w, ZH_STAGE_ROWS);
+  return added;
+}
+
+static void report_block(const zh_worker *w, int layer, const block_names *names,
+                         const zh_weight *norm, const float *added) {
+  zh_engine *e = w->p->e;
+  if (norm->tensor)
+    zh_pass_report_norm(w, layer, names->post_norm, norm, e->delta, added, w->p->tokens);
+  zh_pass_report_rows(w, ZH_OP_ADD, layer, names->residual, e->architecture.hidden, e->before,
+                      added, e->x);
+}
+
 static void finish_block(const zh_worker *w, int layer, const block_names *names,
                          zh_reduce_slot slot, const zh_weight *weight, const zh_weight *bias,
                          const zh_weight *norm, const float *input) {
@@ -141,17 +163,10 @@ static void finish_block(const zh_worker *w, int layer, const block_names *names
   zh_pass_sum_over_ranks(w, layer, (const char *const[]){names->product, names->sum}, slot, weight,
                          bias, input);
   zh_pass_mark(w, ZH_STAGE_PRODUCTS);
-  const float *added = e->delta;
-  if (norm->tensor) {
-    zh_pass_meet(w, ZH_STAGE_PRODUCTS);
-    added = zh_pass_norm(w, e->delta, norm, NULL, 0, tokens);
-  }
-  zh_pass_add_own_rows(w, e->x, added, zh_factor(e->architecture.residual_scale));
-  zh_pass_meet(w, ZH_STAGE_ROWS);
+  const float *added = add_block(w, norm);
   if (!e->reduce)
     zh_pass_report_product(w, layer, names->product, weight, bias, input, e->delta, tokens);
-  if (norm->tensor) zh_pass_report_norm(w, layer, names->post_norm, norm, e->delta, added, tokens);
-  zh_pass_report_rows(w, ZH_OP_ADD, layer, names->residual, hidden, e->before, added, e->x);
+  report_block(w, layer, names, norm, added);
 }
 
 static void attention_block(const zh_worker *w, int layer, const zh_weight *weight) {
@@ -181,27 +196,13 @@ static void attention_block(const zh_worker *w, int layer, const zh_weight *weig
                &weight[ZH_ATTN_OUTPUT_BIAS], &weight[ZH_ATTN_POST_NORM], e->attended);
 }
 
-typedef void (*activation)(float *y, const float *gate, const float *up, size_t begin, size_t end);
-
-static activation activation_of(const zh_engine *e) {
-  switch (e->architecture.activation) {
-  case ZH_ACTIVATION_GELU:
-    return e->kernels->gelu_multiply;
-  case ZH_ACTIVATION_GELU_TANH:
-    return e->kernels->gelu_tanh_multiply;
-  default:
-    return e->kernels->silu_multiply;
-  }
-}
-
 static void multiply_own_rows(const zh_worker *w) {
   zh_engine *e = w->p->e;
-  activation activate = activation_of(e);
   size_t begin, end, ffn = e->architecture.ffn;
   zh_share(&begin, &end, ffn, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   for (size_t t = 0; t < w->p->tokens; ++t)
-    activate(e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
+    zh_pass_activate(w, e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
 }
 
 static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
@@ -227,6 +228,15 @@ static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
                       e->architecture.ffn, e->gate, e->up, e->inner);
   finish_block(w, layer, &names, ZH_REDUCE_FFN, &weight[ZH_FFN_DOWN], &weight[ZH_FFN_DOWN_BIAS],
                &weight[ZH_FFN_POST_NORM], e->inner);
+}
+
+static void expert_block(const zh_worker *w, int layer, const zh_weight *weight) {
+  static const block_names names = {NULL, NULL, "ffn post norm", "ffn residual"};
+  zh_engine *e = w->p->e;
+  zh_pass_keep(w, 0, e->x, w->p->tokens * e->architecture.hidden);
+  zh_pass_experts(w, (uint32_t)layer, weight, e->delta);
+  const float *added = add_block(w, &weight[ZH_FFN_POST_NORM]);
+  report_block(w, layer, &names, &weight[ZH_FFN_POST_NORM], added);
 }
 
 /* What the architecture does to logits, of the rows that this thread has just computed. */
@@ -311,7 +321,10 @@ static void run_pass(void *user, int thread, int threads) {
     const zh_weight *weight = &e->weights.layer[(size_t)layer * ZH_LAYER_SLOTS];
     enter(&w, layer);
     attention_block(&w, (int)layer, weight);
-    ffn_block(&w, (int)layer, weight);
+    if (zh_layer_is(&e->architecture, layer, ZH_LAYER_EXPERTS))
+      expert_block(&w, (int)layer, weight);
+    else
+      ffn_block(&w, (int)layer, weight);
   }
   enter(&w, e->architecture.layers);
   if (p->logits && p->wanted > 0 && zh_engine_has_head(e)) head(&w);

@@ -21,8 +21,20 @@ typedef enum zh_operator {
   ZH_OP_ACTIVATION,
   ZH_OP_ADD,
   ZH_OP_SUM, /* over the ranks of a node */
+  ZH_OP_ROUTE,
+  ZH_OP_COMBINE, /* what experts made of a token */
   ZH_OPERATORS
 } zh_operator;
+
+/* Where tokens went in a layer with experts. A choice is one of `used` of a token, number t used +
+ * k. */
+typedef struct zh_mixture {
+  uint32_t used;
+  const uint32_t *choice; /* [tokens][used]: experts */
+  const float *weight;    /* [tokens][used] */
+  const uint32_t *place;  /* [tokens][used]: row of what is computed by choice */
+  const float *shared;    /* [tokens]: how much of the shared experts, before sigmoid; NULL: all */
+} zh_mixture;
 
 /* One operator, just computed, with the inputs that it really had. Borrowed for the call. */
 typedef struct zh_operation {
@@ -40,9 +52,30 @@ typedef struct zh_operation {
   const uint32_t *token, *position, *sequence; /* [tokens] */
   const zh_kv *kv;                             /* attention: this layer's */
   size_t output_stride;                        /* of tokens, where it is not out_width: 0 else */
+  const zh_mixture *mixture;                   /* of experts' operators; NULL elsewhere */
+  const zh_weight *const *each, *const *each_bias; /* [tokens]: instead of weight and bias, where
+                                                      tokens are choices; rows of second and output
+                                                      are then by place, those of input too … */
+  bool spread;                   /* … unless all choices of a token read the token's row */
   size_t addends, addend_stride; /* sums over ranks: input holds [addends], so far apart. A product
                                     whose columns lay over ranks: how many parts were added up */
 } zh_operation;
+
+/* Row i of each. */
+static inline size_t zh_operation_place(const zh_operation *o, size_t i) {
+  return o->each ? o->mixture->place[i] : i;
+}
+static inline const float *zh_operation_input(const zh_operation *o, size_t i) {
+  size_t row = o->spread ? i / o->mixture->used : zh_operation_place(o, i);
+  return o->input + row * o->in_width;
+}
+static inline const float *zh_operation_second(const zh_operation *o, size_t i) {
+  return o->second + zh_operation_place(o, i) * o->in_width;
+}
+static inline const float *zh_operation_output(const zh_operation *o, size_t i) {
+  size_t stride = o->output_stride ? o->output_stride : o->out_width;
+  return o->output + zh_operation_place(o, i) * stride;
+}
 
 /* What the FFN's activation is called among operators: "silu", "gelu". */
 const char *zh_activation_name(const zh_architecture *a);
@@ -78,6 +111,8 @@ typedef struct zh_patch {
  * layer, or the output norm (layer == layers); may change them. */
 typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens);
 
+typedef struct zh_experts zh_experts;
+
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
@@ -101,6 +136,7 @@ struct zh_engine {
   size_t activation_floats;
   float *x, *normed, *q, *k, *v, *attended, *delta, *gate, *up, *inner;
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
+  zh_experts *experts;    /* NULL: a dense model */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
   void *prepared[ZH_ROUNDINGS]; /* the input of products with packed weights, by zh_rounding */

@@ -102,6 +102,31 @@ static void put_dense(writing *w) {
   put_residual(w, "ffn post norm", ZH_FFN_POST_NORM, w->a->norm_after.ffn, "ffn residual");
 }
 
+static void put_shared(writing *w) {
+  put_product(w, "shared gate", ZH_SHARED_GATE, -1, ZH_VALUE_NORMED, ZH_VALUE_SHARED_GATE);
+  put_product(w, "shared up", ZH_SHARED_UP, -1, ZH_VALUE_NORMED, ZH_VALUE_SHARED_UP);
+  put_rows(w, "shared activation", ZH_OP_ACTIVATION, -1, ZH_VALUE_SHARED_GATE, ZH_VALUE_SHARED_UP,
+           ZH_VALUE_SHARED_INNER);
+  put_product(w, "shared down", ZH_SHARED_DOWN, -1, ZH_VALUE_SHARED_INNER, ZH_VALUE_SHARED);
+  if (w->a->shared_gated)
+    put_product(w, "shared score", ZH_SHARED_SCORE, -1, ZH_VALUE_NORMED, ZH_VALUE_SHARED_SCORE);
+}
+
+/* Of a token's choices all together. */
+static void put_sparse(writing *w) {
+  put_norm(w, "ffn norm", ZH_FFN_NORM, ZH_VALUE_X);
+  put_product(w, "router", ZH_ROUTER, -1, ZH_VALUE_NORMED, ZH_VALUE_SCORES);
+  put_rows(w, "route", ZH_OP_ROUTE, -1, ZH_VALUE_SCORES, ZH_VALUE_X, ZH_VALUE_ROUTED);
+  if (w->a->shared_ffn) put_shared(w);
+  put_product(w, "expert gate", -1, -1, ZH_VALUE_NORMED, ZH_VALUE_EXPERT_GATE);
+  put_product(w, "expert up", -1, -1, ZH_VALUE_NORMED, ZH_VALUE_EXPERT_UP);
+  put_rows(w, "expert activation", ZH_OP_ACTIVATION, -1, ZH_VALUE_EXPERT_GATE, ZH_VALUE_EXPERT_UP,
+           ZH_VALUE_EXPERT_INNER);
+  put_product(w, "expert down", -1, -1, ZH_VALUE_EXPERT_INNER, ZH_VALUE_EXPERT);
+  put_rows(w, "experts", ZH_OP_COMBINE, -1, ZH_VALUE_EXPERT, ZH_VALUE_SHARED, ZH_VALUE_DELTA);
+  put_residual(w, "ffn post norm", ZH_FFN_POST_NORM, w->a->norm_after.ffn, "ffn residual");
+}
+
 const char *zh_activation_name(const zh_architecture *a) {
   static const char *const names[] = {[ZH_ACTIVATION_SILU] = "silu",
                                       [ZH_ACTIVATION_GELU] = "gelu",
@@ -115,8 +140,11 @@ void zh_program_of(zh_program *out, const zh_architecture *a) {
   writing w = {out, a, DENSE};
   put_attention(&w);
   put_dense(&w);
+  w.kind = SPARSE;
+  put_attention(&w);
+  put_sparse(&w);
   for (uint32_t l = 0; l < a->layers; ++l) {
-    out->kind[l] = DENSE;
+    out->kind[l] = zh_layer_is(a, l, ZH_LAYER_EXPERTS) ? SPARSE : DENSE;
     out->begin[l + 1] = out->begin[l] + out->length[out->kind[l]];
   }
 }
@@ -137,6 +165,20 @@ size_t zh_value_width(const zh_architecture *a, zh_value value) {
   case ZH_VALUE_UP:
   case ZH_VALUE_INNER:
     return a->ffn;
+  case ZH_VALUE_SCORES:
+    return a->experts;
+  case ZH_VALUE_ROUTED:
+    return a->experts_used;
+  case ZH_VALUE_SHARED_GATE:
+  case ZH_VALUE_SHARED_UP:
+  case ZH_VALUE_SHARED_INNER:
+    return a->shared_ffn;
+  case ZH_VALUE_SHARED_SCORE:
+    return 1;
+  case ZH_VALUE_EXPERT_GATE:
+  case ZH_VALUE_EXPERT_UP:
+  case ZH_VALUE_EXPERT_INNER:
+    return a->expert_ffn;
   case ZH_VALUE_LOGITS:
     return a->vocab;
   default:
@@ -210,8 +252,8 @@ struct zh_order {
   zh_program program;       /* the model's */
   size_t first, end;        /* of this rank's operators in that order, up to the head's */
   size_t next, tokens;      /* operator to come; tokens of the pass at hand */
-  uint64_t *sum[ZH_VALUES]; /* [micro_batch]: of the bits of each value; of rotated keys and of
-                               values as the cache holds them */
+  uint64_t *sum[ZH_VALUES]; /* [micro_batch], of experts [micro_batch][used]: of the bits of each
+                               value; of rotated keys and of values as the cache holds them */
   bool known[ZH_VALUES];    /* false where what made it is not shown: sums between nodes */
   float *row;               /* one position's keys or values */
 };
@@ -219,8 +261,9 @@ struct zh_order {
 zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err) {
   zh_order *order = calloc(1, sizeof *order);
   bool whole = order != NULL;
+  size_t choices = engine->experts ? engine->architecture.experts_used : 1;
   for (int v = 0; whole && v < ZH_VALUES; ++v) {
-    order->sum[v] = calloc(engine->micro_batch, sizeof *order->sum[v]);
+    order->sum[v] = calloc(engine->micro_batch * choices, sizeof *order->sum[v]);
     whole = order->sum[v] != NULL;
   }
   if (whole) {
@@ -262,10 +305,13 @@ static uint64_t sum_of(const float *values, size_t count) {
   return sum;
 }
 
-static bool is_same(const zh_order *order, zh_value value, const float *rows, size_t width,
-                    size_t tokens) {
-  for (size_t t = 0; order->known[value] && t < tokens; ++t)
-    if (sum_of(rows + t * width, width) != order->sum[value][t]) return false;
+typedef const float *(*row_of)(const zh_operation *o, size_t i);
+
+static bool is_same(const zh_order *order, zh_value value, const zh_operation *o, row_of row) {
+  bool one = o->spread && row == zh_operation_input; /* of all choices of a token */
+  for (size_t i = 0; order->known[value] && i < o->tokens; ++i)
+    if (sum_of(row(o, i), o->in_width) != order->sum[value][one ? i / o->mixture->used : i])
+      return false;
   return true;
 }
 
@@ -307,21 +353,38 @@ static uint64_t sum_when_cached(const zh_order *order, const float *values, size
 }
 
 static void keep(zh_order *order, zh_value value, const zh_operation *o) {
-  size_t stride = o->output_stride ? o->output_stride : o->out_width;
   bool cached = value == ZH_VALUE_FINAL_KEY || value == ZH_VALUE_VALUE;
-  for (size_t t = 0; t < o->tokens; ++t)
-    order->sum[value][t] = (cached ? sum_when_cached(order, o->output + t * stride, o->out_width)
-                                   : sum_of(o->output + t * stride, o->out_width));
+  for (size_t t = 0; t < o->tokens; ++t) {
+    const float *row = zh_operation_output(o, t);
+    order->sum[value][t] =
+        cached ? sum_when_cached(order, row, o->out_width) : sum_of(row, o->out_width);
+  }
   order->known[value] = true;
+}
+
+/* What is combined: each choice's row, its weights, and the shared experts'. */
+static bool mixture_follows(const zh_order *order, const zh_operation *o) {
+  const zh_mixture *m = o->mixture;
+  size_t width = o->in_width, used = m->used;
+  for (size_t i = 0; i < o->tokens * used; ++i)
+    if (sum_of(o->input + m->place[i] * width, width) != order->sum[ZH_VALUE_EXPERT][i])
+      return false;
+  for (size_t t = 0; t < o->tokens; ++t)
+    if (sum_of(m->weight + t * used, used) != order->sum[ZH_VALUE_ROUTED][t] ||
+        (m->shared && sum_of(m->shared + t, 1) != order->sum[ZH_VALUE_SHARED_SCORE][t]) ||
+        (o->second && sum_of(o->second + t * width, width) != order->sum[ZH_VALUE_SHARED][t]))
+      return false;
+  return true;
 }
 
 static bool inputs_follow(const zh_order *order, const zh_operation *o, const zh_instruction *now) {
   if (now->op == ZH_OP_EMBEDDING) return true;
   if (now->weight == ZH_OUTPUT_NORM && o->layer < 0 && now->op == ZH_OP_RMSNORM)
     return is_gathered(order, o);
+  if (now->op == ZH_OP_COMBINE) return mixture_follows(order, o);
   bool two = now->op == ZH_OP_ADD || now->op == ZH_OP_ACTIVATION;
-  return is_same(order, now->in, o->input, o->in_width, o->tokens) &&
-         (!two || is_same(order, now->second, o->second, o->in_width, o->tokens));
+  return is_same(order, now->in, o, zh_operation_input) &&
+         (!two || is_same(order, now->second, o, zh_operation_second));
 }
 
 /* Where a pass may end: with its last layer, or with the logits. */

@@ -18,6 +18,17 @@ typedef enum zh_value {
   ZH_VALUE_GATE,
   ZH_VALUE_UP,
   ZH_VALUE_INNER,
+  ZH_VALUE_SCORES, /* of the router */
+  ZH_VALUE_ROUTED, /* weights of the choices */
+  ZH_VALUE_SHARED_GATE,
+  ZH_VALUE_SHARED_UP,
+  ZH_VALUE_SHARED_INNER,
+  ZH_VALUE_SHARED,
+  ZH_VALUE_SHARED_SCORE,
+  ZH_VALUE_EXPERT_GATE, /* of each choice, and what follows */
+  ZH_VALUE_EXPERT_UP,
+  ZH_VALUE_EXPERT_INNER,
+  ZH_VALUE_EXPERT,
   ZH_VALUE_LOGITS,
   ZH_VALUES
 } zh_value;
@@ -26,7 +37,7 @@ size_t zh_value_width(const zh_architecture *a, zh_value value);
 typedef struct zh_instruction {
   const char *name; /* as zh_operation has it */
   zh_operator op;
-  int weight; /* zh_layer_slot, or zh_model_slot outside the layers; -1: none */
+  int weight; /* zh_layer_slot, or zh_model_slot outside the layers; -1: none, or of experts */
   int bias;   /* of a product: what is added to it; -1: none */
   zh_value in, second, out;
 } zh_instruction;

@@ -75,6 +75,24 @@ void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const nam
                             zh_reduce_slot slot, const zh_weight *weight, const zh_weight *bias,
                             const float *input);
 
+/* The same with what packed products make of inputs in places of the caller's, by zh_rounding, and
+ * a way that the caller chooses: tokens [begin, end) of them, begin a multiple of ZH_TOKEN_GRAIN. */
+void zh_pass_prepare_at(const zh_worker *w, unsigned char *const place[ZH_ROUNDINGS],
+                        const zh_weight *weight, size_t count, zh_way way, const float *x,
+                        size_t tokens, size_t begin, size_t end);
+void zh_pass_product_at(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
+                        zh_way way, const float *x, unsigned char *const place[ZH_ROUNDINGS],
+                        size_t tokens);
+/* Places that are this thread's alone, for one token. */
+void zh_pass_own_places(const zh_worker *w, unsigned char *place[ZH_ROUNDINGS]);
+
+/* y = act(gate) * up, elements [begin, end). */
+void zh_pass_activate(const zh_worker *w, float *y, const float *gate, const float *up,
+                      size_t begin, size_t end);
+/* experts.c. The FFN of a layer with experts, from its norm on: this thread's rows of delta
+ * [tokens][hidden]. */
+void zh_pass_experts(const zh_worker *w, uint32_t layer, const zh_weight *weight, float *delta);
+
 /* patches.c: what a changed row changes in the thread's share just computed. */
 void zh_pass_patch_products(const zh_worker *w, float *y, const zh_weight *weight, const float *x,
                             size_t row_begin, size_t row_end);

@@ -41,22 +41,35 @@ static void inputs_made(const zh_worker *w, size_t tokens) {
     zh_pass_meet(w, ZH_STAGE_ROWS);
 }
 
-/* Of input x for `count` matrices that follow each other, this thread's tokens. */
-static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, const float *x,
-                    size_t tokens) {
+void zh_pass_own_places(const zh_worker *w, unsigned char *place[ZH_ROUNDINGS]) {
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
+    place[kind] = prepared_of(w, (zh_rounding)kind, 1);
+}
+
+void zh_pass_prepare_at(const zh_worker *w, unsigned char *const place[ZH_ROUNDINGS],
+                        const zh_weight *weight, size_t count, zh_way pass, const float *x,
+                        size_t tokens, size_t begin, size_t end) {
   const zh_kernels *kernels = w->p->e->kernels;
   bool done[ZH_ROUNDINGS] = {false};
-  size_t begin, end;
-  my_tokens(w, tokens, &begin, &end);
   for (size_t i = 0; i < count && begin < end; ++i) {
     const zh_packed *m = &weight[i].packed;
-    zh_way way = zh_weight_way(&weight[i], &kernels->rounds, w->p->way);
+    zh_way way = zh_weight_way(&weight[i], &kernels->rounds, pass);
     zh_rounding kind = zh_rounding_of(&kernels->rounds, m->type, way);
     if (!m->data || done[kind]) continue;
     done[kind] = true;
-    kernels->prepare(prepared_of(w, kind, tokens), m->type, way, x, m->columns, m->columns, tokens,
-                     begin, end);
+    kernels->prepare(place[kind], m->type, way, x, m->columns, m->columns, tokens, begin, end);
   }
+}
+
+/* Of input x for `count` matrices that follow each other, this thread's tokens. */
+static void prepare(const zh_worker *w, const zh_weight *weight, size_t count, const float *x,
+                    size_t tokens) {
+  unsigned char *place[ZH_ROUNDINGS];
+  size_t begin, end;
+  my_tokens(w, tokens, &begin, &end);
+  for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
+    place[kind] = prepared_of(w, (zh_rounding)kind, tokens);
+  zh_pass_prepare_at(w, place, weight, count, w->p->way, x, tokens, begin, end);
 }
 
 void zh_pass_prepare(const zh_worker *w, const zh_weight *weight, const float *x) {
@@ -65,22 +78,42 @@ void zh_pass_prepare(const zh_worker *w, const zh_weight *weight, const float *x
   inputs_made(w, w->p->tokens);
 }
 
-void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
-                          const float *x, size_t tokens) {
+/* place: of the inputs that packed products read. */
+static void multiply(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
+                     zh_way pass, const float *x, const void *place, size_t tokens) {
   const zh_matrix *m = &weight->matrix;
   const zh_engine *e = w->p->e;
   size_t begin, end;
   zh_share(&begin, &end, m->rows, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
-  if (weight->packed.data) {
-    zh_way way = zh_weight_way(weight, &e->kernels->rounds, w->p->way);
-    zh_rounding kind = zh_rounding_of(&e->kernels->rounds, m->type, way);
-    e->kernels->multiply(y, y_stride, &weight->packed, way, prepared_of(w, kind, tokens), tokens,
-                         begin, end, w->scratch);
+  if (place) {
+    zh_way way = zh_weight_way(weight, &e->kernels->rounds, pass);
+    e->kernels->multiply(y, y_stride, &weight->packed, way, place, tokens, begin, end, w->scratch);
     return;
   }
   e->kernels->matmul(y, y_stride, m, x, m->columns, tokens, begin, end, w->scratch);
   zh_pass_patch_products(w, y, weight, x, begin, end);
+}
+
+static zh_rounding rounding_of(const zh_worker *w, const zh_weight *weight, zh_way pass) {
+  const zh_roundings *rounds = &w->p->e->kernels->rounds;
+  return zh_rounding_of(rounds, weight->packed.type, zh_weight_way(weight, rounds, pass));
+}
+
+void zh_pass_product_at(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
+                        zh_way pass, const float *x, unsigned char *const place[ZH_ROUNDINGS],
+                        size_t tokens) {
+  bool packed = weight->packed.data != NULL;
+  multiply(w, y, y_stride, weight, pass, x, packed ? place[rounding_of(w, weight, pass)] : NULL,
+           tokens);
+}
+
+void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
+                          const float *x, size_t tokens) {
+  zh_way pass = w->p->way;
+  bool packed = weight->packed.data != NULL;
+  multiply(w, y, y_stride, weight, pass, x,
+           packed ? prepared_of(w, rounding_of(w, weight, pass), tokens) : NULL, tokens);
 }
 
 void zh_pass_product(const zh_worker *w, float *y, const zh_weight *weight, const float *x,

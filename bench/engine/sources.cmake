@@ -1,9 +1,11 @@
 # Paths relative to bench/, for bench/CMakeLists.txt.
 set(ENGINE_SOURCES
+  engine/activate.c
   engine/attention.c
   engine/certificate.c
   engine/check.c
   engine/engine.c
+  engine/experts.c
   engine/faults.c
   engine/footprint.c
   engine/forward.c
@@ -15,6 +17,8 @@ set(ENGINE_SOURCES
   engine/products.c
   engine/recheck.c
   engine/reduce.c
+  engine/route.c
+  engine/route_judge.c
   engine/sampling.c
   engine/spent.c
   engine/shown.c

@@ -81,9 +81,7 @@ static zh_status refuse(const zh_architecture *a, const char *model, zh_error *e
   } missing[] = {{a->norm == ZH_NORM_LAYER, "LayerNorm"},
                  {!a->norm_before.attention || !a->norm_before.ffn, "layers without a norm first"},
                  {a->attention == ZH_ATTENTION_LATENT, "latent attention (MLA)"},
-                 {a->alibi, "ALiBi"},
-                 {a->activation == ZH_ACTIVATION_CLAMPED, "a clamped activation"},
-                 {a->experts != 0, "experts"}};
+                 {a->alibi, "ALiBi"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
     if (missing[i].is)
       return zh_fail(err, ZH_ERR_INPUT,

@@ -171,7 +171,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
 }
 
 static double mean_positions(const decode *d) {
-  return (double)d->start + ((double)d->steps + 1) / 2;
+  return zh_engine_seen(d->trial.engine, (uint64_t)d->start, (uint64_t)d->steps);
 }
 
 /* The weights are read once a step for all sequences, each sequence's keys and values for itself.

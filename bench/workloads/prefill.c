@@ -119,7 +119,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
  */
 static double flop_per_token(const prefill *p) {
   zh_engine_cost cost = zh_engine_cost_of(p->trial.engine);
-  double pairs = (double)p->depth + ((double)p->prompt + 1) / 2;
+  double pairs = zh_engine_seen(p->trial.engine, (uint64_t)p->depth, (uint64_t)p->prompt);
   return (double)cost.flops_per_token + (double)cost.attention_flops_per_pair * pairs +
          (double)cost.head_flops / (double)p->prompt;
 }
@@ -127,8 +127,8 @@ static double flop_per_token(const prefill *p) {
 /* The weights and what is in the context are read at least once. */
 static double bytes_per_token(const prefill *p) {
   zh_engine_cost cost = zh_engine_cost_of(p->trial.engine);
-  return ((double)cost.weight_bytes / p->batch +
-          (double)cost.kv_bytes_per_position * (double)p->depth) /
+  double behind = zh_engine_seen(p->trial.engine, (uint64_t)p->depth, 1) - 1;
+  return ((double)cost.weight_bytes / p->batch + (double)cost.kv_bytes_per_position * behind) /
          (double)p->prompt;
 }
 

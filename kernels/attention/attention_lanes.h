@@ -251,8 +251,19 @@ void NAME(zh_attention_begin_state)(float *state, size_t padded) {
   state[padded + 1] = 0;
 }
 
-/* One function for both ways that parts come here, so that they round alike. */
+/* One function for both ways that parts come here, so that they round alike. What has a factor of 1
+ * on both sides is only added, and the first part copied. */
 void NAME(zh_attention_add_part)(float *state, const float *part, size_t padded) {
+  if (part[padded] == state[padded]) {
+    for (size_t i = 0; i < padded; i += LANES)
+      store_f32(state + i, load_f32(state + i) + load_f32(part + i));
+    state[padded + 1] += part[padded + 1];
+    return;
+  }
+  if (state[padded] == NO_SCORE) {
+    memcpy(state, part, (padded + 2) * sizeof *state);
+    return;
+  }
   float larger = part[padded] > state[padded] ? part[padded] : state[padded];
   vf both = {state[padded] - larger, part[padded] - larger};
   both = exp_lanes(both);
@@ -273,8 +284,8 @@ void NAME(zh_attention_add_sink)(float *state, float sink, size_t padded) {
 }
 
 void NAME(zh_attention_finish)(float *out, const float *state, size_t d) {
-  size_t padded = padded_dims(d);
-  for (size_t i = 0; i < d; i++) out[i] = state[i] / state[padded + 1];
+  float share = 1 / state[padded_dims(d) + 1];
+  for (size_t i = 0; i < d; i++) out[i] = state[i] * share;
 }
 
 /* --- items --- */

@@ -9,13 +9,8 @@
 /* Where no key was seen: a number, so that differences are. */
 #define NO_SCORE (-1e30f)
 
-/* Rows that the tiles' way takes at once, and how far their scores and weights of a block lie
- * apart: not at powers of two, so that they do not share a place in the caches. */
-enum {
-  ATTENTION_STEP_ROWS = 32,
-  ATTENTION_SCORE_STRIDE = ZH_ATTENTION_BLOCK + 16,
-  ATTENTION_WEIGHT_STRIDE = ZH_ATTENTION_BLOCK + 32
-};
+/* Rows that the tiles' way takes at once. */
+enum { ATTENTION_STEP_ROWS = 32 };
 
 static inline size_t padded_dims(size_t head_dim) {
   return (head_dim + 15) & ~(size_t)15;

@@ -75,7 +75,9 @@ static exact_row exact_weights(const attention_case *c, size_t row) {
  * factor sum p |v| to first order; 1.01 covers the rest.
  * A cap adds 8u of the score for its division, tanh and product; a sink is one block more.
  * By tiles: 2^x stops 2^-13 short, the exponent rounds three times more, and each weight rounds to
- * bf16, by 2^-8 of itself. */
+ * bf16, by 2^-8 of itself. Or the exponent rounds to steps of 2^-7, by 2^-8 ln 2, and the weight to
+ * bf16: by w = 2^-7.28 of itself together, but so does the sum that divides, so that values count
+ * by how far they are from their mean: w sum p |v - exact|. */
 static double row_error(const attention_case *c, size_t row) {
   const double u = 0x1p-24;
   size_t t = row / c->work.heads, h = row % c->work.heads / (c->work.heads / c->kv.kv_heads),
@@ -87,15 +89,19 @@ static double row_error(const attention_case *c, size_t row) {
   if (c->work.softcap != 0) s += 8 * u * r.score_size;
   double factor = 2 * s + 10 * u + 2 * gamma_of(ZH_ATTENTION_BLOCK + 2) + blocks * (8 * u + 2 * s);
   if (c->kernels->fp64_sums) factor = 2 * u;
-  if (tiles) factor += 2 * 0x1p-13 + 0x1p-8;
+  if (tiles) factor += 2 * 0x1p-13;
   for (size_t i = 0; i < d; i++) {
-    double exact = 0, mixed = 0;
+    double exact = 0, mixed = 0, apart = 0;
     for (size_t j = 0; j < r.count; j++) {
       double v = c->values[number_of(c, c->work.sequence[t], r.begin + j, h) + i];
       exact += r.p[j] * v;
       mixed += r.p[j] * fabs(v);
     }
-    worst = worse(worst, c->out[row * d + i], exact, 1.01 * factor * mixed);
+    for (size_t j = 0; j < r.count; j++)
+      apart +=
+          r.p[j] * fabs(c->values[number_of(c, c->work.sequence[t], r.begin + j, h) + i] - exact);
+    double rounded = tiles ? fmax(0x1p-8 * mixed, 0x1.a6p-8 * apart) : 0;
+    worst = worse(worst, c->out[row * d + i], exact, 1.01 * (factor * mixed + rounded));
   }
   free(r.p);
   return worst;

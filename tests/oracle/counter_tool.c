@@ -1,7 +1,8 @@
-/* counter_tool MODEL THREADS ROUNDS: decodes in turn with every step counted by stages and with
- * none, and prints what a step took in both, how many marks a thread makes in one, what share
- * counting costs where one step of ZH_COUNTED_EVERY is counted (by the fastest steps), and where
- * the time of the fastest step went, in seconds. */
+/* counter_tool MODEL THREADS ROUNDS TOKENS: reads a prompt of so many tokens once a round and
+ * prints where the time of the fastest went, in seconds. counter_tool MODEL THREADS ROUNDS: decodes
+ * in turn with every step counted by stages and with none, and prints what a step took in both, how
+ * many marks a thread makes in one, what share counting costs where one step of ZH_COUNTED_EVERY is
+ * counted (by the fastest steps), and where the time of the fastest step went, in seconds. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,7 +10,7 @@
 #include "core/clock.h"
 #include "core/statistics.h"
 
-enum { PROMPT = 32, STEPS = 16, ROUNDS_MAX = 10000 };
+enum { PROMPT = 32, STEPS = 16, ROUNDS_MAX = 10000, TOKENS_MAX = 1 << 16 };
 
 typedef struct bed {
   zh_model *model;
@@ -70,9 +71,32 @@ static zh_status measure(bed *b, size_t rounds, zh_error *err) {
   return ZH_OK;
 }
 
-static zh_status open_bed(bed *b, char **argv, size_t rounds, zh_error *err) {
-  zh_engine_options options = {
-      .precision = ZH_PRECISION_FAST, .sequences = 1, .context = PROMPT + STEPS};
+static zh_status read_prompts(bed *b, size_t rounds, uint32_t tokens, zh_error *err) {
+  uint32_t *token = calloc(3 * (size_t)tokens, sizeof *token), *position = token + tokens;
+  if (!token) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory");
+  for (uint32_t i = 0; i < tokens; ++i) token[i] = position[i] = i;
+  zh_status status = zh_engine_count(b->engine, true, err);
+  for (size_t i = 0; status == ZH_OK && i <= rounds; ++i) {
+    zh_engine_truncate(b->engine, 0, 0);
+    zh_engine_restart_count(b->engine);
+    status = zh_engine_forward(b->engine, token, position, position + tokens, tokens, NULL,
+                               b->logits, err);
+    zh_times times = zh_engine_times(b->engine);
+    if (i > 0 && times.total < b->fastest.total) b->fastest = times; /* the first warms up */
+  }
+  free(token);
+  if (status != ZH_OK) return status;
+  printf("{");
+  print_stages(&b->fastest);
+  printf("\"tokens\":%u,\"rate\":%.6g}\n", tokens, tokens / b->fastest.total);
+  return ZH_OK;
+}
+
+static zh_status open_bed(bed *b, char **argv, size_t rounds, uint32_t tokens, zh_error *err) {
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = 1,
+                               .context = tokens ? tokens : PROMPT + STEPS,
+                               .kv = tokens ? ZH_KV_BF16 : ZH_KV_F32};
   ZH_TRY(zh_model_open(&b->model, argv[1], err));
   ZH_TRY(zh_threads_create(&b->threads, atoi(argv[2]), NULL, err));
   ZH_TRY(zh_engine_create(&b->engine, b->model, b->threads, &options, err));
@@ -85,10 +109,13 @@ static zh_status open_bed(bed *b, char **argv, size_t rounds, zh_error *err) {
 int main(int argc, char **argv) {
   zh_error err = ZH_ERROR_INIT;
   bed b = {.fastest = {.total = 1e9}};
-  int rounds = argc == 4 ? atoi(argv[3]) : 0;
-  if (rounds < 1 || rounds > ROUNDS_MAX) return 2;
-  zh_status status = open_bed(&b, argv, (size_t)rounds, &err);
-  if (status == ZH_OK) status = measure(&b, (size_t)rounds, &err);
+  int rounds = argc >= 4 ? atoi(argv[3]) : 0, tokens = argc == 5 ? atoi(argv[4]) : 0;
+  if (argc > 5 || rounds < 1 || rounds > ROUNDS_MAX || tokens < 0 || tokens > TOKENS_MAX) return 2;
+  zh_status status = open_bed(&b, argv, (size_t)rounds, (uint32_t)tokens, &err);
+  if (status == ZH_OK && tokens > 0)
+    status = read_prompts(&b, (size_t)rounds, (uint32_t)tokens, &err);
+  else if (status == ZH_OK)
+    status = measure(&b, (size_t)rounds, &err);
   if (status != ZH_OK) fprintf(stderr, "counter_tool: %s\n", err.message);
   free(b.logits);
   free(b.steps[0]);

@@ -235,6 +235,17 @@ class MiniCPM(Family):
         w.add_logit_scale(self.c["hidden_size"] / self.c["dim_model_base"])
 
 
+class Granite(Family):
+    arch = gguf.MODEL_ARCH.GRANITE
+
+    def keys(self, w):
+        super().keys(w)
+        w.add_attention_scale(self.c["attention_multiplier"])
+        w.add_embedding_scale(self.c["embedding_multiplier"])
+        w.add_residual_scale(self.c["residual_multiplier"])
+        w.add_logit_scale(self.c["logits_scaling"])
+
+
 class Baichuan2(Family):
     arch = gguf.MODEL_ARCH.BAICHUAN
 
@@ -424,7 +435,7 @@ FAMILIES = {
     "qwen3_moe": QwenMoe, "glm": Glm, "glm4": Glm4, "glm4_moe": Glm4Moe, "gemma2": Gemma, "gemma3_text": Gemma,
     "gemma3": Gemma3Nested, "phi3": Phi3, "deepseek_v2": DeepSeek, "deepseek_v3": DeepSeek,
     "hunyuan_v1_dense": Hunyuan, "hunyuan_v1_moe": Hunyuan, "ernie4_5": Ernie, "ernie4_5_moe": Ernie, "gpt_oss": GptOss,
-    "internlm2": InternLM2, "minicpm": MiniCPM, "baichuan": Baichuan2,
+    "internlm2": InternLM2, "minicpm": MiniCPM, "baichuan": Baichuan2, "granite": Granite,
 }
 
 

@@ -32,14 +32,7 @@ NOT_YET = {
     "deepseek-v2": BOTH,
     "deepseek-v2-lite": BOTH,
     "deepseek-v3": BOTH,
-    "ernie4.5-moe": BOTH,
-    "glm4-moe": BOTH,
-    "gpt-oss": BOTH,
     "gpt-oss-mxfp4": BOTH,
-    "hunyuan-moe": BOTH,
-    "mixtral": BOTH,
-    "qwen2-moe": BOTH,
-    "qwen3-moe": BOTH,
 }
 
 

@@ -1,4 +1,4 @@
 zh_fuzz_target(gguf gguf.c zh_model zh_kernels)
-foreach(reader safetensors tokenizer)
+foreach(reader safetensors tokenizer architecture)
   zh_fuzz_target(${reader} ${reader}.c zh_model)
 endforeach()

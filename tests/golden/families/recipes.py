@@ -598,6 +598,17 @@ RECIPES["minicpm"] = {
     "draw": {"embed_tokens": lambda rng, shape: 0.4 * rng.standard_normal(shape) / 4},
 }
 
+RECIPES["granite"] = {
+    "config": config_of(
+        "GraniteForCausalLM", "granite", attention_bias=False, attention_multiplier=0.3, embedding_multiplier=3.0,
+        hidden_size=48, intermediate_size=58, logits_scaling=2.5, mlp_bias=False, num_attention_heads=6,
+        num_hidden_layers=2, num_key_value_heads=2, residual_multiplier=0.8, rms_norm_eps=2e-4, rope_scaling=None,
+        rope_theta=1400.0, vocab_size=101,
+    ),
+    "tensors": LLAMA + HEAD,
+    "notes": ["the family that docs/adding-a-model-family.md adds"],
+}
+
 RECIPES["baichuan2"] = {
     "ours": "Baichuan2",
     "config": config_of(

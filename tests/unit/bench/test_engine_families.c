@@ -1,0 +1,171 @@
+/* What families have beyond Llama, left out or done slightly otherwise: the self-check names it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/check.h"
+#include "bench/engine/inside.h"
+
+enum { TOKENS = 40 };
+static zh_threads *threads;
+
+static int start(void **state) {
+  (void)state;
+  return zh_threads_create(&threads, 2, NULL, NULL) != ZH_OK;
+}
+
+static int stop(void **state) {
+  (void)state;
+  zh_threads_free(threads);
+  return 0;
+}
+
+/* Changes what the engine computes by; the check knows the model's own description. */
+typedef void (*wrongly)(zh_engine *engine);
+
+static zh_status check_family(const char *family, wrongly change, zh_error *err) {
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  zh_check *check = NULL;
+  char path[512];
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = TOKENS};
+  uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
+  snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, family);
+  if (zh_model_open(&model, path, err) != ZH_OK ||
+      zh_engine_create(&engine, model, threads, &options, err) != ZH_OK)
+    fail_msg("%s", err->message);
+  assert_int_equal(zh_check_create(&check, engine, 17, err), ZH_OK);
+  if (change) change(engine);
+  float *logits = malloc(engine->architecture.vocab * sizeof *logits);
+  assert_int_equal(zh_check_attach(check, err), ZH_OK);
+  for (uint32_t i = 0; i < TOKENS; ++i)
+    tokens[i] = i * 7 % engine->architecture.vocab, position[i] = i;
+  assert_int_equal(zh_engine_forward(engine, tokens, position, sequence, TOKENS, NULL, logits, err),
+                   ZH_OK);
+  zh_check_detach(check);
+  zh_status status = zh_check_report(check, NULL, err);
+  free(logits);
+  zh_check_free(check);
+  zh_engine_free(engine);
+  zh_model_free(model);
+  return status;
+}
+
+static void alter(zh_engine *engine, zh_layer_slot slot, float by) {
+  zh_weight *w = &zh_weights_layer(&engine->weights, 0)[slot];
+  for (size_t i = 0; i < w->matrix.columns; ++i) ((float *)(uintptr_t)w->gain)[i] += by;
+}
+
+static void no_cap(zh_engine *e) {
+  e->architecture.attention_softcap = 0;
+}
+static void wider_window(zh_engine *e) {
+  e->architecture.window += 1;
+}
+static void no_logit_cap(zh_engine *e) {
+  e->architecture.logit_softcap = 0;
+}
+static void unscaled_embedding(zh_engine *e) {
+  e->architecture.embedding_scale *= 1.0001f;
+}
+static void other_residuals(zh_engine *e) {
+  e->architecture.residual_scale *= 1.00001f;
+}
+static void other_logits(zh_engine *e) {
+  e->architecture.logit_scale *= 1.0001f;
+}
+static void other_scale(zh_engine *e) {
+  e->architecture.attention_scale *= 1.001f;
+}
+static void erf_gelu(zh_engine *e) {
+  e->architecture.activation = ZH_ACTIVATION_GELU;
+}
+static void no_bias(zh_engine *e) {
+  alter(e, ZH_ATTN_V_BIAS, 0.001f);
+}
+static void gain_without_one(zh_engine *e) {
+  alter(e, ZH_ATTN_POST_NORM, -1);
+}
+static void other_head_gain(zh_engine *e) {
+  alter(e, ZH_ATTN_K_NORM, 0.001f);
+}
+static void norm_at_the_wrong_place(zh_engine *e) {
+  e->architecture.head_norm = ZH_HEAD_NORM_BEFORE_ROPE;
+}
+static void local_base_everywhere(zh_engine *e) {
+  e->frequency[0][1] *= 1.01;
+}
+static void other_lengths(zh_engine *e) {
+  for (size_t r = 0; r < e->weights.whole[ZH_HEAD].matrix.rows; ++r) e->head_factor[r] *= 1.0001f;
+}
+static void no_factor(zh_engine *e) {
+  e->architecture.rope[0].attention_factor = 1;
+}
+
+static void wrong_ways_are_named(void **state) {
+  static const struct {
+    const char *family;
+    wrongly change;
+    const char *words;
+  } cases[] = {{"gemma2", no_cap, "operator 'attention'"},
+               {"gemma2", wider_window, "operator 'attention'"},
+               {"gemma2", no_logit_cap, "operator 'head'"},
+               {"gemma2", unscaled_embedding, "operator 'embedding'"},
+               {"gemma2", erf_gelu, "operator 'gelu'"},
+               {"gemma2", gain_without_one, "operator 'attention post norm'"},
+               {"gemma3", other_head_gain, "operator 'k norm'"},
+               {"gemma3", local_base_everywhere, "operator 'rope q'"},
+               {"gemma3-nested", other_scale, "operator 'attention'"},
+               {"minicpm", other_residuals, "operator 'attention residual'"},
+               {"minicpm", other_logits, "operator 'head'"},
+               {"qwen2", no_bias, "operator 'v'"},
+               {"qwen2.5-yarn", no_factor, "operator 'rope q'"},
+               {"hunyuan-dense", norm_at_the_wrong_place, "order: operator 'q norm'"},
+               {"baichuan2", other_lengths, "operator 'head'"}};
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+    zh_error err = ZH_ERROR_INIT;
+    if (check_family(cases[i].family, NULL, &err) != ZH_OK)
+      fail_msg("%s: %s", cases[i].family, err.message);
+    if (check_family(cases[i].family, cases[i].change, &err) != ZH_ERR_CHECK)
+      fail_msg("%s, case %zu: nothing was noticed", cases[i].family, i);
+    if (!strstr(err.message, cases[i].words))
+      fail_msg("%s: '%s' does not say %s", cases[i].family, err.message, cases[i].words);
+  }
+}
+
+/* Half of Gemma 2's layers see a window alone: counted token by token. */
+static void windows_bound_what_is_seen(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = TOKENS};
+  assert_int_equal(zh_model_open(&model, ZH_SOURCE_DIR "/tests/golden/families/gemma2", &err),
+                   ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, threads, &options, &err), ZH_OK);
+  const unsigned window = engine->architecture.window;
+  assert_int_equal(window, 9);
+  for (unsigned first = 0; first < 20; ++first)
+    for (unsigned count = 1; count < 20; ++count) {
+      double sum = 0;
+      for (unsigned n = first + 1; n <= first + count; ++n)
+        sum += n + (double)(n < window ? n : window);
+      double expected = sum / 2 / count, seen = zh_engine_seen(engine, first, count);
+      assert_true(seen > expected - 1e-9 && seen < expected + 1e-9);
+    }
+  zh_engine_free(engine);
+  zh_model_free(model);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(wrong_ways_are_named),
+                                     cmocka_unit_test(windows_bound_what_is_seen)};
+  return cmocka_run_group_tests(tests, start, stop);
+}
