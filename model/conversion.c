@@ -145,12 +145,17 @@ static zh_status take_parts(zh_converted *t, const zh_conversion *c, const zh_ho
   return ZH_OK;
 }
 
-static void set_shape(zh_converted *t, const zh_home *home) {
+static void set_shape(zh_converted *t, const zh_home *home, zh_container container) {
   uint64_t rows = 0;
   bool vector = t->parts[0].tensor.dims == 1;
   for (uint64_t i = 0; i < t->held; i++) rows += zh_part_rows(&t->parts[i]);
   uint64_t lengths[3] = {t->experts, rows, vector ? 0 : t->parts[0].tensor.shape[1]};
   t->as.dims = 0;
+  bool shared = home->holds[0].layer >= 0 && home->holds[0].expert < 0 &&
+                home->holds[0].slot == ZH_SHARED_SCORE;
+  bool row = container == ZH_CONTAINER_SAFETENSORS &&
+             (shared || strstr(home->name, ".moe_statics.") != NULL); /* of ERNIE */
+  if (row) t->as.shape[t->as.dims++] = 1; /* a matrix of one row, as published */
   for (int i = home->every_expert ? 0 : 1; i < (vector ? 2 : 3); i++)
     t->as.shape[t->as.dims++] = lengths[i];
 }
@@ -167,7 +172,7 @@ static zh_status add_home(zh_conversion *c, const zh_home *home, const zh_dtype_
                    "%s: the tensor '%s' would be turned round, which this version does not write",
                    c->model->path, t->as.name);
   ZH_TRY(take_parts(t, c, home, err));
-  set_shape(t, home);
+  set_shape(t, home, c->container);
   set_turns(t, c, home);
   if (shape.is_norm) t->added = norm_step(c);
   bool exact = shape.is_vector || home->holds[0].slot == ZH_ROUTER;
