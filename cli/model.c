@@ -97,7 +97,7 @@ static const struct argp parser = {
         "template knows; words such as <|im_end|> become special tokens wherever they stand, in "
         "messages, too. docs/metrics.md defines perplexity. convert goes between safetensors and "
         "GGUF, both ways, and to other types within them; norms and vectors become F32, the "
-        "tokenizer comes along where it is byte-level BPE."};
+        "tokenizer comes along where it is byte-level BPE or sentencepiece's."};
 
 typedef struct action {
   const char *name;

@@ -145,8 +145,8 @@ static void range_of_zeros(int *least, int *most, const zh_coded *w) {
 }
 
 /* A type of 32-column blocks where it holds scale and steps as they are. Else what the scales' own
- * type makes of the product, as the formats' reference implementations do; fp32 scales: BF16, whose
- * rounding is 1/32 of 4-bit's own and half of 8-bit's, which are kept in F32. */
+ * type makes of the product, as the formats' reference implementations do; of fp32 scales BF16,
+ * which moves 4-bit values by 1/32 of a step at most; 8-bit ones it would move by half a step. */
 static zh_dtype type_of_rows(const zh_coded *w) {
   int least, most, middle = 1 << (w->bits - 1);
   bool blocks = w->order == NULL && w->tensor.shape[1] % 32 == 0 &&

@@ -8,7 +8,10 @@
 #include "core/halves.h"
 #include "model/coded.h"
 
-enum { TILE = 32 }; /* rows and columns; a block of every type made here is as long */
+enum {
+  TILE = 32,  /* rows and columns; a block of every type made here is as long */
+  PANEL = 256 /* rows made together: in some layouts they lie side by side */
+};
 
 typedef struct tile {
   const zh_coded *w;
@@ -51,21 +54,27 @@ float zh_scale_value(const zh_tensor *scales, uint64_t i) {
 }
 
 float zh_coded_scale(const zh_coded *w, uint64_t row, uint64_t group) {
-  uint64_t slice = row / w->slice_rows, line = row % w->slice_rows / w->block_rows;
+  uint64_t slice = 0;
+  if (row >= w->slice_rows) {
+    slice = row / w->slice_rows;
+    row %= w->slice_rows;
+  }
+  if (w->block_rows > 1) row /= w->block_rows;
   return zh_scale_value(w->scales,
-                        slice * w->scale_slice + line * w->scale_down + group * w->scale_across);
+                        slice * w->scale_slice + row * w->scale_down + group * w->scale_across);
 }
 
 int zh_coded_zero(const zh_coded *w, uint64_t row, uint64_t group) {
-  unsigned bits = w->bits, per = 32 / bits;
+  unsigned bits = w->bits, log_per = bits == 4 ? 3 : 2,
+           place = (unsigned)row & ((1u << log_per) - 1);
   uint32_t mask = (1u << bits) - 1, word;
   switch (w->zero_layout) {
   case ZH_ZERO_ACROSS:
-    word = word_at(w->zeros, group * w->zeros->shape[1] + row / per) + w->zero_added;
-    return (int)(word >> bits * (w->layout == ZH_CODE_ACROSS ? place_across(row) : row % per) &
-                 mask);
+    word = word_at(w->zeros, group * w->zeros->shape[1] + (row >> log_per)) + w->zero_added;
+    if (w->layout == ZH_CODE_ACROSS) place = place_across(row);
+    return (int)(word >> bits * place & mask);
   case ZH_ZERO_DOWN:
-    return (int)(word_at(w->zeros, row / per * w->groups + group) >> bits * (row % per) & mask);
+    return (int)(word_at(w->zeros, (row >> log_per) * w->groups + group) >> bits * place & mask);
   case ZH_ZERO_BYTES:
     return ((const signed char *)w->zeros->data)[row * w->groups + group] + (1 << (bits - 1));
   default:
@@ -79,38 +88,49 @@ uint64_t zh_coded_group(const zh_coded *w, uint64_t column) {
 
 /* --- codes --- */
 
-static void read_down(tile *t) {
+/* The codes of a word, lowest bits first: four to eight bytes at a time. */
+static inline void spread(int16_t *out, uint32_t word, unsigned bits) {
+  uint64_t four[2], w = word;
+  if (bits == 8) {
+    four[0] = (w & 0xff) | (w & 0xff00) << 8 | (w & 0xff0000) << 16 | (w & 0xff000000) << 24;
+    memcpy(out, four, sizeof four[0]);
+    return;
+  }
+  four[0] = (w & 0xf) | (w & 0xf0) << 12 | (w & 0xf00) << 24 | (w & 0xf000) << 36;
+  w >>= 16;
+  four[1] = (w & 0xf) | (w & 0xf0) << 12 | (w & 0xf00) << 24 | (w & 0xf000) << 36;
+  memcpy(out, four, sizeof four);
+}
+
+static inline void read_down(tile *t, unsigned bits) {
   const zh_coded *w = t->w;
-  unsigned bits = w->bits, per = 32 / bits;
-  uint32_t mask = (1u << bits) - 1;
+  unsigned per = 32 / bits;
   uint64_t outputs = w->codes->shape[1];
   for (unsigned c = 0; c < t->columns; c += per)
-    for (unsigned r = 0; r < t->rows; r++) {
-      uint32_t word = word_at(w->codes, (t->column + c) / per * outputs + t->row + r);
-      for (unsigned k = 0; k < per; k++) t->step[r][c + k] = (int16_t)(word >> bits * k & mask);
-    }
+    for (unsigned r = 0; r < t->rows; r++)
+      spread(&t->step[r][c], word_at(w->codes, (t->column + c) / per * outputs + t->row + r), bits);
 }
 
 static void read_across(tile *t) {
   const zh_tensor *codes = t->w->codes;
-  for (unsigned c = 0; c < t->columns; c++)
+  for (unsigned c = 0; c < t->columns; c++) {
+    uint64_t at = (t->column + c) * codes->shape[1];
+    uint32_t word = 0;
     for (unsigned r = 0; r < t->rows; r++) {
       uint64_t row = t->row + r;
-      uint32_t word = word_at(codes, (t->column + c) * codes->shape[1] + row / 8);
+      if (r == 0 || row % 8 == 0) word = word_at(codes, at + row / 8);
       t->step[r][c] = (int16_t)(word >> 4 * place_across(row) & 15);
     }
+  }
 }
 
-static void read_along(tile *t) {
+static inline void read_along(tile *t, unsigned bits) {
   const zh_coded *w = t->w;
-  unsigned bits = w->bits, per = 32 / bits;
-  uint32_t mask = (1u << bits) - 1;
+  unsigned per = 32 / bits;
   uint64_t words = w->codes->shape[1];
   for (unsigned r = 0; r < t->rows; r++)
-    for (unsigned c = 0; c < t->columns; c += per) {
-      uint32_t word = word_at(w->codes, (t->row + r) * words + (t->column + c) / per);
-      for (unsigned k = 0; k < per; k++) t->step[r][c + k] = (int16_t)(word >> bits * k & mask);
-    }
+    for (unsigned c = 0; c < t->columns; c += per)
+      spread(&t->step[r][c], word_at(w->codes, (t->row + r) * words + (t->column + c) / per), bits);
 }
 
 static void read_bytes(tile *t) {
@@ -153,33 +173,37 @@ static void put_value(unsigned char *out, zh_dtype type, float value) {
     put_half(out, type == ZH_F16 ? zh_f32_to_f16(value) : zh_f32_to_bf16(value));
 }
 
-/* A row of the tile. Products of a scale and a step are exact in fp32 unless the scale is fp32
+/* Blocks, of which each has one scale. */
+static void put_blocks(unsigned char *out, const tile *t, uint64_t row_bytes) {
+  for (unsigned r = 0; r < t->rows; r++)
+    put_block(out + r * row_bytes, t->w->tensor.type, t->step[r],
+              zh_coded_scale(t->w, t->row + r, t->group));
+}
+
+/* Values by themselves. Products of a scale and a step are exact in fp32 unless the scale is fp32
  * itself; so what a type of 16 bits holds is rounded once. */
-static void put_row(unsigned char *out, const tile *t, unsigned r, size_t size) {
+static void put_values(unsigned char *out, const tile *t, uint64_t row_bytes, size_t size) {
   const zh_coded *w = t->w;
-  uint64_t row = t->row + r, group = t->group;
-  float scale = zh_coded_scale(w, row, group);
-  if (size == 0) {
-    put_block(out, w->tensor.type, t->step[r], scale);
-    return;
-  }
+  float scale[TILE] = {0};
   for (unsigned c = 0; c < t->columns; c++) {
-    uint64_t next = t->one_group ? group : zh_coded_group(w, t->column + c);
-    if (next != group) scale = zh_coded_scale(w, row, group = next);
-    put_value(out + c * size, w->tensor.type, scale * (float)t->step[r][c]);
+    uint64_t group = t->one_group ? t->group : zh_coded_group(w, t->column + c);
+    for (unsigned r = 0; r < t->rows; r++) {
+      if (c == 0 || !t->one_group) scale[r] = zh_coded_scale(w, t->row + r, group);
+      put_value(out + r * row_bytes + c * size, w->tensor.type, scale[r] * (float)t->step[r][c]);
+    }
   }
 }
 
 static void subtract_zeros(tile *t) {
   const zh_coded *w = t->w;
-  for (unsigned r = 0; r < t->rows; r++) {
-    uint64_t group = t->group;
-    int zero = zh_coded_zero(w, t->row + r, group);
-    for (unsigned c = 0; c < t->columns; c++) {
-      uint64_t next = t->one_group ? group : zh_coded_group(w, t->column + c);
-      if (next != group) zero = zh_coded_zero(w, t->row + r, group = next);
-      t->step[r][c] = (int16_t)(t->step[r][c] - zero);
-    }
+  for (unsigned r = 0; t->one_group && r < t->rows; r++) {
+    int zero = zh_coded_zero(w, t->row + r, t->group);
+    for (unsigned c = 0; c < TILE; c++) t->step[r][c] = (int16_t)(t->step[r][c] - zero);
+  }
+  for (unsigned c = 0; !t->one_group && c < t->columns; c++) {
+    uint64_t group = zh_coded_group(w, t->column + c);
+    for (unsigned r = 0; r < t->rows; r++)
+      t->step[r][c] = (int16_t)(t->step[r][c] - zh_coded_zero(w, t->row + r, group));
   }
 }
 
@@ -187,12 +211,16 @@ static void read_tile(tile *t) {
   const zh_coded *w = t->w;
   t->group = zh_coded_group(w, t->column);
   t->one_group = w->order == NULL && zh_coded_group(w, t->column + t->columns - 1) == t->group;
-  if (w->layout == ZH_CODE_DOWN)
-    read_down(t);
+  if (w->layout == ZH_CODE_DOWN && w->bits == 4)
+    read_down(t, 4);
+  else if (w->layout == ZH_CODE_DOWN)
+    read_down(t, 8);
   else if (w->layout == ZH_CODE_ACROSS)
     read_across(t);
+  else if (w->layout == ZH_CODE_ALONG && w->bits == 4)
+    read_along(t, 4);
   else if (w->layout == ZH_CODE_ALONG)
-    read_along(t);
+    read_along(t, 8);
   else
     read_bytes(t);
   subtract_zeros(t);
@@ -207,18 +235,23 @@ static void integer_rows(unsigned char *out, const zh_coded *w, uint64_t first, 
   const zh_dtype_info *info = zh_dtype_find((uint32_t)w->tensor.type);
   uint64_t columns = w->tensor.shape[1];
   size_t size = info->block_elements == 1 ? info->block_bytes : 0; /* of a value by itself */
-  tile t = {.w = w};
-  for (uint64_t begin = 0; begin < count; begin += t.rows) {
-    t.row = first + begin;
-    t.rows = at_most_tile(count - begin);
+  tile t = {.w = w}; /* steps beyond the last column are never put */
+  for (uint64_t begin = 0; begin < count; begin += PANEL)
     for (t.column = 0; t.column < columns; t.column += t.columns) {
+      uint64_t end = count - begin < PANEL ? count : begin + PANEL;
       t.columns = at_most_tile(columns - t.column);
-      read_tile(&t);
-      uint64_t at = t.column / info->block_elements * info->block_bytes;
-      for (unsigned r = 0; r < t.rows; r++)
-        put_row(out + (begin + r) * row_bytes + at, &t, r, size);
+      for (uint64_t r = begin; r < end; r += t.rows) {
+        unsigned char *to =
+            out + r * row_bytes + t.column / info->block_elements * info->block_bytes;
+        t.row = first + r;
+        t.rows = at_most_tile(end - r);
+        read_tile(&t);
+        if (size == 0)
+          put_blocks(to, &t, row_bytes);
+        else
+          put_values(to, &t, row_bytes, size);
+      }
     }
-  }
 }
 
 /* BF16: the product in fp32, rounded once more. */

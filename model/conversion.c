@@ -1,4 +1,4 @@
-/* Which tensors a converted model has, and how they are written piece by piece. */
+/* Which tensors a converted model has, and what they are made of. */
 #include "model/conversion.h"
 
 #include <stdio.h>
@@ -8,75 +8,7 @@
 #include "model/coded.h"
 #include "model/conversion_room.h"
 
-enum { PIECE_BYTES = 4 << 20, GGUF_DIMS = 4 };
-
-/* --- rows --- */
-
-static uint64_t part_rows(const zh_source *s) {
-  return s->tensor.dims == 1 ? s->tensor.elements : s->tensor.shape[0];
-}
-
-/* Row r of a turned weight in the order of the other format. */
-static uint64_t turned_row(const zh_converted *t, uint64_t r) {
-  uint64_t head = r / t->head_rows * t->head_rows, at = r % t->head_rows, half = t->turned / 2;
-  if (at >= t->turned) return r;
-  return head + (t->to_pairs ? at % 2 * half + at / 2 : at % half * 2 + at / half);
-}
-
-/* Which weight stands at a row of the result, and its row. */
-static const zh_source *part_at(const zh_converted *t, uint64_t row, uint64_t *r) {
-  uint64_t total = 0, which = 0;
-  for (uint64_t i = 0; i < t->held; i++) total += part_rows(&t->parts[i]);
-  uint64_t expert = row / total, at = row % total, width = total / t->groups;
-  if (t->alternating) {
-    which = at % t->held;
-    *r = at / t->held;
-  } else {
-    uint64_t group = at / width, run;
-    at %= width;
-    while (at >= (run = part_rows(&t->parts[which]) / t->groups)) {
-      at -= run;
-      which++;
-    }
-    *r = group * run + at;
-  }
-  if (t->turns >> which & 1) *r = turned_row(t, *r);
-  return &t->parts[expert * t->held + which];
-}
-
-/* Of vectors a row is one of an expert, or the only one: element by element. */
-static zh_dtype vector_row(unsigned char *out, const zh_converted *t, uint64_t row) {
-  zh_dtype type = t->parts[0].tensor.type;
-  uint64_t size = zh_dtype_find((uint32_t)type)->block_bytes;
-  if (t->parts[0].stored->data == NULL) { /* a standard model's */
-    zh_source_rows(out, &t->parts[0], 0, 1);
-    return type;
-  }
-  for (uint64_t i = 0; i < t->columns; i++) {
-    uint64_t r;
-    const zh_source *s = part_at(t, row * t->columns + i, &r);
-    uint64_t at = s->first + r / s->run * s->stride + r % s->run * s->step;
-    memcpy(out + i * size, (const unsigned char *)s->stored->data + at * size, (size_t)size);
-  }
-  return type;
-}
-
-zh_dtype zh_converted_row(void *out, const zh_converted *t, uint64_t row) {
-  if (t->values != NULL) {
-    memcpy(out, t->values + row * t->columns, (size_t)t->columns * sizeof *t->values);
-    return ZH_F32;
-  }
-  if (t->whole != NULL) {
-    uint64_t bytes = t->whole->bytes / t->rows;
-    memcpy(out, (const char *)t->whole->data + row * bytes, (size_t)bytes);
-    return t->whole->type;
-  }
-  if (t->parts[0].tensor.dims == 1) return vector_row(out, t, row);
-  uint64_t r;
-  const zh_source *s = part_at(t, row, &r);
-  zh_source_rows(out, s, r, 1);
-  return s->tensor.type;
-}
+enum { GGUF_DIMS = 4 };
 
 /* --- types --- */
 
@@ -220,12 +152,17 @@ static zh_status take_parts(zh_converted *t, const zh_conversion *c, const zh_ho
   return ZH_OK;
 }
 
-static void set_shape(zh_converted *t, const zh_home *home) {
+static void set_shape(zh_converted *t, const zh_home *home, zh_container container) {
   uint64_t rows = 0;
   bool vector = t->parts[0].tensor.dims == 1;
-  for (uint64_t i = 0; i < t->held; i++) rows += part_rows(&t->parts[i]);
+  for (uint64_t i = 0; i < t->held; i++) rows += zh_part_rows(&t->parts[i]);
   uint64_t lengths[3] = {t->experts, rows, vector ? 0 : t->parts[0].tensor.shape[1]};
   t->as.dims = 0;
+  bool shared = home->holds[0].layer >= 0 && home->holds[0].expert < 0 &&
+                home->holds[0].slot == ZH_SHARED_SCORE;
+  bool row = container == ZH_CONTAINER_SAFETENSORS &&
+             (shared || strstr(home->name, ".moe_statics.") != NULL); /* of ERNIE */
+  if (row) t->as.shape[t->as.dims++] = 1; /* a matrix of one row, as published */
   for (int i = home->every_expert ? 0 : 1; i < (vector ? 2 : 3); i++)
     t->as.shape[t->as.dims++] = lengths[i];
 }
@@ -242,7 +179,7 @@ static zh_status add_home(zh_conversion *c, const zh_home *home, const zh_dtype_
                    "%s: the tensor '%s' would be turned round, which this version does not write",
                    c->model->path, t->as.name);
   ZH_TRY(take_parts(t, c, home, err));
-  set_shape(t, home);
+  set_shape(t, home, c->container);
   set_turns(t, c, home);
   if (shape.is_norm) t->added = norm_step(c);
   bool exact = shape.is_vector || home->holds[0].slot == ZH_ROUTER;
@@ -376,59 +313,4 @@ zh_text *zh_conversion_add_side(zh_conversion *c, const char *name) {
   zh_side_file *side = &c->side[c->side_count++];
   side->name = name;
   return &side->bytes;
-}
-
-/* --- writing --- */
-
-static zh_status put_padding(zh_writer *writer, uint64_t written, size_t pad, zh_error *err) {
-  static const unsigned char zeros[ZH_GGUF_ALIGNMENT];
-  return zh_writer_put(writer, zeros, (size_t)((pad - written % pad) % pad), err);
-}
-
-typedef struct telling {
-  zh_write_progress tell; /* NULL: nobody listens */
-  void *user;
-  uint64_t done, all;
-} telling;
-
-static zh_status put_tensor(zh_writer *writer, const zh_converted *t, void *piece,
-                            zh_rows_maker rows, telling *progress, zh_error *err) {
-  uint64_t row_bytes = t->as.bytes / t->rows, step = PIECE_BYTES / row_bytes;
-  if (step == 0) step = 1;
-  for (uint64_t row = 0; row < t->rows; row += step) {
-    uint64_t count = t->rows - row < step ? t->rows - row : step;
-    if (progress->tell != NULL) progress->tell(progress->user, progress->done, progress->all);
-    ZH_TRY(rows(progress->user, piece, t, row, count, err));
-    ZH_TRY(zh_writer_put(writer, piece, (size_t)(count * row_bytes), err));
-    progress->done += count * row_bytes;
-  }
-  return ZH_OK;
-}
-
-zh_status zh_conversion_put_tensors(const zh_conversion *c, zh_writer *writer, size_t pad,
-                                    zh_rows_maker rows, zh_write_progress tell, void *user,
-                                    zh_error *err) {
-  telling progress = {tell, user, 0, 0};
-  uint64_t most = PIECE_BYTES;
-  for (size_t i = 0; i < c->count; i++) {
-    uint64_t row_bytes = c->tensors[i].as.bytes / c->tensors[i].rows;
-    progress.all += c->tensors[i].as.bytes;
-    if (row_bytes > most) most = row_bytes;
-  }
-  void *piece = malloc((size_t)most);
-  zh_status status =
-      piece == NULL ? zh_fail(err, ZH_ERR_MEMORY, "out of memory (a row of a tensor)") : ZH_OK;
-  for (size_t i = 0; i < c->count && status == ZH_OK; i++) {
-    status = put_tensor(writer, &c->tensors[i], piece, rows, &progress, err);
-    if (status == ZH_OK) status = put_padding(writer, c->tensors[i].as.bytes, pad, err);
-  }
-  free(piece);
-  return status;
-}
-
-zh_status zh_conversion_write(const zh_conversion *c, const char *path, zh_rows_maker rows,
-                              zh_write_progress progress, void *user, zh_error *err) {
-  return c->container == ZH_CONTAINER_GGUF
-             ? zh_gguf_write(c, path, rows, progress, user, err)
-             : zh_safetensors_write(c, path, rows, progress, user, err);
 }

@@ -32,7 +32,7 @@ const zh_yaml_node *zh_family_rule(const zh_family *family, const char *section,
 /* What each layer is, before it is spelled out (zh_architecture.layer). */
 typedef struct zh_layer_pattern {
   uint32_t predicting_layers; /* behind the last, for a second token: counted with them, not run */
-  bool slides;            /* some layers do, if there is a window */
+  bool slides;                /* some layers do, if there is a window */
   uint32_t sliding_every; /* every so-manieth layer sees all, the others slide; 0: no such rule */
   uint32_t sliding_from;  /* layers from here on slide; UINT32_MAX: none */
   uint32_t dense_first;   /* so many layers without experts, then … */
@@ -42,6 +42,7 @@ typedef struct zh_layer_pattern {
 typedef struct zh_described {
   zh_architecture a;
   zh_layer_pattern pattern;
+  uint32_t latent_rope_dims; /* of a head of MLA, which are a part of head_dim */
 } zh_described;
 
 /* fields.c: what model/families/ may say about a field. */

@@ -44,8 +44,9 @@ static const field fields[] = {
     FIELD("kv_heads", COUNT, a.kv_heads),
     FIELD("latent_q_rank", COUNT, a.latent.q_rank),
     FIELD("latent_kv_rank", COUNT, a.latent.kv_rank),
-    FIELD("latent_nope_dims", COUNT, a.latent.nope_dims),
+    FIELD("latent_rope_dims", COUNT, latent_rope_dims),
     FIELD("head_dim", COUNT, a.head_dim),
+    FIELD("latent_nope_dims", COUNT, a.latent.nope_dims),
     FIELD("value_dim", COUNT, a.value_dim),
     FIELD("ffn", COUNT, a.ffn),
     FIELD("vocab", COUNT, a.vocab),
@@ -346,9 +347,12 @@ static void set_number(zh_described *d, const field *f, double number) {
   }
 }
 
-/* As families' `words` know it. */
-static const char *words_of(const stated *s) {
-  return s->is_word ? s->word : s->number == 1 ? "true" : s->number == 0 ? "false" : "?";
+/* As families' `words` know it: numbers but 0 and 1 by their digits. */
+static const char *words_of(stated *s) {
+  if (s->is_word || s->number == 1 || s->number == 0)
+    return s->is_word ? s->word : s->number == 1 ? "true" : "false";
+  snprintf(s->word, sizeof s->word, "%g", s->number);
+  return s->word;
 }
 
 static zh_status set_word(const reading *r, const field *f, const zh_yaml_node *rule,
@@ -394,7 +398,7 @@ static stated look_up(const reading *r, const zh_yaml_node *keys) {
   return s;
 }
 
-static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule, const stated *s,
+static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule, stated *s,
                             zh_error *err) {
   const zh_yaml_node *as = zh_yaml_get(rule, r->gguf ? "gguf_as" : "config_as");
   const char *text;

@@ -193,7 +193,7 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name,
                    f->shape.columns);
   if (s->stored->data == NULL) return ZH_OK;
-  bool in_place = !s->turned && s->step == 1 && s->run >= rows;
+  bool in_place = !s->turned && s->step == 1 && (s->run >= rows || s->stride == s->run);
   uint64_t at = s->first * (t->bytes / rows);
   t->data = in_place ? (const unsigned char *)s->stored->data + at : NULL;
   t->file_offset = in_place ? s->stored->file_offset + at : 0;

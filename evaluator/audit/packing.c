@@ -223,8 +223,8 @@ static unsigned nibble_of(zh_packing packing, uint64_t c) {
   return packing == ZH_PACK_AWQ ? places[c % 8] : (unsigned)(c % 8);
 }
 
-/* Zero points are stored less one by the older writers of GPTQ: what puts the first row's mean
- * nearer to zero is taken. */
+/* Zero points are stored less one by the older writers of GPTQ, subtracted from whole words: what
+ * puts the first row's mean nearer to zero is taken. */
 static void codes_row(float *out, const zh_grid *u, uint64_t row, float offset) {
   uint64_t columns = u->value_columns, groups = u->scales->shape[0];
   uint64_t group = row / ((u->value_rows + groups - 1) / groups);
@@ -233,9 +233,10 @@ static void codes_row(float *out, const zh_grid *u, uint64_t row, float offset) 
         u->packing == ZH_PACK_AWQ
             ? word_at(u->tensor, row * (columns / 8) + c / 8) >> 4 * nibble_of(u->packing, c)
             : word_at(u->tensor, row / 8 * columns + c) >> 4 * (row % 8);
-    uint32_t zero =
-        word_at(u->zeros, group * (columns / 8) + c / 8) >> 4 * nibble_of(u->packing, c);
-    float steps = (float)(code & 15) - (float)(zero & 15) - offset;
+    uint32_t zeros =
+        word_at(u->zeros, group * (columns / 8) + c / 8) + (offset != 0 ? 0x11111111u : 0);
+    uint32_t zero = zeros >> 4 * nibble_of(u->packing, c);
+    float steps = (float)(code & 15) - (float)(zero & 15);
     out[c] = steps * scale_at(u->scales, group * columns + c);
   }
 }

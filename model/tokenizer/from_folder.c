@@ -142,36 +142,39 @@ static bool find_rank_file(char path[PATH_BYTES], const char *folder) {
 
 /* The pattern that a rank file is used with stands in the maker's program, not beside it: known by
  * the class that tokenizer_config.json names, or by the file's own name. */
-static const char *pattern_of(const char *path, const json_t *config) {
-  static const struct {
-    const char *class, *file, *regex;
-  } known[] = {
-      {"QWenTokenizer", "qwen.tiktoken", ZH_GPT4_WORDS("\\p{N}")},
-      {"HYTokenizer", "hy.tiktoken", ZH_GPT4_WORDS("\\p{N}")},
-      {"ChatGLM4Tokenizer", "cl100k_base.tiktoken", ZH_GPT4_WORDS("\\p{N}{1,3}")},
-      {"Llama3Tokenizer", "llama3.tiktoken", ZH_GPT4_WORDS("\\p{N}{1,3}")},
-      {"GptOssTokenizer", "o200k_base.tiktoken", ZH_O200K_WORDS},
-      {"", "gpt2.tiktoken", ZH_GPT2_WORDS},
-  };
-  const char *stated = json_string_value(json_object_get(config, "pat_str"));
+static const struct rank_family {
+  const char *class, *file, *regex;
+  bool composed; /* text is brought to NFC first */
+} rank_families[] = {
+    {"QWenTokenizer", "qwen.tiktoken", ZH_GPT4_WORDS("\\p{N}"), true},
+    {"HYTokenizer", "hy.tiktoken", ZH_GPT4_WORDS("\\p{N}"), true},
+    {"ChatGLM4Tokenizer", "cl100k_base.tiktoken", ZH_GPT4_WORDS("\\p{N}{1,3}"), false},
+    {"", "o200k_base.tiktoken", ZH_O200K_WORDS, false},
+};
+
+static const struct rank_family *family_of(const char *path, const json_t *config) {
   const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
   const char *file = strrchr(path, '/') + 1;
-  if (stated != NULL) return stated;
-  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-    if (class != NULL && strcmp(class, known[i].class) == 0) return known[i].regex;
-  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-    if (strcmp(file, known[i].file) == 0) return known[i].regex;
+  enum { COUNT = sizeof rank_families / sizeof rank_families[0] };
+  for (size_t i = 0; class != NULL && i < COUNT; i++)
+    if (strcmp(class, rank_families[i].class) == 0) return &rank_families[i];
+  for (size_t i = 0; i < COUNT; i++)
+    if (strcmp(file, rank_families[i].file) == 0) return &rank_families[i];
   return NULL;
 }
 
 static zh_status read_rank_file(zh_tokenizer *t, const zh_mapping *file, const char *path,
                                 const json_t *config, zh_error *err) {
-  const char *regex = pattern_of(path, config);
-  if (regex == NULL)
+  const char *stated = json_string_value(json_object_get(config, "pat_str"));
+  const struct rank_family *family = family_of(path, config);
+  if (stated == NULL && family == NULL)
     return zh_fail(err, ZH_ERR_INPUT,
                    "which pattern cuts text for this rank file is not known; tokenizer_config.json "
                    "can state it as \"pat_str\"");
-  return zh_tokenizer_from_ranks(t, (const char *)file->data, file->bytes, regex, config, err);
+  if (family != NULL && family->composed)
+    t->normalizer.steps[t->normalizer.count++] = (zh_normal_step){.kind = ZH_NORMAL_NFC};
+  return zh_tokenizer_from_ranks(t, (const char *)file->data, file->bytes,
+                                 stated != NULL ? stated : family->regex, config, err);
 }
 
 /* Some makers call a rank file tokenizer.model. */

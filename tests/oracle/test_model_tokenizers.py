@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import os
+import pathlib
 
 import gguf
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import sentencepiece
 import tiktoken
 from safetensors.numpy import save_file
-from tokenizer_texts import chinese_texts, real_texts, run_tool, samples
+from tokenizer_texts import SOURCE, chinese_texts, real_texts, run_tool, samples
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors,
                         trainers)
 
@@ -268,6 +269,49 @@ def test_sentencepiece_in_gguf(name, pieces, drawn, tmp_path):
                       scores=[theirs.get_score(i) for i in range(count)], add_space_prefix=name == "llama")
     drawn = without_controls(drawn)
     agree(path, theirs.encode, drawn, theirs.decode)
+
+
+def varint(value):
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number, data):
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def numbers(**values):
+    names = {"model_type": 3, "byte_fallback": 35, "unk": 40, "bos": 41, "eos": 42, "pad": 43, "prefix": 3, "squeeze": 4}
+    return b"".join(varint(names[name] << 3) + varint(value) for name, value in values.items())
+
+
+def sentencepiece_of(path):
+    """The sentencepiece model that a GGUF file's metadata was written from."""
+    fields = gguf.GGUFReader(path).fields
+    tokens, scores, types = (fields["tokenizer.ggml." + name].contents() for name in ("tokens", "scores", "token_type"))
+    ids = {name: fields[f"tokenizer.ggml.{long}_token_id"].contents()
+           for name, long in (("unk", "unknown"), ("bos", "bos"), ("eos", "eos"), ("pad", "padding"))}
+    model = b"".join(
+        field(1, field(1, t.encode()) + b"\x15" + np.float32(s).tobytes() + b"\x18" + bytes([2 if i == ids["unk"] else y]))
+        for i, (t, s, y) in enumerate(zip(tokens, scores, types)))
+    model += field(2, numbers(model_type=2, byte_fallback=1, **ids)) + field(3, numbers(prefix=0, squeeze=0))
+    return load(model), [t for t, y in zip(tokens, types) if y == 3]
+
+
+GEMMA = pathlib.Path(os.environ.get("ZH_GEMMA", SOURCE / "models" / "gemma-3-270m-q4_k_m.gguf"))
+
+
+@pytest.mark.skipif(not GEMMA.exists(), reason="Gemma 3 is not here: docs/tokenizers.md says where it comes from")
+def test_gemma(drawn):
+    theirs, controls = sentencepiece_of(GEMMA)
+    drawn = [t for t in drawn if not any(c in t for c in controls)]
+    assert len(drawn) > COUNT // 2
+    agree(GEMMA, theirs.encode, drawn)
+    for text, (_, back) in zip(drawn, run_tool(GEMMA, [t.encode() for t in drawn])):
+        assert back == text.encode()
 
 
 def test_sentencepiece_as_tokenizer_json(pieces, drawn, tmp_path):

@@ -63,6 +63,18 @@ def test_every_fp8_value(tmp_path):
         np.testing.assert_array_equal(values.ravel(), float_values(kind).astype(np.float32))
 
 
+def test_experts_in_one_tensor(tmp_path):
+    """FP8 [experts][outputs][inputs] with scales of blocks: each expert's rows begin a block."""
+    rng, made = np.random.default_rng(4), []
+    for _ in range(3):
+        made.append(fp8(rng, 130, 160))
+    tensors = {end: (made[0][0][end][0], np.stack([m[0][end][1] for m in made]))
+               for end in ("weight", "weight_scale_inv")}
+    kind, read_values = read(write_one(tmp_path / "m", tensors, made[0][1]))
+    assert kind == "BF16"
+    np.testing.assert_array_equal(read_values, rounded(np.stack([m[2] for m in made]), "BF16"))
+
+
 def test_scale_that_no_half_holds(tmp_path):
     tensors, config, values, _ = compressed(np.random.default_rng(2), 16, 64, kind="BF16")
     bits = tensors["weight_scale"][1].copy()
@@ -185,13 +197,27 @@ def test_nothing_packed(tmp_path):
 FAMILIES = pathlib.Path(os.environ["ZH_SOURCE_DIR"]) / "tests" / "golden" / "families"
 LOGITS = os.path.join(os.environ["ZH_BINARY_DIR"], "tests", "families_tool")
 LAYERS, HIDDEN, FFN, HEADS, KV_HEADS, HEAD_DIM, VOCAB = 2, 128, 192, 5, 1, 32, 150
+EXPERTS = 3
 LINEAR = {"self_attn.q_proj": (HEADS * HEAD_DIM, HIDDEN), "self_attn.k_proj": (KV_HEADS * HEAD_DIM, HIDDEN),
           "self_attn.v_proj": (KV_HEADS * HEAD_DIM, HIDDEN), "self_attn.o_proj": (HIDDEN, HEADS * HEAD_DIM),
           "mlp.gate_proj": (FFN, HIDDEN), "mlp.up_proj": (FFN, HIDDEN), "mlp.down_proj": (HIDDEN, FFN)}
 
 
+def linear_of(family):
+    """Names and shapes of what is packed in a layer."""
+    if family != "qwen3-moe":
+        return LINEAR
+    size = config_of(family)["moe_intermediate_size"]
+    experts = {"gate_proj": (size, HIDDEN), "up_proj": (size, HIDDEN), "down_proj": (HIDDEN, size)}
+    return {name: shape for name, shape in LINEAR.items() if "mlp" not in name} | {
+        f"mlp.experts.{e}.{name}": shape for e in range(EXPERTS) for name, shape in experts.items()}
+
+
 def config_of(family):
     config = json.loads((FAMILIES / family / "config.json").read_text())
+    if family == "qwen3-moe":
+        config |= {"num_experts": EXPERTS, "num_experts_per_tok": 2, "moe_intermediate_size": 96,
+                   "mlp_only_layers": [], "decoder_sparse_step": 1}
     return config | {"hidden_size": HIDDEN, "intermediate_size": FFN, "num_hidden_layers": LAYERS, "head_dim": HEAD_DIM,
                      "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "vocab_size": VOCAB,
                      "tie_word_embeddings": False}
@@ -203,7 +229,9 @@ def plain_parts(rng, family):
                "lm_head.weight": rng.standard_normal((VOCAB, HIDDEN)), "model.norm.weight": 1 + rng.random(HIDDEN)}
     for layer in range(LAYERS):
         norms = {"input_layernorm": HIDDEN, "post_attention_layernorm": HIDDEN}
-        if family == "qwen3":
+        if family == "qwen3-moe":
+            tensors[f"model.layers.{layer}.mlp.gate.weight"] = rng.standard_normal((EXPERTS, HIDDEN))
+        if family.startswith("qwen3"):
             norms |= {"self_attn.q_norm": HEAD_DIM, "self_attn.k_norm": HEAD_DIM}
         for name, size in norms.items():
             tensors[f"model.layers.{layer}.{name}.weight"] = 1 + rng.random(size)
@@ -216,7 +244,7 @@ def write_both(folder, family, forms, shards=1):
     packed, plain = plain_parts(rng, family), None
     plain, config, said = dict(packed), config_of(family), None
     for layer in range(LAYERS):
-        for i, (name, shape) in enumerate(LINEAR.items()):
+        for i, (name, shape) in enumerate(linear_of(family).items()):
             tensors, said_here, values, held = FORMS[forms[(layer + i) % len(forms)]](rng, *shape)
             said = said or said_here
             begin = f"model.layers.{layer}.{name}."
@@ -249,7 +277,8 @@ def logits_of(path, precision="exact"):
 
 
 @pytest.mark.parametrize("family, name", [("llama3", name) for name in FORMS] + [
-    ("qwen3", name) for name in ("gptq", "awq", "ct-4-asym", "fp8-block", "mxfp4")])
+    ("qwen3", name) for name in ("gptq", "awq", "ct-4-asym", "fp8-block", "mxfp4")] + [
+    ("qwen3-moe", name) for name in ("gptq", "ct-4", "fp8-block")])
 def test_models(tmp_path, family, name):
     packed, plain = write_both(tmp_path, family, [name])
     np.testing.assert_array_equal(logits_of(packed), logits_of(plain))

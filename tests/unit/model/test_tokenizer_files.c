@@ -132,9 +132,9 @@ static void test_refuses_broken_models_and_ranks(void **state) {
   REFUSE("tokenizer.model", "\x0a\x7f", "is no sentencepiece model");
   REFUSE("tokenizer.model", "\x0a\x03\x0a\x01", "is no sentencepiece model");
   refuse("tokenizer.model", "\x0a\x05\x0a\x01\x61\x18\x63", 7, "piece 0 is not a text");
-  REFUSE("gpt2.tiktoken", "YQ== 0\nYg== x\n", "line 2 is not a token's bytes");
-  REFUSE("gpt2.tiktoken", "YQ== 0\nYg== 0\n", "rank 0 stands twice");
-  REFUSE("gpt2.tiktoken", "YQ== 0\nYg== 999999999\n", "though the file has 2 lines");
+  REFUSE("hy.tiktoken", "YQ== 0\nYg== x\n", "line 2 is not a token's bytes");
+  REFUSE("hy.tiktoken", "YQ== 0\nYg== 0\n", "rank 0 stands twice");
+  REFUSE("hy.tiktoken", "YQ== 0\nYg== 999999999\n", "though the file has 2 lines");
   REFUSE("mine.tiktoken", "YQ== 0\n", "can state it as \"pat_str\"");
 }
 
