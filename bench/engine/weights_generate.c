@@ -35,7 +35,7 @@ static void generate_share(void *user, int thread, int threads) {
     unsigned char *base =
         weights->generated + ((const unsigned char *)w->matrix.data - weights->generated);
     if (begin < end) generate_rows(w, base, begin, end, g->row + (size_t)thread * g->row_bytes);
-    if (thread == 0) zh_source_leave(w->source); /* others read again what they still need */
+    zh_source_leave(w->source); /* who is not done yet reads again what he still needs */
   }
 }
 
