@@ -155,10 +155,12 @@ static zh_status put_architecture(zh_conversion *c, zh_error *err) {
   if (word == NULL)
     return zh_fail(err, ZH_ERR_INPUT, "%s: the family '%s' is not known in GGUF", c->model->path,
                    c->family->name);
+  const zh_family *target; /* files of that form may call several families so */
+  ZH_TRY(zh_family_find(&target, word, ZH_FORM_GGUF, err));
   put_text(c, "general.architecture", word);
   put_text(c, "general.name", c->described.a.name);
   put_kind(c);
-  ZH_TRY(zh_fields_write(&plain, c->model, c->family, ZH_FORM_GGUF, put_field, &w, err));
+  ZH_TRY(zh_fields_write(&plain, c->model, target, ZH_FORM_GGUF, put_field, &w, err));
   return put_rope(c, word, err);
 }
 

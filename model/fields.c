@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/text.h"
@@ -526,6 +527,30 @@ static bool goes_without_saying(reading *r, const zh_yaml_node *rule, double num
          zh_expression(text, value_of, r) == number;
 }
 
+/* A key that says several fields is written once. */
+static bool is_said_before(const zh_family *family, size_t i, const char *key, bool gguf) {
+  for (size_t k = 0; k < i; k++) {
+    const zh_yaml_node *rule = zh_family_rule(family, "fields", fields[k].name);
+    if (rule == NULL || zh_yaml_node_kind(rule) != ZH_YAML_MAP) continue;
+    const zh_yaml_node *keys = zh_yaml_get(rule, gguf ? "gguf" : "config");
+    const char *other = keys != NULL ? key_of(keys, gguf) : NULL;
+    if (other != NULL && strcmp(other, key) == 0) return true;
+  }
+  return false;
+}
+
+/* A word that files state as a number is one: "true" is 1. */
+static void say_word(zh_field_value *value, const char *word, bool gguf) {
+  char *end;
+  double number = strtod(word, &end);
+  bool flag = strcmp(word, "true") == 0 || strcmp(word, "false") == 0;
+  if (flag) number = word[0] == 't';
+  value->word = word;
+  if (!flag && *end != '\0') return;
+  value->kind = flag && !gguf ? ZH_FIELD_FLAG : ZH_FIELD_COUNT;
+  value->number = number;
+}
+
 zh_status zh_fields_write(const zh_described *described, const zh_model *model,
                           const zh_family *family, zh_form form, zh_field_writer write, void *user,
                           zh_error *err) {
@@ -541,6 +566,7 @@ zh_status zh_fields_write(const zh_described *described, const zh_model *model,
     const char *key = keys != NULL ? key_of(keys, gguf) : NULL;
     double number = number_of(&copy, f);
     if (key == NULL || (f->kind != FLAG && f->kind != WORD && number == 0)) continue;
+    if (is_said_before(family, i, key, gguf)) continue;
     if (f->kind == COUNT && number == (double)UINT32_MAX) continue; /* a pattern without an end */
     if (as != NULL && goes_without_saying(&r, rule, number)) continue;
     zh_field_value value = {.number = undone(&r, as, number)};
@@ -551,7 +577,7 @@ zh_status zh_fields_write(const zh_described *described, const zh_model *model,
                  : f->kind == FLAG                ? ZH_FIELD_FLAG
                  : f->kind == COUNT && as == NULL ? ZH_FIELD_COUNT
                                                   : ZH_FIELD_REAL;
-    if (f->kind == WORD) value.word = word_for(f, rule, (int)number);
+    if (f->kind == WORD) say_word(&value, word_for(f, rule, (int)number), gguf);
     write(user, key, &value);
   }
   return ZH_OK;
