@@ -191,12 +191,12 @@ steps:
     deadline: 60 s
     warmup: 1
     repeats: 2
-    parameters: {prompt: 40, tokens: 12, batch: 3, kv: %s}
+    parameters: {prompt: 40, tokens: 12, batch: 3, kv: %s, parallel: %s}
 """
 
 
-def run_suite(folder, model, kv, *words):
-    (folder / "probe.yaml").write_text(SUITE % kv)
+def run_suite(folder, model, kv, *words, parallel="none"):
+    (folder / "probe.yaml").write_text(SUITE % (kv, parallel))
     return subprocess.run(
         [PROGRAM, "run", folder / "probe.yaml", "--model", model, "--out", folder / "bundle", *words],
         capture_output=True, text=True, timeout=120,
@@ -208,11 +208,31 @@ def run_suite(folder, model, kv, *words):
 def test_decoding_is_measured(model, tmp_path, kv, bytes_each):
     done = run_suite(tmp_path, model[0], kv)
     assert done.returncode == 0, done.stderr
-    steps = json.loads((tmp_path / "bundle" / "run.json").read_text())["steps"]
-    (step,) = [step for step in steps if step["workload"] == "decode"]
-    print(json.dumps(step["facts"])[:2500])
+    step = decode_of(tmp_path)
     assert step["facts"]["memory"]["passed"]
     assert step["facts"]["kv_bytes_per_position"] == bytes_each
+
+
+def decode_of(folder):
+    said = json.loads((folder / "bundle" / "run.json").read_text())
+    (step,) = [step for step in said["steps"] if step["workload"] == "decode"]
+    return step
+
+
+def test_stages_give_the_same_answers(model, tmp_path):
+    answers = []
+    for parallel, words in (("none", ()), ("pipeline", ("--ranks", "2"))):
+        folder = tmp_path / parallel
+        folder.mkdir()
+        done = run_suite(folder, model[0], "bf16", *words, parallel=parallel)
+        assert done.returncode == 0, done.stderr
+        answers.append(decode_of(folder)["facts"]["chain_sm3"])
+    assert answers[0] == answers[1]
+
+
+def test_heads_are_not_divided_yet(model, tmp_path):
+    done = run_suite(tmp_path, model[0], "bf16", "--ranks", "2", parallel="tensor")
+    assert done.returncode != 0 and "latent attention (MLA) cannot be divided among ranks yet" in done.stderr
 
 
 def test_no_certificate_yet(model, tmp_path):
@@ -225,6 +245,4 @@ def test_no_certificate_yet(model, tmp_path):
 def test_faults_are_caught(model, tmp_path, fault):
     done = run_suite(tmp_path, model[0], "bf16", "--inject", f"fault={fault}")
     assert done.returncode == 1, done.stderr
-    said = json.loads((tmp_path / "bundle" / "run.json").read_text())
-    (step,) = [step for step in said["steps"] if step["workload"] == "decode"]
-    assert step["status"] == "failed" and step["reason"] and not said["valid"]
+    assert decode_of(tmp_path)["status"] == "failed" and decode_of(tmp_path)["reason"]
