@@ -19,6 +19,7 @@ add_executable(families_tool oracle/families_tool.c)
 target_link_libraries(families_tool PRIVATE zh_bench)
 set_target_properties(families_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(oracle.families oracle/test_families.py)
+zh_python_test(oracle.latent oracle/test_latent.py)
 
 # Probes, one by one, for the oracle that changes the same scalar in numpy.
 add_executable(liveness_tool oracle/liveness_tool.c)

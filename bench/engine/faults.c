@@ -41,6 +41,13 @@ static zh_status leave_out_layers(zh_trial *trial, zh_error *err) {
              err);
 }
 
+/* A matrix that both layers have, the slot or one behind it: all have attention's output. */
+static size_t slot_of_both(const zh_weights *weights, size_t slot, uint32_t layer, uint32_t other) {
+  const zh_weight *a = zh_weights_layer(weights, layer), *b = zh_weights_layer(weights, other);
+  while (!a[slot].tensor || !b[slot].tensor || a[slot].gain) slot = (slot + 1) % ZH_LAYER_SLOTS;
+  return slot;
+}
+
 /* A matrix of one layer computes with another layer's weights. */
 static zh_status swap_weights(zh_trial *trial, zh_error *err) {
   static const zh_layer_slot slots[] = {ZH_ATTN_Q,   ZH_ATTN_K, ZH_ATTN_V,  ZH_ATTN_OUTPUT,
@@ -52,6 +59,7 @@ static zh_status swap_weights(zh_trial *trial, zh_error *err) {
   zh_random_fill(random, 3, trial->job->seed, STREAM_PLACE, 0);
   size_t slot = slots[random[0] % (sizeof slots / sizeof slots[0])];
   uint32_t layer = random[1] % layers, other = (layer + 1 + random[2] % (layers - 1)) % layers;
+  slot = slot_of_both(weights, slot, layer, other);
   zh_weight *w = &weights->layer[(size_t)layer * ZH_LAYER_SLOTS + slot];
   const zh_weight *from = &weights->layer[(size_t)other * ZH_LAYER_SLOTS + slot];
   w->matrix = from->matrix;
