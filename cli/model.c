@@ -39,6 +39,9 @@ static const struct argp_option options[] = {
      "what convert makes of matrices: f32, f16, bf16, and in GGUF q8_0, q4_0, q4_1, q5_0, q5_1 or "
      "q4_k; as they are unless given",
      0},
+    {"chat", ZH_KEY_CHAT, "FILE", 0,
+     "conversation in JSON, written by the model's chat template; - for standard input", 0},
+    {"message", ZH_KEY_MESSAGE, "TEXT", 0, "conversation of one message of the user", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -85,14 +88,16 @@ static const struct argp parser = {
         "  zhiheng model tokenize model.gguf --text '你好'\n"
         "  zhiheng model logits model.gguf --tokens 1,2,3 --json\n"
         "  zhiheng model generate model.gguf --prompt 'Computers are' --max-new 32\n"
+        "  zhiheng model generate model.gguf --message 'Who are you?' --stop\n"
         "  zhiheng model perplexity model.gguf --file text.txt --context 512\n"
         "  zhiheng model convert folder model.gguf --type q8_0\n"
         "  zhiheng model convert model.gguf folder --type bf16\n\n"
-        "generate writes exactly --max-new tokens unless --stop is given. docs/metrics.md defines "
-        "perplexity. convert goes between safetensors and GGUF, both ways, and to other types "
-        "within "
-        "them; norms and vectors become F32, the tokenizer comes along where it is byte-level "
-        "BPE."};
+        "generate writes exactly --max-new tokens unless --stop is given. --chat takes a list of "
+        "messages, or an object with them as \"messages\" and with \"tools\" or whatever else the "
+        "template knows; words such as <|im_end|> become special tokens wherever they stand, in "
+        "messages, too. docs/metrics.md defines perplexity. convert goes between safetensors and "
+        "GGUF, both ways, and to other types within them; norms and vectors become F32, the "
+        "tokenizer comes along where it is byte-level BPE or sentencepiece's."};
 
 typedef struct action {
   const char *name;
@@ -104,13 +109,15 @@ typedef struct action {
 #define ENGINE_OPTIONS                                                                             \
   (BIT(ZH_KEY_CONTEXT) | BIT(ZH_KEY_PRECISION) | BIT(ZH_KEY_KV) | BIT(ZH_KEY_THREADS) |            \
    BIT(ZH_KEY_CACHE))
+#define CHAT_OPTIONS (BIT(ZH_KEY_CHAT) | BIT(ZH_KEY_MESSAGE))
 static const action actions[] = {
-    {"tokenize", zh_action_tokenize, BIT(ZH_KEY_TEXT) | BIT(ZH_KEY_FILE) | BIT(ZH_KEY_IDS)},
+    {"tokenize", zh_action_tokenize,
+     BIT(ZH_KEY_TEXT) | BIT(ZH_KEY_FILE) | BIT(ZH_KEY_IDS) | CHAT_OPTIONS},
     {"logits", zh_action_logits,
-     BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_ALL) | ENGINE_OPTIONS},
+     BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_ALL) | CHAT_OPTIONS | ENGINE_OPTIONS},
     {"generate", zh_action_generate,
      BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_MAX_NEW) | BIT(ZH_KEY_TEMPERATURE) |
-         BIT(ZH_KEY_SEED) | BIT(ZH_KEY_STOP) | ENGINE_OPTIONS},
+         BIT(ZH_KEY_SEED) | BIT(ZH_KEY_STOP) | CHAT_OPTIONS | ENGINE_OPTIONS},
     {"perplexity", zh_action_perplexity,
      BIT(ZH_KEY_FILE) | BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_WAY) | ENGINE_OPTIONS},
     {"convert", zh_action_convert, BIT(ZH_KEY_OUT) | BIT(ZH_KEY_TYPE) | BIT(ZH_KEY_THREADS)},

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/bench.h"
 #include "core/files.h"
@@ -28,9 +29,9 @@ typedef struct work {
   atomic_uint_fast64_t bad; /* the first row that does not fit, and 1 */
 } work;
 
-static uint64_t stored_bytes(const zh_converted *t, zh_dtype type) {
+static uint64_t stored_bytes(const zh_converted *t) {
   uint64_t bytes = 0;
-  (void)zh_dtype_bytes(&bytes, type, t->columns); /* measured before */
+  (void)zh_dtype_bytes(&bytes, t->as.type, t->columns); /* measured before */
   return bytes;
 }
 
@@ -46,18 +47,19 @@ static void make_share(void *user, int thread, int threads) {
   const zh_converted *t = w->tensor;
   unsigned char *stored = w->room + (size_t)thread * w->room_bytes;
   float *values = (float *)(void *)(stored + w->values_at);
-  uint64_t bytes = stored_bytes(t, t->as.type);
+  uint64_t bytes = stored_bytes(t);
   size_t begin, end;
   zh_share(&begin, &end, (size_t)w->count, 1, thread, threads);
   for (size_t i = begin; i < end; ++i) {
     unsigned char *out = w->out + i * bytes;
     uint64_t row = w->first + i;
-    if (t->source_type == t->as.type) {
-      zh_converted_rows(out, t, row, 1);
+    zh_dtype type = zh_converted_row(stored, t, row);
+    if (type == t->as.type && t->added == 0) {
+      memcpy(out, stored, bytes);
       continue;
     }
-    zh_converted_rows(stored, t, row, 1);
-    zh_dequantize_row_fast(values, stored, t->source_type, (size_t)t->columns);
+    zh_dequantize_row_fast(values, stored, type, (size_t)t->columns);
+    for (uint64_t k = 0; k < t->columns && t->added != 0; ++k) values[k] += t->added;
     if (!zh_quantize_row(out, values, t->as.type, (size_t)t->columns)) note_bad(w, row);
   }
 }
@@ -83,8 +85,7 @@ static zh_status make_room(work *w, const zh_conversion *conversion, int threads
   uint64_t stored = 0, columns = 0;
   for (size_t i = 0; i < zh_conversion_count(conversion); ++i) {
     const zh_converted *t = zh_conversion_tensor(conversion, i);
-    uint64_t bytes = stored_bytes(t, t->source_type);
-    if (bytes > stored) stored = bytes;
+    if (t->row_bytes > stored) stored = t->row_bytes;
     if (t->columns > columns) columns = t->columns;
   }
   w->values_at = ((size_t)stored + 63) & ~(size_t)63;
@@ -147,6 +148,14 @@ static zh_status start_threads(zh_session *s, zh_error *err) {
   return zh_threads_create(&s->threads, (int)count, (int)count <= found ? cpus : NULL, err);
 }
 
+/* What was written does not say what it should: it goes again. */
+static void take_back(const char *path, zh_container container) {
+  char tensors[PATH_MAX];
+  snprintf(tensors, sizeof tensors, "%s%s", path,
+           container == ZH_CONTAINER_GGUF ? "" : "/model.safetensors");
+  (void)unlink(tensors);
+}
+
 /* --- the action --- */
 
 /* Tensors that were asked to be of another type than they could be. */
@@ -207,6 +216,8 @@ zh_status zh_action_convert(zh_session *s, zh_error *err) {
   ZH_TRY(zh_conversion_create(&conversion, s->model, container, type, err));
   tell_fallback(conversion, type);
   zh_status status = write_all(s, conversion, path, err);
+  if (status == ZH_OK && (status = zh_conversion_check(conversion, path, err)) != ZH_OK)
+    take_back(path, container);
   if (status == ZH_OK) status = tell_written(s, conversion, path);
   zh_conversion_free(conversion);
   return status;

@@ -74,16 +74,30 @@ bool zh_session_asks_for_bos(const zh_session *s) {
 }
 
 /* --tokens or --prompt. */
+static zh_status read_chat(zh_session *s, zh_error *err) {
+  char *text;
+  size_t length;
+  ZH_TRY(zh_session_need_tokenizer(s, ", and no conversation can become any", err));
+  ZH_TRY(zh_session_render_chat(&text, &length, s, err));
+  zh_status status = zh_session_tokenize_text(s, text, length, false, err);
+  free(text);
+  return status;
+}
+
 zh_status zh_session_read_tokens(zh_session *s, zh_error *err) {
   const char *ids = s->given->value[ZH_KEY_TOKENS], *prompt = s->given->value[ZH_KEY_PROMPT];
-  if ((ids != NULL) == (prompt != NULL)) {
-    return zh_fail(err, ZH_ERR_USAGE, "model %s needs either --tokens 1,2,3 or --prompt TEXT",
+  if ((ids != NULL) + (prompt != NULL) + zh_session_has_chat(s) != 1) {
+    return zh_fail(err, ZH_ERR_USAGE,
+                   "model %s needs one of --tokens 1,2,3, --prompt TEXT, --chat FILE or --message "
+                   "TEXT",
                    s->given->action);
   }
   if (ids) {
     ZH_TRY(zh_session_parse_ids(s, "tokens", ids, err));
-  } else {
+  } else if (prompt) {
     ZH_TRY(zh_session_tokenize_text(s, prompt, strlen(prompt), zh_session_asks_for_bos(s), err));
+  } else {
+    ZH_TRY(read_chat(s, err));
   }
   if (s->count > 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT, "the prompt is empty: there is no token to compute");

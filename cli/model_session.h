@@ -35,6 +35,8 @@ enum {
   ZH_KEY_CACHE,
   ZH_KEY_WAY,
   ZH_KEY_TYPE,
+  ZH_KEY_CHAT,
+  ZH_KEY_MESSAGE,
   ZH_KEY_COUNT
 };
 
@@ -82,8 +84,14 @@ ZH_MUST_CHECK zh_status zh_session_tokenize_text(zh_session *s, const char *text
 ZH_MUST_CHECK zh_status zh_session_tokenize_file(zh_session *s, const char *path, bool add_bos,
                                                  zh_error *err);
 bool zh_session_asks_for_bos(const zh_session *s);
-/* --tokens or --prompt. */
+/* --tokens, --prompt, --chat or --message. */
 ZH_MUST_CHECK zh_status zh_session_read_tokens(zh_session *s, zh_error *err);
+
+/* cli/model_chat.c: what the model's chat template makes of --chat or --message; *text is the
+ * caller's (free). */
+bool zh_session_has_chat(const zh_session *s);
+ZH_MUST_CHECK zh_status zh_session_render_chat(char **text, size_t *length, const zh_session *s,
+                                               zh_error *err);
 
 /* --- engine --- */
 

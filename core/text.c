@@ -82,9 +82,21 @@ int zh_utf8_decode(uint32_t *out, const char *bytes, size_t length) {
   return size;
 }
 
+/* Three bytes that are the same in every valid text, and no surrogate: most of Chinese. */
+static bool is_plain_three(const unsigned char *b) {
+  return b[0] >= 0xE1 && b[0] <= 0xEC && (b[1] & 0xC0) == 0x80 && (b[2] & 0xC0) == 0x80;
+}
+
 size_t zh_utf8_valid_prefix(const char *bytes, size_t length) {
   size_t at = 0;
   while (at < length) {
+    uint64_t word;
+    while (length - at >= sizeof word) {
+      memcpy(&word, bytes + at, sizeof word);
+      if (word & UINT64_C(0x8080808080808080)) break;
+      at += sizeof word;
+    }
+    while (length - at >= 3 && is_plain_three((const unsigned char *)bytes + at)) at += 3;
     uint32_t point;
     int size = zh_utf8_decode(&point, bytes + at, length - at);
     if (size == 0) break;

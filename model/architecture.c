@@ -115,6 +115,20 @@ static zh_status check_sizes(const zh_architecture *a, const zh_model *model, zh
   return ZH_OK;
 }
 
+/* A head's query is what meets the latent vector, then what is turned. */
+static zh_status check_latent(const zh_architecture *a, const zh_model *model, zh_error *err) {
+  const zh_latent *l = &a->latent;
+  if (l->kv_rank == 0 || a->value_dim == 0 || l->nope_dims == 0 ||
+      (uint64_t)l->nope_dims + a->rope[0].dims != a->head_dim)
+    return zh_fail(
+        err, ZH_ERR_INPUT,
+        "%s: latent attention of rank %u with heads of %u (%u of them not turned, %u "
+        "turned) and values of %u: each must be over 0, and the two parts of a head must "
+        "fill it",
+        model->path, l->kv_rank, a->head_dim, l->nope_dims, a->rope[0].dims, a->value_dim);
+  return ZH_OK;
+}
+
 static zh_status check_heads(const zh_architecture *a, const zh_model *model, zh_error *err) {
   const zh_rope *rope = &a->rope[0];
   if (a->heads % a->kv_heads != 0)
@@ -131,7 +145,8 @@ static zh_status check_heads(const zh_architecture *a, const zh_model *model, zh
   if (rope->dims > 2 * ZH_ROPE_PAIRS_MAX)
     return zh_fail(err, ZH_ERR_INPUT, "%s: %u rotated dimensions; this version turns at most %d",
                    model->path, rope->dims, 2 * ZH_ROPE_PAIRS_MAX);
-  if (a->attention == ZH_ATTENTION_GROUPED && a->value_dim != a->head_dim)
+  if (a->attention == ZH_ATTENTION_LATENT) return check_latent(a, model, err);
+  if (a->value_dim != a->head_dim)
     return refuse(model, "values and keys of different lengths", err);
   return ZH_OK;
 }

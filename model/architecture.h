@@ -91,10 +91,15 @@ typedef enum zh_attention_kind {
 } zh_attention_kind;
 
 /* MLA: q = Wq_b norm(Wq_a n), or Wq n where q_rank is 0; (c, k_rope) = Wkv_a n; c = norm(c);
- * k = (Wk_b c, RoPE(k_rope)), v = Wv_b c. Each head: head_dim = nope_dims + rope[0].dims. */
+ * k = (Wk_b c, RoPE(k_rope)), v = Wv_b c. Each head: head_dim = nope_dims + rope[0].dims. Computed
+ * absorbed: every head's query is taken to the latent space, so that all heads share one key
+ * (c, RoPE(k_rope)) of kv_rank + rope[0].dims, and one value c; hence kv_heads is 1. */
 typedef struct zh_latent {
   uint32_t q_rank, kv_rank, nope_dims;
 } zh_latent;
+
+/* Of MLA's own two norms, whatever the file says of the others. */
+#define ZH_LATENT_NORM_EPS 1e-6f
 
 typedef enum zh_activation {
   ZH_ACTIVATION_SILU,      /* x / (1 + exp(-x)) */
@@ -190,6 +195,10 @@ static inline const zh_rope *zh_layer_rope(const zh_architecture *a, uint32_t la
 static inline bool zh_layer_turns(const zh_architecture *a, uint32_t layer) {
   return !zh_layer_is(a, layer, ZH_LAYER_NO_ROPE) && zh_layer_rope(a, layer)->kind != ZH_ROPE_NONE;
 }
+/* What attention compares, and what the cache holds of each key head. */
+static inline uint32_t zh_key_dim(const zh_architecture *a) {
+  return a->attention == ZH_ATTENTION_LATENT ? a->latent.kv_rank + a->rope[0].dims : a->head_dim;
+}
 /* A factor whose absence is 0. */
 static inline float zh_factor(float stated) {
   return stated == 0 ? 1 : stated;
@@ -197,13 +206,16 @@ static inline float zh_factor(float stated) {
 
 /* --- its weights --- */
 
-/* Of each layer. q, k, v follow each other, gate and up too: one input serves all of them. A bias
+/* Of each layer. q, k, v follow each other, with what MLA has instead, gate and up too: one input
+ * serves all of them. A bias
  * follows by name what it is added to; a slot that the architecture does not have is empty. */
 typedef enum zh_layer_slot {
   ZH_ATTN_NORM,
   ZH_ATTN_Q,
   ZH_ATTN_K,
   ZH_ATTN_V,
+  ZH_LATENT_Q_DOWN,  /* [q_rank][hidden] */
+  ZH_LATENT_KV_DOWN, /* [kv_rank + rope dims][hidden] */
   ZH_ATTN_OUTPUT,
   ZH_FFN_NORM,
   ZH_FFN_GATE,
@@ -228,10 +240,8 @@ typedef enum zh_layer_slot {
   ZH_SHARED_UP,
   ZH_SHARED_DOWN,
   ZH_SHARED_SCORE,   /* [1][hidden] */
-  ZH_LATENT_Q_DOWN,  /* [q_rank][hidden] */
   ZH_LATENT_Q_NORM,  /* [q_rank] */
   ZH_LATENT_Q_UP,    /* [heads head_dim][q_rank]; without a rank the layer has ZH_ATTN_Q */
-  ZH_LATENT_KV_DOWN, /* [kv_rank + rope dims][hidden] */
   ZH_LATENT_KV_NORM, /* [kv_rank] */
   ZH_LATENT_K_UP,    /* [heads kv_rank][nope_dims]: of each head, turned round, so that it takes a
                         query to the latent space */

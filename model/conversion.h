@@ -17,16 +17,22 @@ typedef enum zh_container { ZH_CONTAINER_GGUF, ZH_CONTAINER_SAFETENSORS } zh_con
 typedef struct zh_converted {
   zh_tensor as; /* name, type, shape, elements and bytes that it will have */
   uint64_t rows, columns;
-  zh_dtype source_type; /* of the rows that zh_converted_rows gives */
-  const zh_tensor *from;
+  uint64_t row_bytes; /* the most that zh_converted_row writes */
+  float added;        /* to every value: norms that have their 1 in them, or have it taken out */
+  const zh_tensor *whole; /* a tensor as it is, else … */
+  const float *values;    /* … what no tensor held, or … */
+  const zh_source *parts; /* … weights: of each expert `held` ones */
+  uint64_t experts, held, groups;
+  bool alternating;
   /* Rows of each head that is turned by positions: pairs (i, i + turned / 2) of the one format are
-     pairs (2 i, 2 i + 1) of the other. 0: rows stay where they are. */
+     pairs (2 i, 2 i + 1) of the other. turns: of which weights held, a bit each. */
+  unsigned turns;
   uint64_t head_rows, turned;
   bool to_pairs;
 } zh_converted;
 
-/* Rows [first, first + count) in source_type. */
-void zh_converted_rows(void *out, const zh_converted *tensor, uint64_t first, uint64_t count);
+/* A row as the model has it, in the type that comes back. */
+zh_dtype zh_converted_row(void *out, const zh_converted *tensor, uint64_t row);
 
 typedef struct zh_conversion zh_conversion;
 
@@ -41,6 +47,10 @@ size_t zh_conversion_count(const zh_conversion *conversion);
 const zh_converted *zh_conversion_tensor(const zh_conversion *conversion, size_t i);
 /* What did not come along, one sentence for people each; NULL past the last. */
 const char *zh_conversion_note(const zh_conversion *conversion, size_t i);
+
+/* Whether the file or folder that was written describes the same model: what was lost is named. */
+ZH_MUST_CHECK zh_status zh_conversion_check(const zh_conversion *conversion, const char *path,
+                                            zh_error *err);
 
 /* Writes rows [first, first + count) of a tensor in its new type. */
 typedef zh_status (*zh_rows_maker)(void *user, void *out, const zh_converted *tensor,

@@ -2,9 +2,11 @@
 #ifndef ZH_MODEL_CONVERSION_ROOM_H
 #define ZH_MODEL_CONVERSION_ROOM_H
 
+#include <string.h>
+
 #include "core/text.h"
 #include "model/conversion.h"
-#include "model/room.h"
+#include "model/family.h"
 
 /* A small file beside the tensors of a safetensors folder. */
 typedef struct zh_side_file {
@@ -18,8 +20,11 @@ struct zh_conversion {
   const zh_model *model;
   zh_arena *arena;
   zh_container container;
+  bool anew; /* in another format: by the family's description */
+  zh_described described;
+  const zh_family *family;
   zh_converted *tensors;
-  size_t count;
+  size_t count, capacity;
   zh_text values; /* GGUF metadata, and how many */
   uint64_t value_count;
   zh_side_file side[ZH_SIDE_FILES_MAX];
@@ -27,6 +32,11 @@ struct zh_conversion {
   const char *notes[ZH_NOTES_MAX];
   size_t note_count;
 };
+
+/* Of a vector each element is one. */
+static inline uint64_t zh_part_rows(const zh_source *s) {
+  return s->tensor.dims == 1 ? s->tensor.elements : s->tensor.shape[0];
+}
 
 void zh_conversion_add_note(zh_conversion *c, const char *sentence); /* outlives the conversion */
 zh_text *zh_conversion_add_side(zh_conversion *c, const char *name);
@@ -58,9 +68,32 @@ ZH_MUST_CHECK zh_status zh_conversion_put_tensors(const zh_conversion *c, zh_wri
                                                   zh_error *err);
 
 /* What the result says of itself: GGUF metadata, or config.json. */
-ZH_MUST_CHECK zh_status zh_conversion_describe(zh_conversion *c, const zh_architecture *a,
-                                               zh_error *err);
-ZH_MUST_CHECK zh_status zh_conversion_carry_tokenizer(zh_conversion *c, const zh_architecture *a,
-                                                      zh_error *err);
+ZH_MUST_CHECK zh_status zh_conversion_describe(zh_conversion *c, zh_error *err);
+ZH_MUST_CHECK zh_status zh_conversion_carry_tokenizer(zh_conversion *c, zh_error *err);
+/* Pre-tokenizers that GGUF has a name for: their number, -1 where it is none of these. */
+int zh_pretokenizer_in_json(const json_t *tokenizer);
+int zh_pretokenizer_named(const char *name, size_t length);
+const char *zh_pretokenizer_name(int kind);
+bool zh_pretokenizer_ignores_merges(int kind); /* a piece that is a token stays one */
+json_t *zh_pretokenizer_json(int kind);
+static inline bool zh_json_says(const json_t *object, const char *key, const char *word) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text != NULL && strcmp(text, word) == 0;
+}
+/* GGUF's byte-level BPE as tokenizer.json; a note where it is another tokenizer. */
+ZH_MUST_CHECK zh_status zh_tokenizer_to_files(zh_conversion *c, zh_error *err);
+
+/* tokenizer.model as GGUF's arrays, with what tokenizer_config.json adds; and the other way: false
+ * where GGUF has none of its kind. */
+ZH_MUST_CHECK zh_status zh_sentencepiece_to_gguf(zh_conversion *c, const char *path,
+                                                 const json_t *about, zh_error *err);
+bool zh_sentencepiece_from_gguf(zh_conversion *c);
+/* A list of numbers that no tensor held, in F32; they outlive the conversion. */
+ZH_MUST_CHECK zh_status zh_conversion_add_values(zh_conversion *c, const char *name,
+                                                 const float *values, uint64_t count,
+                                                 zh_error *err);
+static inline zh_form zh_conversion_form(const zh_conversion *c) {
+  return c->container == ZH_CONTAINER_GGUF ? ZH_FORM_GGUF : ZH_FORM_CONFIG;
+}
 
 #endif

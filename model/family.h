@@ -32,7 +32,7 @@ const zh_yaml_node *zh_family_rule(const zh_family *family, const char *section,
 /* What each layer is, before it is spelled out (zh_architecture.layer). */
 typedef struct zh_layer_pattern {
   uint32_t predicting_layers; /* behind the last, for a second token: counted with them, not run */
-  bool slides;            /* some layers do, if there is a window */
+  bool slides;                /* some layers do, if there is a window */
   uint32_t sliding_every; /* every so-manieth layer sees all, the others slide; 0: no such rule */
   uint32_t sliding_from;  /* layers from here on slide; UINT32_MAX: none */
   uint32_t dense_first;   /* so many layers without experts, then … */
@@ -42,6 +42,7 @@ typedef struct zh_layer_pattern {
 typedef struct zh_described {
   zh_architecture a;
   zh_layer_pattern pattern;
+  uint32_t latent_rope_dims; /* of a head of MLA, which are a part of head_dim */
 } zh_described;
 
 /* fields.c: what model/families/ may say about a field. */
@@ -58,10 +59,40 @@ const json_t *zh_config_at(const json_t *config, const char *path);
 /* "<architecture>.key" of a GGUF file. */
 const zh_gguf_value *zh_gguf_family_value(const zh_model *model, const char *key);
 
+/* A field as a file of that form states it; word: of fields that are one. */
+typedef struct zh_field_value {
+  enum { ZH_FIELD_COUNT, ZH_FIELD_REAL, ZH_FIELD_FLAG, ZH_FIELD_WORD } kind;
+  double number;
+  const char *word;
+} zh_field_value;
+typedef void (*zh_field_writer)(void *user, const char *key, const zh_field_value *value);
+/* The other way: every field for which the family has a key in files of that form. */
+ZH_MUST_CHECK zh_status zh_fields_write(const zh_described *described, const zh_model *model,
+                                        const zh_family *family, zh_form form,
+                                        zh_field_writer write, void *user, zh_error *err);
+/* The constant that a field is in files of that form; NULL: none. */
+const char *zh_field_constant(const zh_family *family, const char *field, zh_form form);
+/* What two descriptions of one model differ in, but for the places of q's and k's rows and where a
+ * norm's 1 is added; NULL: nothing. */
+const char *zh_architecture_difference(const zh_architecture *a, const zh_architecture *b);
+
 /* rope_scaling.c: scaling of rope[0], and of rope[1] where the file gives it one. */
 ZH_MUST_CHECK zh_status zh_rope_read(zh_architecture *a, const zh_model *model, zh_error *err);
 
 /* sources.c */
+enum { ZH_HOLDS_MAX = 4 };
+/* The tensor in which files of a form keep a weight, and what else it holds. */
+typedef struct zh_home {
+  char name[256];
+  zh_weight_place holds[ZH_HOLDS_MAX]; /* of the same expert */
+  int count;
+  bool every_expert; /* one expert after the other */
+  bool alternating, turned;
+  uint64_t groups; /* 1, or so many times a part of each weight held */
+} zh_home;
+/* count 0: files of that form have no place for it. */
+ZH_MUST_CHECK zh_status zh_weight_home(zh_home *out, const zh_architecture *a,
+                                       zh_weight_place place, zh_form form, zh_error *err);
 bool zh_slot_is_known(const char *name);
 ZH_MUST_CHECK zh_status zh_tensors_check(const zh_yaml_node *map, zh_error *err);
 /* Every tensor that the architecture needs is there, and nothing else but buffers and what the

@@ -44,8 +44,9 @@ static const field fields[] = {
     FIELD("kv_heads", COUNT, a.kv_heads),
     FIELD("latent_q_rank", COUNT, a.latent.q_rank),
     FIELD("latent_kv_rank", COUNT, a.latent.kv_rank),
-    FIELD("latent_nope_dims", COUNT, a.latent.nope_dims),
+    FIELD("latent_rope_dims", COUNT, latent_rope_dims),
     FIELD("head_dim", COUNT, a.head_dim),
+    FIELD("latent_nope_dims", COUNT, a.latent.nope_dims),
     FIELD("value_dim", COUNT, a.value_dim),
     FIELD("ffn", COUNT, a.ffn),
     FIELD("vocab", COUNT, a.vocab),
@@ -346,9 +347,12 @@ static void set_number(zh_described *d, const field *f, double number) {
   }
 }
 
-/* As families' `words` know it. */
-static const char *words_of(const stated *s) {
-  return s->is_word ? s->word : s->number == 1 ? "true" : s->number == 0 ? "false" : "?";
+/* As families' `words` know it: numbers but 0 and 1 by their digits. */
+static const char *words_of(stated *s) {
+  if (s->is_word || s->number == 1 || s->number == 0)
+    return s->is_word ? s->word : s->number == 1 ? "true" : "false";
+  snprintf(s->word, sizeof s->word, "%g", s->number);
+  return s->word;
 }
 
 static zh_status set_word(const reading *r, const field *f, const zh_yaml_node *rule,
@@ -394,7 +398,7 @@ static stated look_up(const reading *r, const zh_yaml_node *keys) {
   return s;
 }
 
-static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule, const stated *s,
+static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule, stated *s,
                             zh_error *err) {
   const zh_yaml_node *as = zh_yaml_get(rule, r->gguf ? "gguf_as" : "config_as");
   const char *text;
@@ -459,4 +463,155 @@ zh_status zh_fields_read(zh_described *out, const zh_model *model, const zh_fami
     if (first == ZH_OK) first = status;
   }
   return first;
+}
+
+/* --- the other way --- */
+
+const char *zh_field_constant(const zh_family *family, const char *name, zh_form form) {
+  const zh_yaml_node *rule = zh_family_rule(family, "fields", name);
+  const char *text = NULL;
+  if (rule != NULL && zh_yaml_node_kind(rule) == ZH_YAML_MAP)
+    rule = zh_yaml_get(rule, form == ZH_FORM_GGUF ? "gguf_is" : "config_is");
+  if (rule == NULL || zh_yaml_string(&text, rule, NULL) != ZH_OK) return NULL;
+  return text;
+}
+
+/* The first key; in config.json rather one that leads into no object. */
+static const char *key_of(const zh_yaml_node *keys, bool gguf) {
+  const char *first = NULL, *key;
+  bool list = zh_yaml_node_kind(keys) == ZH_YAML_LIST;
+  for (size_t i = 0; i < (list ? zh_yaml_count(keys) : 1); i++) {
+    if (zh_yaml_string(&key, list ? zh_yaml_item(keys, i) : keys, NULL) != ZH_OK) continue;
+    if (first == NULL || (!gguf && strchr(first, '.') != NULL)) first = key;
+  }
+  return first;
+}
+
+/* A file's word for ours, where it is another. */
+static const char *word_for(const field *f, const zh_yaml_node *rule, int value) {
+  const zh_yaml_node *words = zh_yaml_get(rule, "words");
+  const char *ours = f->words[value], *text;
+  for (size_t i = 0; words != NULL && i < zh_yaml_count(words); i++)
+    if (zh_yaml_string(&text, zh_yaml_item(words, i), NULL) == ZH_OK && strcmp(text, ours) == 0 &&
+        strcmp(ours, "silu") != 0 && strcmp(ours, "gelu") != 0)
+      return zh_yaml_key(words, i);
+  return ours;
+}
+
+/* x for which an "as" gives this number: it is linear, or has x below a line or a root. NaN where
+ * none does. */
+static double undone(reading *r, const zh_yaml_node *as, double number) {
+  const char *text;
+  if (as == NULL) return number;
+  if (zh_yaml_string(&text, as, NULL) != ZH_OK) return NAN;
+  r->x = 0;
+  double zero = zh_expression(text, value_of, r);
+  r->x = 1;
+  double one = zh_expression(text, value_of, r);
+  const double guesses[] = {(number - zero) / (one - zero), one / number,
+                            number / one * (number / one), one / number * (one / number)};
+  for (size_t i = 0; i < sizeof guesses / sizeof guesses[0]; i++) {
+    r->x = guesses[i];
+    double again = isfinite(r->x) ? zh_expression(text, value_of, r) : NAN;
+    if (fabs(again - number) <= 1e-6 * fabs(number)) return r->x;
+  }
+  return NAN;
+}
+
+/* What would be understood without being said, where saying it needs arithmetic. */
+static bool goes_without_saying(reading *r, const zh_yaml_node *rule, double number) {
+  const char *text;
+  const zh_yaml_node *otherwise = zh_yaml_get(rule, "default");
+  return otherwise != NULL && zh_yaml_string(&text, otherwise, NULL) == ZH_OK &&
+         zh_expression(text, value_of, r) == number;
+}
+
+zh_status zh_fields_write(const zh_described *described, const zh_model *model,
+                          const zh_family *family, zh_form form, zh_field_writer write, void *user,
+                          zh_error *err) {
+  zh_described copy = *described;
+  bool gguf = form == ZH_FORM_GGUF;
+  reading r = {.out = &copy, .model = model, .gguf = gguf};
+  for (size_t i = 0; i < FIELDS; i++) {
+    const field *f = &fields[i];
+    const zh_yaml_node *rule = zh_family_rule(family, "fields", f->name);
+    if (rule == NULL || zh_yaml_node_kind(rule) != ZH_YAML_MAP) continue;
+    const zh_yaml_node *keys = zh_yaml_get(rule, gguf ? "gguf" : "config"),
+                       *as = zh_yaml_get(rule, gguf ? "gguf_as" : "config_as");
+    const char *key = keys != NULL ? key_of(keys, gguf) : NULL;
+    double number = number_of(&copy, f);
+    if (key == NULL || (f->kind != FLAG && f->kind != WORD && number == 0)) continue;
+    if (f->kind == COUNT && number == (double)UINT32_MAX) continue; /* a pattern without an end */
+    if (as != NULL && goes_without_saying(&r, rule, number)) continue;
+    zh_field_value value = {.number = undone(&r, as, number)};
+    if (isnan(value.number))
+      return zh_fail(err, ZH_ERR_INPUT, "%s: the %s of this model cannot be said as '%s'",
+                     model->path, f->name, key);
+    value.kind = f->kind == WORD                  ? ZH_FIELD_WORD
+                 : f->kind == FLAG                ? ZH_FIELD_FLAG
+                 : f->kind == COUNT && as == NULL ? ZH_FIELD_COUNT
+                                                  : ZH_FIELD_REAL;
+    if (f->kind == WORD) value.word = word_for(f, rule, (int)number);
+    write(user, key, &value);
+  }
+  return ZH_OK;
+}
+
+/* --- two descriptions --- */
+
+static bool about(double a, double b) {
+  return fabs(a - b) <= 1e-6 * fmax(fabs(a), fabs(b));
+}
+
+static bool turn_alike(const zh_rope *a, const zh_rope *b, uint32_t context) {
+  double x[ZH_ROPE_PAIRS_MAX], y[ZH_ROPE_PAIRS_MAX];
+  const uint32_t contexts[] = {1, context};
+  if ((a->kind == ZH_ROPE_NONE) != (b->kind == ZH_ROPE_NONE)) return false;
+  if (a->kind == ZH_ROPE_NONE) return true;
+  if (a->dims != b->dims || !about(a->attention_factor == 0 ? 1 : a->attention_factor,
+                                   b->attention_factor == 0 ? 1 : b->attention_factor))
+    return false;
+  for (int c = 0; c < 2; c++) {
+    zh_rope_frequencies(x, a, contexts[c]);
+    zh_rope_frequencies(y, b, contexts[c]);
+    for (uint32_t i = 0; i < a->dims / 2; i++)
+      if (!about(x[i], y[i])) return false;
+  }
+  return true;
+}
+
+static bool any_slides(const zh_architecture *a) {
+  for (uint32_t i = 0; i < a->layers && i < ZH_MAX_LAYERS; i++)
+    if (zh_layer_is(a, i, ZH_LAYER_SLIDING)) return true;
+  return false;
+}
+
+const char *zh_architecture_difference(const zh_architecture *a, const zh_architecture *b) {
+  static const char *const elsewhere[] = {"norm",
+                                          "rope",
+                                          "rope_dims",
+                                          "rope_base",
+                                          "sliding_rope_base",
+                                          "sliding_every",
+                                          "sliding_from",
+                                          "dense_first",
+                                          "sparse_every",
+                                          "sparse_last",
+                                          NULL};
+  zh_described x = {.a = *a}, y = {.a = *b};
+  for (size_t i = 0; i < FIELDS; i++) {
+    int found;
+    if (find_word(&found, elsewhere, fields[i].name)) continue;
+    bool of_experts = strncmp(fields[i].name, "expert_", 7) == 0 ||
+                      strncmp(fields[i].name, "router_", 7) == 0 ||
+                      strncmp(fields[i].name, "shared_", 7) == 0;
+    if (of_experts && a->experts == 0 && b->experts == 0) continue;
+    if (strcmp(fields[i].name, "window") == 0 && !any_slides(a) && !any_slides(b)) continue;
+    if (!about(number_of(&x, &fields[i]), number_of(&y, &fields[i]))) return fields[i].name;
+  }
+  if ((a->norm == ZH_NORM_LAYER) != (b->norm == ZH_NORM_LAYER)) return "norm";
+  if (memcmp(a->layer, b->layer, sizeof a->layer) != 0) return "pattern of layers";
+  if (!turn_alike(&a->rope[0], &b->rope[0], a->context)) return "positions (rope)";
+  if (!any_slides(a) || turn_alike(&a->rope[1], &b->rope[1], a->context)) return NULL;
+  return "positions of sliding layers";
 }

@@ -314,7 +314,8 @@ const zh_tensor *zh_model_find(const zh_model *model, const char *name) {
 
 zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err) {
   *out = NULL;
-  if (!zh_gguf_names_tokenizer(model)) return ZH_OK;
+  bool folder = strcmp(model->format, "safetensors") == 0;
+  if (!folder && !zh_gguf_names_tokenizer(model)) return ZH_OK;
   zh_status status = ZH_OK;
   pthread_mutex_lock(&model->cache->lock);
   if (model->cache->tokenizer == NULL)

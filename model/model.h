@@ -159,22 +159,31 @@ typedef struct zh_standard_class {
 } zh_standard_class;
 ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);
 
-/* --- tokenizer: byte-level BPE with the file's vocabulary, merges and pre-tokenizer --- */
+/* --- tokenizer: byte-level BPE, sentencepiece's BPE and unigram, rank files; from GGUF's metadata, or from
+ * tokenizer.json, tokenizer.model or *.tiktoken in the folder of the weights --- */
 
-/* Appends nothing on failure. *tokens is the caller's (free). Text must be valid UTF-8. add_bos: as the file asks.
- * parse_special: "<|im_start|>" in text becomes its token, as published tokenizers do. */
+/* Appends nothing on failure. *tokens is the caller's (free). Text must be valid UTF-8: what is not is refused with the
+ * byte, as `tokenizers` takes only valid strings, and sentencepiece's U+FFFD would hide it. add_bos: what the file puts
+ * around a text is put there (BOS, also EOS where it asks for one). parse_special: "<|im_start|>" in text becomes its
+ * token, as published tokenizers do. */
 ZH_MUST_CHECK zh_status zh_tokenize(uint32_t **tokens, size_t *count, const zh_tokenizer *tokenizer, const char *text,
                                     size_t length, bool add_bos, bool parse_special, zh_error *err);
-/* Bytes of the tokens, not necessarily valid UTF-8 at the end; the caller frees. Unknown ids are ZH_ERR_INPUT. */
+/* Bytes of the tokens, not necessarily valid UTF-8 at the end; the caller frees. Unknown ids are ZH_ERR_INPUT. The
+ * tokens are a text's beginning: the space that some tokenizers put there is taken off again. */
 ZH_MUST_CHECK zh_status zh_detokenize(char **text, size_t *length, const zh_tokenizer *tokenizer, const uint32_t *tokens,
                                       size_t count, zh_error *err);
 uint32_t zh_tokenizer_vocab(const zh_tokenizer *tokenizer);
-/* Ids the file declares; -1 where it declares none. add_bos: whether the file asks for it. */
+/* Ids the file declares; -1 where it declares none. add_bos, add_eos: whether the file asks for them around a text. */
 typedef struct zh_special_tokens {
   int64_t bos, eos, unknown, padding;
-  bool add_bos;
+  bool add_bos, add_eos;
 } zh_special_tokens;
 zh_special_tokens zh_tokenizer_special(const zh_tokenizer *tokenizer);
+/* A token as the file writes it ("<|im_end|>"; of byte-level ones in their alphabet); borrowed. False where the id has
+ * none, so that what zh_special_tokens says can be handed in as it is. */
+bool zh_tokenizer_token_text(const char **text, size_t *length, const zh_tokenizer *tokenizer, int64_t id);
+/* The id of a token as the file writes it; -1 where there is none. */
+int64_t zh_tokenizer_find(const zh_tokenizer *tokenizer, const char *text, size_t length);
 
 #ifdef __cplusplus
 }

@@ -144,37 +144,9 @@ bool zh_gguf_names_tokenizer(const zh_model *model);
 bool zh_gguf_item(int64_t *out, const zh_gguf_value *value, uint64_t i);
 
 /* --- tokenizer --- */
+/* *out stays NULL where the model has none. */
 ZH_MUST_CHECK zh_status zh_tokenizer_create(zh_tokenizer **out, const zh_model *model,
                                             zh_error *err);
 void zh_tokenizer_free(zh_tokenizer *tokenizer);
-
-/* Pre-tokenizer: cuts text into the pieces that merges may not cross. */
-typedef struct zh_pretokenizer zh_pretokenizer;
-/* name: tokenizer.ggml.pre; an unknown one is refused with the known ones. whole_words: a piece
- * that is a token by itself is taken without merging. */
-ZH_MUST_CHECK zh_status zh_pretokenizer_create(zh_pretokenizer **out, bool *whole_words,
-                                               const char *name, zh_error *err);
-void zh_pretokenizer_free(zh_pretokenizer *pretokenizer);
-typedef zh_status (*zh_piece_visit)(void *user, const char *piece, size_t length, zh_error *err);
-/* text: valid UTF-8. Pieces come in order and cover the text. */
-ZH_MUST_CHECK zh_status zh_pretokenize(const zh_pretokenizer *pretokenizer, const char *text,
-                                       size_t length, zh_piece_visit visit, void *user,
-                                       zh_error *err);
-
-/* Merges by rank: pairs grouped by their left token, each group sorted by the right one. */
-typedef struct zh_merge {
-  uint32_t right, rank, merged;
-} zh_merge;
-typedef struct zh_merges {
-  uint32_t *first; /* [vocab + 1]: pairs[first[left]] … pairs[first[left + 1] - 1] */
-  zh_merge *pairs;
-} zh_merges;
-typedef struct zh_bpe_room
-    zh_bpe_room; /* what merging one piece needs; grows, one a call of zh_tokenize */
-zh_bpe_room *zh_bpe_room_create(void); /* NULL: no memory */
-void zh_bpe_room_free(zh_bpe_room *room);
-/* Merges tokens[count] in place, lowest rank first, leftmost among equals, in O(count log count);
- * returns how many are left, or SIZE_MAX when memory is short. */
-size_t zh_bpe_merge(uint32_t *tokens, size_t count, const zh_merges *merges, zh_bpe_room *room);
 
 #endif

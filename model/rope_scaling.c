@@ -75,6 +75,12 @@ static double yarn_attention_stated(const json_t *object, double factor) {
   return yarn_attention(factor, 1);
 }
 
+/* DeepSeek's attention is sharper by the square of YaRN's factor. */
+static void sharpen(zh_architecture *a, double by) {
+  if (a->attention == ZH_ATTENTION_LATENT && a->rope[0].scaling == ZH_ROPE_YARN)
+    a->attention_scale = (float)((double)a->attention_scale * by * by);
+}
+
 /* What a kind of scaling must state. */
 static zh_status check_stated(const zh_rope *rope, const json_t *object, const zh_model *model,
                               zh_error *err) {
@@ -139,6 +145,7 @@ static zh_status read_config(zh_architecture *a, const zh_model *model, zh_error
   const json_t *first = full != NULL ? full : all != NULL ? all : older;
   double base = a->rope[1].base;
   if (first != NULL) ZH_TRY(read_object(&a->rope[0], a, first, model, err));
+  sharpen(a, yarn_attention(a->rope[0].factor, real_at(first, "mscale_all_dim", 0)));
   zh_rope other = a->rope[0];
   if (base > 0 || sliding != NULL) {
     other = (zh_rope){.kind = a->rope[0].kind, .dims = a->rope[0].dims, .base = base};
@@ -196,6 +203,10 @@ static zh_status read_gguf(zh_architecture *a, const zh_model *model, zh_error *
   rope->beta_fast = gguf_real(model, "rope.scaling.yarn_beta_fast", 32);
   rope->beta_slow = gguf_real(model, "rope.scaling.yarn_beta_slow", 1);
   if (rope->scaling == ZH_ROPE_YARN) rope->attention_factor = yarn_attention(rope->factor, 1);
+  /* A tenth of mscale_all_dim, to which mscale is taken to be equal. */
+  double tenth = gguf_real(model, "rope.scaling.yarn_log_multiplier", 0);
+  if (a->attention == ZH_ATTENTION_LATENT && tenth != 0) rope->attention_factor = 1;
+  sharpen(a, yarn_attention(rope->factor, 10 * tenth));
   ZH_TRY(read_factor_tensor(rope->short_factor, &rope->factors, model, "rope_freqs.weight", &there,
                             err));
   if (there) memcpy(rope->long_factor, rope->short_factor, sizeof rope->long_factor);

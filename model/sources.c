@@ -164,7 +164,7 @@ static zh_status check_type(const finding *f, const zh_source *s, zh_error *err)
   const zh_tensor *t = s->stored;
   if (!zh_dtype_is_weight(t->type))
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: tensor '%s' has the type %s, which this version does not compute",
+                   "%s: the tensor '%s' has the type %s, which this version does not compute",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   size_t alignment = t->type == ZH_F32 ? 4 : 2; /* every block of the others begins with 16 bits */
   if (t->data != NULL && (uintptr_t)t->data % alignment != 0)
@@ -193,7 +193,7 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name,
                    f->shape.columns);
   if (s->stored->data == NULL) return ZH_OK;
-  bool in_place = !s->turned && s->step == 1 && s->run >= rows;
+  bool in_place = !s->turned && s->step == 1 && (s->run >= rows || s->stride == s->run);
   uint64_t at = s->first * (t->bytes / rows);
   t->data = in_place ? (const unsigned char *)s->stored->data + at : NULL;
   t->file_offset = in_place ? s->stored->file_offset + at : 0;
@@ -504,4 +504,43 @@ zh_status zh_sources_check(const zh_model *model, const zh_architecture *a, zh_e
   zh_status status = check_all(&t, err);
   free(t.used);
   return status;
+}
+
+/* --- where another file would keep it --- */
+
+/* Fills in what the pattern holds; false where it holds what the architecture does not have. */
+static bool settle(zh_home *out, const zh_architecture *a, const pattern *p,
+                   zh_weight_place place) {
+  finding f = {NULL, a, place, zh_weight_shape_of(a, place)};
+  *out = (zh_home){.count = p->count,
+                   .every_expert = p->every_expert,
+                   .alternating = p->alternating,
+                   .groups = groups_of(&f, p)};
+  for (int i = 0; i < p->count; i++) {
+    zh_weight_place held = place;
+    held.slot = slot_named(p->holds[i], place.layer >= 0, place.expert >= 0);
+    if (held.slot < 0 || !zh_weight_shape_of(a, held).needed) return false;
+    out->holds[i] = held;
+    out->turned |= p->turned[i];
+  }
+  return spell(out->name, sizeof out->name, p->name, place);
+}
+
+zh_status zh_weight_home(zh_home *out, const zh_architecture *a, zh_weight_place place,
+                         zh_form form, zh_error *err) {
+  const zh_family *family;
+  const char *list = form == ZH_FORM_GGUF ? "gguf_tensors" : "config_tensors";
+  const char *slot = zh_weight_shape_of(a, place).name;
+  ZH_TRY(zh_family_named(&family, a->family, err));
+  for (; family != NULL; family = family->like) {
+    const zh_yaml_node *map = zh_yaml_get(family->root, list);
+    for (size_t i = 0; map != NULL && i < zh_yaml_count(map); i++) {
+      pattern p;
+      ZH_TRY(read_pattern(&p, zh_yaml_key(map, i), zh_yaml_item(map, i), err));
+      if (held_at(&p, slot) >= 0 && fits_place(&p, place) && settle(out, a, &p, place))
+        return ZH_OK;
+    }
+  }
+  *out = (zh_home){0};
+  return ZH_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "model/room.h"
+#include "model/tokenizer/pretokenizer.h"
 
 enum { TOKENIZER_BYTES_MAX = 256 * 1024 * 1024 };
 enum { TYPE_NORMAL = 1, TYPE_UNUSED = 5 }; /* tokenizer.ggml.token_type */
@@ -83,8 +84,7 @@ static bool is_array(const zh_gguf_value *value, uint32_t item_type) {
 static bool merges_decide(const zh_model *model) {
   const char *kind = NULL, *pre = NULL;
   size_t kind_length = 0, pre_length = 0;
-  zh_pretokenizer *pretokenizer = NULL;
-  bool whole_words = true;
+  zh_pretokenizer_facts facts;
   char name[64] = {0};
   if (!zh_gguf_string(&kind, &kind_length, zh_gguf_find(model, "tokenizer.ggml.model")) ||
       kind_length != 4 || memcmp(kind, "gpt2", 4) != 0 ||
@@ -92,9 +92,7 @@ static bool merges_decide(const zh_model *model) {
       pre_length >= sizeof name)
     return false;
   memcpy(name, pre, pre_length);
-  bool known = zh_pretokenizer_create(&pretokenizer, &whole_words, name, NULL) == ZH_OK;
-  zh_pretokenizer_free(pretokenizer);
-  return known && !whole_words;
+  return zh_pretokenizer_known(&facts, name) && !facts.whole_pieces;
 }
 
 static zh_status gguf_merges(word **out, size_t *count, zh_arena *arena, const zh_model *model,

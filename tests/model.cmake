@@ -1,4 +1,4 @@
-foreach(part gguf safetensors architecture family tokenizer standard)
+foreach(part gguf safetensors architecture family tokenizer tokenizer_files pattern standard chat)
   zh_unit_test(model test_${part}.c zh_model)
 endforeach()
 
@@ -9,6 +9,7 @@ foreach(tool tokenize_tool tensor_tool)
   set_target_properties(${tool} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endforeach()
 zh_python_test(oracle.model_tokenizer oracle/test_model_tokenizer.py)
+zh_python_test(oracle.model_tokenizers oracle/test_model_tokenizers.py)
 
 # Rows of weights as makers pack them, against formulas in numpy.
 add_executable(coded_tool oracle/coded_tool.c)
@@ -17,3 +18,4 @@ set_target_properties(coded_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BIN
 zh_python_test(oracle.packed_weights oracle/test_packed_weights.py)
 zh_python_test(oracle.model_gguf oracle/test_model_gguf.py)
 zh_python_test(oracle.model_convert oracle/test_model_convert.py)
+zh_python_test(oracle.model_chat oracle/test_model_chat.py)

@@ -164,13 +164,18 @@ static void attend(const zh_worker *w, const zh_attention *work) {
 }
 
 void zh_pass_attend(const zh_worker *w, int layer, const zh_weight *weight) {
+  zh_kv kv = zh_engine_kv(w->p->e, (size_t)layer);
+  prepare_heads(w, layer, weight, &kv);
+  zh_pass_see(w, layer, weight);
+}
+
+void zh_pass_see(const zh_worker *w, int layer, const zh_weight *weight) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   const zh_architecture *a = &e->architecture;
-  size_t q_width = (size_t)a->heads * a->head_dim;
+  size_t q_width = (size_t)a->heads * zh_key_dim(a);
   zh_kv kv = zh_engine_kv(e, (size_t)layer);
   if (w->thread == 0) atomic_store(&e->next_item, 0);
-  prepare_heads(w, layer, weight, &kv);
   zh_pass_meet(w, ZH_STAGE_ATTENTION);
   flip_cached_bit(w, &kv, layer);
   zh_attention work = work_of(w, &kv, (uint32_t)layer);

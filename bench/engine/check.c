@@ -148,33 +148,38 @@ static size_t output_stride(const zh_operation *o) {
   return o->output_stride ? o->output_stride : o->out_width;
 }
 
-/* Matrices of one row are held as vectors, which are never rounded. */
+/* Matrices of one row are held as vectors, which are never rounded; nor is what is not packed. */
 static zh_rounding rounding_of(const zh_check *check, const zh_operation *o) {
-  if (o->weight->tensor->dims == 1) return ZH_ROUND_NONE;
+  if (o->weight->tensor->dims == 1 || o->weight->head_rows % ZH_PACKED_ROWS) return ZH_ROUND_NONE;
   return zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
 }
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
  * one rounding of the result to fp32. Where the columns lay over p ranks, p u |W||x| more: each
  * part rounded to fp32, and p - 1 additions. */
-static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
-                              const float *x) {
+static void check_dot(zh_check *check, const zh_operation *o, size_t t, size_t r, const float *x,
+                      size_t columns, double computed) {
   double bias = element_of(check, o->bias, r);
   float *w = source_row(check, o->weight, r);
-  double sum = 0, magnitude = 0, factor = o->layer < 0 ? logit_factor(check, w, o->in_width) : 1;
-  zh_rounded_weights(w, rounding_of(check, o), o->in_width);
-  for (size_t i = 0; i < o->in_width; ++i) {
+  double sum = 0, magnitude = 0, factor = o->layer < 0 ? logit_factor(check, w, columns) : 1;
+  zh_rounded_weights(w, rounding_of(check, o), columns);
+  for (size_t i = 0; i < columns; ++i) {
     double term = (double)w[i] * x[i];
     sum += term;
     magnitude += fabs(term);
   }
   double parts = o->addends > 1 ? (double)o->addends : 0;
-  double bound = (growth(check, (double)o->in_width + 4) + parts * U) * magnitude + U * fabs(sum) +
+  double bound = (growth(check, (double)columns + 4) + parts * U) * magnitude + U * fabs(sum) +
                  (double)FLT_MIN;
   sum += bias;
   bound += bias == 0 ? 0 : U * (fabs(bias) + fabs(sum));
   if (o->layer < 0) sum = shaped_logit(check, factor, sum, &bound);
-  judge(check, o, t, r, o->output[t * output_stride(o) + r], sum, TAU * bound);
+  judge(check, o, t, r, computed, sum, TAU * bound);
+}
+
+static void check_product_row(zh_check *check, const zh_operation *o, size_t t, size_t r,
+                              const float *x) {
+  check_dot(check, o, t, r, x, o->in_width, o->output[t * output_stride(o) + r]);
 }
 
 /* Packed weights multiply rounded activations, and may be rounded themselves: the oracle gets the
@@ -195,9 +200,11 @@ static void check_product(zh_check *check, const zh_operation *o, size_t t) {
 static void check_norm_row(zh_check *check, const zh_operation *o, size_t t, size_t from,
                            size_t count) {
   const float *gain = source_row(check, o->weight, 0), *x = o->input + t * o->in_width + from;
-  double squares = 0, one = check->architecture.norm == ZH_NORM_RMS_PLUS_ONE ? 1 : 0;
+  double squares = 0, one = check->architecture.norm == ZH_NORM_RMS_PLUS_ONE ? 1 : 0,
+         eps = (double)(o->op == ZH_OP_LATENT_NORM ? ZH_LATENT_NORM_EPS
+                                                   : check->architecture.norm_eps);
   for (size_t i = 0; i < count; ++i) squares += (double)x[i] * x[i];
-  double root = sqrt(squares / (double)count + (double)check->architecture.norm_eps);
+  double root = sqrt(squares / (double)count + eps);
   double relative = growth(check, (double)count + 2) / 2 + (5 + one) * U;
   for (int k = 0; k < ELEMENTS; ++k) {
     size_t i = draw(check, count);
@@ -212,6 +219,31 @@ static void check_norm(zh_check *check, const zh_operation *o, size_t t) {
   check_norm_row(check, o, t, 0, o->in_width);
 }
 
+/* Behind the norm the rest is copied. */
+static void check_latent_norm(zh_check *check, const zh_operation *o, size_t t) {
+  size_t count = o->weight->matrix.columns;
+  check_norm_row(check, o, t, 0, count);
+  for (size_t i = count; i < o->in_width; ++i)
+    judge(check, o, t, i, o->output[t * o->out_width + i], o->input[t * o->in_width + i], 0);
+}
+
+/* One head's product, of what its part of the input begins with; behind it the rest is copied,
+ * where there is room for it. */
+static void check_head_product(zh_check *check, const zh_operation *o, size_t t) {
+  const zh_weight *w = o->weight;
+  size_t heads = check->architecture.heads, each = w->head_rows, columns = w->matrix.columns,
+         from = o->in_width / heads, to = o->out_width / heads;
+  for (size_t i = 0; i < check->rows; ++i) {
+    size_t head = draw(check, heads), row = draw(check, each);
+    const float *input = o->input + t * o->in_width + head * from,
+                *output = o->output + t * o->out_width + head * to;
+    zh_rounded(check->rounded, rounding_of(check, o), input, columns);
+    check_dot(check, o, t, head * each + row, check->rounded, columns, output[row]);
+    for (size_t k = each; k < to; ++k)
+      judge(check, o, t, head * to + k, output[k], input[columns + k - each], 0);
+  }
+}
+
 /* A drawn head of it. */
 static void check_head_norm(zh_check *check, const zh_operation *o, size_t t) {
   size_t d = check->architecture.head_dim, head = draw(check, o->in_width / d);
@@ -224,17 +256,20 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
   const zh_architecture *a = &check->architecture;
   const zh_rope *rope = zh_layer_rope(a, (uint32_t)o->layer - check->first_layer);
   const double *frequency = check->frequency[rope - a->rope];
-  size_t half = rope->dims / 2;
+  size_t half = rope->dims / 2, width = zh_key_dim(a),
+         skipped = a->attention == ZH_ATTENTION_LATENT ? a->latent.kv_rank : 0;
   double factor = rope->attention_factor == 0 ? 1 : rope->attention_factor;
   bool pairs = rope->kind == ZH_ROPE_PAIRS,
        turns = zh_layer_turns(a, (uint32_t)o->layer - check->first_layer);
   for (int k = 0; k < ELEMENTS; ++k) {
-    size_t i = draw(check, o->in_width), head = i / a->head_dim * a->head_dim, d = i % a->head_dim;
-    const float *x = o->input + t * o->in_width + head, *y = o->output + t * o->out_width;
-    if (d >= rope->dims || !turns) {
+    size_t i = draw(check, o->in_width), d = i % width;
+    const float *x = o->input + t * o->in_width + i - d, *y = o->output + t * o->out_width;
+    if (d < skipped || d >= skipped + rope->dims || !turns) {
       judge(check, o, t, i, y[i], x[d], 0);
       continue;
     }
+    x += skipped;
+    d -= skipped;
     bool second = pairs ? d % 2 == 1 : d >= half;
     size_t pair = pairs ? d / 2 : d % half;
     double p = factor * x[pairs ? 2 * pair : pair],
@@ -243,14 +278,6 @@ static void check_rope(zh_check *check, const zh_operation *o, size_t t) {
     double expected = second ? p * sin(angle) + q * cos(angle) : p * cos(angle) - q * sin(angle);
     judge(check, o, t, i, y[i], expected, TAU * (3 * U * (fabs(p) + fabs(q)) + (double)FLT_MIN));
   }
-}
-
-/* The first position that token t sees. */
-static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t) {
-  const zh_architecture *a = &check->architecture;
-  bool slides = zh_layer_is(a, (uint32_t)o->layer - check->first_layer, ZH_LAYER_SLIDING);
-  size_t end = (size_t)o->position[t] + 1;
-  return slides && end > a->window ? end - a->window : 0;
 }
 
 /* What weights p that are off by up to a part each, independently, make of values v, stride apart,
@@ -263,6 +290,14 @@ static double spread(const double *p, const float *v, size_t stride, size_t n, d
     squares += term * term;
   }
   return fmin(absolute, LAMBDA * sqrt(squares));
+}
+
+/* The first position that token t sees. */
+static size_t first_seen(const zh_check *check, const zh_operation *o, size_t t) {
+  const zh_architecture *a = &check->architecture;
+  bool slides = zh_layer_is(a, (uint32_t)o->layer - check->first_layer, ZH_LAYER_SLIDING);
+  size_t end = (size_t)o->position[t] + 1;
+  return slides && end > a->window ? end - a->window : 0;
 }
 
 static float sink_of(const zh_check *check, int layer, size_t head) {
@@ -283,7 +318,7 @@ static float sink_of(const zh_check *check, int layer, size_t head) {
 static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
                                  const float *k, const float *v) {
   const zh_architecture *a = &check->architecture;
-  size_t d = a->head_dim, n = o->position[t] + (size_t)1, first = first_seen(check, o, t);
+  size_t d = zh_key_dim(a), n = o->position[t] + (size_t)1, first = first_seen(check, o, t);
   const float *q = o->input + t * o->in_width + h * d;
   bool tiles = a->attention_softcap == 0 &&
                zh_attention_rounds(&check->arithmetic.rounds, check->arithmetic.kv, d, o->way);
@@ -312,6 +347,8 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
   double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
   if (tiles) relative += 2 * POWER;
   for (size_t j = first; j < n; ++j) check->score[j] /= total;
+  const double *weights = check->score + first;
+  const float *seen = v + first * d;
   for (int e = 0; e < ELEMENTS; ++e) {
     size_t i = draw(check, d);
     double sum = 0, absolute = 0, rounded = 0;
@@ -321,8 +358,8 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
       absolute += fabs(term);
     }
     if (tiles)
-      rounded = fmax(HALF * spread(check->score + first, v + first * d + i, d, n - first, 0),
-                     WORD * spread(check->score + first, v + first * d + i, d, n - first, sum));
+      rounded = fmax(HALF * spread(weights, seen + i, d, n - first, 0),
+                     WORD * spread(weights, seen + i, d, n - first, a->sinks ? 0 : sum));
     judge(check, o, t, h * d + i, o->output[t * o->out_width + h * d + i], sum,
           TAU * (relative * absolute + rounded + (double)FLT_MIN));
   }
@@ -481,6 +518,8 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
       [ZH_OP_SUM] = check_sum,
       [ZH_OP_ROUTE] = check_route,
       [ZH_OP_COMBINE] = check_combination,
+      [ZH_OP_LATENT_NORM] = check_latent_norm,
+      [ZH_OP_HEAD_MATMUL] = check_head_product,
   };
   if (o->each) {
     zh_operation one = of_choice(o, t);
@@ -528,8 +567,8 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   check->source = malloc(bytes);
   check->weighted = malloc((2 * (size_t)check->architecture.experts_used + 1) * sizeof(double));
   check->score = malloc(context * sizeof *check->score);
-  check->keys = malloc(context * weights->architecture.head_dim * sizeof *check->keys);
-  check->values = malloc(context * weights->architecture.head_dim * sizeof *check->values);
+  check->keys = malloc(context * zh_key_dim(&weights->architecture) * sizeof *check->keys);
+  check->values = malloc(context * zh_key_dim(&weights->architecture) * sizeof *check->values);
   bool turns = true;
   for (int i = 0; i < 2; ++i) {
     const zh_rope *rope = &check->architecture.rope[i];

@@ -6,15 +6,17 @@
 #include <string.h>
 
 #include "bench/engine/experts.h"
+#include "bench/engine/latent.h"
 #include "bench/engine/pass.h"
 
 enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512 };
 
+/* Of what attends, and of what attention gives. */
 static size_t query_width(const zh_architecture *a) {
-  return (size_t)a->heads * a->head_dim;
+  return (size_t)a->heads * zh_key_dim(a);
 }
 static size_t key_width(const zh_architecture *a) {
-  return (size_t)a->kv_heads * a->head_dim;
+  return (size_t)a->kv_heads * zh_key_dim(a);
 }
 static size_t larger(size_t a, size_t b) {
   return a > b ? a : b;
@@ -48,7 +50,7 @@ static zh_status allocate_cache(zh_engine *engine, zh_kv_type type, zh_error *er
   engine->kv = (zh_kv){.type = type,
                        .sequences = engine->sequences,
                        .kv_heads = a->kv_heads,
-                       .head_dim = a->head_dim,
+                       .head_dim = zh_key_dim(a),
                        .capacity = engine->context};
   engine->kv_layer = zh_kv_bytes(&engine->kv);
   size_t bytes = product(engine->kv_layer, a->layers);
@@ -73,7 +75,7 @@ static zh_status allocate_parts(zh_engine *engine, zh_error *err) {
          blocks = (size_t)engine->context / ZH_ATTENTION_BLOCK + 1;
   if (tokens > engine->micro_batch) tokens = engine->micro_batch;
   if (threads == 1 || tokens == 0 || engine->context <= ZH_ATTENTION_BLOCK) return ZH_OK;
-  size_t floats = zh_attention_part_floats(tokens, a->heads, a->head_dim, blocks);
+  size_t floats = zh_attention_part_floats(tokens, a->heads, zh_key_dim(a), blocks);
   engine->part_tokens = tokens;
   engine->part_bytes = product(floats, sizeof(float));
   engine->parts = zh_big_alloc(engine->part_bytes);
@@ -146,7 +148,9 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
 }
 
 static size_t longest_input(const zh_architecture *a) {
-  return larger(larger(a->hidden, query_width(a)),
+  size_t of_attention = larger((size_t)a->heads * a->value_dim, query_width(a)),
+         of_latents = larger(a->latent.q_rank, a->latent.kv_rank);
+  return larger(larger(a->hidden, larger(of_attention, of_latents)),
                 larger(a->ffn, larger(a->expert_ffn, a->shared_ffn)));
 }
 
@@ -204,7 +208,7 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
   size_t columns = longest_input(a);
   size_t matmul = larger(zh_matmul_scratch_bytes(columns, engine->micro_batch),
                          zh_multiply_scratch_bytes(columns));
-  size_t attention = zh_attention_scratch_bytes(a->head_dim);
+  size_t attention = zh_attention_scratch_bytes(zh_key_dim(a));
   engine->scratch_bytes = rounded_up(larger(matmul, attention), ALIGNMENT);
   size_t bytes = product(engine->scratch_bytes, (size_t)zh_threads_count(engine->threads));
   if (bytes != SIZE_MAX) engine->scratch = aligned_alloc(ALIGNMENT, bytes);
@@ -257,6 +261,7 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   ZH_TRY(allocate_scratch(engine, err));
   ZH_TRY(allocate_prepared(engine, err));
   ZH_TRY(zh_experts_create(&engine->experts, engine, err));
+  ZH_TRY(zh_latents_create(&engine->latents, engine, err));
   return allocate_own(engine, err);
 }
 
@@ -314,6 +319,7 @@ void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
   zh_weights_close(&engine->weights);
   zh_experts_free(engine->experts);
+  zh_latents_free(engine->latents);
   zh_reduce_free(engine->reduce);
   zh_stages_close(&engine->stages);
   size_t cache = product(engine->kv_layer, engine->architecture.layers);
@@ -444,6 +450,13 @@ double zh_engine_seen(const zh_engine *engine, uint64_t first, uint64_t count) {
   return sum / a->layers;
 }
 
+/* Of a query and a key, all heads: their product, and the weighted value; of latents no more than
+ * counts of it. */
+static uint64_t pair_products(const zh_architecture *a) {
+  bool latent = a->attention == ZH_ATTENTION_LATENT;
+  return (uint64_t)a->heads * (zh_key_dim(a) + (latent ? a->latent.kv_rank : a->head_dim));
+}
+
 zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
   uint64_t parts = (uint64_t)engine->stages.part.parts;
@@ -458,9 +471,9 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.weight_bytes = total->step_bytes;
   cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
-  cost.attention_flops_per_pair = 4 * (uint64_t)total->layers * query_width(a) * parts;
+  cost.attention_flops_per_pair = 2 * (uint64_t)total->layers * pair_products(a) * parts;
   cost.kv_bytes_per_position =
-      total->layers * parts * zh_kv_position_bytes(engine->kv.type, a->kv_heads, a->head_dim);
+      total->layers * parts * zh_kv_position_bytes(engine->kv.type, a->kv_heads, zh_key_dim(a));
   cost.memory_kv = 2 * (uint64_t)engine->kv_layer * a->layers;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
@@ -470,6 +483,7 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
       (uint64_t)engine->activation_floats * sizeof(float) +
       (uint64_t)engine->scratch_bytes * (uint64_t)zh_threads_count(engine->threads) +
       own_total(engine) + engine->part_bytes + zh_experts_bytes(engine->experts) +
+      zh_latents_bytes(engine->latents) +
       ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
   return cost;

@@ -169,22 +169,20 @@ static void finish_block(const zh_worker *w, int layer, const block_names *names
   report_block(w, layer, names, norm, added);
 }
 
-static void attention_block(const zh_worker *w, int layer, const zh_weight *weight) {
-  static const block_names names = {"attention output", "attention sum", "attention post norm",
-                                    "attention residual"};
-  const zh_pass *p = w->p;
-  zh_engine *e = p->e;
-  size_t tokens = p->tokens;
-  const float *normed = zh_pass_norm(w, e->x, &weight[ZH_ATTN_NORM], &weight[ZH_ATTN_Q], 3, tokens);
-  zh_pass_report_norm(w, layer, "attention norm", &weight[ZH_ATTN_NORM], e->x, normed, tokens);
+static void project(const zh_worker *w, const zh_weight *weight, const float *normed) {
+  zh_engine *e = w->p->e;
+  size_t tokens = w->p->tokens;
   zh_pass_product(w, e->q, &weight[ZH_ATTN_Q], normed, tokens);
   zh_pass_product(w, e->k, &weight[ZH_ATTN_K], normed, tokens);
   zh_pass_product(w, e->v, &weight[ZH_ATTN_V], normed, tokens);
   zh_pass_add_bias(w, e->q, &weight[ZH_ATTN_Q_BIAS], tokens);
   zh_pass_add_bias(w, e->k, &weight[ZH_ATTN_K_BIAS], tokens);
   zh_pass_add_bias(w, e->v, &weight[ZH_ATTN_V_BIAS], tokens);
-  zh_pass_meet(w, ZH_STAGE_PRODUCTS);
-  if (w->thread == 0) flip_activation(e, layer); /* nobody reads x here */
+}
+
+static void attend(const zh_worker *w, int layer, const zh_weight *weight, const float *normed) {
+  zh_engine *e = w->p->e;
+  size_t tokens = w->p->tokens;
   zh_pass_report_product(w, layer, "q", &weight[ZH_ATTN_Q], &weight[ZH_ATTN_Q_BIAS], normed, e->q,
                          tokens);
   zh_pass_report_product(w, layer, "k", &weight[ZH_ATTN_K], &weight[ZH_ATTN_K_BIAS], normed, e->k,
@@ -192,8 +190,30 @@ static void attention_block(const zh_worker *w, int layer, const zh_weight *weig
   zh_pass_report_product(w, layer, "v", &weight[ZH_ATTN_V], &weight[ZH_ATTN_V_BIAS], normed, e->v,
                          tokens);
   zh_pass_attend(w, layer, weight);
+}
+
+static void attention_block(const zh_worker *w, int layer, const zh_weight *weight) {
+  static const block_names names = {"attention output", "attention sum", "attention post norm",
+                                    "attention residual"};
+  const zh_pass *p = w->p;
+  zh_engine *e = p->e;
+  size_t tokens = p->tokens;
+  const float *normed = zh_pass_norm(w, e->x, &weight[ZH_ATTN_NORM], &weight[ZH_ATTN_Q],
+                                     ZH_LATENT_KV_DOWN - ZH_ATTN_Q + 1, tokens);
+  const float *attended = e->attended;
+  zh_pass_report_norm(w, layer, "attention norm", &weight[ZH_ATTN_NORM], e->x, normed, tokens);
+  if (e->latents)
+    zh_pass_latent_project(w, weight, normed);
+  else
+    project(w, weight, normed);
+  zh_pass_meet(w, ZH_STAGE_PRODUCTS);
+  if (w->thread == 0) flip_activation(e, layer); /* nobody reads x here */
+  if (e->latents)
+    attended = zh_pass_latent(w, layer, weight, normed);
+  else
+    attend(w, layer, weight, normed);
   finish_block(w, layer, &names, ZH_REDUCE_ATTENTION, &weight[ZH_ATTN_OUTPUT],
-               &weight[ZH_ATTN_OUTPUT_BIAS], &weight[ZH_ATTN_POST_NORM], e->attended);
+               &weight[ZH_ATTN_OUTPUT_BIAS], &weight[ZH_ATTN_POST_NORM], attended);
 }
 
 static void multiply_own_rows(const zh_worker *w) {

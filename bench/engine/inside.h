@@ -23,6 +23,9 @@ typedef enum zh_operator {
   ZH_OP_SUM, /* over the ranks of a node */
   ZH_OP_ROUTE,
   ZH_OP_COMBINE, /* what experts made of a token */
+  /* Of latent attention; the rest of the input is copied behind what they make. */
+  ZH_OP_LATENT_NORM, /* of as many numbers as there are gains */
+  ZH_OP_HEAD_MATMUL, /* each head its own rows of the weight, by its own part of the input */
   ZH_OPERATORS
 } zh_operator;
 
@@ -112,6 +115,7 @@ typedef struct zh_patch {
 typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens);
 
 typedef struct zh_experts zh_experts;
+typedef struct zh_latents zh_latents;
 
 struct zh_engine {
   zh_architecture architecture;
@@ -137,6 +141,7 @@ struct zh_engine {
   float *x, *normed, *q, *k, *v, *attended, *delta, *gate, *up, *inner;
   float *last;            /* [micro_batch][hidden]: rows whose logits are wanted */
   zh_experts *experts;    /* NULL: a dense model */
+  zh_latents *latents;    /* NULL: keys and values are the model's own */
   unsigned char *scratch; /* [threads][scratch_bytes] */
   size_t scratch_bytes;
   void *prepared[ZH_ROUNDINGS]; /* the input of products with packed weights, by zh_rounding */

@@ -71,9 +71,30 @@ static void put_residual(writing *w, const char *norm, int slot, bool normed, co
            ZH_VALUE_X);
 }
 
-static void put_attention(writing *w) {
+static void put_latent(writing *w) {
+  bool ranked = w->a->latent.q_rank != 0;
+  if (ranked)
+    put_product(w, "q down", ZH_LATENT_Q_DOWN, -1, ZH_VALUE_NORMED, ZH_VALUE_Q_DOWN);
+  else
+    put_product(w, "q", ZH_ATTN_Q, -1, ZH_VALUE_NORMED, ZH_VALUE_QUERY);
+  put_product(w, "kv down", ZH_LATENT_KV_DOWN, -1, ZH_VALUE_NORMED, ZH_VALUE_LATENT);
+  if (ranked)
+    put_rows(w, "q latent norm", ZH_OP_LATENT_NORM, ZH_LATENT_Q_NORM, ZH_VALUE_Q_DOWN, ZH_VALUE_X,
+             ZH_VALUE_Q_NORMED);
+  put_rows(w, "kv latent norm", ZH_OP_LATENT_NORM, ZH_LATENT_KV_NORM, ZH_VALUE_LATENT, ZH_VALUE_X,
+           ZH_VALUE_KEY);
+  put_rows(w, "rope k", ZH_OP_ROPE, -1, ZH_VALUE_KEY, ZH_VALUE_X, ZH_VALUE_FINAL_KEY);
+  if (ranked) put_product(w, "q up", ZH_LATENT_Q_UP, -1, ZH_VALUE_Q_NORMED, ZH_VALUE_QUERY);
+  put_rows(w, "latent query", ZH_OP_HEAD_MATMUL, ZH_LATENT_K_UP, ZH_VALUE_QUERY, ZH_VALUE_X,
+           ZH_VALUE_ABSORBED);
+  put_rows(w, "rope q", ZH_OP_ROPE, -1, ZH_VALUE_ABSORBED, ZH_VALUE_X, ZH_VALUE_FINAL_QUERY);
+  put_rows(w, "attention", ZH_OP_ATTENTION, -1, ZH_VALUE_FINAL_QUERY, ZH_VALUE_X, ZH_VALUE_SEEN);
+  put_rows(w, "latent value", ZH_OP_HEAD_MATMUL, ZH_LATENT_V_UP, ZH_VALUE_SEEN, ZH_VALUE_X,
+           ZH_VALUE_ATTENDED);
+}
+
+static void put_grouped(writing *w) {
   const zh_architecture *a = w->a;
-  put_norm(w, "attention norm", ZH_ATTN_NORM, ZH_VALUE_X);
   put_product(w, "q", ZH_ATTN_Q, if_there(a->qkv_bias, ZH_ATTN_Q_BIAS), ZH_VALUE_NORMED,
               ZH_VALUE_QUERY);
   put_product(w, "k", ZH_ATTN_K, if_there(a->qkv_bias, ZH_ATTN_K_BIAS), ZH_VALUE_NORMED,
@@ -83,6 +104,15 @@ static void put_attention(writing *w) {
   put_heads(w);
   put_rows(w, "attention", ZH_OP_ATTENTION, if_there(a->sinks, ZH_ATTN_SINKS), ZH_VALUE_FINAL_QUERY,
            ZH_VALUE_X, ZH_VALUE_ATTENDED);
+}
+
+static void put_attention(writing *w) {
+  const zh_architecture *a = w->a;
+  put_norm(w, "attention norm", ZH_ATTN_NORM, ZH_VALUE_X);
+  if (a->attention == ZH_ATTENTION_LATENT)
+    put_latent(w);
+  else
+    put_grouped(w);
   put_product(w, "attention output", ZH_ATTN_OUTPUT, if_there(a->output_bias, ZH_ATTN_OUTPUT_BIAS),
               ZH_VALUE_ATTENDED, ZH_VALUE_DELTA);
   put_residual(w, "attention post norm", ZH_ATTN_POST_NORM, a->norm_after.attention,
@@ -152,13 +182,21 @@ void zh_program_of(zh_program *out, const zh_architecture *a) {
 size_t zh_value_width(const zh_architecture *a, zh_value value) {
   switch (value) {
   case ZH_VALUE_QUERY:
-  case ZH_VALUE_FINAL_QUERY:
     return (size_t)a->heads * a->head_dim;
+  case ZH_VALUE_FINAL_QUERY:
+  case ZH_VALUE_ABSORBED:
+  case ZH_VALUE_SEEN:
+    return (size_t)a->heads * zh_key_dim(a);
+  case ZH_VALUE_Q_DOWN:
+  case ZH_VALUE_Q_NORMED:
+    return a->latent.q_rank;
+  case ZH_VALUE_LATENT:
+    return zh_key_dim(a);
   case ZH_VALUE_ATTENDED:
     return (size_t)a->heads * a->value_dim;
   case ZH_VALUE_KEY:
   case ZH_VALUE_FINAL_KEY:
-    return (size_t)a->kv_heads * a->head_dim;
+    return (size_t)a->kv_heads * zh_key_dim(a);
   case ZH_VALUE_VALUE:
     return (size_t)a->kv_heads * a->value_dim;
   case ZH_VALUE_GATE:
@@ -346,10 +384,23 @@ static bool cache_holds(const zh_order *order, const zh_operation *o) {
 }
 
 static uint64_t sum_when_cached(const zh_order *order, const float *values, size_t width) {
-  size_t d = order->engine->architecture.head_dim;
+  size_t d = order->engine->kv.head_dim;
   memcpy(order->row, values, width * sizeof *values);
   for (size_t at = 0; at < width; at += d) zh_kv_round(order->row + at, order->engine->kv.type, d);
   return sum_of(order->row, width);
+}
+
+/* The value is the key without what is turned, as wide. */
+static void keep_latent_value(zh_order *order, const zh_operation *o) {
+  const zh_architecture *a = &order->engine->architecture;
+  size_t rank = a->latent.kv_rank, width = zh_key_dim(a);
+  for (size_t t = 0; t < o->tokens; ++t) {
+    memset(order->row, 0, width * sizeof *order->row);
+    memcpy(order->row, zh_operation_output(o, t), rank * sizeof *order->row);
+    zh_kv_round(order->row, order->engine->kv.type, width);
+    order->sum[ZH_VALUE_VALUE][t] = sum_of(order->row, width);
+  }
+  order->known[ZH_VALUE_VALUE] = true;
 }
 
 static void keep(zh_order *order, zh_value value, const zh_operation *o) {
@@ -360,6 +411,7 @@ static void keep(zh_order *order, zh_value value, const zh_operation *o) {
         cached ? sum_when_cached(order, row, o->out_width) : sum_of(row, o->out_width);
   }
   order->known[value] = true;
+  if (value == ZH_VALUE_FINAL_KEY && order->engine->latents) keep_latent_value(order, o);
 }
 
 /* What is combined: each choice's row, its weights, and the shared experts'. */

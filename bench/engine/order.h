@@ -13,6 +13,11 @@ typedef enum zh_value {
   ZH_VALUE_VALUE,
   ZH_VALUE_FINAL_QUERY, /* … it is what attends, or what the cache holds */
   ZH_VALUE_FINAL_KEY,
+  ZH_VALUE_Q_DOWN, /* of latent attention */
+  ZH_VALUE_Q_NORMED,
+  ZH_VALUE_LATENT,
+  ZH_VALUE_ABSORBED,
+  ZH_VALUE_SEEN,
   ZH_VALUE_ATTENDED,
   ZH_VALUE_DELTA,
   ZH_VALUE_GATE,

@@ -11,11 +11,13 @@
 
 enum { ALIGNMENT = 64 };
 
-/* Embeddings are looked up, not multiplied, unless the head is tied to them. */
+/* Embeddings are looked up, not multiplied, unless the head is tied to them; of a head's rows a
+ * product begins and ends where packed ones do. */
 bool zh_weight_is_packed(const zh_weights *weights, const zh_weight *w) {
   bool is_head = weights->architecture.tied_head && weights->whole[ZH_HEAD].tensor;
   bool only_embedding = w == &weights->whole[ZH_EMBEDDING] && !is_head;
-  return !w->gain && !only_embedding && zh_packs(w->matrix.type);
+  return !w->gain && !only_embedding && w->head_rows % ZH_PACKED_ROWS == 0 &&
+         zh_packs(w->matrix.type);
 }
 
 size_t zh_weight_packed_bytes(const zh_weight *w) {

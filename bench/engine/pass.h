@@ -76,7 +76,8 @@ void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const nam
                             const float *input);
 
 /* The same with what packed products make of inputs in places of the caller's, by zh_rounding, and
- * a way that the caller chooses: tokens [begin, end) of them, begin a multiple of ZH_TOKEN_GRAIN. */
+ * a way that the caller chooses: tokens [begin, end) of them, begin a multiple of ZH_TOKEN_GRAIN.
+ */
 void zh_pass_prepare_at(const zh_worker *w, unsigned char *const place[ZH_ROUNDINGS],
                         const zh_weight *weight, size_t count, zh_way way, const float *x,
                         size_t tokens, size_t begin, size_t end);
@@ -103,6 +104,13 @@ const float *zh_pass_vector(const zh_worker *w, const zh_weight *vector, size_t 
 
 /* attention.c. q, k and v are computed; leaves `attended`, and a barrier behind it. */
 void zh_pass_attend(const zh_worker *w, int layer, const zh_weight *weight);
+/* The same where the threads have just turned q, and stored keys and values. */
+void zh_pass_see(const zh_worker *w, int layer, const zh_weight *weight);
+/* latent.c. Products of the norm; behind a barrier the rest, up to what the output's product reads,
+ * and a barrier behind it. */
+void zh_pass_latent_project(const zh_worker *w, const zh_weight *weight, const float *normed);
+const float *zh_pass_latent(const zh_worker *w, int layer, const zh_weight *weight,
+                            const float *normed);
 
 /* observe.c: nothing where nobody observes. */
 void zh_pass_report(const zh_worker *w, zh_operation operation);

@@ -9,6 +9,7 @@ set(ENGINE_SOURCES
   engine/faults.c
   engine/footprint.c
   engine/forward.c
+  engine/latent.c
   engine/ledger.c
   engine/order.c
   engine/observe.c

@@ -82,7 +82,7 @@ zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t star
                                zh_error *err) {
   size_t count = trial->sequences * steps;
   bool parallel = zh_job_is_parallel(trial->job);
-  float *head = malloc(trial->engine->architecture.head_dim * sizeof *head);
+  float *head = malloc(trial->engine->kv.head_dim * sizeof *head);
   zh_status status =
       head ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a head's keys");
   status = zh_trial_agree(trial->job, status, err);

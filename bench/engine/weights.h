@@ -33,7 +33,9 @@ typedef struct zh_weight {
       *gain; /* vectors (norms, biases): the values that count, in fp32; NULL for matrices */
   int layer; /* of this part; -1: of the whole model */
   bool is_norm;
-  bool fine; /* activations that would become bytes for its product become two */
+  size_t head_rows; /* of latent attention's products, of which each head has so many rows and an
+                       input of its own; 0: all rows have one */
+  bool fine;        /* activations that would become bytes for its product become two */
 } zh_weight;
 
 /* Of the whole model, however it is cut. */

@@ -10,6 +10,12 @@ static bool is_fine(zh_weight_place place) {
   return place.layer >= 0 && place.expert < 0 && place.slot == ZH_ATTN_V;
 }
 
+static size_t head_rows(const zh_architecture *a, zh_weight_place place) {
+  if (place.layer < 0 || place.expert >= 0) return 0;
+  if (place.slot == ZH_LATENT_K_UP) return a->latent.kv_rank;
+  return place.slot == ZH_LATENT_V_UP ? a->value_dim : 0;
+}
+
 static zh_status describe(zh_weight *out, zh_weights *weights, zh_source **next,
                           zh_weight_place place, zh_error *err) {
   zh_weight_shape shape = zh_weight_shape_of(&weights->architecture, place);
@@ -21,6 +27,7 @@ static zh_status describe(zh_weight *out, zh_weights *weights, zh_source **next,
   (void)zh_dtype_bytes(&row_bytes, t->type, shape.columns); /* whole blocks: the source holds it */
   *out = (zh_weight){.source = source, .tensor = t, .layer = place.layer, .is_norm = shape.is_norm};
   out->fine = is_fine(place);
+  out->head_rows = head_rows(&weights->architecture, place);
   out->matrix =
       (zh_matrix){t->data, t->type, (size_t)shape.rows, (size_t)shape.columns, (size_t)row_bytes};
   return ZH_OK;
@@ -80,7 +87,6 @@ static zh_status refuse(const zh_architecture *a, const char *model, zh_error *e
     const char *what;
   } missing[] = {{a->norm == ZH_NORM_LAYER, "LayerNorm"},
                  {!a->norm_before.attention || !a->norm_before.ffn, "layers without a norm first"},
-                 {a->attention == ZH_ATTENTION_LATENT, "latent attention (MLA)"},
                  {a->alibi, "ALiBi"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
     if (missing[i].is)

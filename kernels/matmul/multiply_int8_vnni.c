@@ -13,7 +13,7 @@
 #include "kernels/matmul/quanta_avx512.h"
 #include "kernels/variants.h"
 
-enum { FEW = ZH_LINE_TOKENS, GROUP = ZH_PACKED_ROWS, AHEAD = 1024, FAR_AHEAD = 16384 };
+enum { FEW = ZH_LINE_TOKENS, GROUP = ZH_PACKED_ROWS, AHEAD = 2048, FAR_AHEAD = 16384 };
 
 typedef struct product {
   float *y;

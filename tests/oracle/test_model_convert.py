@@ -247,6 +247,50 @@ def test_the_tokenizer_comes_along(pre, bos, smollm2, tmp_path):
     assert {k: after.get(k) for k in before} == before
 
 
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def sentencepiece_model(pieces):
+    """As sentencepiece writes them: field << 3 | wire type; pieces, then trainer (BPE) and normalizer specifications."""
+    data = b""
+    for text, score, kind in pieces:
+        raw = text.encode()
+        body = b"\x0a" + varint(len(raw)) + raw + b"\x15" + np.float32(score).tobytes()
+        body += b"\x18" + varint(kind) if kind != 1 else b""
+        data += b"\x0a" + varint(len(body)) + body
+    return data + b"\x12\x02\x18\x02" + b"\x1a\x04\x18\x01\x20\x00"
+
+
+def test_a_sentencepiece_tokenizer_comes_along(tmp_path):
+    pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3), *((f"<0x{i:02X}>", 0, 6) for i in range(100)),
+              *((f"▁词{i}" * (i % 40 + 1), -i / 7, 1) for i in range(90))]
+    save_folder(tmp_path / "from", np.random.default_rng(1), bos_token_id=1, eos_token_id=[2, 3])
+    (tmp_path / "from" / "tokenizer.model").write_bytes(sentencepiece_model(pieces))
+    added = {"195": {"content": "<|end|>", "special": True}, "196": {"content": "<x>", "special": False}}
+    about = {"added_tokens_decoder": added, "add_bos_token": True, "chat_template": "{{ x }}"}
+    (tmp_path / "from" / "tokenizer_config.json").write_text(json.dumps(about))
+    model("convert", tmp_path / "from", tmp_path / "to.gguf")
+    stated = {k.removeprefix("tokenizer.ggml."): v for k, v in fields_of(tmp_path / "to.gguf").items()}
+    assert stated["model"] == "llama" and stated["tokenizer.chat_template"] == "{{ x }}"
+    assert stated["tokens"][:193] == [p[0] for p in pieces] and len(stated["tokens"]) == VOCAB
+    assert stated["scores"][:193] == [float(np.float32(p[1])) for p in pieces]
+    assert stated["token_type"][:198] == [p[2] for p in pieces] + [5, 5, 3, 4, 5]
+    assert stated["tokens"][195:197] == ["<|end|>", "<x>"]
+    assert (stated["bos_token_id"], stated["eos_token_id"]) == (1, 2)
+    assert stated["add_bos_token"] is True and stated["add_space_prefix"] is True
+    assert stated["remove_extra_whitespaces"] is False
+
+    # PyPI gguf's own reader of protocol buffers is sentencepiece's; here the bytes must come back
+    model("convert", tmp_path / "to.gguf", tmp_path / "back")
+    whole = list(zip(stated["tokens"], stated["scores"], stated["token_type"]))
+    assert (tmp_path / "back" / "tokenizer.model").read_bytes() == sentencepiece_model(whole)
+    (tmp_path / "from" / "tokenizer.model").write_bytes(sentencepiece_model(pieces)[:-3])
+    model("convert", tmp_path / "from", tmp_path / "cut.gguf", fails="is no sentencepiece model")
+    (tmp_path / "from" / "tokenizer.model").write_bytes(sentencepiece_model(pieces * 2))
+    model("convert", tmp_path / "from", tmp_path / "cut.gguf", fails=f"up to {VOCAB} tokens")
+
+
 def test_what_cannot_be_converted_is_said(tmp_path):
     path = write_model(tmp_path / "m.gguf", T.Q8_0)
     out = tmp_path / "out"
@@ -272,3 +316,57 @@ def test_what_cannot_be_converted_is_said(tmp_path):
     raw = path.read_bytes().replace(b"llama", b"mamba")
     path.write_bytes(raw)
     model("convert", path, out, "--type", "f32", fails="mamba")
+
+
+FAMILIES = SOURCE / "tests" / "golden" / "families"
+
+
+def answers(path):
+    """Logits of some tokens, or why there are none."""
+    done = subprocess.run([BINARY / "bin" / "zhiheng", "model", "logits", path, "--tokens", "1,2,3,40,5,6,7", "--all",
+                           "--json"], capture_output=True, text=True)
+    return np.array([p["logits"] for p in json.loads(done.stdout)["positions"]]) if done.returncode == 0 else done.stderr
+
+
+@pytest.mark.parametrize("family", sorted(p.name for p in FAMILIES.iterdir() if (p / "config.json").exists()))
+def test_families(family, tmp_path):
+    """Small models of each family that runs, to GGUF and back: the same answers; or it is said what GGUF would lose."""
+    expected = answers(FAMILIES / family)
+    if isinstance(expected, str):
+        pytest.skip(expected)
+    done = subprocess.run([BINARY / "bin" / "zhiheng", "model", "convert", FAMILIES / family, tmp_path / "to.gguf", "--type",
+                           "f32"], capture_output=True, text=True)
+    said = ("cannot become", "is not known in", "no place for", "turned round", "cannot be said as")
+    if done.returncode:
+        assert done.returncode == 2 and any(words in done.stderr for words in said), done.stderr
+        assert not list(tmp_path.iterdir())
+        pytest.skip(done.stderr)
+    scale = np.abs(expected).max()
+    assert np.abs(answers(tmp_path / "to.gguf") - expected).max() < 1e-5 * scale
+    done = subprocess.run([BINARY / "bin" / "zhiheng", "model", "convert", tmp_path / "to.gguf", tmp_path / "back"],
+                          capture_output=True, text=True)
+    if done.returncode:
+        assert done.returncode == 2 and any(words in done.stderr for words in said), done.stderr
+        return
+    assert np.abs(answers(tmp_path / "back") - expected).max() < 1e-5 * scale
+    first, last = (load_all(p) for p in (FAMILIES / family, tmp_path / "back"))
+    same = {n for n in last if n in first}
+    for name in same:
+        assert np.array_equal(first[name], last[name]), name
+    assert len(same) > len(last) // 2
+
+
+def load_all(folder):
+    """By hand: numpy has no bfloat16. A text model within another has its names with a word more."""
+    arrays = {}
+    for path in folder.glob("*.safetensors"):
+        raw = path.read_bytes()
+        start = 8 + int.from_bytes(raw[:8], "little")
+        for name, about in json.loads(raw[8:start]).items():
+            if name == "__metadata__" or about["dtype"] not in ("F32", "F16", "BF16"):
+                continue
+            begin, end = (start + n for n in about["data_offsets"])
+            bits = np.frombuffer(raw[begin:end], {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[about["dtype"]])
+            values = (bits.astype(np.uint32) << 16).view(np.float32) if about["dtype"] == "BF16" else bits.astype(np.float32)
+            arrays[name.replace("language_model.", "")] = values.reshape(about["shape"])
+    return arrays

@@ -1,21 +1,13 @@
 """Tokens of text against PyPI `tokenizers`, with the vocabulary and merges that the GGUF file itself holds."""
 
-import os
-import pathlib
-import random
-import struct
-import subprocess
 import time
-import unicodedata
 
 import gguf
 import pytest
+from tokenizer_texts import SOURCE, UNICODE, run_tool, texts
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-SOURCE = pathlib.Path(os.environ["ZH_SOURCE_DIR"])
-BINARY = pathlib.Path(os.environ["ZH_BINARY_DIR"])
 MODEL = SOURCE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-TOOL = BINARY / "tests" / "tokenize_tool"
 
 WORDS = r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -60,59 +52,6 @@ def oracle(fields, pre):
     made.add_special_tokens(
         [AddedToken(t, special=True, normalized=False) for t, y in zip(tokens, types) if y == 3]
     )
-    return made
-
-
-def run_tool(model, texts):
-    stdin = b"".join(struct.pack("<I", len(t)) + t for t in texts)
-    out = subprocess.run([TOOL, model], input=stdin, capture_output=True, check=True).stdout
-    at, answers = 0, []
-    for _ in texts:
-        (count,) = struct.unpack_from("<I", out, at)
-        tokens = list(struct.unpack_from(f"<{count}I", out, at + 4))
-        at += 4 + 4 * count
-        (length,) = struct.unpack_from("<I", out, at)
-        answers.append((tokens, out[at + 4 : at + 4 + length]))
-        at += 4 + length
-    assert at == len(out)
-    return answers
-
-
-# Characters that all versions of Unicode since 12 treat alike: the oracle's tables are newer than PCRE2's.
-UNICODE = [
-    chr(c)
-    for c in range(0x110000)
-    if not 0xD800 <= c < 0xE000 and unicodedata.ucd_3_2_0.category(chr(c)) != "Cn"
-    and unicodedata.ucd_3_2_0.category(chr(c)) == unicodedata.category(chr(c))
-]
-SPACES = [" ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", "\u00a0", "\u3000", "\u2009", "\u0085", "\u180e", "\u200b"]
-ENGLISH = "The quick brown fox isn't what he'd've WE'LL I'm SHE'S jumping over 1234567890 lazy dogs; O\u2019Neill's co-op. ".split(" ")
-CODE = ["def f(x):\n    return x**2\n", "for (int i=0;i<n;++i) {\n\t\ta[i] += b[i]*3.14e-10f;\n}\n", "x != y && z <= 0x1F", "#include <stdio.h>\n", "    \n        pass\n", "SELECT * FROM t WHERE id = 42;\r\n"]
-CHINESE = ["智能计算中心", "测评报告，", "参数量超过千亿", "2025年3月5日", "（一）", "100%", "模型", "。\n", "龘", "𠮷野家"]
-EMOJI = ["😀", "👩‍💻", "🇨🇳", "👍🏽", "🏳️‍🌈", "1️⃣", "☺️"]
-COMBINING = ["e\u0301", "a\u0308\u0323", "क्षि", "ก็", "한", "\u1112\u1161\u11ab", "ſ", "K", "İ", "²", "½", "Ⅷ", "٣", "〇"]
-SPECIAL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<repo_name>", "<reponame>", "<|im_", "im_end|>", "<|im_start", "<file_sep><filename>"]
-
-
-def texts(count, seed):
-    rng = random.Random(seed)
-    pools = [ENGLISH, CODE, CHINESE, EMOJI, SPACES, COMBINING, SPECIAL, UNICODE]
-    made = [""] + [s for pool in pools[:-1] for s in pool]
-    while len(made) < count:
-        kind = rng.randrange(4)
-        if kind == 0:  # one pool
-            pool = rng.choice(pools)
-            text = "".join(rng.choice(pool) for _ in range(rng.randrange(1, 30)))
-        elif kind == 1:  # all of them, with white space between
-            text = "".join(
-                rng.choice(rng.choice(pools)) + rng.choice(["", " ", rng.choice(SPACES)])
-                for _ in range(rng.randrange(1, 30))
-            )
-        elif kind == 2:  # random bytes, those that are UTF-8
-            text = rng.randbytes(rng.randrange(1, 200)).decode("utf-8", "ignore")
-        else:  # ASCII noise
-            text = "".join(chr(rng.randrange(128)) for _ in range(rng.randrange(1, 80)))
-        made.append(text)
     return made
 
 

@@ -1,4 +1,4 @@
 zh_fuzz_target(gguf gguf.c zh_model zh_kernels)
-foreach(reader safetensors packed tokenizer architecture)
+foreach(reader safetensors packed tokenizer tokenizer_json tokenizer_model architecture)
   zh_fuzz_target(${reader} ${reader}.c zh_model)
 endforeach()

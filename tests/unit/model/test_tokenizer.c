@@ -168,9 +168,10 @@ static void test_refuses_lies(void **state) {
                            *const spaceless[] = {"ab"}, *const empty[] = {""},
                            *const absent[] = {"z b"};
   (void)state;
-  REFUSE("the tokenizer 'llama' is not supported yet", r.model = "llama");
-  REFUSE("the pre-tokenizer 'tekken' is not supported yet; this version has gpt-2, smollm",
-         r.pre = "tekken");
+  REFUSE("the tokenizer 'bert' is not supported yet", r.model = "bert");
+  REFUSE("tokenizer.ggml.scores must be a list of 16 numbers", r.model = "llama");
+  REFUSE("the pre-tokenizer 'kimi-k2' is not supported yet; this version has gpt-2, smollm",
+         r.pre = "kimi-k2");
   REFUSE("must be a short text", r.pre = "\x1b[31m");
   REFUSE("merges 0 and 2", r.merges = twice, r.merge_count = 3);
   REFUSE("merge 1 in", r.merges = unknown, r.merge_count = 2);
