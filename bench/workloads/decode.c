@@ -138,6 +138,7 @@ static zh_status check_pass(decode *d, zh_error *err) {
   zh_status status = read_prompt(d, err);
   if (status == ZH_OK)
     status = zh_trial_cache_sum(&prompt_cache, &d->trial, (uint32_t)d->start, err);
+  zh_engine_restart_count(d->trial.engine); /* experts of the generation, not of the prompt */
   if (status == ZH_OK) status = generate(d, d->reference, false, err);
   zh_check_detach(d->trial.check);
   ZH_TRY(status);

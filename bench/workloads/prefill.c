@@ -73,6 +73,7 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   ZH_TRY(zh_feed_create(&before, p->tokens, p->batch, length_of(p), 0, p->depth, err));
   zh_status status = zh_trial_forward(&p->trial, &before, err);
   zh_feed_free(&before);
+  zh_engine_restart_count(p->trial.engine); /* experts of the prompt, not of what is behind */
   if (status == ZH_OK) status = zh_trial_forward(&p->trial, &p->feed, err);
   zh_check_detach(p->trial.check);
   ZH_TRY(status);
