@@ -110,11 +110,13 @@ static void flip_cached_bit(const zh_worker *w, const zh_kv *kv, int layer) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   if (!zh_pass_is_tampered(e, ZH_TAMPER_CACHE, layer)) return;
-  size_t at = e->tamper.element, t = at % p->tokens,
+  const zh_architecture *a = &e->architecture;
+  size_t at = e->tamper.element, t = at % p->tokens, seen = p->position[t] + (size_t)1,
          number = at / 7 % (kv->kv_heads * kv->head_dim);
+  if (zh_layer_is(a, (uint32_t)layer, ZH_LAYER_SLIDING) && seen > a->window) seen = a->window;
   if (w->thread == 0)
     zh_kv_flip(kv, at / 2 % 2 == 0, p->sequence[t], number / kv->head_dim,
-               at / 4 % (p->position[t] + 1), number % kv->head_dim, e->tamper.bit);
+               p->position[t] - at / 4 % seen, number % kv->head_dim, e->tamper.bit);
   zh_pass_barrier(w);
 }
 
