@@ -43,6 +43,8 @@ typedef enum zh_fault {
   ZH_FAULT_LAYERS,
   ZH_FAULT_SWAP,
   ZH_FAULT_PRECISION,
+  ZH_FAULT_EXPERT,
+  ZH_FAULT_EXPERTS,
   ZH_FAULTS
 } zh_fault;
 /* "none", "weight", ..., NULL-terminated. */

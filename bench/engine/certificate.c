@@ -85,7 +85,7 @@ zh_status zh_challenge_draw(zh_challenge *out, const zh_certified *run, const ch
 
 int64_t zh_challenge_head(const zh_challenge *c, const zh_architecture *a, uint32_t layer,
                           size_t positions) {
-  uint64_t bytes = (uint64_t)positions * a->head_dim * 2 * sizeof(float) * a->layers;
+  uint64_t bytes = (uint64_t)positions * zh_key_dim(a) * 2 * sizeof(float) * a->layers;
   uint64_t every = (bytes + CACHE_BYTES_MAX - 1) / CACHE_BYTES_MAX;
   if (every > a->layers) every = a->layers;
   if (every > 1 && (layer + draw(c, STREAM_LAYERS, 0, every)) % every != 0) return -1;
@@ -123,7 +123,7 @@ typedef struct certificate {
   zh_writer *writer;   /* of rank 0 */
   zh_text line;
   zh_shown shown; /* where the model is divided; else lines are written as they come */
-  float *slice;   /* one head's keys or values, then one operator's output */
+  float *slice;   /* one head's keys and values, or what choices gave */
   zh_error error;
   zh_status status; /* the first failure while watching */
 } certificate;
@@ -170,7 +170,7 @@ static zh_status put_or_keep(certificate *c, const zh_shown_part part[ZH_SHOWN_K
 static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const zh_operation *o,
                        size_t t) {
   const zh_architecture *a = &c->engine->architecture;
-  size_t positions = (size_t)o->position[t] + 1, floats = positions * a->head_dim,
+  size_t positions = (size_t)o->position[t] + 1, floats = positions * zh_key_dim(a),
          first = (size_t)c->engine->stages.part.index * c->whole.kv_heads /
                  (size_t)c->engine->stages.part.parts;
   int64_t head = zh_challenge_head(&c->challenge, &c->whole, (uint32_t)o->layer, positions);
@@ -196,14 +196,28 @@ static zh_status show_sum(certificate *c, size_t token, size_t place, const zh_o
   return put_or_keep(c, delta);
 }
 
+/* Of a token's choices all, one after the other; and which they are. */
+static const float *output_of(certificate *c, const zh_operation *o, size_t t) {
+  size_t used = c->whole.experts_used, width = o->out_width;
+  for (size_t k = 0; o->each && k < used; ++k)
+    memcpy(c->slice + k * width, zh_operation_output(o, t * used + k), width * sizeof(float));
+  if (o->op == ZH_OP_ROUTE) {
+    memcpy(c->slice, o->output + t * used, used * sizeof(float));
+    for (size_t k = 0; k < used; ++k) c->slice[used + k] = (float)o->mixture->choice[t * used + k];
+    c->slice[2 * used] = (float)o->way;
+  }
+  return o->each || o->op == ZH_OP_ROUTE ? c->slice : zh_operation_output(o, t);
+}
+
 static zh_status show(certificate *c, size_t token, const zh_operation *o, size_t t) {
-  size_t place = zh_program_find(&c->program, o),
-         stride = o->output_stride ? o->output_stride : o->out_width;
+  size_t place = zh_program_find(&c->program, o);
   int layer = -1;
   if (place == SIZE_MAX) return ZH_OK;
   const zh_instruction *now = zh_program_at(&c->program, place, &layer);
   zh_shown_part part[ZH_SHOWN_KINDS] = {
-      {(uint32_t)token, (uint32_t)place, o->out_width, o->output + t * stride}};
+      {(uint32_t)token, (uint32_t)place, o->out_width, output_of(c, o, t)}};
+  if (o->each || o->op == ZH_OP_ROUTE)
+    part[ZH_SHOWN_VALUES].count = zh_value_shown(&c->whole, now->out);
   if (c->comm && now->out == ZH_VALUE_DELTA) return ZH_OK;
   if (c->comm) ZH_TRY(show_sum(c, token, place, o, t, now));
   if (o->op == ZH_OP_ATTENTION) show_cache(c, part, o, t);
@@ -214,7 +228,8 @@ static void watch(void *user, const zh_operation *o) {
   certificate *c = user;
   for (size_t i = 0; i < c->challenge.count; ++i) {
     const zh_followed *followed = &c->challenge.token[i];
-    for (size_t t = 0; t < o->tokens && c->status == ZH_OK; ++t)
+    size_t tokens = o->each ? o->tokens / o->mixture->used : o->tokens;
+    for (size_t t = 0; t < tokens && c->status == ZH_OK; ++t)
       if (o->sequence[t] == followed->sequence && o->position[t] == c->run.start + followed->step)
         c->status = show(c, i, o, t);
   }
@@ -317,7 +332,11 @@ static zh_status begin(certificate *c, const zh_trial *trial, const char *path, 
   c->engine = engine;
   ZH_TRY(zh_model_architecture(&c->whole, trial->model, err));
   zh_program_of(&c->program, &c->whole);
-  c->slice = malloc(2 * engine->context * (size_t)engine->architecture.head_dim * sizeof *c->slice);
+  size_t floats = 2 * engine->context * (size_t)zh_key_dim(&c->whole);
+  for (int v = 0; v < ZH_VALUES; ++v)
+    if (zh_value_shown(&c->whole, (zh_value)v) > floats)
+      floats = zh_value_shown(&c->whole, (zh_value)v);
+  c->slice = malloc(floats * sizeof *c->slice);
   if (!c->slice) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
   ZH_TRY(draw_challenge(c, err));
   if (trial->job->comm->rank == 0) {

@@ -50,6 +50,7 @@ struct zh_check {
   float *rounded;        /* [longest row]: activations as packed weights multiply them */
   unsigned char *source; /* a standard model's row as its type has it */
   double *weighted;      /* [2][experts used] */
+  float *router;         /* [2][experts]: its biases */
   double *score;         /* [context] */
   double *frequency[2];  /* of rope[0] and rope[1] */
   float *keys, *values;  /* [context][head_dim]: of one head, as the cache holds them */
@@ -454,7 +455,13 @@ static void check_sum(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
-/* A token's choices, and how much it takes of each: check_route.c. */
+/* A vector's values by their definition, in `room`; NULL where there is none. */
+static const float *source_vector(zh_check *check, const zh_weight *w, float *room) {
+  if (!w->tensor) return NULL;
+  return memcpy(room, source_row(check, w, 0), w->matrix.columns * sizeof *room);
+}
+
+/* A token's choices, and how much it takes of each: route_judge.c. */
 static void check_route(zh_check *check, const zh_operation *o, size_t t) {
   const zh_weight *weight =
       zh_weights_layer(check->weights, (uint32_t)o->layer - check->first_layer);
@@ -463,8 +470,10 @@ static void check_route(zh_check *check, const zh_operation *o, size_t t) {
   zh_routing routing = {.router = &check->architecture.router,
                         .experts = check->architecture.experts,
                         .used = check->architecture.experts_used,
-                        .bias = weight[ZH_ROUTER_BIAS].gain,
-                        .selection_bias = weight[ZH_ROUTER_SELECTION_BIAS].gain};
+                        .bias = source_vector(check, &weight[ZH_ROUTER_BIAS], check->router),
+                        .selection_bias =
+                            source_vector(check, &weight[ZH_ROUTER_SELECTION_BIAS],
+                                          check->router + check->architecture.experts)};
   double *expected = check->weighted, *bound = expected + used;
   bool chosen =
       routing.used == used &&
@@ -537,7 +546,7 @@ static void observe(void *user, const zh_operation *o) {
 }
 
 void zh_check_operation(zh_check *check, const zh_operation *operation) {
-  check_token(check, operation, 0);
+  for (size_t t = 0; t < operation->tokens; ++t) check_token(check, operation, t);
 }
 
 void zh_check_attention_head(zh_check *check, const zh_operation *operation, size_t head,
@@ -566,6 +575,7 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   check->rounded = malloc(longest * sizeof *check->rounded);
   check->source = malloc(bytes);
   check->weighted = malloc((2 * (size_t)check->architecture.experts_used + 1) * sizeof(double));
+  check->router = malloc((2 * (size_t)check->architecture.experts + 1) * sizeof(float));
   check->score = malloc(context * sizeof *check->score);
   check->keys = malloc(context * zh_key_dim(&weights->architecture) * sizeof *check->keys);
   check->values = malloc(context * zh_key_dim(&weights->architecture) * sizeof *check->values);
@@ -576,8 +586,8 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
     turns = turns && check->frequency[i];
     if (check->frequency[i]) zh_rope_frequencies(check->frequency[i], rope, arithmetic.context);
   }
-  if (!turns || !check->weighted || !check->row || !check->rounded || !check->source ||
-      !check->score || !check->keys || !check->values) {
+  if (!turns || !check->weighted || !check->router || !check->row || !check->rounded ||
+      !check->source || !check->score || !check->keys || !check->values) {
     zh_check_free(check);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the self-check");
   }
@@ -604,6 +614,7 @@ void zh_check_free(zh_check *check) {
   free(check->rounded);
   free(check->source);
   free(check->weighted);
+  free(check->router);
   free(check->score);
   free(check->keys);
   free(check->values);

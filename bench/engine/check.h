@@ -18,7 +18,7 @@ ZH_MUST_CHECK zh_status zh_check_create_for(zh_check **out, const zh_weights *we
                                             zh_arithmetic arithmetic, size_t context, size_t rows,
                                             uint64_t seed, zh_error *err);
 void zh_check_free(zh_check *check); /* NULL is safe */
-/* Checks the operation of one token. */
+/* Checks the operation, of all its tokens. */
 void zh_check_operation(zh_check *check, const zh_operation *operation);
 /* Attention of one token, query head `head` alone, from keys and values [position + 1][head_dim] of
  * that head. */

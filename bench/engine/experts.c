@@ -83,9 +83,13 @@ static void route_tokens(const view *v) {
   size_t begin = 0, end = v->tokens;
   bool own = each_for_itself(v->tokens);
   if (!own) zh_share(&begin, &end, v->tokens, 1, v->w->thread, v->w->threads);
-  for (size_t t = begin; t < end; ++t)
-    zh_route(v->choice + t * routing.used, v->weight + t * routing.used, &routing,
-             v->x->logits + t * v->a->experts, v->scratch);
+  bool lost = zh_pass_is_tampered(v->w->p->e, ZH_TAMPER_EXPERT, (int)v->layer);
+  for (size_t t = begin; t < end; ++t) {
+    float *of_token = v->weight + t * routing.used;
+    zh_route(v->choice + t * routing.used, of_token, &routing, v->x->logits + t * v->a->experts,
+             v->scratch);
+    if (lost) of_token[routing.used - 1] = 0;
+  }
   if (!own) zh_pass_meet(v->w, ZH_STAGE_ROWS);
   zh_assign((zh_assignment *)&v->placed, v->choice, v->tokens, routing.used, routing.experts);
 }
@@ -143,6 +147,11 @@ static void prepare_places(const view *v, zh_expert_slot slot, size_t count, con
 
 /* --- products of the experts --- */
 
+/* Of the ranks that have a part of a sum each, one adds its bias. */
+static bool adds_bias(const view *v, zh_expert_slot slot) {
+  return slot != ZH_EXPERT_DOWN || v->w->p->e->stages.part.index == 0;
+}
+
 /* This thread's rows of an expert's weight, for all its tokens. */
 static void multiply(const view *v, float *to, uint32_t expert, zh_expert_slot slot,
                      const float *from, unsigned char *const place[ZH_ROUNDINGS]) {
@@ -151,7 +160,8 @@ static void multiply(const view *v, float *to, uint32_t expert, zh_expert_slot s
   size_t tokens = tokens_of(v, expert), rows = weight->matrix.rows, begin, end;
   zh_pass_product_at(v->w, to, rows, weight, v->way, from, place, tokens);
   zh_share(&begin, &end, rows, ZH_ROW_GRAIN, v->w->thread, v->w->threads);
-  for (size_t t = 0; bias->gain && begin < end && t < tokens; ++t)
+  if (!adds_bias(v, slot) || begin >= end) return;
+  for (size_t t = 0; bias->gain && t < tokens; ++t)
     v->w->p->e->kernels->add(to + t * rows, bias->gain, begin, end);
 }
 
@@ -236,7 +246,7 @@ static void report_choices(const view *v, const char *name, zh_operator op, zh_e
                            const zh_mixture *mixture, const float *input, const float *second,
                            const float *output, size_t in_width, size_t out_width) {
   const zh_weight **each = v->x->each, **bias = each + v->x->most;
-  bool product = op == ZH_OP_MATMUL, biased = product && v->a->ffn_bias;
+  bool product = op == ZH_OP_MATMUL, biased = product && v->a->ffn_bias && adds_bias(v, slot);
   size_t choices = v->tokens * v->a->experts_used;
   for (size_t i = 0; v->w->thread == 0 && i < choices; ++i) {
     const zh_weight *weight = weights_of(v, v->choice[i]);
@@ -294,6 +304,7 @@ static void report(const view *v, const zh_weight *weight, const float *normed,
   zh_pass_report(w, (zh_operation){.op = ZH_OP_ROUTE,
                                    .layer = (int)v->layer,
                                    .name = "route",
+                                   .way = v->way,
                                    .tokens = v->tokens,
                                    .in_width = v->a->experts,
                                    .out_width = v->a->experts_used,

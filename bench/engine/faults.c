@@ -12,8 +12,8 @@ enum { STREAM_WEIGHT = 2000, STREAM_STRIKE, STREAM_STRUCK, STREAM_PLACE };
 
 bool zh_fault_strikes_here(const zh_trial *trial) {
   const zh_job *job = trial->job;
-  bool everywhere =
-      job->fault == ZH_FAULT_TOKEN || job->fault == ZH_FAULT_LAYER || job->fault == ZH_FAULT_LAYERS;
+  bool everywhere = job->fault == ZH_FAULT_TOKEN || job->fault == ZH_FAULT_LAYER ||
+                    job->fault == ZH_FAULT_LAYERS || job->fault == ZH_FAULT_EXPERTS;
   if (!zh_job_is_parallel(job) || everywhere) return true;
   return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
          (uint32_t)job->comm->rank;
@@ -41,30 +41,64 @@ static zh_status leave_out_layers(zh_trial *trial, zh_error *err) {
              err);
 }
 
-/* A matrix that both layers have, the slot or one behind it: all have attention's output. */
-static size_t slot_of_both(const zh_weights *weights, size_t slot, uint32_t layer, uint32_t other) {
-  const zh_weight *a = zh_weights_layer(weights, layer), *b = zh_weights_layer(weights, other);
-  while (!a[slot].tensor || !b[slot].tensor || a[slot].gain) slot = (slot + 1) % ZH_LAYER_SLOTS;
-  return slot;
+static bool has_experts(const zh_architecture *a) {
+  for (uint32_t layer = 0; layer < a->layers; ++layer)
+    if (zh_layer_is(a, layer, ZH_LAYER_EXPERTS)) return true;
+  return false;
+}
+
+static zh_status need_experts(const zh_trial *trial, zh_error *err) {
+  const char *model = zh_model_name(trial->model);
+  if (!has_experts(&trial->engine->weights.total.architecture))
+    return zh_fail(err, ZH_ERR_INPUT, "%s: a dense model has no experts that could be left out",
+                   model);
+  if (trial->engine->architecture.experts_used > 1) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: each token goes to one expert alone, so none can be left out", model);
+}
+
+/* Every token goes to one expert fewer. */
+static zh_status leave_out_experts(zh_trial *trial, zh_error *err) {
+  ZH_TRY(need_experts(trial, err));
+  uint32_t used = trial->engine->architecture.experts_used--;
+  return say(trial, json_sprintf("experts: %u of a token, not %u", used - 1, used), err);
+}
+
+/* The same matrix of another layer, or NULL: layers may be of several kinds. first: of the others,
+ * where to begin. */
+static const zh_weight *counterpart(const zh_weights *weights, const zh_weight *w, uint32_t first) {
+  uint32_t layers = weights->architecture.layers, layer = (uint32_t)w->layer;
+  bool expert =
+      weights->expert && w >= weights->expert && w < zh_weights_expert(weights, layers, 0);
+  size_t place = (size_t)(expert ? w - zh_weights_expert(weights, layer, 0)
+                                 : w - zh_weights_layer(weights, layer));
+  for (uint32_t i = 0; i + 1 < layers; ++i) {
+    uint32_t other = (layer + 1 + (first + i) % (layers - 1)) % layers;
+    const zh_weight *from = expert ? zh_weights_expert(weights, other, 0) + place
+                                   : zh_weights_layer(weights, other) + place;
+    if (from->tensor && from->matrix.rows == w->matrix.rows &&
+        from->matrix.columns == w->matrix.columns)
+      return from;
+  }
+  return NULL;
 }
 
 /* A matrix of one layer computes with another layer's weights. */
 static zh_status swap_weights(zh_trial *trial, zh_error *err) {
-  static const zh_layer_slot slots[] = {ZH_ATTN_Q,   ZH_ATTN_K, ZH_ATTN_V,  ZH_ATTN_OUTPUT,
-                                        ZH_FFN_GATE, ZH_FFN_UP, ZH_FFN_DOWN};
   zh_weights *weights = &trial->engine->weights;
-  uint32_t layers = weights->architecture.layers, random[3];
-  if (layers < 2)
-    return zh_fail(err, ZH_ERR_INPUT, "a model of one layer has no other layer's weights");
-  zh_random_fill(random, 3, trial->job->seed, STREAM_PLACE, 0);
-  size_t slot = slots[random[0] % (sizeof slots / sizeof slots[0])];
-  uint32_t layer = random[1] % layers, other = (layer + 1 + random[2] % (layers - 1)) % layers;
-  slot = slot_of_both(weights, slot, layer, other);
-  zh_weight *w = &weights->layer[(size_t)layer * ZH_LAYER_SLOTS + slot];
-  const zh_weight *from = &weights->layer[(size_t)other * ZH_LAYER_SLOTS + slot];
-  w->matrix = from->matrix;
-  w->packed = from->packed;
-  return say(trial, json_sprintf("swap: %s is layer %u's", w->tensor->name, other), err);
+  uint32_t random[2];
+  zh_random_fill(random, 2, trial->job->seed, STREAM_PLACE, 0);
+  size_t count = zh_weights_count(weights);
+  for (size_t i = 0; i < count; ++i) {
+    zh_weight *w = zh_weights_at(weights, (random[0] + i) % count);
+    const zh_weight *from = w->layer >= 0 && !w->gain ? counterpart(weights, w, random[1]) : NULL;
+    if (!from) continue;
+    w->matrix = from->matrix;
+    w->packed = from->packed;
+    return say(trial, json_sprintf("swap: %s is %s", w->tensor->name, from->tensor->name), err);
+  }
+  return zh_fail(err, ZH_ERR_INPUT, "%s: no layer that is computed here has another one like it",
+                 zh_model_name(trial->model));
 }
 
 /* Where the values of a block lie, and which of their bits are kept: half of them, or the upper
@@ -127,6 +161,10 @@ zh_status zh_fault_install(zh_trial *trial, zh_error *err) {
     return swap_weights(trial, err);
   case ZH_FAULT_PRECISION:
     return coarsen_weights(trial, err);
+  case ZH_FAULT_EXPERT:
+    return need_experts(trial, err);
+  case ZH_FAULT_EXPERTS:
+    return leave_out_experts(trial, err);
   default:
     return ZH_OK;
   }
@@ -142,15 +180,15 @@ static unsigned lowest_flipped_bit(const zh_engine *e) {
 }
 
 void zh_fault_strike(zh_trial *trial, size_t tokens, bool any_bit) {
-  static const zh_tamper_kind kinds[] = {[ZH_FAULT_ACTIVATION] = ZH_TAMPER_RESIDUAL,
-                                         [ZH_FAULT_CACHE] = ZH_TAMPER_CACHE,
-                                         [ZH_FAULT_STALE] = ZH_TAMPER_STALE,
-                                         [ZH_FAULT_LAYER] = ZH_TAMPER_LAYER,
-                                         [ZH_FAULT_PRECISION] = ZH_TAMPER_NONE};
+  static const zh_tamper_kind kinds[] = {
+      [ZH_FAULT_ACTIVATION] = ZH_TAMPER_RESIDUAL, [ZH_FAULT_CACHE] = ZH_TAMPER_CACHE,
+      [ZH_FAULT_STALE] = ZH_TAMPER_STALE,         [ZH_FAULT_LAYER] = ZH_TAMPER_LAYER,
+      [ZH_FAULT_EXPERT] = ZH_TAMPER_EXPERT,       [ZH_FAULT_EXPERTS] = ZH_TAMPER_NONE};
   zh_engine *e = trial->engine;
   zh_tamper_kind kind = kinds[trial->job->fault];
   if (trial->fault_done || kind == ZH_TAMPER_NONE) return;
   trial->fault_done = true;
+  if (kind == ZH_TAMPER_EXPERT && !has_experts(&e->architecture)) return; /* a stage without any */
   uint32_t random[4], layers = e->architecture.layers, hidden = e->architecture.hidden;
   zh_random_fill(random, 4, trial->job->seed, STREAM_STRIKE, 0);
   if (tokens > e->micro_batch) tokens = e->micro_batch;
@@ -163,6 +201,9 @@ void zh_fault_strike(zh_trial *trial, size_t tokens, bool any_bit) {
     e->tamper.layer = layers > 1 ? random[0] % (layers - 1) : 0;
     e->tamper.element = t * hidden + random[2] % hidden;
   }
+  while (kind == ZH_TAMPER_EXPERT &&
+         !zh_layer_is(&e->architecture, e->tamper.layer, ZH_LAYER_EXPERTS))
+    e->tamper.layer = (e->tamper.layer + 1) % layers;
   unsigned lowest = lowest_flipped_bit(e);
   if (kind == ZH_TAMPER_RESIDUAL || !any_bit) e->tamper.bit = lowest + random[3] % (32 - lowest);
 }

@@ -36,16 +36,9 @@ float *zh_pass_part_or(const zh_engine *e, zh_reduce_slot slot, float *whole) {
   return e->reduce ? zh_reduce_mine(e->reduce, slot) : whole;
 }
 
-void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const names[2],
-                            zh_reduce_slot slot, const zh_weight *weight, const zh_weight *bias,
-                            const float *input) {
+static void sum_parts(const zh_worker *w, int layer, const char *name, zh_reduce_slot slot) {
   zh_engine *e = w->p->e;
   size_t tokens = w->p->tokens, hidden = e->architecture.hidden, stride = 0;
-  if (!e->reduce) return;
-  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
-  if (e->observer) zh_pass_barrier(w);
-  zh_pass_report_product(w, layer, names[0], weight, bias, input, zh_reduce_mine(e->reduce, slot),
-                         tokens);
   zh_reduce_sum(e->reduce, e->threads, w->thread, slot, e->delta, tokens, hidden);
   zh_pass_mark(w, ZH_STAGE_SUMS);
   if (e->observer) zh_pass_barrier(w);
@@ -53,7 +46,7 @@ void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const nam
   if (!parts) return;
   zh_pass_report(w, (zh_operation){.op = ZH_OP_SUM,
                                    .layer = layer,
-                                   .name = names[1],
+                                   .name = name,
                                    .tokens = tokens,
                                    .in_width = hidden,
                                    .out_width = hidden,
@@ -61,6 +54,18 @@ void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const nam
                                    .addends = (size_t)e->stages.part.parts,
                                    .addend_stride = stride,
                                    .output = e->delta});
+}
+
+void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const names[2],
+                            zh_reduce_slot slot, const zh_weight *weight, const zh_weight *bias,
+                            const float *input) {
+  zh_engine *e = w->p->e;
+  if (!e->reduce) return;
+  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
+  if (e->observer) zh_pass_barrier(w);
+  zh_pass_report_product(w, layer, names[0], weight, bias, input, zh_reduce_mine(e->reduce, slot),
+                         w->p->tokens);
+  sum_parts(w, layer, names[1], slot);
 }
 
 /* Rows of the vocabulary that another rank holds come from there. */
@@ -251,10 +256,14 @@ static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
 }
 
 static void expert_block(const zh_worker *w, int layer, const zh_weight *weight) {
-  static const block_names names = {NULL, NULL, "ffn post norm", "ffn residual"};
+  static const block_names names = {NULL, "ffn sum", "ffn post norm", "ffn residual"};
   zh_engine *e = w->p->e;
   zh_pass_keep(w, 0, e->x, w->p->tokens * e->architecture.hidden);
-  zh_pass_experts(w, (uint32_t)layer, weight, e->delta);
+  zh_pass_experts(w, (uint32_t)layer, weight, zh_pass_part_or(e, ZH_REDUCE_FFN, e->delta));
+  if (e->reduce) {
+    sum_parts(w, layer, names.sum, ZH_REDUCE_FFN);
+    zh_pass_mark(w, ZH_STAGE_PRODUCTS);
+  }
   const float *added = add_block(w, &weight[ZH_FFN_POST_NORM]);
   report_block(w, layer, &names, &weight[ZH_FFN_POST_NORM], added);
 }

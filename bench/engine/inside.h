@@ -91,7 +91,8 @@ typedef enum zh_tamper_kind {
   ZH_TAMPER_RESIDUAL, /* flips a bit of element `element` of [tokens][hidden] */
   ZH_TAMPER_CACHE,    /* flips a bit of a key or value, of a position that the pass reads */
   ZH_TAMPER_STALE,    /* does not write token `element` (modulo tokens) into the cache */
-  ZH_TAMPER_LAYER     /* leaves the layer out */
+  ZH_TAMPER_LAYER,    /* leaves the layer out */
+  ZH_TAMPER_EXPERT    /* takes nothing of each token's last choice */
 } zh_tamper_kind;
 typedef struct zh_tamper {
   zh_tamper_kind kind;

@@ -224,6 +224,16 @@ size_t zh_value_width(const zh_architecture *a, zh_value value) {
   }
 }
 
+bool zh_value_is_of_choices(zh_value value) {
+  return value == ZH_VALUE_EXPERT_GATE || value == ZH_VALUE_EXPERT_UP ||
+         value == ZH_VALUE_EXPERT_INNER || value == ZH_VALUE_EXPERT;
+}
+
+size_t zh_value_shown(const zh_architecture *a, zh_value value) {
+  if (value == ZH_VALUE_ROUTED) return 2 * (size_t)a->experts_used + 1;
+  return zh_value_width(a, value) * (zh_value_is_of_choices(value) ? a->experts_used : 1);
+}
+
 size_t zh_program_length(const zh_program *p, bool logits) {
   return p->begin[p->layers] + (logits ? (size_t)LAST_LENGTH : 0);
 }

@@ -39,6 +39,12 @@ typedef enum zh_value {
 } zh_value;
 size_t zh_value_width(const zh_architecture *a, zh_value value);
 
+/* Whether a token has one of it for each of its choices of experts. */
+bool zh_value_is_of_choices(zh_value value);
+/* Floats of it that a certificate shows of a token: of all choices; of the routed ones their
+ * weights, then their experts, then the way of their products (zh_way). */
+size_t zh_value_shown(const zh_architecture *a, zh_value value);
+
 typedef struct zh_instruction {
   const char *name; /* as zh_operation has it */
   zh_operator op;

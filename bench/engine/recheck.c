@@ -20,7 +20,7 @@ typedef struct walk {
   zh_followed followed;
   size_t next; /* instruction to come */
   float *at[ZH_VALUES];
-  float *own; /* [layers][2][head_dim]: key and value of the head that is shown */
+  float *own; /* [layers][2][zh_key_dim]: key and value of the head that is shown */
 } walk;
 
 typedef struct recheck {
@@ -174,9 +174,9 @@ static zh_status check_words(const recheck *r, const json_t *header, const char 
 
 static zh_status start_walks(recheck *r, zh_error *err) {
   const zh_architecture *a = &r->weights.architecture;
-  size_t longest = 0, positions = r->start + r->steps, d = a->head_dim;
+  size_t longest = 0, positions = r->start + r->steps, d = zh_key_dim(a);
   for (int v = 0; v < ZH_VALUES; ++v)
-    if (zh_value_width(a, (zh_value)v) > longest) longest = zh_value_width(a, (zh_value)v);
+    if (zh_value_shown(a, (zh_value)v) > longest) longest = zh_value_shown(a, (zh_value)v);
   r->fresh = malloc(longest * sizeof *r->fresh);
   r->keys = malloc(positions * d * sizeof *r->keys);
   r->values = malloc(positions * d * sizeof *r->values);
@@ -193,7 +193,7 @@ static zh_status start_walks(recheck *r, zh_error *err) {
     w->own = calloc((size_t)a->layers * 2 * d, sizeof *w->own);
     whole = whole && w->own;
     for (int v = 0; v < ZH_VALUES; ++v) {
-      w->at[v] = calloc(zh_value_width(a, (zh_value)v), sizeof *w->at[v]);
+      w->at[v] = calloc(zh_value_shown(a, (zh_value)v) + 1, sizeof *w->at[v]);
       whole = whole && w->at[v];
     }
   }
@@ -243,8 +243,8 @@ static zh_status read_fine(recheck *r, const json_t *header, const char *where, 
   for (size_t i = 0; i < zh_program_length(&r->program, true); ++i) {
     int layer = -1;
     const zh_instruction *is = zh_program_at(&r->program, i, &layer);
-    if (is->op != ZH_OP_MATMUL) continue;
     zh_weight *weight = zh_order_weight(is, layer, &r->weights);
+    if (is->op != ZH_OP_MATMUL || !weight) continue;
     weight->fine = names_hold(names, is->name);
     known += weight->fine && layer <= 0;
   }
@@ -316,7 +316,7 @@ static bool equal_bits(const float *a, const float *b, size_t count) {
 /* Of the head that is shown of this layer, before any token attends to it. */
 static void keep_own(const recheck *r, const walk *w, int layer) {
   const zh_architecture *a = &r->weights.architecture;
-  size_t d = a->head_dim, at = (size_t)layer * 2 * d,
+  size_t d = zh_key_dim(a), at = (size_t)layer * 2 * d,
          head = (size_t)zh_challenge_head(&r->challenge, a, (uint32_t)layer, 1);
   memcpy(w->own + at, w->at[ZH_VALUE_FINAL_KEY] + head * d, d * sizeof(float));
   memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
@@ -327,7 +327,7 @@ static void keep_own(const recheck *r, const walk *w, int layer) {
 /* The shown head's cache holds what this token, and every other followed one, put there. */
 static zh_status check_cache(const recheck *r, const walk *w, int layer, const char *where,
                              zh_error *err) {
-  size_t d = r->weights.architecture.head_dim, at = (size_t)layer * 2 * d;
+  size_t d = zh_key_dim(&r->weights.architecture), at = (size_t)layer * 2 * d;
   for (size_t i = 0; i < r->challenge.count; ++i) {
     const walk *other = &r->walks[i];
     size_t position = other->answer.position;
@@ -346,7 +346,7 @@ static zh_status check_cache(const recheck *r, const walk *w, int layer, const c
 static zh_status check_attention(recheck *r, const walk *w, const zh_operation *o,
                                  const json_t *line, const char *where, zh_error *err) {
   const zh_architecture *a = &r->weights.architecture;
-  size_t positions = (size_t)w->answer.position + 1, d = a->head_dim,
+  size_t positions = (size_t)w->answer.position + 1, d = zh_key_dim(a),
          group = a->heads / a->kv_heads;
   int64_t head = zh_challenge_head(&r->challenge, a, (uint32_t)o->layer, positions);
   if (head < 0) return ZH_OK;
@@ -381,18 +381,112 @@ static zh_status check_mark(const recheck *r, const walk *w, zh_error *err) {
                  r->claim->path, w->answer.position);
 }
 
+static void note(const recheck *r, walk *w, zh_value value, int layer);
+
+/* Of latent attention the value is the key without what is turned, as wide. */
+static void note_latent_value(const recheck *r, walk *w, int layer) {
+  const zh_architecture *a = &r->weights.architecture;
+  if (a->attention != ZH_ATTENTION_LATENT) return;
+  float *value = w->at[ZH_VALUE_VALUE];
+  memset(value, 0, zh_key_dim(a) * sizeof *value);
+  memcpy(value, w->at[ZH_VALUE_FINAL_KEY], a->latent.kv_rank * sizeof *value);
+  note(r, w, ZH_VALUE_VALUE, layer);
+}
+
 /* Value and key, which comes after it, go into the mark, and the shown head's into the cache. */
-static void note_key_and_value(const recheck *r, walk *w, const zh_instruction *now, int layer) {
-  bool key = now->out == ZH_VALUE_FINAL_KEY;
-  if (!key && now->out != ZH_VALUE_VALUE) return;
-  size_t width = zh_value_width(&r->weights.architecture, now->out),
-         d = r->weights.architecture.head_dim;
+static void note(const recheck *r, walk *w, zh_value value, int layer) {
+  bool key = value == ZH_VALUE_FINAL_KEY;
+  if (!key && value != ZH_VALUE_VALUE) return;
+  if (key) note_latent_value(r, w, layer);
+  size_t width = zh_value_width(&r->weights.architecture, value),
+         d = zh_key_dim(&r->weights.architecture);
   for (size_t at = 0; at < width; at += d) { /* r->keys: room for a head, unused until attention */
-    memcpy(r->keys, w->at[now->out] + at, d * sizeof(float));
+    memcpy(r->keys, w->at[value] + at, d * sizeof(float));
     zh_kv_round(r->keys, r->arithmetic.kv, d);
     w->mark += zh_sum_of_bits(r->keys, d) * (4 * (uint64_t)layer + (key ? 1 : 3));
   }
   if (key) keep_own(r, w, layer);
+}
+
+/* What followed from the router for this token: places are choices. */
+typedef struct choices {
+  zh_mixture mixture;
+  uint32_t *choice, *place;       /* [used] */
+  const zh_weight **each, **bias; /* [used] */
+} choices;
+
+static void free_choices(choices *c) {
+  free(c->choice);
+  free(c->place);
+  free(c->each);
+  free(c->bias);
+}
+
+/* values: as a router's line shows them. */
+static zh_status read_choices(choices *out, const recheck *r, const walk *w, const float *values,
+                              const char *where, zh_error *err) {
+  const zh_architecture *a = &r->weights.architecture;
+  size_t used = a->experts_used;
+  *out = (choices){.choice = calloc(used + 1, sizeof *out->choice),
+                   .place = calloc(used + 1, sizeof *out->place),
+                   .each = calloc(used + 1, sizeof *out->each),
+                   .bias = calloc(used + 1, sizeof *out->bias)};
+  if (!out->choice || !out->place || !out->each || !out->bias)
+    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+  for (size_t k = 0; k < used; ++k) {
+    float expert = values[used + k];
+    if (!(expert >= 0 && expert < (float)a->experts))
+      return zh_fail(err, ZH_ERR_CHECK, "%s: expert %g is none of the model's %" PRIu32, where,
+                     (double)expert, a->experts);
+    out->choice[k] = (uint32_t)expert;
+    out->place[k] = (uint32_t)k;
+  }
+  out->mixture = (zh_mixture){a->experts_used, out->choice, values, out->place,
+                              a->shared_gated ? w->at[ZH_VALUE_SHARED_SCORE] : NULL};
+  return ZH_OK;
+}
+
+static zh_expert_slot slot_of(zh_value out) {
+  return out == ZH_VALUE_EXPERT_GATE ? ZH_EXPERT_GATE
+         : out == ZH_VALUE_EXPERT_UP ? ZH_EXPERT_UP
+                                     : ZH_EXPERT_DOWN;
+}
+
+static bool is_of_experts(const zh_instruction *is) {
+  return is->op == ZH_OP_ROUTE || is->op == ZH_OP_COMBINE || zh_value_is_of_choices(is->out);
+}
+
+/* Each choice of the token, by its own expert's weights. */
+static void spread_over_choices(zh_operation *o, choices *c, const recheck *r, const walk *w,
+                                const zh_instruction *is) {
+  const zh_architecture *a = &r->weights.architecture;
+  zh_expert_slot slot = slot_of(is->out);
+  bool product = is->op == ZH_OP_MATMUL;
+  for (size_t k = 0; k < a->experts_used; ++k) {
+    const zh_weight *of = zh_weights_expert(&r->weights, (uint32_t)o->layer, c->choice[k]);
+    c->each[k] = product ? &of[slot] : NULL;
+    c->bias[k] = &of[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
+  }
+  o->tokens = a->experts_used;
+  o->each = c->each;
+  o->each_bias = product && a->ffn_bias ? (const zh_weight *const *)c->bias : NULL;
+  o->spread = product && slot != ZH_EXPERT_DOWN;
+  zh_way way = w->at[ZH_VALUE_ROUTED][2 * a->experts_used] == (float)ZH_MANY ? ZH_MANY : ZH_FEW;
+  if (product) o->way = zh_weight_way(c->each[0], &r->arithmetic.rounds, way);
+}
+
+static zh_status check_experts(recheck *r, const walk *w, zh_operation *o, const zh_instruction *is,
+                               const char *where, zh_error *err) {
+  choices c;
+  bool routing = is->op == ZH_OP_ROUTE;
+  zh_status status =
+      read_choices(&c, r, w, routing ? o->output : w->at[ZH_VALUE_ROUTED], where, err);
+  o->mixture = &c.mixture;
+  if (is->op == ZH_OP_COMBINE && !r->weights.architecture.shared_ffn) o->second = NULL;
+  if (status == ZH_OK && zh_value_is_of_choices(is->out)) spread_over_choices(o, &c, r, w, is);
+  if (status == ZH_OK) zh_check_operation(r->check, o);
+  free_choices(&c);
+  return status;
 }
 
 static zh_status check_line(recheck *r, walk *w, const json_t *line, const char *where,
@@ -411,9 +505,9 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
     return zh_fail(err, ZH_ERR_CHECK,
                    "%s: '%.40s' of layer %" PRId64 " stands where '%s' of layer %d comes next",
                    where, name, stated, next->name, layer);
-  size_t width = zh_value_width(a, next->out);
+  size_t shown = zh_value_shown(a, next->out);
   uint32_t sequence = 0;
-  ZH_TRY(read_floats(r->fresh, width, line, "values", where, err));
+  ZH_TRY(read_floats(r->fresh, shown, line, "values", where, err));
   zh_operation o = {.op = next->op,
                     .layer = layer,
                     .name = next->name,
@@ -423,7 +517,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
                     .way = way,
                     .addends = next->out == ZH_VALUE_DELTA ? r->ranks : 0,
                     .in_width = zh_value_width(a, next->in),
-                    .out_width = width,
+                    .out_width = zh_value_width(a, next->out),
                     .input = w->at[next->in],
                     .second = w->at[next->second],
                     .output = r->fresh,
@@ -432,12 +526,14 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
                     .sequence = &sequence};
   if (next->op == ZH_OP_ATTENTION)
     ZH_TRY(check_attention(r, w, &o, line, where, err));
+  else if (is_of_experts(next))
+    ZH_TRY(check_experts(r, w, &o, next, where, err));
   else
     zh_check_operation(r->check, &o);
-  memcpy(w->at[next->out], r->fresh, width * sizeof(float));
+  memcpy(w->at[next->out], r->fresh, shown * sizeof(float));
   ++w->next;
   ++r->operators;
-  note_key_and_value(r, w, next, layer);
+  note(r, w, next->out, layer);
   if (r->is_prompt && w->next == zh_program_length(&r->program, false))
     ZH_TRY(check_mark(r, w, err));
   return next->out == ZH_VALUE_LOGITS ? check_answer(r, w, err) : ZH_OK;

@@ -107,7 +107,7 @@ static zh_status put_together(joining *j, zh_shown_part *out, const zh_shown_rec
   const zh_instruction *is = zh_program_at(j->program, like->place, &layer);
   for (size_t rank = 0; rank < j->ranks; ++rank)
     if (is_at(record_of(j, rank), like)) total += record_of(j, rank)->count;
-  size_t width = like->kind == ZH_SHOWN_VALUES ? zh_value_width(j->whole, is->out) : like->count;
+  size_t width = like->kind == ZH_SHOWN_VALUES ? zh_value_shown(j->whole, is->out) : like->count;
   copies = width ? total / width : 0;
   if (copies == 0 || total % width != 0)
     return zh_fail(err, ZH_ERR_CHECK,

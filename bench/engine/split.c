@@ -10,15 +10,24 @@
 
 #include "bench/engine/weights.h"
 
+static zh_status check_columns(const char *model, const char *what, uint32_t columns,
+                               uint32_t parts, zh_error *err) {
+  if (columns % parts == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: %" PRIu32 " columns of %s cannot be divided evenly among %" PRIu32
+                 " ranks; take a number of ranks that divides them",
+                 model, columns, what, parts);
+}
+
 /* Divides unless some part would end inside a head that several share. */
 static zh_status check_heads(const char *model, const zh_architecture *a, zh_part part,
                              zh_error *err) {
   uint32_t parts = (uint32_t)part.parts;
-  if (a->experts != 0 || a->attention == ZH_ATTENTION_LATENT) {
+  if (a->attention == ZH_ATTENTION_LATENT) {
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: %s cannot be divided among ranks yet; let each rank compute whole layers "
-                   "(parallel: pipeline)",
-                   model, a->experts != 0 ? "experts" : "latent attention (MLA)");
+                   "%s: latent attention (MLA) cannot be divided among ranks yet; let each rank "
+                   "compute whole layers (parallel: pipeline)",
+                   model);
   }
   if (a->heads % parts != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
@@ -32,12 +41,9 @@ static zh_status check_heads(const char *model, const zh_architecture *a, zh_par
                    " ranks: one of the two numbers must divide the other",
                    model, a->kv_heads, parts);
   }
-  if (a->ffn % parts != 0) {
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: %" PRIu32 " columns of the feed-forward layer cannot be divided evenly "
-                   "among %" PRIu32 " ranks; take a number of ranks that divides them",
-                   model, a->ffn, parts);
-  }
+  ZH_TRY(check_columns(model, "the feed-forward layer", a->ffn, parts, err));
+  if (a->experts) ZH_TRY(check_columns(model, "each expert", a->expert_ffn, parts, err));
+  ZH_TRY(check_columns(model, "the shared experts", a->shared_ffn, parts, err));
   if (a->vocab / ZH_PACKED_ROWS < parts) {
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: a vocabulary of %" PRIu32 " tokens is too small for %" PRIu32 " ranks",
@@ -74,6 +80,7 @@ static zh_status cut_columns(zh_weight *w, const char *model, size_t first, size
 
 typedef struct cut {
   size_t query, query_first, key, key_first, ffn, ffn_first, heads, heads_first;
+  size_t expert, expert_first, shared, shared_first; /* columns of their FFN */
 } cut;
 
 /* What is added to rows is divided as they are; what is added to a sum over the ranks stays whole,
@@ -99,9 +106,22 @@ static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_par
   cut_rows(&w[ZH_ATTN_V], c->key_first, c->key);
   cut_rows(&w[ZH_FFN_GATE], c->ffn_first, c->ffn);
   cut_rows(&w[ZH_FFN_UP], c->ffn_first, c->ffn);
+  cut_rows(&w[ZH_SHARED_GATE], c->shared_first, c->shared);
+  cut_rows(&w[ZH_SHARED_UP], c->shared_first, c->shared);
+  ZH_TRY(cut_columns(&w[ZH_SHARED_DOWN], model, c->shared_first, c->shared, part, err));
   ZH_TRY(cut_vectors(w, model, c, part, err));
   ZH_TRY(cut_columns(&w[ZH_ATTN_OUTPUT], model, c->query_first, c->query, part, err));
   return cut_columns(&w[ZH_FFN_DOWN], model, c->ffn_first, c->ffn, part, err);
+}
+
+/* The router stays whole, so that all ranks choose alike. */
+static zh_status cut_expert(zh_weight *w, const char *model, const cut *c, zh_part part,
+                            zh_error *err) {
+  cut_rows(&w[ZH_EXPERT_GATE], c->expert_first, c->expert);
+  cut_rows(&w[ZH_EXPERT_UP], c->expert_first, c->expert);
+  ZH_TRY(cut_columns(&w[ZH_EXPERT_GATE_BIAS], model, c->expert_first, c->expert, part, err));
+  ZH_TRY(cut_columns(&w[ZH_EXPERT_UP_BIAS], model, c->expert_first, c->expert, part, err));
+  return cut_columns(&w[ZH_EXPERT_DOWN], model, c->expert_first, c->expert, part, err);
 }
 
 /* --- stages --- */
@@ -167,16 +187,25 @@ static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   a->heads /= parts;
   a->kv_heads = kv_heads;
   a->ffn /= parts;
+  a->expert_ffn /= parts;
+  a->shared_ffn /= parts;
   cut c = {.query = (size_t)a->heads * a->head_dim,
            .key = (size_t)a->kv_heads * a->head_dim,
            .key_first = key_head * a->head_dim,
            .ffn = a->ffn,
-           .heads = a->heads};
+           .heads = a->heads,
+           .expert = a->expert_ffn,
+           .shared = a->shared_ffn};
   c.query_first = index * c.query;
   c.ffn_first = index * c.ffn;
   c.heads_first = index * c.heads;
-  for (uint32_t layer = 0; layer < a->layers; ++layer)
-    ZH_TRY(cut_layer(&weights->layer[(size_t)layer * ZH_LAYER_SLOTS], model, &c, part, err));
+  c.expert_first = index * c.expert;
+  c.shared_first = index * c.shared;
+  for (uint32_t layer = 0; layer < a->layers; ++layer) {
+    ZH_TRY(cut_layer(zh_weights_layer(weights, layer), model, &c, part, err));
+    for (uint32_t e = 0; zh_layer_is(a, layer, ZH_LAYER_EXPERTS) && e < a->experts; ++e)
+      ZH_TRY(cut_expert(zh_weights_expert(weights, layer, e), model, &c, part, err));
+  }
   size_t begin, end;
   zh_share(&begin, &end, a->vocab, ZH_PACKED_ROWS, part.index, part.parts);
   if (weights->whole[ZH_EMBEDDING].tensor)
