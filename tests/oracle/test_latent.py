@@ -13,12 +13,9 @@ from test_families import ISA, TOOL
 
 CONFIG = {
     "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "hidden_act": "silu", "hidden_size": 96,
-    "intermediate_size": 112, "num_attention_heads": 6, "num_key_value_heads": 6, "num_hidden_layers": 2, "q_lora_rank": 48,
+    "intermediate_size": 144, "num_attention_heads": 6, "num_key_value_heads": 6, "num_hidden_layers": 2, "q_lora_rank": 48,
     "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 32, "v_head_dim": 48, "vocab_size": 120,
     "max_position_embeddings": 512, "rms_norm_eps": 1e-2, "rope_theta": 10000.0, "tie_word_embeddings": False,
-    "first_k_dense_replace": 2, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-    "n_group": 1, "topk_group": 1, "norm_topk_prob": True, "scoring_func": "sigmoid", "n_shared_experts": 1,
-    "routed_scaling_factor": 1.0,
 }  # fmt: skip
 LAYER = "model.layers.{}.self_attn."
 
@@ -198,7 +195,7 @@ steps:
 def run_suite(folder, model, kv, *words, parallel="none"):
     (folder / "probe.yaml").write_text(SUITE % (kv, parallel))
     return subprocess.run(
-        [PROGRAM, "run", folder / "probe.yaml", "--model", model, "--out", folder / "bundle", *words],
+        [PROGRAM, "run", folder / "probe.yaml", "--model", model, "--out", folder / "bundle", *map(str, words)],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -230,9 +227,19 @@ def test_stages_give_the_same_answers(model, tmp_path):
     assert answers[0] == answers[1]
 
 
-def test_heads_are_not_divided_yet(model, tmp_path):
-    done = run_suite(tmp_path, model[0], "bf16", "--ranks", "2", parallel="tensor")
-    assert done.returncode != 0 and "latent attention (MLA) cannot be divided among ranks yet" in done.stderr
+@pytest.mark.parametrize("kv, ranks", [("f32", 2), ("q8", 3)])
+def test_ranks_divide_heads(model, tmp_path, kv, ranks):
+    done = run_suite(tmp_path, model[0], kv, "--ranks", ranks, parallel="tensor")
+    assert done.returncode == 0, done.stderr
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert run_suite(alone, model[0], kv).returncode == 0
+    assert decode_of(tmp_path)["facts"]["first_tokens"] == decode_of(alone)["facts"]["first_tokens"]
+
+
+def test_heads_that_do_not_divide(model, tmp_path):
+    done = run_suite(tmp_path, model[0], "bf16", "--ranks", "4", parallel="tensor")
+    assert done.returncode != 0 and "6 query heads cannot be divided evenly among 4 ranks" in done.stderr
 
 
 def test_no_certificate_yet(model, tmp_path):
