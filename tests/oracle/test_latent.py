@@ -46,7 +46,8 @@ def write_model(folder, config=CONFIG, **changes):
     """bf16 values, and the same in float64."""
     random, at, header, data, values = np.random.default_rng(5), 0, {}, [], {}
     for name, shape in shapes(config):
-        drawn = 1 + 0.3 * random.standard_normal(shape) if len(shape) == 1 else random.standard_normal(shape) * 2 / shape[1] ** 0.5
+        drawn = random.standard_normal(shape)
+        drawn = 1 + 0.3 * drawn if len(shape) == 1 else drawn * 2 / shape[1] ** 0.5
         bits = (drawn.astype("<f4").view("<u4") >> 16).astype("<u2")
         header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + bits.nbytes]}
         at += bits.nbytes
@@ -70,7 +71,8 @@ def turn(x, base):
     angle = np.arange(x.shape[0])[:, None] * base ** (-np.arange(0, dims, 2) / dims)
     angle = angle.reshape(x.shape[0], *(1,) * (x.ndim - 2), -1)
     even, odd = x[..., ::2], x[..., 1::2]
-    return np.stack((even * np.cos(angle) - odd * np.sin(angle), even * np.sin(angle) + odd * np.cos(angle)), -1).reshape(x.shape)
+    turned = even * np.cos(angle) - odd * np.sin(angle), even * np.sin(angle) + odd * np.cos(angle)
+    return np.stack(turned, -1).reshape(x.shape)
 
 
 def attention(w, c, n, at):
@@ -170,6 +172,10 @@ def test_threads_change_no_bit(model):
         ({"attention_bias": True}, "the file states 'attention_bias'"),
         ({"num_attention_heads": 5}, "should have the shape"),
         ({"q_lora_rank": None}, "'model.layers.0.self_attn.q_proj.weight' is missing"),
+        (
+            {"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 32, "mscale_all_dim": 1e300}},
+            "YaRN's mscale makes the attention scale infinite",
+        ),
         ({"scoring_func": "tanh"}, "the router_score 'tanh' is not among those that this version computes"),
     ],
 )
