@@ -13,12 +13,9 @@ from test_families import ISA, TOOL
 
 CONFIG = {
     "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "hidden_act": "silu", "hidden_size": 96,
-    "intermediate_size": 112, "num_attention_heads": 6, "num_key_value_heads": 6, "num_hidden_layers": 2, "q_lora_rank": 48,
+    "intermediate_size": 144, "num_attention_heads": 6, "num_key_value_heads": 6, "num_hidden_layers": 2, "q_lora_rank": 48,
     "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 32, "v_head_dim": 48, "vocab_size": 120,
     "max_position_embeddings": 512, "rms_norm_eps": 1e-2, "rope_theta": 10000.0, "tie_word_embeddings": False,
-    "first_k_dense_replace": 2, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-    "n_group": 1, "topk_group": 1, "norm_topk_prob": True, "scoring_func": "sigmoid", "n_shared_experts": 1,
-    "routed_scaling_factor": 1.0,
 }  # fmt: skip
 LAYER = "model.layers.{}.self_attn."
 
@@ -49,7 +46,8 @@ def write_model(folder, config=CONFIG, **changes):
     """bf16 values, and the same in float64."""
     random, at, header, data, values = np.random.default_rng(5), 0, {}, [], {}
     for name, shape in shapes(config):
-        drawn = 1 + 0.3 * random.standard_normal(shape) if len(shape) == 1 else random.standard_normal(shape) * 2 / shape[1] ** 0.5
+        drawn = random.standard_normal(shape)
+        drawn = 1 + 0.3 * drawn if len(shape) == 1 else drawn * 2 / shape[1] ** 0.5
         bits = (drawn.astype("<f4").view("<u4") >> 16).astype("<u2")
         header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + bits.nbytes]}
         at += bits.nbytes
@@ -73,7 +71,8 @@ def turn(x, base):
     angle = np.arange(x.shape[0])[:, None] * base ** (-np.arange(0, dims, 2) / dims)
     angle = angle.reshape(x.shape[0], *(1,) * (x.ndim - 2), -1)
     even, odd = x[..., ::2], x[..., 1::2]
-    return np.stack((even * np.cos(angle) - odd * np.sin(angle), even * np.sin(angle) + odd * np.cos(angle)), -1).reshape(x.shape)
+    turned = even * np.cos(angle) - odd * np.sin(angle), even * np.sin(angle) + odd * np.cos(angle)
+    return np.stack(turned, -1).reshape(x.shape)
 
 
 def attention(w, c, n, at):
@@ -173,6 +172,10 @@ def test_threads_change_no_bit(model):
         ({"attention_bias": True}, "the file states 'attention_bias'"),
         ({"num_attention_heads": 5}, "should have the shape"),
         ({"q_lora_rank": None}, "'model.layers.0.self_attn.q_proj.weight' is missing"),
+        (
+            {"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 32, "mscale_all_dim": 1e300}},
+            "YaRN's mscale makes the attention scale infinite",
+        ),
         ({"scoring_func": "tanh"}, "the router_score 'tanh' is not among those that this version computes"),
     ],
 )
@@ -198,7 +201,7 @@ steps:
 def run_suite(folder, model, kv, *words, parallel="none"):
     (folder / "probe.yaml").write_text(SUITE % (kv, parallel))
     return subprocess.run(
-        [PROGRAM, "run", folder / "probe.yaml", "--model", model, "--out", folder / "bundle", *words],
+        [PROGRAM, "run", folder / "probe.yaml", "--model", model, "--out", folder / "bundle", *map(str, words)],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -230,9 +233,19 @@ def test_stages_give_the_same_answers(model, tmp_path):
     assert answers[0] == answers[1]
 
 
-def test_heads_are_not_divided_yet(model, tmp_path):
-    done = run_suite(tmp_path, model[0], "bf16", "--ranks", "2", parallel="tensor")
-    assert done.returncode != 0 and "latent attention (MLA) cannot be divided among ranks yet" in done.stderr
+@pytest.mark.parametrize("kv, ranks", [("f32", 2), ("q8", 3)])
+def test_ranks_divide_heads(model, tmp_path, kv, ranks):
+    done = run_suite(tmp_path, model[0], kv, "--ranks", ranks, parallel="tensor")
+    assert done.returncode == 0, done.stderr
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert run_suite(alone, model[0], kv).returncode == 0
+    assert decode_of(tmp_path)["facts"]["first_tokens"] == decode_of(alone)["facts"]["first_tokens"]
+
+
+def test_heads_that_do_not_divide(model, tmp_path):
+    done = run_suite(tmp_path, model[0], "bf16", "--ranks", "4", parallel="tensor")
+    assert done.returncode != 0 and "6 query heads cannot be divided evenly among 4 ranks" in done.stderr
 
 
 def test_no_certificate_yet(model, tmp_path):
