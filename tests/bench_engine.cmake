@@ -13,6 +13,7 @@ zh_unit_test(bench test_packed_cache.c zh_bench)
 set_tests_properties(bench.test_engine bench.test_engine_check bench.test_engine_batch PROPERTIES TIMEOUT 900)
 zh_python_test(oracle.engine_types oracle/test_engine_types.py)
 zh_python_test(oracle.engine_smollm2 oracle/test_engine_smollm2.py)
+zh_python_test(oracle.engine_gemma3 oracle/test_engine_gemma3.py -rs)
 
 # Each family's small model, against what its own code answered (tests/golden/families).
 add_executable(families_tool oracle/families_tool.c)
