@@ -204,7 +204,6 @@ static const float *output_of(certificate *c, const zh_operation *o, size_t t) {
   if (o->op == ZH_OP_ROUTE) {
     memcpy(c->slice, o->output + t * used, used * sizeof(float));
     for (size_t k = 0; k < used; ++k) c->slice[used + k] = (float)o->mixture->choice[t * used + k];
-    c->slice[2 * used] = (float)o->way;
   }
   return o->each || o->op == ZH_OP_ROUTE ? c->slice : zh_operation_output(o, t);
 }

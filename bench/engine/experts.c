@@ -41,11 +41,9 @@ static bool each_for_itself(size_t tokens) {
   return tokens <= ZH_TOKEN_GRAIN;
 }
 
-/* Of all experts on average there are so many tokens; what kernels do with them depends on nothing
- * else, so that a token's bits do not depend on who else goes where. */
-static zh_way way_of(const zh_pass *p, const zh_architecture *a) {
-  size_t each = p->tokens * a->experts_used / a->experts;
-  return p->e->way_is_set ? p->way : zh_way_of(each > 0 ? each : 1);
+zh_way zh_expert_way(const zh_architecture *a, size_t tokens) {
+  size_t each = a->experts ? tokens * a->experts_used / a->experts : 0;
+  return zh_way_of(each > 0 ? each : 1);
 }
 
 static view look(const zh_worker *w, uint32_t layer) {
@@ -56,7 +54,7 @@ static view look(const zh_worker *w, uint32_t layer) {
             .a = a,
             .layer = layer,
             .tokens = w->p->tokens,
-            .way = way_of(w->p, a),
+            .way = w->p->expert_way,
             .choice = x->choice,
             .weight = x->weight};
   uint32_t *own = (uint32_t *)(void *)(x->own + (size_t)w->thread * x->own_bytes);

@@ -450,6 +450,8 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                  .sequence = sequence + at,
                  .tokens = tokens,
                  .way = e->way_is_set ? e->way : zh_way_of(count),
+                 .expert_way = e->way_is_set ? e->expert_way
+                                             : zh_expert_way(&e->weights.total.architecture, count),
                  .want = want ? want + at : NULL,
                  .ends = at + tokens == count,
                  .logits = logits};

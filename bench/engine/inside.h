@@ -152,8 +152,8 @@ struct zh_engine {
   size_t own_bytes, own_prepared[ZH_ROUNDINGS];
   bool way_is_set; /* packed weights are multiplied `way`; else as the number of tokens of the call
                       suggests */
-  zh_way way;
-  zh_observer observer; /* called on thread 0, between barriers; NULL while timing */
+  zh_way way, expert_way; /* of experts' products: zh_expert_way */
+  zh_observer observer;   /* called on thread 0, between barriers; NULL while timing */
   void *observer_user;
   float
       *before; /* [micro_batch][max(hidden, q + k)]: inputs of in-place operators, while observed */
@@ -184,6 +184,10 @@ zh_times zh_engine_times(const zh_engine *engine); /* since the count was starte
 void zh_engine_mark(const zh_engine *engine, zh_stage stage);
 void zh_engine_mark_nothing(const zh_engine *engine); /* … was no stage's */
 zh_spent *zh_spent_between(const zh_engine *engine);
+
+/* In a call of so many tokens: what kernels do with each expert's depends on how many it has on
+ * average, and on nothing else, so that a token's bits do not depend on where others go. */
+zh_way zh_expert_way(const zh_architecture *a, size_t tokens);
 
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {

@@ -197,8 +197,9 @@ size_t zh_value_width(const zh_architecture *a, zh_value value) {
   case ZH_VALUE_KEY:
   case ZH_VALUE_FINAL_KEY:
     return (size_t)a->kv_heads * zh_key_dim(a);
-  case ZH_VALUE_VALUE:
-    return (size_t)a->kv_heads * a->value_dim;
+  case ZH_VALUE_VALUE: /* as the cache holds it */
+    return (size_t)a->kv_heads *
+           (a->attention == ZH_ATTENTION_LATENT ? zh_key_dim(a) : a->value_dim);
   case ZH_VALUE_GATE:
   case ZH_VALUE_UP:
   case ZH_VALUE_INNER:
@@ -230,7 +231,7 @@ bool zh_value_is_of_choices(zh_value value) {
 }
 
 size_t zh_value_shown(const zh_architecture *a, zh_value value) {
-  if (value == ZH_VALUE_ROUTED) return 2 * (size_t)a->experts_used + 1;
+  if (value == ZH_VALUE_ROUTED) return 2 * (size_t)a->experts_used;
   return zh_value_width(a, value) * (zh_value_is_of_choices(value) ? a->experts_used : 1);
 }
 

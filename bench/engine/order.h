@@ -42,7 +42,7 @@ size_t zh_value_width(const zh_architecture *a, zh_value value);
 /* Whether a token has one of it for each of its choices of experts. */
 bool zh_value_is_of_choices(zh_value value);
 /* Floats of it that a certificate shows of a token: of all choices; of the routed ones their
- * weights, then their experts, then the way of their products (zh_way). */
+ * weights, then their experts. */
 size_t zh_value_shown(const zh_architecture *a, zh_value value);
 
 typedef struct zh_instruction {

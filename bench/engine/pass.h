@@ -13,9 +13,10 @@ typedef struct zh_pass {
   zh_engine *e;
   const uint32_t *token, *position, *sequence; /* [tokens] */
   size_t tokens;
-  zh_way way;       /* of all products */
-  const bool *want; /* [tokens]; NULL: the last token where `ends` */
-  bool ends;        /* the call's last micro-batch */
+  zh_way way;        /* of all products … */
+  zh_way expert_way; /* … but experts' */
+  const bool *want;  /* [tokens]; NULL: the last token where `ends` */
+  bool ends;         /* the call's last micro-batch */
   size_t wanted;
   float *logits;  /* [wanted][vocab] */
   bool counted;   /* by stages */

@@ -73,7 +73,7 @@ zh_status zh_perplexity(zh_perplexity_result *out, zh_engine *engine, const uint
                          : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a window's logits");
   size_t step = window - lead;
   engine->way_is_set = true;
-  engine->way = way;
+  engine->way = engine->expert_way = way;
   for (size_t at = 0; at < count && status == ZH_OK; at += step) {
     size_t taken = count - at < step ? count - at : step;
     if (lead) held[0] = (uint32_t)bos;

@@ -408,6 +408,11 @@ static void note(const recheck *r, walk *w, zh_value value, int layer) {
   if (key) keep_own(r, w, layer);
 }
 
+/* Of the call that was timed. */
+static size_t tokens_at_once(const recheck *r) {
+  return r->is_prompt ? r->steps * r->sequences : r->sequences;
+}
+
 /* What followed from the router for this token: places are choices. */
 typedef struct choices {
   zh_mixture mixture;
@@ -457,7 +462,7 @@ static bool is_of_experts(const zh_instruction *is) {
 }
 
 /* Each choice of the token, by its own expert's weights. */
-static void spread_over_choices(zh_operation *o, choices *c, const recheck *r, const walk *w,
+static void spread_over_choices(zh_operation *o, choices *c, const recheck *r,
                                 const zh_instruction *is) {
   const zh_architecture *a = &r->weights.architecture;
   zh_expert_slot slot = slot_of(is->out);
@@ -471,7 +476,7 @@ static void spread_over_choices(zh_operation *o, choices *c, const recheck *r, c
   o->each = c->each;
   o->each_bias = product && a->ffn_bias ? (const zh_weight *const *)c->bias : NULL;
   o->spread = product && slot != ZH_EXPERT_DOWN;
-  zh_way way = w->at[ZH_VALUE_ROUTED][2 * a->experts_used] == (float)ZH_MANY ? ZH_MANY : ZH_FEW;
+  zh_way way = zh_expert_way(a, tokens_at_once(r));
   if (product) o->way = zh_weight_way(c->each[0], &r->arithmetic.rounds, way);
 }
 
@@ -483,7 +488,7 @@ static zh_status check_experts(recheck *r, const walk *w, zh_operation *o, const
       read_choices(&c, r, w, routing ? o->output : w->at[ZH_VALUE_ROUTED], where, err);
   o->mixture = &c.mixture;
   if (is->op == ZH_OP_COMBINE && !r->weights.architecture.shared_ffn) o->second = NULL;
-  if (status == ZH_OK && zh_value_is_of_choices(is->out)) spread_over_choices(o, &c, r, w, is);
+  if (status == ZH_OK && zh_value_is_of_choices(is->out)) spread_over_choices(o, &c, r, is);
   if (status == ZH_OK) zh_check_operation(r->check, o);
   free_choices(&c);
   return status;
@@ -497,7 +502,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   int layer = -1;
   const zh_instruction *next = zh_program_at(&r->program, w->next, &layer);
   const zh_weight *weight = zh_order_weight(next, layer, &r->weights);
-  zh_way way = zh_way_of(r->is_prompt ? r->steps * r->sequences : r->sequences);
+  zh_way way = zh_way_of(tokens_at_once(r));
   if (weight) way = zh_weight_way(weight, &r->arithmetic.rounds, way);
   ZH_TRY(zh_json_string(&name, line, "name", where, err));
   ZH_TRY(zh_json_int(&stated, line, "layer", where, err));

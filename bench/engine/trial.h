@@ -43,7 +43,7 @@ typedef struct zh_trial {
   char weights_sm3[65]; /* of what the engine read before anything was computed */
   zh_footprint before;  /* the model was opened */
   zh_check_time time;
-  bool fault_done;      /* an injected fault strikes once, and not on every rank */
+  bool fault_done; /* an injected fault strikes once, and not on every rank */
 } zh_trial;
 
 /* The parameter `parallel` of the model workloads. */
@@ -111,11 +111,13 @@ ZH_MUST_CHECK zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *tria
 ZH_MUST_CHECK zh_status zh_trial_compare_cache(const zh_trial *trial, uint32_t length,
                                                uint64_t reference, zh_error *err);
 
-/* How the timed run multiplied: positions below `lead` in one way, the others in another. */
+/* How the timed run multiplied: positions below `lead` as in a call of `before` tokens, the others
+ * as in one of `after`. */
 typedef struct zh_ways {
-  size_t lead;
-  zh_way before, after;
+  size_t lead, before, after;
 } zh_ways;
+/* Of perplexity, where all go the way of many. */
+#define ZH_AS_OF_MANY ((size_t)1 << 30)
 /* Computes `length` tokens of `sequence` anew, from a cache filled with NaN, the same ways but in
  * other parts, cut at a drawn place; fills the first row of logits. */
 ZH_MUST_CHECK zh_status zh_trial_recompute(zh_trial *trial, const uint32_t *tokens, size_t length,

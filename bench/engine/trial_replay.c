@@ -39,13 +39,14 @@ zh_status zh_trial_judge_replay(zh_trial *trial, uint32_t token, float timed, ui
                  what, token, again, (double)timed, error, bound);
 }
 
-/* Tokens [first, last) of the feed, one way. */
+/* Tokens [first, last) of the feed, as in a call of `as` tokens. */
 static zh_status recompute_part(zh_trial *trial, const zh_feed *feed, size_t first, size_t last,
-                                zh_way way, zh_error *err) {
+                                size_t as, zh_error *err) {
   zh_engine *engine = trial->engine;
   if (first >= last) return ZH_OK;
   engine->way_is_set = true;
-  engine->way = way;
+  engine->way = zh_way_of(as);
+  engine->expert_way = zh_expert_way(&engine->weights.total.architecture, as);
   zh_status status =
       zh_engine_forward(engine, feed->token + first, feed->position + first, feed->sequence + first,
                         last - first, NULL, trial->logits, err);
@@ -55,10 +56,10 @@ static zh_status recompute_part(zh_trial *trial, const zh_feed *feed, size_t fir
 
 /* The same, in two parts where `cut` lies inside. */
 static zh_status recompute_parts(zh_trial *trial, const zh_feed *feed, size_t first, size_t last,
-                                 size_t cut, zh_way way, zh_error *err) {
-  if (cut <= first || cut >= last) return recompute_part(trial, feed, first, last, way, err);
-  ZH_TRY(recompute_part(trial, feed, first, cut, way, err));
-  return recompute_part(trial, feed, cut, last, way, err);
+                                 size_t cut, size_t as, zh_error *err) {
+  if (cut <= first || cut >= last) return recompute_part(trial, feed, first, last, as, err);
+  ZH_TRY(recompute_part(trial, feed, first, cut, as, err));
+  return recompute_part(trial, feed, cut, last, as, err);
 }
 
 zh_status zh_trial_share_logits(zh_trial *trial, zh_error *err) {

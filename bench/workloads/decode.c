@@ -255,7 +255,7 @@ static zh_status replay(decode *d, zh_error *err) {
   if (!fed) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the replay");
   memcpy(fed, d->tokens + s * d->start, d->start * sizeof *fed);
   for (size_t i = 0; i <= at; ++i) fed[d->start + i] = d->answer[i * d->batch + s].fed;
-  zh_ways ways = {d->start, zh_way_of(d->batch * d->start), zh_way_of(d->batch)};
+  zh_ways ways = {d->start, d->batch * d->start, d->batch};
   zh_status status = zh_trial_replay(&d->trial, fed, d->start + at + 1, s, ways,
                                      &d->answer[at * d->batch + s], err);
   free(fed);

@@ -171,7 +171,7 @@ static zh_status replay(scoring *s, zh_error *err) {
   if (lead) fed[0] = (uint32_t)s->bos;
   memcpy(fed + lead, s->tokens, (held - lead) * sizeof *fed);
   const zh_prediction *timed = &s->prediction[length - 1];
-  zh_ways ways = {0, ZH_MANY, ZH_MANY};
+  zh_ways ways = {0, ZH_AS_OF_MANY, ZH_AS_OF_MANY};
   zh_status status = zh_trial_recompute(&s->trial, fed, length, 0, ways, err);
   if (status == ZH_OK) {
     status =

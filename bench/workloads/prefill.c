@@ -233,8 +233,7 @@ static zh_status finish(void *state, zh_error *err) {
   ZH_TRY(zh_trial_judge_memory(&p->trial, err));
   ZH_TRY(zh_trial_describe(&p->trial, p->answer, p->batch, err));
   ZH_TRY(certify(p, err));
-  zh_ways ways = {p->depth, zh_way_of(p->batch * p->depth),
-                  zh_way_of(p->batch * (length_of(p) - p->depth))};
+  zh_ways ways = {p->depth, p->batch * p->depth, p->batch * (length_of(p) - p->depth)};
   ZH_TRY(zh_trial_replay(&p->trial, p->tokens + s * length_of(p), length_of(p), s, ways,
                          &p->answer[s], err));
   zh_case ttft = {.metric = "ttft", .unit = "s", .kind = ZH_SAMPLE_TIME, .work = 1};

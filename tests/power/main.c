@@ -43,7 +43,7 @@ typedef struct tally {
 typedef struct miss {
   uint32_t trial;
   int kind;
-  char table[16], what[200], message[240];
+  char table[16], what[260], message[240];
 } miss;
 
 /* Shared by the processes, of which each writes only its own. */
@@ -71,7 +71,7 @@ typedef struct driver {
 
 typedef struct attempt {
   const char *workload;
-  char parameters[240], what[200];
+  char parameters[240], what[240];
   int threads;
   uint64_t seed;
 } attempt;
@@ -79,7 +79,8 @@ typedef struct attempt {
 static zh_status draw_trial(attempt *out, driver *d, int kind, uint32_t number, zh_error *err) {
   dice throw = {d->options->seed ^ ((uint64_t)kind << 40) ^ number, 0};
   bool layers = kind == ZH_FAULT_LAYERS || kind == ZH_FAULT_SWAP;
-  random_shape shape = random_shape_draw(&throw, layers ? 2 : 1);
+  bool experts = kind == ZH_FAULT_EXPERT || kind == ZH_FAULT_EXPERTS;
+  random_shape shape = random_shape_draw(&throw, layers ? 2 : 1, experts);
   static const char *const workloads[] = {"decode", "prefill", "decode", "prefill", "perplexity"};
   /* Of perplexity, bits of the cache are not compared, and the clock times nothing. */
   bool timed = kind == ZH_FAULT_CACHE || kind == ZH_FAULT_CLOCK;
@@ -101,7 +102,7 @@ static zh_status draw_trial(attempt *out, driver *d, int kind, uint32_t number, 
              "{\"prompt\": %u, \"depth\": %u, \"batch\": %u, \"tokens\": %u, \"precision\": "
              "\"%s\", \"kv\": \"%s\"}",
              prompt, depth, batch, tokens, precision, kv);
-  char shape_words[140];
+  char shape_words[160];
   random_shape_say(shape_words, sizeof shape_words, &shape);
   snprintf(out->what, sizeof out->what, "%s %s kv %s", shape_words, precision, kv);
   return random_model_write(d->path, &shape, out->seed, err);
@@ -138,7 +139,7 @@ static void remember(driver *d, int kind, uint32_t number, const attempt *t, con
   miss *m = &f->misses[f->miss_count++];
   *m = (miss){.trial = number, .kind = kind};
   snprintf(m->table, sizeof m->table, "%s", d->table);
-  snprintf(m->what, sizeof m->what, "%s: %.180s", t->workload, t->what);
+  snprintf(m->what, sizeof m->what, "%s: %.230s", t->workload, t->what);
   snprintf(m->message, sizeof m->message, "%.230s", err->status == ZH_OK ? "passed" : err->message);
 }
 

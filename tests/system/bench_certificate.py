@@ -137,6 +137,17 @@ def test_a_certificate_of_every_family_holds(tmp_path, name, text):
     assert 0 < result["largest_error_of_bound"] < 1
 
 
+@pytest.mark.parametrize("name", ["qwen2-moe", "gpt-oss-mxfp4", "deepseek-v2", "deepseek-v3"])
+@pytest.mark.parametrize("text", [SUITE, PREFILL], ids=["decode", "prefill"])
+def test_a_certificate_of_experts_holds(tmp_path, name, text):
+    bundle, _ = make(tmp_path / "run", text=text, model=FAMILIES / name)
+    code, document = verify(bundle)
+    assert code == 0, document
+    names = {line["name"] for line in lines_of(bundle)[1:]}
+    assert {"router", "route", "expert gate", "expert up", "expert activation", "expert down", "experts"} <= names
+    assert 0 < document["certificates"][0]["largest_error_of_bound"] < 1
+
+
 @pytest.mark.parametrize("kernels", ["amx", "vnni", "avx512"])
 def test_a_machine_with_other_kernels_verifies_it(tmp_path, kernels):
     """What was rounded to what stands in the certificate; batches of three and of nine round differently."""
@@ -256,6 +267,43 @@ def test_another_output_of_an_operator_is_noticed(copy, name):
     bundle, _ = copy
     lines = lines_of(bundle)
     change(lines, name, scale)
+    put(bundle, lines)
+    code, document = verify(bundle, "--rows", 64)
+    assert code == 1, document
+
+
+@pytest.fixture(scope="module")
+def made_of_experts(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("experts") / "run", "exact", model=FAMILIES / "qwen2-moe")[0]
+
+
+EXPERTS, USED = (json.loads((FAMILIES / "qwen2-moe" / "config.json").read_text())[key]
+                 for key in ("num_experts", "num_experts_per_tok"))
+
+
+def another_expert(values):
+    """The last choice goes to one that was not chosen."""
+    values[-1] = next(e for e in range(EXPERTS) if e not in values[USED:])
+
+
+def no_expert(values):
+    values[-1] = EXPERTS
+
+
+def one_fewer(values):
+    values[USED - 1] = 0
+
+
+@pytest.mark.parametrize("name, how", [
+    *((name, scale) for name in ("router", "expert gate", "expert up", "expert activation", "expert down", "experts",
+                                 "shared gate", "shared up", "shared activation", "shared down", "shared score")),
+    ("route", another_expert), ("route", no_expert), ("route", one_fewer)],
+    ids=lambda value: value if isinstance(value, str) else value.__name__)
+def test_another_output_of_experts_is_noticed(made_of_experts, tmp_path, name, how):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(made_of_experts, bundle)
+    lines = lines_of(bundle)
+    change(lines, name, how)
     put(bundle, lines)
     code, document = verify(bundle, "--rows", 64)
     assert code == 1, document

@@ -107,7 +107,8 @@ def test_same_answers_as_one_rank(tmp_path, eight_heads, kind, tied):
 FAMILIES = pathlib.Path(__file__).parent.parent / "golden" / "families"
 
 
-@pytest.mark.parametrize("name", ["qwen3", "glm4", "gemma2", "gemma3-nested", "phi3-window", "internlm2", "baichuan2"])
+@pytest.mark.parametrize("name", ["qwen3", "glm4", "gemma2", "gemma3-nested", "phi3-window", "internlm2", "baichuan2",
+                                  "qwen3-moe", "qwen2-moe", "gpt-oss", "ernie4.5-moe"])
 def test_families_divided(tmp_path, name):
     """Norms of heads and behind blocks, biases, caps, windows, fused and grouped rows, a normalised head. Layers of
     different kinds go to stages whole."""
