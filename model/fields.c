@@ -206,7 +206,8 @@ zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *e
 
 typedef struct stated {
   bool there, is_word;
-  double number;
+  const char *key;
+  double number; /* NaN: neither number nor yes or no */
   char word[64];
 } stated;
 
@@ -394,9 +395,24 @@ static stated look_up(const reading *r, const zh_yaml_node *keys) {
   const char *key;
   bool list = zh_yaml_node_kind(keys) == ZH_YAML_LIST;
   for (size_t i = 0; !s.there && i < (list ? zh_yaml_count(keys) : 1); i++)
-    if (zh_yaml_string(&key, list ? zh_yaml_item(keys, i) : keys, NULL) == ZH_OK)
+    if (zh_yaml_string(&key, list ? zh_yaml_item(keys, i) : keys, NULL) == ZH_OK) {
       s = r->gguf ? in_gguf(r->model, key) : in_config(r->model, key);
+      s.key = key;
+    }
   return s;
+}
+
+/* -1 is how some files say that there is none. */
+static zh_status expect_number(const zh_model *model, const field *f, const stated *s, bool count,
+                               zh_error *err) {
+  double x = s->number;
+  if (s->is_word || isnan(x))
+    return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' should be %s%s%s", model->path, s->key,
+                   f->kind == FLAG ? "true or false" : "one number", s->is_word ? ", not " : "",
+                   s->is_word ? s->word : "");
+  if (!count || f->kind != COUNT || (x >= -1 && x <= INT32_MAX && x == floor(x))) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' is %.15g; a whole number up to %d was expected",
+                 model->path, s->key, x, INT32_MAX);
 }
 
 static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule, stated *s,
@@ -404,7 +420,8 @@ static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule
   const zh_yaml_node *as = zh_yaml_get(rule, r->gguf ? "gguf_as" : "config_as");
   const char *text;
   if (f->kind == WORD) return set_word(r, f, rule, words_of(s), err);
-  r->x = s->is_word ? NAN : s->number;
+  ZH_TRY(expect_number(r->model, f, s, as == NULL, err));
+  r->x = s->number;
   if (as != NULL) {
     ZH_TRY(zh_yaml_string(&text, as, err));
     r->x = zh_expression(text, value_of, r);

@@ -111,6 +111,10 @@ static zh_status read_object(zh_rope *rope, const zh_architecture *a, const json
   const json_t *config = zh_text_config(model), *type = json_object_get(object, "rope_type");
   if (type == NULL) type = json_object_get(object, "type");
   const char *word = json_string_value(type);
+  if (!json_is_object(object) || (type != NULL && word == NULL))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: how positions are scaled should be an object whose 'rope_type' is a word",
+                   model->path);
   if (word == NULL) return ZH_OK;
   if (!find_kind(&rope->scaling, word, strlen(word)))
     return unknown_kind(model, word, strlen(word), err);
