@@ -164,8 +164,63 @@ static void windows_bound_what_is_seen(void **state) {
   zh_model_free(model);
 }
 
+enum { SENT_MAX = 64 };
+typedef struct sent {
+  bool to[SENT_MAX][SENT_MAX]; /* [layer][expert] */
+} sent;
+
+static void see_choices(void *user, const zh_operation *o) {
+  sent *s = user;
+  for (size_t i = 0; o->op == ZH_OP_ROUTE && i < o->tokens * o->mixture->used; ++i)
+    s->to[o->layer][o->mixture->choice[i]] = true;
+}
+
+/* Of the tensors by their names: whether the step read them. */
+static bool is_read(const char *name, const sent *s, bool tied) {
+  unsigned layer, expert;
+  if (strcmp(name, "model.embed_tokens.weight") == 0) return tied;
+  if (sscanf(name, "model.layers.%u.mlp.experts.%u.", &layer, &expert) != 2) return true;
+  return s->to[layer][expert];
+}
+
+/* A step's bytes are those of the experts that its tokens went to, counted here by the file's own
+ * names; and each pass has its own. */
+static void steps_read_the_experts_chosen(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = TOKENS};
+  uint32_t tokens[] = {3, 11, 5}, position[] = {0, 1, 2}, sequence[3] = {0};
+  assert_int_equal(zh_model_open(&model, ZH_SOURCE_DIR "/tests/golden/families/qwen3-moe", &err),
+                   ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, threads, &options, &err), ZH_OK);
+  const zh_architecture *a = &engine->architecture;
+  assert_true(a->layers <= SENT_MAX && a->experts <= SENT_MAX);
+  uint64_t of_a_token = zh_engine_cost_of(engine).weight_bytes;
+  for (size_t count = 1; count <= 3; count += 2) {
+    sent seen = {0};
+    uint64_t expected = 0;
+    zh_engine_truncate(engine, 0, 0);
+    zh_engine_restart_count(engine);
+    assert_int_equal(zh_engine_observe(engine, see_choices, &seen, &err), ZH_OK);
+    assert_int_equal(zh_engine_forward(engine, tokens, position, sequence, count, NULL, NULL, &err),
+                     ZH_OK);
+    for (size_t i = 0; i < zh_model_tensor_count(model); ++i) {
+      const zh_tensor *t = zh_model_tensor(model, i);
+      if (is_read(t->name, &seen, a->tied_head)) expected += t->bytes;
+    }
+    assert_int_equal(zh_engine_cost_of(engine).weight_bytes, expected);
+    if (count == 1) assert_int_equal(expected, of_a_token);
+    if (count == 3) assert_true(expected > of_a_token);
+  }
+  zh_engine_free(engine);
+  zh_model_free(model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(wrong_ways_are_named),
-                                     cmocka_unit_test(windows_bound_what_is_seen)};
+                                     cmocka_unit_test(windows_bound_what_is_seen),
+                                     cmocka_unit_test(steps_read_the_experts_chosen)};
   return cmocka_run_group_tests(tests, start, stop);
 }
