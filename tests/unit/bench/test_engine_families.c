@@ -218,9 +218,59 @@ static void steps_read_the_experts_chosen(void **state) {
   zh_model_free(model);
 }
 
+/* Logits of all TOKENS, computed `at_once` tokens a call by so many threads. */
+static float *all_logits(zh_model *model, int count, size_t at_once, size_t *floats) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_threads *team = NULL;
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST, .sequences = 1, .context = TOKENS};
+  uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
+  bool want[TOKENS];
+  assert_int_equal(zh_threads_create(&team, count, NULL, &err), ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, team, &options, &err), ZH_OK);
+  engine->way_is_set = true; /* else calls of one token and of many differ by design */
+  engine->way = ZH_FEW;
+  size_t vocab = engine->architecture.vocab;
+  float *logits = malloc(TOKENS * vocab * sizeof *logits);
+  for (uint32_t i = 0; i < TOKENS; ++i)
+    tokens[i] = i * 7 % (uint32_t)vocab, position[i] = i, want[i] = true;
+  for (size_t at = 0; at < TOKENS; at += at_once)
+    assert_int_equal(zh_engine_forward(engine, tokens + at, position + at, sequence, at_once, want,
+                                       logits + at * vocab, &err),
+                     ZH_OK);
+  *floats = TOKENS * vocab;
+  zh_engine_free(engine);
+  zh_threads_free(team);
+  return logits;
+}
+
+/* However the rows of experts are shared, no bit changes; nor by who else goes to them. */
+static void experts_give_the_same_bits_on_any_threads(void **state) {
+  static const char *const families[] = {"qwen3-moe", "gpt-oss", "glm4-moe", "mixtral"};
+  (void)state;
+  for (size_t f = 0; f < sizeof families / sizeof families[0]; ++f) {
+    zh_error err = ZH_ERROR_INIT;
+    zh_model *model = NULL;
+    char path[512];
+    size_t floats;
+    snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, families[f]);
+    assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
+    float *one = all_logits(model, 1, TOKENS, &floats);
+    for (int count = 2; count <= 6; ++count) {
+      float *other = all_logits(model, count, count % 2 ? 1 : TOKENS / 2, &floats);
+      if (memcmp(one, other, floats * sizeof *one) != 0)
+        fail_msg("%s: %d threads give other bits", families[f], count);
+      free(other);
+    }
+    free(one);
+    zh_model_free(model);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(wrong_ways_are_named),
                                      cmocka_unit_test(windows_bound_what_is_seen),
-                                     cmocka_unit_test(steps_read_the_experts_chosen)};
+                                     cmocka_unit_test(steps_read_the_experts_chosen),
+                                     cmocka_unit_test(experts_give_the_same_bits_on_any_threads)};
   return cmocka_run_group_tests(tests, start, stop);
 }
