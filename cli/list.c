@@ -81,9 +81,10 @@ static zh_status list_models(json_t *items, zh_error *err) {
   size_t count = 0;
   ZH_TRY(zh_standard_classes(&classes, &count, err));
   for (size_t i = 0; i < count; i++) {
-    json_array_append_new(items, json_pack("{s:s, s:s, s:I, s:I}", "name", classes[i].name,
+    json_array_append_new(items, json_pack("{s:s, s:s, s:I, s:I, s:I}", "name", classes[i].name,
                                            "summary", classes[i].summary, "parameters",
-                                           (json_int_t)classes[i].parameters, "bytes",
+                                           (json_int_t)classes[i].parameters, "active",
+                                           (json_int_t)classes[i].active, "bytes",
                                            (json_int_t)classes[i].bytes));
   }
   return ZH_OK;

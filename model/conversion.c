@@ -237,6 +237,8 @@ static zh_status describe(zh_conversion *c, zh_error *err) {
   ZH_TRY(zh_family_named(&c->family, checked.family, err));
   if (strcmp(c->model->format, "standard") != 0)
     ZH_TRY(zh_fields_read(d, c->model, c->family, err));
+  else
+    d->pattern = (zh_layer_pattern){.sparse_every = 1, .sparse_last = UINT32_MAX};
   d->a = checked;
   return ZH_OK;
 }

@@ -148,6 +148,16 @@ static zh_described with_base(const zh_described *d) {
   return plain;
 }
 
+/* Its projections are cut and turned otherwise in the two formats. */
+static zh_status refuse_latent(const zh_conversion *c, const char *format, zh_error *err) {
+  if (c->described.a.attention != ZH_ATTENTION_LATENT) return ZH_OK;
+  return zh_fail(
+      err, ZH_ERR_INPUT,
+      "%s cannot become %s: models with latent attention (MLA) are not converted between "
+      "formats; it can have other types in its own",
+      c->model->path, format);
+}
+
 static zh_status put_architecture(zh_conversion *c, zh_error *err) {
   zh_described plain = with_base(&c->described);
   const char *word = family_word(c->family, ZH_FORM_GGUF);
@@ -155,10 +165,13 @@ static zh_status put_architecture(zh_conversion *c, zh_error *err) {
   if (word == NULL)
     return zh_fail(err, ZH_ERR_INPUT, "%s: the family '%s' is not known in GGUF", c->model->path,
                    c->family->name);
+  const zh_family *target; /* files of that form may call several families so */
+  ZH_TRY(zh_family_find(&target, word, ZH_FORM_GGUF, err));
+  ZH_TRY(refuse_latent(c, "GGUF", err));
   put_text(c, "general.architecture", word);
   put_text(c, "general.name", c->described.a.name);
   put_kind(c);
-  ZH_TRY(zh_fields_write(&plain, c->model, c->family, ZH_FORM_GGUF, put_field, &w, err));
+  ZH_TRY(zh_fields_write(&plain, c->model, target, ZH_FORM_GGUF, put_field, &w, err));
   return put_rope(c, word, err);
 }
 
@@ -239,6 +252,7 @@ static zh_status config_of(json_t **out, zh_conversion *c, zh_error *err) {
   if (word == NULL)
     return zh_fail(err, ZH_ERR_INPUT, "%s: the family '%s' is not known in safetensors",
                    c->model->path, c->family->name);
+  ZH_TRY(refuse_latent(c, "safetensors", err));
   json_t *config = *out = json_object();
   key_writer w = {c, word, config};
   if (strcmp(word, "llama") == 0)

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/text.h"
@@ -205,7 +206,8 @@ zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *e
 
 typedef struct stated {
   bool there, is_word;
-  double number;
+  const char *key;
+  double number; /* NaN: neither number nor yes or no */
   char word[64];
 } stated;
 
@@ -393,9 +395,24 @@ static stated look_up(const reading *r, const zh_yaml_node *keys) {
   const char *key;
   bool list = zh_yaml_node_kind(keys) == ZH_YAML_LIST;
   for (size_t i = 0; !s.there && i < (list ? zh_yaml_count(keys) : 1); i++)
-    if (zh_yaml_string(&key, list ? zh_yaml_item(keys, i) : keys, NULL) == ZH_OK)
+    if (zh_yaml_string(&key, list ? zh_yaml_item(keys, i) : keys, NULL) == ZH_OK) {
       s = r->gguf ? in_gguf(r->model, key) : in_config(r->model, key);
+      s.key = key;
+    }
   return s;
+}
+
+/* -1 is how some files say that there is none. */
+static zh_status expect_number(const zh_model *model, const field *f, const stated *s, bool count,
+                               zh_error *err) {
+  double x = s->number;
+  if (s->is_word || isnan(x))
+    return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' should be %s%s%s", model->path, s->key,
+                   f->kind == FLAG ? "true or false" : "one number", s->is_word ? ", not " : "",
+                   s->is_word ? s->word : "");
+  if (!count || f->kind != COUNT || (x >= -1 && x <= INT32_MAX && x == floor(x))) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' is %.15g; a whole number up to %d was expected",
+                 model->path, s->key, x, INT32_MAX);
 }
 
 static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule, stated *s,
@@ -403,7 +420,8 @@ static zh_status set_stated(reading *r, const field *f, const zh_yaml_node *rule
   const zh_yaml_node *as = zh_yaml_get(rule, r->gguf ? "gguf_as" : "config_as");
   const char *text;
   if (f->kind == WORD) return set_word(r, f, rule, words_of(s), err);
-  r->x = s->is_word ? NAN : s->number;
+  ZH_TRY(expect_number(r->model, f, s, as == NULL, err));
+  r->x = s->number;
   if (as != NULL) {
     ZH_TRY(zh_yaml_string(&text, as, err));
     r->x = zh_expression(text, value_of, r);
@@ -526,6 +544,30 @@ static bool goes_without_saying(reading *r, const zh_yaml_node *rule, double num
          zh_expression(text, value_of, r) == number;
 }
 
+/* A key that says several fields is written once. */
+static bool is_said_before(const zh_family *family, size_t i, const char *key, bool gguf) {
+  for (size_t k = 0; k < i; k++) {
+    const zh_yaml_node *rule = zh_family_rule(family, "fields", fields[k].name);
+    if (rule == NULL || zh_yaml_node_kind(rule) != ZH_YAML_MAP) continue;
+    const zh_yaml_node *keys = zh_yaml_get(rule, gguf ? "gguf" : "config");
+    const char *other = keys != NULL ? key_of(keys, gguf) : NULL;
+    if (other != NULL && strcmp(other, key) == 0) return true;
+  }
+  return false;
+}
+
+/* A word that files state as a number is one: "true" is 1. */
+static void say_word(zh_field_value *value, const char *word, bool gguf) {
+  char *end;
+  double number = strtod(word, &end);
+  bool flag = strcmp(word, "true") == 0 || strcmp(word, "false") == 0;
+  if (flag) number = word[0] == 't';
+  value->word = word;
+  if (!flag && *end != '\0') return;
+  value->kind = flag && !gguf ? ZH_FIELD_FLAG : ZH_FIELD_COUNT;
+  value->number = number;
+}
+
 zh_status zh_fields_write(const zh_described *described, const zh_model *model,
                           const zh_family *family, zh_form form, zh_field_writer write, void *user,
                           zh_error *err) {
@@ -541,6 +583,7 @@ zh_status zh_fields_write(const zh_described *described, const zh_model *model,
     const char *key = keys != NULL ? key_of(keys, gguf) : NULL;
     double number = number_of(&copy, f);
     if (key == NULL || (f->kind != FLAG && f->kind != WORD && number == 0)) continue;
+    if (is_said_before(family, i, key, gguf)) continue;
     if (f->kind == COUNT && number == (double)UINT32_MAX) continue; /* a pattern without an end */
     if (as != NULL && goes_without_saying(&r, rule, number)) continue;
     zh_field_value value = {.number = undone(&r, as, number)};
@@ -551,7 +594,7 @@ zh_status zh_fields_write(const zh_described *described, const zh_model *model,
                  : f->kind == FLAG                ? ZH_FIELD_FLAG
                  : f->kind == COUNT && as == NULL ? ZH_FIELD_COUNT
                                                   : ZH_FIELD_REAL;
-    if (f->kind == WORD) value.word = word_for(f, rule, (int)number);
+    if (f->kind == WORD) say_word(&value, word_for(f, rule, (int)number), gguf);
     write(user, key, &value);
   }
   return ZH_OK;

@@ -1,6 +1,7 @@
 /* How a file scales its positions. config.json says it as rope_scaling beside rope_theta, or since
  * transformers 5 as rope_parameters, one for all layers or one for each kind of layers; GGUF files
  * as rope.scaling.*, or as tensors of factors. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,10 +76,14 @@ static double yarn_attention_stated(const json_t *object, double factor) {
   return yarn_attention(factor, 1);
 }
 
+static float finite_float(double x) {
+  return x >= 0 && x <= (double)FLT_MAX ? (float)x : INFINITY;
+}
+
 /* DeepSeek's attention is sharper by the square of YaRN's factor. */
 static void sharpen(zh_architecture *a, double by) {
   if (a->attention == ZH_ATTENTION_LATENT && a->rope[0].scaling == ZH_ROPE_YARN)
-    a->attention_scale = (float)((double)a->attention_scale * by * by);
+    a->attention_scale = finite_float((double)a->attention_scale * by * by);
 }
 
 /* What a kind of scaling must state. */
@@ -106,6 +111,10 @@ static zh_status read_object(zh_rope *rope, const zh_architecture *a, const json
   const json_t *config = zh_text_config(model), *type = json_object_get(object, "rope_type");
   if (type == NULL) type = json_object_get(object, "type");
   const char *word = json_string_value(type);
+  if (!json_is_object(object) || (type != NULL && word == NULL))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: how positions are scaled should be an object whose 'rope_type' is a word",
+                   model->path);
   if (word == NULL) return ZH_OK;
   if (!find_kind(&rope->scaling, word, strlen(word)))
     return unknown_kind(model, word, strlen(word), err);
@@ -256,6 +265,9 @@ static zh_status check(const zh_rope *rope, const zh_model *model, zh_error *err
 zh_status zh_rope_read(zh_architecture *a, const zh_model *model, zh_error *err) {
   ZH_TRY(strcmp(model->format, "gguf") == 0 ? read_gguf(a, model, err)
                                             : read_config(a, model, err));
+  if (!isfinite(a->attention_scale))
+    return zh_fail(err, ZH_ERR_INPUT, "%s: YaRN's mscale makes the attention scale infinite",
+                   model->path);
   ZH_TRY(check(&a->rope[0], model, err));
   return check(&a->rope[1], model, err);
 }

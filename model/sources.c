@@ -369,7 +369,7 @@ void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t coun
   if (s->coded != NULL) {
     make_rows(out, s, first, vector ? rows : count, bytes);
   } else if (s->stored->data == NULL) {
-    zh_standard_rows(out, t, first, count);
+    zh_standard_rows(out, t, s->first + first, count);
   } else if (t->data != NULL) {
     memcpy(out, (const unsigned char *)t->data + first * (vector ? t->bytes : bytes),
            count * (vector ? t->bytes : bytes));

@@ -8,7 +8,7 @@
 
 #include "core/philox.h"
 #include "core/yaml.h"
-#include "model/room.h"
+#include "model/family.h"
 
 /* "zhiheng1" in ASCII: one seed for all classes and for ever. */
 #define SEED UINT64_C(0x7a686968656e6731)
@@ -32,46 +32,59 @@ static struct {
 
 /* --- the tensors of a class --- */
 
-typedef void (*tensor_visit)(void *user, const char *name, uint64_t rows, uint64_t columns,
-                             float scale);
+/* place.expert 0: all experts of the layer, one after the other. scale < 0: all elements -scale. */
+typedef void (*tensor_visit)(void *user, zh_weight_place place, const zh_weight_shape *shape,
+                             uint64_t experts, float scale);
 
 static float inverse_root(uint64_t fan_in, double gain) {
   return (float)(gain / sqrt((double)fan_in));
 }
 
-static void visit_layer(const zh_architecture *a, uint32_t layer, tensor_visit visit, void *user) {
-  const uint64_t hidden = a->hidden, ffn = a->ffn, query = (uint64_t)a->heads * a->head_dim,
-                 kv = (uint64_t)a->kv_heads * a->head_dim;
-  const struct {
-    const char *name;
-    uint64_t rows, columns;
-  } parts[] = {
-      {"attn_norm", 0, hidden},  {"attn_q", query, hidden},      {"attn_k", kv, hidden},
-      {"attn_v", kv, hidden},    {"attn_output", hidden, query}, {"ffn_norm", 0, hidden},
-      {"ffn_gate", ffn, hidden}, {"ffn_up", ffn, hidden},        {"ffn_down", hidden, ffn}};
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-    char name[64];
-    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, parts[i].name);
-    float scale = parts[i].rows == 0 ? -1.0f : inverse_root(parts[i].columns, 1.0);
-    visit(user, name, parts[i].rows, parts[i].columns, scale);
-  }
+static void visit_slot(const zh_architecture *a, zh_weight_place place, float scale,
+                       tensor_visit visit, void *user) {
+  zh_weight_shape shape = zh_weight_shape_of(a, place);
+  if (!shape.needed) return;
+  if (shape.is_vector) scale = -1.0f;
+  if (scale == 0) scale = inverse_root(shape.columns, 1.0);
+  visit(user, place, &shape, place.expert < 0 ? 1 : a->experts, scale);
 }
 
-/* rows 0: a vector, all ones. */
+/* The order gives each tensor its stream. */
+static void visit_layer(const zh_architecture *a, uint32_t layer, tensor_visit visit, void *user) {
+  static const int slots[] = {ZH_ATTN_NORM,   ZH_ATTN_Q,      ZH_ATTN_K,      ZH_ATTN_V,
+                              ZH_ATTN_Q_NORM, ZH_ATTN_K_NORM, ZH_ATTN_OUTPUT, ZH_FFN_NORM,
+                              ZH_FFN_GATE,    ZH_FFN_UP,      ZH_FFN_DOWN,    ZH_ROUTER},
+                   of_experts[] = {ZH_EXPERT_GATE, ZH_EXPERT_UP, ZH_EXPERT_DOWN};
+  for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++)
+    visit_slot(a, (zh_weight_place){(int)layer, -1, slots[i]}, 0, visit, user);
+  for (size_t i = 0; i < sizeof of_experts / sizeof of_experts[0]; i++)
+    visit_slot(a, (zh_weight_place){(int)layer, 0, of_experts[i]}, 0, visit, user);
+}
+
 static void visit_tensors(const zh_architecture *a, tensor_visit visit, void *user) {
   float head = inverse_root(a->hidden, LOGIT_STDEV);
-  visit(user, "token_embd.weight", a->vocab, a->hidden, a->tied_head ? head : 1.0f);
+  const zh_weight_place embedding = {-1, -1, ZH_EMBEDDING}, norm = {-1, -1, ZH_OUTPUT_NORM},
+                        output = {-1, -1, ZH_HEAD};
+  visit_slot(a, embedding, a->tied_head ? head : 1.0f, visit, user);
   for (uint32_t layer = 0; layer < a->layers; layer++) visit_layer(a, layer, visit, user);
-  visit(user, "output_norm.weight", 0, a->hidden, -1.0f);
-  if (!a->tied_head) visit(user, "output.weight", a->vocab, a->hidden, head);
+  visit_slot(a, norm, 0, visit, user);
+  visit_slot(a, output, head, visit, user);
 }
 
-static void add_size(void *user, const char *name, uint64_t rows, uint64_t columns, float scale) {
-  zh_standard_class *about = user;
-  (void)name;
+/* Gains, and routers, whose rounding would send tokens elsewhere, are F32. */
+static zh_dtype dtype_of(zh_weight_place place, const zh_weight_shape *shape) {
+  bool router = place.layer >= 0 && place.expert < 0 && place.slot == ZH_ROUTER;
+  return shape->is_vector || router ? ZH_F32 : ZH_BF16;
+}
+
+static void add_size(void *user, zh_weight_place place, const zh_weight_shape *shape,
+                     uint64_t experts, float scale) {
+  model_class *c = user;
+  uint64_t elements = shape->rows * shape->columns, all = experts * elements;
   (void)scale;
-  about->parameters += rows == 0 ? columns : rows * columns;
-  about->bytes += rows == 0 ? columns * 4 : rows * columns * 2; /* gains F32, the rest BF16 */
+  c->about.parameters += all;
+  c->about.active += place.expert < 0 ? elements : elements * c->shape.experts_used;
+  c->about.bytes += all * (dtype_of(place, shape) == ZH_F32 ? 4 : 2);
 }
 
 /* --- model/classes.yaml --- */
@@ -108,14 +121,39 @@ static zh_status read_text(const char **out, const zh_yaml_node *map, const char
   return *out != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory (model classes)");
 }
 
-static zh_status read_words(const zh_yaml_node *map, zh_error *err) {
-  static const char *const families[] = {"llama", NULL}, *const dtypes[] = {"BF16", NULL};
+/* What a family is beyond its sizes, as its GGUF files have it; conversion proves that it is. */
+static zh_status read_family(zh_architecture *a, const zh_yaml_node *map, zh_error *err) {
+  static const char *const families[] = {"llama", "qwen3", "qwen3moe", NULL};
   const zh_yaml_node *node;
   size_t word;
   ZH_TRY(zh_yaml_require(&node, map, "family", err));
   ZH_TRY(zh_yaml_word(&word, node, families, err));
+  snprintf(a->family, sizeof a->family, "%s", families[word]);
+  bool llama = word == 0, experts = word == 2;
+  a->rope[0].kind = llama ? ZH_ROPE_PAIRS : ZH_ROPE_HALVES;
+  a->head_norm = llama ? ZH_HEAD_NORM_NONE : ZH_HEAD_NORM_BEFORE_ROPE;
+  a->router.renormalise = experts;
+  if (experts != (zh_yaml_get(map, "experts") != NULL))
+    return zh_yaml_fail(err, node, "the family %s has %s", families[word],
+                        experts ? "experts: say how many" : "no experts");
+  return ZH_OK;
+}
+
+static zh_status read_dtype(const zh_yaml_node *map, zh_error *err) {
+  static const char *const dtypes[] = {"BF16", NULL};
+  const zh_yaml_node *node;
+  size_t word;
   ZH_TRY(zh_yaml_require(&node, map, "dtype", err));
   return zh_yaml_word(&word, node, dtypes, err);
+}
+
+static zh_status read_experts(zh_architecture *a, const zh_yaml_node *map, zh_error *err) {
+  if (zh_yaml_get(map, "experts") == NULL) return ZH_OK;
+  ZH_TRY(read_multiple(&a->experts, map, "experts", 1, 1 << 12, err));
+  ZH_TRY(read_multiple(&a->experts_used, map, "experts_used", 1, a->experts, err));
+  ZH_TRY(read_multiple(&a->expert_ffn, map, "expert_ffn", ALIGNMENT, 1 << 20, err));
+  memset(a->layer, ZH_LAYER_EXPERTS, a->layers);
+  return ZH_OK;
 }
 
 static zh_status read_shape(zh_architecture *a, const zh_yaml_node *map, zh_error *err) {
@@ -139,26 +177,27 @@ static zh_status read_shape(zh_architecture *a, const zh_yaml_node *map, zh_erro
   a->value_dim = a->head_dim;
   a->norm_before = (zh_norm_places){true, true};
   a->attention_scale = (float)(1 / sqrt((double)a->head_dim));
-  a->rope[0] = (zh_rope){.kind = ZH_ROPE_PAIRS, .dims = a->head_dim, .base = (double)base};
+  a->rope[0].dims = a->head_dim;
+  a->rope[0].base = (double)base;
   a->rope[1] = a->rope[0];
-  snprintf(a->family, sizeof a->family, "llama");
-  return ZH_OK;
+  return read_experts(a, map, err);
 }
 
 static zh_status read_class(model_class *c, const zh_yaml_node *map, zh_error *err) {
-  static const char *const keys[] = {"class",  "summary", "stream",     "family",   "layers",
-                                     "hidden", "heads",   "kv_heads",   "head_dim", "ffn",
-                                     "vocab",  "context", "rope_theta", "norm_eps", "tied_head",
-                                     "dtype",  NULL};
+  static const char *const keys[] = {"class",  "summary", "stream",       "family",     "layers",
+                                     "hidden", "heads",   "kv_heads",     "head_dim",   "ffn",
+                                     "vocab",  "context", "rope_theta",   "norm_eps",   "tied_head",
+                                     "dtype",  "experts", "experts_used", "expert_ffn", NULL};
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "a model class", err));
   ZH_TRY(zh_yaml_expect_keys(map, keys, err));
   ZH_TRY(read_text(&c->about.name, map, "class", err));
   ZH_TRY(read_text(&c->about.summary, map, "summary", err));
   ZH_TRY(read_multiple(&c->stream, map, "stream", 1, 1 << 20, err));
-  ZH_TRY(read_words(map, err));
+  ZH_TRY(read_dtype(map, err));
+  ZH_TRY(read_family(&c->shape, map, err));
   ZH_TRY(read_shape(&c->shape, map, err));
   snprintf(c->shape.name, sizeof c->shape.name, "%s", c->about.name);
-  visit_tensors(&c->shape, add_size, &c->about);
+  visit_tensors(&c->shape, add_size, c);
   return ZH_OK;
 }
 
@@ -223,39 +262,50 @@ zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_e
 
 typedef struct builder {
   zh_model *model;
+  const zh_architecture *shape;
   uint32_t class_stream;
-  bool failed;
+  zh_status status;
+  zh_error *err;
 } builder;
 
-static void add_tensor(void *user, const char *name, uint64_t rows, uint64_t columns, float scale) {
+static void add_tensor(void *user, zh_weight_place place, const zh_weight_shape *shape,
+                       uint64_t experts, float scale) {
   builder *b = user;
-  uint64_t place = b->model->tensor_count;
+  zh_home home;
+  uint64_t at = b->model->tensor_count;
+  if (b->status == ZH_OK) b->status = zh_weight_home(&home, b->shape, place, ZH_FORM_GGUF, b->err);
+  if (b->status != ZH_OK) return;
   zh_tensor *t = zh_model_add_tensor(b->model);
-  if (t == NULL || (t->name = zh_arena_strdup(b->model->arena, name)) == NULL) {
-    b->failed = true;
+  if (t == NULL || (t->name = zh_arena_strdup(b->model->arena, home.name)) == NULL) {
+    b->status = zh_fail(b->err, ZH_ERR_MEMORY, "out of memory (model %s)", b->shape->name);
     return;
   }
-  t->type = rows == 0 ? ZH_F32 : ZH_BF16;
-  t->dims = rows == 0 ? 1 : 2;
-  t->shape[0] = rows == 0 ? columns : rows;
-  if (rows != 0) t->shape[1] = columns;
-  t->stream = (uint64_t)b->class_stream << 32 | place;
+  t->type = dtype_of(place, shape);
+  if (home.every_expert) t->shape[t->dims++] = experts;
+  if (!shape->is_vector) t->shape[t->dims++] = shape->rows;
+  t->shape[t->dims++] = shape->columns;
+  t->stream = (uint64_t)b->class_stream << 32 | at;
   t->scale = scale;
   t->file = "";
-  if (!zh_tensor_measure(t)) b->failed = true;
+  if (!zh_tensor_measure(t))
+    b->status = zh_fail(b->err, ZH_ERR_INPUT, "%s is too large", b->shape->name);
 }
 
 /* Everything that decides a weight, in words: what the digest of a standard model covers. */
 static char *describe(const zh_model *model, const model_class *c) {
   const zh_architecture *a = &c->shape;
+  char experts[96] = "";
+  if (a->experts != 0)
+    snprintf(experts, sizeof experts, "experts %u\nexperts_used %u\nexpert_ffn %u\n", a->experts,
+             a->experts_used, a->expert_ffn);
   return zh_arena_printf(
       model->arena,
-      "zhiheng standard model rule %d\nclass %s\nseed %#llx\nstream %u\nfamily llama\nlayers %u\n"
+      "zhiheng standard model rule %d\nclass %s\nseed %#llx\nstream %u\nfamily %s\nlayers %u\n"
       "hidden %u\nheads %u\nkv_heads %u\nhead_dim %u\nffn %u\nvocab %u\ncontext %u\n"
-      "rope_theta %.9g\nnorm_eps %.9g\ntied_head %d\ndtype BF16\n",
-      RULE, c->about.name, (unsigned long long)SEED, c->stream, a->layers, a->hidden, a->heads,
-      a->kv_heads, a->head_dim, a->ffn, a->vocab, a->context, a->rope[0].base,
-      (double)a->norm_eps, a->tied_head);
+      "rope_theta %.9g\nnorm_eps %.9g\ntied_head %d\ndtype BF16\n%s",
+      RULE, c->about.name, (unsigned long long)SEED, c->stream, a->family, a->layers, a->hidden,
+      a->heads, a->kv_heads, a->head_dim, a->ffn, a->vocab, a->context, a->rope[0].base,
+      (double)a->norm_eps, a->tied_head, experts);
 }
 
 zh_status zh_standard_read(zh_model *model, const char *name, bool *known, zh_error *err) {
@@ -266,11 +316,12 @@ zh_status zh_standard_read(zh_model *model, const char *name, bool *known, zh_er
   *known = i < count;
   if (!*known) return ZH_OK;
   const model_class *c = &catalogue.classes[i];
-  builder b = {model, c->stream, false};
+  builder b = {model, &c->shape, c->stream, ZH_OK, err};
   visit_tensors(&c->shape, add_tensor, &b);
   model->description = describe(model, c);
   model->standard = c->shape;
-  if (b.failed || model->description == NULL)
+  ZH_TRY(b.status);
+  if (model->description == NULL)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory (model %s)", name);
   return zh_model_index(model, err);
 }

@@ -13,12 +13,14 @@ zh_unit_test(bench test_packed_cache.c zh_bench)
 set_tests_properties(bench.test_engine bench.test_engine_check bench.test_engine_batch PROPERTIES TIMEOUT 900)
 zh_python_test(oracle.engine_types oracle/test_engine_types.py)
 zh_python_test(oracle.engine_smollm2 oracle/test_engine_smollm2.py)
+zh_python_test(oracle.engine_gemma3 oracle/test_engine_gemma3.py -rs)
 
 # Each family's small model, against what its own code answered (tests/golden/families).
 add_executable(families_tool oracle/families_tool.c)
 target_link_libraries(families_tool PRIVATE zh_bench)
 set_target_properties(families_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(oracle.families oracle/test_families.py)
+zh_python_test(oracle.latent oracle/test_latent.py)
 
 # Probes, one by one, for the oracle that changes the same scalar in numpy.
 add_executable(liveness_tool oracle/liveness_tool.c)

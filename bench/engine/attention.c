@@ -111,12 +111,15 @@ static void flip_cached_bit(const zh_worker *w, const zh_kv *kv, int layer) {
   zh_engine *e = p->e;
   if (!zh_pass_is_tampered(e, ZH_TAMPER_CACHE, layer)) return;
   const zh_architecture *a = &e->architecture;
+  bool is_value = e->tamper.element / 2 % 2 == 0;
+  /* Of latents' values the rest is zeros that nobody reads. */
+  size_t dims = is_value && e->latents ? a->latent.kv_rank : kv->head_dim;
   size_t at = e->tamper.element, t = at % p->tokens, seen = p->position[t] + (size_t)1,
-         number = at / 7 % (kv->kv_heads * kv->head_dim);
+         number = at / 7 % (kv->kv_heads * dims);
   if (zh_layer_is(a, (uint32_t)layer, ZH_LAYER_SLIDING) && seen > a->window) seen = a->window;
   if (w->thread == 0)
-    zh_kv_flip(kv, at / 2 % 2 == 0, p->sequence[t], number / kv->head_dim,
-               p->position[t] - at / 4 % seen, number % kv->head_dim, e->tamper.bit);
+    zh_kv_flip(kv, is_value, p->sequence[t], number / dims, p->position[t] - at / 4 % seen,
+               number % dims, e->tamper.bit);
   zh_pass_barrier(w);
 }
 

@@ -319,6 +319,13 @@ static zh_status draw_challenge(certificate *c, zh_error *err) {
   return zh_challenge_draw(&c->challenge, run, chain, marks, err);
 }
 
+zh_status zh_certifiable(const zh_architecture *a, zh_error *err) {
+  if (a->attention != ZH_ATTENTION_LATENT) return ZH_OK;
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "the model has latent attention (MLA), whose steps cannot be certified yet; leave "
+                 "out the nonce");
+}
+
 static zh_status begin(certificate *c, const zh_trial *trial, const char *path, zh_error *err) {
   zh_engine *engine = trial->engine;
   c->engine = engine;

@@ -468,7 +468,8 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
                                ? zh_packed_bytes(w->packed.type, w->packed.rows, w->packed.columns)
                                : zh_weight_bytes(w);
   }
-  cost.weight_bytes = total->step_bytes;
+  cost.weight_bytes = total->step_bytes + (uint64_t)llround((double)total->expert_bytes *
+                                                            zh_experts_share_read(engine->experts));
   cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
   cost.attention_flops_per_pair = 2 * (uint64_t)total->layers * pair_products(a) * parts;

@@ -66,7 +66,9 @@ void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length);
 
 /* Bytes and operations by formula (docs/metrics.md): what "fraction of peak" divides by. */
 typedef struct zh_engine_cost {
-  uint64_t weight_bytes;         /* read once for a step: all but the embedding rows not looked up; tied head once */
+  uint64_t weight_bytes;         /* read once for a step: all but the embedding rows not looked up; tied head once. Of
+                                    experts those that tokens were sent to, on the mean of the passes since the count
+                                    was restarted; before any, a token's */
   uint64_t kv_bytes_per_position;
   uint64_t flops_per_token;      /* 2 x weights multiplied, without attention and without the head */
   uint64_t head_flops;           /* for each position whose logits are wanted */

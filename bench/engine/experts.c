@@ -92,6 +92,16 @@ static void route_tokens(const view *v) {
   zh_assign((zh_assignment *)&v->placed, v->choice, v->tokens, routing.used, routing.experts);
 }
 
+/* Thread 0 counts for all: everyone sees the same lists. */
+static void count_bytes(const view *v) {
+  if (v->w->thread != 0) return;
+  const uint64_t *bytes = v->x->bytes + (size_t)v->layer * v->a->experts;
+  for (uint32_t e = 0; e < v->a->experts; ++e) {
+    v->x->offered += bytes[e];
+    if (tokens_of(v, e) > 0) v->x->read += bytes[e];
+  }
+}
+
 /* --- the inputs of products, by place --- */
 
 /* Where an expert's prepared inputs begin: groups of 16 places. */
@@ -329,6 +339,7 @@ void zh_pass_experts(const zh_worker *w, uint32_t layer, const zh_weight *weight
   shared_up(&v, weight, normed);
   zh_pass_meet(w, ZH_STAGE_PRODUCTS);
   route_tokens(&v);
+  count_bytes(&v);
   if (v.tokens > 1) prepare_places(&v, ZH_EXPERT_GATE, 2, v.x->input, v.a->hidden, normed);
   zh_pass_mark(w, ZH_STAGE_ROWS);
   gates_and_ups(&v, normed);
@@ -368,6 +379,16 @@ static void cut_floats(zh_experts *x, const zh_engine *engine) {
   x->floats_bytes = (total + x->most) * sizeof(float);
 }
 
+static void add_up_bytes(zh_experts *x, const zh_engine *engine) {
+  const zh_architecture *a = &engine->architecture;
+  for (uint32_t l = 0; l < a->layers; ++l)
+    for (uint32_t e = 0; e < a->experts; ++e) {
+      const zh_weight *weight = zh_weights_expert(&engine->weights, l, e);
+      for (int slot = 0; slot < ZH_EXPERT_SLOTS; ++slot)
+        if (weight[slot].tensor) x->bytes[(size_t)l * a->experts + e] += weight[slot].tensor->bytes;
+    }
+}
+
 static zh_status allocate(zh_experts *x, const zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
   size_t threads = (size_t)zh_threads_count(engine->threads),
@@ -383,7 +404,9 @@ static zh_status allocate(zh_experts *x, const zh_engine *engine, zh_error *err)
   x->own_bytes_all = x->own_bytes * threads;
   x->own = zh_big_alloc(x->own_bytes_all);
   x->each = calloc(2 * x->most, sizeof *x->each);
-  bool all = x->floats && x->own && x->each;
+  x->bytes_all = (size_t)a->layers * a->experts * sizeof *x->bytes;
+  x->bytes = calloc(1, x->bytes_all);
+  bool all = x->floats && x->own && x->each && x->bytes;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind) {
     if (!engine->prepared[kind]) continue;
     x->prepared_bytes[kind] =
@@ -404,8 +427,11 @@ zh_status zh_experts_create(zh_experts **out, const zh_engine *engine, zh_error 
   zh_experts *x = calloc(1, sizeof *x);
   if (!x) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for experts");
   x->most = (size_t)engine->micro_batch * engine->architecture.experts_used;
+  x->of_a_token = (double)engine->architecture.experts_used / engine->architecture.experts;
   *out = x;
-  return allocate(x, engine, err);
+  ZH_TRY(allocate(x, engine, err));
+  add_up_bytes(x, engine);
+  return ZH_OK;
 }
 
 void zh_experts_free(zh_experts *x) {
@@ -413,13 +439,24 @@ void zh_experts_free(zh_experts *x) {
   if (x->floats) zh_big_free(x->floats, x->floats_bytes);
   if (x->own) zh_big_free(x->own, x->own_bytes_all);
   free(x->each);
+  free(x->bytes);
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (x->prepared[kind]) zh_big_free(x->prepared[kind], x->prepared_bytes[kind]);
   free(x);
 }
 
+double zh_experts_share_read(const zh_experts *x) {
+  if (!x) return 0;
+  return x->offered ? (double)x->read / (double)x->offered : x->of_a_token;
+}
+
+void zh_experts_restart_count(zh_experts *x) {
+  if (x) x->read = x->offered = 0;
+}
+
 uint64_t zh_experts_bytes(const zh_experts *x) {
-  uint64_t bytes = x ? x->floats_bytes + x->own_bytes_all + 2 * x->most * sizeof *x->each : 0;
+  uint64_t bytes =
+      x ? x->floats_bytes + x->own_bytes_all + 2 * x->most * sizeof *x->each + x->bytes_all : 0;
   for (int kind = 0; x && kind < ZH_ROUNDINGS; ++kind) bytes += x->prepared_bytes[kind];
   return bytes;
 }

@@ -26,12 +26,20 @@ struct zh_experts {
   const zh_weight **each; /* [2][most]: while observed, weights and biases of the choices */
   unsigned char *own;     /* [threads][own_bytes]: a thread's lists, and the router's scratch */
   size_t own_bytes, own_bytes_all;
+  uint64_t *bytes;        /* [layers][experts]: of an expert's weights, as the model has them */
+  size_t bytes_all;       /* of that list */
+  double of_a_token;      /* experts used, of all */
+  uint64_t read, offered; /* bytes of the experts that had tokens, and of all, over all passes */
 };
 
 /* NULL where the model has no experts. The engine's weights, kernels, threads, and what prepared
  * inputs it needs are there. */
 ZH_MUST_CHECK zh_status zh_experts_create(zh_experts **out, const zh_engine *engine, zh_error *err);
-void zh_experts_free(zh_experts *experts);            /* NULL is safe */
+void zh_experts_free(zh_experts *experts); /* NULL is safe */
+/* Of the bytes of all experts, how much a pass read on the mean; before any pass, what one token
+ * reads. NULL: 0. */
+double zh_experts_share_read(const zh_experts *experts);
+void zh_experts_restart_count(zh_experts *experts);   /* NULL is safe */
 uint64_t zh_experts_bytes(const zh_experts *experts); /* NULL: 0 */
 
 #endif

@@ -2,7 +2,8 @@
  *
  * Into parts, so that two sums a layer tie them together: rows of q, k, v, gate and up (whole
  * heads, columns of the FFN), and the columns of attn_output and ffn_down that multiply them. The
- * vocabulary is divided by rows, of the embedding as of the head.
+ * vocabulary is divided by rows, of the embedding as of the head. Of latent attention each rank
+ * makes all latents, and has the rows of its heads.
  *
  * Into stages: layers that follow each other, so many that the stages read about the same bytes. */
 #include <inttypes.h>
@@ -23,12 +24,6 @@ static zh_status check_columns(const char *model, const char *what, uint32_t col
 static zh_status check_heads(const char *model, const zh_architecture *a, zh_part part,
                              zh_error *err) {
   uint32_t parts = (uint32_t)part.parts;
-  if (a->attention == ZH_ATTENTION_LATENT) {
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: latent attention (MLA) cannot be divided among ranks yet; let each rank "
-                   "compute whole layers (parallel: pipeline)",
-                   model);
-  }
   if (a->heads % parts != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: %" PRIu32 " query heads cannot be divided evenly among %" PRIu32
@@ -79,7 +74,8 @@ static zh_status cut_columns(zh_weight *w, const char *model, size_t first, size
 }
 
 typedef struct cut {
-  size_t query, query_first, key, key_first, ffn, ffn_first, heads, heads_first;
+  size_t query, query_first, key, key_first, attended, attended_first, ffn, ffn_first, heads,
+      heads_first;
   size_t expert, expert_first, shared, shared_first; /* columns of their FFN */
 } cut;
 
@@ -99,6 +95,11 @@ static zh_status cut_vectors(zh_weight *w, const char *model, const cut *c, zh_p
   return ZH_OK;
 }
 
+/* Of latent attention; what leads to the latents stays whole. */
+static void cut_heads(zh_weight *w, const cut *c) {
+  cut_rows(w, c->heads_first * w->head_rows, c->heads * w->head_rows);
+}
+
 static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_part part,
                            zh_error *err) {
   cut_rows(&w[ZH_ATTN_Q], c->query_first, c->query);
@@ -110,7 +111,10 @@ static zh_status cut_layer(zh_weight *w, const char *model, const cut *c, zh_par
   cut_rows(&w[ZH_SHARED_UP], c->shared_first, c->shared);
   ZH_TRY(cut_columns(&w[ZH_SHARED_DOWN], model, c->shared_first, c->shared, part, err));
   ZH_TRY(cut_vectors(w, model, c, part, err));
-  ZH_TRY(cut_columns(&w[ZH_ATTN_OUTPUT], model, c->query_first, c->query, part, err));
+  cut_rows(&w[ZH_LATENT_Q_UP], c->query_first, c->query);
+  cut_heads(&w[ZH_LATENT_K_UP], c);
+  cut_heads(&w[ZH_LATENT_V_UP], c);
+  ZH_TRY(cut_columns(&w[ZH_ATTN_OUTPUT], model, c->attended_first, c->attended, part, err));
   return cut_columns(&w[ZH_FFN_DOWN], model, c->ffn_first, c->ffn, part, err);
 }
 
@@ -192,11 +196,13 @@ static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   cut c = {.query = (size_t)a->heads * a->head_dim,
            .key = (size_t)a->kv_heads * a->head_dim,
            .key_first = key_head * a->head_dim,
+           .attended = (size_t)a->heads * a->value_dim,
            .ffn = a->ffn,
            .heads = a->heads,
            .expert = a->expert_ffn,
            .shared = a->shared_ffn};
   c.query_first = index * c.query;
+  c.attended_first = index * c.attended;
   c.ffn_first = index * c.ffn;
   c.heads_first = index * c.heads;
   c.expert_first = index * c.expert;

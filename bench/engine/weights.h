@@ -42,7 +42,8 @@ typedef struct zh_weight {
 typedef struct zh_weights_total {
   zh_architecture architecture;
   uint32_t layers;
-  uint64_t step_bytes;      /* all but an embedding that is not the head as well */
+  uint64_t step_bytes;      /* all but an embedding that is not the head as well, and experts */
+  uint64_t expert_bytes;    /* of all routed experts: a step reads those that are chosen */
   uint64_t flops_per_token; /* 2 x weights multiplied in the layers */
 } zh_weights_total;
 

@@ -59,7 +59,7 @@ static zh_status describe_all(zh_weights *weights, zh_error *err) {
   return zh_weights_list(weights, err);
 }
 
-/* Of experts a token multiplies those it is sent to; bytes of a step are all there are. */
+/* Of experts a token multiplies those it is sent to; which ones a step reads, the step decides. */
 static void add_up(zh_weights *weights) {
   const zh_architecture *a = &weights->architecture;
   const zh_weight *first = weights->expert,
@@ -70,9 +70,13 @@ static void add_up(zh_weights *weights) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
     bool looked_up = w == &weights->whole[ZH_EMBEDDING] && !a->tied_head;
-    if (!looked_up) weights->total.step_bytes += w->tensor->bytes;
+    bool is_routed = first && w >= first && w < end;
+    if (is_routed)
+      weights->total.expert_bytes += w->tensor->bytes;
+    else if (!looked_up)
+      weights->total.step_bytes += w->tensor->bytes;
     if (w->layer < 0 || w->tensor->dims != 2) continue;
-    if (first && w >= first && w < end)
+    if (is_routed)
       routed += 2 * w->tensor->elements;
     else
       weights->total.flops_per_token += 2 * w->tensor->elements;

@@ -138,6 +138,7 @@ static zh_status check_pass(decode *d, zh_error *err) {
   zh_status status = read_prompt(d, err);
   if (status == ZH_OK)
     status = zh_trial_cache_sum(&prompt_cache, &d->trial, (uint32_t)d->start, err);
+  zh_engine_restart_count(d->trial.engine); /* experts of the generation, not of the prompt */
   if (status == ZH_OK) status = generate(d, d->reference, false, err);
   zh_check_detach(d->trial.check);
   ZH_TRY(status);
@@ -158,6 +159,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   d->steps = (size_t)zh_job_int(job, "tokens");
   zh_status status =
       zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
+  if (status == ZH_OK && job->nonce)
+    status = zh_certifiable(zh_engine_architecture(d->trial.engine), err);
   if (status == ZH_OK) status = allocate(d, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(d, err);

@@ -73,6 +73,7 @@ static zh_status check_pass(prefill *p, zh_error *err) {
   ZH_TRY(zh_feed_create(&before, p->tokens, p->batch, length_of(p), 0, p->depth, err));
   zh_status status = zh_trial_forward(&p->trial, &before, err);
   zh_feed_free(&before);
+  zh_engine_restart_count(p->trial.engine); /* experts of the prompt, not of what is behind */
   if (status == ZH_OK) status = zh_trial_forward(&p->trial, &p->feed, err);
   zh_check_detach(p->trial.check);
   ZH_TRY(status);
@@ -92,6 +93,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   p->depth = (size_t)zh_job_int(job, "depth");
   p->prompt = (size_t)zh_job_int(job, "prompt");
   zh_status status = zh_trial_open(&p->trial, job, p->batch, (uint32_t)length_of(p), false, err);
+  if (status == ZH_OK && job->nonce)
+    status = zh_certifiable(zh_engine_architecture(p->trial.engine), err);
   if (status == ZH_OK) {
     p->tokens = malloc(p->batch * length_of(p) * sizeof *p->tokens);
     p->reference = calloc(p->batch, sizeof *p->reference);

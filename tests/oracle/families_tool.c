@@ -2,7 +2,7 @@
  * one ragged batch, STEP tokens of each at a time (0: all at once), and writes the logits of every
  * token to standard output: [prompts][tokens][vocab] float32. With +check every operator is held
  * against its definition on the way, and what was checked is told on standard error, in JSON. Keys
- * and values are kept in fp32. */
+ * and values are kept in fp32, with +bf16 or +q8 in these. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +100,10 @@ static zh_status compute_checked(zh_engine *engine, prompt *prompts, size_t coun
   return status;
 }
 
+static zh_kv_type kv_asked(const char *words) {
+  return strstr(words, "+bf16") ? ZH_KV_BF16 : strstr(words, "+q8") ? ZH_KV_Q8 : ZH_KV_F32;
+}
+
 static zh_status run(char **argv, int argc, zh_error *err) {
   static prompt prompts[PROMPTS];
   size_t count = 0;
@@ -114,7 +118,7 @@ static zh_status run(char **argv, int argc, zh_error *err) {
                                                                               : ZH_PRECISION_FAST,
                                .sequences = (uint32_t)count,
                                .context = (uint32_t)atoi(argv[4]),
-                               .kv = ZH_KV_F32};
+                               .kv = kv_asked(argv[2])};
   zh_status status = zh_threads_create_crowded(&threads, atoi(argv[5]), err);
   if (status == ZH_OK) status = zh_engine_create(&engine, model, threads, &options, err);
   if (status == ZH_OK)

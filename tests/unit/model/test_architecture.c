@@ -124,7 +124,7 @@ static void test_refuses_what_the_tensors_deny(void **state) {
   REFUSE(layers, 512, "'blk.1.attn_norm.weight' is missing");
   REFUSE(layers, 513, "holds at most 512");
   REFUSE(layers, INT32_MAX, "holds at most 512");
-  REFUSE(layers, UINT32_MAX, "gives no layers");
+  REFUSE(layers, UINT32_MAX, "'block_count' is 4294967295; a whole number");
   REFUSE(layers, 0, "gives no layers");
   REFUSE(hidden, 16, "should have the shape [10, 16]");
   REFUSE(hidden, 7, "does not divide into 4 heads");
@@ -132,7 +132,7 @@ static void test_refuses_what_the_tensors_deny(void **state) {
   REFUSE(heads, 0, "gives no attention heads");
   REFUSE(kv_heads, 4, "'blk.0.attn_k.weight' should have the shape [8, 8]");
   REFUSE(kv_heads, 3, "cannot share");
-  REFUSE(ffn, 1u << 31, "gives no FFN size");
+  REFUSE(ffn, 1u << 31, "'feed_forward_length' is 2147483648; a whole number");
   REFUSE(ffn, 1u << 30, "should have the shape [1073741824, 8]");
   REFUSE(vocab, 11, "should have the shape [11, 8]");
   REFUSE(context, 0, "gives no context length");

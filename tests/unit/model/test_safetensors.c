@@ -256,6 +256,14 @@ static void test_refused_configs(void **state) {
   refuse_config("unscaled", ",\"rope_scaling\":{\"rope_type\":\"llama3\"}", "gives no 'factor'");
   refuse_config("relu", ",\"hidden_act\":\"relu\"", "the activation 'relu' is not among those");
   refuse_config("experts", ",\"num_local_experts\":8", "0 of 8 experts");
+  refuse_config("worded", ",\"rope_scaling\":\"linear\"", "should be an object");
+  refuse_config("kinded", ",\"rope_scaling\":{\"rope_type\":1}", "should be an object");
+  refuse_config("theta", ",\"rope_theta\":\"10000\"",
+                "'rope_theta' should be one number, not 10000");
+  refuse_config("tied", ",\"attention_bias\":\"yes\"",
+                "'attention_bias' should be true or false, not yes");
+  refuse_config("half", ",\"num_local_experts\":2.5", "'num_local_experts' is 2.5; a whole number");
+  refuse_config("each", ",\"head_dim\":[1,2]", "'head_dim' should be one number");
   refuse_config("headed", ",\"head_dim\":64", "should have the shape [128, 4]");
 }
 

@@ -23,10 +23,14 @@ static void test_sizes_are_the_formula(void **state) {
     assert_int_equal(zh_model_architecture(&a, m, &err), ZH_OK);
     uint64_t h = a.hidden, q = (uint64_t)a.heads * a.head_dim,
              kv = (uint64_t)a.kv_heads * a.head_dim;
-    uint64_t layer = 2 * h + 2 * q * h + 2 * kv * h + 3 * h * a.ffn;
-    assert_int_equal(parameters,
-                     a.layers * layer + h + (a.tied_head ? 1 : 2) * (uint64_t)a.vocab * h);
+    bool norms = a.head_norm != ZH_HEAD_NORM_NONE;
+    uint64_t layer = 2 * h + 2 * q * h + 2 * kv * h + (norms ? 2 * (uint64_t)a.head_dim : 0),
+             expert = 3 * h * a.expert_ffn, routers = (uint64_t)a.experts * h,
+             dense = a.experts ? routers : 3 * h * a.ffn,
+             rest = a.layers * (layer + dense) + h + (a.tied_head ? 1 : 2) * (uint64_t)a.vocab * h;
+    assert_int_equal(parameters, rest + a.layers * a.experts * expert);
     assert_int_equal(parameters, classes[c].parameters);
+    assert_int_equal(classes[c].active, rest + a.layers * a.experts_used * expert);
     assert_int_equal(bytes, classes[c].bytes);
     assert_string_equal(zh_model_format(m), "standard");
     assert_string_equal(zh_model_path(m), "");
@@ -38,6 +42,9 @@ static void test_sizes_are_the_formula(void **state) {
   assert_int_equal(classes[0].parameters, 100682496);
   assert_string_equal(classes[1].name, "zh-1b");
   assert_int_equal(classes[1].parameters, 1126262784);
+  assert_string_equal(classes[2].name, "zh-0.6b");
+  assert_int_equal(classes[2].parameters, 596049920); /* as Qwen3-0.6B's file counts */
+  assert_string_equal(classes[3].name, "zh-moe-3b");
 }
 
 static float widen(uint16_t bf16) {
@@ -129,6 +136,38 @@ static void test_weights_are_pinned(void **state) {
   zh_model_free(m);
 }
 
+/* What each expert's own matrix is made of stands in the layer's tensor behind those before it; and
+ * routers are not rounded. */
+static void test_experts_lie_behind_each_other(void **state) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_architecture a;
+  zh_source source;
+  static uint16_t whole[3 * 1024], own[3 * 1024];
+  static float router[1024];
+  (void)state;
+  zh_model *m = open_good("zh-moe-3b");
+  assert_int_equal(zh_model_architecture(&a, m, &err), ZH_OK);
+  const zh_tensor *t = zh_model_find(m, "blk.19.ffn_up_exps.weight");
+  assert_non_null(t);
+  assert_int_equal(t->dims, 3);
+  zh_weight_place place = {19, 63, ZH_EXPERT_UP};
+  assert_int_equal(zh_model_source(&source, m, &a, place, &err), ZH_OK);
+  assert_int_equal(source.tensor.shape[0], 768);
+  zh_source_rows(own, &source, 700, 3);
+  zh_standard_rows(whole, t, 63 * 768 + 700, 3);
+  assert_memory_equal(own, whole, sizeof own);
+  const zh_tensor *gate = zh_model_find(m, "blk.0.ffn_gate_inp.weight");
+  assert_int_equal(gate->type, ZH_F32);
+  zh_standard_rows(router, gate, 63, 1);
+  uint32_t low = 0, bits;
+  for (int i = 0; i < 1024; i++) {
+    memcpy(&bits, &router[i], sizeof bits);
+    low |= bits & 0xffff;
+  }
+  assert_int_not_equal(low, 0);
+  zh_model_free(m);
+}
+
 static void test_names(void **state) {
   zh_error err = ZH_ERROR_INIT;
   zh_model *m = NULL;
@@ -136,7 +175,7 @@ static void test_names(void **state) {
   (void)state;
   open_bad("zh-0.1", "did you mean 'zh-0.1b'");
   open_bad("zh-1B", "did you mean 'zh-1b'");
-  open_bad("elephant", "zh-0.1b, zh-1b");
+  open_bad("elephant", "zh-0.1b, zh-1b, zh-0.6b, zh-moe-3b");
   m = open_good("zh-1b");
   assert_int_equal(zh_model_tokenizer(&tokenizer, m, &err), ZH_OK);
   assert_null(tokenizer);
@@ -151,6 +190,7 @@ int main(void) {
       cmocka_unit_test(test_distribution),
       cmocka_unit_test(test_streams_are_apart),
       cmocka_unit_test(test_weights_are_pinned),
+      cmocka_unit_test(test_experts_lie_behind_each_other),
       cmocka_unit_test(test_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
