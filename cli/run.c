@@ -99,7 +99,7 @@ static const struct argp_option options[] = {
     {"launcher", 'l', "WORD", 0, "direct, mpirun or srun (default: what fits)", 0},
     {"inject", 'i', "fault=WORD", 0,
      "puts a fault in, to see it caught: weight, token, activation, clock, cache, stale, layer, "
-     "layers, swap or precision",
+     "layers, swap, precision, expert or experts",
      0},
     {"nonce", OPTION_NONCE, "WORDS", 0,
      "asks for a certificate of each decode step; which tokens it shows follows from these words "
@@ -155,7 +155,8 @@ static int show_json(const zh_run_result *result, const zh_error *err) {
 
 static int show_table(const zh_run_result *result, const zh_error *err) {
   zh_error reading = ZH_ERROR_INIT;
-  if (zh_bundle_table(stdout, result->bundle, zh_colour_allowed(STDOUT_FILENO), zh_cli_language(), &reading) != ZH_OK)
+  if (zh_bundle_table(stdout, result->bundle, zh_colour_allowed(STDOUT_FILENO), zh_cli_language(),
+                      &reading) != ZH_OK)
     return zh_cli_fail(&reading, false);
   int printed = zh_cli_flush();
   if (err->status != ZH_OK) return zh_cli_fail(err, false);
