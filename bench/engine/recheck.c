@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bench/engine/certificate.h"
+#include "bench/engine/chosen.h"
 #include "bench/engine/order.h"
 #include "core/base64.h"
 #include "core/philox.h"
@@ -413,85 +414,18 @@ static size_t tokens_at_once(const recheck *r) {
   return r->is_prompt ? r->steps * r->sequences : r->sequences;
 }
 
-/* What followed from the router for this token: places are choices. */
-typedef struct choices {
-  zh_mixture mixture;
-  uint32_t *choice, *place;       /* [used] */
-  const zh_weight **each, **bias; /* [used] */
-} choices;
-
-static void free_choices(choices *c) {
-  free(c->choice);
-  free(c->place);
-  free(c->each);
-  free(c->bias);
-}
-
-/* values: as a router's line shows them. */
-static zh_status read_choices(choices *out, const recheck *r, const walk *w, const float *values,
-                              const char *where, zh_error *err) {
-  const zh_architecture *a = &r->weights.architecture;
-  size_t used = a->experts_used;
-  *out = (choices){.choice = calloc(used + 1, sizeof *out->choice),
-                   .place = calloc(used + 1, sizeof *out->place),
-                   .each = calloc(used + 1, sizeof *out->each),
-                   .bias = calloc(used + 1, sizeof *out->bias)};
-  if (!out->choice || !out->place || !out->each || !out->bias)
-    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
-  for (size_t k = 0; k < used; ++k) {
-    float expert = values[used + k];
-    if (!(expert >= 0 && expert < (float)a->experts))
-      return zh_fail(err, ZH_ERR_CHECK, "%s: expert %g is none of the model's %" PRIu32, where,
-                     (double)expert, a->experts);
-    out->choice[k] = (uint32_t)expert;
-    out->place[k] = (uint32_t)k;
-  }
-  out->mixture = (zh_mixture){a->experts_used, out->choice, values, out->place,
-                              a->shared_gated ? w->at[ZH_VALUE_SHARED_SCORE] : NULL};
-  return ZH_OK;
-}
-
-static zh_expert_slot slot_of(zh_value out) {
-  return out == ZH_VALUE_EXPERT_GATE ? ZH_EXPERT_GATE
-         : out == ZH_VALUE_EXPERT_UP ? ZH_EXPERT_UP
-                                     : ZH_EXPERT_DOWN;
-}
-
 static bool is_of_experts(const zh_instruction *is) {
   return is->op == ZH_OP_ROUTE || is->op == ZH_OP_COMBINE || zh_value_is_of_choices(is->out);
 }
 
-/* Each choice of the token, by its own expert's weights. */
-static void spread_over_choices(zh_operation *o, choices *c, const recheck *r,
-                                const zh_instruction *is) {
-  const zh_architecture *a = &r->weights.architecture;
-  zh_expert_slot slot = slot_of(is->out);
-  bool product = is->op == ZH_OP_MATMUL;
-  for (size_t k = 0; k < a->experts_used; ++k) {
-    const zh_weight *of = zh_weights_expert(&r->weights, (uint32_t)o->layer, c->choice[k]);
-    c->each[k] = product ? &of[slot] : NULL;
-    c->bias[k] = &of[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
-  }
-  o->tokens = a->experts_used;
-  o->each = c->each;
-  o->each_bias = product && a->ffn_bias ? (const zh_weight *const *)c->bias : NULL;
-  o->spread = product && slot != ZH_EXPERT_DOWN;
-  zh_way way = zh_expert_way(a, tokens_at_once(r));
-  if (product) o->way = zh_weight_way(c->each[0], &r->arithmetic.rounds, way);
-}
-
 static zh_status check_experts(recheck *r, const walk *w, zh_operation *o, const zh_instruction *is,
                                const char *where, zh_error *err) {
-  choices c;
-  bool routing = is->op == ZH_OP_ROUTE;
-  zh_status status =
-      read_choices(&c, r, w, routing ? o->output : w->at[ZH_VALUE_ROUTED], where, err);
-  o->mixture = &c.mixture;
-  if (is->op == ZH_OP_COMBINE && !r->weights.architecture.shared_ffn) o->second = NULL;
-  if (status == ZH_OK && zh_value_is_of_choices(is->out)) spread_over_choices(o, &c, r, is);
-  if (status == ZH_OK) zh_check_operation(r->check, o);
-  free_choices(&c);
-  return status;
+  const zh_architecture *a = &r->weights.architecture;
+  zh_chosen chosen = {.routed = is->op == ZH_OP_ROUTE ? o->output : w->at[ZH_VALUE_ROUTED],
+                      .shared = a->shared_gated ? w->at[ZH_VALUE_SHARED_SCORE] : NULL,
+                      .rounds = &r->arithmetic.rounds,
+                      .way = zh_expert_way(a, tokens_at_once(r))};
+  return zh_chosen_check(r->check, o, is, &r->weights, &chosen, where, err);
 }
 
 static zh_status check_line(recheck *r, walk *w, const json_t *line, const char *where,

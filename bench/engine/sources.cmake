@@ -3,6 +3,7 @@ set(ENGINE_SOURCES
   engine/activate.c
   engine/attention.c
   engine/certificate.c
+  engine/chosen.c
   engine/check.c
   engine/engine.c
   engine/experts.c
