@@ -91,9 +91,10 @@ class Gemma3:
         return self.head(self.hidden(tokens)[first:])
 
     def losses(self, tokens, window):
-        """-ln p of each predicted token, in windows without overlap; and the likeliest tokens."""
-        parts = [tokens[at : at + window] for at in range(0, len(tokens), window)]
-        parts = [part for part in parts if len(part) > 1]
+        """-ln p of each predicted token, and the likeliest tokens. Every window is BOS and the next window - 1 tokens of
+        the text: without BOS this family answers at random."""
+        bos, *text = tokens
+        parts = [[bos] + text[at : at + window - 1] for at in range(0, len(text), window - 1)]
         logits = self.head(np.concatenate([self.hidden(part[:-1]) for part in parts]))
         wanted = np.concatenate([part[1:] for part in parts])
         return logsumexp(logits) - logits[np.arange(len(wanted)), wanted], logits.argmax(axis=-1)
