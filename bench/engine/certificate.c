@@ -319,11 +319,12 @@ static zh_status draw_challenge(certificate *c, zh_error *err) {
   return zh_challenge_draw(&c->challenge, run, chain, marks, err);
 }
 
-zh_status zh_certifiable(const zh_architecture *a, zh_error *err) {
-  if (a->attention != ZH_ATTENTION_LATENT) return ZH_OK;
+/* What each rank has of an expert's output is a part of all its columns. */
+zh_status zh_certifiable(const zh_engine *engine, zh_error *err) {
+  if (!engine->reduce || !engine->experts) return ZH_OK;
   return zh_fail(err, ZH_ERR_LACKING,
-                 "the model has latent attention (MLA), whose steps cannot be certified yet; leave "
-                 "out the nonce");
+                 "no certificate can be made of experts whose columns are divided among ranks; "
+                 "leave out the nonce, or give ranks whole layers (parallel: pipeline)");
 }
 
 static zh_status begin(certificate *c, const zh_trial *trial, const char *path, zh_error *err) {

@@ -4,10 +4,10 @@
  *   of each expert:  o = Wdown (act(Wgate n) * Wup n) for its tokens
  *   delta = sum over the choices of weight * o, and the shared experts' output
  *
- * Barriers: after the router, after the activation of gate and up, after the inputs of down; two
- * more where there are several tokens (after the inputs of gate and up) or more than ZH_TOKEN_GRAIN
- * (after routing). A token's sum is in the order of its choices, so that neither threads nor other
- * tokens change a bit. */
+ * Barriers: after the router, after the activation of gate and up, after the inputs of down, after
+ * down; two more where there are several tokens (after the inputs of gate and up) or more than
+ * ZH_TOKEN_GRAIN (after routing). A token's sum is in the order of its choices, so that neither
+ * threads nor other tokens change a bit. */
 #include "bench/engine/experts.h"
 
 #include <math.h>
@@ -150,59 +150,107 @@ static bool adds_bias(const view *v, zh_expert_slot slot) {
   return slot != ZH_EXPERT_DOWN || v->w->p->e->stages.part.index == 0;
 }
 
-/* This thread's rows of an expert's weight, for all its tokens. */
+/* How the threads share the rows of all experts that have tokens, laid end to end, each as long as
+ * its work: a thread reads few long pieces instead of a short one of every matrix, whose beginnings
+ * and ends cost waiting for memory. */
+typedef struct sweep {
+  double begin, end; /* this thread's part of the line */
+  double at;         /* where the next expert begins */
+} sweep;
+
+/* Of an expert: to read its weights takes as long as to multiply READING tokens more. */
+static double work_of(const view *v, uint32_t expert) {
+  enum { READING = 16 };
+  size_t tokens = tokens_of(v, expert);
+  return tokens ? (double)(tokens + READING) : 0;
+}
+
+static sweep begin_sweep(const view *v) {
+  double all = 0;
+  for (uint32_t e = 0; e < v->a->experts; ++e) all += work_of(v, e);
+  return (sweep){all * v->w->thread / v->w->threads, all * (v->w->thread + 1) / v->w->threads, 0};
+}
+
+static size_t row_at(double part, size_t rows) {
+  size_t groups = (rows + ZH_ROW_GRAIN - 1) / ZH_ROW_GRAIN;
+  double group = part <= 0 ? 0 : part >= 1 ? (double)groups : part * (double)groups + 0.5;
+  return smaller((size_t)group * ZH_ROW_GRAIN, rows);
+}
+
+/* This thread's rows of the next expert's matrices. */
+static void next_rows(sweep *s, const view *v, uint32_t expert, size_t rows, size_t *begin,
+                      size_t *end) {
+  double work = work_of(v, expert);
+  *begin = work > 0 ? row_at((s->begin - s->at) / work, rows) : 0;
+  *end = work > 0 ? row_at((s->end - s->at) / work, rows) : 0;
+  s->at += work;
+}
+
+/* Rows of an expert's weight, for all its tokens. */
 static void multiply(const view *v, float *to, uint32_t expert, zh_expert_slot slot,
-                     const float *from, unsigned char *const place[ZH_ROUNDINGS]) {
+                     const float *from, unsigned char *const place[ZH_ROUNDINGS], size_t begin,
+                     size_t end) {
   const zh_weight *weight = &weights_of(v, expert)[slot],
                   *bias = &weights_of(v, expert)[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
-  size_t tokens = tokens_of(v, expert), rows = weight->matrix.rows, begin, end;
-  zh_pass_product_at(v->w, to, rows, weight, v->way, from, place, tokens);
-  zh_share(&begin, &end, rows, ZH_ROW_GRAIN, v->w->thread, v->w->threads);
+  size_t tokens = tokens_of(v, expert), rows = weight->matrix.rows;
+  zh_pass_product_at(v->w, to, rows, weight, v->way, from, place, tokens, begin, end);
   if (!adds_bias(v, slot) || begin >= end) return;
   for (size_t t = 0; bias->gain && t < tokens; ++t)
     v->w->p->e->kernels->add(to + t * rows, bias->gain, begin, end);
 }
 
-static void activate(const view *v, size_t first, size_t tokens) {
-  size_t ffn = v->a->expert_ffn, begin, end;
-  zh_share(&begin, &end, ffn, ZH_ROW_GRAIN, v->w->thread, v->w->threads);
-  for (size_t p = first; begin < end && p < first + tokens; ++p)
+static void activate(const view *v, size_t first, size_t tokens, size_t begin, size_t end) {
+  size_t ffn = v->a->expert_ffn;
+  for (size_t p = first; p < first + tokens; ++p)
     zh_pass_activate(v->w, v->x->inner + p * ffn, v->x->gate + p * ffn, v->x->up + p * ffn, begin,
                      end);
 }
 
+/* One token's own input serves all its experts. */
+static void prepare_own(const view *v, unsigned char *place[ZH_ROUNDINGS], const float *normed) {
+  zh_pass_own_places(v->w, place);
+  zh_pass_prepare_at(v->w, place, &weights_of(v, v->choice[0])[ZH_EXPERT_GATE], 2, v->way, normed,
+                     1, 0, 1);
+}
+
+static size_t groups_of(size_t tokens) {
+  return (tokens + ZH_TOKEN_GRAIN - 1) / ZH_TOKEN_GRAIN;
+}
+
 static void gates_and_ups(const view *v, const float *normed) {
   const zh_experts *x = v->x;
-  size_t groups = 0, ffn = v->a->expert_ffn;
-  bool one = v->tokens == 1; /* the input of all its experts is the token's own */
+  size_t groups = 0, ffn = v->a->expert_ffn, begin, end;
+  bool one = v->tokens == 1;
+  unsigned char *place[ZH_ROUNDINGS];
+  sweep s = begin_sweep(v);
+  if (one) prepare_own(v, place, normed);
   for (uint32_t e = 0; e < v->a->experts; ++e) {
     size_t tokens = tokens_of(v, e), first = v->placed.first[e];
-    if (tokens == 0) continue;
-    unsigned char *place[ZH_ROUNDINGS];
     const float *from = one ? normed : x->input + first * v->a->hidden;
-    if (one)
-      zh_pass_own_places(v->w, place);
-    else
-      places_of(place, v, groups, v->a->hidden);
-    if (one && groups == 0)
-      zh_pass_prepare_at(v->w, place, &weights_of(v, e)[ZH_EXPERT_GATE], 2, v->way, from, 1, 0, 1);
-    multiply(v, x->gate + first * ffn, e, ZH_EXPERT_GATE, from, place);
-    multiply(v, x->up + first * ffn, e, ZH_EXPERT_UP, from, place);
-    activate(v, first, tokens);
-    groups += (tokens + ZH_TOKEN_GRAIN - 1) / ZH_TOKEN_GRAIN;
+    next_rows(&s, v, e, ffn, &begin, &end);
+    if (begin < end) {
+      if (!one) places_of(place, v, groups, v->a->hidden);
+      multiply(v, x->gate + first * ffn, e, ZH_EXPERT_GATE, from, place, begin, end);
+      multiply(v, x->up + first * ffn, e, ZH_EXPERT_UP, from, place, begin, end);
+      activate(v, first, tokens, begin, end);
+    }
+    groups += groups_of(tokens);
   }
 }
 
 static void downs(const view *v) {
-  size_t groups = 0, ffn = v->a->expert_ffn;
+  size_t groups = 0, ffn = v->a->expert_ffn, hidden = v->a->hidden, begin, end;
+  sweep s = begin_sweep(v);
   for (uint32_t e = 0; e < v->a->experts; ++e) {
-    size_t tokens = tokens_of(v, e), first = v->placed.first[e];
+    size_t first = v->placed.first[e];
     unsigned char *place[ZH_ROUNDINGS];
-    if (tokens == 0) continue;
-    places_of(place, v, groups, ffn);
-    multiply(v, v->x->output + first * v->a->hidden, e, ZH_EXPERT_DOWN, v->x->inner + first * ffn,
-             place);
-    groups += (tokens + ZH_TOKEN_GRAIN - 1) / ZH_TOKEN_GRAIN;
+    next_rows(&s, v, e, hidden, &begin, &end);
+    if (begin < end) {
+      places_of(place, v, groups, ffn);
+      multiply(v, v->x->output + first * hidden, e, ZH_EXPERT_DOWN, v->x->inner + first * ffn,
+               place, begin, end);
+    }
+    groups += groups_of(tokens_of(v, e));
   }
 }
 
@@ -348,7 +396,7 @@ void zh_pass_experts(const zh_worker *w, uint32_t layer, const zh_weight *weight
   prepare_places(&v, ZH_EXPERT_DOWN, 1, v.x->inner, v.a->expert_ffn, NULL);
   if (v.a->shared_ffn) zh_pass_product(w, v.x->common, &weight[ZH_SHARED_DOWN], e->inner, v.tokens);
   downs(&v);
-  zh_pass_mark(w, ZH_STAGE_PRODUCTS);
+  zh_pass_meet(w, ZH_STAGE_PRODUCTS);
   combine(&v, delta);
   if (e->observer) report(&v, weight, normed, delta);
 }

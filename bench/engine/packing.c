@@ -122,7 +122,8 @@ static bool take_from_cache(char path[PATH_MAX], zh_weights *weights, size_t byt
   enum { NOTE_BYTES = sizeof weights->load.cache };
   if (weights->generated) {
     path[0] = '\0';
-    snprintf(note, NOTE_BYTES, "not used: weights are computed, not read");
+    snprintf(note, NOTE_BYTES,
+             "not used: weights are computed or put together, not read as they are");
     return false;
   }
   int64_t begun = zh_now_ns();

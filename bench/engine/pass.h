@@ -77,14 +77,14 @@ void zh_pass_sum_over_ranks(const zh_worker *w, int layer, const char *const nam
                             const float *input);
 
 /* The same with what packed products make of inputs in places of the caller's, by zh_rounding, and
- * a way that the caller chooses: tokens [begin, end) of them, begin a multiple of ZH_TOKEN_GRAIN.
- */
+ * a way and rows that the caller chooses: tokens [begin, end) of them, begin a multiple of
+ * ZH_TOKEN_GRAIN, row_begin one of ZH_ROW_GRAIN. */
 void zh_pass_prepare_at(const zh_worker *w, unsigned char *const place[ZH_ROUNDINGS],
                         const zh_weight *weight, size_t count, zh_way way, const float *x,
                         size_t tokens, size_t begin, size_t end);
 void zh_pass_product_at(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
                         zh_way way, const float *x, unsigned char *const place[ZH_ROUNDINGS],
-                        size_t tokens);
+                        size_t tokens, size_t row_begin, size_t row_end);
 /* Places that are this thread's alone, for one token. */
 void zh_pass_own_places(const zh_worker *w, unsigned char *place[ZH_ROUNDINGS]);
 

@@ -80,11 +80,10 @@ void zh_pass_prepare(const zh_worker *w, const zh_weight *weight, const float *x
 
 /* place: of the inputs that packed products read. */
 static void multiply(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
-                     zh_way pass, const float *x, const void *place, size_t tokens) {
+                     zh_way pass, const float *x, const void *place, size_t tokens, size_t begin,
+                     size_t end) {
   const zh_matrix *m = &weight->matrix;
   const zh_engine *e = w->p->e;
-  size_t begin, end;
-  zh_share(&begin, &end, m->rows, ZH_ROW_GRAIN, w->thread, w->threads);
   if (begin >= end) return;
   if (place) {
     zh_way way = zh_weight_way(weight, &e->kernels->rounds, pass);
@@ -102,18 +101,21 @@ static zh_rounding rounding_of(const zh_worker *w, const zh_weight *weight, zh_w
 
 void zh_pass_product_at(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
                         zh_way pass, const float *x, unsigned char *const place[ZH_ROUNDINGS],
-                        size_t tokens) {
+                        size_t tokens, size_t begin, size_t end) {
   bool packed = weight->packed.data != NULL;
   multiply(w, y, y_stride, weight, pass, x, packed ? place[rounding_of(w, weight, pass)] : NULL,
-           tokens);
+           tokens, begin, end);
 }
 
 void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const zh_weight *weight,
                           const float *x, size_t tokens) {
   zh_way pass = w->p->way;
   bool packed = weight->packed.data != NULL;
+  size_t begin, end;
+  zh_share(&begin, &end, weight->matrix.rows, ZH_ROW_GRAIN, w->thread, w->threads);
   multiply(w, y, y_stride, weight, pass, x,
-           packed ? prepared_of(w, rounding_of(w, weight, pass), tokens) : NULL, tokens);
+           packed ? prepared_of(w, rounding_of(w, weight, pass), tokens) : NULL, tokens, begin,
+           end);
 }
 
 void zh_pass_product(const zh_worker *w, float *y, const zh_weight *weight, const float *x,

@@ -85,16 +85,6 @@ static double seconds_since(int64_t begun) {
   return (double)(zh_now_ns() - begun) / 1e9;
 }
 
-/* What each rank has of an expert's output is a part of all its columns: docs/certificate.md. */
-static zh_status refuse_certificate(const zh_trial *trial, zh_error *err) {
-  const zh_engine *e = trial->engine;
-  if (!trial->job->nonce || !e->reduce || !e->experts) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT,
-                 "%s: no certificate can be made of experts whose columns are divided among ranks; "
-                 "run without --nonce, or with parallel: pipeline",
-                 zh_model_name(trial->model));
-}
-
 zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
                         bool unpacked, zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
@@ -122,7 +112,6 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   begun = zh_now_ns();
   if (status == ZH_OK)
     status = zh_engine_create(&out->engine, out->model, job->threads, &options, err);
-  if (status == ZH_OK) status = refuse_certificate(out, err);
   load_s += seconds_since(begun);
   out->time.load = (int64_t)(load_s * 1e9);
   begun = zh_now_ns();

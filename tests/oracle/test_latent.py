@@ -248,10 +248,15 @@ def test_heads_that_do_not_divide(model, tmp_path):
     assert done.returncode != 0 and "6 query heads cannot be divided evenly among 4 ranks" in done.stderr
 
 
-def test_no_certificate_yet(model, tmp_path):
-    done = run_suite(tmp_path, model[0], "bf16", "--nonce", "words")
-    assert "latent attention (MLA), whose steps cannot be certified" in done.stderr
-    assert not list((tmp_path / "bundle").glob("certificates/*"))
+@pytest.mark.parametrize("kv, parallel, words", [("bf16", "none", ()), ("q8", "none", ()), ("f32", "tensor", ("--ranks", 2))])
+def test_a_certificate_holds(model, tmp_path, kv, parallel, words):
+    done = run_suite(tmp_path, model[0], kv, "--nonce", "words", *words, parallel=parallel)
+    assert done.returncode == 0, done.stderr
+    found = subprocess.run([PROGRAM, "verify", tmp_path / "bundle", "--recompute", "--json"], capture_output=True,
+                           text=True, timeout=60)  # fmt: skip
+    assert found.returncode == 0, found.stdout
+    [result] = json.loads(found.stdout)["certificates"]
+    assert result["tokens"] == 2 and 0 < result["largest_error_of_bound"] < 1
 
 
 @pytest.mark.parametrize("fault", ["swap", "weight", "activation", "cache", "stale", "layer", "layers", "precision"])

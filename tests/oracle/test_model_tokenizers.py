@@ -304,7 +304,7 @@ def sentencepiece_of(path):
 GEMMA = pathlib.Path(os.environ.get("ZH_GEMMA", SOURCE / "models" / "gemma-3-270m-q4_k_m.gguf"))
 
 
-@pytest.mark.skipif(not GEMMA.exists(), reason="Gemma 3 is not here: docs/tokenizers.md says where it comes from")
+@pytest.mark.skipif(not GEMMA.exists(), reason="Gemma 3 is not here: run scripts/fetch-model gemma3")
 def test_gemma(drawn):
     theirs, controls = sentencepiece_of(GEMMA)
     drawn = [t for t in drawn if not any(c in t for c in controls)]

@@ -305,3 +305,11 @@ steps:
     step = model_steps(run_json)["decode"]
     assert step["status"] == "lost" and "ended by signal 9" in step["reason"]
     assert not [line for line in lines if line["workload"] == "decode"]
+
+
+def test_divided_experts_are_not_certified(tmp_path):
+    suite = write_suite(tmp_path, SUITE % 4)
+    done = run(suite, "--model", FAMILIES / "qwen3-moe", "--out", tmp_path / "bundle", "--ranks", 2, "--nonce", "words",
+               env=os.environ | ROOT)
+    assert "experts whose columns are divided among ranks" in done.stderr
+    assert not list((tmp_path / "bundle").glob("certificates/*"))

@@ -140,23 +140,43 @@ static void wrong_operators_are_named(void **state) {
 
 /* --- weights: any bit --- */
 
+static void find_altered_weight(const char *model_path, uint64_t seed, bool packed) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_weights weights;
+  char what[160], digest[ZH_DIGEST_HEX];
+  assert_int_equal(zh_model_open(&model, model_path, &err), ZH_OK);
+  assert_int_equal(zh_weights_open(&weights, model, (zh_part){.parts = 1}, threads, &err), ZH_OK);
+  if (packed) assert_int_equal(zh_weights_pack(&weights, threads, NULL, &err), ZH_OK);
+  assert_int_equal(zh_weights_digest(digest, &weights, threads, &err), ZH_OK);
+  assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_OK);
+  assert_int_equal(zh_weights_flip(&weights, seed, what, sizeof what, &err), ZH_OK);
+  if (zh_weights_verify(&weights, threads, seed, &err) != ZH_ERR_CHECK)
+    fail_msg("%s, seed %d: %s was not found", model_path, (int)seed, what);
+  assert_non_null(strstr(err.message, strrchr(what, ' ') + 1));
+  zh_weights_close(&weights);
+  zh_model_free(model);
+}
+
 static void every_altered_weight_is_found(void **state) {
   (void)state;
-  for (uint64_t seed = 0; seed < SEEDS; ++seed) {
-    zh_error err = ZH_ERROR_INIT;
-    zh_model *model = NULL;
-    zh_weights weights;
-    char what[128], digest[ZH_DIGEST_HEX];
-    assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
-    assert_int_equal(zh_weights_open(&weights, model, (zh_part){.parts = 1}, threads, &err), ZH_OK);
-    assert_int_equal(zh_weights_digest(digest, &weights, threads, &err), ZH_OK);
-    assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_OK);
-    assert_int_equal(zh_weights_flip(&weights, seed, what, sizeof what, &err), ZH_OK);
-    assert_int_equal(zh_weights_verify(&weights, threads, seed, &err), ZH_ERR_CHECK);
-    assert_non_null(strstr(err.message, strstr(what, " of ") ? strrchr(what, ' ') + 1 : what));
-    zh_weights_close(&weights);
-    zh_model_free(model);
-  }
+  for (uint64_t seed = 0; seed < SEEDS; ++seed) find_altered_weight(path, seed, false);
+}
+
+static const char *family_path(const char *name) {
+  static char out[512];
+  snprintf(out, sizeof out, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, name);
+  return out;
+}
+
+/* Experts, biases, sinks, and rows that are put together or turned round when loaded. */
+static void every_altered_weight_of_families_is_found(void **state) {
+  static const char *const names[] = {"qwen2-moe", "gpt-oss", "gpt-oss-mxfp4", "deepseek-v3",
+                                      "baichuan2"};
+  (void)state;
+  for (size_t n = 0; n < sizeof names / sizeof names[0]; ++n)
+    for (uint64_t seed = 0; seed < 40; ++seed)
+      find_altered_weight(family_path(names[n]), seed, seed % 2 == 0);
 }
 
 /* --- whole workloads under faults --- */
@@ -223,8 +243,7 @@ static void families_run_and_faults_are_caught(void **state) {
   static const char *const names[] = {"qwen3-moe", "gpt-oss-mxfp4", "deepseek-v3", "gemma3"};
   (void)state;
   for (size_t n = 0; n < sizeof names / sizeof names[0]; ++n) {
-    char model[512];
-    snprintf(model, sizeof model, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, names[n]);
+    const char *model = family_path(names[n]);
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; ++i) {
       for (int fault = ZH_FAULT_NONE; fault < ZH_FAULTS; ++fault) {
         bool lost = fault == ZH_FAULT_EXPERT || fault == ZH_FAULT_EXPERTS;
@@ -247,6 +266,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(right_computations_pass),
                                      cmocka_unit_test(wrong_operators_are_named),
                                      cmocka_unit_test(every_altered_weight_is_found),
+                                     cmocka_unit_test(every_altered_weight_of_families_is_found),
                                      cmocka_unit_test(workloads_run_and_faults_are_caught),
                                      cmocka_unit_test(families_run_and_faults_are_caught)};
   return cmocka_run_group_tests_name("engine_check", tests, start, stop);

@@ -164,8 +164,113 @@ static void windows_bound_what_is_seen(void **state) {
   zh_model_free(model);
 }
 
+enum { SENT_MAX = 64 };
+typedef struct sent {
+  bool to[SENT_MAX][SENT_MAX]; /* [layer][expert] */
+} sent;
+
+static void see_choices(void *user, const zh_operation *o) {
+  sent *s = user;
+  for (size_t i = 0; o->op == ZH_OP_ROUTE && i < o->tokens * o->mixture->used; ++i)
+    s->to[o->layer][o->mixture->choice[i]] = true;
+}
+
+/* Of the tensors by their names: whether the step read them. */
+static bool is_read(const char *name, const sent *s, bool tied) {
+  unsigned layer, expert;
+  if (strcmp(name, "model.embed_tokens.weight") == 0) return tied;
+  if (sscanf(name, "model.layers.%u.mlp.experts.%u.", &layer, &expert) != 2) return true;
+  return s->to[layer][expert];
+}
+
+/* A step's bytes are those of the experts that its tokens went to, counted here by the file's own
+ * names; and each pass has its own. */
+static void steps_read_the_experts_chosen(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = TOKENS};
+  uint32_t tokens[] = {3, 11, 5}, position[] = {0, 1, 2}, sequence[3] = {0};
+  assert_int_equal(zh_model_open(&model, ZH_SOURCE_DIR "/tests/golden/families/qwen3-moe", &err),
+                   ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, threads, &options, &err), ZH_OK);
+  const zh_architecture *a = &engine->architecture;
+  assert_true(a->layers <= SENT_MAX && a->experts <= SENT_MAX);
+  uint64_t of_a_token = zh_engine_cost_of(engine).weight_bytes;
+  for (size_t count = 1; count <= 3; count += 2) {
+    sent seen = {0};
+    uint64_t expected = 0;
+    zh_engine_truncate(engine, 0, 0);
+    zh_engine_restart_count(engine);
+    assert_int_equal(zh_engine_observe(engine, see_choices, &seen, &err), ZH_OK);
+    assert_int_equal(zh_engine_forward(engine, tokens, position, sequence, count, NULL, NULL, &err),
+                     ZH_OK);
+    for (size_t i = 0; i < zh_model_tensor_count(model); ++i) {
+      const zh_tensor *t = zh_model_tensor(model, i);
+      if (is_read(t->name, &seen, a->tied_head)) expected += t->bytes;
+    }
+    assert_int_equal(zh_engine_cost_of(engine).weight_bytes, expected);
+    if (count == 1) assert_int_equal(expected, of_a_token);
+    if (count == 3) assert_true(expected > of_a_token);
+  }
+  zh_engine_free(engine);
+  zh_model_free(model);
+}
+
+/* Logits of all TOKENS, computed `at_once` tokens a call by so many threads. */
+static float *all_logits(zh_model *model, int count, size_t at_once, size_t *floats) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_threads *team = NULL;
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST, .sequences = 1, .context = TOKENS};
+  uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
+  bool want[TOKENS];
+  assert_int_equal(zh_threads_create(&team, count, NULL, &err), ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, team, &options, &err), ZH_OK);
+  engine->way_is_set = true; /* else calls of one token and of many differ by design */
+  engine->way = ZH_FEW;
+  size_t vocab = engine->architecture.vocab;
+  float *logits = malloc(TOKENS * vocab * sizeof *logits);
+  for (uint32_t i = 0; i < TOKENS; ++i)
+    tokens[i] = i * 7 % (uint32_t)vocab, position[i] = i, want[i] = true;
+  for (size_t at = 0; at < TOKENS; at += at_once)
+    assert_int_equal(zh_engine_forward(engine, tokens + at, position + at, sequence, at_once, want,
+                                       logits + at * vocab, &err),
+                     ZH_OK);
+  *floats = TOKENS * vocab;
+  zh_engine_free(engine);
+  zh_threads_free(team);
+  return logits;
+}
+
+/* However the rows of experts are shared, no bit changes; nor by who else goes to them. */
+static void experts_give_the_same_bits_on_any_threads(void **state) {
+  static const char *const families[] = {"qwen3-moe", "gpt-oss", "glm4-moe", "mixtral"};
+  (void)state;
+  for (size_t f = 0; f < sizeof families / sizeof families[0]; ++f) {
+    zh_error err = ZH_ERROR_INIT;
+    zh_model *model = NULL;
+    char path[512];
+    size_t floats;
+    snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, families[f]);
+    assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
+    float *one = all_logits(model, 1, TOKENS, &floats);
+    for (int count = 2; count <= 6; ++count) {
+      float *other = all_logits(model, count, count % 2 ? 1 : TOKENS / 2, &floats);
+      if (memcmp(one, other, floats * sizeof *one) != 0)
+        fail_msg("%s: %d threads give other bits", families[f], count);
+      free(other);
+    }
+    free(one);
+    zh_model_free(model);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(wrong_ways_are_named),
-                                     cmocka_unit_test(windows_bound_what_is_seen)};
+                                     cmocka_unit_test(windows_bound_what_is_seen),
+                                     cmocka_unit_test(steps_read_the_experts_chosen),
+                                     cmocka_unit_test(experts_give_the_same_bits_on_any_threads)};
   return cmocka_run_group_tests(tests, start, stop);
 }

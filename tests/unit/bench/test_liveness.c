@@ -186,11 +186,35 @@ static void test_bound(void **state) {
   assert_true(fabs(zh_lower_bound(1, 20, 0.95) - (1 - pow(0.95, 1.0 / 20))) < 1e-12);
 }
 
+/* What cannot be changed for one sequence alone is refused by name, before anything is computed. */
+static void test_what_cannot_be_probed_is_named(void **state) {
+  static const char *const models[][2] = {{"qwen3-moe", "experts"},
+                                          {"gpt-oss", "experts"},
+                                          {"deepseek-v2", "experts"},
+                                          {"baichuan2", "a normalised head"}};
+  (void)state;
+  for (size_t i = 0; i < sizeof models / sizeof models[0]; ++i) {
+    char folder[512];
+    zh_model *model = NULL;
+    json_t *found = NULL;
+    zh_error err = ZH_ERROR_INIT;
+    zh_liveness_options wanted = {.seed = 1, .probes = 10};
+    snprintf(folder, sizeof folder, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, models[i][0]);
+    assert_int_equal(zh_model_open(&model, folder, &err), ZH_OK);
+    assert_int_equal(zh_liveness_of_model(&found, model, 1, &wanted, &err), ZH_OK);
+    assert_true(json_is_false(json_object_get(found, "measured")));
+    assert_non_null(strstr(json_string_value(json_object_get(found, "reason")), models[i][1]));
+    json_decref(found);
+    zh_model_free(model);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_changed_row_is_a_changed_model),
       cmocka_unit_test(test_one_scalar_alone),
       cmocka_unit_test(test_what_cannot_be_changed),
+      cmocka_unit_test(test_what_cannot_be_probed_is_named),
       cmocka_unit_test(test_bound),
   };
   return cmocka_run_group_tests(tests, write_model, remove_model);

@@ -178,6 +178,22 @@ static void folder_that_cannot_be_used(void **state) {
   close_packed(&o);
 }
 
+/* Many weights of many small matrices, and rows that no file holds so. */
+static void experts_are_kept(void **state) {
+  static const char *const names[] = {"qwen3-moe", "gpt-oss", "gpt-oss-mxfp4", "deepseek-v3"};
+  (void)state;
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+    char model[512];
+    snprintf(model, sizeof model, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, names[i]);
+    opened o = open_packed(model, NULL);
+    bool kept = o.weights.packed_bytes > 0 && !o.weights.generated;
+    close_packed(&o);
+    assert_int_equal(kept, i == 0); /* the others hold rows that are put together */
+    assert_false(used(model));
+    assert_int_equal(used(model), kept);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(kept_and_taken),
@@ -186,6 +202,7 @@ int main(void) {
       cmocka_unit_test(stale_is_made_anew),
       cmocka_unit_test(another_model_has_its_own),
       cmocka_unit_test(faults_stay_private),
+      cmocka_unit_test(experts_are_kept),
       cmocka_unit_test(folder_that_cannot_be_used),
   };
   return cmocka_run_group_tests(tests, prepare, tidy);

@@ -196,6 +196,36 @@ static void what_does_not_divide_is_refused(void **state) {
   zh_model_free(model);
 }
 
+/* Columns of experts and of what they share are divided as a dense layer's. */
+static void experts_are_divided(void **state) {
+  (void)state;
+  char model_path[512];
+  zh_model *model;
+  zh_weights w;
+  zh_error err = ZH_ERROR_INIT;
+  snprintf(model_path, sizeof model_path, "%s/tests/golden/families/qwen2-moe", ZH_SOURCE_DIR);
+  assert_int_equal(zh_model_open(&model, model_path, &err), ZH_OK);
+  assert_int_equal(zh_weights_describe(&w, model, &err), ZH_OK);
+  uint32_t ffn = w.architecture.expert_ffn, shared = w.architecture.shared_ffn;
+  assert_int_equal(zh_weights_cut(&w, (zh_part){.index = 1, .parts = 2}, &err), ZH_OK);
+  uint32_t layer = 0;
+  while (!zh_layer_is(&w.architecture, layer, ZH_LAYER_EXPERTS)) ++layer;
+  const zh_weight *expert = zh_weights_expert(&w, layer, 1),
+                  *of_layer = zh_weights_layer(&w, layer);
+  assert_int_equal(expert[ZH_EXPERT_GATE].matrix.rows, ffn / 2);
+  assert_int_equal(expert[ZH_EXPERT_UP].first_row, ffn / 2);
+  assert_int_equal(expert[ZH_EXPERT_DOWN].first_column, ffn / 2);
+  assert_int_equal(of_layer[ZH_SHARED_DOWN].matrix.columns, shared / 2);
+  assert_int_equal(of_layer[ZH_ROUTER].matrix.rows, w.architecture.experts);
+  zh_weights_close(&w);
+  assert_int_equal(zh_weights_describe(&w, model, &err), ZH_OK);
+  w.architecture.expert_ffn = 7;
+  refused(&w, 2, "7 columns of each expert");
+  w.architecture.expert_ffn = ffn;
+  zh_weights_close(&w);
+  zh_model_free(model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(parts_make_the_whole),
@@ -203,6 +233,7 @@ int main(void) {
       cmocka_unit_test(key_heads_are_shared),
       cmocka_unit_test(stages_make_the_whole),
       cmocka_unit_test(what_does_not_divide_is_refused),
+      cmocka_unit_test(experts_are_divided),
   };
   return cmocka_run_group_tests(tests, write_files, remove_files);
 }
