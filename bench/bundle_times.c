@@ -16,7 +16,7 @@ typedef struct words {
 static const words STAGES[] = {
     {"products", "矩阵乘", "products"},
     {"attention", "注意力（含旋转编码与缓存）", "attention, rotation, cache"},
-    {"rows", "归一化、加法、激活与舍入", "norms, additions, activation, rounding"},
+    {"rows", "归一化、加法、激活与舍入", "norms, sums, activations, rounding"},
     {"sums", "进程间求和与传递", "sums and states between ranks"},
     {"waiting", "线程相互等待", "threads waiting for each other"},
     {"choice", "选取词元", "choice of the token"},

@@ -70,7 +70,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     if (!given->action)
       argp_error(state, "say what to do: tokenize, logits, generate, perplexity or convert");
     if (!given->model)
-      argp_error(state, "name a model: a GGUF file or a standard model such as zh-0.1b");
+      argp_error(
+          state,
+          "name a model: a GGUF file, a safetensors folder, or a standard model such as zh-0.1b");
     return 0;
   default:
     return ARGP_ERR_UNKNOWN;

@@ -148,12 +148,21 @@ static zh_status start_threads(zh_session *s, zh_error *err) {
   return zh_threads_create(&s->threads, (int)count, (int)count <= found ? cpus : NULL, err);
 }
 
-/* What was written does not say what it should: it goes again. */
-static void take_back(const char *path, zh_container container) {
-  char tensors[PATH_MAX];
-  snprintf(tensors, sizeof tensors, "%s%s", path,
-           container == ZH_CONTAINER_GGUF ? "" : "/model.safetensors");
-  (void)unlink(tensors);
+/* What was written does not say what it should: it goes again, and the folder unless it holds
+ * something else. */
+static void take_back(const zh_conversion *conversion, const char *path, zh_container container) {
+  char file[PATH_MAX + 64];
+  if (container == ZH_CONTAINER_GGUF) {
+    (void)unlink(path);
+    return;
+  }
+  snprintf(file, sizeof file, "%s/model.safetensors", path);
+  (void)unlink(file);
+  for (size_t i = 0; zh_conversion_side(conversion, i); ++i) {
+    snprintf(file, sizeof file, "%s/%s", path, zh_conversion_side(conversion, i));
+    (void)unlink(file);
+  }
+  (void)rmdir(path);
 }
 
 /* --- the action --- */
@@ -217,7 +226,7 @@ zh_status zh_action_convert(zh_session *s, zh_error *err) {
   tell_fallback(conversion, type);
   zh_status status = write_all(s, conversion, path, err);
   if (status == ZH_OK && (status = zh_conversion_check(conversion, path, err)) != ZH_OK)
-    take_back(path, container);
+    take_back(conversion, path, container);
   if (status == ZH_OK) status = tell_written(s, conversion, path);
   zh_conversion_free(conversion);
   return status;

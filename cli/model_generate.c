@@ -1,11 +1,13 @@
 /* zhiheng model generate */
 #include "cli/model_session.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/engine/sampling.h"
+#include "core/progress.h"
 
 static zh_status temperature_of(double *out, const zh_session_arguments *given, zh_error *err) {
   const char *text = given->value[ZH_KEY_TEMPERATURE];
@@ -49,10 +51,26 @@ static zh_status draw_tokens(uint32_t *made, size_t *count, zh_session *s, const
   return status;
 }
 
+/* Ids beyond the tokenizer's, which models may have, stand for no text. */
+static zh_status text_of(char **text, size_t *length, const zh_tokenizer *tokenizer,
+                         const uint32_t *made, size_t count, zh_error *err) {
+  uint32_t *known = malloc((count + 1) * sizeof *known);
+  size_t kept = 0;
+  if (!known) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %zu tokens", count);
+  for (size_t i = 0; i < count; ++i)
+    if (made[i] < zh_tokenizer_vocab(tokenizer)) known[kept++] = made[i];
+  if (kept < count)
+    zh_warn("%zu of the tokens are not among the tokenizer's %" PRIu32 " and have no text",
+            count - kept, zh_tokenizer_vocab(tokenizer));
+  zh_status status = zh_detokenize(text, length, tokenizer, known, kept, err);
+  free(known);
+  return status;
+}
+
 static zh_status show_generated(zh_session *s, const uint32_t *made, size_t count, zh_error *err) {
   char *text = NULL;
   size_t length = 0;
-  if (s->tokenizer) ZH_TRY(zh_detokenize(&text, &length, s->tokenizer, made, count, err));
+  if (s->tokenizer) ZH_TRY(text_of(&text, &length, s->tokenizer, made, count, err));
   if (s->given->json) {
     s->document = json_pack("{s:o, s:o, s:o}", "prompt_tokens", zh_id_list(s->tokens, s->count),
                             "tokens", zh_id_list(made, count), "text",

@@ -1,6 +1,7 @@
 /* Which tensors a converted model has, and what they are made of. */
 #include "model/conversion.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,11 +244,29 @@ static zh_status describe(zh_conversion *c, zh_error *err) {
   return ZH_OK;
 }
 
+/* Layers that predict further tokens, images' parts, tables of positions. */
+static zh_status note_left_behind(zh_conversion *c, zh_error *err) {
+  uint64_t had = 0, has = 0;
+  char sentence[160];
+  for (size_t i = 0; i < c->model->tensor_count; i++) had += c->model->tensors[i].elements;
+  for (size_t i = 0; i < c->count; i++) has += c->tensors[i].as.elements;
+  if (has >= had) return ZH_OK;
+  snprintf(sentence, sizeof sentence,
+           "%" PRIu64 " of the model's %" PRIu64
+           " numbers stay behind: they are no weights that answers are computed with",
+           had - has, had);
+  const char *kept = zh_arena_strdup(c->arena, sentence);
+  if (kept == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (conversion)");
+  zh_conversion_add_note(c, kept);
+  return ZH_OK;
+}
+
 static zh_status add_all(zh_conversion *c, const zh_dtype_info *type, zh_error *err) {
   const char *same = c->container == ZH_CONTAINER_GGUF ? "gguf" : "safetensors";
   c->anew = strcmp(c->model->format, same) != 0;
   if (c->anew) ZH_TRY(describe(c, err));
   if (c->anew) ZH_TRY(add_weights(c, type, err));
+  if (c->anew) ZH_TRY(note_left_behind(c, err));
   for (size_t i = 0; !c->anew && i < c->model->tensor_count; i++)
     ZH_TRY(add_whole(c, &c->model->tensors[i], type, err));
   ZH_TRY(zh_conversion_describe(c, err));
@@ -305,6 +324,10 @@ const zh_converted *zh_conversion_tensor(const zh_conversion *c, size_t i) {
 
 const char *zh_conversion_note(const zh_conversion *c, size_t i) {
   return i < c->note_count ? c->notes[i] : NULL;
+}
+
+const char *zh_conversion_side(const zh_conversion *c, size_t i) {
+  return i < c->side_count ? c->side[i].name : NULL;
 }
 
 void zh_conversion_add_note(zh_conversion *c, const char *sentence) {

@@ -48,6 +48,9 @@ const zh_converted *zh_conversion_tensor(const zh_conversion *conversion, size_t
 /* What did not come along, one sentence for people each; NULL past the last. */
 const char *zh_conversion_note(const zh_conversion *conversion, size_t i);
 
+/* Files beside the tensors in a folder, by name; NULL past the last. */
+const char *zh_conversion_side(const zh_conversion *conversion, size_t i);
+
 /* Whether the file or folder that was written describes the same model: what was lost is named. */
 ZH_MUST_CHECK zh_status zh_conversion_check(const zh_conversion *conversion, const char *path,
                                             zh_error *err);

@@ -1,9 +1,6 @@
 /* Pre-tokenizers by their name in GGUF and by the patterns in tokenizer.json. */
 #include "model/conversion_room.h"
-
-#define GPT4_PATTERN(digits)                                                                       \
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+"    \
-  "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#include "model/tokenizer/published.h"
 
 static const struct {
   const char *name;
@@ -12,8 +9,8 @@ static const struct {
   bool ignore_merges;
 } pretokenizers[] = {{"gpt-2", false, NULL, false},
                      {"smollm", true, NULL, false},
-                     {"llama-bpe", false, GPT4_PATTERN("\\p{N}{1,3}"), true},
-                     {"qwen2", false, GPT4_PATTERN("\\p{N}"), false}};
+                     {"llama-bpe", false, ZH_GPT4_WORDS("\\p{N}{1,3}"), true},
+                     {"qwen2", false, ZH_GPT4_WORDS("\\p{N}"), false}};
 enum { PRETOKENIZERS = sizeof pretokenizers / sizeof pretokenizers[0] };
 
 json_t *zh_pretokenizer_json(int kind) {

@@ -46,7 +46,6 @@ typedef struct zh_described {
 } zh_described;
 
 /* fields.c: what model/families/ may say about a field. */
-bool zh_field_is_known(const char *name);
 ZH_MUST_CHECK zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *err);
 /* Fills in every field by the family's rules from what the file states. The first that cannot be
  * understood is the error; the others are filled in all the same. */

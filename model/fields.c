@@ -110,10 +110,6 @@ static const field *field_named(const char *name, size_t length) {
   return NULL;
 }
 
-bool zh_field_is_known(const char *name) {
-  return field_named(name, strlen(name)) != NULL;
-}
-
 /* --- rules, when a family is read --- */
 
 static double any_name(void *user, const char *name, int length) {

@@ -6,12 +6,6 @@ static bool is_printable_byte(uint32_t byte) {
 }
 
 /* Printable bytes are their own code points; the other 68 follow from U+0100 in order. */
-uint32_t zh_character_of_byte(uint32_t byte) {
-  if (is_printable_byte(byte)) return byte;
-  if (byte <= 0x20) return 0x100 + byte;
-  return byte == 0xad ? 0x143 : 0x121 + byte - 0x7f;
-}
-
 int zh_byte_of_character(uint32_t character) {
   if (character < 0x100) return is_printable_byte(character) ? (int)character : -1;
   if (character < 0x121) return (int)(character - 0x100);        /* 0x00 … 0x20 */

@@ -124,8 +124,7 @@ ZH_MUST_CHECK zh_status zh_tokenizer_from_folder(zh_tokenizer *t, bool *found, c
 
 /* --- GPT-2's byte alphabet --- */
 
-/* The character that stands for a byte, and the other way round; -1 where it stands for none. */
-uint32_t zh_character_of_byte(uint32_t byte);
+/* The byte that a character stands for; -1 where it stands for none. */
 int zh_byte_of_character(uint32_t character);
 
 /* --- rooms --- */

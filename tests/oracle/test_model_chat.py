@@ -74,3 +74,17 @@ def test_options_exclude_each_other():
     assert done.returncode == 2 and "needs one of --tokens 1,2,3, --prompt TEXT, --chat FILE or --message TEXT" in done.stderr
     done = run("tokenize", "zh-0.1b", "--message", "x")
     assert done.returncode == 2 and "has no tokenizer" in done.stderr
+
+
+def test_tokens_beyond_the_tokenizers_have_no_text(tmp_path):
+    """Models have rows more than their tokenizers have tokens; the text is that of the others."""
+    family = MODEL.parents[1] / "tests" / "golden" / "families" / "llama2"
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((family / name).read_bytes())
+    bytes_alone = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({
+        "version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": bytes_alone, "post_processor": None,
+        "decoder": bytes_alone, "model": {"type": "BPE", "vocab": {chr(33 + i): i for i in range(60)}, "merges": []}}))
+    said = ask("generate", tmp_path, "--tokens", "1,2,3", "--max-new", 20)
+    assert len(said["tokens"]) == 20 and max(said["tokens"]) >= 60
+    assert said["text"] == "".join(chr(33 + i) for i in said["tokens"] if i < 60)
