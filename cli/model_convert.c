@@ -148,14 +148,10 @@ static zh_status start_threads(zh_session *s, zh_error *err) {
   return zh_threads_create(&s->threads, (int)count, (int)count <= found ? cpus : NULL, err);
 }
 
-/* What was written does not say what it should: it goes again, and the folder unless it holds
- * something else. */
-static void take_back(const zh_conversion *conversion, const char *path, zh_container container) {
+/* A folder that was written does not say what it should: its files go again, and it, unless it
+ * holds something else. (A GGUF file was looked at before it took its name.) */
+static void take_back(const zh_conversion *conversion, const char *path) {
   char file[PATH_MAX + 64];
-  if (container == ZH_CONTAINER_GGUF) {
-    (void)unlink(path);
-    return;
-  }
   snprintf(file, sizeof file, "%s/model.safetensors", path);
   (void)unlink(file);
   for (size_t i = 0; zh_conversion_side(conversion, i); ++i) {
@@ -225,8 +221,9 @@ zh_status zh_action_convert(zh_session *s, zh_error *err) {
   ZH_TRY(zh_conversion_create(&conversion, s->model, container, type, err));
   tell_fallback(conversion, type);
   zh_status status = write_all(s, conversion, path, err);
-  if (status == ZH_OK && (status = zh_conversion_check(conversion, path, err)) != ZH_OK)
-    take_back(conversion, path, container);
+  if (status == ZH_OK && container == ZH_CONTAINER_SAFETENSORS &&
+      (status = zh_conversion_check(conversion, path, err)) != ZH_OK)
+    take_back(conversion, path);
   if (status == ZH_OK) status = tell_written(s, conversion, path);
   zh_conversion_free(conversion);
   return status;

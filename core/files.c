@@ -231,6 +231,10 @@ zh_status zh_writer_put(zh_writer *w, const void *bytes, size_t length, zh_error
   return write_fully(w->fd, bytes, length) == 0 ? ZH_OK : fail_writing(w, errno, err);
 }
 
+const char *zh_writer_temporary(const zh_writer *w) {
+  return w->temporary;
+}
+
 zh_status zh_writer_commit(zh_writer *w, zh_error *err) {
   bool wrote = fsync(w->fd) == 0;
   int reason = errno;

@@ -52,6 +52,8 @@ typedef struct zh_writer zh_writer;
 ZH_MUST_CHECK zh_status zh_writer_open(zh_writer **out, const char *path, zh_error *err);
 ZH_MUST_CHECK zh_status zh_writer_put(zh_writer *writer, const void *bytes, size_t length,
                                       zh_error *err);
+/* Where it stands until then, so that it can be read before it replaces anything. Borrowed. */
+const char *zh_writer_temporary(const zh_writer *writer);
 /* fsync, rename; the writer is gone whatever comes back. */
 ZH_MUST_CHECK zh_status zh_writer_commit(zh_writer *writer, zh_error *err);
 void zh_writer_abandon(zh_writer *writer); /* removes what was written; NULL is safe */

@@ -109,6 +109,7 @@ zh_status zh_gguf_write(const zh_conversion *c, const char *path, zh_rows_maker 
   zh_status status = put_header(writer, c, err);
   if (status == ZH_OK)
     status = zh_conversion_put_tensors(c, writer, ZH_GGUF_ALIGNMENT, rows, progress, user, err);
+  if (status == ZH_OK) status = zh_conversion_check(c, zh_writer_temporary(writer), err);
   if (status == ZH_OK) return zh_writer_commit(writer, err);
   zh_writer_abandon(writer);
   return status;

@@ -358,6 +358,15 @@ def test_families(family, tmp_path):
     assert len(same) > len(last) // 2
 
 
+def test_a_refused_conversion_leaves_the_file_that_was_there(tmp_path):
+    old = tmp_path / "to.gguf"
+    old.write_bytes(b"what was there before")
+    done = subprocess.run([BINARY / "bin" / "zhiheng", "model", "convert", FAMILIES / "internlm2-dynamic", old],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and "cannot become GGUF" in done.stderr, done.stderr
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("to.gguf", b"what was there before")]
+
+
 def load_all(folder):
     """By hand: numpy has no bfloat16. A text model within another has its names with a word more."""
     arrays = {}
