@@ -118,7 +118,7 @@ def test_sampling_repeats_and_spreads():
         (["logits", MODEL, "--tokens", "1,,2"], 2, "is not a token id"),
         (["logits", MODEL, "--tokens", "1,-2"], 2, "is not a token id"),
         (["logits", MODEL, "--tokens", "99999999999999999999999"], 2, "is not a token id"),
-        (["logits", MODEL], 2, "--tokens 1,2,3 or --prompt"),
+        (["logits", MODEL], 2, "--tokens 1,2,3, --prompt"),
         (["logits", MODEL, "--tokens", "1", "--max-new", "3"], 2, "has no use for --max-new"),
         (["generate", MODEL, "--prompt", ""], 2, "empty"),
         (["generate", MODEL, "--tokens", "1", "--max-new", "8192"], 2, "the context holds 8192"),
