@@ -1,5 +1,5 @@
 /* The module's table: what the program sees of it. */
-#include "device.cuh"
+#include "limits.cuh"
 
 #ifndef ZH_CUDA_BACKEND
 #define ZH_CUDA_BACKEND "cuda"
@@ -37,6 +37,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.launch = zh_cuda_launch_graph;
     t.release_graph = zh_cuda_release_graph;
     t.add = zh_cuda_add;
+    t.limits = &zh_cuda_limits;
     return t;
   }();
   return &table;
