@@ -60,6 +60,13 @@ static void set_yarn(json_t *object, const zh_architecture *a) {
   set_sharpness(object, a);
 }
 
+/* What is understood where no attention_factor is stated (arXiv:2309.00071, 3.4). */
+static double yarn_factor(const zh_architecture *a) {
+  const zh_rope *rope = &a->rope[0];
+  if (zh_conversion_yarn_tenth(a) != 0 && rope->attention_factor == 1) return 1;
+  return rope->factor <= 1 ? 1 : 0.1 * log(rope->factor) + 1;
+}
+
 static void set_rope(json_t *config, const zh_architecture *a) {
   static const char *const words[ZH_ROPE_SCALINGS] = {[ZH_ROPE_LINEAR] = "linear",
                                                       [ZH_ROPE_LLAMA3] = "llama3",
@@ -79,9 +86,10 @@ static void set_rope(json_t *config, const zh_architecture *a) {
     json_object_set_new(object, "short_factor", list_of(rope->short_factor, rope->factors));
     json_object_set_new(object, "long_factor", list_of(rope->long_factor, rope->factors));
   }
-  if (rope->scaling == ZH_ROPE_LONGROPE || rope->scaling == ZH_ROPE_YARN)
-    json_object_set_new(object, "attention_factor",
-                        short_real(rope->attention_factor == 0 ? 1 : rope->attention_factor));
+  double factor = rope->attention_factor == 0 ? 1 : rope->attention_factor;
+  if (rope->scaling == ZH_ROPE_LONGROPE ||
+      (rope->scaling == ZH_ROPE_YARN && factor != yarn_factor(a)))
+    json_object_set_new(object, "attention_factor", short_real(factor));
   json_object_set_new(config, "rope_scaling", object);
 }
 
@@ -149,7 +157,7 @@ static json_t *config_copied(const zh_conversion *c) {
                                                                    "compression_config"};
   json_t *config = json_copy(c->model->config);
   const char *type = zh_conversion_torch_type(c);
-  for (size_t i = 0; i < 2 && (!c->packed || c->wanted != NULL); i++)
+  for (size_t i = 0; i < 2 && c->wanted != NULL; i++)
     if (json_object_get(config, types[i]) != NULL && type != NULL)
       json_object_set_new(config, types[i], json_string(type));
   for (size_t i = 0; i < 2 && c->unpacked && !c->keeps_packed; i++)

@@ -108,6 +108,15 @@ static zh_status find_codes(const zh_coded ***out, zh_conversion *c, zh_error *e
   }
 }
 
+/* Scales of activations and of the KV cache, which nothing computes with that is not packed. */
+static bool is_of_packing(const zh_conversion *c, const zh_tensor *t) {
+  static const char *const ends[] = {".input_scale", ".output_scale",       ".k_scale",
+                                     ".v_scale",     ".input_global_scale", ".input_zero_point"};
+  for (size_t i = 0; c->packed && i < sizeof ends / sizeof ends[0]; i++)
+    if (ends_in(t->name, ends[i])) return true;
+  return false;
+}
+
 /* What the model needs of its tensors, where it is known how it computes. */
 static void mark_used(zh_conversion *c) {
   zh_architecture *a = &c->described.a;
@@ -118,7 +127,8 @@ static void mark_used(zh_conversion *c) {
 
 static zh_status add_tensor(zh_conversion *c, const zh_tensor *t, const zh_coded *w,
                             zh_error *err) {
-  bool part = zh_coded_is_part(c->model, t), as_is = c->packed && c->wanted == NULL,
+  bool part = zh_coded_is_part(c->model, t) || is_of_packing(c, t),
+       as_is = c->wanted == NULL && (c->packed || w != NULL),
        keeps = c->wanted != NULL && c->wanted->type == ZH_MXFP4;
   if (as_is) return add_whole(c, t, true, err);
   if (keeps && ((w != NULL && is_blocks(w)) || (part && ends_in(t->name, "_proj_scales")))) {

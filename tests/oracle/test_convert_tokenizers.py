@@ -42,7 +42,7 @@ def model(path, **files):
 def convert(there, path):
     done = subprocess.run([BINARY / "bin" / "zhiheng", "model", "convert", there, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stderr
+    return "".join(line for line in done.stderr.splitlines() if "writing" not in line)
 
 
 def stated(path, key):
@@ -129,20 +129,21 @@ def test_merges_of_characters(pieces, drawn, tmp_path):
     found = [(t[:at], t[at:], i) for t, i in vocab.items() for at in range(1, len(t)) if t[:at] in vocab and t[at:] in vocab]
     found.sort(key=lambda m: (-theirs.get_score(m[2]), vocab[m[0]], vocab[m[1]]))
     merges = [(a, b) for a, b, _ in found]
-    for kept in (merges, merges[:-1], merges[::-1][:300] + merges):
+    mixed = np.random.default_rng(3).permutation(len(merges))
+    for number, kept in enumerate((merges, merges[1:], [merges[i] for i in mixed])):
         made = Tokenizer(models.BPE(vocab=vocab, merges=kept, byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
         made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
         made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
                                           decoders.Strip(" ", 1, 0)])
         made.add_special_tokens(["<s>", "</s>", "<unk>"])
-        there = model(tmp_path / f"{len(kept)}", tokenizer__json=made.to_str().encode(),
+        there = model(tmp_path / f"{number}", tokenizer__json=made.to_str().encode(),
                       tokenizer_config__json={"bos_token": "<s>", "eos_token": "</s>"})
-        said = convert(there, tmp_path / f"{len(kept)}.gguf")
-        if kept is not merges:
+        said = convert(there, tmp_path / f"{number}.gguf")
+        if number:
             assert "nor like a sentencepiece model" in said
             continue
         assert said == ""
-        agree(tmp_path / f"{len(kept)}.gguf", lambda t: made.encode(t, add_special_tokens=False).ids,
+        agree(tmp_path / f"{number}.gguf", lambda t: made.encode(t, add_special_tokens=False).ids,
               without_controls(drawn)[::3])
 
 

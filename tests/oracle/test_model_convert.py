@@ -403,7 +403,7 @@ def check_conventional(there, path, other):
 
 
 UNSAID = {"expert_shared_count", "rope.scaling.type", "rope.scaling.factor", "rope.scaling.original_context_length",
-          "nextn_predict_layers"}  # what follows from other keys, or says that there is nothing to say
+          "nextn_predict_layers", "expert_gating_func"}  # what follows from other keys, or says that there is nothing to say
 
 
 def test_a_refused_conversion_leaves_the_file_that_was_there(tmp_path):
