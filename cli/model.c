@@ -37,7 +37,7 @@ static const struct argp_option options[] = {
      0},
     {"type", ZH_KEY_TYPE, "WORD", 0,
      "what convert makes of matrices: f32, f16, bf16, and in GGUF q8_0, q4_0, q4_1, q5_0, q5_1 or "
-     "q4_k; as they are unless given",
+     "q4_k; mxfp4 keeps what is MXFP4 and makes bf16 of the rest; as they are unless given",
      0},
     {"chat", ZH_KEY_CHAT, "FILE", 0,
      "conversation in JSON, written by the model's chat template; - for standard input", 0},
@@ -99,7 +99,7 @@ static const struct argp parser = {
         "template knows; words such as <|im_end|> become special tokens wherever they stand, in "
         "messages, too. docs/metrics.md defines perplexity. convert goes between safetensors and "
         "GGUF, both ways, and to other types within them; norms and vectors become F32, the "
-        "tokenizer comes along where it is byte-level BPE or sentencepiece's."};
+        "tokenizer comes along where the other format can say it (docs/formats.md)."};
 
 typedef struct action {
   const char *name;

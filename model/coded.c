@@ -341,6 +341,13 @@ zh_status zh_coded_find(const zh_coded **out, const zh_model *model, const char 
   return ZH_OK;
 }
 
+zh_status zh_coded_item(const zh_coded **out, const zh_model *model, size_t i, zh_error *err) {
+  const zh_coded_table *table;
+  ZH_TRY(table_of(&table, model, err));
+  *out = table != NULL && i < table->count ? &table->weights[i] : NULL;
+  return ZH_OK;
+}
+
 bool zh_coded_is_part(const zh_model *model, const zh_tensor *t) {
   const zh_coded_table *table = model->cache->coded;
   return table != NULL && table->part[t - model->tensors];

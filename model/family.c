@@ -33,6 +33,11 @@ static zh_status check_texts(const zh_yaml_node *list, zh_error *err) {
   return ZH_OK;
 }
 
+static zh_status check_text(const zh_yaml_node *node, zh_error *err) {
+  const char *text;
+  return zh_yaml_string(&text, node, err);
+}
+
 static zh_status check_fields(const zh_yaml_node *map, zh_error *err) {
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "fields", err));
   for (size_t i = 0; i < zh_yaml_count(map); i++)
@@ -49,9 +54,20 @@ static zh_status check_refused(const zh_yaml_node *map, zh_error *err) {
 }
 
 static zh_status read_family(zh_family *out, const zh_yaml_node *root, zh_error *err) {
-  static const char *const keys[] = {
-      "family",         "summary",      "like",    "config",          "gguf", "fields", "refused",
-      "config_tensors", "gguf_tensors", "ignored", "config_prefixes", NULL};
+  static const char *const keys[] = {"family",
+                                     "summary",
+                                     "like",
+                                     "config",
+                                     "gguf",
+                                     "fields",
+                                     "refused",
+                                     "config_tensors",
+                                     "gguf_tensors",
+                                     "ignored",
+                                     "config_prefixes",
+                                     "gguf_when",
+                                     "class",
+                                     NULL};
   static const struct {
     const char *key;
     zh_status (*check)(const zh_yaml_node *, zh_error *);
@@ -62,7 +78,9 @@ static zh_status read_family(zh_family *out, const zh_yaml_node *root, zh_error 
                {"config_tensors", zh_tensors_check},
                {"gguf_tensors", zh_tensors_check},
                {"ignored", check_texts},
-               {"config_prefixes", check_texts}};
+               {"config_prefixes", check_texts},
+               {"gguf_when", zh_arithmetic_check},
+               {"class", check_text}};
   const zh_yaml_node *node;
   const char *text;
   ZH_TRY(zh_yaml_expect(root, ZH_YAML_MAP, "a family", err));
@@ -174,6 +192,22 @@ zh_status zh_family_named(const zh_family **out, const char *name, zh_error *err
   return *out != NULL
              ? ZH_OK
              : zh_fail(err, ZH_ERR_INPUT, "no file in model/families describes '%s'", name);
+}
+
+zh_status zh_family_told_apart(const zh_family **out, const zh_family *family,
+                               const zh_described *described, zh_error *err) {
+  const char *when;
+  *out = family;
+  ZH_TRY(load_once(err));
+  for (size_t i = 0; i < catalogue.count; i++) {
+    const zh_family *other = &catalogue.family[i];
+    const zh_yaml_node *node = zh_yaml_get(other->root, "gguf_when");
+    if (other->like != family || node == NULL) continue;
+    ZH_TRY(zh_yaml_string(&when, node, err));
+    double holds = zh_described_value(described, when);
+    if (holds > 0 || holds < 0) *out = other; /* not 0, not NaN */
+  }
+  return ZH_OK;
 }
 
 zh_status zh_family_names(zh_text *out, zh_error *err) {

@@ -45,8 +45,16 @@ typedef struct zh_described {
   uint32_t latent_rope_dims; /* of a head of MLA, which are a part of head_dim */
 } zh_described;
 
+/* Files of one form may call several families by one word (GGUF's llama is Mixtral too): the one
+ * that `described`, which was read as `family`, is in the other form. */
+ZH_MUST_CHECK zh_status zh_family_told_apart(const zh_family **out, const zh_family *family,
+                                             const zh_described *described, zh_error *err);
+
 /* fields.c: what model/families/ may say about a field. */
 ZH_MUST_CHECK zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *err);
+/* Arithmetic on fields, and its value. */
+ZH_MUST_CHECK zh_status zh_arithmetic_check(const zh_yaml_node *node, zh_error *err);
+double zh_described_value(const zh_described *described, const char *arithmetic);
 /* Fills in every field by the family's rules from what the file states. The first that cannot be
  * understood is the error; the others are filled in all the same. */
 ZH_MUST_CHECK zh_status zh_fields_read(zh_described *out, const zh_model *model,
@@ -86,14 +94,22 @@ typedef struct zh_home {
   zh_weight_place holds[ZH_HOLDS_MAX]; /* of the same expert */
   int count;
   bool every_expert; /* one expert after the other */
-  bool alternating, turned;
+  bool alternating;
+  unsigned turned; /* of which weights held the columns are its rows, a bit each */
   uint64_t groups; /* 1, or so many times a part of each weight held */
 } zh_home;
-/* count 0: files of that form have no place for it. */
+/* count 0: files of that form have no place for it. packed: where it is kept as MXFP4 (gpt-oss). */
 ZH_MUST_CHECK zh_status zh_weight_home(zh_home *out, const zh_architecture *a,
-                                       zh_weight_place place, zh_form form, zh_error *err);
+                                       zh_weight_place place, zh_form form, bool packed,
+                                       zh_error *err);
 bool zh_slot_is_known(const char *name);
 ZH_MUST_CHECK zh_status zh_tensors_check(const zh_yaml_node *map, zh_error *err);
+/* Marks the tensors that the architecture's weights are made of; used: one for each of the model's.
+ */
+ZH_MUST_CHECK zh_status zh_sources_mark(bool *used, const zh_model *model, const zh_architecture *a,
+                                        zh_error *err);
+/* A bias of zeros that an older writer of GPTQ gave a packed layer. */
+bool zh_tensor_is_idle_bias(const zh_model *model, const zh_tensor *t);
 /* Every tensor that the architecture needs is there, and nothing else but buffers and what the
  * family ignores. */
 ZH_MUST_CHECK zh_status zh_sources_check(const zh_model *model, const zh_architecture *a,

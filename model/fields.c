@@ -157,7 +157,7 @@ static zh_status check_keys(const zh_yaml_node *node, zh_error *err) {
   return ZH_OK;
 }
 
-static zh_status check_arithmetic(const zh_yaml_node *node, zh_error *err) {
+zh_status zh_arithmetic_check(const zh_yaml_node *node, zh_error *err) {
   const char *text;
   ZH_TRY(zh_yaml_string(&text, node, err));
   return is_expression(text) ? ZH_OK
@@ -191,7 +191,7 @@ zh_status zh_field_check(const zh_yaml_node *rule, const char *name, zh_error *e
     else if (strcmp(key, "default") == 0 || strcmp(key + length - 3, "_is") == 0)
       ZH_TRY(check_constant(f, node, err));
     else if (strcmp(key + length - 3, "_as") == 0)
-      ZH_TRY(check_arithmetic(node, err));
+      ZH_TRY(zh_arithmetic_check(node, err));
     else
       ZH_TRY(check_keys(node, err));
   }
@@ -318,9 +318,16 @@ static double embedding_rows(const zh_model *model) {
 static double value_of(void *user, const char *name, int length) {
   const reading *r = user;
   if (length == 1 && name[0] == 'x') return r->x;
-  if (length == 14 && memcmp(name, "embedding_rows", 14) == 0) return embedding_rows(r->model);
+  if (length == 14 && memcmp(name, "embedding_rows", 14) == 0)
+    return r->model != NULL ? embedding_rows(r->model) : NAN;
   const field *f = field_named(name, (size_t)length);
   return f != NULL ? number_of(r->out, f) : NAN;
+}
+
+double zh_described_value(const zh_described *described, const char *arithmetic) {
+  zh_described copy = *described;
+  reading r = {.out = &copy};
+  return zh_expression(arithmetic, value_of, &r);
 }
 
 /* A count that is no whole number, or too large to mean anything, is 0. */
@@ -501,15 +508,17 @@ static const char *key_of(const zh_yaml_node *keys, bool gguf) {
   return first;
 }
 
-/* A file's word for ours, where it is another. */
-static const char *word_for(const field *f, const zh_yaml_node *rule, int value) {
+/* A file's word for ours, where it is another: of several the first, in GGUF the last, which is
+ * its number. */
+static const char *word_for(const field *f, const zh_yaml_node *rule, int value, bool gguf) {
   const zh_yaml_node *words = zh_yaml_get(rule, "words");
-  const char *ours = f->words[value], *text;
+  const char *ours = f->words[value], *text, *found = NULL;
+  if (strcmp(ours, "silu") == 0 || strcmp(ours, "gelu") == 0) return ours;
   for (size_t i = 0; words != NULL && i < zh_yaml_count(words); i++)
     if (zh_yaml_string(&text, zh_yaml_item(words, i), NULL) == ZH_OK && strcmp(text, ours) == 0 &&
-        strcmp(ours, "silu") != 0 && strcmp(ours, "gelu") != 0)
-      return zh_yaml_key(words, i);
-  return ours;
+        (found == NULL || gguf))
+      found = zh_yaml_key(words, i);
+  return found != NULL ? found : ours;
 }
 
 /* x for which an "as" gives this number: it is linear, or has x below a line or a root. NaN where
@@ -527,7 +536,11 @@ static double undone(reading *r, const zh_yaml_node *as, double number) {
   for (size_t i = 0; i < sizeof guesses / sizeof guesses[0]; i++) {
     r->x = guesses[i];
     double again = isfinite(r->x) ? zh_expression(text, value_of, r) : NAN;
-    if (fabs(again - number) <= 1e-6 * fabs(number)) return r->x;
+    if (!(fabs(again - number) <= 1e-6 * fabs(number))) continue;
+    double x = r->x;
+    r->x = rint(x); /* as people wrote it, where that is the same number in fp32 */
+    again = zh_expression(text, value_of, r);
+    return fabs(again - number) <= 1.2e-7 * fabs(number) ? r->x : x;
   }
   return NAN;
 }
@@ -550,6 +563,11 @@ static bool is_said_before(const zh_family *family, size_t i, const char *key, b
     if (other != NULL && strcmp(other, key) == 0) return true;
   }
   return false;
+}
+
+/* Other programs take another number for what is not said. */
+static bool is_said_as_nought(const field *f) {
+  return f->at == offsetof(zh_described, pattern.dense_first);
 }
 
 /* A word that files state as a number is one: "true" is 1. */
@@ -578,7 +596,8 @@ zh_status zh_fields_write(const zh_described *described, const zh_model *model,
                        *as = zh_yaml_get(rule, gguf ? "gguf_as" : "config_as");
     const char *key = keys != NULL ? key_of(keys, gguf) : NULL;
     double number = number_of(&copy, f);
-    if (key == NULL || (f->kind != FLAG && f->kind != WORD && number == 0)) continue;
+    if (key == NULL) continue;
+    if (f->kind != FLAG && f->kind != WORD && number == 0 && !is_said_as_nought(f)) continue;
     if (is_said_before(family, i, key, gguf)) continue;
     if (f->kind == COUNT && number == (double)UINT32_MAX) continue; /* a pattern without an end */
     if (as != NULL && goes_without_saying(&r, rule, number)) continue;
@@ -586,11 +605,12 @@ zh_status zh_fields_write(const zh_described *described, const zh_model *model,
     if (isnan(value.number))
       return zh_fail(err, ZH_ERR_INPUT, "%s: the %s of this model cannot be said as '%s'",
                      model->path, f->name, key);
-    value.kind = f->kind == WORD                  ? ZH_FIELD_WORD
-                 : f->kind == FLAG                ? ZH_FIELD_FLAG
-                 : f->kind == COUNT && as == NULL ? ZH_FIELD_COUNT
-                                                  : ZH_FIELD_REAL;
-    if (f->kind == WORD) say_word(&value, word_for(f, rule, (int)number), gguf);
+    bool whole = as == NULL || value.number == rint(value.number);
+    value.kind = f->kind == WORD             ? ZH_FIELD_WORD
+                 : f->kind == FLAG           ? ZH_FIELD_FLAG
+                 : f->kind == COUNT && whole ? ZH_FIELD_COUNT
+                                             : ZH_FIELD_REAL;
+    if (f->kind == WORD) say_word(&value, word_for(f, rule, (int)number, gguf), gguf);
     write(user, key, &value);
   }
   return ZH_OK;

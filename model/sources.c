@@ -172,7 +172,9 @@ static zh_status check_type(const finding *f, const zh_source *s, zh_error *err)
                    "%s: tensor '%s' starts at byte %" PRIu64 ", not a multiple of %zu",
                    f->model->path, t->name, t->file_offset, alignment);
   bool apart = s->turned || (f->shape.is_vector && t->elements != f->shape.columns);
-  if (apart && (s->coded != NULL || zh_dtype_find((uint32_t)t->type)->block_elements != 1))
+  bool single = s->coded == NULL ? zh_dtype_find((uint32_t)t->type)->block_elements == 1
+                                 : s->turned && s->coded->layout == ZH_CODE_FLOATS;
+  if (apart && !single)
     return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' of type %s cannot be taken apart",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   return ZH_OK;
@@ -339,7 +341,12 @@ zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_archit
 static void turn_row(unsigned char *out, const zh_source *s, uint64_t r) {
   uint64_t size = s->tensor.bytes / s->tensor.elements, columns = s->tensor.shape[1],
            width = s->stored->shape[s->stored->dims - 1];
-  uint64_t at = (s->first + r / s->run * s->stride) * width + s->from + r % s->run * s->step;
+  uint64_t first = s->first + r / s->run * s->stride, column = s->from + r % s->run * s->step;
+  if (s->coded != NULL) {
+    zh_coded_column(out, s->coded, column, first, columns);
+    return;
+  }
+  uint64_t at = first * width + column;
   const unsigned char *from = (const unsigned char *)s->stored->data + at * size;
   for (uint64_t c = 0; c < columns; c++) memcpy(out + c * size, from + c * width * size, size);
 }
@@ -366,9 +373,9 @@ void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t coun
   bool vector = t->dims == 1;
   uint64_t rows = vector ? t->elements : t->shape[0], bytes = t->bytes / rows;
   unsigned char *to = out;
-  if (s->coded != NULL) {
+  if (s->coded != NULL && !s->turned) {
     make_rows(out, s, first, vector ? rows : count, bytes);
-  } else if (s->stored->data == NULL) {
+  } else if (s->coded == NULL && s->stored->data == NULL) {
     zh_standard_rows(out, t, s->first + first, count);
   } else if (t->data != NULL) {
     memcpy(out, (const unsigned char *)t->data + first * (vector ? t->bytes : bytes),
@@ -461,8 +468,7 @@ static bool is_ignored(const zh_family *family, const zh_architecture *a, const 
   return false;
 }
 
-/* GPTQ's older writers give every packed layer a bias, of zeros where the model has none. */
-static bool is_idle_bias(const zh_model *model, const zh_tensor *t) {
+bool zh_tensor_is_idle_bias(const zh_model *model, const zh_tensor *t) {
   char packed[256];
   size_t length = strlen(t->name), end = strlen(".bias");
   const unsigned char *bytes = t->data;
@@ -480,7 +486,7 @@ static zh_status check_extra(const tally *t, zh_error *err) {
   for (size_t i = 0; i < t->model->tensor_count; i++) {
     const zh_tensor *tensor = &t->model->tensors[i];
     if (t->used[i] || zh_coded_is_part(t->model, tensor) ||
-        zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER || is_idle_bias(t->model, tensor) ||
+        zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER || zh_tensor_is_idle_bias(t->model, tensor) ||
         is_ignored(family, t->a, tensor->name))
       continue;
     return zh_fail(err, ZH_ERR_INPUT,
@@ -490,23 +496,36 @@ static zh_status check_extra(const tally *t, zh_error *err) {
   return ZH_OK;
 }
 
-static zh_status check_all(const tally *t, zh_error *err) {
+static zh_status note_all(const tally *t, zh_error *err) {
   for (int slot = 0; slot < ZH_MODEL_SLOTS; slot++)
     ZH_TRY(note(t, (zh_weight_place){-1, -1, slot}, err));
   ZH_TRY(note_idle_head(t, err));
   for (uint32_t layer = 0; layer < t->a->layers; layer++) ZH_TRY(note_layer(t, (int)layer, err));
-  return check_extra(t, err);
+  return ZH_OK;
+}
+
+zh_status zh_sources_mark(bool *used, const zh_model *model, const zh_architecture *a,
+                          zh_error *err) {
+  tally t = {model, a, used};
+  return note_all(&t, err);
 }
 
 zh_status zh_sources_check(const zh_model *model, const zh_architecture *a, zh_error *err) {
   tally t = {model, a, calloc(model->tensor_count + 1, sizeof(bool))};
   if (t.used == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (architecture)");
-  zh_status status = check_all(&t, err);
+  zh_status status = note_all(&t, err);
+  if (status == ZH_OK) status = check_extra(&t, err);
   free(t.used);
   return status;
 }
 
 /* --- where another file would keep it --- */
+
+/* MXFP4 as its maker publishes it: codes under this name, scales beside them. */
+static bool is_packed(const pattern *p) {
+  const char *end = strstr(p->name, "_blocks");
+  return end != NULL && strcmp(end, "_blocks") == 0;
+}
 
 /* Fills in what the pattern holds; false where it holds what the architecture does not have. */
 static bool settle(zh_home *out, const zh_architecture *a, const pattern *p,
@@ -521,13 +540,13 @@ static bool settle(zh_home *out, const zh_architecture *a, const pattern *p,
     held.slot = slot_named(p->holds[i], place.layer >= 0, place.expert >= 0);
     if (held.slot < 0 || !zh_weight_shape_of(a, held).needed) return false;
     out->holds[i] = held;
-    out->turned |= p->turned[i];
+    out->turned |= (unsigned)p->turned[i] << i;
   }
   return spell(out->name, sizeof out->name, p->name, place);
 }
 
 zh_status zh_weight_home(zh_home *out, const zh_architecture *a, zh_weight_place place,
-                         zh_form form, zh_error *err) {
+                         zh_form form, bool packed, zh_error *err) {
   const zh_family *family;
   const char *list = form == ZH_FORM_GGUF ? "gguf_tensors" : "config_tensors";
   const char *slot = zh_weight_shape_of(a, place).name;
@@ -537,7 +556,8 @@ zh_status zh_weight_home(zh_home *out, const zh_architecture *a, zh_weight_place
     for (size_t i = 0; map != NULL && i < zh_yaml_count(map); i++) {
       pattern p;
       ZH_TRY(read_pattern(&p, zh_yaml_key(map, i), zh_yaml_item(map, i), err));
-      if (held_at(&p, slot) >= 0 && fits_place(&p, place) && settle(out, a, &p, place))
+      if (held_at(&p, slot) >= 0 && is_packed(&p) == packed && fits_place(&p, place) &&
+          settle(out, a, &p, place))
         return ZH_OK;
     }
   }

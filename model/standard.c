@@ -273,7 +273,8 @@ static void add_tensor(void *user, zh_weight_place place, const zh_weight_shape 
   builder *b = user;
   zh_home home;
   uint64_t at = b->model->tensor_count;
-  if (b->status == ZH_OK) b->status = zh_weight_home(&home, b->shape, place, ZH_FORM_GGUF, b->err);
+  if (b->status == ZH_OK)
+    b->status = zh_weight_home(&home, b->shape, place, ZH_FORM_GGUF, false, b->err);
   if (b->status != ZH_OK) return;
   zh_tensor *t = zh_model_add_tensor(b->model);
   if (t == NULL || (t->name = zh_arena_strdup(b->model->arena, home.name)) == NULL) {
