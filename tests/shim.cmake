@@ -39,3 +39,9 @@ endforeach()
 zh_shim_test(test_module.c zh_kernels zh_core m)
 add_dependencies(shim_test_module zhiheng-shim)
 set_tests_properties(shim.module PROPERTIES ENVIRONMENT ZH_DEVICE_MODULE=${ZH_SHIM_MODULE})
+
+# What a launch takes under the shim (docs/adding-a-gpu-kernel.md).
+add_executable(shim_launch_time shim/launch_time.cc)
+set_source_files_properties(shim/launch_time.cc PROPERTIES COMPILE_OPTIONS "${SHIM_KERNEL_FLAGS}")
+target_link_libraries(shim_launch_time PRIVATE zh_shim)
+set_target_properties(shim_launch_time PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
