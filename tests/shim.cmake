@@ -16,7 +16,7 @@ list(FILTER SHIM_KERNELS INCLUDE REGEX "\\.cu$")
 set_source_files_properties(${SHIM_KERNELS} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${SHIM_KERNEL_FLAGS}")
 target_link_libraries(zhiheng-shim PRIVATE zh_shim zh_kernels zh_core)
 target_compile_definitions(zhiheng-shim PRIVATE ZH_CUDA_BACKEND="shim")
-target_link_options(zhiheng-shim PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,now)
+target_link_options(zhiheng-shim PRIVATE -Wl,--exclude-libs,libzh_core.a:libzh_kernels.a -Wl,-z,now)
 set(ZH_SHIM_MODULE ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/libzhiheng-shim.so)
 
 # zh_shim_test(file library…): tests/shim/<file>, named shim.<what> in ctest.
