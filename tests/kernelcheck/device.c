@@ -156,12 +156,12 @@ double device_dot_bound(const device_weights *w, double size) {
 /* --- what there is --- */
 
 const device_case device_cases[] = {
-    {"embed", check_device_embed},       {"norm", check_device_norms},
-    {"product", check_device_products},  {"head_product", check_device_head_products},
-    {"route", check_device_route},       {"grouped", check_device_grouped},
-    {"rope", check_device_ropes},        {"store", check_device_store},
+    {"embed", check_device_embed},         {"norm", check_device_norms},
+    {"product", check_device_products},    {"head_product", check_device_head_products},
+    {"route", check_device_route},         {"grouped", check_device_grouped},
+    {"rope", check_device_ropes},          {"store", check_device_store},
     {"attention", check_device_attention}, {"activate", check_device_activations},
-    {"rows", check_device_rows},         {"logits", check_device_logits},
+    {"rows", check_device_rows},           {"logits", check_device_logits},
     {"generate", check_device_generate},
 };
 const size_t device_case_count = sizeof device_cases / sizeof *device_cases;
