@@ -54,6 +54,11 @@ zh_status zh_cuda_end_graph(zh_device *device, zh_device_graph **out, zh_error *
 zh_status zh_cuda_launch_graph(zh_device *device, zh_device_graph *graph, zh_error *err);
 void zh_cuda_release_graph(zh_device *device, zh_device_graph *graph);
 
+#ifdef __CUDACC__
+/* Whether this build has code for the current device (limits_copy.cu, which has the smallest kernel). */
+cudaError_t zh_cuda_code_status(void);
+#endif
+
 /* rows.cu */
 zh_status zh_cuda_add(zh_device *device, float *y, const float *x, float factor, size_t count, zh_error *err);
 

@@ -1,0 +1,16 @@
+# GPUs without a GPU: the workloads on the kernels compiled for the host (libzhiheng-shim.so), a management library that
+# plays a script, and a library of matrix products that multiplies plainly.
+add_library(fake_nvml MODULE fakes/nvml.c)
+add_library(fake_nvml_old MODULE fakes/nvml.c)
+target_compile_definitions(fake_nvml_old PRIVATE WITHOUT_HANDLES)
+add_library(fake_nvml_deaf MODULE fakes/nvml.c)
+target_compile_definitions(fake_nvml_deaf PRIVATE WITHOUT_SENSORS)
+foreach(name fake_nvml fake_nvml_old fake_nvml_deaf)
+  target_link_libraries(${name} PRIVATE zh_flags)
+  set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endforeach()
+zh_unit_test(bench test_gpu_watch.c zh_bench)
+zh_unit_test(bench test_gpu_numbers.c zh_bench)
+add_dependencies(bench_test_gpu_watch fake_nvml fake_nvml_old fake_nvml_deaf)
+zh_python_test(bench.gpu system/bench_gpu.py)
+set_tests_properties(bench.gpu PROPERTIES LABELS system TIMEOUT 300)
