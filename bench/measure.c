@@ -1,6 +1,3 @@
-c->warmup = calloc((size_t)warmup + 1, sizeof(double));
-c->joules = calloc((size_t)rule.max, sizeof(double));
-if (!c->samples || !c->values || !c->warmup || !c->joules)
 #include "bench/measure.h"
 
 #include <math.h>
@@ -111,7 +108,7 @@ static zh_status repeat_here(measuring *m, size_t index, const zh_case *what, bo
 
 /* Of the GPUs of all ranks; NAN where those of one are not known. */
 static zh_status sum_watts(const measuring *m, double *watts, zh_error *err) {
-  float sums[2] = {isnan(*watts) ? 0 : (float)*watts, isnan(*watts) ? 0 : 1};
+  float sums[2] = {isnan(*watts) ? 0 : (float)*watts, isnan(*watts) ? 0.0f : 1.0f};
   if (!zh_gpu_watch_is_on(m->job->watch)) return ZH_OK;
   ZH_TRY(m->job->comm->sum_f32(m->job->comm, sums, 2, err));
   *watts = (int)sums[1] == m->job->comm->size ? (double)sums[0] : NAN;
@@ -155,7 +152,8 @@ static zh_status measure_case(measuring *m, size_t index, case_samples *c, zh_er
   c->samples = calloc((size_t)rule.max, sizeof(double));
   c->values = calloc((size_t)rule.max, sizeof(double));
   c->warmup = calloc((size_t)warmup + 1, sizeof(double));
-  if (!c->samples || !c->values || !c->warmup)
+  c->joules = calloc((size_t)rule.max, sizeof(double));
+  if (!c->samples || !c->values || !c->warmup || !c->joules)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the samples of %s", c->what.metric);
   for (int i = 0; i < warmup; i++)
     ZH_TRY(

@@ -202,7 +202,7 @@ int zh_nvml_processes(const zh_nvml *n, zh_nvml_device device) {
 
 static double read_clock(const zh_nvml *n, zh_nvml_device device, int which) {
   unsigned mhz = 0;
-  return n->clock && n->clock(device, which, &mhz) == SUCCESS ? mhz : NAN;
+  return n->clock && n->clock(device, which, &mhz) == SUCCESS ? (double)mhz : (double)NAN;
 }
 
 /* The present draw where the device has it; else the driver's own mean, over a second on Hopper. */
@@ -227,7 +227,7 @@ void zh_nvml_read(zh_nvml_reading *out, const zh_nvml *n, zh_nvml_device device)
   out->memory_mhz = read_clock(n, device, CLOCK_MEMORY);
   out->power_w = read_power(n, device);
   bool warm = n->temperature && n->temperature(device, TEMPERATURE_GPU, &celsius) == SUCCESS;
-  out->temperature_c = warm ? celsius : NAN;
+  out->temperature_c = warm ? (double)celsius : (double)NAN;
   bool known = n->reasons && n->reasons(device, &reasons) == SUCCESS;
   out->reasons = known ? (int64_t)(reasons & ((1u << ZH_NVML_REASONS) - 1)) : -1;
   bool metered = n->energy && n->energy(device, &energy) == SUCCESS;

@@ -141,6 +141,7 @@ static zh_status take_operands(gpu_gemm_state *s, size_t index, zh_error *err) {
     status = api->alloc(device, &s->d, c->m * c->n * out_bytes(c), "a product", err);
   if (status == ZH_OK) status = spread(s, c, s->a, 0, c->m * c->k, err);
   if (status == ZH_OK) status = spread(s, c, s->b, 1, c->n * c->k, err);
+  if (status == ZH_OK) status = api->wait(device, err);
   if (status == ZH_OK) status = choose(s, c, err);
   if (status != ZH_OK) drop_operands(s);
   return status;
@@ -309,6 +310,7 @@ static void describe(const void *state, size_t index, zh_case *out) {
 }
 
 static zh_status multiply(gpu_gemm_state *s, double *ns, zh_error *err) {
+  ZH_TRY(s->gpu.api->wait(s->gpu.device, err));
   ZH_TRY(zh_gpu_begin(&s->gpu, err));
   for (int i = 0; i < s->launches; i++) ZH_TRY(s->gpu.limits->gemm(s->gpu.device, s->gemm, err));
   return zh_gpu_end(&s->gpu, ns, err);

@@ -31,7 +31,7 @@ static uint8_t e4m3_of(double value) {
   (void)frexp(size, &exponent); /* size in [2^(exponent - 1), 2^exponent) */
   int lowest = 1 - E4M3_BIAS, unit = (exponent - 1 < lowest ? lowest : exponent - 1) - 3;
   int steps = (int)rint(ldexp(size, -unit)); /* 8 to 16, less below the normal numbers */
-  return (uint8_t)(sign | (unit - lowest + 3) * 8 + steps);
+  return (uint8_t)(sign + (unit - lowest + 3) * 8 + steps);
 }
 
 static double e4m3_value(uint8_t bits) {

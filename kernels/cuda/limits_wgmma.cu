@@ -97,9 +97,9 @@ __global__ void __launch_bounds__(GROUP) wgmma_loop(const unsigned char *operand
   typename NUMBER::sum d[SUMS] = {};
   uint32_t sum = 0;
   for (uint64_t round = 0; round < rounds; ++round) {
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll 4
     for (int repeat = 0; repeat < ZH_PEAK_REPEATS; ++repeat) {
+      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
       for (int s = 0; s < STEPS; ++s)
         NUMBER::multiply(d, a + (uint64_t)(s * (A_BYTES >> 4)), b + (uint64_t)(s * (B_BYTES >> 4)), repeat + s > 0);
