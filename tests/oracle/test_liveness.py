@@ -337,7 +337,7 @@ def test_every_scalar_of_experts_is_judged_rightly(fates):
 
 
 def test_the_bound_holds_for_experts(fates):
-    """What was not reached is not in it: the share that the bound is of is that which is shown to be live."""
+    """It is of the share of all that can be shown to be live: what was not reached is no part of that."""
     path, whole = fates
     share, seeds, probes = whole["runs"][0]["live"] / whole["population"], 200, 80
     assert 0.3 < share < 0.8
