@@ -6,7 +6,7 @@
 #include "bench/liveness/reach.h"
 
 uint64_t zh_liveness_scalars(const zh_weights *weights);
-/* out: with population, seed and count. */
+/* out: with population, seed, count and texts. */
 void zh_liveness_draw(zh_liveness *out, const zh_engine *engine, const zh_reach *reach);
 
 #endif
