@@ -63,15 +63,32 @@ static void print_strata(const json_t *strata) {
       100 * real_of(stratum, "lower_bound_95"));
 }
 
+static void print_experts(const json_t *live) {
+  const json_t *experts = json_object_get(live, "experts");
+  json_int_t all = number_of(experts, "all"), reached = number_of(experts, "reached");
+  if (!json_is_object(experts)) return;
+  printf("  experts: tokens were sent to %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+         ", to %" JSON_INTEGER_FORMAT " of them by the two texts\n",
+         reached, all, number_of(experts, "reached_by_texts"));
+  if (number_of(live, "not_reached") > 0)
+    printf("  not reached: %" JSON_INTEGER_FORMAT
+           " probes of the others are neither live nor dead, and count as not shown\n",
+           number_of(live, "not_reached"));
+}
+
 static void print_not_live(const json_t *examples) {
   const json_t *e;
   size_t i;
   if (json_array_size(examples) > 0) printf("  Not live, for example:\n");
-  json_array_foreach(examples, i, e)
-      printf("    %s row %" JSON_INTEGER_FORMAT " column %" JSON_INTEGER_FORMAT
-             ": %.6g to %.6g changes logits by %.3g (%s)\n",
-             text_of(e, "tensor"), number_of(e, "row"), number_of(e, "column"), real_of(e, "was"),
-             real_of(e, "is"), real_of(e, "change"), text_of(e, "outcome"));
+  json_array_foreach(examples, i, e) {
+    printf("    %s", text_of(e, "tensor"));
+    if (json_is_integer(json_object_get(e, "expert")))
+      printf(" expert %" JSON_INTEGER_FORMAT, number_of(e, "expert"));
+    printf(" row %" JSON_INTEGER_FORMAT " column %" JSON_INTEGER_FORMAT
+           ": %.6g to %.6g changes logits by %.3g (%s)\n",
+           number_of(e, "row"), number_of(e, "column"), real_of(e, "was"), real_of(e, "is"),
+           real_of(e, "change"), text_of(e, "outcome"));
+  }
 }
 
 void zh_audit_live_print(const json_t *document) {
@@ -89,6 +106,7 @@ void zh_audit_live_print(const json_t *document) {
          "  with 95 %% confidence at least %.2f %% of the %s parameters change the output\n",
          number_of(live, "changed"), number_of(live, "probes"), real_of(live, "floor"),
          100 * real_of(live, "lower_bound_95"), population);
+  print_experts(live);
   print_strata(json_object_get(live, "strata"));
   print_not_live(json_object_get(live, "not_live"));
   printf("  seed %s, %s kernels, %.1f s\n", text_of(live, "seed"), text_of(live, "kernels"),

@@ -193,6 +193,10 @@ static void put_live(zh_view *view, json_t *out, const json_t *model) {
   json_t *row = zh_view_item(view, list);
   zh_view_fixed(view, row, "probes", zh_view_real_of(view, live, "probes", "models.live"), 0, 0);
   zh_view_fixed(view, row, "changed", zh_view_real_of(view, live, "changed", "models.live"), 0, 0);
+  json_int_t unreached =
+      json_integer_value(json_object_get(live, "not_reached")); /* older audits have none */
+  zh_view_flag(view, row, "has_not_reached", unreached > 0);
+  zh_view_fixed(view, row, "not_reached", (double)unreached, 0, 0);
   double bound = zh_view_real_of(view, live, "lower_bound_95", "models.live");
   char text[ZH_NUMBER_CAPACITY]; /* a lower bound is never rounded up */
   zh_number_fixed(text, bound, 2, 1);

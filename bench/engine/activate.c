@@ -37,3 +37,11 @@ void zh_pass_activate(const zh_worker *w, float *y, const float *gate, const flo
     e->kernels->silu_multiply(y, gate, up, begin, end);
   }
 }
+
+void zh_pass_activate_own_rows(const zh_worker *w, size_t width) {
+  const zh_engine *e = w->p->e;
+  size_t begin, end;
+  zh_share(&begin, &end, width, ZH_ROW_GRAIN, w->thread, w->threads);
+  for (size_t t = 0; begin < end && t < w->p->tokens; ++t)
+    zh_pass_activate(w, e->inner + t * width, e->gate + t * width, e->up + t * width, begin, end);
+}

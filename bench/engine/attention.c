@@ -186,6 +186,7 @@ void zh_pass_see(const zh_worker *w, int layer, const zh_weight *weight) {
   zh_attention work = work_of(w, &kv, (uint32_t)layer);
   work.sinks = weight[ZH_ATTN_SINKS].gain;
   attend(w, &work);
+  zh_pass_patch_attention(w, &work, &weight[ZH_ATTN_SINKS]);
   zh_pass_report(w, (zh_operation){.op = ZH_OP_ATTENTION,
                                    .layer = layer,
                                    .name = "attention",

@@ -197,6 +197,11 @@ static zh_status show_sum(certificate *c, size_t token, size_t place, const zh_o
 }
 
 /* Of a token's choices all, one after the other; and which they are. */
+static size_t count_of(const certificate *c, const zh_operation *o) {
+  size_t used = c->whole.experts_used;
+  return o->op == ZH_OP_ROUTE ? 2 * used : o->each ? used * o->out_width : o->out_width;
+}
+
 static const float *output_of(certificate *c, const zh_operation *o, size_t t) {
   size_t used = c->whole.experts_used, width = o->out_width;
   for (size_t k = 0; o->each && k < used; ++k)
@@ -214,9 +219,7 @@ static zh_status show(certificate *c, size_t token, const zh_operation *o, size_
   if (place == SIZE_MAX) return ZH_OK;
   const zh_instruction *now = zh_program_at(&c->program, place, &layer);
   zh_shown_part part[ZH_SHOWN_KINDS] = {
-      {(uint32_t)token, (uint32_t)place, o->out_width, output_of(c, o, t)}};
-  if (o->each || o->op == ZH_OP_ROUTE)
-    part[ZH_SHOWN_VALUES].count = zh_value_shown(&c->whole, now->out);
+      {(uint32_t)token, (uint32_t)place, count_of(c, o), output_of(c, o, t)}};
   if (c->comm && now->out == ZH_VALUE_DELTA) return ZH_OK;
   if (c->comm) ZH_TRY(show_sum(c, token, place, o, t, now));
   if (o->op == ZH_OP_ATTENTION) show_cache(c, part, o, t);
@@ -319,19 +322,11 @@ static zh_status draw_challenge(certificate *c, zh_error *err) {
   return zh_challenge_draw(&c->challenge, run, chain, marks, err);
 }
 
-/* What each rank has of an expert's output is a part of all its columns. */
-zh_status zh_certifiable(const zh_engine *engine, zh_error *err) {
-  if (!engine->reduce || !engine->experts) return ZH_OK;
-  return zh_fail(err, ZH_ERR_LACKING,
-                 "no certificate can be made of experts whose columns are divided among ranks; "
-                 "leave out the nonce, or give ranks whole layers (parallel: pipeline)");
-}
-
 static zh_status begin(certificate *c, const zh_trial *trial, const char *path, zh_error *err) {
   zh_engine *engine = trial->engine;
   c->engine = engine;
   ZH_TRY(zh_model_architecture(&c->whole, trial->model, err));
-  zh_program_of(&c->program, &c->whole);
+  zh_program_shown(&c->program, &c->whole, c->run.ranks);
   size_t floats = 2 * engine->context * (size_t)zh_key_dim(&c->whole);
   for (int v = 0; v < ZH_VALUES; ++v)
     if (zh_value_shown(&c->whole, (zh_value)v) > floats)

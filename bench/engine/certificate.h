@@ -49,9 +49,6 @@ ZH_MUST_CHECK zh_status zh_nonce_commitment(char out[ZH_DIGEST_HEX], const char 
 ZH_MUST_CHECK zh_status zh_marks_digest(char out[ZH_DIGEST_HEX], const uint64_t *marks,
                                         size_t count, zh_error *err);
 
-/* Whether its steps can be certified: ZH_ERR_LACKING says what stands against it. */
-ZH_MUST_CHECK zh_status zh_certifiable(const zh_engine *engine, zh_error *err);
-
 /* Writes the job's certificate.jsonl and its digest into the facts; nothing where no nonce was
  * given. `again` computes the timed tokens once more, in the cache that the timed run left, and
  * holds the answers against the timed ones. Collective where ranks hold one model together; else

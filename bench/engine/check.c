@@ -155,6 +155,20 @@ static zh_rounding rounding_of(const zh_check *check, const zh_operation *o) {
   return zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
 }
 
+typedef struct dot {
+  double sum, magnitude;
+} dot;
+
+static dot dot_of(const float *w, const float *x, size_t columns) {
+  dot d = {0, 0};
+  for (size_t i = 0; i < columns; ++i) {
+    double term = (double)w[i] * x[i];
+    d.sum += term;
+    d.magnitude += fabs(term);
+  }
+  return d;
+}
+
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
  * one rounding of the result to fp32. Where the columns lay over p ranks, p u |W||x| more: each
  * part rounded to fp32, and p - 1 additions. */
@@ -162,15 +176,11 @@ static void check_dot(zh_check *check, const zh_operation *o, size_t t, size_t r
                       size_t columns, double computed) {
   double bias = element_of(check, o->bias, r);
   float *w = source_row(check, o->weight, r);
-  double sum = 0, magnitude = 0, factor = o->layer < 0 ? logit_factor(check, w, columns) : 1;
+  double factor = o->layer < 0 ? logit_factor(check, w, columns) : 1;
   zh_rounded_weights(w, rounding_of(check, o), columns);
-  for (size_t i = 0; i < columns; ++i) {
-    double term = (double)w[i] * x[i];
-    sum += term;
-    magnitude += fabs(term);
-  }
-  double parts = o->addends > 1 ? (double)o->addends : 0;
-  double bound = (growth(check, (double)columns + 4) + parts * U) * magnitude + U * fabs(sum) +
+  dot d = dot_of(w, x, columns);
+  double parts = o->addends > 1 ? (double)o->addends : 0, sum = d.sum;
+  double bound = (growth(check, (double)columns + 4) + parts * U) * d.magnitude + U * fabs(sum) +
                  (double)FLT_MIN;
   sum += bias;
   bound += bias == 0 ? 0 : U * (fabs(bias) + fabs(sum));
@@ -498,6 +508,47 @@ static void check_combination(zh_check *check, const zh_operation *o, size_t t) 
     }
     judge(check, o, t, i, o->output[t * o->out_width + i], sum,
           TAU * ((m->used + 6) * U * magnitude + (double)FLT_MIN));
+  }
+}
+
+/* Row r of one of the products that are summed, times `share`: of the sum, and of its bound without
+ * what summing rounds. */
+static dot addend_of(zh_check *check, const zh_weight *w, const zh_weight *bias, zh_way way,
+                     size_t r, const float *x, double share, double *bound) {
+  size_t columns = w->matrix.columns;
+  zh_operation product = {.weight = w, .way = way};
+  zh_rounding rounding = rounding_of(check, &product);
+  zh_rounded(check->rounded, rounding, x, columns);
+  float *row = source_row(check, w, r);
+  zh_rounded_weights(row, rounding, columns);
+  dot d = dot_of(row, check->rounded, columns);
+  double added = element_of(check, bias, r);
+  *bound += fabs(share) * growth(check, (double)columns + 4) * d.magnitude;
+  return (dot){share * (d.sum + added), fabs(share) * (d.magnitude + fabs(added))};
+}
+
+/* Of each rank's part of a product: g(K + 4) of it, one rounding to fp32 and one with its bias;
+ * then, times its weight, it is added to the others' parts (check_combination), and the ranks' sums
+ * are added up: used + 6 and p - 1 roundings. All of them relative to what is added, without signs.
+ */
+void zh_check_experts_sum(zh_check *check, const zh_operation *o, const zh_weight *shared,
+                          zh_way shared_way) {
+  const zh_mixture *m = o->mixture;
+  double share = m->shared ? 1 / (1 + exp(-(double)m->shared[0])) : 1;
+  double roundings = (double)m->used + 7 + (double)o->addends;
+  for (size_t i = 0; i < check->rows; ++i) {
+    size_t r = draw(check, o->out_width);
+    double bound = (double)FLT_MIN * roundings, sum = 0, magnitude = 0;
+    for (size_t k = 0; k <= m->used; ++k) {
+      bool routed = k < m->used;
+      if (!routed && !shared) break;
+      dot d = routed ? addend_of(check, o->each[k], o->each_bias ? o->each_bias[k] : NULL, o->way,
+                                 r, o->input + k * o->in_width, (double)m->weight[k], &bound)
+                     : addend_of(check, shared, NULL, shared_way, r, o->second, share, &bound);
+      sum += d.sum;
+      magnitude += d.magnitude;
+    }
+    judge(check, o, 0, r, o->output[r], sum, TAU * (bound + roundings * U * magnitude));
   }
 }
 

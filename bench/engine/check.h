@@ -25,6 +25,12 @@ void zh_check_operation(zh_check *check, const zh_operation *operation);
 void zh_check_attention_head(zh_check *check, const zh_operation *operation, size_t head,
                              const float *keys, const float *values);
 
+/* What experts give one token, added up from parts of o->addends ranks, among which the columns of
+ * all last products lay. input: [used][in_width] of the choices, whose products `each` has; second:
+ * of the shared experts, whose product goes shared_way; NULL: there are none. */
+void zh_check_experts_sum(zh_check *check, const zh_operation *o, const zh_weight *shared,
+                          zh_way shared_way);
+
 /* Between these two every forward pass is checked; it is much slower then, so nothing is timed. */
 ZH_MUST_CHECK zh_status zh_check_attach(zh_check *check, zh_error *err);
 void zh_check_detach(zh_check *check);

@@ -10,7 +10,8 @@ typedef struct zh_chosen {
   const float *routed; /* the choices' weights, then their experts: zh_value_shown */
   const float *shared; /* how much of the shared experts, before sigmoid; NULL: all */
   const zh_roundings *rounds;
-  zh_way way; /* of the experts' products, before each weight's own */
+  zh_way way, shared_way; /* of the experts' products and the shared ones', before each weight's
+                             own */
 } zh_chosen;
 
 /* operation: of the token, without weights; weights: of the whole model, described. where: of the

@@ -217,6 +217,12 @@ static zh_status allocate_scratch(zh_engine *engine, zh_error *err) {
              : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the threads' scratch space");
 }
 
+float zh_head_factor(const float *row, size_t columns) {
+  double squares = 0;
+  for (size_t i = 0; i < columns; ++i) squares += (double)row[i] * row[i];
+  return (float)(1 / sqrt(squares));
+}
+
 /* Each row of a normalised head is divided by its length: its logit, here. */
 static zh_status measure_head(zh_engine *engine, zh_error *err) {
   const zh_weight *w = &engine->weights.whole[ZH_HEAD];
@@ -226,10 +232,8 @@ static zh_status measure_head(zh_engine *engine, zh_error *err) {
   float *row = malloc(w->matrix.columns * sizeof *row);
   bool whole = engine->head_factor && bytes && row;
   for (size_t r = 0; whole && r < w->matrix.rows; ++r) {
-    double squares = 0;
     zh_dequantize_row(row, zh_weight_source_row(w, r, bytes), w->matrix.type, w->matrix.columns);
-    for (size_t i = 0; i < w->matrix.columns; ++i) squares += (double)row[i] * row[i];
-    engine->head_factor[r] = (float)(1 / sqrt(squares));
+    engine->head_factor[r] = zh_head_factor(row, w->matrix.columns);
   }
   free(bytes);
   free(row);

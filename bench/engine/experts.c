@@ -73,17 +73,16 @@ static view look(const zh_worker *w, uint32_t layer) {
 
 static void route_tokens(const view *v) {
   const zh_weight *weight = zh_weights_layer(&v->w->p->e->weights, v->layer);
-  zh_routing routing = {.router = &v->a->router,
-                        .experts = v->a->experts,
-                        .used = v->a->experts_used,
-                        .bias = weight[ZH_ROUTER_BIAS].gain,
-                        .selection_bias = weight[ZH_ROUTER_SELECTION_BIAS].gain};
+  zh_routing routing = {
+      .router = &v->a->router, .experts = v->a->experts, .used = v->a->experts_used};
   size_t begin = 0, end = v->tokens;
   bool own = each_for_itself(v->tokens);
   if (!own) zh_share(&begin, &end, v->tokens, 1, v->w->thread, v->w->threads);
   bool lost = zh_pass_is_tampered(v->w->p->e, ZH_TAMPER_EXPERT, (int)v->layer);
   for (size_t t = begin; t < end; ++t) {
     float *of_token = v->weight + t * routing.used;
+    routing.bias = zh_pass_vector(v->w, &weight[ZH_ROUTER_BIAS], t);
+    routing.selection_bias = zh_pass_vector(v->w, &weight[ZH_ROUTER_SELECTION_BIAS], t);
     zh_route(v->choice + t * routing.used, of_token, &routing, v->x->logits + t * v->a->experts,
              v->scratch);
     if (lost) of_token[routing.used - 1] = 0;
@@ -193,10 +192,13 @@ static void multiply(const view *v, float *to, uint32_t expert, zh_expert_slot s
   const zh_weight *weight = &weights_of(v, expert)[slot],
                   *bias = &weights_of(v, expert)[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
   size_t tokens = tokens_of(v, expert), rows = weight->matrix.rows;
+  const uint32_t *token = v->placed.token + v->placed.first[expert];
+  zh_product product = {to, from, rows, weight->matrix.columns, tokens, token};
   zh_pass_product_at(v->w, to, rows, weight, v->way, from, place, tokens, begin, end);
+  zh_pass_patch_products(v->w, weight, &product, begin, end);
   if (!adds_bias(v, slot) || begin >= end) return;
   for (size_t t = 0; bias->gain && t < tokens; ++t)
-    v->w->p->e->kernels->add(to + t * rows, bias->gain, begin, end);
+    v->w->p->e->kernels->add(to + t * rows, zh_pass_vector(v->w, bias, token[t]), begin, end);
 }
 
 static void activate(const view *v, size_t first, size_t tokens, size_t begin, size_t end) {
@@ -275,15 +277,12 @@ static void combine(const view *v, float *delta) {
 
 static void shared_up(const view *v, const zh_weight *weight, const float *normed) {
   zh_engine *e = v->w->p->e;
-  size_t ffn = v->a->shared_ffn, begin, end;
-  if (ffn == 0) return;
+  if (v->a->shared_ffn == 0) return;
   zh_pass_product(v->w, e->gate, &weight[ZH_SHARED_GATE], normed, v->tokens);
   zh_pass_product(v->w, e->up, &weight[ZH_SHARED_UP], normed, v->tokens);
   if (v->a->shared_gated)
     zh_pass_product(v->w, v->x->shared, &weight[ZH_SHARED_SCORE], normed, v->tokens);
-  zh_share(&begin, &end, ffn, ZH_ROW_GRAIN, v->w->thread, v->w->threads);
-  for (size_t t = 0; begin < end && t < v->tokens; ++t)
-    zh_pass_activate(v->w, e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
+  zh_pass_activate_own_rows(v->w, v->a->shared_ffn);
 }
 
 /* --- what observers see --- */

@@ -221,15 +221,6 @@ static void attention_block(const zh_worker *w, int layer, const zh_weight *weig
                &weight[ZH_ATTN_OUTPUT_BIAS], &weight[ZH_ATTN_POST_NORM], attended);
 }
 
-static void multiply_own_rows(const zh_worker *w) {
-  zh_engine *e = w->p->e;
-  size_t begin, end, ffn = e->architecture.ffn;
-  zh_share(&begin, &end, ffn, ZH_ROW_GRAIN, w->thread, w->threads);
-  if (begin >= end) return;
-  for (size_t t = 0; t < w->p->tokens; ++t)
-    zh_pass_activate(w, e->inner + t * ffn, e->gate + t * ffn, e->up + t * ffn, begin, end);
-}
-
 static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
   static const block_names names = {"down", "ffn sum", "ffn post norm", "ffn residual"};
   const zh_pass *p = w->p;
@@ -243,7 +234,7 @@ static void ffn_block(const zh_worker *w, int layer, const zh_weight *weight) {
   zh_pass_add_bias(w, e->gate, &weight[ZH_FFN_GATE_BIAS], tokens);
   zh_pass_add_bias(w, e->up, &weight[ZH_FFN_UP_BIAS], tokens);
   zh_pass_mark(w, ZH_STAGE_PRODUCTS);
-  multiply_own_rows(w);
+  zh_pass_activate_own_rows(w, e->architecture.ffn);
   zh_pass_meet(w, ZH_STAGE_ROWS);
   zh_pass_report_product(w, layer, "gate", &weight[ZH_FFN_GATE], &weight[ZH_FFN_GATE_BIAS], normed,
                          e->gate, tokens);
@@ -268,6 +259,16 @@ static void expert_block(const zh_worker *w, int layer, const zh_weight *weight)
   report_block(w, layer, &names, &weight[ZH_FFN_POST_NORM], added);
 }
 
+/* Of a token's logits z, rows [begin, end). */
+static void normalise(const zh_worker *w, float *z, size_t t, size_t begin, size_t end) {
+  const zh_engine *e = w->p->e;
+  const zh_patch *patch = zh_pass_patch_of(w, &e->weights.whole[ZH_HEAD], t);
+  bool mine = patch && patch->row >= begin && patch->row < end;
+  float changed = mine ? z[patch->row] * patch->head_factor : 0;
+  for (size_t r = begin; r < end; ++r) z[r] *= e->head_factor[r];
+  if (mine) z[patch->row] = changed;
+}
+
 /* What the architecture does to logits, of the rows that this thread has just computed. */
 static void shape_own_logits(const zh_worker *w, float *logits, size_t rows) {
   const zh_engine *e = w->p->e;
@@ -278,7 +279,7 @@ static void shape_own_logits(const zh_worker *w, float *logits, size_t rows) {
   zh_share(&begin, &end, rows, ZH_ROW_GRAIN, w->thread, w->threads);
   for (size_t t = 0; t < w->p->wanted; ++t) {
     float *z = logits + t * a->vocab;
-    for (size_t r = begin; e->head_factor && r < end; ++r) z[r] *= e->head_factor[r];
+    if (e->head_factor) normalise(w, z, t, begin, end);
     for (size_t r = begin; scale != 1 && r < end; ++r) z[r] *= scale;
     for (size_t r = begin; cap != 0 && r < end; ++r) z[r] = cap * tanhf(z[r] / cap);
   }

@@ -101,14 +101,15 @@ typedef struct zh_tamper {
   unsigned bit;
 } zh_tamper;
 
-/* One sequence computes with one row of one tensor changed, as if the file held it so; the weights
+/* One sequence computes with one row of one weight changed, as if the file held it so; the weights
  * themselves are not touched. A tied head is changed with its embedding. */
 typedef struct zh_patch {
-  const zh_tensor *tensor;
+  const zh_tensor *tensor; /* the weight's own: of experts in one tensor, one expert's */
   uint32_t sequence;
   size_t row;
   const void *bytes; /* [row_bytes] and 64 bytes to spare, which kernels may read */
-  const float *gain; /* norms: the changed values; NULL for matrices */
+  const float *gain; /* vectors: the changed values; NULL for matrices */
+  float head_factor; /* zh_head_factor of a changed row of the head */
 } zh_patch;
 
 /* Called on thread 0 while the others wait, with the hidden states [tokens][hidden] that enter a
@@ -210,6 +211,9 @@ ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observe
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
 /* A layer's cache. */
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer);
+
+/* By which a normalised head multiplies the logit of a row: 1 / |row|. */
+float zh_head_factor(const float *row, size_t columns);
 
 /* Sum of the bits of the values as unsigned integers, modulo 2^64: any single change shows. */
 uint64_t zh_sum_of_bits(const float *values, size_t count);

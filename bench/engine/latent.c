@@ -90,12 +90,13 @@ static void norm_tokens(const zh_worker *w, const zh_weight *weight, size_t begi
   const zh_architecture *a = &e->architecture;
   const zh_latents *x = e->latents;
   size_t rank = a->latent.kv_rank, width = zh_key_dim(a);
-  if (begin < end && a->latent.q_rank)
-    e->kernels->rmsnorm(x->q_normed, x->q_down, weight[ZH_LATENT_Q_NORM].gain, a->latent.q_rank,
-                        ZH_LATENT_NORM_EPS, begin, end);
   for (size_t t = begin; t < end; ++t) {
-    e->kernels->rmsnorm(e->k + t * width, x->latent + t * width, weight[ZH_LATENT_KV_NORM].gain,
-                        rank, ZH_LATENT_NORM_EPS, 0, 1);
+    if (a->latent.q_rank)
+      e->kernels->rmsnorm(x->q_normed, x->q_down, zh_pass_vector(w, &weight[ZH_LATENT_Q_NORM], t),
+                          a->latent.q_rank, ZH_LATENT_NORM_EPS, t, t + 1);
+    e->kernels->rmsnorm(e->k + t * width, x->latent + t * width,
+                        zh_pass_vector(w, &weight[ZH_LATENT_KV_NORM], t), rank, ZH_LATENT_NORM_EPS,
+                        0, 1);
     memcpy(e->k + t * width + rank, x->latent + t * width + rank, turned_dims(a) * sizeof(float));
   }
 }
@@ -158,8 +159,10 @@ static void multiply_rows(const zh_worker *w, const head_product *h, size_t head
   const float *from = h->from + head * h->from_head;
   float *to = h->to + head * (h->to_head - each); /* row r of the matrix stands at to[r] */
   if (!weight->packed.data) {
+    zh_product product = {to, from, to_stride, from_stride, p->tokens, NULL};
     kernels->matmul(to, to_stride, m, from, from_stride, p->tokens, first + begin, first + end,
                     w->scratch);
+    zh_pass_patch_products(w, weight, &product, first + begin, first + end);
     return;
   }
   zh_way way = zh_weight_way(weight, &kernels->rounds, p->way);

@@ -19,6 +19,7 @@ typedef struct writing {
   zh_program *program;
   const zh_architecture *a;
   int kind;
+  bool divided; /* zh_program_shown */
 } writing;
 
 static void put(writing *w, zh_instruction is) {
@@ -137,7 +138,8 @@ static void put_shared(writing *w) {
   put_product(w, "shared up", ZH_SHARED_UP, -1, ZH_VALUE_NORMED, ZH_VALUE_SHARED_UP);
   put_rows(w, "shared activation", ZH_OP_ACTIVATION, -1, ZH_VALUE_SHARED_GATE, ZH_VALUE_SHARED_UP,
            ZH_VALUE_SHARED_INNER);
-  put_product(w, "shared down", ZH_SHARED_DOWN, -1, ZH_VALUE_SHARED_INNER, ZH_VALUE_SHARED);
+  if (!w->divided)
+    put_product(w, "shared down", ZH_SHARED_DOWN, -1, ZH_VALUE_SHARED_INNER, ZH_VALUE_SHARED);
   if (w->a->shared_gated)
     put_product(w, "shared score", ZH_SHARED_SCORE, -1, ZH_VALUE_NORMED, ZH_VALUE_SHARED_SCORE);
 }
@@ -152,8 +154,9 @@ static void put_sparse(writing *w) {
   put_product(w, "expert up", -1, -1, ZH_VALUE_NORMED, ZH_VALUE_EXPERT_UP);
   put_rows(w, "expert activation", ZH_OP_ACTIVATION, -1, ZH_VALUE_EXPERT_GATE, ZH_VALUE_EXPERT_UP,
            ZH_VALUE_EXPERT_INNER);
-  put_product(w, "expert down", -1, -1, ZH_VALUE_EXPERT_INNER, ZH_VALUE_EXPERT);
-  put_rows(w, "experts", ZH_OP_COMBINE, -1, ZH_VALUE_EXPERT, ZH_VALUE_SHARED, ZH_VALUE_DELTA);
+  if (!w->divided) put_product(w, "expert down", -1, -1, ZH_VALUE_EXPERT_INNER, ZH_VALUE_EXPERT);
+  put_rows(w, "experts", ZH_OP_COMBINE, -1, w->divided ? ZH_VALUE_EXPERT_INNER : ZH_VALUE_EXPERT,
+           w->divided ? ZH_VALUE_SHARED_INNER : ZH_VALUE_SHARED, ZH_VALUE_DELTA);
   put_residual(w, "ffn post norm", ZH_FFN_POST_NORM, w->a->norm_after.ffn, "ffn residual");
 }
 
@@ -165,9 +168,9 @@ const char *zh_activation_name(const zh_architecture *a) {
   return names[a->activation];
 }
 
-void zh_program_of(zh_program *out, const zh_architecture *a) {
+static void write_program(zh_program *out, const zh_architecture *a, bool divided) {
   *out = (zh_program){.layers = a->layers, .begin = {1}};
-  writing w = {out, a, DENSE};
+  writing w = {out, a, DENSE, divided};
   put_attention(&w);
   put_dense(&w);
   w.kind = SPARSE;
@@ -177,6 +180,14 @@ void zh_program_of(zh_program *out, const zh_architecture *a) {
     out->kind[l] = zh_layer_is(a, l, ZH_LAYER_EXPERTS) ? SPARSE : DENSE;
     out->begin[l + 1] = out->begin[l] + out->length[out->kind[l]];
   }
+}
+
+void zh_program_of(zh_program *out, const zh_architecture *a) {
+  write_program(out, a, false);
+}
+
+void zh_program_shown(zh_program *out, const zh_architecture *a, size_t ranks) {
+  write_program(out, a, ranks > 1);
 }
 
 size_t zh_value_width(const zh_architecture *a, zh_value value) {

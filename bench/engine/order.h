@@ -65,6 +65,9 @@ typedef struct zh_program {
 } zh_program;
 /* a: of the whole model. */
 void zh_program_of(zh_program *out, const zh_architecture *a);
+/* What of it a certificate shows where the columns of products lay over so many ranks: of experts'
+ * last products each rank had parts alone, and `experts` stands for all of them, summed. */
+void zh_program_shown(zh_program *out, const zh_architecture *a, size_t ranks);
 
 /* Operators of a token's pass, up to the last layer's end or the logits. */
 size_t zh_program_length(const zh_program *program, bool logits);

@@ -91,17 +91,30 @@ void zh_pass_own_places(const zh_worker *w, unsigned char *place[ZH_ROUNDINGS]);
 /* y = act(gate) * up, elements [begin, end). */
 void zh_pass_activate(const zh_worker *w, float *y, const float *gate, const float *up,
                       size_t begin, size_t end);
+/* The same of all tokens, e->inner from e->gate and e->up, [tokens][width]: the rows that this
+ * thread has just computed. */
+void zh_pass_activate_own_rows(const zh_worker *w, size_t width);
 /* experts.c. The FFN of a layer with experts, from its norm on: this thread's rows of delta
  * [tokens][hidden]. */
 void zh_pass_experts(const zh_worker *w, uint32_t layer, const zh_weight *weight, float *delta);
 
 /* patches.c: what a changed row changes in the thread's share just computed. */
-void zh_pass_patch_products(const zh_worker *w, float *y, const zh_weight *weight, const float *x,
+typedef struct zh_product {
+  float *y;       /* row r of input t: y[t * y_stride + r] */
+  const float *x; /* x[t * x_stride] */
+  size_t y_stride, x_stride, count;
+  const uint32_t *token; /* [count]: of the pass, whose input t is; NULL: t */
+} zh_product;
+void zh_pass_patch_products(const zh_worker *w, const zh_weight *weight, const zh_product *product,
                             size_t row_begin, size_t row_end);
 void zh_pass_patch_norms(const zh_worker *w, float *y, const float *x, const zh_weight *weight,
                          size_t token_begin, size_t token_end);
-const void *zh_pass_embedding_row(const zh_worker *w, size_t t);                    /* of token t */
-const float *zh_pass_vector(const zh_worker *w, const zh_weight *vector, size_t t); /* … */
+/* Behind a barrier; where anything is changed, another one stands behind it. */
+void zh_pass_patch_attention(const zh_worker *w, const zh_attention *work, const zh_weight *sinks);
+/* Of token t: its change of a weight, or NULL; a vector's values; its row of the embedding. */
+const zh_patch *zh_pass_patch_of(const zh_worker *w, const zh_weight *weight, size_t t);
+const float *zh_pass_vector(const zh_worker *w, const zh_weight *vector, size_t t);
+const void *zh_pass_embedding_row(const zh_worker *w, size_t t);
 
 /* attention.c. q, k and v are computed; leaves `attended`, and a barrier behind it. */
 void zh_pass_attend(const zh_worker *w, int layer, const zh_weight *weight);

@@ -10,21 +10,33 @@ static void tokens_of(const zh_pass *p, uint32_t sequence, size_t *begin, size_t
   *end = t;
 }
 
-void zh_pass_patch_products(const zh_worker *w, float *y, const zh_weight *weight, const float *x,
+static bool is_of(const zh_pass *p, const zh_product *product, size_t t, uint32_t sequence) {
+  return p->sequence[product->token ? product->token[t] : t] == sequence;
+}
+
+/* One row, for the inputs of the patch's sequence. */
+static void patch_row(const zh_worker *w, const zh_patch *patch, const zh_weight *weight,
+                      const zh_product *product) {
+  zh_matrix one = weight->matrix;
+  one.data = patch->bytes;
+  one.rows = 1;
+  for (size_t t = 0, end; t < product->count; t = end) {
+    end = t + 1;
+    if (!is_of(w->p, product, t, patch->sequence)) continue;
+    while (end < product->count && is_of(w->p, product, end, patch->sequence)) ++end;
+    w->p->e->kernels->matmul(product->y + t * product->y_stride + patch->row, product->y_stride,
+                             &one, product->x + t * product->x_stride, product->x_stride, end - t,
+                             0, 1, w->scratch);
+  }
+}
+
+void zh_pass_patch_products(const zh_worker *w, const zh_weight *weight, const zh_product *product,
                             size_t row_begin, size_t row_end) {
   const zh_engine *e = w->p->e;
   for (size_t i = 0; i < e->patch_count; ++i) {
     const zh_patch *patch = &e->patches[i];
-    if (patch->tensor != weight->tensor || patch->row < row_begin || patch->row >= row_end)
-      continue;
-    zh_matrix one = weight->matrix;
-    size_t rows = one.rows, begin, end;
-    one.data = patch->bytes;
-    one.rows = 1;
-    tokens_of(w->p, patch->sequence, &begin, &end);
-    if (begin < end)
-      e->kernels->matmul(y + begin * rows + patch->row, rows, &one, x + begin * one.columns,
-                         one.columns, end - begin, 0, 1, w->scratch);
+    if (patch->tensor == weight->tensor && patch->row >= row_begin && patch->row < row_end)
+      patch_row(w, patch, weight, product);
   }
 }
 
@@ -44,24 +56,48 @@ void zh_pass_patch_norms(const zh_worker *w, float *y, const float *x, const zh_
   }
 }
 
-const float *zh_pass_vector(const zh_worker *w, const zh_weight *vector, size_t t) {
+/* The attention of one sequence once more, with its own sinks. */
+static void attend_again(const zh_worker *w, const zh_attention *work, const zh_patch *patch) {
+  size_t first, last, begin, end, width = work->heads * work->kv->head_dim;
+  tokens_of(w->p, patch->sequence, &begin, &end);
+  if (begin == end) return;
+  zh_attention own = *work;
+  own.out += begin * width;
+  own.q += begin * width;
+  own.position += begin;
+  own.sequence += begin;
+  own.tokens = end - begin;
+  own.sinks = patch->gain;
+  own.parts = NULL;
+  zh_share(&first, &last, zh_attention_items(&own), 1, w->thread, w->threads);
+  if (first < last) w->p->e->kernels->attention(&own, first, last, w->scratch);
+}
+
+void zh_pass_patch_attention(const zh_worker *w, const zh_attention *work, const zh_weight *sinks) {
+  const zh_engine *e = w->p->e;
+  if (e->patch_count == 0 || !sinks->tensor) return;
+  for (size_t i = 0; i < e->patch_count; ++i)
+    if (e->patches[i].tensor == sinks->tensor) attend_again(w, work, &e->patches[i]);
+  zh_pass_meet(w, ZH_STAGE_ATTENTION);
+}
+
+const zh_patch *zh_pass_patch_of(const zh_worker *w, const zh_weight *weight, size_t t) {
   const zh_engine *e = w->p->e;
   for (size_t i = 0; i < e->patch_count; ++i) {
     const zh_patch *patch = &e->patches[i];
-    if (patch->tensor == vector->tensor && patch->sequence == w->p->sequence[t]) return patch->gain;
+    if (patch->tensor == weight->tensor && patch->sequence == w->p->sequence[t]) return patch;
   }
-  return vector->gain;
+  return NULL;
+}
+
+const float *zh_pass_vector(const zh_worker *w, const zh_weight *vector, size_t t) {
+  const zh_patch *patch = zh_pass_patch_of(w, vector, t);
+  return patch ? patch->gain : vector->gain;
 }
 
 const void *zh_pass_embedding_row(const zh_worker *w, size_t t) {
-  const zh_pass *p = w->p;
-  const zh_engine *e = p->e;
-  const zh_weight *embedding = &e->weights.whole[ZH_EMBEDDING];
-  for (size_t i = 0; i < e->patch_count; ++i) {
-    const zh_patch *patch = &e->patches[i];
-    if (patch->tensor == embedding->tensor && patch->row == p->token[t] &&
-        patch->sequence == p->sequence[t])
-      return patch->bytes;
-  }
-  return zh_weight_row(embedding, p->token[t] - embedding->first_row, w->scratch);
+  const zh_weight *embedding = &w->p->e->weights.whole[ZH_EMBEDDING];
+  const zh_patch *patch = zh_pass_patch_of(w, embedding, t);
+  if (patch && patch->row == w->p->token[t]) return patch->bytes;
+  return zh_weight_row(embedding, w->p->token[t] - embedding->first_row, w->scratch);
 }

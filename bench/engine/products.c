@@ -91,7 +91,6 @@ static void multiply(const zh_worker *w, float *y, size_t y_stride, const zh_wei
     return;
   }
   e->kernels->matmul(y, y_stride, m, x, m->columns, tokens, begin, end, w->scratch);
-  zh_pass_patch_products(w, y, weight, x, begin, end);
 }
 
 static zh_rounding rounding_of(const zh_worker *w, const zh_weight *weight, zh_way pass) {
@@ -116,6 +115,9 @@ void zh_pass_product_into(const zh_worker *w, float *y, size_t y_stride, const z
   multiply(w, y, y_stride, weight, pass, x,
            packed ? prepared_of(w, rounding_of(w, weight, pass), tokens) : NULL, tokens, begin,
            end);
+  zh_product product = {
+      .y = y, .x = x, .y_stride = y_stride, .x_stride = weight->matrix.columns, .count = tokens};
+  zh_pass_patch_products(w, weight, &product, begin, end);
 }
 
 void zh_pass_product(const zh_worker *w, float *y, const zh_weight *weight, const float *x,

@@ -149,6 +149,11 @@ static zh_status read_sizes(recheck *r, const json_t *header, const char *where,
     *sizes[i].out = (size_t)number;
   }
   r->arithmetic.context = (uint32_t)context;
+  if (r->weights.architecture.heads % r->ranks != 0)
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: 'ranks' is %zu, among which the model's %" PRIu32
+                   " heads cannot be divided",
+                   where, r->ranks, r->weights.architecture.heads);
   if (r->steps * r->sequences <= 1 << 24 && r->start + r->steps <= context &&
       context <= r->weights.architecture.context)
     return ZH_OK;
@@ -271,6 +276,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   ZH_TRY(check_words(r, header, where, err));
   r->is_prompt = strcmp(r->claim->workload, "prefill") == 0;
   ZH_TRY(read_sizes(r, header, where, err));
+  zh_program_shown(&r->program, &r->weights.architecture, r->ranks);
   ZH_TRY(zh_json_string(&nonce, header, "nonce", where, err));
   ZH_TRY(zh_json_string(&links, header, "links", where, err));
   ZH_TRY(zh_json_string(&marks, header, "marks", where, err));
@@ -424,7 +430,8 @@ static zh_status check_experts(recheck *r, const walk *w, zh_operation *o, const
   zh_chosen chosen = {.routed = is->op == ZH_OP_ROUTE ? o->output : w->at[ZH_VALUE_ROUTED],
                       .shared = a->shared_gated ? w->at[ZH_VALUE_SHARED_SCORE] : NULL,
                       .rounds = &r->arithmetic.rounds,
-                      .way = zh_expert_way(a, tokens_at_once(r))};
+                      .way = zh_expert_way(a, tokens_at_once(r)),
+                      .shared_way = zh_way_of(tokens_at_once(r))};
   return zh_chosen_check(r->check, o, is, &r->weights, &chosen, where, err);
 }
 
@@ -540,7 +547,6 @@ zh_status zh_certificate_recheck(zh_recheck *out, const zh_certificate_claim *cl
                                  size_t rows, zh_error *err) {
   recheck r = {.claim = claim, .seed = seed, .rows = rows};
   zh_status status = zh_weights_describe(&r.weights, claim->model, err);
-  if (status == ZH_OK) zh_program_of(&r.program, &r.weights.architecture);
   if (status == ZH_OK) status = zh_jsonl_read(claim->path, visit, &r, err);
   if (status == ZH_OK) status = finish(out, &r, err);
   release(&r);

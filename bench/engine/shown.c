@@ -98,8 +98,27 @@ static zh_status make_room(joining *j, uint32_t kind, size_t floats, zh_error *e
   return j->out[kind] ? ZH_OK : no_memory(err);
 }
 
-/* The parts of one thing, in the order of the ranks. Where there is more than the whole, `copies`
- * neighbours have the same: key heads that several ranks share, or what is whole on each. */
+/* Some columns of `rows` rows, into a whole of width `width`. */
+typedef struct columns {
+  size_t rows, count, width; /* count: of each row */
+  float *to;                 /* of the first row */
+} columns;
+
+static void copy_columns(const columns *c, const float *from) {
+  for (size_t row = 0; row < c->rows; ++row)
+    memcpy(c->to + row * c->width, from + row * c->count, c->count * sizeof *from);
+}
+
+static bool same_columns(const columns *c, const float *as) {
+  for (size_t row = 0; row < c->rows; ++row)
+    if (memcmp(c->to + row * c->width, as + row * c->count, c->count * sizeof *as) != 0)
+      return false;
+  return true;
+}
+
+/* The parts of one thing, in the order of the ranks: each some columns, of a token's choices of
+ * experts those of every choice. Where there is more than the whole, `copies` neighbours have the
+ * same: key heads that several ranks share, or what is whole on each. */
 static zh_status put_together(joining *j, zh_shown_part *out, const zh_shown_record *like,
                               zh_error *err) {
   size_t total = 0, copies, seen = 0, used = 0;
@@ -115,15 +134,21 @@ static zh_status put_together(joining *j, zh_shown_part *out, const zh_shown_rec
                    is->name, layer, width);
   ZH_TRY(make_room(j, like->kind, width, err));
   float *to = j->out[like->kind];
+  bool of_choices = like->kind == ZH_SHOWN_VALUES && zh_value_is_of_choices(is->out);
+  size_t rows = of_choices ? j->whole->experts_used : 1;
+  columns part = {.rows = rows, .width = width / rows};
   for (size_t rank = 0; rank < j->ranks; ++rank) {
     const zh_shown_record *r = record_of(j, rank);
     if (!is_at(r, like)) continue;
     const float *from = j->of[rank].floats + r->at;
+    size_t count = r->count / rows;
     if (seen++ % copies == 0) {
-      if (used + r->count > width) break;
-      memcpy(to + used, from, r->count * sizeof *to);
-      used += r->count;
-    } else if (r->count > used || memcmp(to + used - r->count, from, r->count * sizeof *to) != 0) {
+      if (used + count > part.width) break;
+      part.to = to + used;
+      part.count = count;
+      copy_columns(&part, from);
+      used += count;
+    } else if (count != part.count || !same_columns(&part, from)) {
       return zh_fail(err, ZH_ERR_CHECK,
                      "certificate: rank %zu has other numbers of '%s' of layer %d than the rank "
                      "before it",

@@ -40,5 +40,7 @@ set(ENGINE_SOURCES
   engine/weights_verify.c
   liveness/bound.c
   liveness/change.c
+  liveness/draw.c
   liveness/liveness.c
-  liveness/model.c)
+  liveness/model.c
+  liveness/reach.c)

@@ -10,12 +10,17 @@
 #include "bench/engine/inside.h"
 #include "bench/liveness/bound.h"
 #include "bench/liveness/change.h"
+#include "bench/liveness/draw.h"
+#include "bench/liveness/reach.h"
 #include "core/clock.h"
 #include "core/philox.h"
 
 enum { LENGTH = ZH_LIVENESS_LENGTH, SEQUENCES = ZH_LIVENESS_SEQUENCES, TEXTS = ZH_LIVENESS_TEXTS };
+/* What is known of the unchanged model, of so many texts at a time: the fixed ones, and one of the
+ * drawn ones. */
+enum { KNOWN = TEXTS + 1 };
 enum { FLOOR_DRAWS = 4, SPARE_BYTES = 64, LONE_POSITION = 1 };
-enum { STREAM_PROBES = 0x6c697665, STREAM_FLOOR };
+enum { STREAM_FLOOR = 0x6c697666 };
 /* Rounding is drawn alike in every run, so that whether a scalar is live depends on the model
  * alone. */
 static const uint64_t FLOOR_SEED = 1;
@@ -25,16 +30,19 @@ typedef struct pool {
   zh_threads *threads;
   const zh_liveness_texts *texts;
   const zh_liveness_options *options;
+  zh_reach reach;
   size_t length, hidden, layers, vocab;
-  float *states;       /* [TEXTS][layers + 1][length][hidden]: what enters each layer */
-  float *plain;        /* [TEXTS][length][vocab]: logits of the unchanged model */
+  float *states;       /* [KNOWN][layers + 1][length][hidden]: what enters each layer */
+  float *plain;        /* [KNOWN][length][vocab]: logits of the unchanged model */
   float *logits;       /* [SEQUENCES][length][vocab] */
   unsigned char *rows; /* [SEQUENCES][row_bytes]: changed rows */
   size_t row_bytes;    /* of the widest, with the spare ones */
-  float *gains;        /* [SEQUENCES][longest vector] */
+  float *gains;        /* [SEQUENCES][longest row]: changed vectors */
   size_t longest;
   size_t *order;            /* of the probes, by start layer */
-  uint32_t text;            /* being computed */
+  uint32_t text;            /* being computed: its number */
+  uint32_t token[LENGTH];   /* of it */
+  float floor;              /* of it and the fixed ones */
   bool keep_states, jitter; /* what entering a layer does */
   uint64_t jitter_stream;
 } pool;
@@ -45,8 +53,16 @@ static size_t text_floats(const pool *p) {
   return p->length * p->vocab;
 }
 
-static float *states_at(const pool *p, uint32_t text, size_t layer) {
-  return p->states + (text * (p->layers + 1) + layer) * p->length * p->hidden;
+static size_t known(const pool *p) {
+  return p->text < TEXTS ? p->text : TEXTS;
+}
+
+static float *states_at(const pool *p, size_t layer) {
+  return p->states + (known(p) * (p->layers + 1) + layer) * p->length * p->hidden;
+}
+
+static float *plain_of(const pool *p) {
+  return p->plain + known(p) * text_floats(p);
 }
 
 static size_t widest_row(const zh_weights *weights) {
@@ -58,38 +74,20 @@ static size_t widest_row(const zh_weights *weights) {
   return (most + SPARE_BYTES + SPARE_BYTES - 1) / SPARE_BYTES * SPARE_BYTES;
 }
 
-static size_t longest_vector(const zh_weights *weights) {
+static size_t longest_row(const zh_weights *weights) {
   size_t most = 1;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
-    if (w->gain && w->matrix.columns > most) most = w->matrix.columns;
+    if (w->matrix.columns > most) most = w->matrix.columns;
   }
   return most;
 }
 
-/* Changes that cannot be made for one sequence alone. */
-static zh_status refuse(const zh_architecture *a, zh_error *err) {
-  const struct {
-    bool is;
-    const char *what;
-  } missing[] = {{a->experts != 0, "experts"},
-                 {a->attention == ZH_ATTENTION_LATENT, "latent attention (MLA)"},
-                 {a->sinks, "attention sinks"},
-                 {a->normalised_head, "a normalised head"}};
-  for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
-    if (missing[i].is)
-      return zh_fail(
-          err, ZH_ERR_LACKING,
-          "liveness: the model has %s, whose scalars cannot be changed one at a time yet",
-          missing[i].what);
-  return ZH_OK;
-}
-
 static zh_status allocate(pool *p, size_t probes, zh_error *err) {
   p->row_bytes = widest_row(&p->engine->weights);
-  p->longest = longest_vector(&p->engine->weights);
-  p->states = malloc(TEXTS * (p->layers + 1) * p->length * p->hidden * sizeof *p->states);
-  p->plain = malloc(TEXTS * text_floats(p) * sizeof *p->plain);
+  p->longest = longest_row(&p->engine->weights);
+  p->states = malloc(KNOWN * (p->layers + 1) * p->length * p->hidden * sizeof *p->states);
+  p->plain = malloc(KNOWN * text_floats(p) * sizeof *p->plain);
   p->logits = malloc(SEQUENCES * text_floats(p) * sizeof *p->logits);
   p->rows = calloc(SEQUENCES, p->row_bytes);
   p->gains = malloc(SEQUENCES * p->longest * sizeof *p->gains);
@@ -104,69 +102,13 @@ static void release(pool *p) {
   p->engine->patch_count = 0;
   p->engine->first_layer = 0;
   p->engine->enter = NULL;
+  zh_reach_free(&p->reach);
   free(p->states);
   free(p->plain);
   free(p->logits);
   free(p->rows);
   free(p->gains);
   free(p->order);
-}
-
-/* --- drawing: one scalar, uniformly, from each of `count` equal slices of all of them --- */
-
-static uint64_t scalars_of(const zh_weights *weights) {
-  uint64_t all = 0;
-  for (size_t i = 0; i < zh_weights_count(weights); ++i)
-    all += zh_weights_at(weights, i)->tensor->elements;
-  return all;
-}
-
-static uint64_t slice_begin(uint64_t all, size_t slice, size_t count) {
-  return (uint64_t)((unsigned __int128)all * slice / count);
-}
-
-static bool feeds(const zh_liveness_texts *texts, uint64_t token) {
-  for (uint32_t t = 0; t < TEXTS; ++t)
-    for (uint32_t i = 0; i < texts->length; ++i)
-      if (texts->token[t][i] == token) return true;
-  return false;
-}
-
-/* Where its change first shows: a tied row that no text feeds shows in the head alone. */
-static void place(zh_probe *probe, const pool *p, const zh_weight *w) {
-  bool tied = p->engine->architecture.tied_head;
-  if (w->layer >= 0) {
-    probe->first_layer = (uint32_t)w->layer;
-  } else if (w == &p->engine->weights.whole[ZH_EMBEDDING] &&
-             (!tied || feeds(p->texts, probe->row))) {
-    probe->lone = !tied;
-    probe->first_layer = 0;
-  } else {
-    probe->first_layer = (uint32_t)p->layers;
-  }
-}
-
-static void draw(zh_liveness *out, const pool *p) {
-  const zh_weights *weights = &p->engine->weights;
-  size_t weight = 0;
-  uint64_t before = 0; /* scalars of the weights before this one */
-  for (size_t i = 0; i < out->count; ++i) {
-    uint32_t bits[2];
-    uint64_t begin = slice_begin(out->population, i, out->count);
-    uint64_t size = slice_begin(out->population, i + 1, out->count) - begin;
-    zh_random_fill(bits, 2, out->seed, STREAM_PROBES, 2 * i);
-    uint64_t random = (uint64_t)bits[0] << 32 | bits[1];
-    uint64_t at = begin + (uint64_t)((unsigned __int128)random * size >> 64);
-    while (at - before >= zh_weights_at(weights, weight)->tensor->elements)
-      before += zh_weights_at(weights, weight++)->tensor->elements;
-    const zh_weight *w = zh_weights_at(weights, weight);
-    zh_probe *probe = &out->probes[i];
-    *probe = (zh_probe){.tensor = w->tensor,
-                        .row = (at - before) / w->matrix.columns,
-                        .column = (at - before) % w->matrix.columns,
-                        .outcome = ZH_PROBE_UNCHANGED};
-    place(probe, p, w);
-  }
 }
 
 /* --- computing --- */
@@ -183,11 +125,11 @@ static void round_otherwise(float *x, size_t count, uint64_t stream, uint64_t at
 static void enter(void *user, uint32_t layer, float *x, size_t tokens) {
   pool *p = user;
   size_t floats = p->length * p->hidden;
-  if (p->keep_states) memcpy(states_at(p, p->text, layer), x, floats * sizeof *x);
+  if (p->keep_states) memcpy(states_at(p, layer), x, floats * sizeof *x);
   if (p->jitter) round_otherwise(x, tokens * p->hidden, p->jitter_stream, layer * floats);
   if (layer != p->engine->first_layer || layer == 0) return;
   for (size_t s = 0; s < tokens / p->length; ++s)
-    memcpy(x + s * floats, states_at(p, p->text, layer), floats * sizeof *x);
+    memcpy(x + s * floats, states_at(p, layer), floats * sizeof *x);
 }
 
 /* `count` sequences of the text, each with its own token at LONE_POSITION unless that is NULL. */
@@ -198,7 +140,7 @@ static zh_status compute(pool *p, size_t count, const int64_t *lone, float *logi
     zh_engine_truncate(p->engine, (uint32_t)s, 0);
     for (size_t i = 0; i < p->length; ++i) {
       size_t at = s * p->length + i;
-      token[at] = p->texts->token[p->text][i];
+      token[at] = p->token[i];
       if (lone && lone[s] >= 0 && i == LONE_POSITION) token[at] = (uint32_t)lone[s];
       position[at] = (uint32_t)i;
       sequence[at] = (uint32_t)s;
@@ -221,40 +163,54 @@ static float largest_change(const float *a, const float *b, size_t count) {
 
 /* --- the unchanged model, and its rounding --- */
 
-static zh_status compute_plain(zh_liveness *out, pool *p, zh_error *err) {
+static void take_text(pool *p, uint32_t number) {
+  p->text = number;
+  zh_liveness_text(p->token, p->texts, number, (uint32_t)p->vocab);
+}
+
+static zh_status compute_plain(pool *p, zh_error *err) {
+  float *logits = plain_of(p);
   p->keep_states = true;
-  for (p->text = 0; p->text < TEXTS; ++p->text) {
-    float *logits = p->plain + p->text * text_floats(p);
-    ZH_TRY(compute(p, 1, NULL, logits, err));
-    for (size_t i = 0; i < text_floats(p); ++i)
-      if (!isfinite(logits[i]))
-        return zh_fail(err, ZH_ERR_CHECK, "the model's logits are not finite numbers");
-  }
+  zh_status status = compute(p, 1, NULL, logits, err);
   p->keep_states = false;
-  out->plain_bits = zh_sum_of_bits(p->plain, TEXTS * text_floats(p));
+  ZH_TRY(status);
+  for (size_t i = 0; i < text_floats(p); ++i)
+    if (!isfinite(logits[i]))
+      return zh_fail(err, ZH_ERR_CHECK, "the model's logits are not finite numbers");
   return ZH_OK;
 }
 
-static zh_status measure_floor(zh_liveness *out, pool *p, zh_error *err) {
+static zh_status raise_floor(pool *p, zh_error *err) {
+  zh_status status = ZH_OK;
   p->jitter = true;
-  for (p->text = 0; p->text < TEXTS; ++p->text) {
-    for (uint64_t k = 0; k < FLOOR_DRAWS; ++k) {
-      p->jitter_stream = STREAM_FLOOR + TEXTS * k + p->text;
-      ZH_TRY(compute(p, 1, NULL, p->logits, err));
-      float change = largest_change(p->logits, p->plain + p->text * text_floats(p), text_floats(p));
-      if (change > out->floor) out->floor = change;
-    }
+  for (uint64_t k = 0; k < FLOOR_DRAWS && status == ZH_OK; ++k) {
+    p->jitter_stream = STREAM_FLOOR + TEXTS * k + p->text;
+    status = compute(p, 1, NULL, p->logits, err);
+    if (status != ZH_OK) break;
+    float change = largest_change(p->logits, plain_of(p), text_floats(p));
+    if (change > p->floor) p->floor = change;
   }
   p->jitter = false;
+  return status;
+}
+
+static zh_status learn_fixed_texts(zh_liveness *out, pool *p, zh_error *err) {
+  for (uint32_t text = 0; text < TEXTS; ++text) {
+    take_text(p, text);
+    ZH_TRY(compute_plain(p, err));
+    ZH_TRY(raise_floor(p, err));
+  }
+  out->floor = p->floor;
+  out->plain_bits = zh_sum_of_bits(p->plain, TEXTS * text_floats(p));
   return ZH_OK;
 }
 
 static zh_status replay(zh_liveness *out, pool *p, zh_error *err) {
   out->same_bits = true;
-  for (p->text = 0; p->text < TEXTS; ++p->text) {
+  for (uint32_t text = 0; text < TEXTS; ++text) {
+    take_text(p, text);
     ZH_TRY(compute(p, 1, NULL, p->logits, err));
-    if (memcmp(p->logits, p->plain + p->text * text_floats(p), text_floats(p) * sizeof(float)) != 0)
-      out->same_bits = false;
+    if (memcmp(p->logits, plain_of(p), text_floats(p) * sizeof(float)) != 0) out->same_bits = false;
   }
   if (out->same_bits) return ZH_OK;
   return zh_fail(
@@ -274,17 +230,18 @@ typedef struct batch {
   float change[SEQUENCES];
 } batch;
 
-static const zh_weight *weight_of(const zh_weights *weights, const zh_tensor *tensor) {
-  for (size_t i = 0; i < zh_weights_count(weights); ++i)
-    if (zh_weights_at(weights, i)->tensor == tensor) return zh_weights_at(weights, i);
-  return NULL;
+static float factor_of(const pool *p, const zh_weight *w, const void *row, float *room) {
+  const zh_engine *e = p->engine;
+  if (!e->head_factor || w->tensor != e->weights.whole[ZH_HEAD].tensor) return 0;
+  zh_dequantize_row(room, row, w->matrix.type, w->matrix.columns);
+  return zh_head_factor(room, w->matrix.columns);
 }
 
 /* Whether there is anything to compute for this probe. */
 static bool prepare_patch(batch *b, size_t index) {
   pool *p = b->pool;
   zh_probe *probe = &b->out->probes[index];
-  const zh_weight *w = weight_of(&p->engine->weights, probe->tensor);
+  const zh_weight *w = probe->weight;
   unsigned char *row = p->rows + b->count * p->row_bytes;
   float *gain = p->gains + b->count * p->longest;
   memcpy(row, (const unsigned char *)w->matrix.data + probe->row * w->matrix.row_bytes,
@@ -297,13 +254,15 @@ static bool prepare_patch(batch *b, size_t index) {
   }
   zh_weight changed = *w;
   changed.matrix.data = row;
+  float factor = factor_of(p, w, row, gain);
   if (w->gain) zh_weight_vector(gain, &p->engine->weights, &changed);
   b->patch[b->count] =
-      (zh_patch){.tensor = probe->tensor,
+      (zh_patch){.tensor = w->tensor,
                  .sequence = (uint32_t)(b->count * b->sequences_each + b->sequences_each - 1),
                  .row = (size_t)probe->row,
                  .bytes = row,
-                 .gain = w->gain ? gain : NULL};
+                 .gain = w->gain ? gain : NULL,
+                 .head_factor = factor};
   b->probe[b->count++] = index;
   return true;
 }
@@ -314,7 +273,7 @@ static void compare_share(void *user, int thread, int threads) {
   size_t floats = text_floats(p);
   for (size_t i = (size_t)thread; i < b->count; i += (size_t)threads) {
     const float *changed = p->logits + b->patch[i].sequence * floats;
-    const float *plain = b->sequences_each == 2 ? changed - floats : p->plain + p->text * floats;
+    const float *plain = b->sequences_each == 2 ? changed - floats : plain_of(p);
     b->change[i] = largest_change(changed, plain, floats);
   }
 }
@@ -340,9 +299,9 @@ static zh_status compute_batch(batch *b, zh_error *err) {
       probe->change = b->change[i];
       probe->text = p->text;
     }
-    if (probe->change > b->out->floor)
+    if (b->change[i] > p->floor)
       probe->outcome = ZH_PROBE_LIVE;
-    else if (probe->change > 0)
+    else if (b->change[i] > 0)
       probe->outcome = ZH_PROBE_BELOW_FLOOR;
   }
   return ZH_OK;
@@ -352,6 +311,14 @@ static bool open_still(const zh_probe *probe) {
   return probe->outcome == ZH_PROBE_UNCHANGED || probe->outcome == ZH_PROBE_BELOW_FLOOR;
 }
 
+/* Whether the text may show what the probe changes: a fixed one does unless no token of it goes to
+ * the expert whose weight it is, a drawn one where it is the first that reaches its expert. */
+static bool is_asked(const zh_probe *probe, uint32_t text) {
+  if (!open_still(probe)) return false;
+  if (text < TEXTS) return !probe->sent || probe->reached_by <= text;
+  return probe->reached_by == text;
+}
+
 /* All probes that no earlier text has shown to be live, with this text. */
 static zh_status probe_text(zh_liveness *out, pool *p, zh_error *err) {
   for (size_t next = 0; next < out->count;) {
@@ -359,7 +326,7 @@ static zh_status probe_text(zh_liveness *out, pool *p, zh_error *err) {
     for (; next < out->count && b.count < SEQUENCES / b.sequences_each; ++next) {
       const zh_probe *probe = &out->probes[p->order[next]];
       size_t each = probe->lone ? 2 : 1;
-      if (!open_still(probe)) continue;
+      if (!is_asked(probe, p->text)) continue;
       if (b.count > 0 && each != b.sequences_each) break;
       b.sequences_each = each;
       prepare_patch(&b, p->order[next]);
@@ -369,6 +336,35 @@ static zh_status probe_text(zh_liveness *out, pool *p, zh_error *err) {
       p->options->progress(p->options->progress_user, p->text == 0 ? next : out->count, out->count);
   }
   return ZH_OK;
+}
+
+static bool any_asks(const zh_liveness *out, uint32_t text) {
+  for (size_t i = 0; i < out->count; ++i)
+    if (is_asked(&out->probes[i], text)) return true;
+  return false;
+}
+
+/* Drawn texts, each for the experts that no earlier one reaches. */
+static zh_status probe_drawn_texts(zh_liveness *out, pool *p, zh_error *err) {
+  for (uint32_t text = TEXTS; text < TEXTS + out->experts.drawn; ++text) {
+    if (!any_asks(out, text)) continue;
+    take_text(p, text);
+    p->floor = out->floor;
+    ZH_TRY(compute_plain(p, err));
+    ZH_TRY(raise_floor(p, err));
+    ZH_TRY(probe_text(out, p, err));
+  }
+  return ZH_OK;
+}
+
+/* What belongs to an expert that had no token, and changed nothing. */
+static void settle_unreached(zh_liveness *out, pool *p) {
+  for (size_t i = 0; i < out->count; ++i) {
+    zh_probe *probe = &out->probes[i];
+    batch alone = {.pool = p, .out = out, .sequences_each = 1};
+    if (probe->reached_by != ZH_NOT_REACHED || probe->outcome != ZH_PROBE_UNCHANGED) continue;
+    if (prepare_patch(&alone, i)) probe->outcome = ZH_PROBE_NOT_REACHED;
+  }
 }
 
 /* Lone probes first, then by the layer from which on they must be computed; stable. */
@@ -384,7 +380,6 @@ static void sort_by_start(zh_liveness *out, pool *p) {
 /* --- all of it --- */
 
 static zh_status check_engine(const pool *p, zh_error *err) {
-  ZH_TRY(refuse(&p->engine->architecture, err));
   const zh_engine *e = p->engine;
   if (p->length > LONE_POSITION && p->length <= LENGTH && e->sequences >= SEQUENCES &&
       e->context >= p->length && e->micro_batch >= SEQUENCES * p->length)
@@ -397,11 +392,16 @@ static zh_status check_engine(const pool *p, zh_error *err) {
 static zh_status probe_all(zh_liveness *out, pool *p, zh_error *err) {
   p->engine->enter = enter;
   p->engine->enter_user = p;
-  ZH_TRY(compute_plain(out, p, err));
-  ZH_TRY(measure_floor(out, p, err));
-  draw(out, p);
+  ZH_TRY(learn_fixed_texts(out, p, err));
+  ZH_TRY(zh_reach_find(&p->reach, &out->experts, p->engine, p->texts, err));
+  zh_liveness_draw(out, p->engine, &p->reach);
   sort_by_start(out, p);
-  for (p->text = 0; p->text < TEXTS; ++p->text) ZH_TRY(probe_text(out, p, err));
+  for (uint32_t text = 0; text < TEXTS; ++text) {
+    take_text(p, text);
+    ZH_TRY(probe_text(out, p, err));
+  }
+  ZH_TRY(probe_drawn_texts(out, p, err));
+  settle_unreached(out, p);
   ZH_TRY(replay(out, p, err));
   for (size_t i = 0; i < out->count; ++i) out->live += out->probes[i].outcome == ZH_PROBE_LIVE;
   out->lower_bound_95 = zh_lower_bound(out->live, out->count, 0.95);
@@ -421,7 +421,7 @@ zh_status zh_liveness_measure(zh_liveness *out, zh_engine *engine, zh_threads *t
             .hidden = a->hidden,
             .layers = a->layers,
             .vocab = a->vocab};
-  *out = (zh_liveness){.population = scalars_of(&engine->weights),
+  *out = (zh_liveness){.population = zh_liveness_scalars(&engine->weights),
                        .seed = options->seed,
                        .kernels = engine->kernels->name,
                        .texts = *texts};

@@ -30,6 +30,11 @@ static zh_status read_beginning(zh_liveness_texts *out, size_t index, const zh_t
   return ZH_OK;
 }
 
+static void draw_text(uint32_t *token, uint32_t length, uint32_t number, uint32_t vocab) {
+  zh_random_fill(token, length, TEXT_SEED, STREAM_TEXTS + number, 0);
+  for (uint32_t i = 0; i < length; ++i) token[i] = (uint32_t)(((uint64_t)token[i] * vocab) >> 32);
+}
+
 zh_status zh_liveness_read_texts(zh_liveness_texts *out, const zh_model *model,
                                  const zh_architecture *architecture, zh_error *err) {
   static const char *const files[ZH_LIVENESS_TEXTS] = {"bench/suites/texts/measuring-en.txt",
@@ -48,11 +53,17 @@ zh_status zh_liveness_read_texts(zh_liveness_texts *out, const zh_model *model,
       continue;
     }
     out->name[t] = "drawn tokens";
-    zh_random_fill(out->token[t], ZH_LIVENESS_LENGTH, TEXT_SEED, STREAM_TEXTS + t, 0);
-    for (size_t i = 0; i < ZH_LIVENESS_LENGTH; ++i)
-      out->token[t][i] = (uint32_t)(((uint64_t)out->token[t][i] * architecture->vocab) >> 32);
+    draw_text(out->token[t], out->length, (uint32_t)t, architecture->vocab);
   }
   return ZH_OK;
+}
+
+void zh_liveness_text(uint32_t *token, const zh_liveness_texts *texts, uint32_t number,
+                      uint32_t vocab) {
+  if (number < ZH_LIVENESS_TEXTS)
+    memcpy(token, texts->token[number], texts->length * sizeof *token);
+  else
+    draw_text(token, texts->length, number, vocab);
 }
 
 zh_engine_options zh_liveness_engine(zh_precision precision, const zh_architecture *architecture) {
@@ -68,11 +79,10 @@ zh_engine_options zh_liveness_engine(zh_precision precision, const zh_architectu
 /* --- the account --- */
 
 static const char *outcome_name(zh_probe_outcome outcome) {
-  static const char *const names[] = {[ZH_PROBE_LIVE] = "live",
-                                      [ZH_PROBE_BELOW_FLOOR] = "below_floor",
-                                      [ZH_PROBE_UNCHANGED] = "unchanged",
-                                      [ZH_PROBE_ALL_ZERO] = "all_zero",
-                                      [ZH_PROBE_STUCK] = "stuck"};
+  static const char *const names[] = {
+      [ZH_PROBE_LIVE] = "live",           [ZH_PROBE_BELOW_FLOOR] = "below_floor",
+      [ZH_PROBE_UNCHANGED] = "unchanged", [ZH_PROBE_ALL_ZERO] = "all_zero",
+      [ZH_PROBE_STUCK] = "stuck",         [ZH_PROBE_NOT_REACHED] = "not_reached"};
   return names[outcome];
 }
 
@@ -88,7 +98,7 @@ static json_t *strata_json(const zh_liveness *l) {
   for (int role = 0; role <= ZH_ROLE_OTHER; ++role) {
     uint64_t probes = 0, live = 0;
     for (size_t i = 0; i < l->count; ++i) {
-      if ((int)zh_tensor_role_of(l->probes[i].tensor) != role) continue;
+      if ((int)zh_tensor_role_of(l->probes[i].weight->tensor) != role) continue;
       ++probes;
       live += l->probes[i].outcome == ZH_PROBE_LIVE;
     }
@@ -107,12 +117,14 @@ static json_t *examples_json(const zh_liveness *l) {
   for (size_t i = 0; i < l->count && json_array_size(list) < EXAMPLES; ++i) {
     const zh_probe *p = &l->probes[i];
     if (p->outcome == ZH_PROBE_LIVE) continue;
+    zh_probe_place at = zh_probe_place_of(p);
     json_array_append_new(
         list,
-        json_pack("{s:s,s:I,s:I,s:o,s:o,s:o,s:s}", "tensor", p->tensor->name, "row",
-                  (json_int_t)p->row, "column", (json_int_t)p->column, "was",
-                  zh_json_number((double)p->was), "is", zh_json_number((double)p->is), "change",
-                  zh_json_number((double)p->change), "outcome", outcome_name(p->outcome)));
+        json_pack("{s:s,s:o,s:I,s:I,s:o,s:o,s:o,s:s}", "tensor", p->weight->tensor->name, "expert",
+                  at.expert < 0 ? json_null() : json_integer(at.expert), "row", (json_int_t)at.row,
+                  "column", (json_int_t)at.column, "was", zh_json_number((double)p->was), "is",
+                  zh_json_number((double)p->is), "change", zh_json_number((double)p->change),
+                  "outcome", outcome_name(p->outcome)));
   }
   return list;
 }
@@ -128,17 +140,26 @@ static json_t *texts_json(const zh_liveness_texts *texts) {
   return list;
 }
 
+/* Null: a dense model. */
+static json_t *experts_json(const zh_liveness_experts *e) {
+  if (e->all == 0) return json_null();
+  return json_pack("{s:I,s:I,s:I,s:I}", "all", (json_int_t)e->all, "reached",
+                   (json_int_t)e->reached, "reached_by_texts", (json_int_t)e->by_texts,
+                   "drawn_texts", (json_int_t)e->drawn);
+}
+
 json_t *zh_liveness_json(const zh_liveness *l) {
   char seed[32];
   snprintf(seed, sizeof seed, "0x%016llx", (unsigned long long)l->seed);
-  return json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:s,s:s,s:f,s:o,s:o,s:o}", "measured",
-                   1, "population", (json_int_t)l->population, "probes", (json_int_t)l->count,
-                   "changed", (json_int_t)l->live, "below_floor", count_of(l, ZH_PROBE_BELOW_FLOOR),
-                   "unchanged", count_of(l, ZH_PROBE_UNCHANGED), "all_zero",
-                   count_of(l, ZH_PROBE_ALL_ZERO), "stuck", count_of(l, ZH_PROBE_STUCK),
-                   "lower_bound_95", l->lower_bound_95, "floor", zh_json_number((double)l->floor),
-                   "seed", seed, "kernels", l->kernels, "seconds", l->seconds, "texts",
-                   texts_json(&l->texts), "strata", strata_json(l), "not_live", examples_json(l));
+  return json_pack(
+      "{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:f,s:o,s:s,s:s,s:f,s:o,s:o,s:o}", "measured", 1,
+      "population", (json_int_t)l->population, "probes", (json_int_t)l->count, "changed",
+      (json_int_t)l->live, "below_floor", count_of(l, ZH_PROBE_BELOW_FLOOR), "unchanged",
+      count_of(l, ZH_PROBE_UNCHANGED), "all_zero", count_of(l, ZH_PROBE_ALL_ZERO), "stuck",
+      count_of(l, ZH_PROBE_STUCK), "not_reached", count_of(l, ZH_PROBE_NOT_REACHED), "experts",
+      experts_json(&l->experts), "lower_bound_95", l->lower_bound_95, "floor",
+      zh_json_number((double)l->floor), "seed", seed, "kernels", l->kernels, "seconds", l->seconds,
+      "texts", texts_json(&l->texts), "strata", strata_json(l), "not_live", examples_json(l));
 }
 
 /* --- one model --- */

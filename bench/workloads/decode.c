@@ -159,7 +159,6 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   d->steps = (size_t)zh_job_int(job, "tokens");
   zh_status status =
       zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
-  if (status == ZH_OK && job->nonce) status = zh_certifiable(d->trial.engine, err);
   if (status == ZH_OK) status = allocate(d, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(d, err);

@@ -17,6 +17,21 @@ PROGRAM = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "bin" / "zhiheng"
 WAYS = {"exact": ("exact", None), "whole": ("fast", "avx512"), "fast": ("fast", None)}
 
 
+def probe_suite(workload, parameters):
+    """A suite of one step of a model, repeated twice."""
+    return f"""suite: probe
+summary: {{zh: 试验, en: a probe}}
+seed: 7
+steps:
+  - step: {workload}
+    workload: {workload}
+    deadline: 60 s
+    warmup: 1
+    repeats: 2
+    parameters: {{{parameters}}}
+"""
+
+
 def run(*words, isa=None):
     environment = os.environ | ({"ZH_CPU": isa} if isa else {})
     return subprocess.run(

@@ -63,6 +63,10 @@ class Llama:
         mixed = np.einsum("hts,shd->thd", weights, values)
         return self.times(mixed.reshape(len(x), -1), name + "output.weight")
 
+    def ffn(self, n, name):
+        gate = self.times(n, name + "ffn_gate.weight")
+        return self.times(gate / (1 + np.exp(-gate)) * self.times(n, name + "ffn_up.weight"), name + "ffn_down.weight")
+
     def forward(self, tokens):
         """Logits [tokens][vocabulary] of the tokens that come next; keys and values are kept."""
         past = len(self.cache[0][0])
@@ -71,10 +75,7 @@ class Llama:
         for layer in range(self.layers):
             name = f"blk.{layer}."
             x = x + self.attention(self.norm(x, name + "attn_norm.weight"), layer, positions)
-            n = self.norm(x, name + "ffn_norm.weight")
-            gate = self.times(n, name + "ffn_gate.weight")
-            inner = gate / (1 + np.exp(-gate)) * self.times(n, name + "ffn_up.weight")
-            x = x + self.times(inner, name + "ffn_down.weight")
+            x = x + self.ffn(self.norm(x, name + "ffn_norm.weight"), name)
         head = "output.weight" if "output.weight" in self.weights else "token_embd.weight"
         return self.times(self.norm(x, "output_norm.weight"), head)
 

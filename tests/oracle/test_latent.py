@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from engine_program import PROGRAM, ids
+from engine_program import PROGRAM, ids, probe_suite
 from test_families import ISA, TOOL
 
 CONFIG = {
@@ -185,17 +185,7 @@ def test_contradictions_are_named(tmp_path, change, said):
     assert done.returncode != 0 and said in done.stderr.decode(), done.stderr.decode()
 
 
-SUITE = """suite: probe
-summary: {zh: 试验, en: a probe}
-seed: 7
-steps:
-  - step: decode
-    workload: decode
-    deadline: 60 s
-    warmup: 1
-    repeats: 2
-    parameters: {prompt: 40, tokens: 12, batch: 3, kv: %s, parallel: %s}
-"""
+SUITE = probe_suite("decode", "prompt: 40, tokens: 12, batch: 3, kv: %s, parallel: %s")
 
 
 def run_suite(folder, model, kv, *words, parallel="none"):

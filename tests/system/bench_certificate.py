@@ -15,31 +15,12 @@ import pytest
 from harness import ZHIHENG, check_manifest, load, run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracle"))
+from engine_program import probe_suite  # noqa: E402
 from llama_numpy import Llama  # noqa: E402
 from test_engine_types import FFN, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, T, VOCAB, write_model  # noqa: E402
 
-SUITE = """suite: probe
-summary: {zh: 试验, en: a probe}
-seed: 7
-steps:
-  - step: decode
-    workload: decode
-    deadline: 60 s
-    warmup: 1
-    repeats: 2
-    parameters: {prompt: 5, tokens: 12, batch: %d, precision: %s}
-"""
-PREFILL = """suite: probe
-summary: {zh: 试验, en: a probe}
-seed: 7
-steps:
-  - step: prefill
-    workload: prefill
-    deadline: 60 s
-    warmup: 1
-    repeats: 2
-    parameters: {prompt: 12, depth: 4, batch: %d, precision: %s}
-"""
+SUITE = probe_suite("decode", "prompt: 5, tokens: 12, batch: %d, precision: %s")
+PREFILL = probe_suite("prefill", "prompt: 12, depth: 4, batch: %d, precision: %s")
 NONCE = "松江区科委 2026"
 
 
@@ -515,8 +496,12 @@ def more_ranks(lines):
     lines[0]["ranks"] = 1 << 25
 
 
+def ranks_that_do_not_divide(lines):
+    lines[0]["ranks"] = HEADS + 1
+
+
 @pytest.mark.parametrize("how", [drop_layer, swap_of_one, cut, repeat, another_nonce, another_mark, no_marks, other_work,
-                                 more_ranks], ids=lambda how: how.__name__)
+                                 more_ranks, ranks_that_do_not_divide], ids=lambda how: how.__name__)
 def test_a_prompt_put_together_otherwise_is_noticed(prompt, how):
     bundle, _ = prompt
     lines = lines_of(bundle)

@@ -212,7 +212,7 @@ def test_a_run_that_does_not_divide_is_refused(tmp_path):
     assert "no whole blocks of 32 of its type Q8_0" in refuse(tmp_path)
 
 
-def mend(bundle, path, lines):
+def mend(bundle, path, lines, change_run=lambda run_json: None):
     """Writes a certificate anew, with all the digests that a forger would mend as well."""
     def sm3(file):
         return hashlib.new("sm3", file.read_bytes()).hexdigest()
@@ -220,6 +220,7 @@ def mend(bundle, path, lines):
     step = next(step for step in run_json["steps"] if step["facts"].get("certificate_sm3") == sm3(path))
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     step["facts"]["certificate_sm3"] = sm3(path)
+    change_run(run_json)
     (bundle / "run.json").write_text(json.dumps(run_json, ensure_ascii=False))
     names = sorted(str(p.relative_to(bundle)) for p in bundle.rglob("*") if p.is_file() and p.name != "MANIFEST.sm3")
     (bundle / "MANIFEST.sm3").write_text("".join(f"{sm3(bundle / name)}  {name}\n" for name in names))
@@ -231,10 +232,12 @@ def certificates(bundle, *words):
     return done.returncode, json.loads(done.stdout)
 
 
-def certify(tmp_path, ranks, nonce="three words here"):
+def certify(tmp_path, ranks, nonce="three words here", model=None, text=SUITE):
     tmp_path.mkdir(exist_ok=True)
-    suite, model = write_probe(tmp_path)
-    done = run(suite, "--model", model, "--out", tmp_path / "bundle", "--ranks", ranks, "--threads", 1, "--nonce", nonce)
+    suite, dense = write_probe(tmp_path)
+    suite.write_text(text % 8)
+    done = run(suite, "--model", model or dense, "--out", tmp_path / "bundle", "--ranks", ranks, "--threads", 1,
+               "--nonce", nonce, env=os.environ | ROOT)
     assert done.returncode == 0, done.stderr
     return tmp_path / "bundle"
 
@@ -257,21 +260,113 @@ def test_certificates_of_a_divided_model(tmp_path, eight_heads, ranks):
         assert lengths["k"] == pytest.approx(64, abs=1) and lengths["head"] == pytest.approx(test_engine_types.VOCAB, abs=1)
 
 
+def change(bundle, copy, name, how, layer=None):
+    """A copy of the bundle in whose decode certificate `how` has changed the values of an operator."""
+    shutil.copytree(bundle, copy)
+    path = next(path for path in (copy / "certificates").iterdir() if path.name.startswith("decode"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    line = next(line for line in lines[1:] if line["name"] == name and layer in (None, line["layer"]))
+    values = np.frombuffer(base64.b64decode(line["values"]), "<f4").copy()
+    how(values)
+    line["values"] = base64.b64encode(values.tobytes()).decode()
+    mend(copy, path, lines)
+    return copy
+
+
+def second_half(values):
+    """Half of the values is moved by a thousandth: of a product with one row a token what the second rank gave."""
+    values[len(values) // 2:] *= 1.001
+
+
 def test_a_wrong_part_of_one_rank_is_noticed(tmp_path, eight_heads):
-    """The values that the second rank gave of one matrix are moved by a thousandth."""
     bundle = certify(tmp_path / "divided", 2)
     for name in ("v", "attention output"):
-        copy = tmp_path / name.replace(" ", "-")
-        shutil.copytree(bundle, copy)
-        path = next(path for path in (copy / "certificates").iterdir() if path.name.startswith("decode"))
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        line = next(line for line in lines[1:] if line["name"] == name)
-        values = np.frombuffer(base64.b64decode(line["values"]), "<f4").copy()
-        values[len(values) // 2:] *= 1.001
-        line["values"] = base64.b64encode(values.tobytes()).decode()
-        mend(copy, path, lines)
-        code, document = certificates(copy, "--rows", 256)
+        code, document = certificates(change(bundle, tmp_path / name.replace(" ", "-"), name, second_half), "--rows", 256)
         assert code == 1, document
+
+
+# Of experts with biases, shared ones (gated or not), latent attention, dense layers first.
+DIVIDED = ["qwen3-moe", "qwen2-moe", "gpt-oss", "ernie4.5-moe", "deepseek-v3"]
+
+
+def lengths_of(path):
+    """Of the first followed token's operators, in their order."""
+    lines = map(json.loads, path.read_text().splitlines()[1:])
+    return [(line["layer"], line["name"], len(line["values"])) for line in lines if line["token"] == 0]
+
+
+@pytest.mark.parametrize("name", DIVIDED)
+def test_certificates_of_divided_experts(tmp_path, name):
+    """Each rank has some columns of every expert: what the experts give is shown summed, all before it whole."""
+    bundle = certify(tmp_path / "divided", 2, model=FAMILIES / name)
+    alone = certify(tmp_path / "alone", 1, model=FAMILIES / name)
+    for _ in range(3):
+        code, document = certificates(bundle, "--rows", 200)
+        assert code == 0, document
+    for result in document["certificates"]:
+        assert 0 < result["largest_error_of_bound"] < 1
+    for path in (bundle / "certificates").iterdir():
+        found, whole = lengths_of(path), lengths_of(alone / "certificates" / path.name)
+        assert found == [line for line in whole if line[1] not in ("expert down", "shared down")]
+        assert {"route", "expert gate", "expert up", "expert activation", "experts"} <= {line[1] for line in found}
+        assert json.loads(path.read_text().splitlines()[0])["ranks"] == 2
+
+
+@pytest.fixture(scope="module")
+def divided_experts(tmp_path_factory):
+    exact = SUITE.replace("parallel: tensor}", "parallel: tensor, precision: exact}")
+    return certify(tmp_path_factory.mktemp("experts") / "divided", 2, model=FAMILIES / "qwen2-moe", text=exact)
+
+
+def one_column(values):
+    """A single number of the last choice, in the second rank's columns."""
+    values[-1] *= 1.01
+
+
+def one_expert_fewer(values):
+    values[len(values) // 2 - 1] = 0
+
+
+def all_of_it(values):
+    values *= 1.001
+
+
+@pytest.mark.parametrize("name, how", [
+    *((name, how) for name in ("expert gate", "expert up", "expert activation", "shared gate", "shared activation")
+      for how in (second_half, one_column)),
+    ("experts", all_of_it), ("experts", one_column), ("route", one_expert_fewer), ("shared score", all_of_it)],
+    ids=lambda value: value if isinstance(value, str) else value.__name__)
+def test_another_part_of_divided_experts_is_noticed(divided_experts, tmp_path, name, how):
+    code, document = certificates(change(divided_experts, tmp_path / "copy", name, how), "--rows", 1000)
+    assert code == 1, document
+
+
+def test_other_experts_than_declared_are_noticed(divided_experts, tmp_path):
+    """The matrix that leads out of one expert that a followed token went to is off by a two-hundredth in the model."""
+    bundle, model = shutil.copytree(divided_experts, tmp_path / "copy"), shutil.copytree(FAMILIES / "qwen2-moe", tmp_path / "model")
+    path = next(path for path in (bundle / "certificates").iterdir() if path.name.startswith("decode"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    route = next(line for line in lines[1:] if line["name"] == "route")
+    chosen = np.frombuffer(base64.b64decode(route["values"]), "<f4")
+    name = f"model.layers.{route['layer']}.mlp.experts.{int(chosen[len(chosen) // 2])}.down_proj.weight"
+    file = model / "model.safetensors"
+    raw = bytearray(file.read_bytes())
+    header = int.from_bytes(raw[:8], "little")
+    entry = json.loads(raw[8:8 + header])[name]
+    begin, end = (8 + header + at for at in entry["data_offsets"])
+    kind = {"F32": "<f4", "BF16": "<u2"}[entry["dtype"]]
+    values = np.frombuffer(raw[begin:end], kind)
+    raw[begin:end] = (values + 1 if kind == "<u2" else values * np.float32(1.005)).astype(kind).tobytes()
+    file.write_bytes(raw)
+    told = subprocess.run([ZHIHENG, "audit", model, "--json"], capture_output=True, text=True, timeout=60)
+    new = json.loads(told.stdout)["sm3"]
+    lines[0]["model_sm3"] = new
+    audit = json.loads((bundle / "audit.json").read_text())
+    audit["models"][0]["sm3"] = new
+    (bundle / "audit.json").write_text(json.dumps(audit, ensure_ascii=False))
+    mend(bundle, path, lines, lambda run_json: run_json["models"][0].update(sm3=new))
+    code, document = certificates(bundle, "--rows", 400, "--model", model)
+    assert code == 1 and "experts" in document["error"]["message"], document
 
 
 def test_a_killed_rank_ends_the_others(tmp_path):
@@ -305,11 +400,3 @@ steps:
     step = model_steps(run_json)["decode"]
     assert step["status"] == "lost" and "ended by signal 9" in step["reason"]
     assert not [line for line in lines if line["workload"] == "decode"]
-
-
-def test_divided_experts_are_not_certified(tmp_path):
-    suite = write_suite(tmp_path, SUITE % 4)
-    done = run(suite, "--model", FAMILIES / "qwen3-moe", "--out", tmp_path / "bundle", "--ranks", 2, "--nonce", "words",
-               env=os.environ | ROOT)
-    assert "experts whose columns are divided among ranks" in done.stderr
-    assert not list((tmp_path / "bundle").glob("certificates/*"))

@@ -41,6 +41,7 @@ def test_the_document(model):
     assert live["seed"] == "0x0000000000000007"
     assert sum(s["probes"] for s in live["strata"]) == 40
     assert live["changed"] + live["below_floor"] + live["unchanged"] + live["all_zero"] + live["stuck"] == 40
+    assert live["experts"] is None and live["not_reached"] == 0
     assert len(live["not_live"]) == 40 - live["changed"]
     if live["changed"] == 40:
         assert live["lower_bound_95"] == pytest.approx(0.05 ** (1 / 40))
@@ -63,6 +64,23 @@ def test_the_passage(model):
 def test_a_standard_model():
     live = document("zh-0.1b", "--live", "--probes", 6, "--no-scan")["live"]
     assert live["measured"] and {text["name"] for text in live["texts"]} == {"drawn tokens"}
+
+
+FAMILIES = SOURCE / "tests" / "golden" / "families"
+
+
+@pytest.mark.parametrize("name", ["qwen3-moe", "deepseek-v2"])
+def test_experts_are_told(name):
+    found = document(FAMILIES / name, "--live", "--probes", 400, "--seed", 3)
+    live = found["live"]
+    assert live["measured"] and live["population"] == found["parameters"]["stored"]
+    counts = ("changed", "below_floor", "unchanged", "all_zero", "stuck", "not_reached")
+    assert sum(live[key] for key in counts) == 400
+    experts = live["experts"]
+    assert 0 < experts["reached_by_texts"] <= experts["reached"] <= experts["all"]
+    assert live["not_reached"] == 0 or experts["reached"] < experts["all"]
+    done = audit(FAMILIES / name, "--live", "--probes", 40)
+    assert f"experts: tokens were sent to {experts['reached']} of {experts['all']}" in done.stdout
 
 
 def test_a_model_that_cannot_be_run_is_audited_all_the_same(model, tmp_path):

@@ -86,7 +86,11 @@ static void check_patch(const char *name, size_t row, size_t column) {
   memcpy(changed, (const float *)t->data + row * columns, columns * sizeof *changed);
   assert_int_equal(zh_change_scalar((unsigned char *)changed, ZH_F32, columns, column, &was, &is),
                    ZH_CHANGED);
-  zh_patch patch = {t, 1, row, changed, t->dims == 1 ? changed : NULL};
+  zh_patch patch = {.tensor = t,
+                    .sequence = 1,
+                    .row = row,
+                    .bytes = changed,
+                    .gain = t->dims == 1 ? changed : NULL};
   feed(engine, 1, plain);
   engine->patches = &patch;
   engine->patch_count = 1;
@@ -186,24 +190,28 @@ static void test_bound(void **state) {
   assert_true(fabs(zh_lower_bound(1, 20, 0.95) - (1 - pow(0.95, 1.0 / 20))) < 1e-12);
 }
 
-/* What cannot be changed for one sequence alone is refused by name, before anything is computed. */
-static void test_what_cannot_be_probed_is_named(void **state) {
-  static const char *const models[][2] = {{"qwen3-moe", "experts"},
-                                          {"gpt-oss", "experts"},
-                                          {"deepseek-v2", "experts"},
-                                          {"baichuan2", "a normalised head"}};
+/* Experts, latent attention, sinks and a normalised head are probed like anything else. */
+static void test_every_kind_of_model_is_probed(void **state) {
+  static const char *const models[] = {"qwen3-moe",   "qwen2-moe",   "gpt-oss",  "gpt-oss-mxfp4",
+                                       "deepseek-v2", "deepseek-v3", "baichuan2"};
   (void)state;
   for (size_t i = 0; i < sizeof models / sizeof models[0]; ++i) {
     char folder[512];
     zh_model *model = NULL;
     json_t *found = NULL;
     zh_error err = ZH_ERROR_INIT;
-    zh_liveness_options wanted = {.seed = 1, .probes = 10};
-    snprintf(folder, sizeof folder, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, models[i][0]);
+    zh_liveness_options wanted = {.seed = 1, .probes = 200};
+    snprintf(folder, sizeof folder, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, models[i]);
     assert_int_equal(zh_model_open(&model, folder, &err), ZH_OK);
-    assert_int_equal(zh_liveness_of_model(&found, model, 1, &wanted, &err), ZH_OK);
-    assert_true(json_is_false(json_object_get(found, "measured")));
-    assert_non_null(strstr(json_string_value(json_object_get(found, "reason")), models[i][1]));
+    assert_int_equal(zh_liveness_of_model(&found, model, 2, &wanted, &err), ZH_OK);
+    assert_true(json_is_true(json_object_get(found, "measured")));
+    assert_true(json_integer_value(json_object_get(found, "changed")) > 100);
+    const json_t *experts = json_object_get(found, "experts");
+    assert_int_equal(json_is_null(experts), i == 6);
+    if (i < 6)
+      assert_true(json_integer_value(json_object_get(experts, "reached")) > 0 &&
+                  json_integer_value(json_object_get(experts, "reached")) <=
+                      json_integer_value(json_object_get(experts, "all")));
     json_decref(found);
     zh_model_free(model);
   }
@@ -214,7 +222,7 @@ int main(void) {
       cmocka_unit_test(test_a_changed_row_is_a_changed_model),
       cmocka_unit_test(test_one_scalar_alone),
       cmocka_unit_test(test_what_cannot_be_changed),
-      cmocka_unit_test(test_what_cannot_be_probed_is_named),
+      cmocka_unit_test(test_every_kind_of_model_is_probed),
       cmocka_unit_test(test_bound),
   };
   return cmocka_run_group_tests(tests, write_model, remove_model);

@@ -154,6 +154,11 @@ def test_the_proof_by_perturbation_shows_where_it_is(tmp_path):
     assert "随机抽取 400 个权重逐一改动，其中 396 个使输出发生变化" in shown(pages["zh"])
     assert "至少 97.4% 的参数" in shown(pages["zh"])
     assert "at least 97.4 % of the parameters" in shown(pages["en"])
+    assert "没有任何词元选中" not in shown(pages["zh"])
+    model["live"]["not_reached"] = 3
+    pages = render(tmp_path, document)
+    assert "其余权重中有 3 个属于没有任何词元选中的专家" in shown(pages["zh"])
+    assert "3 belong to experts that no token was sent to" in shown(pages["en"])
     model["live"]["lower_bound_95"] = 0.97499  # a lower bound is never rounded up
     assert "97.4" in shown(render(tmp_path, document)["zh"]).split("扰动检验")[1][:120]
 
