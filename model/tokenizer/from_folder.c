@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/files.h"
+#include "core/text.h"
 #include "model/room.h"
 #include "model/tokenizer/folder.h"
 #include "model/tokenizer/published.h"
@@ -131,10 +132,9 @@ static bool find_rank_file(char path[PATH_BYTES], const char *folder) {
   DIR *dir = opendir(folder);
   if (dir == NULL) return false;
   for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-    size_t length = strlen(entry->d_name);
-    if (length > 9 && strcmp(entry->d_name + length - 9, ".tiktoken") == 0 &&
+    if (zh_ends_in(entry->d_name, ".tiktoken") &&
         (best[0] == '\0' || strcmp(entry->d_name, best) < 0))
-      memcpy(best, entry->d_name, length + 1);
+      memcpy(best, entry->d_name, strlen(entry->d_name) + 1);
   }
   closedir(dir);
   return best[0] != '\0' && beside(path, folder, best);
