@@ -138,10 +138,6 @@ static void test_refuses_broken_models_and_ranks(void **state) {
   REFUSE("mine.tiktoken", "YQ== 0\n", "can state it as \"pat_str\"");
 }
 
-static int end(void **state) {
-  return remove_test_folder(state);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_none_is_none),
@@ -150,5 +146,5 @@ int main(void) {
       cmocka_unit_test(test_refuses_lies),
       cmocka_unit_test(test_refuses_broken_models_and_ranks),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, begin, NULL);
 }
