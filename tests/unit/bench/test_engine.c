@@ -256,6 +256,9 @@ static void windows_are_cut_as_defined(void **state) {
   assert_int_equal(result.predicted, 30); /* a window of one token predicts nothing */
   assert_int_equal(zh_perplexity(&result, f.engine, tokens, 1, -1, 16, ZH_MANY, said, NULL),
                    ZH_ERR_INPUT);
+  tokens[15] = TINY_VOCAB; /* predicted by the first window, fed by none */
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 16, -1, 16, ZH_MANY, said, NULL),
+                   ZH_ERR_INPUT);
   assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 17, ZH_MANY, said, NULL),
                    ZH_ERR_ARG);
   assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 1, ZH_MANY, said, NULL),
