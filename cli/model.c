@@ -1,11 +1,13 @@
 /* zhiheng model tokenize|logits|generate|perplexity|convert MODEL: the engine by hand. */
 #include <argp.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/model_session.h"
+#include "core/progress.h"
 #include "core/text.h"
 
 static const struct argp_option options[] = {
@@ -148,6 +150,20 @@ static zh_status choose_action(const action **out, const zh_session_arguments *g
   return ZH_OK;
 }
 
+/* Many models have rows to spare, and some published tokenizers a token too many. */
+static void note_vocabulary(const zh_session *s) {
+  uint32_t tokens = s->tokenizer ? zh_tokenizer_vocab(s->tokenizer) : 0,
+           rows = s->architecture.vocab;
+  if (tokens > rows)
+    zh_warn("%s: the tokenizer has %" PRIu32 " tokens, the embedding %" PRIu32
+            " rows: tokens from id %" PRIu32 " on cannot be computed",
+            zh_model_path(s->model), tokens, rows, rows);
+  if (tokens > 0 && tokens < rows)
+    zh_warn("%s: the tokenizer has %" PRIu32 " tokens, the embedding %" PRIu32
+            " rows: no text leads to ids from %" PRIu32 " on",
+            zh_model_path(s->model), tokens, rows, tokens);
+}
+
 static zh_status run_action(zh_session *s, zh_error *err) {
   const action *chosen = NULL;
   ZH_TRY(choose_action(&chosen, s->given, err));
@@ -156,6 +172,7 @@ static zh_status run_action(zh_session *s, zh_error *err) {
     return chosen->run(s, err); /* models that do not run, too */
   ZH_TRY(zh_model_architecture(&s->architecture, s->model, err));
   ZH_TRY(zh_model_tokenizer(&s->tokenizer, s->model, err));
+  note_vocabulary(s);
   return chosen->run(s, err);
 }
 

@@ -22,12 +22,24 @@ static zh_status kv_of(zh_kv_type *out, const zh_session_arguments *given, zh_er
   return zh_fail(err, ZH_ERR_USAGE, "--kv %s: expected bf16, f32 or q8", word);
 }
 
+/* A tokenizer may know more tokens than the embedding has rows. */
+static zh_status check_tokens(const zh_session *s, zh_error *err) {
+  size_t at = 0;
+  while (at < s->count && s->tokens[at] < s->architecture.vocab) ++at;
+  if (at == s->count) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: the tokenizer makes the token %" PRIu32 " of the text, and the embedding has "
+                 "only %" PRIu32 " rows",
+                 zh_model_path(s->model), s->tokens[at], s->architecture.vocab);
+}
+
 zh_status zh_session_start_engine(zh_session *s, size_t positions, uint32_t micro_batch,
                                   zh_error *err) {
   uint64_t count = 0, context = 0;
   int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
   zh_engine_options chosen = {
       .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[ZH_KEY_CACHE]};
+  ZH_TRY(check_tokens(s, err));
   ZH_TRY(precision_of(&chosen.precision, s->given, err));
   ZH_TRY(kv_of(&chosen.kv, s->given, err));
   int cores = zh_machine_allowed_cores();

@@ -41,6 +41,7 @@ typedef struct zh_slot {
   ENTRY(audit, standard)                                                                           \
   ENTRY(audit, sample)                                                                             \
   ENTRY(audit, looked)                                                                             \
+  ENTRY(audit, vocabulary)                                                                         \
   ENTRY(parameter_threshold, pass)                                                                 \
   ENTRY(parameter_threshold, fail)                                                                 \
   ENTRY(parameter_threshold, differ)                                                               \

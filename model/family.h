@@ -59,6 +59,11 @@ double zh_described_value(const zh_described *described, const char *arithmetic)
  * understood is the error; the others are filled in all the same. */
 ZH_MUST_CHECK zh_status zh_fields_read(zh_described *out, const zh_model *model,
                                        const zh_family *family, zh_error *err);
+/* The key by which this file states a field, or would; of fields without one their own name. */
+const char *zh_field_key(const zh_model *model, const zh_family *family, const char *field);
+/* What the family knows in one form alone, and no field holds, is stated so or not at all. */
+ZH_MUST_CHECK zh_status zh_fields_check_only(const zh_model *model, const zh_family *family,
+                                             zh_error *err);
 /* The part of config.json that describes the text model. */
 const json_t *zh_text_config(const zh_model *model);
 /* A value by its path, "rope_parameters.rope_theta"; NULL: absent or null. */
@@ -66,9 +71,17 @@ const json_t *zh_config_at(const json_t *config, const char *path);
 /* "<architecture>.key" of a GGUF file. */
 const zh_gguf_value *zh_gguf_family_value(const zh_model *model, const char *key);
 
-/* A field as a file of that form states it; word: of fields that are one. */
+typedef enum zh_field_kind {
+  ZH_FIELD_COUNT, /* u32 */
+  ZH_FIELD_REAL,  /* float */
+  ZH_FIELD_WIDE,  /* double */
+  ZH_FIELD_FLAG,  /* bool */
+  ZH_FIELD_WORD   /* int */
+} zh_field_kind;
+
+/* A field as a file of that form states it, never ZH_FIELD_WIDE; word: of fields that are one. */
 typedef struct zh_field_value {
-  enum { ZH_FIELD_COUNT, ZH_FIELD_REAL, ZH_FIELD_FLAG, ZH_FIELD_WORD } kind;
+  zh_field_kind kind;
   double number;
   const char *word;
 } zh_field_value;
@@ -79,9 +92,13 @@ ZH_MUST_CHECK zh_status zh_fields_write(const zh_described *described, const zh_
                                         zh_field_writer write, void *user, zh_error *err);
 /* The constant that a field is in files of that form; NULL: none. */
 const char *zh_field_constant(const zh_family *family, const char *field, zh_form form);
-/* What two descriptions of one model differ in, but for the places of q's and k's rows and where a
- * norm's 1 is added; NULL: nothing. */
+/* difference.c: what two descriptions of one model differ in, but for the places of q's and k's
+ * rows and where a norm's 1 is added; NULL: nothing. */
 const char *zh_architecture_difference(const zh_architecture *a, const zh_architecture *b);
+
+/* layers.c: spells the pattern out in a.layer, and holds it against lists of layers. */
+ZH_MUST_CHECK zh_status zh_layers_mark(zh_described *described, const zh_model *model,
+                                       const zh_family *family, zh_error *err);
 
 /* rope_scaling.c: scaling of rope[0], and of rope[1] where the file gives it one. */
 ZH_MUST_CHECK zh_status zh_rope_read(zh_architecture *a, const zh_model *model, zh_error *err);

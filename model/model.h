@@ -83,6 +83,9 @@ size_t zh_model_tensor_count(const zh_model *model);
 const zh_tensor *zh_model_tensor(const zh_model *model, size_t i); /* file order */
 /* By the file's own name; NULL when absent. */
 const zh_tensor *zh_model_find(const zh_model *model, const char *name);
+/* The tensor whose name has new_end where this one's has old_end; NULL: not there. */
+const zh_tensor *zh_model_sibling(const zh_model *model, const char *name, const char *old_end,
+                                  const char *new_end);
 /* Declared by config or metadata ("size_label", "num_parameters"); NULL where nothing is declared. Borrowed. */
 const char *zh_model_declared_size(const zh_model *model);
 

@@ -461,33 +461,43 @@ static zh_status note_idle_head(const tally *t, zh_error *err) {
   return ZH_OK;
 }
 
-/* Names that begin so are no part of the text model; "{layers}" stands for the number of layers. */
-static bool is_ignored(const zh_family *family, const zh_architecture *a, const char *name) {
+/* "{layers}" stands for the number of layers. */
+static bool spell_beginning(char out[256], const char *text, const zh_architecture *a) {
+  const char *number = strstr(text, "{layers}");
+  int length = number == NULL ? snprintf(out, 256, "%s", text)
+                              : snprintf(out, 256, "%.*s%u%s", (int)(number - text), text,
+                                         a->layers, number + strlen("{layers}"));
+  return length < 256;
+}
+
+/* Names that begin so are no part of the text model; where the family says what else must be there,
+ * only beside that: a layer too many is no layer that predicts. */
+static bool begins_as(const zh_yaml_node *item, const tally *t, const char *name) {
+  bool map = zh_yaml_node_kind(item) == ZH_YAML_MAP;
+  const char *text, *end;
+  char begin[256], beside[512];
+  if (zh_yaml_string(&text, map ? zh_yaml_get(item, "begin") : item, NULL) != ZH_OK ||
+      !spell_beginning(begin, text, t->a) || strncmp(name, begin, strlen(begin)) != 0)
+    return false;
+  if (!map) return true;
+  if (zh_yaml_string(&end, zh_yaml_get(item, "with"), NULL) != ZH_OK) return false;
+  snprintf(beside, sizeof beside, "%s%s", begin, end);
+  return zh_model_find(t->model, beside) != NULL;
+}
+
+static bool is_ignored(const zh_family *family, const tally *t, const char *name) {
   for (; family != NULL; family = family->like) {
     const zh_yaml_node *list = zh_yaml_get(family->root, "ignored");
-    for (size_t i = 0; list != NULL && i < zh_yaml_count(list); i++) {
-      const char *text;
-      char begin[256];
-      if (zh_yaml_string(&text, zh_yaml_item(list, i), NULL) != ZH_OK) continue;
-      const char *number = strstr(text, "{layers}");
-      if (number != NULL)
-        snprintf(begin, sizeof begin, "%.*s%u%s", (int)(number - text), text, a->layers,
-                 number + 8);
-      else
-        snprintf(begin, sizeof begin, "%s", text);
-      if (strncmp(name, begin, strlen(begin)) == 0) return true;
-    }
+    for (size_t i = 0; list != NULL && i < zh_yaml_count(list); i++)
+      if (begins_as(zh_yaml_item(list, i), t, name)) return true;
   }
   return false;
 }
 
 bool zh_tensor_is_idle_bias(const zh_model *model, const zh_tensor *t) {
-  char packed[256];
-  size_t length = strlen(t->name), end = strlen(".bias");
   const unsigned char *bytes = t->data;
-  if (length <= end || strcmp(t->name + length - end, ".bias") != 0) return false;
-  int written = snprintf(packed, sizeof packed, "%.*s.qweight", (int)(length - end), t->name);
-  if (written >= (int)sizeof packed || zh_model_find(model, packed) == NULL) return false;
+  if (!zh_ends_in(t->name, ".bias") || zh_model_sibling(model, t->name, "bias", "qweight") == NULL)
+    return false;
   for (uint64_t i = 0; i < t->bytes; i++)
     if (bytes[i] != 0) return false;
   return true;
@@ -500,7 +510,7 @@ static zh_status check_extra(const tally *t, zh_error *err) {
     const zh_tensor *tensor = &t->model->tensors[i];
     if (t->used[i] || zh_coded_is_part(t->model, tensor) ||
         zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER || zh_tensor_is_idle_bias(t->model, tensor) ||
-        is_ignored(family, t->a, tensor->name))
+        is_ignored(family, t, tensor->name))
       continue;
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: the tensor '%s' is no part of a %s model as this version computes it",

@@ -1,4 +1,4 @@
-foreach(part gguf safetensors architecture family tokenizer tokenizer_files pattern standard chat)
+foreach(part gguf safetensors architecture contradictions family tokenizer tokenizer_files pattern standard chat)
   zh_unit_test(model test_${part}.c zh_model)
 endforeach()
 

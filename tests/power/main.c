@@ -18,6 +18,7 @@
 #include "bench/measure.h"
 #include "core/clock.h"
 #include "tests/power/random_model.h"
+#include "tests/unit/folder.h"
 
 enum {
   TABLES_MAX = 8,
@@ -64,7 +65,7 @@ typedef struct driver {
   findings *found;
   const char *table;
   zh_threads *threads[THREADS_MAX + 1];
-  char path[96];
+  char path[600];
 } driver;
 
 /* --- one trial --- */
@@ -246,9 +247,7 @@ static zh_status try_rounding(driver *d, uint32_t number, zh_error *err) {
 
 static zh_status start(driver *d, zh_error *err) {
   for (int i = 1; i <= THREADS_MAX; ++i) ZH_TRY(zh_threads_create(&d->threads[i], i, NULL, err));
-  const char *folder = getenv("TMPDIR");
-  snprintf(d->path, sizeof d->path, "%.60s/selfcheck-%d.gguf", folder ? folder : "/tmp",
-           (int)getpid());
+  snprintf(d->path, sizeof d->path, "%s/%s.gguf", test_folder(), d->table);
   return ZH_OK;
 }
 
@@ -264,7 +263,6 @@ static int run_table(const options *o, findings *found, const char *table, uint3
     for (uint32_t i = index; i < o->trials; i += tables) try_one(&d, kind, i);
   for (uint32_t i = index; i < o->trials; i += tables)
     if (try_rounding(&d, i, &err) != ZH_OK) return fprintf(stderr, "%s\n", err.message), 2;
-  unlink(d.path);
   for (int i = 1; i <= THREADS_MAX; ++i) zh_threads_free(d.threads[i]);
   return 0;
 }
@@ -389,6 +387,7 @@ int main(int argc, char **argv) {
   findings *found = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (found == MAP_FAILED) return 2;
   char(*names)[16] = (char(*)[16])(void *)(found + TABLES_MAX);
+  (void)test_folder(); /* for all tables; this process removes it */
   size_t count = list_tables(names);
   int outcome = 0;
   for (size_t i = 0; i < count; ++i) {

@@ -116,6 +116,20 @@ static void key_length(zh_text *b) {
 static void experts(zh_text *b) {
   put_key_u32(b, "llama.expert_count", 8);
 }
+static void gating(zh_text *b) {
+  put_key_u32(b, "llama.expert_gating_func", 2);
+}
+static void acausal(zh_text *b) {
+  put_key(b, "llama.attention.causal", 7);
+  put_u8(b, 0);
+}
+static void two_sizes(zh_text *b) { /* of one layer */
+  put_key(b, "llama.attention.key_length", 9);
+  put_u32(b, 4);
+  put_u64(b, 2);
+  put_u32(b, 2);
+  put_u32(b, 2);
+}
 static void logit_scale(zh_text *b) {
   put_key_f32(b, "llama.logit_scale", 0.5f);
 }
@@ -163,6 +177,10 @@ static void test_refuses_what_the_tensors_deny(void **state) {
   REFUSE(more, value_length, "different lengths");
   REFUSE(more, key_length, "should have the shape [4294967296, 8]");
   REFUSE(more, experts, "0 of 8 experts");
+  REFUSE(more, gating,
+         "'expert_gating_func' is '2'; of a llama model this version computes 1 alone");
+  REFUSE(more, acausal, "'attention.causal' is 'false'");
+  REFUSE(more, two_sizes, "'attention.key_length' is a list of 2 numbers");
   REFUSE(more, logit_scale, "states 'logit_scale'");
 }
 
@@ -238,5 +256,5 @@ int main(void) {
       cmocka_unit_test(test_roles),
       cmocka_unit_test(test_alibi_slopes),
   };
-  return cmocka_run_group_tests(tests, NULL, remove_test_folder);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }
