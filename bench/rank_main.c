@@ -143,6 +143,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   r->job.step = word(r->step, "step");
   r->job.nonce = word(r->step, "nonce");
   r->job.packed_cache = word(r->step, "packed_cache");
+  r->job.device = number(r->step, "device");
   r->job.folder = r->folder;
   return zh_measure(measurements, &rules, zh_workload_find(word(r->step, "workload")), &r->job,
                     err);

@@ -264,6 +264,13 @@ typedef struct zh_device_activate {
   float limit;
 } zh_device_activate;
 
+/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all as unsigned
+ * integers, modulo 2^64. */
+typedef struct zh_device_answer {
+  uint32_t chosen, logit_bits;
+  uint64_t bits_sum;
+} zh_device_answer;
+
 /* --- the table --- */
 
 typedef struct zh_device_api {
@@ -354,6 +361,9 @@ typedef struct zh_device_api {
   zh_status (*grouped)(zh_device *device, const zh_device_grouped *work, zh_error *err);
   zh_status (*combine)(zh_device *device, const zh_device_combine *work, zh_error *err);
   zh_status (*slices)(zh_device *device, const zh_device_slices *work, zh_error *err);
+  /* Of each row; chosen: the same tokens once more, for the next step. */
+  zh_status (*answer)(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z,
+                      size_t tokens, size_t vocab, zh_error *err);
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;

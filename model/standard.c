@@ -358,3 +358,7 @@ void zh_standard_rows(void *out, const zh_tensor *t, uint64_t first, uint64_t ro
     for (size_t i = 0; i < count; i++) bf16[done + i] = bf16_of(chunk[i]);
   }
 }
+
+uint64_t zh_standard_seed(void) {
+  return SEED;
+}
