@@ -75,6 +75,7 @@ typedef struct zh_device_matrix {
 zh_device_form zh_device_form_of(zh_dtype type);
 size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns);
 size_t zh_device_scale_bytes(const zh_device_matrix *shape);
+size_t zh_device_scale_row_bytes(zh_device_form form, size_t columns); /* 0 of E4M3 */
 /* On the host: `count` rows of a file's type, row_bytes apart, into a row's numbers and scales. Not
  * for E4M3, whose bytes and scales the reader has apart. */
 void zh_device_lay(zh_device_form form, void *numbers, void *scales, zh_dtype type,

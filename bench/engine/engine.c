@@ -449,7 +449,7 @@ const char *zh_engine_memory_peak(const zh_engine *engine) {
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
       "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
-      "compute/int8_dot_all_cores"};
+      "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores"};
   if (engine->device) return ""; /* the device's own limits are measured elsewhere */
   return loops[zh_engine_rounding(engine, tokens)];
 }

@@ -46,6 +46,11 @@ template <class T> ZH_DEVICE zh_shared<T> zh_part(zh_shared<unsigned char> bytes
   return reinterpret_cast<T *>(bytes + offset);
 }
 
+/* The same bytes as elements of another type. */
+template <class U, class T> ZH_DEVICE U *zh_as(T *p) {
+  return reinterpret_cast<U *>(p);
+}
+
 /* One V (uint2, uint4, float2, float4) whose first element is p[i]. */
 template <class V, class T> ZH_DEVICE V zh_load(const T *p, size_t i) {
   return *reinterpret_cast<const V *>(p + i);
@@ -115,7 +120,24 @@ ZH_DEVICE uint16_t zh_bf16_of(float x) {
 }
 /* Two values in a word, the first in the low half. */
 ZH_DEVICE uint32_t zh_bf16_pair(float low, float high) {
+#ifdef __CUDACC__
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
   return (uint32_t)zh_bf16_of(low) | (uint32_t)zh_bf16_of(high) << 16;
+#endif
+}
+/* a b + c of both halves, rounded once. */
+ZH_DEVICE uint32_t zh_bf16_pair_fma(uint32_t a, uint32_t b, uint32_t c) {
+#ifdef __CUDACC__
+  uint32_t d;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+#else
+  return zh_bf16_pair(fmaf(zh_bf16_value(a & 0xFFFFu), zh_bf16_value(b & 0xFFFFu), zh_bf16_value(c & 0xFFFFu)),
+                      fmaf(zh_bf16_value(a >> 16), zh_bf16_value(b >> 16), zh_bf16_value(c >> 16)));
+#endif
 }
 ZH_DEVICE float zh_rounded_bf16(float x) { return zh_bf16_value(zh_bf16_of(x)); }
 
@@ -125,6 +147,53 @@ ZH_DEVICE float zh_f16_value(uint32_t bits) {
   if (rest >= 0x7C00u) return zh_float(sign | 0x7F800000u | (rest & 0x3FFu) << 13);
   /* 2^112 brings the exponent of f16 to that of fp32, subnormal numbers too, exactly. */
   return zh_float(sign | zh_bits(zh_float(rest << 13) * 5.192296858534828e33f));
+}
+
+/* To nearest even; NaN stays one. */
+ZH_DEVICE uint16_t zh_f16_of(float x) {
+  uint32_t bits = zh_bits(x), sign = bits >> 16 & 0x8000u;
+  bits &= 0x7FFFFFFFu;
+  if (bits > 0x7F800000u) return (uint16_t)(sign | 0x7E00u);
+  if (bits >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u);
+  if (bits < 0x38800000u) /* below 2^-14: steps of 2^-24 */
+    return (uint16_t)(sign | (uint32_t)rintf(zh_float(bits) * 16777216.0f));
+  bits += 0xFFFu + (bits >> 13 & 1u);
+  return (uint16_t)(sign | ((bits >> 13) - (112u << 10)));
+}
+
+/* E4M3; the two bytes that are no numbers count as 480 and -480. */
+ZH_DEVICE float zh_e4m3_value(uint32_t bits) {
+  /* 2^120 brings the exponent of four bits to that of fp32, subnormal numbers too, exactly. */
+  return zh_float((bits & 0x80u) << 24 | zh_bits(zh_float((bits & 0x7Fu) << 20) * 1.329227995784916e36f));
+}
+/* zh_f32_to_e4m3. */
+ZH_DEVICE uint8_t zh_e4m3_of(float x) {
+  uint32_t bits = zh_bits(x), sign = bits >> 24 & 0x80u;
+  bits &= 0x7FFFFFFFu;
+  if (bits > 0x7F800000u) return 0x7F;
+  if (bits >= 0x43E00000u) return (uint8_t)(sign | 0x7Eu);
+  if (bits < 0x3C800000u) return (uint8_t)(sign | (uint32_t)rintf(zh_float(bits) * 512.0f));
+  bits += 0x7FFFFu + (bits >> 20 & 1u);
+  return (uint8_t)(sign | ((bits >> 20) - (120u << 3)));
+}
+
+/* Four 8x8 matrices of 16-bit elements, turned: a thread has what stands below one another. Lane i names row i % 8 of
+ * matrix i / 8 by its first element. */
+template <class P> ZH_DEVICE void zh_load_matrices_turned(uint32_t (&r)[4], P base, size_t i) {
+#ifdef __CUDACC__
+  unsigned at = (unsigned)__cvta_generic_to_shared(base + i);
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at));
+#else
+  unsigned lane = threadIdx.x & 31u;
+  for (unsigned m = 0; m < 4; ++m) {
+    unsigned above = __shfl_sync(0xFFFFFFFFu, (unsigned)i, (int)(8 * m + lane % 4 * 2)),
+             below = __shfl_sync(0xFFFFFFFFu, (unsigned)i, (int)(8 * m + lane % 4 * 2 + 1));
+    uint16_t first = base[above + lane / 4], second = base[below + lane / 4];
+    r[m] = (uint32_t)first | (uint32_t)second << 16;
+  }
+#endif
 }
 
 /* Sum over a warp, in every thread, always in the same order. */
