@@ -84,6 +84,13 @@ ZH_DEVICE void zh_mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+/* The same of f16. */
+ZH_DEVICE void zh_mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+               "{%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
 /* d[16][8] += a[16][32] b[32][8] of signed bytes, fragments as mma.m16n8k32. */
 ZH_DEVICE void zh_mma_int8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
@@ -95,6 +102,13 @@ ZH_DEVICE void zh_mma_int8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32
 template <class T> ZH_DEVICE void zh_load_matrices(uint32_t (&r)[4], const T *row, size_t i) {
   unsigned at = (unsigned)__cvta_generic_to_shared(row + i);
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at));
+}
+/* The same matrices, each transposed: what lies k by k becomes b's columns. */
+template <class T> ZH_DEVICE void zh_load_matrices_transposed(uint32_t (&r)[4], const T *row, size_t i) {
+  unsigned at = (unsigned)__cvta_generic_to_shared(row + i);
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(at));
 }

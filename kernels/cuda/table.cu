@@ -58,6 +58,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.generate = zh_cuda_generate;
     t.route = zh_cuda_route;
     t.combine = zh_cuda_combine;
+    t.answer = zh_cuda_answer;
     return t;
   }();
   return &table;
