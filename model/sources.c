@@ -184,6 +184,7 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
   zh_tensor *t = &s->tensor;
   uint64_t rows = f->shape.is_vector ? f->shape.columns : f->shape.rows;
   *t = *s->stored;
+  if (t->data == NULL && t->type == ZH_F8_E4M3) t->type = ZH_BF16; /* the rows of a standard one */
   t->dims = f->shape.is_vector ? 1 : 2;
   t->shape[0] = f->shape.is_vector ? f->shape.columns : f->shape.rows;
   t->shape[1] = f->shape.is_vector ? 0 : f->shape.columns;
@@ -369,7 +370,7 @@ void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t coun
   if (s->coded != NULL) {
     make_rows(out, s, first, vector ? rows : count, bytes);
   } else if (s->stored->data == NULL) {
-    zh_standard_rows(out, t, s->first + first, count);
+    zh_standard_rows(out, s->stored, s->first + first, count);
   } else if (t->data != NULL) {
     memcpy(out, (const unsigned char *)t->data + first * (vector ? t->bytes : bytes),
            count * (vector ? t->bytes : bytes));

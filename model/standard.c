@@ -355,6 +355,7 @@ void zh_standard_rows(void *out, const zh_tensor *t, uint64_t first, uint64_t ro
   for (uint64_t done = 0; done < elements; done += CHUNK) {
     size_t count = elements - done < CHUNK ? (size_t)(elements - done) : CHUNK;
     fill_chunk(chunk, count, t, index + done);
+    if (t->type == ZH_F8_E4M3) zh_standard_round(chunk, count, t, index + done);
     for (size_t i = 0; i < count; i++) bf16[done + i] = bf16_of(chunk[i]);
   }
 }
