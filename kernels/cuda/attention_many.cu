@@ -182,7 +182,7 @@ ZH_DEVICE void mix(sums &s, const float (&weight)[KEYS / 8][4], zh_shared<uint16
     for (uint32_t n = 0; n < SLICE / 8; n += 2) {
       if (8 * n >= dims) break;
       uint32_t b[4];
-      zh_load_matrices_turned(b, values, (16 * k + lane % 8 + lane / 8 % 2 * 8) * pitch + begin + 8 * n + lane / 16 * 8);
+      zh_load_matrices_transposed(b, values, (16 * k + lane % 8 + lane / 8 % 2 * 8) * pitch + begin + 8 * n + lane / 16 * 8);
       const uint32_t b0[2] = {b[0], b[1]}, b1[2] = {b[2], b[3]};
       zh_mma_bf16(s.value[n], a, b0);
       zh_mma_bf16(s.value[n + 1], a, b1);

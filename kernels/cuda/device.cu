@@ -56,7 +56,7 @@ zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
   int driver = 0, runtime = 0;
   memset(out, 0, sizeof *out);
   ZH_CUDA(nullptr, cudaGetDeviceProperties(&p, index), "asking for a device's properties");
-  snprintf(out->name, sizeof out->name, "%s", p.name);
+  snprintf(out->name, sizeof out->name, "%.127s", p.name);
   copy_uuid(out->uuid, sizeof out->uuid, p);
   snprintf(out->bus, sizeof out->bus, "%04x:%02x:%02x.0", p.pciDomainID, p.pciBusID, p.pciDeviceID);
   out->major = p.major;

@@ -47,9 +47,7 @@ template <class T> ZH_DEVICE zh_shared<T> zh_part(zh_shared<unsigned char> bytes
 }
 
 /* The same bytes as elements of another type. */
-template <class U, class T> ZH_DEVICE U *zh_as(T *p) {
-  return reinterpret_cast<U *>(p);
-}
+template <class U, class T> ZH_DEVICE U *zh_as(T *p) { return reinterpret_cast<U *>(p); }
 
 /* One V (uint2, uint4, float2, float4) whose first element is p[i]. */
 template <class V, class T> ZH_DEVICE V zh_load(const T *p, size_t i) {
@@ -189,25 +187,6 @@ ZH_DEVICE uint8_t zh_e4m3_of(float x) {
   if (bits < 0x3C800000u) return (uint8_t)(sign | (uint32_t)rintf(zh_float(bits) * 512.0f));
   bits += 0x7FFFFu + (bits >> 20 & 1u);
   return (uint8_t)(sign | ((bits >> 20) - (120u << 3)));
-}
-
-/* Four 8x8 matrices of 16-bit elements, turned: a thread has what stands below one another. Lane i names row i % 8 of
- * matrix i / 8 by its first element. */
-template <class P> ZH_DEVICE void zh_load_matrices_turned(uint32_t (&r)[4], P base, size_t i) {
-#ifdef __CUDACC__
-  unsigned at = (unsigned)__cvta_generic_to_shared(base + i);
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(at));
-#else
-  unsigned lane = threadIdx.x & 31u;
-  for (unsigned m = 0; m < 4; ++m) {
-    unsigned above = __shfl_sync(0xFFFFFFFFu, (unsigned)i, (int)(8 * m + lane % 4 * 2)),
-             below = __shfl_sync(0xFFFFFFFFu, (unsigned)i, (int)(8 * m + lane % 4 * 2 + 1));
-    uint16_t first = base[above + lane / 4], second = base[below + lane / 4];
-    r[m] = (uint32_t)first | (uint32_t)second << 16;
-  }
-#endif
 }
 
 /* Sum over a warp, in every thread, always in the same order. */
