@@ -280,6 +280,7 @@ static zh_status describe(zh_architecture *a, const zh_model *model, const zh_fa
   zh_described d = {.a = *a};
   zh_status status = zh_fields_read(&d, model, family, err);
   *a = d.a;
+  if (a->alibi) a->rope[0].kind = ZH_ROPE_NONE;
   ZH_TRY(status);
   snprintf(a->family, sizeof a->family, "%s", family->name);
   ZH_TRY(refuse_unknown(model, family, err));

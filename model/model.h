@@ -125,11 +125,16 @@ typedef struct zh_source {
      first + r / run * stride + c, column from + r % run * step. Of vectors each element counts as a row. */
   uint64_t first, from, run, stride, step;
   bool turned;
+  bool valued; /* turned, of a tensor in blocks: rows are its values in F32, which zh_source_rows does not make (the
+                  engine does: zh_weight_make_rows) */
 } zh_source;
 /* ZH_ERR_INPUT says in one sentence what is missing or has another shape. place must be needed. */
 ZH_MUST_CHECK zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_architecture *a,
                                         zh_weight_place place, zh_error *err);
-/* Rows [first, first + count), as tensor.type has them. */
+/* The same for who knows the arithmetic of blocks: sources may be valued, which that one refuses. */
+ZH_MUST_CHECK zh_status zh_model_source_or_values(zh_source *out, const zh_model *model, const zh_architecture *a,
+                                                  zh_weight_place place, zh_error *err);
+/* Rows [first, first + count), as tensor.type has them. Not of valued ones. */
 void zh_source_rows(void *out, const zh_source *source, uint64_t first, uint64_t count);
 /* The i-th tensor of the file that the rows are made of: `stored`, then scales and the like; NULL past the last. */
 const zh_tensor *zh_source_part(const zh_source *source, int i);

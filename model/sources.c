@@ -172,8 +172,10 @@ static zh_status check_type(const finding *f, const zh_source *s, zh_error *err)
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: tensor '%s' starts at byte %" PRIu64 ", not a multiple of %zu",
                    f->model->path, t->name, t->file_offset, alignment);
-  bool apart = s->turned || (f->shape.is_vector && t->elements != f->shape.columns);
-  if (apart && (s->coded != NULL || zh_dtype_find((uint32_t)t->type)->block_elements != 1))
+  bool apart = s->turned || (f->shape.is_vector && t->elements != f->shape.columns),
+       by_values = s->turned && s->coded == NULL && s->step == 1;
+  if (apart && !by_values &&
+      (s->coded != NULL || zh_dtype_find((uint32_t)t->type)->block_elements != 1))
     return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' of type %s cannot be taken apart",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   return ZH_OK;
@@ -186,6 +188,9 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
   uint64_t rows = f->shape.is_vector ? f->shape.columns : f->shape.rows;
   *t = *s->stored;
   if (t->data == NULL && t->type == ZH_F8_E4M3) t->type = ZH_BF16; /* the rows of a standard one */
+  s->valued =
+      s->turned && s->coded == NULL && zh_dtype_find((uint32_t)t->type)->block_elements != 1;
+  if (s->valued) t->type = ZH_F32;
   t->dims = f->shape.is_vector ? 1 : 2;
   t->shape[0] = f->shape.is_vector ? f->shape.columns : f->shape.rows;
   t->shape[1] = f->shape.is_vector ? 0 : f->shape.columns;
@@ -321,8 +326,8 @@ static zh_status search(zh_source *out, char missing[256], const finding *f,
   return ZH_OK;
 }
 
-zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_architecture *a,
-                          zh_weight_place place, zh_error *err) {
+zh_status zh_model_source_or_values(zh_source *out, const zh_model *model, const zh_architecture *a,
+                                    zh_weight_place place, zh_error *err) {
   const zh_family *family;
   char missing[256];
   finding f = {model, a, place, zh_weight_shape_of(a, place)};
@@ -334,6 +339,14 @@ zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_archit
   return zh_fail(err, ZH_ERR_INPUT,
                  "%s: the family '%s' does not say which tensor holds '%s' in files of this form",
                  model->path, a->family, f.shape.name);
+}
+
+zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_architecture *a,
+                          zh_weight_place place, zh_error *err) {
+  ZH_TRY(zh_model_source_or_values(out, model, a, place, err));
+  if (!out->valued) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' of type %s cannot be taken apart", model->path,
+                 out->stored->name, zh_dtype_find((uint32_t)out->stored->type)->name);
 }
 
 /* --- rows --- */
@@ -365,6 +378,7 @@ static void make_rows(unsigned char *out, const zh_source *s, uint64_t first, ui
 
 void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t count) {
   const zh_tensor *t = &s->tensor;
+  if (s->valued) return;
   bool vector = t->dims == 1;
   uint64_t rows = vector ? t->elements : t->shape[0], bytes = t->bytes / rows;
   unsigned char *to = out;
@@ -412,7 +426,7 @@ typedef struct tally {
 static zh_status note(const tally *t, zh_weight_place place, zh_error *err) {
   zh_source source;
   if (!zh_weight_shape_of(t->a, place).needed) return ZH_OK;
-  ZH_TRY(zh_model_source(&source, t->model, t->a, place, err));
+  ZH_TRY(zh_model_source_or_values(&source, t->model, t->a, place, err));
   t->used[source.stored - t->model->tensors] = true;
   return ZH_OK;
 }

@@ -143,7 +143,7 @@ static void put_floats(certificate *c, const char *key, const float *values, siz
   zh_text_puts(&c->line, "\"");
 }
 
-/* One operator's output, and of attention the shown head's cache. */
+/* One operator's output, and of attention the shown head's cache: of latents keys alone. */
 static zh_status put_operation(certificate *c, const zh_shown_part part[ZH_SHOWN_KINDS],
                                zh_error *err) {
   int layer = -1;
@@ -152,10 +152,10 @@ static zh_status put_operation(certificate *c, const zh_shown_part part[ZH_SHOWN
   zh_text_printf(&c->line, "{\"token\":%u,\"layer\":%d,\"name\":\"%s\"", values->token, layer,
                  is->name);
   put_floats(c, "values", values->floats, values->count);
-  if (part[ZH_SHOWN_KEYS].count > 0) {
+  if (part[ZH_SHOWN_KEYS].count > 0)
     put_floats(c, "keys", part[ZH_SHOWN_KEYS].floats, part[ZH_SHOWN_KEYS].count);
+  if (part[ZH_SHOWN_CACHED].count > 0)
     put_floats(c, "cached_values", part[ZH_SHOWN_CACHED].floats, part[ZH_SHOWN_CACHED].count);
-  }
   zh_text_puts(&c->line, "}");
   return put_line(c, err);
 }
@@ -171,6 +171,7 @@ static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const
                        size_t t) {
   const zh_architecture *a = &c->engine->architecture;
   size_t positions = (size_t)o->position[t] + 1, floats = positions * zh_key_dim(a),
+         of_values = o->kv->shared ? 0 : floats,
          first = (size_t)c->engine->stages.part.index * c->whole.kv_heads /
                  (size_t)c->engine->stages.part.parts;
   int64_t head = zh_challenge_head(&c->challenge, &c->whole, (uint32_t)o->layer, positions);
@@ -178,10 +179,11 @@ static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const
   size_t mine = (size_t)head - first;
   part[ZH_SHOWN_KEYS] = part[ZH_SHOWN_CACHED] = part[ZH_SHOWN_VALUES];
   zh_kv_keys(c->slice, o->kv, o->sequence[t], mine, 0, positions);
-  zh_kv_values(c->slice + floats, o->kv, o->sequence[t], mine, 0, positions);
+  if (of_values) zh_kv_values(c->slice + floats, o->kv, o->sequence[t], mine, 0, positions);
   part[ZH_SHOWN_KEYS].floats = c->slice;
   part[ZH_SHOWN_CACHED].floats = c->slice + floats;
-  part[ZH_SHOWN_KEYS].count = part[ZH_SHOWN_CACHED].count = floats;
+  part[ZH_SHOWN_KEYS].count = floats;
+  part[ZH_SHOWN_CACHED].count = of_values;
 }
 
 /* Of a divided product this rank has a part of each sum: what is read of it next is the whole. */

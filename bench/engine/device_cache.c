@@ -116,17 +116,17 @@ static zh_status make_mirror(zh_engine *engine, zh_error *err) {
   if (d->mirrored) return ZH_OK;
   d->mirrored = calloc(layers * engine->sequences, sizeof *d->mirrored);
   engine->kv.keys = zh_big_alloc(bytes);
-  engine->kv.values = zh_big_alloc(bytes);
-  if (d->mirrored && engine->kv.keys && engine->kv.values) return ZH_OK;
+  if (!engine->kv.shared) engine->kv.values = zh_big_alloc(bytes);
+  if (d->mirrored && engine->kv.keys && (engine->kv.values || engine->kv.shared)) return ZH_OK;
   return zh_fail(err, ZH_ERR_MEMORY,
                  "the check of keys and values on the GPU needs %.2f GB here, which this machine "
                  "has not; ask for a shorter context or fewer sequences",
-                 2 * (double)bytes / 1e9);
+                 (engine->kv.shared ? 1 : 2) * (double)bytes / 1e9);
 }
 
 uint64_t zh_device_mirror_bytes(const zh_engine *engine) {
   if (!engine->device->mirrored) return 0;
-  return 2 * (uint64_t)engine->kv_layer * engine->architecture.layers;
+  return (engine->kv.shared ? 1 : 2) * (uint64_t)engine->kv_layer * engine->architecture.layers;
 }
 
 /* Rows of a head as values, in `out` [count][width]: what lies behind a value's own numbers is
@@ -153,10 +153,10 @@ static zh_status mirror_head(zh_engine *engine, const zh_kv *to, const zh_device
   size_t width = to->head_dim, head = at[1], all = to->kv_heads * width;
   float *key = room, *value = key + all, *keys = value + all, *values = keys + count * width;
   ZH_TRY(fetch_rows(engine, keys, width, kv, false, at, count, err));
-  ZH_TRY(fetch_rows(engine, values, width, kv, true, at, count, err));
+  if (kv->values) ZH_TRY(fetch_rows(engine, values, width, kv, true, at, count, err));
   for (size_t i = 0; i < count; ++i) {
     memcpy(key + head * width, keys + i * width, width * sizeof *key);
-    memcpy(value + head * width, values + i * width, width * sizeof *value);
+    if (kv->values) memcpy(value + head * width, values + i * width, width * sizeof *value);
     zh_kv_store(to, at[0], at[2] + i, head, head + 1, key, value);
   }
   return ZH_OK;

@@ -79,6 +79,7 @@ static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
     const char *what;
   } missing[] = {
       {a->normalised_head, "a head whose rows are divided by their length"},
+      {a->alibi, "ALiBi"},
       {a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
       {a->experts_used > ZH_DEVICE_USED_MAX, "so many experts of a token"},
       {a->router.groups > ZH_DEVICE_GROUPS_MAX, "so many groups of experts"}};
@@ -206,7 +207,8 @@ zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine_options *opti
                        .sequences = engine->sequences,
                        .kv_heads = a->kv_heads,
                        .head_dim = zh_key_dim(a),
-                       .capacity = engine->context};
+                       .capacity = engine->context,
+                       .shared = a->attention == ZH_ATTENTION_LATENT ? zh_seen_dim(a) : 0};
   engine->kv_layer = zh_kv_bytes(&engine->kv);
   zh_program_of(&d->program, a);
   ZH_TRY(refuse_architecture(engine, err));

@@ -52,20 +52,23 @@ static zh_status allocate_cache(zh_engine *engine, zh_kv_type type, zh_error *er
                        .sequences = engine->sequences,
                        .kv_heads = a->kv_heads,
                        .head_dim = zh_key_dim(a),
-                       .capacity = engine->context};
+                       .capacity = engine->context,
+                       .shared = a->attention == ZH_ATTENTION_LATENT ? zh_seen_dim(a) : 0};
   engine->kv_layer = zh_kv_bytes(&engine->kv);
   size_t bytes = product(engine->kv_layer, a->layers);
   if (bytes != SIZE_MAX) {
     engine->kv.keys = zh_big_alloc(bytes);
-    engine->kv.values = zh_big_alloc(bytes);
+    if (!engine->kv.shared) engine->kv.values = zh_big_alloc(bytes);
   }
   engine->length = calloc(engine->sequences, sizeof *engine->length);
-  if (engine->kv.keys && engine->kv.values && engine->length) return ZH_OK;
+  bool whole = engine->kv.keys && (engine->kv.values || engine->kv.shared);
+  if (whole && engine->length) return ZH_OK;
   return zh_fail(err, ZH_ERR_LACKING,
                  "the cache of %" PRIu32 " sequences of %" PRIu32
                  " positions needs %.1f GB, which this machine has not; "
                  "ask for a shorter context",
-                 engine->sequences, engine->context, 2.0 * (double)bytes / 1e9);
+                 engine->sequences, engine->context,
+                 (engine->kv.shared ? 1 : 2) * (double)bytes / 1e9);
 }
 
 /* Fewer tokens than would give each thread four key heads share attention by blocks of keys. */
@@ -76,7 +79,7 @@ static zh_status allocate_parts(zh_engine *engine, zh_error *err) {
          blocks = (size_t)engine->context / ZH_ATTENTION_BLOCK + 1;
   if (tokens > engine->micro_batch) tokens = engine->micro_batch;
   if (threads == 1 || tokens == 0 || engine->context <= ZH_ATTENTION_BLOCK) return ZH_OK;
-  size_t floats = zh_attention_part_floats(tokens, a->heads, zh_key_dim(a), blocks);
+  size_t floats = zh_attention_part_floats(tokens, a->heads, zh_kv_value_dim(&engine->kv), blocks);
   engine->part_tokens = tokens;
   engine->part_bytes = product(floats, sizeof(float));
   engine->parts = zh_big_alloc(engine->part_bytes);
@@ -102,6 +105,19 @@ static zh_status set_frequencies(zh_engine *engine, zh_error *err) {
   return ZH_OK;
 }
 
+/* Of this rank's heads. */
+static zh_status set_slopes(zh_engine *engine, zh_error *err) {
+  const zh_architecture *a = &engine->architecture;
+  uint32_t all = engine->weights.total.architecture.heads;
+  size_t first = (size_t)engine->stages.part.index * a->heads;
+  if (!a->alibi) return ZH_OK;
+  engine->slopes = malloc(all * sizeof *engine->slopes);
+  if (!engine->slopes) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for ALiBi's slopes");
+  zh_alibi_slopes(engine->slopes, all);
+  memmove(engine->slopes, engine->slopes + first, a->heads * sizeof *engine->slopes);
+  return ZH_OK;
+}
+
 /* One block for all activations, cut into [micro_batch][width] pieces at multiples of 16 floats. */
 static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
@@ -114,7 +130,7 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
       {&engine->normed, a->hidden},
       {&engine->q, query_width(a)},
       {&engine->k, key_width(a)},
-      {&engine->v, key_width(a)},
+      {&engine->v, a->attention == ZH_ATTENTION_LATENT ? 0 : key_width(a)},
       {&engine->attended, query_width(a)},
       {&engine->delta, a->hidden},
       {&engine->gate, ffn},
@@ -280,6 +296,7 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
   ZH_TRY(allocate_cache(engine, rounds ? options->kv : ZH_KV_F32, err));
   ZH_TRY(allocate_parts(engine, err));
   ZH_TRY(set_frequencies(engine, err));
+  ZH_TRY(set_slopes(engine, err));
   ZH_TRY(allocate_activations(engine, err));
   ZH_TRY(allocate_scratch(engine, err));
   ZH_TRY(allocate_prepared(engine, err));
@@ -357,6 +374,7 @@ void zh_engine_free(zh_engine *engine) {
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   if (engine->own) zh_big_free(engine->own, own_total(engine));
   for (int i = 0; i < 2; ++i) free(engine->frequency[i]);
+  free(engine->slopes);
   free(engine->head_factor);
   free(engine->length);
   free(engine->scratch);
@@ -386,7 +404,7 @@ void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer) {
   zh_kv kv = engine->kv;
   kv.keys += layer * engine->kv_layer;
-  kv.values += layer * engine->kv_layer;
+  if (!kv.shared) kv.values += layer * engine->kv_layer;
   return kv;
 }
 
@@ -509,9 +527,8 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
   cost.attention_flops_per_pair = 2 * (uint64_t)total->layers * pair_products(a) * parts;
-  cost.kv_bytes_per_position =
-      total->layers * parts * zh_kv_position_bytes(engine->kv.type, a->kv_heads, zh_key_dim(a));
-  cost.memory_kv = 2 * (uint64_t)engine->kv_layer * a->layers;
+  cost.kv_bytes_per_position = total->layers * parts * zh_kv_position_bytes(&engine->kv);
+  cost.memory_kv = (engine->kv.shared ? 1 : 2) * (uint64_t)engine->kv_layer * a->layers;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
   if (engine->head_factor)

@@ -134,6 +134,7 @@ struct zh_engine {
   size_t kv_layer;  /* bytes from a layer's keys to the next one's; of values the same */
   /* Of rope[0] and rope[1]; where both are the same, the same. */
   double *frequency[2]; /* [dims / 2] */
+  float *slopes;        /* [heads]: of ALiBi; NULL: none */
   float *angles[2];     /* [micro_batch][dims]: zh_rope_angles of the pass */
   float *parts;         /* of attention, where few tokens share the threads; NULL: never */
   size_t part_tokens, part_bytes; /* that parts has room for */
@@ -190,6 +191,11 @@ zh_spent *zh_spent_between(const zh_engine *engine);
 /* In a call of so many tokens: what kernels do with each expert's depends on how many it has on
  * average, and on nothing else, so that a token's bits do not depend on where others go. */
 zh_way zh_expert_way(const zh_architecture *a, size_t tokens);
+
+/* Of latents all query heads share one key: tiles pay for a single token, too. */
+static inline zh_way zh_attention_way(const zh_architecture *a, zh_way way) {
+  return a->attention == ZH_ATTENTION_LATENT ? ZH_MANY : way;
+}
 
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {

@@ -50,6 +50,7 @@ static void mark_own(uint64_t *out, float *head, const zh_trial *trial, size_t s
       size_t place = i / kv.kv_heads, h = i % kv.kv_heads, at = start + place % steps;
       zh_kv_keys(head, &kv, place / steps, h, at, at + 1);
       out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 1);
+      if (kv.shared) continue;
       zh_kv_values(head, &kv, place / steps, h, at, at + 1);
       out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 3);
     }

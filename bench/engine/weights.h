@@ -137,6 +137,9 @@ uint64_t zh_weight_offset(const zh_weight *w, size_t r);
  * tensor's whole row. */
 size_t zh_weight_whole_row_bytes(const zh_weight *w);
 const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
+/* Rows [first, first + count) of a whole tensor that no file holds so, by the model's definition.
+ */
+void zh_weight_make_rows(void *out, const zh_source *source, size_t first, size_t count);
 /* Row r as the file has it, from the bytes that the engine reads. buffer: row_bytes, used where the
  * row must be put together. */
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);

@@ -21,7 +21,7 @@ static void generate_rows(const zh_weight *w, unsigned char *out, size_t begin, 
                           unsigned char *whole) {
   size_t bytes = zh_weight_row_bytes(w);
   if (bytes == zh_weight_whole_row_bytes(w)) {
-    zh_source_rows(out + begin * bytes, w->source, w->first_row + begin, end - begin);
+    zh_weight_make_rows(out + begin * bytes, w->source, w->first_row + begin, end - begin);
     return;
   }
   for (size_t r = begin; r < end; ++r)

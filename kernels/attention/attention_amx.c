@@ -186,9 +186,9 @@ ALWAYS_INLINE void weigh_rows(passage *p, size_t count) {
   p->weighed = until;
 }
 
-/* Scores of 32 keys. */
+/* Scores of 32 keys. lower: there are more than sixteen rows. */
 ALWAYS_INLINE void score_tiles(passage *p, size_t rows, sums_at *kept, sums_at score,
-                               const uint16_t *q, const uint16_t *keys, size_t d) {
+                               const uint16_t *q, const uint16_t *keys, size_t d, bool lower) {
   const sums_at zeros = {NULL, 0};
   const uint16_t *second = keys + KV_GROUP * d;
   for (size_t c = 0; c < d; c += DIMS) {
@@ -199,11 +199,11 @@ ALWAYS_INLINE void score_tiles(passage *p, size_t rows, sums_at *kept, sums_at s
     _tile_stream_loadd(7, second + c * KV_GROUP, TILE_ROW_BYTES);
     if (c == 0) NEXT_SUM(1, *kept, zeros);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, q + 16 * d + c, d * 2);
+    if (lower) _tile_loadd(5, q + 16 * d + c, d * 2);
     if (c == 0) NEXT_SUM(2, *kept, zeros);
-    _tile_dpbf16ps(2, 5, 6);
+    if (lower) _tile_dpbf16ps(2, 5, 6);
     if (c == 0) NEXT_SUM(3, *kept, zeros);
-    _tile_dpbf16ps(3, 5, 7);
+    if (lower) _tile_dpbf16ps(3, 5, 7);
     weigh_rows(p, rows);
   }
   *kept = score;
@@ -213,14 +213,14 @@ ALWAYS_INLINE void score_tiles(passage *p, size_t rows, sums_at *kept, sums_at s
  * where they do not begin it. */
 ALWAYS_INLINE void mix_tiles(passage *p, size_t rows, sums_at *kept, sums_at part,
                              const uint16_t *weight, const block_at *b, size_t d, size_t c,
-                             size_t from, size_t to, bool begins) {
+                             size_t from, size_t to, bool begins, bool lower) {
   size_t stride = to - from;
   sums_at begin = {begins ? NULL : part.first, part.stride};
   __asm__ volatile("" ::: "memory"); /* compilers do not see that tile loads read the weights */
   for (size_t j = from; j < to; j += KEYS) {
     bool is_last = b->last && j + KEYS > b->count;
     const uint16_t *values = (is_last ? b->last : b->values + j * d) + c * 2,
-                   *upper = weight + (j - from), *lower = upper + 16 * stride;
+                   *upper = weight + (j - from);
     _tile_loadd(4, upper, stride * 2);
     _tile_stream_loadd(6, values, d * 4);
     if (j == from) NEXT_SUM(0, *kept, begin);
@@ -228,11 +228,11 @@ ALWAYS_INLINE void mix_tiles(passage *p, size_t rows, sums_at *kept, sums_at par
     _tile_stream_loadd(7, values + 32, d * 4);
     if (j == from) NEXT_SUM(1, *kept, begin);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, lower, stride * 2);
+    if (lower) _tile_loadd(5, upper + 16 * stride, stride * 2);
     if (j == from) NEXT_SUM(2, *kept, begin);
-    _tile_dpbf16ps(2, 5, 6);
+    if (lower) _tile_dpbf16ps(2, 5, 6);
     if (j == from) NEXT_SUM(3, *kept, begin);
-    _tile_dpbf16ps(3, 5, 7);
+    if (lower) _tile_dpbf16ps(3, 5, 7);
     weigh_rows(p, rows);
   }
   *kept = part;
@@ -241,7 +241,7 @@ ALWAYS_INLINE void mix_tiles(passage *p, size_t rows, sums_at *kept, sums_at par
 /* A step is done: its rows' parts are added to their states, or kept. */
 static void finish_step(passage *p, const step_rows *s) {
   const zh_attention *a = p->r->a;
-  size_t d = a->kv->head_dim, floats = part_floats(d), padded = padded_dims(d);
+  size_t d = zh_kv_value_dim(a->kv), floats = part_floats(d), padded = padded_dims(d);
   store_sums(&p->kept);
   for (size_t i = 0; i < s->count; i++) {
     float *part = p->scratch->part + i * floats;
@@ -259,20 +259,21 @@ static void finish_step(passage *p, const step_rows *s) {
  * them rows of this one. */
 static void pass_units(passage *p) {
   const unit *next = &p->next, *before = &p->before;
-  size_t d = p->r->a->kv->head_dim, floats = part_floats(d);
-  size_t scores = next->s ? (next->to - next->from) / KEYS : 0, mixes = before->s ? d / 32 : 0,
+  size_t d = p->r->a->kv->head_dim, dims = zh_kv_value_dim(p->r->a->kv), floats = part_floats(dims);
+  size_t scores = next->s ? (next->to - next->from) / KEYS : 0, mixes = before->s ? dims / 32 : 0,
          turns = scores > mixes ? scores : mixes, rows = turns ? STEP / turns / 4 : STEP;
+  if (rows == 0) rows = 1;
   if (!next->s) store_sums(&p->kept); /* scores that are about to be weighed */
   for (size_t n = 0; n < turns; n++) {
     if (n < scores) {
       sums_at score = {next->score + n * KEYS, next->to - next->from};
       score_tiles(p, rows, &p->kept, score, p->scratch->q + next->s->row * d,
-                  p->b->keys + (next->from + n * KEYS) * d, d);
+                  p->b->keys + (next->from + n * KEYS) * d, d, next->s->count > 16);
     }
     if (n < mixes) {
       sums_at part = {p->scratch->part + n * 32, floats};
-      mix_tiles(p, rows, &p->kept, part, before->weight, p->b, d, n * 32, before->from, before->to,
-                before->from == before->s->from);
+      mix_tiles(p, rows, &p->kept, part, before->weight, p->b, dims, n * 32, before->from,
+                before->to, before->from == before->s->from, before->s->count > 16);
     }
   }
   weigh_rows(p, STEP);
@@ -289,7 +290,7 @@ ALWAYS_INLINE void fetch(block_ahead *ahead) {
   size_t end = ahead->at + ahead->share < ahead->bytes ? ahead->at + ahead->share : ahead->bytes;
   for (; ahead->at < end; ahead->at += 64) {
     _mm_prefetch((const char *)ahead->keys + ahead->at, _MM_HINT_T1);
-    _mm_prefetch((const char *)ahead->values + ahead->at, _MM_HINT_T1);
+    if (ahead->values) _mm_prefetch((const char *)ahead->values + ahead->at, _MM_HINT_T1);
   }
 }
 
@@ -297,7 +298,8 @@ static void block_of_run(const run_of *r, size_t block, const tiles_scratch *s) 
   const zh_kv *kv = r->a->kv;
   size_t bytes = BLOCK / KV_GROUP * kv_group_bytes(kv->type, kv->head_dim),
          next = kv_head_at(kv, r->a->sequence[r->begin], r->kv_head) + (block + 1) * bytes;
-  block_ahead ahead = {kv->keys + next, kv->values + next, block < r->last_block ? bytes : 0, 0,
+  block_ahead ahead = {kv->keys + next, kv->shared ? NULL : kv->values + next,
+                       block < r->last_block ? bytes : 0, 0,
                        (bytes / (rows_of(r) / STEP * (BLOCK / CHUNK) + 1) + 63) & ~(size_t)63};
   block_at b = open_block(r, block, s);
   passage p = {.r = r, .scratch = s, .b = &b};
@@ -310,7 +312,7 @@ static void block_of_run(const run_of *r, size_t block, const tiles_scratch *s) 
 }
 
 static void attend_run(const run_of *r, const tiles_scratch *s) {
-  size_t d = r->a->kv->head_dim, floats = part_floats(d), rows = rows_of(r);
+  size_t d = zh_kv_value_dim(r->a->kv), floats = part_floats(d), rows = rows_of(r);
   for (size_t i = 0; i < rows; i++)
     zh_attention_begin_state_avx512(s->state + i * floats, padded_dims(d));
   for (size_t block = r->first_block; block <= r->last_block; block++) block_of_run(r, block, s);

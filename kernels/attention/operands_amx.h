@@ -81,21 +81,61 @@ static void unpack_scales(float *out, const unsigned char *group, size_t groups,
   }
 }
 
+/* v NULL: values are shared, and are made of the keys as unpacked. */
 static void unpack_bytes(const tiles_scratch *s, const unsigned char *k, const unsigned char *v,
                          size_t d, size_t count) {
   size_t groups = (count + KEYS - 1) / KEYS * (KEYS / KV_GROUP),
          bytes = kv_group_bytes(ZH_KV_Q8, d);
   unpack_scales(s->key_scale, k, groups, bytes, count);
-  unpack_scales(s->value_scale, v, groups, bytes, count);
+  unpack_scales(s->value_scale, v ? v : k, groups, bytes, count);
   uint16_t *keys = s->keys, *values = s->values;
   for (size_t g = 0; g < groups; g++) {
-    const unsigned char *key = k + g * bytes + KV_SCALES, *value = v + g * bytes + KV_SCALES;
+    const unsigned char *key = k + g * bytes + KV_SCALES;
     for (size_t i = 0; i < d; i += 2, keys += 32)
       _mm512_storeu_si512(keys, pairs(bytes16(key + i * 16), bytes16(key + i * 16 + 16)));
-    for (size_t j = 0; j < KV_GROUP; j += 2)
+    if (!v) continue;
+    const unsigned char *value = v + g * bytes + KV_SCALES;
+    for (size_t j = 0; j < KV_GROUP; j += 2, value += 2 * d)
       for (size_t i = 0; i < d; i += 16, values += 32)
-        _mm512_storeu_si512(values,
-                            pairs(bytes16(value + j * d + i), bytes16(value + (j + 1) * d + i)));
+        _mm512_storeu_si512(values, pairs(bytes16(value + i), bytes16(value + d + i)));
+  }
+}
+
+/* v[c], numbers 2 m and 2 m + 1 of it, become numbers 2 c and 2 c + 1 of v[m]: of 64 bits each. */
+ALWAYS_INLINE void turn_eighths(__m512i v[8]) {
+  __m512i t[8], u[8];
+  for (int c = 0; c < 8; c += 2) {
+    t[c] = _mm512_unpacklo_epi64(v[c], v[c + 1]);
+    t[c + 1] = _mm512_unpackhi_epi64(v[c], v[c + 1]);
+  }
+  for (int i = 0; i < 2; i++)
+    for (int c = 0; c < 8; c += 4) {
+      u[i + c] = _mm512_shuffle_i64x2(t[i + c], t[i + c + 2], 0x88);
+      u[i + c + 2] = _mm512_shuffle_i64x2(t[i + c], t[i + c + 2], 0xdd);
+    }
+  for (int i = 0; i < 4; i++) {
+    v[i] = _mm512_shuffle_i64x2(u[i], u[i + 4], 0x88);
+    v[i + 4] = _mm512_shuffle_i64x2(u[i], u[i + 4], 0xdd);
+  }
+}
+
+/* Values that are the first `dims` numbers of their keys: pairs of dimensions become pairs of
+ * positions, with zeros behind the last, for there may lie anything, and weights of 0 do not
+ * silence NaN. */
+static void turn_keys(uint16_t *values, const uint16_t *keys, size_t d, size_t dims, size_t count) {
+  const __m512i middle = _mm512_set4_epi32(0x0f0e0b0a, 0x0d0c0908, 0x07060302, 0x05040100);
+  size_t groups = (count + KEYS - 1) / KEYS * (KEYS / KV_GROUP);
+  for (size_t g = 0; g < groups; g++, keys += KV_GROUP * d, values += KV_GROUP * dims) {
+    __mmask16 there = lanes16(count > g * KV_GROUP ? count - g * KV_GROUP : 0);
+    for (size_t i = 0; i < dims; i += 16) {
+      __m512i v[8];
+      for (size_t c = 0; c < 8; c++)
+        v[c] = _mm512_shuffle_epi8(
+            _mm512_maskz_loadu_epi32(there, keys + i * KV_GROUP + c * 2 * KV_GROUP), middle);
+      turn_eighths(v);
+      for (size_t m = 0; m < 8; m++) _mm512_storeu_si512(values + m * 2 * dims + i * 2, v[m]);
+    }
+    stay_awake();
   }
 }
 
@@ -142,15 +182,20 @@ static block_at open_block(const run_of *r, size_t block, const tiles_scratch *s
     keys_of(&begin, &end, r, (t - r->begin) * r->group, block);
     b.count = end > b.count ? end : b.count;
   }
-  if (kv->type == ZH_KV_Q8) {
-    unpack_bytes(s, kv->keys + at, kv->values + at, d, b.count);
-    b.keys = s->keys, b.values = s->values;
+  bool bytes = kv->type == ZH_KV_Q8;
+  if (bytes) {
+    unpack_bytes(s, kv->keys + at, kv->shared ? NULL : kv->values + at, d, b.count);
     b.key_scale = s->key_scale, b.value_scale = s->value_scale;
-    return b;
   }
-  b.keys = (const uint16_t *)(const void *)(kv->keys + at);
-  b.values = (const uint16_t *)(const void *)(kv->values + at);
-  b.last = last_values(s->last, b.values, d, b.count);
+  b.keys = bytes ? s->keys : (const uint16_t *)(const void *)(kv->keys + at);
+  if (bytes || kv->shared) {
+    b.values = s->values;
+  } else {
+    b.values = (const uint16_t *)(const void *)(kv->values + at);
+    b.last = last_values(s->last, b.values, d, b.count);
+  }
+  if (kv->shared) turn_keys(s->values, b.keys, d, kv->shared, b.count);
+  if (bytes) return b;
   largest_keys(s->key_size, b.keys, d, b.count);
   b.key_size = s->key_size;
   return b;

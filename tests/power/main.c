@@ -192,7 +192,7 @@ static zh_status compute(outputs *out, zh_engine *engine, const zh_tamper *tampe
   }
   size_t bytes = engine->kv_layer * engine->architecture.layers;
   memcpy(out->cache, engine->kv.keys, bytes);
-  memcpy(out->cache + bytes, engine->kv.values, bytes);
+  if (!engine->kv.shared) memcpy(out->cache + bytes, engine->kv.values, bytes);
   zh_trial alone = {.engine = engine};
   uint64_t cache = 0;
   ZH_TRY(zh_trial_cache_sum(&cache, &alone, STEPS, err));
@@ -204,7 +204,7 @@ static zh_status compare_outputs(driver *d, zh_engine *engine, uint64_t seed, zh
   dice throw = {seed, 1000};
   tally *of = &d->found->of[ROUNDING];
   size_t logits = (size_t)STEPS * engine->architecture.vocab * sizeof(float),
-         cache = 2 * engine->kv_layer * engine->architecture.layers, all = logits + cache;
+         cache = zh_engine_cost_of(engine).memory_kv, all = logits + cache;
   unsigned char *room = malloc(2 * all);
   if (!room) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
   outputs clean = {.logits = (float *)(void *)room, .cache = room + logits},

@@ -5,6 +5,19 @@
 #define PINNED_DESCRIPTION "89069a937fba1875c4225c7a220ff50422941d85b494020b9080f81723cb65a8"
 #define PINNED_ROWS "ae8e6a7b4289cb39a9966c5fd66191a330732d9178e50528a50a5d0b8e74f2b9"
 
+static uint64_t sparse_layers(const zh_architecture *a) {
+  uint64_t count = 0;
+  for (uint32_t l = 0; l < a->layers; l++) count += zh_layer_is(a, l, ZH_LAYER_EXPERTS);
+  return count;
+}
+
+/* Down to the query's rank and to latents, norms, up again, and out. */
+static uint64_t latent_parameters(const zh_architecture *a) {
+  uint64_t h = a->hidden, heads = a->heads, q = a->latent.q_rank, kv = a->latent.kv_rank;
+  return q * h + q + heads * a->head_dim * q + (kv + a->rope[0].dims) * h + kv +
+         heads * (a->latent.nope_dims + a->value_dim) * kv + h * heads * a->value_dim;
+}
+
 static void test_sizes_are_the_formula(void **state) {
   const zh_standard_class *classes;
   size_t count;
@@ -24,13 +37,16 @@ static void test_sizes_are_the_formula(void **state) {
     uint64_t h = a.hidden, q = (uint64_t)a.heads * a.head_dim,
              kv = (uint64_t)a.kv_heads * a.head_dim;
     bool norms = a.head_norm != ZH_HEAD_NORM_NONE;
-    uint64_t layer = 2 * h + 2 * q * h + 2 * kv * h + (norms ? 2 * (uint64_t)a.head_dim : 0),
-             expert = 3 * h * a.expert_ffn, routers = (uint64_t)a.experts * h,
-             dense = a.experts ? routers : 3 * h * a.ffn,
-             rest = a.layers * (layer + dense) + h + (a.tied_head ? 1 : 2) * (uint64_t)a.vocab * h;
-    assert_int_equal(parameters, rest + a.layers * a.experts * expert);
+    uint64_t grouped = 2 * q * h + 2 * kv * h + (norms ? 2 * (uint64_t)a.head_dim : 0),
+             attention = a.attention == ZH_ATTENTION_LATENT ? latent_parameters(&a) : grouped,
+             expert = 3 * h * a.expert_ffn, sparse = sparse_layers(&a),
+             bias = a.router.selection_bias ? a.experts : 0,
+             every = sparse * (a.experts * h + bias + 3 * h * a.shared_ffn),
+             rest = a.layers * (2 * h + attention) + every + (a.layers - sparse) * 3 * h * a.ffn +
+                    h + (a.tied_head ? 1 : 2) * (uint64_t)a.vocab * h;
+    assert_int_equal(parameters, rest + sparse * a.experts * expert);
     assert_int_equal(parameters, classes[c].parameters);
-    assert_int_equal(classes[c].active, rest + a.layers * a.experts_used * expert);
+    assert_int_equal(classes[c].active, rest + sparse * a.experts_used * expert);
     assert_int_equal(bytes, classes[c].bytes);
     assert_string_equal(zh_model_format(m), "standard");
     assert_string_equal(zh_model_path(m), "");
@@ -45,6 +61,9 @@ static void test_sizes_are_the_formula(void **state) {
   assert_string_equal(classes[2].name, "zh-0.6b");
   assert_int_equal(classes[2].parameters, 596049920); /* as Qwen3-0.6B's file counts */
   assert_string_equal(classes[3].name, "zh-moe-3b");
+  assert_string_equal(classes[4].name, "zh-mla-2b");
+  assert_int_equal(classes[4].parameters / 10000000, 207);
+  assert_int_equal(classes[4].active / 10000000, 48);
 }
 
 static float widen(uint16_t bf16) {
@@ -175,7 +194,7 @@ static void test_names(void **state) {
   (void)state;
   open_bad("zh-0.1", "did you mean 'zh-0.1b'");
   open_bad("zh-1B", "did you mean 'zh-1b'");
-  open_bad("elephant", "zh-0.1b, zh-1b, zh-0.6b, zh-moe-3b");
+  open_bad("elephant", "zh-0.1b, zh-1b, zh-0.6b, zh-moe-3b, zh-mla-2b");
   m = open_good("zh-1b");
   assert_int_equal(zh_model_tokenizer(&tokenizer, m, &err), ZH_OK);
   assert_null(tokenizer);
