@@ -167,7 +167,7 @@ void zh_standard_scales(float *scales, const zh_tensor *tensor, uint64_t first, 
 /* Names of the classes in model/classes.yaml, NULL-terminated, and one line each about them. */
 typedef struct zh_standard_class {
   const char *name, *summary;
-  uint64_t parameters, bytes; /* total, and of weights in memory */
+  uint64_t parameters, bytes; /* total, and of weights in memory, but scales of blocks */
   uint64_t active;            /* parameters without the experts that a token does not use */
 } zh_standard_class;
 ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);

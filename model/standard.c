@@ -92,14 +92,6 @@ static zh_dtype dtype_of(const model_class *c, zh_weight_place place,
   return place.layer < 0 ? ZH_BF16 : c->dtype;
 }
 
-static uint64_t blocks_of(uint64_t count) {
-  return (count + ZH_STANDARD_BLOCK - 1) / ZH_STANDARD_BLOCK;
-}
-
-static uint64_t scale_bytes(const zh_weight_shape *shape) {
-  return blocks_of(shape->rows) * blocks_of(shape->columns) * sizeof(float);
-}
-
 static void add_size(void *user, zh_weight_place place, const zh_weight_shape *shape,
                      uint64_t experts, float scale) {
   model_class *c = user;
@@ -109,7 +101,6 @@ static void add_size(void *user, zh_weight_place place, const zh_weight_shape *s
   c->about.active += place.expert < 0 ? elements : elements * c->shape.experts_used;
   zh_dtype type = dtype_of(c, place, shape);
   c->about.bytes += all * zh_dtype_find((uint32_t)type)->block_bytes;
-  if (type == ZH_F8_E4M3) c->about.bytes += experts * scale_bytes(shape);
 }
 
 /* --- model/classes.yaml --- */
