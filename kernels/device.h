@@ -33,7 +33,7 @@ typedef struct zh_device_facts {
   char name[128];         /* "NVIDIA H200" */
   char uuid[64], bus[32]; /* "GPU-…" or "MIG-…", "0000:17:00.0" */
   int major, minor;       /* compute capability */
-  uint64_t memory_bytes, free_bytes;
+  uint64_t memory_bytes, free_bytes; /* free: now, of the device that was opened last; 0 of others */
   uint64_t l2_bytes, shared_bytes; /* shared: of a block, at most */
   uint32_t multiprocessors;
   uint32_t clock_khz, memory_clock_khz; /* highest; 0: not said */

@@ -374,6 +374,17 @@ static zh_status run_pass(zh_device_pass *p, zh_error *err) {
   return p->d->api->wait(p->d->device, err);
 }
 
+/* What failed was this pass: its operator and layer are in the message already. A device that was
+ * there and is not is no lack of the machine's, but stops the run, to be resumed. */
+static zh_status say_pass(const zh_device_pass *p, zh_status status, zh_error *err) {
+  if (status == ZH_OK) return ZH_OK;
+  zh_error_prefix(err, "%zu token%s from position %" PRIu32 " on", p->tokens,
+                  p->tokens == 1 ? "" : "s", p->position[0]);
+  if (status != ZH_ERR_LACKING) return status;
+  if (err) err->status = ZH_ERR_IO;
+  return ZH_ERR_IO;
+}
+
 zh_status zh_device_forward(zh_engine *e, const uint32_t *token, const uint32_t *position,
                             const uint32_t *sequence, size_t count, const bool *want, float *logits,
                             zh_error *err) {
@@ -395,7 +406,7 @@ zh_status zh_device_forward(zh_engine *e, const uint32_t *token, const uint32_t 
         .ends = at + tokens == count,
         .keeps_logits = logits != NULL,
         .logits = logits};
-    ZH_TRY(run_pass(&p, err));
+    ZH_TRY(say_pass(&p, run_pass(&p, err), err));
     e->tamper.kind = ZH_TAMPER_NONE;
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
