@@ -212,6 +212,7 @@ zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine_options *opti
   engine->kv_layer = zh_kv_bytes(&engine->kv);
   zh_program_of(&d->program, a);
   ZH_TRY(refuse_architecture(engine, err));
+  zh_device_choose_types(engine);
   ZH_TRY(zh_device_check_forms(engine, err));
   d->logit_rows = zh_device_logit_rows(engine);
   d->weight_bytes = zh_device_weights_formula(engine);

@@ -92,6 +92,8 @@ uint64_t zh_device_host_bytes(const zh_engine *engine);
 /* device_weights.c */
 ZH_MUST_CHECK zh_status zh_device_lay_weights(zh_engine *engine, zh_error *err);
 uint64_t zh_device_weights_formula(const zh_engine *engine);
+/* Before the formula is asked for. */
+void zh_device_choose_types(zh_engine *engine);
 ZH_MUST_CHECK zh_status zh_device_check_forms(const zh_engine *engine, zh_error *err);
 /* The form that a weight takes on this device; ZH_FORMS where none keeps to its roundings. */
 zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w);

@@ -37,9 +37,7 @@ static bool is_rounded_alike(const zh_device_engine *d, zh_device_form form, zh_
   return true;
 }
 
-/* A form whose products round as the type's do, so that checks and certificates need not know it.
- * Types without one of their own are laid as exact values where nothing rounds them, and as bf16
- * where every product rounds them to it. */
+/* A form whose products round as the type's do. */
 zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w) {
   zh_dtype type = w->matrix.type;
   if (is_vector(w)) return ZH_FORM_F32;
@@ -48,6 +46,18 @@ zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w)
   for (size_t i = 0; i < sizeof tried / sizeof tried[0]; ++i)
     if (is_rounded_alike(d, tried[i], type)) return tried[i];
   return ZH_FORMS;
+}
+
+/* Weights of a type without a form are held as bf16, to which their products then round them; but
+ * what is looked up is held as it is, in fp32. matrix.type says so to checks and certificates. */
+void zh_device_choose_types(zh_engine *engine) {
+  zh_weights *weights = &engine->weights;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    zh_weight *w = zh_weights_at(weights, i);
+    if (zh_device_form_for(engine->device, w) == ZH_FORMS)
+      w->matrix.type = w == &weights->whole[ZH_EMBEDDING] ? ZH_F32 : ZH_BF16;
+  }
+  zh_weights_tie_head(weights);
 }
 
 static zh_device_matrix shape_of(const zh_device_engine *d, const zh_weight *w) {

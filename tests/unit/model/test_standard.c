@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "core/philox.h"
+
 #define PINNED_DESCRIPTION "89069a937fba1875c4225c7a220ff50422941d85b494020b9080f81723cb65a8"
 #define PINNED_ROWS "ae8e6a7b4289cb39a9966c5fd66191a330732d9178e50528a50a5d0b8e74f2b9"
 
