@@ -53,9 +53,11 @@ ZH_KERNEL void answer_rows(answer_call c) {
   }
   if (me != 0) return;
   uint32_t chosen = nans[0] ? UINT32_MAX : indices[0];
-  c.out[blockIdx.x].chosen = chosen;
-  c.out[blockIdx.x].logit_bits = zh_bits(values[0]);
-  c.out[blockIdx.x].bits_sum = sums[0];
+  zh_device_answer answer;
+  answer.chosen = chosen;
+  answer.logit_bits = zh_bits(values[0]);
+  answer.bits_sum = sums[0];
+  c.out[blockIdx.x] = answer;
   c.chosen[blockIdx.x] = chosen;
 }
 
