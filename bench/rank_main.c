@@ -154,6 +154,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   r->job.step = word(r->step, "step");
   r->job.nonce = word(r->step, "nonce");
   r->job.packed_cache = word(r->step, "packed_cache");
+  r->job.device = number(r->step, "device");
   r->job.folder = r->folder;
   ZH_TRY(zh_gpu_watch_new(&r->job.watch, r->folder, r->job.step, err));
   zh_status status =

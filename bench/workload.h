@@ -64,6 +64,7 @@ typedef struct zh_job {
   const char *step;     /* the step's name */
   const char *nonce;    /* the laboratory's; NULL: no certificate is asked for */
   const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */
+  int device;           /* zh_engine_options.device: 0, the CPU; else the N-th GPU */
   const char *folder;   /* where the step may leave files for the bundle: certificate.jsonl */
   json_t *facts;        /* object the workload may fill: things a reader wants beside the numbers (bytes, entropy) */
   json_t *checks;       /* array the workload fills: {"check","what","bound","error","passed"} */

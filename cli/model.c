@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/device_word.h"
 #include "cli/cli.h"
 #include "cli/model_session.h"
 #include "core/progress.h"
@@ -44,6 +45,8 @@ static const struct argp_option options[] = {
     {"chat", ZH_KEY_CHAT, "FILE", 0,
      "conversation in JSON, written by the model's chat template; - for standard input", 0},
     {"message", ZH_KEY_MESSAGE, "TEXT", 0, "conversation of one message of the user", 0},
+    {"device", ZH_KEY_DEVICE, "WORD", 0,
+     "where it is computed: " ZH_DEVICE_WORD_HELP " (default: cpu); on a GPU --precision is fast", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -112,7 +115,7 @@ typedef struct action {
 #define BIT(key) (UINT32_C(1) << (key))
 #define ENGINE_OPTIONS                                                                             \
   (BIT(ZH_KEY_CONTEXT) | BIT(ZH_KEY_PRECISION) | BIT(ZH_KEY_KV) | BIT(ZH_KEY_THREADS) |            \
-   BIT(ZH_KEY_CACHE))
+   BIT(ZH_KEY_CACHE) | BIT(ZH_KEY_DEVICE))
 #define CHAT_OPTIONS (BIT(ZH_KEY_CHAT) | BIT(ZH_KEY_MESSAGE))
 static const action actions[] = {
     {"tokenize", zh_action_tokenize,

@@ -33,7 +33,7 @@ typedef struct zh_device_facts {
   char name[128];         /* "NVIDIA H200" */
   char uuid[64], bus[32]; /* "GPU-…" or "MIG-…", "0000:17:00.0" */
   int major, minor;       /* compute capability */
-  uint64_t memory_bytes, free_bytes;
+  uint64_t memory_bytes, free_bytes; /* free: now, of the device that was opened last; 0 of others */
   uint64_t l2_bytes, shared_bytes; /* shared: of a block, at most */
   uint32_t multiprocessors;
   uint32_t clock_khz, memory_clock_khz; /* highest; 0: not said */
@@ -265,6 +265,13 @@ typedef struct zh_device_activate {
   float limit;
 } zh_device_activate;
 
+/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all as unsigned
+ * integers, modulo 2^64. */
+typedef struct zh_device_answer {
+  uint32_t chosen, logit_bits;
+  uint64_t bits_sum;
+} zh_device_answer;
+
 /* --- the table --- */
 
 typedef struct zh_device_api {
@@ -355,6 +362,9 @@ typedef struct zh_device_api {
   zh_status (*grouped)(zh_device *device, const zh_device_grouped *work, zh_error *err);
   zh_status (*combine)(zh_device *device, const zh_device_combine *work, zh_error *err);
   zh_status (*slices)(zh_device *device, const zh_device_slices *work, zh_error *err);
+  /* Of each row; chosen: the same tokens once more, for the next step. */
+  zh_status (*answer)(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z,
+                      size_t tokens, size_t vocab, zh_error *err);
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;

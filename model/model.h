@@ -160,10 +160,17 @@ ZH_MUST_CHECK zh_status zh_model_unchanged(const zh_model *model, zh_error *err)
 /* Standard models: fills out[rows][columns] of a tensor, as BF16 or F32 bits as its type says, from row `first`.
  * Element (r, c) depends on (stream, r * columns + c) alone. out holds rows * columns elements. */
 void zh_standard_rows(void *out, const zh_tensor *tensor, uint64_t first, uint64_t rows);
+/* The seed of all of them, for who generates elements elsewhere. */
+uint64_t zh_standard_seed(void);
+/* Elements of type F8_E4M3 have a scale for each block of so many rows and columns (of the tensor, all experts' rows
+ * following each other): scales[blocks of rows][blocks of columns] from row `first`, a multiple of that, on. The rows
+ * that zh_standard_rows gives of such a tensor are BF16, which holds number times scale exactly. */
+enum { ZH_STANDARD_BLOCK = 128 };
+void zh_standard_scales(float *scales, const zh_tensor *tensor, uint64_t first, uint64_t rows);
 /* Names of the classes in model/classes.yaml, NULL-terminated, and one line each about them. */
 typedef struct zh_standard_class {
   const char *name, *summary;
-  uint64_t parameters, bytes; /* total, and of weights in memory */
+  uint64_t parameters, bytes; /* total, and of weights in memory, but scales of blocks */
   uint64_t active;            /* parameters without the experts that a token does not use */
 } zh_standard_class;
 ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);

@@ -162,7 +162,8 @@ static zh_status check_shape(const finding *f, const pattern *p, const zh_tensor
 
 static zh_status check_type(const finding *f, const zh_source *s, zh_error *err) {
   const zh_tensor *t = s->stored;
-  if (!zh_dtype_is_weight(t->type))
+  bool fp8 = t->data == NULL && t->type == ZH_F8_E4M3; /* a standard one, given as BF16 */
+  if (!fp8 && !zh_dtype_is_weight(t->type))
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: the tensor '%s' has the type %s, which this version does not compute",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
@@ -187,6 +188,7 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
   zh_tensor *t = &s->tensor;
   uint64_t rows = f->shape.is_vector ? f->shape.columns : f->shape.rows;
   *t = *s->stored;
+  if (t->data == NULL && t->type == ZH_F8_E4M3) t->type = ZH_BF16; /* the rows of a standard one */
   s->valued =
       s->turned && s->coded == NULL && zh_dtype_find((uint32_t)t->type)->block_elements != 1;
   if (s->valued) t->type = ZH_F32;
@@ -389,7 +391,7 @@ void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t coun
   if (s->coded != NULL && !s->turned) {
     make_rows(out, s, first, vector ? rows : count, bytes);
   } else if (s->coded == NULL && s->stored->data == NULL) {
-    zh_standard_rows(out, t, s->first + first, count);
+    zh_standard_rows(out, s->stored, s->first + first, count);
   } else if (t->data != NULL) {
     memcpy(out, (const unsigned char *)t->data + first * (vector ? t->bytes : bytes),
            count * (vector ? t->bytes : bytes));

@@ -18,6 +18,7 @@ enum { RULE = 1, CLASSES_MAX = 64, ALIGNMENT = 64, CHUNK = 1024 };
 typedef struct model_class {
   zh_standard_class about;
   zh_architecture shape;
+  zh_dtype dtype; /* of the matrices of layers */
   uint32_t stream;
 } model_class;
 
@@ -82,10 +83,13 @@ static void visit_tensors(const zh_architecture *a, tensor_visit visit, void *us
   visit_slot(a, output, head, visit, user);
 }
 
-/* Gains, and routers, whose rounding would send tokens elsewhere, are F32. */
-static zh_dtype dtype_of(zh_weight_place place, const zh_weight_shape *shape) {
+/* Gains, and routers, whose rounding would send tokens elsewhere, are F32; embedding and head BF16,
+ * as published models in fp8 have them. */
+static zh_dtype dtype_of(const model_class *c, zh_weight_place place,
+                         const zh_weight_shape *shape) {
   bool router = place.layer >= 0 && place.expert < 0 && place.slot == ZH_ROUTER;
-  return shape->is_vector || router ? ZH_F32 : ZH_BF16;
+  if (shape->is_vector || router) return ZH_F32;
+  return place.layer < 0 ? ZH_BF16 : c->dtype;
 }
 
 static void add_size(void *user, zh_weight_place place, const zh_weight_shape *shape,
@@ -95,7 +99,8 @@ static void add_size(void *user, zh_weight_place place, const zh_weight_shape *s
   (void)scale;
   c->about.parameters += all;
   c->about.active += place.expert < 0 ? elements : elements * c->shape.experts_used;
-  c->about.bytes += all * (dtype_of(place, shape) == ZH_F32 ? 4 : 2);
+  zh_dtype type = dtype_of(c, place, shape);
+  c->about.bytes += all * zh_dtype_find((uint32_t)type)->block_bytes;
 }
 
 /* --- model/classes.yaml --- */
@@ -156,12 +161,15 @@ static zh_status read_family(zh_architecture *a, const zh_yaml_node *map, zh_err
   return ZH_OK;
 }
 
-static zh_status read_dtype(const zh_yaml_node *map, zh_error *err) {
-  static const char *const dtypes[] = {"BF16", NULL};
+/* Of the matrices of layers. */
+static zh_status read_dtype(zh_dtype *out, const zh_yaml_node *map, zh_error *err) {
+  static const char *const dtypes[] = {"BF16", "F8_E4M3", NULL};
   const zh_yaml_node *node;
   size_t word;
   ZH_TRY(zh_yaml_require(&node, map, "dtype", err));
-  return zh_yaml_word(&word, node, dtypes, err);
+  ZH_TRY(zh_yaml_word(&word, node, dtypes, err));
+  *out = word == 0 ? ZH_BF16 : ZH_F8_E4M3;
+  return ZH_OK;
 }
 
 static zh_status read_experts(zh_architecture *a, const zh_yaml_node *map, zh_error *err) {
@@ -233,7 +241,7 @@ static zh_status read_class(model_class *c, const zh_yaml_node *map, zh_error *e
   ZH_TRY(read_text(&c->about.name, map, "class", err));
   ZH_TRY(read_text(&c->about.summary, map, "summary", err));
   ZH_TRY(read_multiple(&c->stream, map, "stream", 1, 1 << 20, err));
-  ZH_TRY(read_dtype(map, err));
+  ZH_TRY(read_dtype(&c->dtype, map, err));
   ZH_TRY(read_family(&c->shape, map, err));
   ZH_TRY(read_shape(&c->shape, map, err));
   snprintf(c->shape.name, sizeof c->shape.name, "%s", c->about.name);
@@ -302,7 +310,7 @@ zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_e
 
 typedef struct builder {
   zh_model *model;
-  const zh_architecture *shape;
+  const model_class *of;
   uint32_t class_stream;
   zh_status status;
   zh_error *err;
@@ -314,14 +322,14 @@ static void add_tensor(void *user, zh_weight_place place, const zh_weight_shape 
   zh_home home;
   uint64_t at = b->model->tensor_count;
   if (b->status == ZH_OK)
-    b->status = zh_weight_home(&home, b->shape, place, ZH_FORM_GGUF, false, b->err);
+    b->status = zh_weight_home(&home, &b->of->shape, place, ZH_FORM_GGUF, false, b->err);
   if (b->status != ZH_OK) return;
   zh_tensor *t = zh_model_add_tensor(b->model);
   if (t == NULL || (t->name = zh_arena_strdup(b->model->arena, home.name)) == NULL) {
-    b->status = zh_fail(b->err, ZH_ERR_MEMORY, "out of memory (model %s)", b->shape->name);
+    b->status = zh_fail(b->err, ZH_ERR_MEMORY, "out of memory (model %s)", b->of->shape.name);
     return;
   }
-  t->type = dtype_of(place, shape);
+  t->type = dtype_of(b->of, place, shape);
   if (home.every_expert) t->shape[t->dims++] = experts;
   if (!shape->is_vector) t->shape[t->dims++] = shape->rows;
   t->shape[t->dims++] = shape->columns;
@@ -329,7 +337,7 @@ static void add_tensor(void *user, zh_weight_place place, const zh_weight_shape 
   t->scale = scale;
   t->file = "";
   if (!zh_tensor_measure(t))
-    b->status = zh_fail(b->err, ZH_ERR_INPUT, "%s is too large", b->shape->name);
+    b->status = zh_fail(b->err, ZH_ERR_INPUT, "%s is too large", b->of->shape.name);
 }
 
 static uint32_t dense_layers(const zh_architecture *a) {
@@ -355,10 +363,10 @@ static char *describe(const zh_model *model, const model_class *c) {
       model->arena,
       "zhiheng standard model rule %d\nclass %s\nseed %#llx\nstream %u\nfamily %s\nlayers %u\n"
       "hidden %u\nheads %u\nkv_heads %u\nhead_dim %u\nffn %u\nvocab %u\ncontext %u\n"
-      "rope_theta %.9g\nnorm_eps %.9g\ntied_head %d\ndtype BF16\n%s%s",
+      "rope_theta %.9g\nnorm_eps %.9g\ntied_head %d\ndtype %s\n%s%s",
       RULE, c->about.name, (unsigned long long)SEED, c->stream, a->family, a->layers, a->hidden,
       a->heads, a->kv_heads, a->head_dim, a->ffn, a->vocab, a->context, a->rope[0].base,
-      (double)a->norm_eps, a->tied_head, experts, latent);
+      (double)a->norm_eps, a->tied_head, zh_dtype_find((uint32_t)c->dtype)->name, experts, latent);
 }
 
 zh_status zh_standard_read(zh_model *model, const char *name, bool *known, zh_error *err) {
@@ -369,7 +377,7 @@ zh_status zh_standard_read(zh_model *model, const char *name, bool *known, zh_er
   *known = i < count;
   if (!*known) return ZH_OK;
   const model_class *c = &catalogue.classes[i];
-  builder b = {model, &c->shape, c->stream, ZH_OK, err};
+  builder b = {model, c, c->stream, ZH_OK, err};
   visit_tensors(&c->shape, add_tensor, &b);
   model->description = describe(model, c);
   model->standard = c->shape;
@@ -408,6 +416,11 @@ void zh_standard_rows(void *out, const zh_tensor *t, uint64_t first, uint64_t ro
   for (uint64_t done = 0; done < elements; done += CHUNK) {
     size_t count = elements - done < CHUNK ? (size_t)(elements - done) : CHUNK;
     fill_chunk(chunk, count, t, index + done);
+    if (t->type == ZH_F8_E4M3) zh_standard_round(chunk, count, t, index + done);
     for (size_t i = 0; i < count; i++) bf16[done + i] = bf16_of(chunk[i]);
   }
+}
+
+uint64_t zh_standard_seed(void) {
+  return SEED;
 }

@@ -292,6 +292,26 @@ static json_t *header_of(const certificate *c, const char *commitment, const cha
       (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
 }
 
+/* Types whose weights a device holds as bf16 (device_weights.c). */
+static zh_status say_held(json_t *header, const zh_engine *engine, zh_error *err) {
+  json_t *names = json_array();
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    const char *name = zh_dtype_find((uint32_t)w->tensor->type)->name;
+    bool known = w->matrix.type == w->tensor->type;
+    for (size_t k = 0; !known && k < json_array_size(names); ++k)
+      known = strcmp(json_string_value(json_array_get(names, k)), name) == 0;
+    if (!known) json_array_append_new(names, json_string(name));
+  }
+  bool any = json_array_size(names) > 0;
+  if (names && (!any || json_object_set(header, "held_bf16", names) == 0)) {
+    json_decref(names);
+    return ZH_OK;
+  }
+  json_decref(names);
+  return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+}
+
 static zh_status put_header(certificate *c, zh_error *err) {
   char commitment[ZH_DIGEST_HEX];
   char *text = NULL;
@@ -302,6 +322,7 @@ static zh_status put_header(certificate *c, zh_error *err) {
   json_t *header = header_of(c, commitment, zh_text_string(&links), zh_text_string(&marks));
   if (status == ZH_OK && (!header || links.failed || marks.failed))
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+  if (status == ZH_OK) status = say_held(header, c->engine, err);
   if (status == ZH_OK) status = zh_json_dump_line(&text, header, err);
   if (status == ZH_OK) zh_text_puts(&c->line, text);
   if (status == ZH_OK) status = put_line(c, err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/device_engine.h"
 #include "bench/engine/experts.h"
 #include "bench/engine/latent.h"
 #include "bench/engine/pass.h"
@@ -267,12 +268,34 @@ static zh_status hold_weights(zh_engine *engine, const zh_model *model,
               : ZH_OK;
 }
 
-static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
-                                  zh_error *err) {
-  ZH_TRY(check_options(engine, err));
+/* Tokens computed together: no more than the cache holds. */
+static void set_micro_batch(zh_engine *engine, const zh_engine_options *options) {
   size_t most = product(engine->sequences, engine->context);
   engine->micro_batch = options->micro_batch ? options->micro_batch : DEFAULT_MICRO_BATCH;
   if (engine->micro_batch > most) engine->micro_batch = (uint32_t)most;
+}
+
+/* Nothing but vectors and lengths is here; the rest is the device's. */
+static zh_status hold_on_device(zh_engine *engine, const zh_model *model,
+                                const zh_engine_options *options, zh_error *err) {
+  ZH_TRY(zh_device_engine_open(engine, options, err));
+  ZH_TRY(zh_weights_describe(&engine->weights, model, err));
+  engine->architecture = engine->weights.architecture;
+  engine->weights.elsewhere = true;
+  ZH_TRY(check_options(engine, err));
+  set_micro_batch(engine, options);
+  ZH_TRY(zh_weights_generate(&engine->weights, engine->threads, err));
+  ZH_TRY(zh_weights_set_gains(&engine->weights, err));
+  engine->length = calloc(engine->sequences, sizeof *engine->length);
+  if (!engine->length) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
+  ZH_TRY(set_frequencies(engine, err));
+  return zh_device_engine_fill(engine, options, err);
+}
+
+static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
+                                  zh_error *err) {
+  ZH_TRY(check_options(engine, err));
+  set_micro_batch(engine, options);
   bool rounds = options->precision == ZH_PRECISION_FAST && !options->unpacked;
   ZH_TRY(allocate_cache(engine, rounds ? options->kv : ZH_KV_F32, err));
   ZH_TRY(allocate_parts(engine, err));
@@ -300,6 +323,7 @@ static zh_status join_ranks(zh_engine *engine, zh_error *err) {
 
 static zh_status hold_model(zh_engine *engine, const zh_model *model,
                             const zh_engine_options *options, zh_error *err) {
+  if (options->device > 0) return hold_on_device(engine, model, options, err);
   ZH_TRY(hold_weights(engine, model, options, err));
   return hold_activations(engine, options, err);
 }
@@ -338,6 +362,7 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
 
 void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
+  zh_device_engine_free(engine);
   zh_weights_close(&engine->weights);
   zh_experts_free(engine->experts);
   zh_latents_free(engine->latents);
@@ -366,10 +391,14 @@ void zh_engine_free(zh_engine *engine) {
 void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
   if (sequence < engine->sequences && engine->length[sequence] > length)
     engine->length[sequence] = length;
+  if (engine->device && sequence < engine->sequences)
+    zh_device_truncate(engine, sequence, length);
 }
 
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
-  for (size_t layer = 0; layer < engine->architecture.layers; ++layer) {
+  if (engine->device && sequence < engine->sequences)
+    zh_device_poison(engine, sequence, length);
+  for (size_t layer = 0; !engine->device && layer < engine->architecture.layers; ++layer) {
     zh_kv kv = zh_engine_kv(engine, layer);
     zh_kv_poison(&kv, sequence, length);
   }
@@ -385,7 +414,9 @@ zh_kv zh_engine_kv(const zh_engine *engine, size_t layer) {
 
 zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
-  if (observer && !engine->before) {
+  if (observer && engine->device) {
+    ZH_TRY(zh_device_begin_observing(engine, err));
+  } else if (observer && !engine->before) {
     size_t width = larger(a->hidden, query_width(a) + key_width(a));
     engine->before = malloc(engine->micro_batch * width * sizeof(float));
     engine->gathered = malloc(3 * (size_t)engine->micro_batch * sizeof *engine->gathered);
@@ -412,7 +443,7 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
   zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed,
                               .kv = engine->kv.type,
                               .context = engine->context};
-  if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
+  if (engine->weights.packed || engine->device) arithmetic.rounds = engine->kernels->rounds;
   arithmetic.rounds.attention = engine->kernels->rounds.attention;
   return arithmetic;
 }
@@ -433,10 +464,15 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   return most;
 }
 
+const char *zh_engine_memory_peak(const zh_engine *engine) {
+  return engine->device ? "" : "memory/read_all_cores";
+}
+
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
       "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
       "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores"};
+  if (engine->device) return ""; /* the device's own limits are measured elsewhere */
   return loops[zh_engine_rounding(engine, tokens)];
 }
 
@@ -508,5 +544,6 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
       zh_latents_bytes(engine->latents) +
       ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
+  if (engine->device) zh_device_cost(&cost, engine);
   return cost;
 }

@@ -261,6 +261,22 @@ static zh_status read_fine(recheck *r, const json_t *header, const char *where, 
                  where);
 }
 
+/* Of these types weights were held as bf16; what is looked up as fp32. */
+static zh_status read_held(recheck *r, const json_t *header, const char *where, zh_error *err) {
+  zh_weights *weights = &r->weights;
+  const json_t *names = json_object_get(header, "held_bf16");
+  if (!names) return ZH_OK;
+  if (!json_is_array(names))
+    return zh_fail(err, ZH_ERR_INPUT, "%s: 'held_bf16' must list the names of element types", where);
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    zh_weight *w = zh_weights_at(weights, i);
+    if (names_hold(names, zh_dtype_find((uint32_t)w->tensor->type)->name))
+      w->matrix.type = w == &weights->whole[ZH_EMBEDDING] ? ZH_F32 : ZH_BF16;
+  }
+  zh_weights_tie_head(weights);
+  return ZH_OK;
+}
+
 static zh_status read_kv(zh_kv_type *out, const json_t *header, const char *where, zh_error *err) {
   const char *name = NULL;
   ZH_TRY(zh_json_string(&name, header, "kv", where, err));
@@ -283,6 +299,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   r->arithmetic.fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
   ZH_TRY(read_roundings(&r->arithmetic.rounds, json_object_get(header, "rounds"), where, err));
   ZH_TRY(read_fine(r, header, where, err));
+  ZH_TRY(read_held(r, header, where, err));
   ZH_TRY(read_kv(&r->arithmetic.kv, header, where, err));
   snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
   ZH_TRY(zh_nonce_commitment(commitment, nonce, err));

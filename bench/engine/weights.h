@@ -35,6 +35,7 @@ typedef struct zh_weight {
   bool is_norm;
   size_t head_rows; /* of latent attention's products, of which each head has so many rows and an
                        input of its own; 0: all rows have one */
+  const struct zh_laid *laid; /* on a device (device_engine.h); NULL: it is not on one */
   bool fine;        /* activations that would become bytes for its product become two */
 } zh_weight;
 
@@ -75,6 +76,7 @@ typedef struct zh_weights {
   size_t packed_bytes;
   zh_mapping cached; /* where `packed` lies, if it came from a cache */
   zh_load load;
+  bool elsewhere; /* matrices are computed with on a device: vectors alone are made here */
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
   float *gains;                 /* the vectors' values */

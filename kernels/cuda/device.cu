@@ -51,6 +51,9 @@ static int attribute(cudaDeviceAttr which, int index) {
   return cudaDeviceGetAttribute(&value, which, index) == cudaSuccess ? value : 0;
 }
 
+/* The device whose free memory facts tell: asking for another one would open it. */
+static int opened = -1;
+
 zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
   cudaDeviceProp p;
   int driver = 0, runtime = 0;
@@ -74,6 +77,8 @@ zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
     snprintf(out->driver, sizeof out->driver, "%d.%d", driver / 1000, driver % 1000 / 10);
   if (cudaRuntimeGetVersion(&runtime) == cudaSuccess)
     snprintf(out->runtime, sizeof out->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
+  size_t available = 0, all = 0;
+  if (index == opened && cudaMemGetInfo(&available, &all) == cudaSuccess) out->free_bytes = available;
   return ZH_OK;
 }
 
@@ -124,6 +129,7 @@ zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
     return status;
   }
   device->facts.free_bytes = available;
+  opened = index;
   *out = device;
   return ZH_OK;
 }

@@ -78,6 +78,10 @@ zh_status zh_cuda_gather(zh_device *device, float *out, const float *x, const ui
 zh_status zh_cuda_slices(zh_device *device, const zh_device_slices *work, zh_error *err);
 zh_status zh_cuda_shape_logits(zh_device *device, float *z, size_t tokens, size_t vocab, float scale, float cap,
                                zh_error *err);
+/* answer.cu */
+zh_status zh_cuda_answer(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z, size_t tokens,
+                         size_t vocab, zh_error *err);
+/* logits.cu */
 zh_status zh_cuda_argmax(zh_device *device, uint32_t *out, const float *z, size_t tokens, size_t vocab, zh_error *err);
 zh_status zh_cuda_advance(zh_device *device, uint32_t *position, size_t count, zh_error *err);
 zh_status zh_cuda_sum_of_bits(zh_device *device, uint64_t *out, const void *words, size_t count, zh_error *err);

@@ -59,6 +59,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.route = zh_cuda_route;
     t.combine = zh_cuda_combine;
     t.limits = &zh_cuda_limits;
+    t.answer = zh_cuda_answer;
     return t;
   }();
   return &table;
