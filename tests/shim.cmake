@@ -8,7 +8,7 @@ add_library(zh_shim STATIC shim/block.cc shim/device.cc shim/fibre.cc shim/launc
   shim/random.cc shim/report.cc shim/stream.cc shim/warp.cc shim/watch.cc)
 target_link_libraries(zh_shim PUBLIC zh_flags)
 target_include_directories(zh_shim BEFORE PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/shim)
-target_compile_options(zh_shim PRIVATE -O2 PUBLIC -fvisibility=hidden)
+target_compile_options(zh_shim PRIVATE -O3 PUBLIC -fvisibility=hidden)
 
 add_library(zhiheng-shim MODULE ${CUDA_SOURCES})
 set(SHIM_KERNELS ${CUDA_SOURCES})
