@@ -2,7 +2,8 @@
 # tests run without a GPU. Always optimised, else its fibres take a test's time.
 include(${CMAKE_SOURCE_DIR}/kernels/cuda/sources.cmake)
 # What nvcc does not warn of is no error here either.
-set(SHIM_KERNEL_FLAGS -O2 -Wno-unknown-pragmas -Wno-conversion -Wno-extra -Wno-unused-function -Wno-format-truncation)
+set(SHIM_KERNEL_FLAGS -O2 -Wno-unknown-pragmas -Wno-conversion -Wno-extra -Wno-unused-function
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-format-truncation>)
 
 add_library(zh_shim STATIC shim/block.cc shim/device.cc shim/fibre.cc shim/launch.cc shim/matrix.cc shim/memory.cc
   shim/random.cc shim/report.cc shim/stream.cc shim/warp.cc shim/watch.cc)

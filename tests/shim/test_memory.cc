@@ -86,6 +86,10 @@ ZH_KERNEL void write_block_number(zh_global<int> y) {
 ZH_KERNEL void write_same(zh_global<int> y) {
   y[0] = 5;
 }
+ZH_KERNEL void write_same_and_read(zh_global<int> y, int value) {
+  y[0] = value;
+  y[1 + blockIdx.x] = y[0];
+}
 ZH_KERNEL void count_all(zh_global<int> y) {
   atomicAdd(&y[0], 1);
 }
@@ -128,6 +132,9 @@ static void races_between_blocks(void **) {
               [&] { ZH_LAUNCH(write_block_number, 4, 32, 0, nullptr, y.to()); });
   must_pass([&] { ZH_LAUNCH(write_block_number, 1, 32, 0, nullptr, y.to()); });
   must_pass([&] { ZH_LAUNCH(write_same, 4, 64, 0, nullptr, y.to()); });
+  must_report("write_same_and_read", "race: reads byte 0 of global memory",
+              [&] { ZH_LAUNCH(write_same_and_read, 4, 1, 0, nullptr, y.to(), 6); });
+  must_pass([&] { ZH_LAUNCH(write_same_and_read, 1, 1, 0, nullptr, y.to(), 7); });
   must_pass([&] { ZH_LAUNCH(count_all, 4, 64, 0, nullptr, y.to()); });
   must_report("add_plainly", "race", [&] { ZH_LAUNCH(add_plainly, 2, 1, 0, nullptr, y.to()); });
   must_report("read_of_next_block", "race",
