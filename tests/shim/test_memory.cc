@@ -35,6 +35,14 @@ static void large_memory_has_bounds_too(void **) {
   must_pass([&] { ZH_LAUNCH(copy_from, 1, 32, 0, nullptr, y.to(), x.from(), end); });
   must_report("copy_from", "reads 4 bytes",
               [&] { ZH_LAUNCH(copy_from, 1, 32, 0, nullptr, y.to(), x.from(), end + 1); });
+  float *huge = nullptr; /* of this nothing is kept but its bounds */
+  size_t count = (size_t)17 << 20;
+  assert_int_equal(cudaMalloc(&huge, count * 4), cudaSuccess);
+  auto last = [&] { return zh_at<float>(huge + count - 32); };
+  must_pass([&] { ZH_LAUNCH(copy_to, 1, 32, 0, nullptr, last(), y.from(), 0); });
+  must_report("copy_to", "which has 71303168 bytes",
+              [&] { ZH_LAUNCH(copy_to, 1, 32, 0, nullptr, last(), y.from(), 1); });
+  assert_int_equal(cudaFree(huge), cudaSuccess);
 }
 
 ZH_KERNEL void copy_wide(zh_global<uint32_t> y, zh_global<const uint32_t> x, size_t offset) {

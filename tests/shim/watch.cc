@@ -260,7 +260,7 @@ bool allowed_global(const memory *block_of, const unsigned char *at, size_t byte
   if (!fits(of, at, bytes, align, kind, where)) stop_block();
   if (kind != WRITE) notice_spinning(of, at, where);
   if (kind != READ) of->written_launch = now.launch;
-  if (kind == READ && !reads_are_kept(of)) return true;
+  if (of->size > WATCHED_BYTES || (kind == READ && !reads_are_kept(of))) return true;
   uint64_t *stamps = stamps_of(of);
   size_t begin = (size_t)(at - of->bytes);
   words_of(begin, bytes, [&](size_t word, unsigned which) {
