@@ -3,7 +3,7 @@
 
 namespace zh_shim {
 
-const char *meeting_name(meeting_kind kind) {
+static const char *meeting_name(meeting_kind kind) {
   static const char *const names[] = {"__syncwarp",       "a shuffle",       "__ballot_sync",
                                       "__any_sync",       "__all_sync",      "__match_any_sync",
                                       "zh_load_matrices", "a matrix product"};
