@@ -39,7 +39,10 @@ typedef struct device_case {
 } device_case;
 extern const device_case device_cases[];
 extern const size_t device_case_count;
-int check_device(const char *only); /* exit status */
+/* only: NULL for all. Exit statuses. */
+int check_device(const char *only);
+int bench_device(const char *only); /* product, attention, rows */
+void bench_device_cases(const char *only);
 
 void check_device_products(void);
 void check_device_head_products(void);

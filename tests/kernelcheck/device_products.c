@@ -134,8 +134,8 @@ static bool any_columns(zh_device_form form) {
 }
 
 static void check_form(zh_device_form form, zh_way way) {
-  static const uint32_t odd[] = {1, 7, 100, 331}, blocks[] = {256, 256, 768, 2304},
-                        halves[] = {32, 96, 608, 4128};
+  static const uint32_t odd[] = {1, 7, 100, 331}, blocks[] = {256, 256, 768, 1280},
+                        halves[] = {32, 96, 608, 1056};
   static const size_t tokens[] = {1, 5, 9, 18};
   for (size_t i = 0; i < 4; i++) {
     uint32_t columns = any_columns(form) ? odd[i] : form == ZH_FORM_Q4_K ? blocks[i] : halves[i];
@@ -159,9 +159,23 @@ static void check_form(zh_device_form form, zh_way way) {
                         .columns = on.slow ? 1280 : 4096 + 256,
                         .scale_rows = 128,
                         .scale_columns = 128,
-                        .tokens = on.slow ? (way == ZH_FEW ? 2 : 35) : 300,
+                        .tokens = on.slow ? (way == ZH_FEW ? 2 : 17) : 300,
                         .sides = 1};
   check_product(&wide, way);
+  if (way == ZH_FEW &&
+      (form == ZH_FORM_BF16 || form == ZH_FORM_Q4_K)) { /* more than pass at once */
+    product_shape more = {.form = form,
+                          .last = form,
+                          .rows = 19,
+                          .columns = 256,
+                          .tokens = 35,
+                          .sides = 1},
+                  tall = more;
+    check_product(&more, way);
+    tall.rows = on.slow ? 300 : 9001; /* twice as many rows a warp */
+    tall.tokens = 6;
+    check_product(&tall, way);
+  }
   if (way == ZH_MANY && form == ZH_FORM_BF16) { /* more than a tile both ways */
     product_shape tall = {
         .form = form, .last = form, .rows = 130, .columns = 48, .tokens = 131, .sides = 1};

@@ -266,6 +266,10 @@ static zh_status enqueue_sum(void *user, zh_error *err) {
   const rows_case *c = user;
   return on.api->sum_of_bits(on.device, c->sum, c->x, COUNT, err);
 }
+static zh_status enqueue_fewer(void *user, zh_error *err) {
+  const rows_case *c = user;
+  return on.api->sum_of_bits(on.device, c->sum, c->x, COUNT - 1, err);
+}
 
 static void check_exact_rows(void) {
   static const uint32_t index[5] = {7, 0, 7, 16, 3};
@@ -289,7 +293,8 @@ static void check_exact_rows(void) {
   for (size_t i = 0; i < 5; i++) worst = next[i] == index[i] + 1 ? worst : INFINITY;
   check_report("advance", on.api->backend, "5 positions", worst);
   uint64_t sum, expected = 0;
-  device_run sums = {enqueue_sum, &c, c.sum, NULL, sizeof sum};
+  device_run sums = {enqueue_sum, &c, c.sum, NULL, sizeof sum},
+             unaligned = {enqueue_fewer, &c, c.sum, NULL, sizeof sum};
   worst = device_result(&sum, &sums);
   for (uint64_t i = 0; i < COUNT; i++) {
     uint32_t bits;
@@ -297,6 +302,16 @@ static void check_exact_rows(void) {
     expected += bits * (2 * i + 1);
   }
   check_report("sum_of_bits", on.api->backend, "1003 words", sum == expected ? worst : INFINITY);
+  c.x += 1;
+  worst = device_result(&sum, &unaligned);
+  expected = 0;
+  for (uint64_t i = 0; i + 1 < COUNT; i++) {
+    uint32_t bits;
+    memcpy(&bits, &x[i + 1], sizeof bits);
+    expected += bits * (2 * i + 1);
+  }
+  check_report("sum_of_bits", on.api->backend, "1002 words, unaligned",
+               sum == expected ? worst : INFINITY);
   free(x), free(y), free(z);
   device_drop();
 }
