@@ -406,6 +406,20 @@ UNSAID = {"expert_shared_count", "rope.scaling.type", "rope.scaling.factor", "ro
           "nextn_predict_layers", "expert_gating_func"}  # what follows from other keys, or says that there is nothing to say
 
 
+def test_dry_run(tmp_path):
+    """What would be written, and nothing is; what would be refused is."""
+    save_folder(tmp_path / "from", np.random.default_rng(5))
+    words = ["convert", tmp_path / "from", tmp_path / "to.gguf", "--type", "q8_0"]
+    plan = json.loads(model(*words, "--dry-run", "--json").stdout)
+    assert [p.name for p in tmp_path.iterdir()] == ["from"]
+    model(*words)
+    found = gguf.GGUFReader(tmp_path / "to.gguf").tensors
+    kinds = {kind.name: [t.n_bytes for t in found if t.tensor_type == kind] for kind in {t.tensor_type for t in found}}
+    assert {t["type"]: (t["tensors"], t["bytes"]) for t in plan["types"]} == {k: (len(b), sum(b)) for k, b in kinds.items()}
+    assert plan["tensors"] == len(found) and plan["tensor_bytes"] == sum(t.n_bytes for t in found)
+    model("convert", FAMILIES / "qwen2-window", tmp_path / "no.gguf", "--dry-run", fails="(window)")
+
+
 def test_a_refused_conversion_leaves_the_file_that_was_there(tmp_path):
     old = tmp_path / "to.gguf"
     old.write_bytes(b"what was there before")
