@@ -47,6 +47,8 @@ static const struct argp_option options[] = {
     {"message", ZH_KEY_MESSAGE, "TEXT", 0, "conversation of one message of the user", 0},
     {"device", ZH_KEY_DEVICE, "WORD", 0,
      "where it is computed: " ZH_DEVICE_WORD_HELP " (default: cpu); on a GPU --precision is fast", 0},
+    {"dry-run", ZH_KEY_DRY_RUN, NULL, 0, "convert: say what would be written, and write nothing",
+     0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -127,7 +129,8 @@ static const action actions[] = {
          BIT(ZH_KEY_SEED) | BIT(ZH_KEY_STOP) | CHAT_OPTIONS | ENGINE_OPTIONS},
     {"perplexity", zh_action_perplexity,
      BIT(ZH_KEY_FILE) | BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_WAY) | ENGINE_OPTIONS},
-    {"convert", zh_action_convert, BIT(ZH_KEY_OUT) | BIT(ZH_KEY_TYPE) | BIT(ZH_KEY_THREADS)},
+    {"convert", zh_action_convert,
+     BIT(ZH_KEY_OUT) | BIT(ZH_KEY_TYPE) | BIT(ZH_KEY_THREADS) | BIT(ZH_KEY_DRY_RUN)},
 };
 enum { ACTIONS = sizeof actions / sizeof actions[0] };
 

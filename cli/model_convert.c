@@ -251,12 +251,46 @@ static zh_status write_all(zh_session *s, const zh_conversion *conversion, const
   return status;
 }
 
+static void tell_notes(const zh_conversion *conversion) {
+  for (size_t i = 0; zh_conversion_note(conversion, i); ++i)
+    zh_warn("%s", zh_conversion_note(conversion, i));
+}
+
+/* What would be written: of each type how many tensors and bytes. */
+static zh_status tell_plan(zh_session *s, const zh_conversion *conversion, const char *path) {
+  uint64_t all = 0;
+  char size[32];
+  json_t *types = json_array();
+  for (uint32_t id = 0; id <= ZH_F8_E8M0; ++id) {
+    const zh_dtype_info *type = zh_dtype_find(id);
+    uint64_t count = 0, bytes = 0;
+    for (size_t i = 0; type && i < zh_conversion_count(conversion); ++i) {
+      const zh_tensor *t = &zh_conversion_tensor(conversion, i)->as;
+      if (t->type != type->type) continue;
+      ++count;
+      bytes += t->bytes;
+    }
+    if (count == 0) continue;
+    all += bytes;
+    json_array_append_new(types, json_pack("{s:s, s:I, s:I}", "type", type->name, "tensors",
+                                           (json_int_t)count, "bytes", (json_int_t)bytes));
+    if (!s->given->json)
+      printf("%-8s %6" PRIu64 " tensors %12s\n", type->name, count,
+             zh_human_bytes(size, sizeof size, (double)bytes));
+  }
+  tell_notes(conversion);
+  s->document = json_pack("{s:s, s:I, s:I, s:o}", "path", path, "tensors",
+                          (json_int_t)zh_conversion_count(conversion), "tensor_bytes",
+                          (json_int_t)all, "types", types);
+  if (!s->given->json) printf("%s: %s\n", path, zh_human_bytes(size, sizeof size, (double)all));
+  return ZH_OK;
+}
+
 static zh_status tell_written(zh_session *s, const zh_conversion *conversion, const char *path) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < zh_conversion_count(conversion); ++i)
     bytes += zh_conversion_tensor(conversion, i)->as.bytes;
-  for (size_t i = 0; zh_conversion_note(conversion, i); ++i)
-    zh_warn("%s", zh_conversion_note(conversion, i));
+  tell_notes(conversion);
   if (s->given->json) {
     s->document = json_pack(
         "{s:s, s:I, s:I, s:I}", "path", path, "bytes", (json_int_t)zh_file_bytes(path), "tensors",
@@ -277,6 +311,11 @@ zh_status zh_action_convert(zh_session *s, zh_error *err) {
   ZH_TRY(start_threads(s, err));
   ZH_TRY(zh_conversion_create(&conversion, s->model, container, type, err));
   tell_fallback(conversion, type);
+  if (s->given->value[ZH_KEY_DRY_RUN]) {
+    zh_status told = tell_plan(s, conversion, path);
+    zh_conversion_free(conversion);
+    return told;
+  }
   zh_status status = write_all(s, conversion, path, err);
   if (status == ZH_OK && container == ZH_CONTAINER_SAFETENSORS &&
       (status = zh_conversion_check(conversion, path, err)) != ZH_OK)

@@ -38,6 +38,7 @@ enum {
   ZH_KEY_CHAT,
   ZH_KEY_MESSAGE,
   ZH_KEY_DEVICE,
+  ZH_KEY_DRY_RUN,
   ZH_KEY_COUNT
 };
 

@@ -71,7 +71,8 @@ static zh_status add_all(zh_conversion *c, zh_error *err) {
   }
   ZH_TRY(expect_packed(c, err));
   ZH_TRY(zh_conversion_describe(c, err));
-  return zh_conversion_carry_tokenizer(c, err);
+  ZH_TRY(zh_conversion_carry_tokenizer(c, err));
+  return zh_conversion_rehearse(c, err);
 }
 
 zh_status zh_conversion_create(zh_conversion **out, const zh_model *model, zh_container container,
@@ -99,22 +100,22 @@ static zh_architecture as_written(const zh_conversion *c, const zh_architecture 
   return a;
 }
 
+zh_status zh_conversion_compare(const zh_conversion *c, const zh_model *model, zh_error *err) {
+  zh_architecture a;
+  ZH_TRY(zh_model_architecture(&a, model, err));
+  zh_architecture wanted = as_written(c, &a);
+  const char *lost = zh_architecture_difference(&wanted, &a);
+  if (lost == NULL) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s cannot become %s: what it says of itself would not say the same there (%s)",
+                 c->model->name, zh_conversion_format(c), lost);
+}
+
 zh_status zh_conversion_check(const zh_conversion *c, const char *path, zh_error *err) {
   zh_model *model = NULL;
-  zh_architecture a;
-  bool unpacked = c->unpacked && c->used != NULL;
-  if (!c->anew && !unpacked) return ZH_OK;
+  if (!zh_conversion_is_compared(c)) return ZH_OK;
   ZH_TRY(zh_model_open(&model, path, err));
-  zh_status status = zh_model_architecture(&a, model, err);
-  if (status == ZH_OK) {
-    zh_architecture wanted = as_written(c, &a);
-    const char *lost = zh_architecture_difference(&wanted, &a);
-    if (lost != NULL)
-      status =
-          zh_fail(err, ZH_ERR_INPUT,
-                  "%s cannot become %s: what it says of itself would not say the same there (%s)",
-                  c->model->name, zh_conversion_format(c), lost);
-  }
+  zh_status status = zh_conversion_compare(c, model, err);
   zh_model_free(model);
   return status;
 }

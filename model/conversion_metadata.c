@@ -117,6 +117,16 @@ static zh_status add_long_factors(zh_conversion *c, const char *word, zh_error *
                                   rope->factors, err);
 }
 
+/* The shortest decimal that is no further away than fp32 rounds such a number. */
+static double as_written(double value) {
+  char text[32];
+  for (int digits = 1; digits <= 9; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    if (fabs(strtod(text, NULL) - value) < 2e-7) break;
+  }
+  return strtod(text, NULL);
+}
+
 /* DeepSeek's mscale_all_dim over ten, from what it makes of the attention scale. */
 double zh_conversion_yarn_tenth(const zh_architecture *a) {
   const zh_rope *rope = &a->rope[0];
@@ -124,7 +134,7 @@ double zh_conversion_yarn_tenth(const zh_architecture *a) {
     return 0;
   double sharper = (double)a->attention_scale * sqrt((double)a->head_dim);
   double tenth = (sqrt(sharper) - 1) / log(rope->factor);
-  return fabs(tenth) < 1e-6 ? 0 : tenth;
+  return fabs(tenth) < 1e-6 ? 0 : as_written(10 * tenth) / 10;
 }
 
 /* Keys and values as they are cached, with one head; then what they are multiplied out to. */

@@ -81,6 +81,9 @@ ZH_MUST_CHECK zh_status zh_gguf_write(const zh_conversion *c, const char *path, 
 ZH_MUST_CHECK zh_status zh_safetensors_write(const zh_conversion *c, const char *folder,
                                              zh_rows_maker rows, zh_write_progress progress,
                                              void *user, zh_error *err);
+/* What stands before the tensors. */
+ZH_MUST_CHECK zh_status zh_gguf_head(zh_text *head, const zh_conversion *c, zh_error *err);
+ZH_MUST_CHECK zh_status zh_safetensors_head(zh_text *head, const zh_conversion *c, zh_error *err);
 /* All tensors' rows in order, PIECE bytes at a time; `pad` after each to a multiple of it. */
 ZH_MUST_CHECK zh_status zh_conversion_put_tensors(const zh_conversion *c, zh_writer *writer,
                                                   size_t pad, zh_rows_maker rows,
@@ -137,6 +140,17 @@ bool zh_sentencepiece_from_gguf(zh_conversion *c);
 ZH_MUST_CHECK zh_status zh_conversion_add_values(zh_conversion *c, const char *name,
                                                  const float *values, uint64_t count,
                                                  zh_error *err);
+/* --- whether the result is the same model --- */
+
+/* Where its description is known: in another format, or no longer packed. */
+static inline bool zh_conversion_is_compared(const zh_conversion *c) {
+  return c->anew || (c->unpacked && c->used != NULL);
+}
+ZH_MUST_CHECK zh_status zh_conversion_compare(const zh_conversion *c, const zh_model *model,
+                                              zh_error *err);
+/* Before anything is written. */
+ZH_MUST_CHECK zh_status zh_conversion_rehearse(const zh_conversion *c, zh_error *err);
+
 static inline zh_form zh_conversion_form(const zh_conversion *c) {
   return c->container == ZH_CONTAINER_GGUF ? ZH_FORM_GGUF : ZH_FORM_CONFIG;
 }

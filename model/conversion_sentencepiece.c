@@ -48,6 +48,7 @@ static void put_piece(zh_text *out, const char *text, size_t length, float score
 
 typedef struct arrays {
   const zh_gguf_value *tokens, *scores, *types, *charsmap;
+  uint64_t unknown; /* UINT64_MAX: there is none */
   bool unigram;
 } arrays;
 
@@ -63,6 +64,7 @@ static bool find_arrays(arrays *out, const zh_model *model) {
                   .scores = zh_gguf_find(model, "tokenizer.ggml.scores"),
                   .types = zh_gguf_find(model, "tokenizer.ggml.token_type"),
                   .charsmap = zh_gguf_find(model, "tokenizer.ggml.precompiled_charsmap"),
+                  .unknown = UINT64_MAX,
                   .unigram = length == 2 && memcmp(word, "t5", 2) == 0};
   bool bpe = length == 5 && memcmp(word, "llama", 5) == 0;
   return (bpe || out->unigram) && is_list(out->tokens, ZH_GGUF_STRING) &&
@@ -72,7 +74,17 @@ static bool find_arrays(arrays *out, const zh_model *model) {
 static int64_t type_of(const arrays *a, uint64_t id) {
   int64_t type = ZH_TOKEN_NORMAL;
   (void)zh_gguf_item(&type, a->types, id);
-  return type;
+  return id == a->unknown ? ZH_TOKEN_UNKNOWN : type;
+}
+
+/* Some files name the unknown token by its id alone; sentencepiece wants its type. */
+static void find_unknown(arrays *a, const zh_model *model) {
+  uint64_t stated = UINT64_MAX;
+  (void)zh_gguf_uint(&stated, zh_gguf_find(model, "tokenizer.ggml.unknown_token_id"));
+  a->unknown = UINT64_MAX;
+  for (uint64_t i = a->tokens->count; i-- > 0;)
+    if (type_of(a, i) == ZH_TOKEN_UNKNOWN) stated = i;
+  a->unknown = stated;
 }
 
 static void put_pieces(zh_text *out, const arrays *a) {
@@ -94,7 +106,7 @@ static void put_pieces(zh_text *out, const arrays *a) {
 static void put_special(zh_text *out, const zh_model *model, const arrays *a, uint32_t which,
                         const char *key, uint64_t otherwise) {
   uint64_t id = otherwise;
-  (void)zh_gguf_uint(&id, zh_gguf_find(model, key));
+  if (key != NULL) (void)zh_gguf_uint(&id, zh_gguf_find(model, key));
   put_number(out, TRAINER_IDS + which, id);
   if (id >= a->tokens->count) return;
   const unsigned char *at = a->tokens->data;
@@ -107,14 +119,11 @@ static void put_special(zh_text *out, const zh_model *model, const arrays *a, ui
 static void put_trainer(zh_text *out, const zh_model *model, const arrays *a) {
   const uint64_t none = UINT64_MAX;
   zh_text spec = {0};
-  uint64_t bytes = 0, unknown = none;
-  for (uint64_t i = a->tokens->count; i-- > 0;) {
-    bytes += type_of(a, i) == ZH_TOKEN_BYTE;
-    if (type_of(a, i) == ZH_TOKEN_UNKNOWN) unknown = i;
-  }
+  uint64_t bytes = 0;
+  for (uint64_t i = 0; i < a->tokens->count; i++) bytes += type_of(a, i) == ZH_TOKEN_BYTE;
   put_number(&spec, TRAINER_TYPE, a->unigram ? UNIGRAM : BPE);
   if (bytes == 256) put_number(&spec, TRAINER_BYTE_FALLBACK, 1);
-  put_special(&spec, model, a, 0, "tokenizer.ggml.unknown_token_id", unknown);
+  put_special(&spec, model, a, 0, NULL, a->unknown);
   put_special(&spec, model, a, 1, "tokenizer.ggml.bos_token_id", none);
   put_special(&spec, model, a, 2, "tokenizer.ggml.eos_token_id", none);
   put_special(&spec, model, a, 3, "tokenizer.ggml.padding_token_id", none);
@@ -141,6 +150,7 @@ static void put_normalizer(zh_text *out, const zh_model *model, const arrays *a)
 bool zh_sentencepiece_from_gguf(zh_conversion *c) {
   arrays a;
   if (!find_arrays(&a, c->model)) return false;
+  find_unknown(&a, c->model);
   zh_text *out = zh_conversion_add_side(c, "tokenizer.model");
   put_pieces(out, &a);
   put_trainer(out, c->model, &a);

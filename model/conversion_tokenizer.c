@@ -177,7 +177,7 @@ static zh_status put_bpe(zh_conversion *c, const json_t *root, const char *pre, 
   free(tokens);
   (void)is_composing(json_object_get(root, "normalizer"), &composes);
   if (status == ZH_OK && composes) zh_conversion_add_note(c, ZH_NOTE_NFC);
-  return status == ZH_OK ? note_choosy_tokens(c, root, err) : status;
+  return status;
 }
 
 /* --- what stands around texts --- */
@@ -277,8 +277,9 @@ static bool is_like_sentencepiece(bool *prefix, const json_t *root) {
   if (!zh_json_says(bpe, "type", "BPE") || !json_is_true(json_object_get(bpe, "byte_fallback")))
     return false;
   if (zh_json_says(pre, "type", "Metaspace")) {
-    *prefix = !zh_json_says(pre, "prepend_scheme", "never");
-    return (normalizer == NULL || json_is_null(normalizer)) &&
+    *prefix = zh_json_says(pre, "prepend_scheme", "first");
+    return (*prefix || zh_json_says(pre, "prepend_scheme", "never")) &&
+           (normalizer == NULL || json_is_null(normalizer)) &&
            json_is_false(json_object_get(pre, "split")) && zh_json_says(pre, "replacement", "▁");
   }
   /* What would be split at spaces has none any more. */
@@ -299,6 +300,9 @@ static zh_status choose(zh_conversion *c, const zh_tokenizer *t, const json_t *r
     return zh_sentencepiece_to_gguf(c, path, about, err);
   if (t != NULL && t->bpe != NULL && is_like_sentencepiece(&prefix, root))
     ZH_TRY(zh_merges_to_gguf(&done, c, t, prefix, err));
+  if (done && prefix && zh_json_says(json_object_get(root, "pre_tokenizer"), "type", "Metaspace"))
+    zh_conversion_add_note(c, "the tokenizer puts no space before texts that begin with one, which "
+                              "GGUF cannot say: these get another token there");
   if (!done)
     zh_conversion_without_tokenizer(
         c, root == NULL ? "the folder has none that is known"
@@ -315,6 +319,7 @@ static zh_status to_gguf(zh_conversion *c, zh_error *err) {
   if (zh_model_tokenizer(&t, c->model, NULL) != ZH_OK) t = NULL; /* weights come along without */
   if (status == ZH_OK) status = choose(c, t, root, about, err);
   if (status == ZH_OK && !c->without_tokenizer) status = put_specials(c, t, about, err);
+  if (status == ZH_OK && !c->without_tokenizer) status = note_choosy_tokens(c, root, err);
   json_decref(root);
   json_decref(about);
   return status;

@@ -83,30 +83,30 @@ static void put_records(zh_text *out, const zh_conversion *c) {
   }
 }
 
-static zh_status put_header(zh_writer *writer, const zh_conversion *c, zh_error *err) {
+zh_status zh_gguf_head(zh_text *head, const zh_conversion *c, zh_error *err) {
   static const char zeros[ZH_GGUF_ALIGNMENT];
   const uint32_t version = 3;
   const uint64_t tensors = c->count;
-  zh_text head = {0};
-  zh_text_append(&head, "GGUF", 4);
-  put(&head, &version, sizeof version);
-  put(&head, &tensors, sizeof tensors);
-  put(&head, &c->value_count, sizeof c->value_count);
-  zh_text_append(&head, c->values.data, c->values.length);
-  put_records(&head, c);
-  zh_text_append(&head, zeros, (size_t)(aligned(head.length) - head.length));
-  zh_status status = head.failed || c->values.failed
-                         ? zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", c->model->name)
-                         : zh_writer_put(writer, head.data, head.length, err);
-  zh_text_free(&head);
-  return status;
+  zh_text_append(head, "GGUF", 4);
+  put(head, &version, sizeof version);
+  put(head, &tensors, sizeof tensors);
+  put(head, &c->value_count, sizeof c->value_count);
+  zh_text_append(head, c->values.data, c->values.length);
+  put_records(head, c);
+  zh_text_append(head, zeros, (size_t)(aligned(head->length) - head->length));
+  return head->failed || c->values.failed
+             ? zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", c->model->name)
+             : ZH_OK;
 }
 
 zh_status zh_gguf_write(const zh_conversion *c, const char *path, zh_rows_maker rows,
                         zh_write_progress progress, void *user, zh_error *err) {
   zh_writer *writer = NULL;
   ZH_TRY(zh_writer_open(&writer, path, err));
-  zh_status status = put_header(writer, c, err);
+  zh_text head = {0};
+  zh_status status = zh_gguf_head(&head, c, err);
+  if (status == ZH_OK) status = zh_writer_put(writer, head.data, head.length, err);
+  zh_text_free(&head);
   if (status == ZH_OK)
     status = zh_conversion_put_tensors(c, writer, ZH_GGUF_ALIGNMENT, rows, progress, user, err);
   if (status == ZH_OK) status = zh_conversion_check(c, zh_writer_temporary(writer), err);

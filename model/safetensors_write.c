@@ -35,7 +35,7 @@ static json_t *header_of(const zh_conversion *c) {
 }
 
 /* Filled up with spaces, so that the tensors' bytes are aligned. */
-static zh_status put_header(zh_writer *writer, const zh_conversion *c, zh_error *err) {
+zh_status zh_safetensors_head(zh_text *head, const zh_conversion *c, zh_error *err) {
   json_t *header = header_of(c);
   char *text = NULL;
   zh_status status = header == NULL ? zh_fail(err, ZH_ERR_MEMORY, "out of memory (header)")
@@ -44,11 +44,11 @@ static zh_status put_header(zh_writer *writer, const zh_conversion *c, zh_error 
   if (status != ZH_OK) return status;
   size_t length = strlen(text);
   uint64_t whole = (length + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
-  status = zh_writer_put(writer, &whole, sizeof whole, err);
-  if (status == ZH_OK) status = zh_writer_put(writer, text, length, err);
-  if (status == ZH_OK) status = zh_writer_put(writer, "        ", (size_t)whole - length, err);
+  zh_text_append(head, (const char *)&whole, sizeof whole);
+  zh_text_append(head, text, length);
+  zh_text_append(head, "        ", (size_t)whole - length);
   free(text);
-  return status;
+  return head->failed ? zh_fail(err, ZH_ERR_MEMORY, "out of memory (header)") : ZH_OK;
 }
 
 static zh_status write_side_files(const zh_conversion *c, const char *folder, zh_error *err) {
@@ -73,7 +73,10 @@ zh_status zh_safetensors_write(const zh_conversion *c, const char *folder, zh_ro
   ZH_TRY(write_side_files(c, folder, err));
   snprintf(path, sizeof path, "%s/model.safetensors", folder);
   ZH_TRY(zh_writer_open(&writer, path, err));
-  zh_status status = put_header(writer, c, err);
+  zh_text head = {0};
+  zh_status status = zh_safetensors_head(&head, c, err);
+  if (status == ZH_OK) status = zh_writer_put(writer, head.data, head.length, err);
+  zh_text_free(&head);
   if (status == ZH_OK) status = zh_conversion_put_tensors(c, writer, 1, rows, progress, user, err);
   if (status == ZH_OK) return zh_writer_commit(writer, err);
   zh_writer_abandon(writer);

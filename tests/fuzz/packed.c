@@ -1,6 +1,7 @@
 /* Weights as makers pack them: a line with what config.json says, then a safetensors file. Every
  * weight that is accepted is made, into memory that ends where its rows end. */
 #include "model/coded.h"
+#include "model/conversion.h"
 #include "model_file.h"
 
 static void make_rows(const zh_coded *w, uint64_t first, uint64_t count) {
@@ -32,6 +33,31 @@ static void make_weight(const zh_model *model, const char *name) {
   }
 }
 
+/* Rows of a tensor as a conversion would make them. */
+static void convert_rows(const zh_converted *t) {
+  const uint64_t rows[] = {0, t->rows / 3, t->rows - 1};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    unsigned char *out = malloc(t->row_bytes);
+    uint64_t at = 0;
+    if (out == NULL || rows[i] >= t->rows) abort();
+    if (zh_converted_across(t, rows[i], 7) == 0)
+      (void)zh_converted_row(out, t, rows[i]);
+    else
+      (void)zh_converted_column(out, &at, t, rows[i], t->columns - 1);
+    free(out);
+  }
+}
+
+static void convert(const zh_model *model, zh_container container, const zh_dtype_info *type) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_conversion *conversion = NULL;
+  zh_status status = zh_conversion_create(&conversion, model, container, type, &err);
+  if (status != ZH_OK && err.message[0] == 0) abort();
+  for (size_t i = 0; status == ZH_OK && i < zh_conversion_count(conversion); i++)
+    convert_rows(zh_conversion_tensor(conversion, i));
+  zh_conversion_free(conversion);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   zh_error err = ZH_ERROR_INIT;
   const uint8_t *end = size > 0 ? memchr(data, '\n', size) : NULL;
@@ -47,6 +73,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (zh_coded_find(&w, model, "m.weight", &err) == ZH_OK) {
       for (size_t i = 0; i < zh_model_tensor_count(model); i++)
         make_weight(model, zh_model_tensor(model, i)->name);
+      convert(model, ZH_CONTAINER_SAFETENSORS, zh_dtype_by_name("F32"));
+      convert(model, ZH_CONTAINER_SAFETENSORS, zh_dtype_by_name("MXFP4"));
+      convert(model, ZH_CONTAINER_SAFETENSORS, NULL);
+      convert(model, ZH_CONTAINER_GGUF, zh_dtype_by_name("Q8_0"));
     } else if (err.message[0] == 0) {
       abort();
     }

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiktoken
 from safetensors.numpy import save_file
-from test_model_tokenizers import (GPT4, PIECES, PUBLISHED, SPECIAL, agree, bytes_to_characters, corpus, drawn, load,
+from test_model_tokenizers import (GEMMA, GPT4, PIECES, PUBLISHED, SPECIAL, agree, bytes_to_characters, corpus, drawn, load,
                                    pieces, train_byte_level, without_controls)
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -39,8 +39,8 @@ def model(path, **files):
     return path
 
 
-def convert(there, path):
-    done = subprocess.run([BINARY / "bin" / "zhiheng", "model", "convert", there, path], capture_output=True, text=True)
+def convert(there, path, *words):
+    done = subprocess.run([BINARY / "bin" / "zhiheng", "model", "convert", there, path, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return "".join(line for line in done.stderr.splitlines() if "writing" not in line)
 
@@ -120,6 +120,21 @@ def test_sentencepiece(name, pieces, drawn, tmp_path):
     for text in texts:
         assert back.encode(text) == theirs.encode(text), text
     agree(tmp_path / "back", theirs.encode, texts[::4])
+    raw, types = path.read_bytes(), np.array([2, 3, 3], np.int32).tobytes()
+    if name == "llama":  # files that name the unknown token by its id alone
+        assert raw.count(types) == 1
+        path.write_bytes(raw.replace(types, np.array([1, 3, 3], np.int32).tobytes()))
+        convert(path, tmp_path / "again")
+        assert load((tmp_path / "again" / "tokenizer.model").read_bytes()).unk_id() == 0
+
+
+@pytest.mark.skipif(not GEMMA.exists(), reason="Gemma 3 is not here: run scripts/fetch-model gemma3")
+def test_gemma(drawn, tmp_path):
+    """A published vocabulary, through sentencepiece's own reader."""
+    convert(GEMMA, tmp_path / "there", "--type", "bf16")
+    theirs = load((tmp_path / "there" / "tokenizer.model").read_bytes())
+    controls = [t for t, kind in zip(stated(GEMMA, "tokens"), stated(GEMMA, "token_type")) if kind == 3]
+    agree(GEMMA, theirs.encode, [t for t in drawn[::3] if not any(c in t for c in controls)])
 
 
 def test_merges_of_characters(pieces, drawn, tmp_path):
@@ -130,21 +145,27 @@ def test_merges_of_characters(pieces, drawn, tmp_path):
     found.sort(key=lambda m: (-theirs.get_score(m[2]), vocab[m[0]], vocab[m[1]]))
     merges = [(a, b) for a, b, _ in found]
     mixed = np.random.default_rng(3).permutation(len(merges))
-    for number, kept in enumerate((merges, merges[1:], [merges[i] for i in mixed])):
+    prepended = (normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]), None)
+    as_gemma = (normalizers.Replace(" ", "▁"), pre_tokenizers.Split(" ", "merged_with_previous"))
+    ways = [(merges, prepended), (merges, as_gemma), (merges, (None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False))),
+            (merges[1:], prepended), ([merges[i] for i in mixed], prepended)]
+    for number, (kept, steps) in enumerate(ways):
         made = Tokenizer(models.BPE(vocab=vocab, merges=kept, byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
-        made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        made.normalizer = steps[0]
+        if steps[1]:
+            made.pre_tokenizer = steps[1]
         made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
                                           decoders.Strip(" ", 1, 0)])
         made.add_special_tokens(["<s>", "</s>", "<unk>"])
         there = model(tmp_path / f"{number}", tokenizer__json=made.to_str().encode(),
                       tokenizer_config__json={"bos_token": "<s>", "eos_token": "</s>"})
         said = convert(there, tmp_path / f"{number}.gguf")
-        if number:
+        if kept is not merges:
             assert "nor like a sentencepiece model" in said
             continue
-        assert said == ""
-        agree(tmp_path / f"{number}.gguf", lambda t: made.encode(t, add_special_tokens=False).ids,
-              without_controls(drawn)[::3])
+        assert ("texts that begin with one" in said) == (number == 2) and (number == 2 or said == "")
+        texts = [t for t in without_controls(drawn)[number::9] if number != 2 or t[:1] not in (" ", "▁")]
+        agree(tmp_path / f"{number}.gguf", lambda t: made.encode(t, add_special_tokens=False).ids, texts)
 
 
 def test_ranks(corpus, drawn, tmp_path):

@@ -4,6 +4,7 @@ themselves, the tokenizer, and the logits of both sides."""
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 
 import families_gguf
@@ -404,6 +405,59 @@ def check_conventional(there, path, other):
 
 UNSAID = {"expert_shared_count", "rope.scaling.type", "rope.scaling.factor", "rope.scaling.original_context_length",
           "nextn_predict_layers", "expert_gating_func"}  # what follows from other keys, or says that there is nothing to say
+
+
+@pytest.mark.parametrize("family", ["deepseek-v2-lite", "deepseek-v3"])
+def test_latent_attention_in_other_forms(family, tmp_path):
+    """GGUF with kv_b whole, as older files have it; rounded; and pairs of RoPE that config.json puts otherwise."""
+    there = FAMILIES / family
+    expected = answers(there)
+    families_gguf.convert(there, tmp_path / "older.gguf", True)
+    model("convert", tmp_path / "older.gguf", tmp_path / "back")
+    first, last = load_all(there), load_all(tmp_path / "back")
+    assert close(answers(tmp_path / "back"), expected) and all(np.array_equal(last[n], first[n]) for n in last)
+    model("convert", there, tmp_path / "rounded.gguf", "--type", "q8_0")
+    model("convert", tmp_path / "rounded.gguf", tmp_path / "rounded", "--type", "f32")
+    assert close(answers(tmp_path / "rounded"), answers(tmp_path / "rounded.gguf"))
+    shutil.copytree(there, tmp_path / "halves")
+    config = json.loads((there / "config.json").read_text()) | {"rope_interleave": False}
+    (tmp_path / "halves" / "config.json").write_text(json.dumps(config))
+    expected, other = answers(tmp_path / "halves"), expected
+    assert not close(expected, other, 1e-3)
+    model("convert", tmp_path / "halves", tmp_path / "pairs.gguf")
+    model("convert", tmp_path / "pairs.gguf", tmp_path / "pairs")
+    assert close(answers(tmp_path / "pairs.gguf"), expected) and close(answers(tmp_path / "pairs"), expected)
+
+
+UNSAYABLE = {"gpt-oss": ({"swiglu_limit": 5.0}, "(activation_limit)"),
+             "gemma3": ({"layer_types": ["full_attention"] * 3 + ["sliding_attention"] * 4}, "(pattern of layers)"),
+             "deepseek-v3": ({"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 32,
+                                               "mscale": 1.0, "mscale_all_dim": 0.5}}, "(positions (rope))")}
+
+
+@pytest.mark.parametrize("family", UNSAYABLE)
+def test_what_gguf_has_no_word_for(family, tmp_path):
+    change, said = UNSAYABLE[family]
+    shutil.copytree(FAMILIES / family, tmp_path / "from")
+    config = json.loads((tmp_path / "from" / "config.json").read_text()) | change
+    (tmp_path / "from" / "config.json").write_text(json.dumps(config))
+    model("convert", tmp_path / "from", tmp_path / "to.gguf", fails=f"cannot become GGUF: what it says of itself would not "
+          f"say the same there {said}")
+    assert [p.name for p in tmp_path.iterdir()] == ["from"]
+
+
+def test_dry_run(tmp_path):
+    """What would be written, and nothing is; what would be refused is."""
+    save_folder(tmp_path / "from", np.random.default_rng(5))
+    words = ["convert", tmp_path / "from", tmp_path / "to.gguf", "--type", "q8_0"]
+    plan = json.loads(model(*words, "--dry-run", "--json").stdout)
+    assert [p.name for p in tmp_path.iterdir()] == ["from"]
+    model(*words)
+    found = gguf.GGUFReader(tmp_path / "to.gguf").tensors
+    kinds = {kind.name: [t.n_bytes for t in found if t.tensor_type == kind] for kind in {t.tensor_type for t in found}}
+    assert {t["type"]: (t["tensors"], t["bytes"]) for t in plan["types"]} == {k: (len(b), sum(b)) for k, b in kinds.items()}
+    assert plan["tensors"] == len(found) and plan["tensor_bytes"] == sum(t.n_bytes for t in found)
+    model("convert", FAMILIES / "qwen2-window", tmp_path / "no.gguf", "--dry-run", fails="(window)")
 
 
 def test_a_refused_conversion_leaves_the_file_that_was_there(tmp_path):
