@@ -137,6 +137,7 @@ extern "C" __attribute__((visibility("default"))) void zh_shim_forget(uint64_t s
   default_stream.waiting.clear();
   forget_loss();
   forget_faults();
+  launches = 0;
   seed_orders(seed);
 }
 

@@ -101,20 +101,17 @@ static void hold(unsigned first, unsigned lanes) {
     if (lanes >> i & 1) make_ready(first + i);
 }
 
-/* Whether those who wait together are there for the same thing. */
+/* Whether those who wait are there for the same thing. A lane of another mask may still come. */
 static bool agree(unsigned first, unsigned lanes, const offer &mine) {
+  for (unsigned i = 0; i < WARP; i++)
+    if (lanes >> i & 1 && offer_of(first, i)->mask != mine.mask) return false;
   for (unsigned i = 0; i < WARP; i++) {
     if (!(lanes >> i & 1)) continue;
     const offer *o = offer_of(first, i);
-    if (o->kind != mine.kind || o->mask != mine.mask) {
-      fault("different meetings", mine.where,
-            "%s of mask 0x%08X meets lane %u in %s of mask 0x%08X (line %d)",
-            meeting_name(mine.kind), mine.mask, i, meeting_name(o->kind), o->mask, o->where.line);
-      return false;
-    }
-    if (o->where.line != mine.where.line)
-      fault("different lines", mine.where, "%s meets lane %u in that of line %d",
-            meeting_name(mine.kind), i, o->where.line);
+    if (o->where.line != mine.where.line || o->kind != mine.kind)
+      fault("different meetings", mine.where, "%s meets lane %u in %s of line %d",
+            meeting_name(mine.kind), i, meeting_name(o->kind), o->where.line);
+    if (o->kind != mine.kind) return false;
   }
   return true;
 }
@@ -156,17 +153,23 @@ unsigned lanes_alive() {
   return warp_of(now.thread).alive;
 }
 
+/* The first lane of the mask that is not there, or is there for another mask. */
+static int lane_that_lacks(const block_warp &w, unsigned first, const offer &o) {
+  for (unsigned i = 0; i < WARP; i++)
+    if (o.mask & w.alive & 1u << i && (!(w.waiting >> i & 1) || offer_of(first, i)->mask != o.mask))
+      return (int)i;
+  return -1;
+}
+
 void describe_meeting(std::string &text, unsigned thread) {
   const offer &o = *block.thread[thread].mine;
-  const block_warp &w = warp_of(thread);
-  unsigned missing = o.mask & w.alive & ~w.waiting;
+  unsigned first = thread / WARP * WARP;
+  int lacks = lane_that_lacks(warp_of(thread), first, o);
   char mask[16];
   snprintf(mask, sizeof mask, "0x%08X", o.mask);
   text += "thread " + thread_name(thread) + " waits in " + meeting_name(o.kind) + " of line " +
           std::to_string(o.where.line) + " for all of mask " + mask;
-  if (missing)
-    text += ", where thread " +
-            thread_name(thread / WARP * WARP + (unsigned)__builtin_ctz(missing)) + " never comes";
+  if (lacks >= 0) text += ", where thread " + thread_name(first + (unsigned)lacks) + " never comes";
 }
 
 } // namespace zh_shim

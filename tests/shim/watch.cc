@@ -26,6 +26,15 @@ static bool is_atomic(uint64_t stamp) {
 
 enum { WRITER, OTHER_WRITER, READER, OTHER_READER, STAMPS, IS_SET = STAMPS, SHARED_CELL };
 
+/* --- waiting for what another thread will write: its turn must come, and there must be one --- */
+
+enum : uint64_t { SPINS_OF_A_TURN = 1000, TURNS_MAX = 100000 };
+static struct {
+  const unsigned char *at;
+  unsigned thread;
+  uint64_t times, turns;
+} spinning; /* turns: of this block */
+
 /* --- blocks of the launch, and who was seen by whom through atomics --- */
 
 struct begun {
@@ -51,6 +60,7 @@ void begin_blocks() {
 void begin_block(uint3 at) {
   now.block_epoch = ++now.epoch;
   blocks.push_back(begun{now.epoch, at});
+  spinning.turns = spinning.times = 0;
   seen.clear();
 }
 
@@ -217,10 +227,30 @@ static uint64_t *stamps_of(memory *of) {
   return of->stamps = static_cast<uint64_t *>(all);
 }
 
+static void notice_spinning(const memory *of, const unsigned char *at, const site &where) {
+  if (at != spinning.at || now.thread != spinning.thread) {
+    spinning.at = at;
+    spinning.thread = now.thread;
+    spinning.times = 0;
+    return;
+  }
+  if (++spinning.times < SPINS_OF_A_TURN) return;
+  spinning.times = 0;
+  if (++spinning.turns > TURNS_MAX) {
+    fault("waits", where,
+          "looks at byte %td of allocation %u again and again: no thread of its block will change "
+          "it, and blocks run one after another here",
+          at - of->bytes, of->serial);
+    stop_block();
+  }
+  give_way();
+}
+
 bool allowed_global(const memory *block_of, const unsigned char *at, size_t bytes, size_t align,
                     access kind, const site &where) {
   memory *of = const_cast<memory *>(block_of);
   if (!fits(of, at, bytes, align, kind, where)) stop_block();
+  if (kind != WRITE) notice_spinning(of, at, where);
   if (kind != READ) of->written_launch = now.launch;
   if (kind == READ && !reads_are_kept(of)) return true;
   uint64_t *stamps = stamps_of(of);
