@@ -26,6 +26,11 @@ steps:
     warmup: 0
     repeats: 2
     parameters: {milliseconds: 1, blocks: 1}
+  - step: defaults
+    workload: gpu-memory
+    warmup: 0
+    repeats: 1
+    parameters: {array_mib: 1, operations: [read]}
   - step: plainest
     workload: gpu-compute
     warmup: 0
@@ -91,7 +96,7 @@ def honest(tmp_path_factory):
 def test_every_step_is_done_and_has_its_figures(honest):
     _, (bundle, lines) = honest
     assert {step["step"]: step["status"] for step in bundle["steps"]} == dict.fromkeys(
-        ["null", "gpu-memory", "gpu-compute", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"], "done")
+        ["null", "gpu-memory", "gpu-compute", "defaults", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"], "done")
     names = {line["step"] + "/" + line["metric"] for line in lines}
     memory = {f"gpu-memory/{flow}{size}" for flow in ("read", "write", "copy", "triad") for size in ("", "_5KiB")}
     compute = {f"gpu-compute/{loop}" for loop in ("fp64_fma", "fp32_fma", "fp64_tensor", "tf32_tensor", "bf16_tensor",
@@ -154,7 +159,7 @@ def test_readings_are_in_the_bundle_and_fit_their_schema(honest):
     for line in lines:
         check.validate(line)
     assert {line["step"] for line in lines} == {
-        "gpu-memory", "gpu-compute", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"}
+        "gpu-memory", "gpu-compute", "defaults", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"}
     for step in bundle["steps"]:
         mine = [line for line in lines if line["step"] == step["step"]]
         assert len(mine) == sum(seen["readings"] for seen in step["facts"].get("gpu_watch", []))
