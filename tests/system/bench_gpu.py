@@ -239,6 +239,13 @@ def test_doctor_shows_what_a_module_finds():
     assert not any("every measurement on a GPU" in item["what"] for item in document["left_out"])
 
 
+def test_backends_name_the_gpu():
+    done = subprocess.run([ZHIHENG, "list", "backends", "--json"], capture_output=True, text=True, check=True,
+                          env=environment())
+    cuda = next(item for item in json.loads(done.stdout)["backends"] if item["name"] == "cuda")
+    assert cuda["present"] and cuda["summary"].startswith("1 GPU, the first: ")
+
+
 def test_doctor_says_that_there_is_no_module():
     document, plain = doctor(environment(ZH_DEVICE_MODULE="/nowhere/libzhiheng-cuda.so"))
     assert document["accelerators"]["module"] is None
