@@ -45,6 +45,7 @@ typedef struct watched_gpu {
 
 struct zh_gpu_watch {
   const char *folder, *step;
+  int rank;
   zh_nvml *nvml;
   watched_gpu gpus[DEVICES_MAX];
   int count;
@@ -114,10 +115,10 @@ static void write_line(FILE *file, json_t *line) {
 static void write_reading(const zh_gpu_watch *w, const watched_gpu *g, const zh_nvml_reading *r,
                           int64_t now_ns, bool timed) {
   write_line(g->lines,
-             json_pack("{s:s,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "step", w->step, "t_ns",
-                       (json_int_t)now_ns, "timed", timed, "sm_mhz", zh_json_number(r->sm_mhz),
-                       "memory_mhz", zh_json_number(r->memory_mhz), "power_w",
-                       zh_json_number(r->power_w), "temperature_c",
+             json_pack("{s:s,s:i,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "step", w->step, "rank",
+                       w->rank, "t_ns", (json_int_t)now_ns, "timed", timed, "sm_mhz",
+                       zh_json_number(r->sm_mhz), "memory_mhz", zh_json_number(r->memory_mhz),
+                       "power_w", zh_json_number(r->power_w), "temperature_c",
                        zh_json_number(r->temperature_c), "reasons", reasons_json(r->reasons),
                        "energy_mj", count_or_null(r->energy_mj), "ecc_corrected",
                        count_or_null(r->ecc_corrected), "ecc_uncorrected",
@@ -133,8 +134,9 @@ static void take_xids(zh_gpu_watch *w) {
       if (w->gpus[i].device != device) continue;
       if (s->xid_count < XIDS_MAX) s->xids[s->xid_count] = xid;
       s->xid_count++;
-      write_line(w->gpus[i].lines, json_pack("{s:s,s:I,s:I}", "step", w->step, "t_ns",
-                                             (json_int_t)zh_now_ns(), "xid", (json_int_t)xid));
+      write_line(w->gpus[i].lines,
+                 json_pack("{s:s,s:i,s:I,s:I}", "step", w->step, "rank", w->rank, "t_ns",
+                           (json_int_t)zh_now_ns(), "xid", (json_int_t)xid));
     }
 }
 
@@ -226,7 +228,7 @@ double zh_gpu_watch_end(zh_gpu_watch *w) {
 
 /* --- devices --- */
 
-zh_status zh_gpu_watch_new(zh_gpu_watch **out, const char *folder, const char *step,
+zh_status zh_gpu_watch_new(zh_gpu_watch **out, const char *folder, const char *step, int rank,
                            zh_error *err) {
   pthread_condattr_t monotonic;
   *out = NULL;
@@ -234,6 +236,7 @@ zh_status zh_gpu_watch_new(zh_gpu_watch **out, const char *folder, const char *s
   if (!w) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
   w->folder = folder;
   w->step = step;
+  w->rank = rank;
   pthread_mutex_init(&w->lock, NULL);
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -247,6 +250,8 @@ static void open_lines(zh_gpu_watch *w, watched_gpu *g) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/gpu-%d.jsonl", w->folder, g->seen.index);
   g->lines = fopen(path, "ae");
+  if (g->lines)
+    setvbuf(g->lines, NULL, _IOLBF, BUFSIZ); /* whole lines, of ranks of other nodes too */
 }
 
 /* Finds the GPU in NVML; the note says why it is not watched. */

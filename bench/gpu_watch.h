@@ -17,9 +17,9 @@ extern "C" {
 
 typedef struct zh_gpu_watch zh_gpu_watch;
 
-/* Watches nothing yet. folder and step are borrowed. */
+/* Watches nothing yet. folder and step are borrowed; ranks may share the folder. */
 ZH_MUST_CHECK zh_status zh_gpu_watch_new(zh_gpu_watch **out, const char *folder, const char *step,
-                                         zh_error *err);
+                                         int rank, zh_error *err);
 /* Ends the thread; NULL is safe. */
 void zh_gpu_watch_free(zh_gpu_watch *watch);
 

@@ -156,7 +156,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   r->job.packed_cache = word(r->step, "packed_cache");
   r->job.device = number(r->step, "device");
   r->job.folder = r->folder;
-  ZH_TRY(zh_gpu_watch_new(&r->job.watch, r->folder, r->job.step, err));
+  ZH_TRY(zh_gpu_watch_new(&r->job.watch, r->folder, r->job.step, r->comm->rank, err));
   zh_status status =
       zh_measure(measurements, &rules, zh_workload_find(word(r->step, "workload")), &r->job, err);
   return keep_watch(r, status, err);

@@ -76,7 +76,8 @@ typedef struct zh_device_peak {
   const char *variant; /* "wgmma.m64n128k16", "mma.m16n8k16", "fma" */
   const char *unit;    /* "FLOP/s", "OP/s" */
   zh_device_number number;
-  uint32_t rows, columns, depth; /* depth elements are ZH_PEAK_ROW_BYTES bytes */
+  uint32_t rows, columns,
+      depth; /* depth elements are ZH_PEAK_ROW_BYTES bytes, but of fp64's m16n8k16 */
   uint32_t steps, copies;
   uint32_t threads; /* that share one product */
   uint32_t block_threads, blocks_per_multiprocessor;
@@ -162,8 +163,9 @@ typedef struct zh_device_limits {
                       size_t element_bytes, size_t count, uint32_t key, zh_error *err);
   zh_status (*traffic)(zh_device *device, const zh_device_traffic *work, zh_error *err);
 
-  /* Those that this device can run; of one metric the best comes first. */
-  const zh_device_peak *const *(*peaks)(const zh_device *device); /* NULL-terminated */
+  /* Those that this device can run, NULL-terminated; of one metric the best comes first, the
+   * plainest last. Until the thread's next call. */
+  const zh_device_peak *const *(*peaks)(const zh_device *device);
   zh_status (*peak)(zh_device *device, const zh_device_peak *peak, const zh_device_peak_run *run,
                     zh_error *err);
 

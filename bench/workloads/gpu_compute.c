@@ -18,7 +18,7 @@ enum { LOOPS_MAX = 16, STREAM_OPERANDS = 7, OPERANDS_BYTES = 1 << 17 };
 static const char *const METRIC_WORDS[] = {"fp64_fma",    "fp32_fma",    "fp64_tensor",
                                            "tf32_tensor", "bf16_tensor", "fp16_tensor",
                                            "fp8_tensor",  "int8_tensor", NULL};
-static const char *const INSTRUCTIONS[] = {"best", "warp", NULL};
+static const char *const INSTRUCTIONS[] = {"best", "plainest", NULL};
 static const double REFERENCE_STEPS_MAX = 2e7; /* multiply-adds that the host repeats */
 
 typedef struct loop {
@@ -211,19 +211,22 @@ static void note_loop(const gpu_compute_state *s, const loop *l) {
                                 "block_threads", (int)l->peak->block_threads));
 }
 
-static bool is_taken(const gpu_compute_state *s, const zh_device_peak *p) {
-  bool warp_only = strcmp(zh_job_word(s->job, "instructions"), "warp") == 0;
-  if (!zh_job_lists(s->job, "metrics", p->metric) || (warp_only && p->threads > 32)) return true;
-  for (size_t i = 0; i < s->count; i++)
-    if (strcmp(s->loops[i].peak->metric, p->metric) == 0) return true;
-  return s->count == LOOPS_MAX;
+/* The first of its metric, or the last where the plainest are asked for. */
+static bool is_wanted(const gpu_compute_state *s, const zh_device_peak *const *peak) {
+  bool plainest = strcmp(zh_job_word(s->job, "instructions"), "plainest") == 0;
+  if (!zh_job_lists(s->job, "metrics", (*peak)->metric) || s->count == LOOPS_MAX) return false;
+  for (const zh_device_peak *const *next = peak + 1; plainest && *next; next++)
+    if (strcmp((*next)->metric, (*peak)->metric) == 0) return false;
+  for (size_t i = 0; !plainest && i < s->count; i++)
+    if (strcmp(s->loops[i].peak->metric, (*peak)->metric) == 0) return false;
+  return true;
 }
 
 static zh_status add_loops(gpu_compute_state *s, zh_error *err) {
   const zh_device_peak *const *peaks = s->gpu.limits->peaks(s->gpu.device);
   uint32_t blocks = (uint32_t)zh_job_int(s->job, "blocks");
   for (; *peaks; peaks++) {
-    if (is_taken(s, *peaks)) continue;
+    if (!is_wanted(s, peaks)) continue;
     loop *l = &s->loops[s->count++];
     *l = (loop){.peak = *peaks, .blocks = blocks};
     if (blocks == 0) l->blocks = s->gpu.facts.multiprocessors * (*peaks)->blocks_per_multiprocessor;
@@ -344,7 +347,8 @@ static const zh_parameter PARAMETERS[] = {
      .kind = ZH_PARAMETER_WORD,
      .fallback = "best",
      .words = INSTRUCTIONS,
-     .help = "best: the fastest that the GPU has (wgmma on Hopper); warp: mma.sync everywhere"},
+     .help = "best: the fastest that the GPU has (wgmma on Hopper); plainest: what older ones "
+             "have, too"},
     {.name = "milliseconds",
      .kind = ZH_PARAMETER_INT,
      .fallback = "50",

@@ -143,7 +143,6 @@ static void describe(const void *state, size_t index, zh_case *out) {
              s->peers[c->peer].index);
   else
     snprintf(out->metric, sizeof out->metric, "%s", DIRECTIONS[c->direction]);
-  if (c->direction == D2D) snprintf(out->peak, sizeof out->peak, "gpu-memory/copy");
 }
 
 /* --- one repeat --- */

@@ -306,7 +306,9 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .more_is_better = true};
   snprintf(out->unit, sizeof out->unit, "%s", c->type == ZH_GEMM_INT8 ? "OP/s" : "FLOP/s");
   snprintf(out->metric, sizeof out->metric, "%s_%zux%zux%zu", TYPES[c->type], c->m, c->n, c->k);
-  snprintf(out->peak, sizeof out->peak, "gpu-compute/%s", FORMS[c->type].peak);
+  /* From Blackwell on the tensor cores' own instructions are not among gpu-compute's loops. */
+  if (s->gpu.facts.major < 10 || c->type == ZH_GEMM_FP32)
+    snprintf(out->peak, sizeof out->peak, "gpu-compute/%s", FORMS[c->type].peak);
 }
 
 static zh_status multiply(gpu_gemm_state *s, double *ns, zh_error *err) {

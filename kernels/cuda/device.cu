@@ -10,10 +10,23 @@ static bool is_absent(cudaError_t status) {
          status == cudaErrorInitializationError || status == cudaErrorStubLibrary;
 }
 
+/* What this machine has not, in contrast to what went wrong in the middle: the former skips a step, the latter stops
+ * the run, to be mended and resumed. */
+static bool is_lacking(cudaError_t status) {
+#ifdef __CUDACC__
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorDevicesUnavailable ||
+      status == cudaErrorInvalidDeviceFunction || status == cudaErrorSystemDriverMismatch ||
+      status == cudaErrorCompatNotSupportedOnDevice || status == cudaErrorSystemNotReady)
+    return true;
+#endif
+  return is_absent(status) || status == cudaErrorInvalidDevice || status == cudaErrorNotSupported ||
+         status == cudaErrorPeerAccessUnsupported;
+}
+
 zh_status zh_cuda_status(const zh_device *device, cudaError_t status, const char *what, zh_error *err) {
   if (status == cudaSuccess) return ZH_OK;
   cudaGetLastError(); /* what is not lost for good is forgotten */
-  zh_status kind = status == cudaErrorMemoryAllocation ? ZH_ERR_MEMORY : ZH_ERR_LACKING;
+  zh_status kind = status == cudaErrorMemoryAllocation ? ZH_ERR_MEMORY : is_lacking(status) ? ZH_ERR_LACKING : ZH_ERR_IO;
   if (device && device->marked)
     return zh_fail(err, kind, "GPU %d: %s failed in '%s' of layer %d: %s (%s)", device->index, what, device->marked,
                    device->layer, cudaGetErrorString(status), cudaGetErrorName(status));

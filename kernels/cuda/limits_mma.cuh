@@ -114,4 +114,32 @@ ZH_DEVICE void zh_mma_f64(double (&d)[2], double a, double b) {
 #endif
 }
 
+/* m16n8k16 of fp64, from sm_90 on: number i of lane l is of row l / 4 + 8 (i % 2), depth l % 4 + 4 (i / 2); of b of
+ * depth l % 4 + 4 i, column l / 4; sums as those of the other types. */
+ZH_DEVICE void zh_mma_f64_large(double (&d)[4], const double (&a)[8], const double (&b)[4]) {
+#ifndef __CUDACC__
+  int lane = (int)threadIdx.x % 32;
+  for (int i = 0; i < 4; ++i) {
+    for (int k = 0; k < 4; ++k) {
+      double low = __shfl_sync(0xFFFFFFFFu, a[2 * i], lane / 4 * 4 + k);
+      double high = __shfl_sync(0xFFFFFFFFu, a[2 * i + 1], lane / 4 * 4 + k);
+      double even = __shfl_sync(0xFFFFFFFFu, b[i], lane % 4 * 8 + k);
+      double odd = __shfl_sync(0xFFFFFFFFu, b[i], lane % 4 * 8 + 4 + k);
+      d[0] += low * even;
+      d[1] += low * odd;
+      d[2] += high * even;
+      d[3] += high * odd;
+    }
+  }
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, {%4,%5,%6,%7,%8,%9,%10,%11}, "
+               "{%12,%13,%14,%15}, {%0,%1,%2,%3};"
+               : "+d"(d[0]), "+d"(d[1]), "+d"(d[2]), "+d"(d[3])
+               : "d"(a[0]), "d"(a[1]), "d"(a[2]), "d"(a[3]), "d"(a[4]), "d"(a[5]), "d"(a[6]), "d"(a[7]), "d"(b[0]),
+                 "d"(b[1]), "d"(b[2]), "d"(b[3]));
+#else
+  (void)d, (void)a, (void)b;
+#endif
+}
+
 #endif

@@ -105,36 +105,75 @@ ZH_KERNEL void mma_f64_loop(zh_global<const double> operands, zh_global<uint32_t
   sums[zh_block_begin() + threadIdx.x] = sum;
 }
 
+ZH_KERNEL void mma_f64_large_loop(zh_global<const double> operands, zh_global<uint32_t> sums, uint64_t rounds) {
+  enum { ROWS = 16, COLUMNS = 8, DEPTH = 16, LARGE_STEPS = 2, LARGE_COPIES = 4 };
+  double a[LARGE_STEPS][8], b[LARGE_STEPS][4];
+  uint32_t sum = 0;
+  unsigned lane = threadIdx.x % 32, at = lane / 4, word = lane % 4;
+#pragma unroll
+  for (int s = 0; s < LARGE_STEPS; ++s) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) a[s][i] = operands[(s * ROWS + at + 8 * (i % 2)) * DEPTH + word + 4 * (i / 2)];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) b[s][i] = operands[(LARGE_STEPS * ROWS + s * COLUMNS + at) * DEPTH + word + 4 * i];
+  }
+  for (uint64_t round = 0; round < rounds; ++round) {
+    double d[LARGE_COPIES][4] = {};
+#pragma unroll 1
+    for (int repeat = 0; repeat < ZH_PEAK_REPEATS; ++repeat) {
+#pragma unroll
+      for (int s = 0; s < LARGE_STEPS; ++s) {
+#pragma unroll
+        for (int c = 0; c < LARGE_COPIES; ++c)
+          zh_mma_f64_large(d[c], a[(s + c) % LARGE_STEPS], b[(s + c) % LARGE_STEPS]);
+      }
+    }
+#pragma unroll
+    for (int c = 0; c < LARGE_COPIES; ++c) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sum += (2u * (uint32_t)e + 1u) * (uint32_t)(int32_t)d[c][e];
+    }
+  }
+  sums[zh_block_begin() + threadIdx.x] = sum;
+}
+
 /* --- the table --- */
 
 static const zh_device_peak WARP_PEAKS[] = {
     {"fp64_fma", "fma", "FLOP/s", ZH_NUMBER_F64, 0, 0, 0, 0, 0, 1, THREADS, 4},
     {"fp32_fma", "fma", "FLOP/s", ZH_NUMBER_F32, 0, 0, 0, 0, 0, 1, THREADS, 8},
+    {"fp64_tensor", "mma.m16n8k16", "FLOP/s", ZH_NUMBER_F64, 16, 8, 16, 2, 4, 32, THREADS, 2},
     {"fp64_tensor", "mma.m8n8k4", "FLOP/s", ZH_NUMBER_F64, 8, 8, 4, STEPS, COPIES, 32, THREADS, 2},
     {"tf32_tensor", "mma.m16n8k8", "FLOP/s", ZH_NUMBER_TF32, 16, 8, 8, STEPS, COPIES, 32, THREADS, 2},
     {"bf16_tensor", "mma.m16n8k16", "FLOP/s", ZH_NUMBER_BF16, 16, 8, 16, STEPS, COPIES, 32, THREADS, 2},
     {"fp16_tensor", "mma.m16n8k16", "FLOP/s", ZH_NUMBER_F16, 16, 8, 16, STEPS, COPIES, 32, THREADS, 2},
     {"int8_tensor", "mma.m16n8k32", "OP/s", ZH_NUMBER_INT8, 16, 8, 32, STEPS, COPIES, 32, THREADS, 2},
     {"fp8_tensor", "mma.m16n8k32", "FLOP/s", ZH_NUMBER_E4M3, 16, 8, 32, STEPS, COPIES, 32, THREADS, 2}};
-enum { WARP_PEAK_COUNT = sizeof WARP_PEAKS / sizeof *WARP_PEAKS, PEAKS_MAX = 32 };
+enum { PEAKS_MAX = 32 };
+
+/* Whether the device has the instructions of a warp's loop; the shim plays all of them. */
+static bool has_loop(const zh_device *device, const zh_device_peak *peak) {
+#ifdef __CUDACC__
+  int capability = device->facts.major * 10 + device->facts.minor;
+  if (peak->number == ZH_NUMBER_E4M3) return capability >= 89;
+  if (peak->number == ZH_NUMBER_F64 && peak->rows == 16) return capability >= 90;
+#else
+  (void)device, (void)peak;
+#endif
+  return true;
+}
 
 const zh_device_peak *const *zh_cuda_peaks(const zh_device *device) {
-  static const zh_device_peak *all[PEAKS_MAX + 1], *without_fp8[PEAKS_MAX + 1], *with_wgmma[PEAKS_MAX + 1];
-  const zh_device_peak **list = all;
+  static thread_local const zh_device_peak *list[PEAKS_MAX + 1];
   size_t count = 0;
 #ifdef ZH_CUDA_HOPPER
   bool built = strstr(ZH_CUDA_ARCHITECTURES, "90a") || strcmp(ZH_CUDA_ARCHITECTURES, "release") == 0;
-  if (built && device->facts.major == 9) {
-    list = with_wgmma;
-    for (size_t i = 0; i < zh_cuda_wgmma_peak_count; ++i) list[count++] = &zh_cuda_wgmma_peaks[i];
-  }
+  for (size_t i = 0; built && device->facts.major == 9 && i < zh_cuda_wgmma_peak_count; ++i)
+    list[count++] = &zh_cuda_wgmma_peaks[i];
 #endif
-  bool has_fp8 = device->facts.major * 10 + device->facts.minor >= 89;
-  if (!has_fp8) list = without_fp8;
-  for (size_t i = 0; i < WARP_PEAK_COUNT; ++i)
-    if (has_fp8 || WARP_PEAKS[i].number != ZH_NUMBER_E4M3) list[count++] = &WARP_PEAKS[i];
+  for (const zh_device_peak &peak : WARP_PEAKS)
+    if (has_loop(device, &peak)) list[count++] = &peak;
   list[count] = nullptr;
-  (void)with_wgmma;
   return list;
 }
 
@@ -152,6 +191,8 @@ zh_status zh_cuda_peak(zh_device *device, const zh_device_peak *peak, const zh_d
   case ZH_NUMBER_F64:
     if (peak->rows == 0)
       ZH_PEAK(fma_loop<double>, doubles);
+    else if (peak->rows == 16)
+      ZH_PEAK(mma_f64_large_loop, doubles);
     else
       ZH_PEAK(mma_f64_loop, doubles);
     break;

@@ -26,6 +26,16 @@ steps:
     warmup: 0
     repeats: 2
     parameters: {milliseconds: 1, blocks: 1}
+  - step: defaults
+    workload: gpu-memory
+    warmup: 0
+    repeats: 1
+    parameters: {array_mib: 1, operations: [read]}
+  - step: plainest
+    workload: gpu-compute
+    warmup: 0
+    repeats: 1
+    parameters: {milliseconds: 1, blocks: 1, instructions: plainest, metrics: [fp64_tensor]}
   - step: gpu-copy
     workload: gpu-copy
     warmup: 0
@@ -86,7 +96,7 @@ def honest(tmp_path_factory):
 def test_every_step_is_done_and_has_its_figures(honest):
     _, (bundle, lines) = honest
     assert {step["step"]: step["status"] for step in bundle["steps"]} == dict.fromkeys(
-        ["null", "gpu-memory", "gpu-compute", "gpu-copy", "gpu-launch", "gpu-gemm"], "done")
+        ["null", "gpu-memory", "gpu-compute", "defaults", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"], "done")
     names = {line["step"] + "/" + line["metric"] for line in lines}
     memory = {f"gpu-memory/{flow}{size}" for flow in ("read", "write", "copy", "triad") for size in ("", "_5KiB")}
     compute = {f"gpu-compute/{loop}" for loop in ("fp64_fma", "fp32_fma", "fp64_tensor", "tf32_tensor", "bf16_tensor",
@@ -124,6 +134,8 @@ def test_the_gpu_and_its_library_are_recorded(honest):
     assert facts["gpu-gemm"]["library"] == "cuBLASLt 13.1.0"
     assert facts["gpu-gemm"]["bf16_16x32x48"]["algorithms_tried"] == 3
     assert facts["gpu-compute"]["bf16_tensor"]["variant"] == "mma.m16n8k16"
+    assert facts["gpu-compute"]["fp64_tensor"]["variant"] == "mma.m16n8k16"
+    assert facts["plainest"]["fp64_tensor"]["variant"] == "mma.m8n8k4"
 
 
 def test_energy_is_power_over_rate(tmp_path):
@@ -146,7 +158,8 @@ def test_readings_are_in_the_bundle_and_fit_their_schema(honest):
     lines = [json.loads(line) for line in (folder / "environment" / "gpu-0.jsonl").read_text().splitlines()]
     for line in lines:
         check.validate(line)
-    assert {line["step"] for line in lines} == {"gpu-memory", "gpu-compute", "gpu-copy", "gpu-launch", "gpu-gemm"}
+    assert {line["step"] for line in lines} == {
+        "gpu-memory", "gpu-compute", "defaults", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"}
     for step in bundle["steps"]:
         mine = [line for line in lines if line["step"] == step["step"]]
         assert len(mine) == sum(seen["readings"] for seen in step["facts"].get("gpu_watch", []))
@@ -165,6 +178,17 @@ def test_a_throttled_and_failing_gpu_marks_the_run_and_keeps_it(tmp_path):
     for word in ("THROTTLED", "power_cap", "could not correct", "Xid 79"):
         assert word in words
     jsonschema.Draft202012Validator(json.loads((SOURCE / "docs" / "schemas" / "run.schema.json").read_text())).validate(bundle)
+
+
+def test_a_lost_device_stops_the_run_which_goes_on_later(tmp_path):
+    suite = write_suite(tmp_path, COMPUTE.replace("milliseconds: 60", "milliseconds: 1"))
+    done = run(suite, "--out", tmp_path / "bundle", env=environment(ZH_SHIM_FAIL="4"))
+    assert done.returncode == 3 and "--resume" in done.stderr
+    assert not (tmp_path / "bundle").exists()
+    done = run("--resume", tmp_path / "bundle.partial", env=environment())
+    assert done.returncode == 0, done.stderr
+    bundle, _ = check_whole(tmp_path / "bundle")
+    assert [step["status"] for step in bundle["steps"]] == ["done", "done"]
 
 
 def test_a_wrong_product_is_no_figure(tmp_path):
@@ -213,6 +237,13 @@ def test_doctor_shows_what_a_module_finds():
     assert "it is busy" in plain and "cuBLASLt 13.1.0" in plain
     assert document["machine"]["gpus"][0]["processes"] == 1
     assert not any("every measurement on a GPU" in item["what"] for item in document["left_out"])
+
+
+def test_backends_name_the_gpu():
+    done = subprocess.run([ZHIHENG, "list", "backends", "--json"], capture_output=True, text=True, check=True,
+                          env=environment())
+    cuda = next(item for item in json.loads(done.stdout)["backends"] if item["name"] == "cuda")
+    assert cuda["present"] and cuda["summary"].startswith("1 GPU, the first: ")
 
 
 def test_doctor_says_that_there_is_no_module():

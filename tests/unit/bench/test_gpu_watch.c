@@ -37,7 +37,7 @@ static json_t *watch(double *watts) {
   zh_comm *comm = NULL;
   json_t *all = NULL;
   assert_int_equal(zh_comm_solo(&comm, &err), ZH_OK);
-  assert_int_equal(zh_gpu_watch_new(&w, folder, "probe", &err), ZH_OK);
+  assert_int_equal(zh_gpu_watch_new(&w, folder, "probe", 3, &err), ZH_OK);
   assert_false(zh_gpu_watch_is_on(w));
   assert_int_equal(zh_gpu_watch_add(w, BUS, &err), ZH_OK);
   assert_true(zh_gpu_watch_is_on(w));
@@ -171,6 +171,7 @@ static zh_status check_line(void *user, size_t line, json_t *value, zh_error *er
   assert_true(whole(value, "t_ns") > *last);
   *last = whole(value, "t_ns");
   assert_string_equal(json_string_value(json_object_get(value, "step")), "probe");
+  assert_int_equal(whole(value, "rank"), 3);
   return ZH_OK;
 }
 
