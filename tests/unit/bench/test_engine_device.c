@@ -52,8 +52,7 @@ static pair open_pair(const char *family) {
   zh_error err = ZH_ERROR_INIT;
   pair p = {0};
   char path[512];
-  zh_engine_options exact = {
-      .precision = ZH_PRECISION_EXACT, .sequences = 1, .context = CONTEXT};
+  zh_engine_options exact = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = CONTEXT};
   snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, family);
   if (zh_model_open(&p.model, path, &err) != ZH_OK ||
       zh_engine_create(&p.host, p.model, threads, &exact, &err) != ZH_OK ||
@@ -80,8 +79,8 @@ static zh_status read_prompt(pair *p, zh_engine *engine, float *logits, zh_error
 }
 
 /* Operands of bf16 move a logit by a few of its 2^-8 parts; the largest stays the largest unless
- * another comes as near as that. */
-static void compare_logits(const pair *p, const char *family) {
+ * another comes as near as that. Experts: what is rounded may send a token to another one. */
+static void compare_logits(const pair *p, const char *family, double part) {
   const zh_kernels *kernels = zh_kernels_reference();
   for (size_t t = 0; t < PROMPT; ++t) {
     const float *expected = p->logits[0] + t * p->vocab, *got = p->logits[1] + t * p->vocab;
@@ -90,7 +89,7 @@ static void compare_logits(const pair *p, const char *family) {
       largest = fmax(largest, fabs((double)expected[i]));
       worst = fmax(worst, fabs((double)expected[i] - (double)got[i]));
     }
-    if (!(worst <= 0.04 * largest))
+    if (!(worst <= part * largest))
       fail_msg("%s: a logit of token %zu is %g off, of %g", family, t, worst, largest);
     size_t best = kernels->argmax(expected, p->vocab), chosen = kernels->argmax(got, p->vocab);
     assert_true(chosen < p->vocab);
@@ -98,7 +97,7 @@ static void compare_logits(const pair *p, const char *family) {
   }
 }
 
-static void family_is_computed(const char *family) {
+static void family_is_computed(const char *family, double part) {
   zh_error err = ZH_ERROR_INIT;
   pair p = open_pair(family);
   zh_check *check = NULL;
@@ -110,9 +109,8 @@ static void family_is_computed(const char *family) {
   zh_check_detach(check);
   if (zh_check_report(check, NULL, &err) != ZH_OK) fail_msg("%s: %s", family, err.message);
   zh_check_free(check);
-  compare_logits(&p, family);
-  if (zh_engine_verify_weights(p.device, 3, &err) != ZH_OK)
-    fail_msg("%s: %s", family, err.message);
+  compare_logits(&p, family, part);
+  if (zh_engine_verify_weights(p.device, 3, &err) != ZH_OK) fail_msg("%s: %s", family, err.message);
   close_pair(&p);
 }
 
@@ -228,8 +226,9 @@ static void what_cannot_be_done_is_named(void **state) {
   assert_non_null(strstr(err.message, "q8"));
   zh_engine_options options = {
       .precision = ZH_PRECISION_FAST, .sequences = 1, .context = CONTEXT, .device = 99};
-  assert_int_equal(zh_engine_create(&engine, p.model, threads, &options, &err), ZH_ERR_LACKING);
-  assert_non_null(strstr(err.message, "GPU 98"));
+  zh_error other = ZH_ERROR_INIT;
+  assert_int_equal(zh_engine_create(&engine, p.model, threads, &options, &other), ZH_ERR_LACKING);
+  assert_non_null(strstr(other.message, "GPU 98"));
   close_pair(&p);
 }
 
