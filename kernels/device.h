@@ -347,7 +347,7 @@ typedef struct zh_device_api {
   /* position[i] += 1: the next step of a graph. */
   zh_status (*advance)(zh_device *device, uint32_t *position, size_t count, zh_error *err);
   /* Sum of the bits of the 32-bit words, modulo 2^64, with the odd factors that the engine's checks
-   * use: out on the device. */
+   * use: out on the device. Fastest where words are 16-byte aligned. */
   zh_status (*sum_of_bits)(zh_device *device, uint64_t *out, const void *words, size_t count,
                            zh_error *err);
   /* A standard model's weights in place: rows [first_row, first_row + rows) of tensor `stream`,

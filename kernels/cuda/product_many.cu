@@ -90,7 +90,7 @@ ZH_DEVICE void put_tile(const zh_product_view &v, const zh_product_side &s, cons
 }
 
 /* Grid: tiles of tokens, tiles of rows, parts. */
-template <int FORM> ZH_KERNEL void many_tokens(zh_product_view v) {
+template <int FORM> ZH_KERNEL void __launch_bounds__(THREADS, 2) many_tokens(zh_product_view v) {
   ZH_SHARED(uint16_t, weights, 2 * TILE * PITCH);
   ZH_SHARED(uint16_t, inputs, 2 * TILE * PITCH);
   zh_part_of p = zh_part_at(v, blockIdx.z);

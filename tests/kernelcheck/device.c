@@ -156,12 +156,12 @@ double device_dot_bound(const device_weights *w, double size) {
 /* --- what there is --- */
 
 const device_case device_cases[] = {
-    {"embed", check_device_embed},       {"norm", check_device_norms},
-    {"product", check_device_products},  {"head_product", check_device_head_products},
-    {"route", check_device_route},       {"grouped", check_device_grouped},
-    {"rope", check_device_ropes},        {"store", check_device_store},
+    {"embed", check_device_embed},         {"norm", check_device_norms},
+    {"product", check_device_products},    {"head_product", check_device_head_products},
+    {"route", check_device_route},         {"grouped", check_device_grouped},
+    {"rope", check_device_ropes},          {"store", check_device_store},
     {"attention", check_device_attention}, {"activate", check_device_activations},
-    {"rows", check_device_rows},         {"logits", check_device_logits},
+    {"rows", check_device_rows},           {"logits", check_device_logits},
     {"generate", check_device_generate},
 };
 const size_t device_case_count = sizeof device_cases / sizeof *device_cases;
@@ -182,13 +182,17 @@ static int open_or_refuse(void) {
   return 1;
 }
 
-int check_device(const char *only) {
+static void begin_device(void) {
   zh_device_facts facts;
   zh_error err = ZH_ERROR_INIT;
-  if (open_or_refuse()) return 1;
   must(on.api->facts(&facts, 0, &err), &err);
   printf("%s: %s, compute capability %d.%d, %s\n", on.api->backend, facts.name, facts.major,
          facts.minor, on.api->build);
+}
+
+int check_device(const char *only) {
+  if (open_or_refuse()) return 1;
+  begin_device();
   for (size_t i = 0; i < device_case_count; i++) {
     if (only && strcmp(only, device_cases[i].name) != 0) continue;
     device_cases[i].check();
@@ -197,4 +201,13 @@ int check_device(const char *only) {
   on.api->close(on.device);
   printf("%d failed\n", check_failures());
   return check_failures() ? 1 : 0;
+}
+
+int bench_device(const char *only) {
+  if (open_or_refuse()) return 1;
+  begin_device();
+  if (on.slow) printf("This is no accelerator: its times say nothing of any.\n");
+  bench_device_cases(only);
+  on.api->close(on.device);
+  return 0;
 }

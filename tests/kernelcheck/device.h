@@ -1,5 +1,5 @@
-/* kernelcheck of accelerators: operators of a module's table against fp64, on whatever device it opens (libzhiheng-cuda.so
- * on a GPU, libzhiheng-shim.so on any machine). */
+/* kernelcheck of accelerators: operators of a module's table against fp64, on whatever device it
+ * opens (libzhiheng-cuda.so on a GPU, libzhiheng-shim.so on any machine). */
 #ifndef ZH_TESTS_KERNELCHECK_DEVICE_H
 #define ZH_TESTS_KERNELCHECK_DEVICE_H
 
@@ -14,13 +14,14 @@ typedef struct checked_device {
 } checked_device;
 extern checked_device on;
 
-/* Memory of the device, with what is at `from` (NULL: every byte 0xFF, NaN of all types); exits where there is none.
- * device_drop releases all of it. */
+/* Memory of the device, with what is at `from` (NULL: every byte 0xFF, NaN of all types); exits
+ * where there is none. device_drop releases all of it. */
 void *device_copy(const void *from, size_t bytes);
 void device_drop(void);
 void device_read(void *to, const void *from, size_t bytes);
 
-/* What is enqueued, and what it writes: `bytes` at `out`, which hold `before` (NULL: 0xFF) when it begins. */
+/* What is enqueued, and what it writes: `bytes` at `out`, which hold `before` (NULL: 0xFF) when it
+ * begins. */
 typedef struct device_run {
   zh_status (*enqueue)(void *user, zh_error *err);
   void *user;
@@ -28,8 +29,8 @@ typedef struct device_run {
   const void *before;
   size_t bytes;
 } device_run;
-/* Runs it by itself and from a graph: 0, or infinity where the two differ or one failed (with a line that says why).
- * result: [bytes]. */
+/* Runs it by itself and from a graph: 0, or infinity where the two differ or one failed (with a
+ * line that says why). result: [bytes]. */
 double device_result(void *result, const device_run *run);
 
 typedef struct device_case {
@@ -38,8 +39,10 @@ typedef struct device_case {
 } device_case;
 extern const device_case device_cases[];
 extern const size_t device_case_count;
-int check_device(const char *only); /* exit status */
-int bench_device(const char *only);
+/* only: NULL for all. Exit statuses. */
+int check_device(const char *only);
+int bench_device(const char *only); /* product, attention, rows */
+void bench_device_cases(const char *only);
 
 void check_device_products(void);
 void check_device_head_products(void);
@@ -60,13 +63,13 @@ typedef struct device_weights {
   zh_device_matrix host, device;
   bool minimum; /* values are differences, whose parts count apart in bounds */
 } device_weights;
-device_weights device_weights_of(zh_device_form form, uint32_t rows, uint32_t columns, uint32_t scale_rows,
-                                 uint32_t scale_columns);
+device_weights device_weights_of(zh_device_form form, uint32_t rows, uint32_t columns,
+                                 uint32_t scale_rows, uint32_t scale_columns);
 void device_weights_free(device_weights *w); /* of the host */
 /* y and its magnitude: sum of |w x|. x: [columns], not yet rounded. */
 double device_dot(double *size, const device_weights *w, size_t row, const float *x, zh_way way);
-/* Of a sum of `columns` products of this size on a device: tensor cores cut where others round, so each counts twice.
- * Blocks of 32 add two for their scales. */
+/* Of a sum of `columns` products of this size on a device: tensor cores cut where others round, so
+ * each counts twice. Blocks of 32 add two for their scales. */
 double device_dot_bound(const device_weights *w, double size);
 
 #endif

@@ -21,13 +21,14 @@ typedef struct device_attention_case {
   const device_attention_shape *shape;
   zh_device_attention work;
   zh_device_store store;
-  size_t stored;       /* rows */
+  size_t stored;            /* rows */
   float *k, *v, *q, *sinks; /* of the host; k, v [sequences][depth + 1][kv_heads][dim] as held */
   uint32_t *position, *sequence; /* of the host */
   uint32_t tokens;
 } device_attention_case;
 
-static size_t row_at(const device_attention_case *c, size_t sequence, size_t position, size_t head) {
+static size_t row_at(const device_attention_case *c, size_t sequence, size_t position,
+                     size_t head) {
   return (sequence * (c->shape->depth + 1) + position) * c->shape->kv_heads + head;
 }
 static const float *key_at(const device_attention_case *c, size_t row) {
@@ -68,9 +69,10 @@ static double *exact_weights(const device_attention_case *c, size_t t, size_t he
   return p;
 }
 
-/* As check_attention.c's row_error: scores are off by s, weights by exp(+-s) and the roundings of exp, 4 u; sums of
- * weights and of values by gamma of as many as are added, twice where tensor cores add; each time the largest score
- * grows 8 u + 2 s. A cap adds 12 u of the score. Tiles round each weight to bf16, by 2^-9. */
+/* As check_attention.c's row_error: scores are off by s, weights by exp(+-s) and the roundings of
+ * exp, 4 u; sums of weights and of values by gamma of as many as are added, twice where tensor
+ * cores add; each time the largest score grows 8 u + 2 s. A cap adds 12 u of the score. Tiles round
+ * each weight to bf16, by 2^-9. */
 static double row_error(const device_attention_case *c, const float *out, size_t t, size_t head) {
   const device_attention_shape *s = c->shape;
   size_t begin, end, kv_head = head / (s->heads / s->kv_heads);
@@ -174,8 +176,8 @@ static double stored_rows(const device_attention_case *c, bool values) {
   for (uint32_t t = 0; t < c->tokens; t++)
     for (uint32_t h = 0; h < kv->kv_heads; h++) {
       size_t at = ((size_t)c->sequence[t] * kv->kv_heads + h) * kv->capacity + c->position[t];
-      const float *expected = (values ? value_at : key_at)(
-          c, row_at(c, c->sequence[t], c->position[t], h));
+      const float *expected =
+          (values ? value_at : key_at)(c, row_at(c, c->sequence[t], c->position[t], h));
       zh_device_kv_values(row, kv->type, held + at * row_bytes, dim);
       for (size_t i = 0; i < dim; i++) worst = worse(worst, row[i], expected[i], 1e-300);
     }
@@ -261,15 +263,18 @@ static const device_attention_shape shapes[] = {
     {5, 1, 96, 64, true, 0, 75, 1, 0, false},    {2, 1, 128, 160, false, 33, 80, 3, 0, true},
 };
 static const device_attention_shape large[] = {
-    {32, 8, 128, 128, false, 0, 8191, 1, 0, false}, {32, 8, 128, 128, false, 0, 20000, 4, 0, false},
-    {16, 1, 576, 512, true, 0, 3000, 1, 0, false},  {16, 4, 256, 256, false, 1024, 4000, 1, 50, true},
+    {32, 8, 128, 128, false, 0, 8191, 1, 0, false},
+    {32, 8, 128, 128, false, 0, 20000, 4, 0, false},
+    {16, 1, 576, 512, true, 0, 3000, 1, 0, false},
+    {16, 4, 256, 256, false, 1024, 4000, 1, 50, true},
 };
 
 void check_device_attention(void) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int type = 0; type <= ZH_DEVICE_KV_E4M3; type++) {
       check_shape(&shapes[i], (zh_device_kv_type)type, i == 0 ? 1 : 4, ZH_FEW);
-      if (type != ZH_DEVICE_KV_F32) check_shape(&shapes[i], (zh_device_kv_type)type, i == 0 ? 19 : 5, ZH_MANY);
+      if (type != ZH_DEVICE_KV_F32)
+        check_shape(&shapes[i], (zh_device_kv_type)type, i == 0 ? 19 : 5, ZH_MANY);
     }
   for (size_t i = 0; !on.slow && i < sizeof large / sizeof *large; i++)
     for (int type = 0; type <= ZH_DEVICE_KV_E4M3; type++) {

@@ -93,7 +93,7 @@ static double alone(product_case *c, const product_shape *s, const float *y) {
   float *one = zeroed(stride * sizeof *one);
   const float *x = c->work.x;
   double worst = 0;
-  for (size_t t = 0; t < s->tokens; t += s->tokens > 2 ? s->tokens - 1 : 1) {
+  for (size_t t = 0; t<s->tokens; t += s->tokens> 2 ? s->tokens - 1 : 1) {
     device_run run = {enqueue_product, &c->work, c->work.y, s->adds ? c->before + t * stride : NULL,
                       stride * sizeof *one};
     c->work.tokens = 1;
@@ -134,13 +134,11 @@ static bool any_columns(zh_device_form form) {
 }
 
 static void check_form(zh_device_form form, zh_way way) {
-  static const uint32_t odd[] = {1, 7, 100, 331}, blocks[] = {256, 256, 768, 2304},
-                        halves[] = {32, 96, 608, 4128};
+  static const uint32_t odd[] = {1, 7, 100, 331}, blocks[] = {256, 256, 768, 1280},
+                        halves[] = {32, 96, 608, 1056};
   static const size_t tokens[] = {1, 5, 9, 18};
   for (size_t i = 0; i < 4; i++) {
-    uint32_t columns = any_columns(form)      ? odd[i]
-                       : form == ZH_FORM_Q4_K ? blocks[i]
-                                              : halves[i];
+    uint32_t columns = any_columns(form) ? odd[i] : form == ZH_FORM_Q4_K ? blocks[i] : halves[i];
     product_shape s = {.form = form,
                        .last = i == 2 ? ZH_FORM_F32 : form,
                        .rows = i == 0 ? 1 : 21,
@@ -148,7 +146,9 @@ static void check_form(zh_device_form form, zh_way way) {
                        .scale_rows = i % 2 ? 16 : 1,
                        .scale_columns = i > 1 ? 64 : columns,
                        .tokens = tokens[i],
-                       .sides = i == 0 ? 1 : i == 1 ? 2 : 3,
+                       .sides = i == 0   ? 1
+                                : i == 1 ? 2
+                                         : 3,
                        .biased = i % 2 == 0,
                        .adds = i == 3};
     check_product(&s, way);
@@ -159,11 +159,12 @@ static void check_form(zh_device_form form, zh_way way) {
                         .columns = on.slow ? 1280 : 4096 + 256,
                         .scale_rows = 128,
                         .scale_columns = 128,
-                        .tokens = on.slow ? (way == ZH_FEW ? 2 : 35) : 300,
+                        .tokens = on.slow ? (way == ZH_FEW ? 2 : 17) : 300,
                         .sides = 1};
   check_product(&wide, way);
   if (way == ZH_MANY && form == ZH_FORM_BF16) { /* more than a tile both ways */
-    product_shape tall = {.form = form, .last = form, .rows = 130, .columns = 48, .tokens = 131, .sides = 1};
+    product_shape tall = {
+        .form = form, .last = form, .rows = 130, .columns = 48, .tokens = 131, .sides = 1};
     check_product(&tall, way);
   }
 }
@@ -202,8 +203,7 @@ static void check_heads(zh_device_form form, uint32_t each, uint32_t columns, si
   for (size_t t = 0; t < tokens; t++)
     for (size_t h = 0; h < heads; h++)
       for (size_t r = 0; r < each; r++) {
-        double size,
-            sum = device_dot(&size, &w, h * each + r, x + t * x_stride + h * x_head, way);
+        double size, sum = device_dot(&size, &w, h * each + r, x + t * x_stride + h * x_head, way);
         worst = worse(worst, y[t * y_stride + h * y_head + r], sum, device_dot_bound(&w, size));
       }
   char words[96];
@@ -252,13 +252,14 @@ static void check_experts(zh_device_form form, uint32_t experts, uint32_t used, 
         *bias = normal_floats((size_t)EACH * experts, 1);
   uint32_t *choice = zeroed(choices * 4);
   const float *biases[2] = {device_copy(bias, (size_t)EACH * experts * 4), NULL};
-  grouped_case c = {.route = {.choice = device_copy(NULL, choices * 4),
-                              .weight = device_copy(NULL, choices * 4),
-                              .lists = device_copy(NULL, zh_device_list_words(tokens, experts, used) * 4),
-                              .logits = device_copy(logits, tokens * experts * 4),
-                              .tokens = tokens,
-                              .experts = experts,
-                              .used = used}};
+  grouped_case c = {
+      .route = {.choice = device_copy(NULL, choices * 4),
+                .weight = device_copy(NULL, choices * 4),
+                .lists = device_copy(NULL, zh_device_list_words(tokens, experts, used) * 4),
+                .logits = device_copy(logits, tokens * experts * 4),
+                .tokens = tokens,
+                .experts = experts,
+                .used = used}};
   c.work = (zh_device_grouped){.y = device_copy(NULL, bytes),
                                .y_stride = y_stride,
                                .matrices = matrices,
@@ -279,7 +280,8 @@ static void check_experts(zh_device_form form, uint32_t experts, uint32_t used, 
     for (size_t r = 0; r < EACH + SECOND; r++) {
       bool second = r >= EACH;
       size_t row = second ? choice[i] * SECOND + r - EACH : choice[i] * EACH + r;
-      double size, sum = device_dot(&size, &w[second], row, x + (spread ? i / used : i) * x_stride, way);
+      double size,
+          sum = device_dot(&size, &w[second], row, x + (spread ? i / used : i) * x_stride, way);
       double bound = device_dot_bound(&w[second], size);
       if (!second) sum += bias[row];
       worst = worse(worst, y[i * y_stride + r], sum, bound + 0x1p-22 * (1 + fabs(sum)));

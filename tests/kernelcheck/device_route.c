@@ -72,9 +72,10 @@ static void drop_groups(double *rank, const route_shape *s) {
   }
 }
 
-/* Choices are those of fp64: random logits leave gaps far wider than fp32's roundings. Weights: a score is within
- * (8 + 2 |logit|) u of itself, so is their sum, then a quotient and a product. */
-static double token_error(const route_case *c, size_t t, const uint32_t *choice, const float *weight) {
+/* Choices are those of fp64: random logits leave gaps far wider than fp32's roundings. Weights: a
+ * score is within (8 + 2 |logit|) u of itself, so is their sum, then a quotient and a product. */
+static double token_error(const route_case *c, size_t t, const uint32_t *choice,
+                          const float *weight) {
   const route_shape *s = c->shape;
   double *score = zeroed(s->experts * sizeof *score), *rank = zeroed(s->experts * sizeof *rank),
          sum = 0, worst = 0, largest = -INFINITY, exps = 0;
@@ -114,29 +115,30 @@ static double list_error(const route_case *c, const uint32_t *lists, const uint3
 }
 
 static void check_route(const route_shape *s, size_t tokens, const char *words) {
-  size_t choices = tokens * s->used, words_of_lists = zh_device_list_words(tokens, s->experts, s->used);
+  size_t choices = tokens * s->used,
+         words_of_lists = zh_device_list_words(tokens, s->experts, s->used);
   route_case c = {.shape = s, .tokens = tokens};
   c.logits = normal_floats(tokens * s->experts, 2);
   c.bias = normal_floats(s->experts, 1);
   c.selection = normal_floats(s->experts, 0.3f);
   uint32_t *choice = zeroed(choices * 4), *lists = zeroed(words_of_lists * 4);
   float *weight = zeroed(choices * 4);
-  c.work = (zh_device_route){.choice = device_copy(NULL, choices * 4),
-                             .weight = device_copy(NULL, choices * 4),
-                             .lists = device_copy(NULL, words_of_lists * 4),
-                             .logits = device_copy(c.logits, tokens * s->experts * 4),
-                             .tokens = tokens,
-                             .experts = s->experts,
-                             .used = s->used,
-                             .groups = s->groups,
-                             .groups_used = s->groups_used,
-                             .score = s->score,
-                             .best_two = s->best_two,
-                             .renormalise = s->renormalise,
-                             .scale = s->scale,
-                             .bias = s->bias ? device_copy(c.bias, s->experts * 4) : NULL,
-                             .selection_bias =
-                                 s->selection_bias ? device_copy(c.selection, s->experts * 4) : NULL};
+  c.work = (zh_device_route){
+      .choice = device_copy(NULL, choices * 4),
+      .weight = device_copy(NULL, choices * 4),
+      .lists = device_copy(NULL, words_of_lists * 4),
+      .logits = device_copy(c.logits, tokens * s->experts * 4),
+      .tokens = tokens,
+      .experts = s->experts,
+      .used = s->used,
+      .groups = s->groups,
+      .groups_used = s->groups_used,
+      .score = s->score,
+      .best_two = s->best_two,
+      .renormalise = s->renormalise,
+      .scale = s->scale,
+      .bias = s->bias ? device_copy(c.bias, s->experts * 4) : NULL,
+      .selection_bias = s->selection_bias ? device_copy(c.selection, s->experts * 4) : NULL};
   device_run run = {enqueue_route, &c, c.work.weight, NULL, choices * 4};
   double worst = device_result(weight, &run);
   device_read(choice, c.work.choice, choices * 4);
@@ -169,15 +171,18 @@ static void check_ties(void) {
   device_run run = {enqueue_route, &c, c.work.choice, NULL, sizeof choice};
   double worst = device_result(choice, &run);
   static const uint32_t expected[2 * USED] = {1, 4, 7, 10, 0, 3, 6, 9}; /* 40 % 3 is 1 */
-  check_report("route", on.api->backend, "ties, NaN", unless_equal(worst, choice, expected, sizeof choice));
+  check_report("route", on.api->backend, "ties, NaN",
+               unless_equal(worst, choice, expected, sizeof choice));
   device_drop();
 }
 
 void check_device_route(void) {
   static const route_shape softmax = {64, 8, 0, 0, ZH_DEVICE_SOFTMAX, false, true, false, false, 0},
-                           chosen = {33, 4, 1, 1, ZH_DEVICE_SOFTMAX_CHOSEN, false, false, true, false, 0},
+                           chosen = {33,    4,     1,    1,     ZH_DEVICE_SOFTMAX_CHOSEN,
+                                     false, false, true, false, 0},
                            best = {24, 3, 4, 2, ZH_DEVICE_SOFTMAX, false, false, false, false, 16},
-                           sigmoid = {256, 8, 8, 4, ZH_DEVICE_SIGMOID, true, true, false, true, 2.5};
+                           sigmoid = {256,  8,    8,     4,    ZH_DEVICE_SIGMOID,
+                                      true, true, false, true, 2.5};
   check_route(&softmax, 1, "softmax, 8 of 64");
   check_route(&softmax, 37, "softmax, 8 of 64, 37 tokens");
   check_route(&chosen, 5, "softmax of the chosen, 4 of 33, bias");

@@ -59,8 +59,8 @@ void check_device_embed(void) {
 
 ENQUEUE(enqueue_norm, zh_device_norm, norm)
 
-/* As check_small.c's for RMS. LayerNorm: the mean is off by gamma of a row's largest sum of magnitudes, and so is each
- * difference. */
+/* As check_small.c's for RMS. LayerNorm: the mean is off by gamma of a row's largest sum of
+ * magnitudes, and so is each difference. */
 static void check_norm(size_t columns, size_t heads, bool layer, bool in_place) {
   enum { TOKENS = 3 };
   size_t stride = heads * columns + 3, bytes = TOKENS * stride * sizeof(float);
@@ -127,8 +127,7 @@ static void check_rope(size_t head_dim, size_t dims, size_t offset, bool interle
   size_t stride = HEADS * head_dim + 2, pairs = dims / 2, bytes = TOKENS * stride * sizeof(float);
   float *before = normal_floats(TOKENS * stride, 1), *x = zeroed(bytes);
   double *frequency = zeroed(pairs * sizeof *frequency), worst;
-  for (size_t i = 0; i < pairs; i++)
-    frequency[i] = pow(10000.0, -2.0 * (double)i / (double)dims);
+  for (size_t i = 0; i < pairs; i++) frequency[i] = pow(10000.0, -2.0 * (double)i / (double)dims);
   zh_device_rope work = {.x = device_copy(before, bytes),
                          .x_stride = stride,
                          .heads = HEADS,
@@ -189,8 +188,9 @@ static double activated(zh_device_activation kind, double g, double up, double l
   }
 }
 
-/* check_small.c's bounds for vectors, which CUDA's exp (2 ulp) and erfc (4 ulp; its argument rounds, and erfc falls by
- * 2 z dz of itself) keep: of the clamp one addition more, next to -1 too. */
+/* check_small.c's bounds for vectors, which CUDA's exp (2 ulp) and erfc (4 ulp; its argument
+ * rounds, and erfc falls by 2 z dz of itself) keep: of the clamp one addition more, next to -1 too.
+ */
 static double activation_bound(zh_device_activation kind, double g, double up, double exact) {
   double z = sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g), tiny = 0x1p-100 * (fabs(up) + 1);
   switch (kind) {
@@ -266,6 +266,10 @@ static zh_status enqueue_sum(void *user, zh_error *err) {
   const rows_case *c = user;
   return on.api->sum_of_bits(on.device, c->sum, c->x, COUNT, err);
 }
+static zh_status enqueue_fewer(void *user, zh_error *err) {
+  const rows_case *c = user;
+  return on.api->sum_of_bits(on.device, c->sum, c->x, COUNT - 1, err);
+}
 
 static void check_exact_rows(void) {
   static const uint32_t index[5] = {7, 0, 7, 16, 3};
@@ -276,7 +280,8 @@ static void check_exact_rows(void) {
              gather = {enqueue_gather, &c, c.y, NULL, 5 * WIDTH * 4};
   double worst = device_result(z, &add);
   for (size_t i = 0; i < COUNT; i++)
-    worst = worse(worst, z[i], fma(-0.75, (double)x[i], (double)y[i]), u * fabs((double)z[i]) * 1.001);
+    worst =
+        worse(worst, z[i], fma(-0.75, (double)x[i], (double)y[i]), u * fabs((double)z[i]) * 1.001);
   check_report("add", on.api->backend, "1003 values", worst);
   worst = device_result(z, &gather);
   for (size_t r = 0; r < 5; r++)
@@ -288,7 +293,8 @@ static void check_exact_rows(void) {
   for (size_t i = 0; i < 5; i++) worst = next[i] == index[i] + 1 ? worst : INFINITY;
   check_report("advance", on.api->backend, "5 positions", worst);
   uint64_t sum, expected = 0;
-  device_run sums = {enqueue_sum, &c, c.sum, NULL, sizeof sum};
+  device_run sums = {enqueue_sum, &c, c.sum, NULL, sizeof sum},
+             unaligned = {enqueue_fewer, &c, c.sum, NULL, sizeof sum};
   worst = device_result(&sum, &sums);
   for (uint64_t i = 0; i < COUNT; i++) {
     uint32_t bits;
@@ -296,6 +302,16 @@ static void check_exact_rows(void) {
     expected += bits * (2 * i + 1);
   }
   check_report("sum_of_bits", on.api->backend, "1003 words", sum == expected ? worst : INFINITY);
+  c.x += 1;
+  worst = device_result(&sum, &unaligned);
+  expected = 0;
+  for (uint64_t i = 0; i + 1 < COUNT; i++) {
+    uint32_t bits;
+    memcpy(&bits, &x[i + 1], sizeof bits);
+    expected += bits * (2 * i + 1);
+  }
+  check_report("sum_of_bits", on.api->backend, "1002 words, unaligned",
+               sum == expected ? worst : INFINITY);
   free(x), free(y), free(z);
   device_drop();
 }
@@ -307,7 +323,8 @@ static void check_slices(void) {
   enum { ROWS = 13, FROM = 19, TO = 23, PART = 11 };
   float *x = normal_floats(ROWS * FROM, 1), *y = normal_floats(ROWS * TO, 1),
         *z = zeroed(ROWS * TO * 4);
-  zh_device_slices work = {device_copy(y, ROWS * TO * 4), device_copy(x, ROWS * FROM * 4), TO, FROM, PART, ROWS};
+  zh_device_slices work = {
+      device_copy(y, ROWS * TO * 4), device_copy(x, ROWS * FROM * 4), TO, FROM, PART, ROWS};
   device_run run = {enqueue_slices, &work, work.to, y, ROWS * TO * 4};
   double worst = device_result(z, &run);
   for (size_t r = 0; r < ROWS; r++) memcpy(y + r * TO, x + r * FROM, PART * 4);
@@ -342,7 +359,11 @@ static void check_combine(bool shared, bool scored) {
     }
     worst = worse(worst, y[i], sum, gamma_of(USED + 8) * size);
   }
-  check_report("combine", on.api->backend, scored ? "shared, scored" : shared ? "shared" : "3 of a token", worst);
+  check_report("combine", on.api->backend,
+               scored   ? "shared, scored"
+               : shared ? "shared"
+                        : "3 of a token",
+               worst);
   free(x), free(weight), free(common), free(score), free(y);
   device_drop();
 }
@@ -384,7 +405,10 @@ static void check_best(size_t vocab) {
     size_t at = zh_kernels_reference()->argmax(z + t * vocab, vocab);
     expected[t] = at == SIZE_MAX ? UINT32_MAX : (uint32_t)at;
   }
-  logits_case c = {.z = device_copy(z, TOKENS * vocab * 4), .best = device_copy(NULL, sizeof best), .tokens = TOKENS, .vocab = vocab};
+  logits_case c = {.z = device_copy(z, TOKENS * vocab * 4),
+                   .best = device_copy(NULL, sizeof best),
+                   .tokens = TOKENS,
+                   .vocab = vocab};
   device_run run = {enqueue_argmax, &c, c.best, NULL, sizeof best};
   double worst = device_result(best, &run);
   char words[40];
@@ -397,11 +421,13 @@ static void check_best(size_t vocab) {
 static void check_shaped(float cap) {
   enum { TOKENS = 2, VOCAB = 301 };
   float *z = normal_floats(TOKENS * VOCAB, 30), *y = zeroed(TOKENS * VOCAB * 4);
-  logits_case c = {.z = device_copy(z, TOKENS * VOCAB * 4), .cap = cap, .tokens = TOKENS, .vocab = VOCAB};
+  logits_case c = {
+      .z = device_copy(z, TOKENS * VOCAB * 4), .cap = cap, .tokens = TOKENS, .vocab = VOCAB};
   device_run run = {enqueue_shape, &c, c.z, z, TOKENS * VOCAB * 4};
   double worst = device_result(y, &run);
   for (size_t i = 0; i < TOKENS * VOCAB; i++) {
-    double x = (double)z[i] * (double)0.7f, exact = cap != 0 ? (double)cap * tanh(x / (double)cap) : x;
+    double x = (double)z[i] * (double)0.7f,
+           exact = cap != 0 ? (double)cap * tanh(x / (double)cap) : x;
     worst = worse(worst, y[i], exact, 8 * u * fabs(exact) + 1e-30);
   }
   check_report("shape_logits", on.api->backend, cap != 0 ? "scaled, capped" : "scaled", worst);
@@ -426,7 +452,8 @@ typedef struct generate_case {
 static const uint64_t SEED = 0x123456789abcdef0u, STREAM = 0x300000007u;
 static zh_status enqueue_generate(void *user, zh_error *err) {
   const generate_case *c = user;
-  return on.api->generate(on.device, &c->matrix, SEED, STREAM, c->row, c->column, c->whole, 0.02f, err);
+  return on.api->generate(on.device, &c->matrix, SEED, STREAM, c->row, c->column, c->whole, 0.02f,
+                          err);
 }
 
 static void expect_row(uint8_t *to, const zh_device_matrix *m, const generate_case *c, size_t r) {
@@ -438,9 +465,10 @@ static void expect_row(uint8_t *to, const zh_device_matrix *m, const generate_ca
     if (m->form == ZH_FORM_F32)
       memcpy(to + 4 * i, &values[i], 4);
     else if (m->form == ZH_FORM_E4M3)
-      to[i] = zh_f32_to_e4m3(values[i] / scales[r / m->scale_rows * ((m->columns + m->scale_columns - 1) /
-                                                                     m->scale_columns) +
-                                                i / m->scale_columns]);
+      to[i] = zh_f32_to_e4m3(
+          values[i] /
+          scales[r / m->scale_rows * ((m->columns + m->scale_columns - 1) / m->scale_columns) +
+                 i / m->scale_columns]);
     else
       memcpy(to + 2 * i, &half, 2);
   }
@@ -449,8 +477,10 @@ static void expect_row(uint8_t *to, const zh_device_matrix *m, const generate_ca
 
 static void check_generated(zh_device_form form, uint64_t column, uint64_t whole) {
   enum { ROWS = 9, COLUMNS = 203 };
-  zh_device_matrix m = {.form = form, .rows = ROWS, .columns = COLUMNS, .scale_rows = 4, .scale_columns = 64};
-  size_t bytes = zh_device_number_bytes(form, ROWS, COLUMNS), scale_bytes = zh_device_scale_bytes(&m);
+  zh_device_matrix m = {
+      .form = form, .rows = ROWS, .columns = COLUMNS, .scale_rows = 4, .scale_columns = 64};
+  size_t bytes = zh_device_number_bytes(form, ROWS, COLUMNS),
+         scale_bytes = zh_device_scale_bytes(&m);
   float *scales = zeroed(scale_bytes + 4);
   for (size_t i = 0; i < scale_bytes / 4; i++) scales[i] = 0x1p-12f * (float)(1 + i);
   m.scales = scales;
@@ -460,7 +490,8 @@ static void check_generated(zh_device_form form, uint64_t column, uint64_t whole
   uint8_t *made = zeroed(bytes), *expected = zeroed(bytes);
   device_run run = {enqueue_generate, &c, c.matrix.numbers, NULL, bytes};
   double worst = device_result(made, &run);
-  for (size_t r = 0; r < ROWS; r++) expect_row(expected + zh_device_number_bytes(form, r, COLUMNS), &m, &c, r);
+  for (size_t r = 0; r < ROWS; r++)
+    expect_row(expected + zh_device_number_bytes(form, r, COLUMNS), &m, &c, r);
   char words[64];
   snprintf(words, sizeof words, "%s, columns %llu … of %llu", zh_device_form_names[form],
            (unsigned long long)column, (unsigned long long)whole);
