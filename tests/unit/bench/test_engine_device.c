@@ -14,19 +14,30 @@
 
 #include "bench/engine/check.h"
 #include "bench/engine/device_engine.h"
+#include "core/files.h"
 
 enum { PROMPT = 11, STEPS = 3, CONTEXT = PROMPT + STEPS };
 static zh_threads *threads;
+static char data[64];
 
+/* Families as they are, and standard classes small enough for tests. */
 static int start(void **state) {
+  char folder[] = "/tmp/zh-device-XXXXXX", command[1024];
   (void)state;
+  if (!mkdtemp(folder)) return 1;
+  snprintf(data, sizeof data, "%s", folder);
+  snprintf(command, sizeof command,
+           "mkdir '%s/model' && cp -r '%s/model/families' '%s/model/' && "
+           "cp '%s/tests/golden/classes/classes.yaml' '%s/model/'",
+           folder, ZH_SOURCE_DIR, folder, ZH_SOURCE_DIR, folder);
+  if (system(command) != 0 || setenv("ZHIHENG_DATA", folder, 1) != 0) return 1;
   return zh_threads_create(&threads, 2, NULL, NULL) != ZH_OK;
 }
 
 static int stop(void **state) {
   (void)state;
   zh_threads_free(threads);
-  return 0;
+  return zh_remove_tree(data, NULL) != ZH_OK;
 }
 
 typedef struct pair {
@@ -53,7 +64,10 @@ static pair open_pair(const char *family) {
   pair p = {0};
   char path[512];
   zh_engine_options exact = {.precision = ZH_PRECISION_EXACT, .sequences = 1, .context = CONTEXT};
-  snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, family);
+  if (strncmp(family, "zh-", 3) == 0)
+    snprintf(path, sizeof path, "%s", family);
+  else
+    snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, family);
   if (zh_model_open(&p.model, path, &err) != ZH_OK ||
       zh_engine_create(&p.host, p.model, threads, &exact, &err) != ZH_OK ||
       open_on_device(&p.device, p.model, ZH_KV_BF16, &err) != ZH_OK)
@@ -130,6 +144,12 @@ static void experts_are_computed(void **state) {
 static void latent_attention_is_computed(void **state) {
   (void)state;
   family_is_computed("deepseek-v3", 0.1);
+}
+
+static void standard_models_are_generated_in_place(void **state) {
+  (void)state;
+  family_is_computed("zh-tiny", 0.04);
+  family_is_computed("zh-tiny-experts", 0.1);
 }
 
 /* --- generations --- */
@@ -237,6 +257,7 @@ int main(void) {
       cmocka_unit_test(dense_families_are_computed),
       cmocka_unit_test(experts_are_computed),
       cmocka_unit_test(latent_attention_is_computed),
+      cmocka_unit_test(standard_models_are_generated_in_place),
       cmocka_unit_test(generations_are_steps_bit_for_bit),
       cmocka_unit_test(faults_are_noticed),
       cmocka_unit_test(weights_are_held_against_the_model),
