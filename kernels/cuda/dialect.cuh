@@ -155,10 +155,16 @@ ZH_DEVICE float zh_rounded_bf16(float x) { return zh_bf16_value(zh_bf16_of(x)); 
 
 /* Normal, subnormal, infinite. */
 ZH_DEVICE float zh_f16_value(uint32_t bits) {
+#ifdef __CUDACC__
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((uint16_t)bits));
+  return x;
+#else
   uint32_t sign = (bits & 0x8000u) << 16, rest = bits & 0x7FFFu;
   if (rest >= 0x7C00u) return zh_float(sign | 0x7F800000u | (rest & 0x3FFu) << 13);
   /* 2^112 brings the exponent of f16 to that of fp32, subnormal numbers too, exactly. */
   return zh_float(sign | zh_bits(zh_float(rest << 13) * 5.192296858534828e33f));
+#endif
 }
 
 /* To nearest even; NaN stays one. */

@@ -260,7 +260,7 @@ static void check_shape(const device_attention_shape *s, zh_device_kv_type type,
 static const device_attention_shape shapes[] = {
     {4, 2, 64, 64, false, 0, 130, 1, 0, false},  {3, 1, 5, 5, false, 0, 18, 1, 0, false},
     {10, 1, 32, 32, false, 0, 70, 10, 0, false}, {2, 2, 72, 40, false, 50, 90, 1, 2.5f, false},
-    {5, 1, 96, 64, true, 0, 75, 1, 0, false},    {2, 1, 128, 160, false, 33, 80, 3, 0, true},
+    {5, 1, 96, 64, true, 0, 75, 1, 0, false},    {2, 1, 128, 160, false, 60, 80, 3, 0, true},
 };
 static const device_attention_shape large[] = {
     {32, 8, 128, 128, false, 0, 8191, 1, 0, false},
@@ -269,7 +269,11 @@ static const device_attention_shape large[] = {
     {16, 4, 256, 256, false, 1024, 4000, 1, 50, true},
 };
 
+/* So long that a part is more than one tile. */
+static const device_attention_shape longer = {2, 1, 8, 8, false, 0, 8300, 2, 0, false};
+
 void check_device_attention(void) {
+  check_shape(&longer, ZH_DEVICE_KV_BF16, 1, ZH_FEW);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int type = 0; type <= ZH_DEVICE_KV_E4M3; type++) {
       check_shape(&shapes[i], (zh_device_kv_type)type, i == 0 ? 1 : 4, ZH_FEW);

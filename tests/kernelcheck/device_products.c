@@ -162,6 +162,20 @@ static void check_form(zh_device_form form, zh_way way) {
                         .tokens = on.slow ? (way == ZH_FEW ? 2 : 17) : 300,
                         .sides = 1};
   check_product(&wide, way);
+  if (way == ZH_FEW &&
+      (form == ZH_FORM_BF16 || form == ZH_FORM_Q4_K)) { /* more than pass at once */
+    product_shape more = {.form = form,
+                          .last = form,
+                          .rows = 19,
+                          .columns = 256,
+                          .tokens = 35,
+                          .sides = 1},
+                  tall = more;
+    check_product(&more, way);
+    tall.rows = on.slow ? 300 : 9001; /* twice as many rows a warp */
+    tall.tokens = 6;
+    check_product(&tall, way);
+  }
   if (way == ZH_MANY && form == ZH_FORM_BF16) { /* more than a tile both ways */
     product_shape tall = {
         .form = form, .last = form, .rows = 130, .columns = 48, .tokens = 131, .sides = 1};
