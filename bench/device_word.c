@@ -42,6 +42,6 @@ zh_status zh_device_is_here(int device, zh_error *err) {
   if (device == 0) return ZH_OK;
   ZH_TRY(count_devices(&count, err));
   if (device <= count) return ZH_OK;
-  return zh_fail(err, ZH_ERR_LACKING, "there is no GPU %d: this process sees %d, numbered from 0 on",
-                 device - 1, count);
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "there is no GPU %d: this process sees %d, numbered from 0 on", device - 1, count);
 }

@@ -1,7 +1,7 @@
-/* Standard models in fp8: numbers of type E4M3 (arXiv:2209.05433), and a scale for each block of 128
- * rows and columns, as DeepSeek-V3's files have them (arXiv:2412.19437, 3.3). Scales are powers of
- * two, the smallest that keeps every element of the rule's normal numbers in range, or twice that,
- * as drawn for the block: so number times scale has few bits, and BF16 holds it exactly. */
+/* Standard models in fp8: numbers of type E4M3 (arXiv:2209.05433), and a scale for each block of
+ * 128 rows and columns, as DeepSeek-V3's files have them (arXiv:2412.19437, 3.3). Scales are powers
+ * of two, the smallest that keeps every element of the rule's normal numbers in range, or twice
+ * that, as drawn for the block: so number times scale has few bits, and BF16 holds it exactly. */
 #include <math.h>
 
 #include "core/philox.h"
@@ -28,8 +28,7 @@ static float scale_at(const zh_tensor *t, uint64_t row, uint64_t column) {
 void zh_standard_scales(float *scales, const zh_tensor *t, uint64_t first, uint64_t rows) {
   uint64_t columns = t->shape[t->dims - 1];
   for (uint64_t r = 0; r < rows; r += ZH_STANDARD_BLOCK)
-    for (uint64_t c = 0; c < columns; c += ZH_STANDARD_BLOCK)
-      *scales++ = scale_at(t, first + r, c);
+    for (uint64_t c = 0; c < columns; c += ZH_STANDARD_BLOCK) *scales++ = scale_at(t, first + r, c);
 }
 
 /* To nearest, ties to even: in steps of an eighth of the power of two below it, and of 2^-9 below

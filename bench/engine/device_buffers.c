@@ -17,8 +17,7 @@ static bool is_latent(const zh_engine *engine) {
 
 /* What changes in place stays where it was. */
 static zh_value place_of(const zh_engine *engine, zh_value value) {
-  if (value == ZH_VALUE_FINAL_QUERY)
-    return is_latent(engine) ? ZH_VALUE_ABSORBED : ZH_VALUE_QUERY;
+  if (value == ZH_VALUE_FINAL_QUERY) return is_latent(engine) ? ZH_VALUE_ABSORBED : ZH_VALUE_QUERY;
   return value == ZH_VALUE_FINAL_KEY ? ZH_VALUE_KEY : value;
 }
 
@@ -117,8 +116,8 @@ uint64_t zh_device_buffers_formula(const zh_engine *engine) {
 zh_status zh_device_make_buffers(zh_engine *engine, zh_error *err) {
   zh_device_engine *d = engine->device;
   d->activation_bytes = zh_device_buffers_formula(engine);
-  ZH_TRY(d->api->alloc(d->device, (void **)&d->activations, d->activation_bytes, "activations",
-                       err));
+  ZH_TRY(
+      d->api->alloc(d->device, (void **)&d->activations, d->activation_bytes, "activations", err));
   cutting c = {d->activations};
   cut(&c, engine, d);
   for (int i = 0; i < 2; ++i)

@@ -1,5 +1,5 @@
-/* Keys and values on a device, and their mirror on the host in the form that the CPU's cache has: the
- * same values, for what checks and certificates read. */
+/* Keys and values on a device, and their mirror on the host in the form that the CPU's cache has:
+ * the same values, for what checks and certificates read. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +40,8 @@ zh_status zh_device_make_cache(zh_engine *engine, zh_error *err) {
   zh_device_kv kv = shape_of(engine);
   d->keys_bytes = aligned(zh_device_kv_bytes(&kv, false));
   d->values_bytes = is_latent(engine) ? 0 : aligned(zh_device_kv_bytes(&kv, true));
+  d->computed = calloc(engine->sequences, sizeof *d->computed);
+  if (!d->computed) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
   d->cache_bytes = zh_device_cache_formula(engine);
   ZH_TRY(d->api->alloc(d->device, (void **)&d->cache, d->cache_bytes, "keys and values", err));
   ZH_TRY(d->api->fill(d->device, d->cache, 0xff, d->cache_bytes, err));
@@ -84,6 +86,7 @@ static zh_status poison_plane(zh_engine *engine, const zh_device_kv *kv, bool va
 
 static void forget(zh_device_engine *d, const zh_engine *engine, uint32_t sequence,
                    uint32_t length) {
+  if (d->computed[sequence] > length) d->computed[sequence] = length;
   for (size_t layer = 0; d->mirrored && layer < engine->architecture.layers; ++layer) {
     uint32_t *has = &d->mirrored[layer * engine->sequences + sequence];
     if (*has > length) *has = length;
@@ -171,7 +174,7 @@ zh_status zh_device_mirror(zh_engine *engine, size_t layer, bool anew, zh_error 
   float *room = malloc(2 * (AT_ONCE + to.kv_heads) * to.head_dim * sizeof *room);
   zh_status status = room ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for keys");
   for (size_t s = 0; s < engine->sequences; ++s) {
-    uint32_t *has = &d->mirrored[layer * engine->sequences + s], length = engine->length[s];
+    uint32_t *has = &d->mirrored[layer * engine->sequences + s], length = d->computed[s];
     size_t first = anew ? 0 : *has;
     for (size_t p = first, some; status == ZH_OK && p < length; p += some) {
       some = length - p < AT_ONCE ? length - p : AT_ONCE;

@@ -77,12 +77,11 @@ static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
   const struct {
     bool is;
     const char *what;
-  } missing[] = {
-      {a->normalised_head, "a head whose rows are divided by their length"},
-      {a->alibi, "ALiBi"},
-      {a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
-      {a->experts_used > ZH_DEVICE_USED_MAX, "so many experts of a token"},
-      {a->router.groups > ZH_DEVICE_GROUPS_MAX, "so many groups of experts"}};
+  } missing[] = {{a->normalised_head, "a head whose rows are divided by their length"},
+                 {a->alibi, "ALiBi"},
+                 {a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
+                 {a->experts_used > ZH_DEVICE_USED_MAX, "so many experts of a token"},
+                 {a->router.groups > ZH_DEVICE_GROUPS_MAX, "so many groups of experts"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
     if (missing[i].is)
       return zh_fail(err, ZH_ERR_LACKING,
@@ -151,15 +150,14 @@ static zh_status judge_room(zh_engine *engine, zh_error *err) {
   char advice[128];
   if (available == 0 || total_of(r) <= available) return ZH_OK;
   advise(advice, sizeof advice, engine, available);
-  return zh_fail(err, ZH_ERR_LACKING,
-                 "GPU %d (%s) has %.2f GB free, but %s with %" PRIu32
-                 " positions for each of %" PRIu32
-                 " sequences needs %.2f GB: weights %.2f, keys and values %.2f, activations %.2f; "
-                 "%s",
-                 d->index, d->facts.name, (double)available / 1e9,
-                 zh_model_name(engine->weights.model), engine->context, engine->sequences,
-                 (double)total_of(r) / 1e9, (double)r.weights / 1e9, (double)r.cache / 1e9,
-                 (double)r.activations / 1e9, advice);
+  return zh_fail(
+      err, ZH_ERR_LACKING,
+      "GPU %d (%s) has %.2f GB free, but %s with %" PRIu32 " positions for each of %" PRIu32
+      " sequences needs %.2f GB: weights %.2f, keys and values %.2f, activations %.2f; "
+      "%s",
+      d->index, d->facts.name, (double)available / 1e9, zh_model_name(engine->weights.model),
+      engine->context, engine->sequences, (double)total_of(r) / 1e9, (double)r.weights / 1e9,
+      (double)r.cache / 1e9, (double)r.activations / 1e9, advice);
 }
 
 /* --- its parts --- */
@@ -238,6 +236,7 @@ void zh_device_engine_free(zh_engine *engine) {
   free(d->event);
   free(d->laid);
   free(d->section);
+  free(d->computed);
   free(d->mirrored);
   free(d);
   engine->device = NULL;

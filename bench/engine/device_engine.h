@@ -3,9 +3,9 @@
  * device's table. All that stands above the engine is the same: what observers are shown is
  * downloaded for them, and the cache has a mirror here in the form that the CPU's has.
  *
- * Files: device_create.c what is refused, what must fit; device_weights.c weights to the device, and
- * held against the model there; device_cache.c keys and values; device_buffers.c places of values;
- * device_pass.c the interpreter; device_observe.c what observers see; device_faults.c;
+ * Files: device_create.c what is refused, what must fit; device_weights.c weights to the device,
+ * and held against the model there; device_cache.c keys and values; device_buffers.c places of
+ * values; device_pass.c the interpreter; device_observe.c what observers see; device_faults.c;
  * device_generate.c many steps without the host between. */
 #ifndef ZH_BENCH_ENGINE_DEVICE_ENGINE_H
 #define ZH_BENCH_ENGINE_DEVICE_ENGINE_H
@@ -49,6 +49,7 @@ struct zh_device_engine {
   uint64_t cache_bytes;
   size_t keys_bytes, values_bytes; /* of a layer */
   zh_device_kv_type kv_type;
+  uint32_t *computed; /* [sequences]: positions that the cache holds, up to the pass at hand */
   uint32_t *mirrored; /* [layers][sequences]: positions that the mirror has; NULL: no mirror */
 
   unsigned char *activations;

@@ -94,7 +94,8 @@ zh_status zh_device_flip_weight(zh_engine *engine, uint64_t seed, char *what, si
                                 zh_error *err) {
   const zh_weights *weights = &engine->weights;
   uint64_t total = 0;
-  for (size_t i = 0; i < zh_weights_count(weights); ++i) total += bytes_of(zh_weights_at(weights, i));
+  for (size_t i = 0; i < zh_weights_count(weights); ++i)
+    total += bytes_of(zh_weights_at(weights, i));
   uint32_t random[3];
   zh_random_fill(random, 3, seed, UINT64_C(0x77656967687400), 0);
   uint64_t at = (((uint64_t)random[0] << 32) | random[1]) % total;
@@ -104,8 +105,8 @@ zh_status zh_device_flip_weight(zh_engine *engine, uint64_t seed, char *what, si
   uint64_t numbers = number_bytes(w->laid);
   unsigned char *byte = at < numbers ? (unsigned char *)w->laid->matrix.numbers + at
                                      : (unsigned char *)w->laid->matrix.scales + (at - numbers);
-  snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s in the GPU's memory", random[2] % 8, at,
-           w->tensor->name);
+  snprintf(what, capacity, "bit %u of byte %" PRIu64 " of %s in the GPU's memory", random[2] % 8,
+           at, w->tensor->name);
   return flip_bit(engine->device, byte, random[2] % 8, err);
 }
 

@@ -1,6 +1,6 @@
-/* Greedy generation without the host between tokens: one step of all sequences - a pass, the choice,
- * the next position - is a graph, captured once for a number of sequences and launched for each
- * step; answers are copied behind it, and read when all are there. */
+/* Greedy generation without the host between tokens: one step of all sequences - a pass, the
+ * choice, the next position - is a graph, captured once for a number of sequences and launched for
+ * each step; answers are copied behind it, and read when all are there. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,7 +136,7 @@ zh_status zh_engine_generate(zh_engine *e, const uint32_t *first, uint32_t posit
     ZH_TRY(run_steps(e, sequences, some, out + done * sequences, step_ns ? step_ns + done : NULL,
                      err));
   }
-  for (size_t s = 0; s < sequences; ++s) e->length[s] += (uint32_t)steps;
+  for (size_t s = 0; s < sequences; ++s) d->computed[s] = e->length[s] += (uint32_t)steps;
   zh_engine_mark_nothing(e);
   return ZH_OK;
 }

@@ -1,5 +1,5 @@
-/* What observers see of a pass on a device: before each instruction its inputs are downloaded, after
- * it what it gave, and an operation like the CPU's is made of them. */
+/* What observers see of a pass on a device: before each instruction its inputs are downloaded,
+ * after it what it gave, and an operation like the CPU's is made of them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,6 +224,6 @@ zh_status zh_device_run_observed(zh_device_pass *p, const zh_instruction *is, in
 uint64_t zh_device_sight_bytes(const zh_engine *engine) {
   uint64_t choices = choices_of(engine), tokens = engine->micro_batch;
   if (!engine->device->sight) return 0;
-  return 3 * most_floats(engine) * sizeof(float) + choices * (3 * sizeof(float) + 2 * sizeof(void *)) +
-         tokens * 4 * sizeof(uint32_t);
+  return 3 * most_floats(engine) * sizeof(float) +
+         choices * (3 * sizeof(float) + 2 * sizeof(void *)) + tokens * 4 * sizeof(uint32_t);
 }

@@ -135,7 +135,7 @@ static zh_status multiply(const call *c, float *y, const zh_weight *w, const zh_
 static zh_status multiply_choices(const call *c) {
   const zh_weights *weights = &c->p->e->weights;
   bool down = c->is->out == ZH_VALUE_EXPERT;
-  zh_expert_slot slot = down                                ? ZH_EXPERT_DOWN
+  zh_expert_slot slot = down                                 ? ZH_EXPERT_DOWN
                         : c->is->out == ZH_VALUE_EXPERT_GATE ? ZH_EXPERT_GATE
                                                              : ZH_EXPERT_UP;
   const zh_weight *first = zh_weights_expert(weights, (uint32_t)c->layer, 0);
@@ -182,8 +182,8 @@ static zh_status multiply_any(const call *c) {
                   c->p->tokens);
 }
 
-/* Each head its own rows, by what its part of the input begins with; where the output has more room,
- * the rest of the input is copied there. */
+/* Each head its own rows, by what its part of the input begins with; where the output has more
+ * room, the rest of the input is copied there. */
 static zh_status multiply_heads(const call *c) {
   const zh_weight *w = weight_of(c);
   size_t heads = c->a->heads, each = w->head_rows, columns = w->matrix.columns,
@@ -200,8 +200,8 @@ static zh_status multiply_heads(const call *c) {
                                  .way = c->p->way};
   ZH_TRY(c->d->api->head_product(c->d->device, &work, c->err));
   if (to == each) return ZH_OK;
-  zh_device_slices rest = {c->out + each, c->in + columns, to, from, to - each,
-                           c->p->tokens * heads};
+  zh_device_slices rest = {c->out + each, c->in + columns, to,
+                           from,          to - each,       c->p->tokens * heads};
   return c->d->api->slices(c->d->device, &rest, c->err);
 }
 
@@ -289,13 +289,19 @@ static zh_status attend(const call *c) {
 
 zh_status zh_device_run_instruction(zh_device_pass *p, const zh_instruction *is, int layer,
                                     zh_error *err) {
-  static zh_status (*const does[ZH_OPERATORS])(const call *) = {
-      [ZH_OP_EMBEDDING] = embed,        [ZH_OP_RMSNORM] = norm_rows,
-      [ZH_OP_HEAD_NORM] = norm_heads,   [ZH_OP_MATMUL] = multiply_any,
-      [ZH_OP_ROPE] = turn,              [ZH_OP_ATTENTION] = attend,
-      [ZH_OP_ACTIVATION] = activate,    [ZH_OP_ADD] = add,
-      [ZH_OP_ROUTE] = route,            [ZH_OP_COMBINE] = combine,
-      [ZH_OP_LATENT_NORM] = norm_latents, [ZH_OP_HEAD_MATMUL] = multiply_heads};
+  static zh_status (*const does[ZH_OPERATORS])(const call *) = {[ZH_OP_EMBEDDING] = embed,
+                                                                [ZH_OP_RMSNORM] = norm_rows,
+                                                                [ZH_OP_HEAD_NORM] = norm_heads,
+                                                                [ZH_OP_MATMUL] = multiply_any,
+                                                                [ZH_OP_ROPE] = turn,
+                                                                [ZH_OP_ATTENTION] = attend,
+                                                                [ZH_OP_ACTIVATION] = activate,
+                                                                [ZH_OP_ADD] = add,
+                                                                [ZH_OP_ROUTE] = route,
+                                                                [ZH_OP_COMBINE] = combine,
+                                                                [ZH_OP_LATENT_NORM] = norm_latents,
+                                                                [ZH_OP_HEAD_MATMUL] =
+                                                                    multiply_heads};
   const zh_architecture *a = &p->e->architecture;
   call c = {.p = p,
             .d = p->d,
@@ -329,7 +335,8 @@ static zh_status gather(zh_device_pass *p, zh_error *err) {
 
 zh_status zh_device_enqueue(zh_device_pass *p, zh_error *err) {
   zh_device_engine *d = p->d;
-  size_t end = zh_program_length(&d->program, p->wanted > 0), head = d->program.begin[d->program.layers];
+  size_t end = zh_program_length(&d->program, p->wanted > 0),
+         head = d->program.begin[d->program.layers];
   for (size_t i = 0; i < end; ++i) {
     int layer;
     const zh_instruction *is = zh_program_at(&d->program, i, &layer);
@@ -360,6 +367,7 @@ static zh_status send_tokens(zh_device_pass *p, zh_error *err) {
     memcpy(at + (size_t)i * p->tokens, from[i], bytes);
     ZH_TRY(d->api->upload(d->device, to[i], at + (size_t)i * p->tokens, bytes, err));
   }
+  for (size_t t = 0; t < p->tokens; ++t) d->computed[p->sequence[t]] = p->position[t] + 1;
   for (size_t t = 0; t < p->tokens; ++t)
     if (wants(p, t)) rows[wanted++] = (uint32_t)t;
   p->wanted = p->keeps_logits ? wanted : 0;
@@ -393,19 +401,19 @@ zh_status zh_device_forward(zh_engine *e, const uint32_t *token, const uint32_t 
   for (size_t at = 0; at < count; at += e->micro_batch) {
     size_t tokens = count - at < e->micro_batch ? count - at : e->micro_batch;
     d->tokens_of_pass = tokens;
-    zh_device_pass p = {
-        .e = e,
-        .d = d,
-        .token = token + at,
-        .position = position + at,
-        .sequence = sequence + at,
-        .tokens = tokens,
-        .way = e->way_is_set ? e->way : zh_way_of(count),
-        .expert_way = e->way_is_set ? e->expert_way : zh_expert_way(&e->architecture, count),
-        .want = want ? want + at : NULL,
-        .ends = at + tokens == count,
-        .keeps_logits = logits != NULL,
-        .logits = logits};
+    zh_device_pass p = {.e = e,
+                        .d = d,
+                        .token = token + at,
+                        .position = position + at,
+                        .sequence = sequence + at,
+                        .tokens = tokens,
+                        .way = e->way_is_set ? e->way : zh_way_of(count),
+                        .expert_way =
+                            e->way_is_set ? e->expert_way : zh_expert_way(&e->architecture, count),
+                        .want = want ? want + at : NULL,
+                        .ends = at + tokens == count,
+                        .keeps_logits = logits != NULL,
+                        .logits = logits};
     ZH_TRY(say_pass(&p, run_pass(&p, err), err));
     e->tamper.kind = ZH_TAMPER_NONE;
     if (logits) logits += p.wanted * e->architecture.vocab;

@@ -1,6 +1,6 @@
-/* Weights to a device, and held against the model there. Matrices of a file go through pinned memory,
- * one piece laid by all threads while the one before is on its way; a standard model's are generated
- * where they are read. No copy stays on the host. */
+/* Weights to a device, and held against the model there. Matrices of a file go through pinned
+ * memory, one piece laid by all threads while the one before is on its way; a standard model's are
+ * generated where they are read. No copy stays on the host. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,8 @@ static bool is_rounded_alike(const zh_device_engine *d, zh_device_form form, zh_
 /* A form whose products round as the type's do. */
 zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w) {
   zh_dtype type = w->matrix.type;
-  if (is_vector(w)) return ZH_FORM_F32;
+  /* Matrices whose heads are no whole groups of rows are never rounded. */
+  if (is_vector(w) || w->head_rows % ZH_PACKED_ROWS != 0) return ZH_FORM_F32;
   if (is_standard(w) && w->source->stored->type == ZH_F8_E4M3) return ZH_FORM_E4M3;
   const zh_device_form tried[] = {zh_device_form_of(type), ZH_FORM_F32, ZH_FORM_BF16};
   for (size_t i = 0; i < sizeof tried / sizeof tried[0]; ++i)
@@ -76,7 +77,8 @@ static size_t scale_bytes(const zh_device_matrix *m) {
   return zh_device_scale_bytes(m);
 }
 
-/* --- places: of each layer its weights, then its experts', of each slot one behind the other --- */
+/* --- places: of each layer its weights, then its experts', of each slot one behind the other ---
+ */
 
 typedef struct placing {
   const zh_device_engine *d;
@@ -371,15 +373,17 @@ static zh_status verify_sums(const zh_engine *engine, zh_error *err) {
     ZH_TRY(sum_section(&now, d, i, err));
     if (now == d->section_sum[i]) continue;
     if (i < engine->architecture.layers) snprintf(where, sizeof where, "layer %zu", i);
-    return zh_fail(err, ZH_ERR_CHECK,
-                   "weights: the bits of the weights of %s in the GPU's memory add up to %016" PRIx64
-                   ", and added up to %016" PRIx64 " when they were laid there",
-                   where, now, d->section_sum[i]);
+    return zh_fail(
+        err, ZH_ERR_CHECK,
+        "weights: the bits of the weights of %s in the GPU's memory add up to %016" PRIx64
+        ", and added up to %016" PRIx64 " when they were laid there",
+        where, now, d->section_sum[i]);
   }
   return ZH_OK;
 }
 
-/* A piece as it lies on the device: behind the laid one, in the other half of the staging memory. */
+/* A piece as it lies on the device: behind the laid one, in the other half of the staging memory.
+ */
 static zh_status compare_piece(const zh_device_engine *d, const piece *p, zh_error *err) {
   planes there = planes_of(p);
   unsigned char *other = d->staging + d->staging_bytes / 2;
@@ -482,4 +486,3 @@ zh_status zh_device_weights_verify(zh_engine *engine, uint64_t seed, zh_error *e
   }
   return verify_sums(engine, err);
 }
-

@@ -10,7 +10,7 @@
 #include "bench/engine/latent.h"
 #include "bench/engine/pass.h"
 
-enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512 };
+enum { ALIGNMENT = 64, PAGE = 4096, DEFAULT_MICRO_BATCH = 512, DEVICE_MICRO_BATCH = 2048 };
 
 /* Of what attends, and of what attention gives. */
 static size_t query_width(const zh_architecture *a) {
@@ -271,7 +271,8 @@ static zh_status hold_weights(zh_engine *engine, const zh_model *model,
 /* Tokens computed together: no more than the cache holds. */
 static void set_micro_batch(zh_engine *engine, const zh_engine_options *options) {
   size_t most = product(engine->sequences, engine->context);
-  engine->micro_batch = options->micro_batch ? options->micro_batch : DEFAULT_MICRO_BATCH;
+  uint32_t usual = options->device > 0 ? DEVICE_MICRO_BATCH : DEFAULT_MICRO_BATCH;
+  engine->micro_batch = options->micro_batch ? options->micro_batch : usual;
   if (engine->micro_batch > most) engine->micro_batch = (uint32_t)most;
 }
 
@@ -465,14 +466,17 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
 }
 
 const char *zh_engine_memory_peak(const zh_engine *engine) {
-  return engine->device ? "" : "memory/read_all_cores";
+  return engine->device ? "gpu-memory/read" : "memory/read_all_cores";
 }
 
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
       "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
       "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores"};
-  if (engine->device) return ""; /* the device's own limits are measured elsewhere */
+  static const char *const of_device[ZH_ROUNDINGS] = {
+      "gpu-compute/fp32_fma", "gpu-compute/bf16_tensor", "gpu-compute/int8_tensor",
+      "gpu-compute/int8_tensor", "gpu-compute/bf16_tensor"};
+  if (engine->device) return of_device[zh_engine_rounding(engine, tokens)];
   return loops[zh_engine_rounding(engine, tokens)];
 }
 

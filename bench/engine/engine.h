@@ -38,7 +38,7 @@ typedef struct zh_engine_options {
   zh_precision precision;
   uint32_t sequences;   /* independent sequences in the KV cache, >= 1 */
   uint32_t context;     /* positions a sequence can hold; <= the model's own, or ZH_ERR_ARG */
-  uint32_t micro_batch; /* tokens computed together; 0: 512 */
+  uint32_t micro_batch; /* tokens computed together; 0: 512, on a device 2048 */
   bool unpacked;        /* weights as the file has them, and no rounded activations: rows can be patched */
   zh_kv_type kv; /* of the cache; the exact precision and unpacked weights take ZH_KV_F32 alone */
   const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */

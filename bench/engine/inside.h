@@ -210,7 +210,7 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
  * stands for it, "compute/int8_dot_all_cores". */
 zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens);
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
-/* The peak of what reads weights and cache; "" where none is measured. */
+/* The peak of what reads weights and cache. */
 const char *zh_engine_memory_peak(const zh_engine *engine);
 
 /* observer NULL detaches. */

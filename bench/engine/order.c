@@ -321,7 +321,7 @@ struct zh_order {
 zh_status zh_order_create(zh_order **out, const zh_engine *engine, zh_error *err) {
   zh_order *order = calloc(1, sizeof *order);
   bool whole = order != NULL;
-  size_t choices = engine->experts ? engine->architecture.experts_used : 1;
+  size_t choices = engine->weights.expert ? engine->architecture.experts_used : 1;
   for (int v = 0; whole && v < ZH_VALUES; ++v) {
     order->sum[v] = calloc(engine->micro_batch * choices, sizeof *order->sum[v]);
     whole = order->sum[v] != NULL;
