@@ -31,6 +31,7 @@ typedef struct zh_run_options {
   const char *out;         /* bundle folder to make; NULL: out/<suite>-<UTC time> */
   const char *resume;      /* unfinished bundle (its staging folder) to go on with; NULL: a new run */
   int ranks, threads;      /* 0: the suite's, else 1 rank; a thread for each of its cores */
+  const char *device;      /* of steps that run a model: "cpu", "gpu", "gpu:1", "auto"; NULL: the suite's */
   const char *launcher;    /* "direct", "mpirun", "srun"; NULL: by rule */
   const char *const *settings; size_t setting_count; /* "step.parameter=value" or "parameter=value" */
   const char *inject;      /* "weight", "token", "activation", "clock"; NULL: none */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/device_word.h"
 #include "bench/launch.h"
 #include "core/digest.h"
 #include "core/text.h"
@@ -57,16 +58,27 @@ static int ranks_of_a_node(int ranks) {
   return nodes > 1 ? (ranks + nodes - 1) / nodes : ranks;
 }
 
+/* What the command line asks for must be here; what a suite asks for and is not, is skipped. */
+static zh_status choose_device(int *out, const planner *p, const zh_step *step, zh_error *err) {
+  const char *asked = p->options->device;
+  *out = 0;
+  if (!step->workload->needs_model) return ZH_OK;
+  ZH_TRY(zh_device_word(out, asked ? asked : step->device, err));
+  return asked ? zh_device_is_here(*out, err) : ZH_OK;
+}
+
 /* Adds one step for one model (NULL: it needs none). */
 static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *model,
                           const char *when, zh_error *err) {
   int ranks = p->options->ranks > 0 ? p->options->ranks : step->ranks > 0 ? step->ranks : 1;
   int threads = p->options->threads > 0 ? p->options->threads : p->cores / ranks_of_a_node(ranks);
   zh_launcher launcher = ZH_LAUNCH_DIRECT;
+  int device = 0;
   char name[256], key[32];
   ZH_TRY(check_ranks(step, ranks, err));
   ZH_TRY(check_context(step, model, err));
   ZH_TRY(zh_launcher_choose(&launcher, p->options->launcher, ranks, err));
+  ZH_TRY(choose_device(&device, p, step, err));
   const char *model_name = model ? json_string_value(json_object_get(model->entry, "name")) : NULL;
   snprintf(name, sizeof name, "%s%s%s", step->name, model ? "@" : "", model ? model_name : "");
   snprintf(key, sizeof key, "%03zu", json_array_size(p->steps));
@@ -80,6 +92,7 @@ static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *
       "deadline_s", step->deadline_s, "warmup", step->warmup, "repeats", "min", step->repeats.min,
       "max", step->repeats.max, "relative_stdev", step->repeats.relative_stdev, "parameters",
       step->parameters, "criteria", criteria_json(step));
+  if (entry && device > 0) json_object_set_new(entry, "device", json_integer(device));
   if (!entry || json_array_append_new(p->steps, entry) != 0)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory while making the plan");
   return ZH_OK;

@@ -18,6 +18,7 @@ typedef struct zh_plan_model {
 
 typedef struct zh_plan_options {
   int ranks, threads;   /* 0: the suite's, else 1 rank; all allowed CPUs divided among the ranks */
+  const char *device;   /* of steps that run a model: zh_device_word; NULL: the step's own, else the CPU */
   const char *launcher; /* NULL: by rule */
   const char *inject;   /* NULL: none */
   const char *commitment; /* to the nonce of certificates; NULL: none are asked for */

@@ -180,6 +180,7 @@ zh_status zh_run_make_plan(zh_runner *r, uint64_t seed, zh_error *err) {
   char node[512];
   zh_plan_options options = {r->options->ranks,
                              r->options->threads,
+                             r->options->device,
                              r->options->launcher,
                              r->options->inject,
                              r->commitment[0] ? r->commitment : NULL,

@@ -8,6 +8,7 @@
 
 #include "bench/parameters.h"
 #include "core/files.h"
+#include "bench/device_word.h"
 #include "core/text.h"
 
 enum { STEPS_MAX = 64, MODELS_MAX = 32, CRITERIA_MAX = 32, NAMES_MAX = 128 };
@@ -181,9 +182,20 @@ static zh_status read_workload(zh_step *step, const zh_yaml_node *map, zh_error 
   return ZH_OK;
 }
 
+static zh_status read_device(zh_step *step, const zh_yaml_node *node, zh_error *err) {
+  zh_error wrong = ZH_ERROR_INIT;
+  int device = 0;
+  ZH_TRY(zh_yaml_string(&step->device, node, err));
+  if (!step->workload->needs_model)
+    return zh_yaml_fail(err, node, "workload '%s' runs no model, so it has no device",
+                        step->workload->name);
+  if (zh_device_word(&device, step->device, &wrong) == ZH_OK) return ZH_OK;
+  return zh_yaml_fail(err, node, "%s", wrong.message);
+}
+
 static zh_status read_step(zh_step *step, const zh_yaml_node *map, zh_error *err) {
   static const char *const keys[] = {"step",       "workload", "deadline", "warmup", "repeats",
-                                     "parameters", "ranks",    "criteria", NULL};
+                                     "parameters", "ranks",    "device",   "criteria", NULL};
   const zh_yaml_node *node = NULL;
   int64_t value = 0;
   *step = (zh_step){.deadline_s = 600, .warmup = 1, .repeats = {3, 10, 0.02}};
@@ -202,6 +214,7 @@ static zh_status read_step(zh_step *step, const zh_yaml_node *map, zh_error *err
     ZH_TRY(zh_yaml_int(&value, node, step->workload->ranks_min, 1000000, err));
     step->ranks = (int)value;
   }
+  if (optional(&node, map, "device") == ZH_OK) ZH_TRY(read_device(step, node, err));
   if (optional(&node, map, "criteria") == ZH_OK) ZH_TRY(read_criteria(step, node, err));
   return zh_job_parameters_read(&step->parameters, step->workload, zh_yaml_get(map, "parameters"),
                                 err);

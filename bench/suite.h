@@ -29,6 +29,7 @@ typedef struct zh_step {
   int warmup;
   zh_repeats repeats;
   int ranks;          /* 0: as the command line says */
+  const char *device; /* "gpu"; NULL: as the command line says */
   json_t *parameters; /* all, with defaults */
   zh_criterion *criteria;
   size_t criterion_count;

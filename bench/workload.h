@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "bench/comm.h"
+#include "bench/gpu_watch.h"
 #include "core/json.h"
 #include "core/status.h"
 #include "kernels/kernels.h"
@@ -63,10 +64,12 @@ typedef struct zh_job {
   const char *step;     /* the step's name */
   const char *nonce;    /* the laboratory's; NULL: no certificate is asked for */
   const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */
+  int device;           /* zh_engine_options.device: 0, the CPU; else the N-th GPU */
   const char *folder;   /* where the step may leave files for the bundle: certificate.jsonl */
   json_t *facts;        /* object the workload may fill: things a reader wants beside the numbers (bytes, entropy) */
   json_t *checks;       /* array the workload fills: {"check","what","bound","error","passed"} */
   json_t *series;       /* array that zh_job_series fills; the harness's own */
+  zh_gpu_watch *watch;  /* a workload adds the GPUs that it computes on; NULL: nobody watches */
 } zh_job;
 
 typedef enum zh_sample_kind {

@@ -1,11 +1,14 @@
 /* zhiheng model tokenize|logits|generate|perplexity|convert MODEL: the engine by hand. */
 #include <argp.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/device_word.h"
 #include "cli/cli.h"
 #include "cli/model_session.h"
+#include "core/progress.h"
 #include "core/text.h"
 
 static const struct argp_option options[] = {
@@ -37,11 +40,13 @@ static const struct argp_option options[] = {
      0},
     {"type", ZH_KEY_TYPE, "WORD", 0,
      "what convert makes of matrices: f32, f16, bf16, and in GGUF q8_0, q4_0, q4_1, q5_0, q5_1 or "
-     "q4_k; as they are unless given",
+     "q4_k; mxfp4 keeps what is MXFP4 and makes bf16 of the rest; as they are unless given",
      0},
     {"chat", ZH_KEY_CHAT, "FILE", 0,
      "conversation in JSON, written by the model's chat template; - for standard input", 0},
     {"message", ZH_KEY_MESSAGE, "TEXT", 0, "conversation of one message of the user", 0},
+    {"device", ZH_KEY_DEVICE, "WORD", 0,
+     "where it is computed: " ZH_DEVICE_WORD_HELP " (default: cpu); on a GPU --precision is fast", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -99,7 +104,7 @@ static const struct argp parser = {
         "template knows; words such as <|im_end|> become special tokens wherever they stand, in "
         "messages, too. docs/metrics.md defines perplexity. convert goes between safetensors and "
         "GGUF, both ways, and to other types within them; norms and vectors become F32, the "
-        "tokenizer comes along where it is byte-level BPE or sentencepiece's."};
+        "tokenizer comes along where the other format can say it (docs/formats.md)."};
 
 typedef struct action {
   const char *name;
@@ -110,7 +115,7 @@ typedef struct action {
 #define BIT(key) (UINT32_C(1) << (key))
 #define ENGINE_OPTIONS                                                                             \
   (BIT(ZH_KEY_CONTEXT) | BIT(ZH_KEY_PRECISION) | BIT(ZH_KEY_KV) | BIT(ZH_KEY_THREADS) |            \
-   BIT(ZH_KEY_CACHE))
+   BIT(ZH_KEY_CACHE) | BIT(ZH_KEY_DEVICE))
 #define CHAT_OPTIONS (BIT(ZH_KEY_CHAT) | BIT(ZH_KEY_MESSAGE))
 static const action actions[] = {
     {"tokenize", zh_action_tokenize,
@@ -148,6 +153,20 @@ static zh_status choose_action(const action **out, const zh_session_arguments *g
   return ZH_OK;
 }
 
+/* Many models have rows to spare, and some published tokenizers a token too many. */
+static void note_vocabulary(const zh_session *s) {
+  uint32_t tokens = s->tokenizer ? zh_tokenizer_vocab(s->tokenizer) : 0,
+           rows = s->architecture.vocab;
+  if (tokens > rows)
+    zh_warn("%s: the tokenizer has %" PRIu32 " tokens, the embedding %" PRIu32
+            " rows: tokens from id %" PRIu32 " on cannot be computed",
+            zh_model_path(s->model), tokens, rows, rows);
+  if (tokens > 0 && tokens < rows)
+    zh_warn("%s: the tokenizer has %" PRIu32 " tokens, the embedding %" PRIu32
+            " rows: no text leads to ids from %" PRIu32 " on",
+            zh_model_path(s->model), tokens, rows, tokens);
+}
+
 static zh_status run_action(zh_session *s, zh_error *err) {
   const action *chosen = NULL;
   ZH_TRY(choose_action(&chosen, s->given, err));
@@ -156,6 +175,7 @@ static zh_status run_action(zh_session *s, zh_error *err) {
     return chosen->run(s, err); /* models that do not run, too */
   ZH_TRY(zh_model_architecture(&s->architecture, s->model, err));
   ZH_TRY(zh_model_tokenizer(&s->tokenizer, s->model, err));
+  note_vocabulary(s);
   return chosen->run(s, err);
 }
 

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,17 @@
 #include "core/text.h"
 #include "model/conversion.h"
 
-enum { CPUS = 1024 };
+enum {
+  CPUS = 1024,
+  PANEL = 64, /* rows made together where they are columns of the model's */
+  BLOCK = 256 /* elements, at most */
+};
 
 /* One piece of rows, and what each thread needs for it. */
 typedef struct work {
   zh_threads *threads;
-  unsigned char *room; /* of each thread: a row as it was, and as fp32 */
-  size_t room_bytes, values_at;
+  unsigned char *room; /* of each thread: a row as it was, as fp32, and a panel of rows */
+  size_t room_bytes, values_at, panel_at;
   unsigned char *out;
   const zh_converted *tensor;
   uint64_t first, count;
@@ -42,25 +47,69 @@ static void note_bad(work *w, uint64_t row) {
   }
 }
 
+/* Of length one; a row of zeros stays. */
+static void make_unit(float *values, uint64_t columns) {
+  double sum = 0;
+  for (uint64_t k = 0; k < columns; ++k) sum += (double)values[k] * (double)values[k];
+  for (uint64_t k = 0; k < columns && sum > 0; ++k)
+    values[k] = (float)((double)values[k] / sqrt(sum));
+}
+
+static void put_values(work *w, unsigned char *out, float *values, uint64_t row) {
+  const zh_converted *t = w->tensor;
+  for (uint64_t k = 0; k < t->columns && t->added != 0; ++k) values[k] += t->added;
+  if (t->unit) make_unit(values, t->columns);
+  if (!zh_quantize_row(out, values, t->as.type, (size_t)t->columns)) note_bad(w, row);
+}
+
+static void make_row(work *w, unsigned char *out, unsigned char *stored, uint64_t row) {
+  const zh_converted *t = w->tensor;
+  float *values = (float *)(void *)(stored + w->values_at);
+  zh_dtype type = zh_converted_row(stored, t, row);
+  if (type == t->as.type && t->added == 0 && !t->unit) {
+    memcpy(out, stored, stored_bytes(t));
+    return;
+  }
+  zh_dequantize_row_fast(values, stored, type, (size_t)t->columns);
+  put_values(w, out, values, row);
+}
+
+/* Rows that are columns of the model's: of each of its rows the few elements that they take, from
+ * whole blocks. */
+static void make_across(work *w, unsigned char *out, unsigned char *stored, uint64_t row,
+                        uint64_t count) {
+  const zh_converted *t = w->tensor;
+  float *values = (float *)(void *)(stored + w->values_at),
+        *panel = (float *)(void *)(stored + w->panel_at);
+  for (uint64_t c = 0; c < t->columns; ++c) {
+    uint64_t at;
+    const zh_dtype_info *type =
+        zh_dtype_find((uint32_t)zh_converted_column(stored, &at, t, row, c));
+    uint64_t skipped = at / type->block_elements, first = skipped * type->block_elements,
+             blocks = (at + count - first + type->block_elements - 1) / type->block_elements;
+    zh_dequantize_row_fast(values, stored + skipped * type->block_bytes, type->type,
+                           (size_t)(blocks * type->block_elements));
+    for (uint64_t i = 0; i < count; ++i) panel[i * t->columns + c] = values[at - first + i];
+  }
+  for (uint64_t i = 0; i < count; ++i)
+    put_values(w, out + i * stored_bytes(t), panel + i * t->columns, row + i);
+}
+
 static void make_share(void *user, int thread, int threads) {
   work *w = user;
-  const zh_converted *t = w->tensor;
   unsigned char *stored = w->room + (size_t)thread * w->room_bytes;
-  float *values = (float *)(void *)(stored + w->values_at);
-  uint64_t bytes = stored_bytes(t);
+  uint64_t bytes = stored_bytes(w->tensor);
   size_t begin, end;
   zh_share(&begin, &end, (size_t)w->count, 1, thread, threads);
-  for (size_t i = begin; i < end; ++i) {
-    unsigned char *out = w->out + i * bytes;
-    uint64_t row = w->first + i;
-    zh_dtype type = zh_converted_row(stored, t, row);
-    if (type == t->as.type && t->added == 0) {
-      memcpy(out, stored, bytes);
-      continue;
-    }
-    zh_dequantize_row_fast(values, stored, type, (size_t)t->columns);
-    for (uint64_t k = 0; k < t->columns && t->added != 0; ++k) values[k] += t->added;
-    if (!zh_quantize_row(out, values, t->as.type, (size_t)t->columns)) note_bad(w, row);
+  while (begin < end) {
+    unsigned char *out = w->out + begin * bytes;
+    uint64_t row = w->first + begin, most = end - begin < PANEL ? end - begin : PANEL,
+             across = zh_converted_across(w->tensor, row, most);
+    if (across > 0)
+      make_across(w, out, stored, row, across);
+    else
+      make_row(w, out, stored, row);
+    begin += across > 0 ? across : 1;
   }
 }
 
@@ -81,15 +130,21 @@ static zh_status make_rows(void *user, void *out, const zh_converted *tensor, ui
                  bad - 1, tensor->as.name, zh_dtype_find((uint32_t)tensor->as.type)->name);
 }
 
+static size_t in_lines(uint64_t bytes) {
+  return ((size_t)bytes + 63) & ~(size_t)63;
+}
+
 static zh_status make_room(work *w, const zh_conversion *conversion, int threads, zh_error *err) {
-  uint64_t stored = 0, columns = 0;
+  uint64_t stored = 0, columns = PANEL + 2 * BLOCK, panel = 0;
   for (size_t i = 0; i < zh_conversion_count(conversion); ++i) {
     const zh_converted *t = zh_conversion_tensor(conversion, i);
     if (t->row_bytes > stored) stored = t->row_bytes;
     if (t->columns > columns) columns = t->columns;
+    if (t->across != 0 && t->columns > panel) panel = t->columns;
   }
-  w->values_at = ((size_t)stored + 63) & ~(size_t)63;
-  w->room_bytes = (w->values_at + (size_t)columns * sizeof(float) + 63) & ~(size_t)63;
+  w->values_at = in_lines(stored);
+  w->panel_at = w->values_at + in_lines(columns * sizeof(float));
+  w->room_bytes = w->panel_at + in_lines(PANEL * panel * sizeof(float));
   w->room = calloc((size_t)threads, w->room_bytes);
   return w->room ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for rows of tensors");
 }
@@ -103,19 +158,20 @@ static void show_written(void *user, uint64_t done, uint64_t all) {
 
 static zh_status type_of(const zh_dtype_info **out, const zh_session_arguments *given,
                          zh_error *err) {
-  static const char *const words[] = {"f32",  "f16",  "bf16", "q8_0", "q4_0",
-                                      "q4_1", "q5_0", "q5_1", "q4_k", NULL};
+  static const char *const words[] = {"f32",  "f16",  "bf16", "q8_0",  "q4_0", "q4_1",
+                                      "q5_0", "q5_1", "q4_k", "mxfp4", NULL};
   static const zh_dtype types[] = {ZH_F32,  ZH_F16,  ZH_BF16, ZH_Q8_0, ZH_Q4_0,
-                                   ZH_Q4_1, ZH_Q5_0, ZH_Q5_1, ZH_Q4_K};
+                                   ZH_Q4_1, ZH_Q5_0, ZH_Q5_1, ZH_Q4_K, ZH_MXFP4};
   const char *word = given->value[ZH_KEY_TYPE];
   char guess[ZH_GUESS_BYTES];
   *out = NULL;
   for (size_t i = 0; word && words[i]; ++i)
     if (strcmp(words[i], word) == 0) *out = zh_dtype_find((uint32_t)types[i]);
   if (!word || *out) return ZH_OK;
-  return zh_fail(err, ZH_ERR_USAGE,
-                 "--type %s: expected f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1 or q4_k%s", word,
-                 zh_did_you_mean(guess, word, words));
+  return zh_fail(
+      err, ZH_ERR_USAGE,
+      "--type %s: expected f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k or mxfp4%s", word,
+      zh_did_you_mean(guess, word, words));
 }
 
 static bool is_gguf(const char *path) {
@@ -167,6 +223,7 @@ static void take_back(const zh_conversion *conversion, const char *path) {
 static void tell_fallback(const zh_conversion *conversion, const zh_dtype_info *type) {
   size_t count = 0;
   const zh_converted *one = NULL;
+  if (type && type->type == ZH_MXFP4) return; /* kept, not made */
   for (size_t i = 0; type && i < zh_conversion_count(conversion); ++i) {
     const zh_converted *t = zh_conversion_tensor(conversion, i);
     if (t->columns % type->block_elements == 0 || t->rows < 2) continue;

@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/device_word.h"
 
 enum { CPUS = 1024 };
 
-static zh_status precision_of(zh_precision *out, const zh_session_arguments *given, zh_error *err) {
+/* The reference's precision is the CPU's alone. */
+static zh_status precision_of(zh_precision *out, const zh_session_arguments *given, int device,
+                              zh_error *err) {
   const char *word = given->value[ZH_KEY_PRECISION];
-  *out = word && strcmp(word, "fast") == 0 ? ZH_PRECISION_FAST : ZH_PRECISION_EXACT;
+  *out = (word ? strcmp(word, "fast") == 0 : device > 0) ? ZH_PRECISION_FAST : ZH_PRECISION_EXACT;
   if (!word || *out == ZH_PRECISION_FAST || strcmp(word, "exact") == 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_USAGE, "--precision %s: expected exact or fast", word);
 }
@@ -22,13 +25,26 @@ static zh_status kv_of(zh_kv_type *out, const zh_session_arguments *given, zh_er
   return zh_fail(err, ZH_ERR_USAGE, "--kv %s: expected bf16, f32 or q8", word);
 }
 
+/* A tokenizer may know more tokens than the embedding has rows. */
+static zh_status check_tokens(const zh_session *s, zh_error *err) {
+  size_t at = 0;
+  while (at < s->count && s->tokens[at] < s->architecture.vocab) ++at;
+  if (at == s->count) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: the tokenizer makes the token %" PRIu32 " of the text, and the embedding has "
+                 "only %" PRIu32 " rows",
+                 zh_model_path(s->model), s->tokens[at], s->architecture.vocab);
+}
+
 zh_status zh_session_start_engine(zh_session *s, size_t positions, uint32_t micro_batch,
                                   zh_error *err) {
   uint64_t count = 0, context = 0;
   int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
   zh_engine_options chosen = {
       .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[ZH_KEY_CACHE]};
-  ZH_TRY(precision_of(&chosen.precision, s->given, err));
+  ZH_TRY(check_tokens(s, err));
+  ZH_TRY(zh_device_word(&chosen.device, s->given->value[ZH_KEY_DEVICE], err));
+  ZH_TRY(precision_of(&chosen.precision, s->given, chosen.device, err));
   ZH_TRY(kv_of(&chosen.kv, s->given, err));
   int cores = zh_machine_allowed_cores();
   ZH_TRY(zh_session_whole(&count, s->given, ZH_KEY_THREADS, "threads",

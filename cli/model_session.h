@@ -37,6 +37,7 @@ enum {
   ZH_KEY_TYPE,
   ZH_KEY_CHAT,
   ZH_KEY_MESSAGE,
+  ZH_KEY_DEVICE,
   ZH_KEY_COUNT
 };
 

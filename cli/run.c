@@ -7,12 +7,13 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/device_word.h"
 #include "cli/audit_live.h"
 #include "cli/cli.h"
 #include "core/progress.h"
 #include "evaluator/evaluator.h"
 
-enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE, OPTION_CACHE };
+enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE, OPTION_CACHE, OPTION_DEVICE };
 
 typedef struct arguments {
   zh_run_options options;
@@ -65,6 +66,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPTION_CACHE:
     o->packed_cache = arg;
     return 0;
+  case OPTION_DEVICE:
+    o->device = arg;
+    return 0;
   case OPTION_LIVE:
     given->live.wanted = true;
     return 0;
@@ -97,6 +101,8 @@ static const struct argp_option options[] = {
      0},
     {"resume", 'R', "DIR", 0, "goes on with an unfinished run, redoing only what is missing", 0},
     {"launcher", 'l', "WORD", 0, "direct, mpirun or srun (default: what fits)", 0},
+    {"device", OPTION_DEVICE, "WORD", 0,
+     "where models are computed: " ZH_DEVICE_WORD_HELP " (default: the suite's, else cpu)", 0},
     {"inject", 'i', "fault=WORD", 0,
      "puts a fault in, to see it caught: weight, token, activation, clock, cache, stale, layer, "
      "layers, swap, precision, expert or experts",

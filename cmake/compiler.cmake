@@ -2,16 +2,16 @@
 add_library(zh_flags INTERFACE)
 target_compile_definitions(zh_flags INTERFACE _GNU_SOURCE ZH_VERSION="${PROJECT_VERSION}")
 target_include_directories(zh_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(zh_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
-  -ffp-contract=off -fno-math-errno)
+set(flags -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -ffp-contract=off -fno-math-errno)
 if(ZH_WERROR)
-  target_compile_options(zh_flags INTERFACE -Werror)
+  list(APPEND flags -Werror)
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
-  target_compile_options(zh_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
+  list(APPEND flags -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 endif()
+target_compile_options(zh_flags INTERFACE
+  "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${flags}>"
+  "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>")
 if(ZH_SANITIZE)
   target_compile_options(zh_flags INTERFACE -fsanitize=${ZH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(zh_flags INTERFACE -fsanitize=${ZH_SANITIZE})

@@ -16,9 +16,10 @@ _zhiheng() {
     --policy) mapfile -t COMPREPLY < <(compgen -W "$(_zhiheng_names policies)" -- "$word"); return ;;
     --model) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
     --packed-cache) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+    --device) mapfile -t COMPREPLY < <(compgen -W "cpu gpu gpu:0 gpu:1 auto" -- "$word"); return ;;
     --lang) mapfile -t COMPREPLY < <(compgen -W "zh en" -- "$word"); return ;;
     --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock fault=cache fault=stale fault=layer fault=layers fault=swap fault=precision fault=expert fault=experts" -- "$word"); return ;;
-    --type) mapfile -t COMPREPLY < <(compgen -W "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k" -- "$word"); return ;;
+    --type) mapfile -t COMPREPLY < <(compgen -W "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k mxfp4" -- "$word"); return ;;
     --launcher) mapfile -t COMPREPLY < <(compgen -W "direct mpirun srun" -- "$word"); return ;;
   esac
   if [[ $word == -* ]]; then

@@ -118,39 +118,20 @@ TEST(is_odd) {
   return rest_is(out, run, v, tpl_int(2), 1);
 }
 
-static zh_status compare(tpl_value *out, tpl_run *run, const char *sign, tpl_value a, tpl_value b) {
-  bool truth;
-  ZH_TRY(tpl_compare(&truth, run, sign, a, b));
-  return answer(out, truth);
-}
-TEST(is_equal) {
-  UNUSED;
-  return compare(out, run, "==", v, given[0]);
-}
-TEST(is_unequal) {
-  UNUSED;
-  return compare(out, run, "!=", v, given[0]);
-}
-TEST(is_greater) {
-  UNUSED;
-  return compare(out, run, ">", v, given[0]);
-}
-TEST(is_at_least) {
-  UNUSED;
-  return compare(out, run, ">=", v, given[0]);
-}
-TEST(is_less) {
-  UNUSED;
-  return compare(out, run, "<", v, given[0]);
-}
-TEST(is_at_most) {
-  UNUSED;
-  return compare(out, run, "<=", v, given[0]);
-}
-TEST(is_in) {
-  UNUSED;
-  return compare(out, run, "in", v, given[0]);
-}
+#define COMPARISON(name, sign)                                                                     \
+  TEST(name) {                                                                                     \
+    bool truth;                                                                                    \
+    UNUSED;                                                                                        \
+    ZH_TRY(tpl_compare(&truth, run, sign, v, given[0]));                                           \
+    return answer(out, truth);                                                                     \
+  }
+COMPARISON(is_equal, "==")
+COMPARISON(is_unequal, "!=")
+COMPARISON(is_greater, ">")
+COMPARISON(is_at_least, ">=")
+COMPARISON(is_less, "<")
+COMPARISON(is_at_most, "<=")
+COMPARISON(is_in, "in")
 
 /* Identity is told only where Python has one object: none, true, false. */
 TEST(is_same) {

@@ -58,6 +58,11 @@ const char *zh_text_string(const zh_text *text) {
   return text->data ? text->data : "";
 }
 
+bool zh_ends_in(const char *text, const char *end) {
+  size_t length = strlen(text), tail = strlen(end);
+  return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
 /* Lead byte to length, least code point of that length, and the bits the lead byte gives. */
 static int sequence_shape(unsigned char lead, uint32_t *least, uint32_t *bits) {
   if (lead < 0x80) return *least = 0, *bits = lead, 1;

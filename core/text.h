@@ -35,6 +35,8 @@ int zh_utf8_encode(char out[4], uint32_t code_point); /* bytes written, 0 when n
 /* Columns a terminal needs (wide East Asian characters count two). */
 int zh_utf8_columns(const char *bytes, size_t length);
 
+bool zh_ends_in(const char *text, const char *end);
+
 /* The nearest of `words` (NULL-terminated) by edit distance, or NULL when none is near enough to
  * suggest (distance > max(1, length / 3), transpositions count one). Borrowed from words. */
 const char *zh_nearest_word(const char *word, const char *const *words);

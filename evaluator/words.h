@@ -41,6 +41,7 @@ typedef struct zh_slot {
   ENTRY(audit, standard)                                                                           \
   ENTRY(audit, sample)                                                                             \
   ENTRY(audit, looked)                                                                             \
+  ENTRY(audit, vocabulary)                                                                         \
   ENTRY(parameter_threshold, pass)                                                                 \
   ENTRY(parameter_threshold, fail)                                                                 \
   ENTRY(parameter_threshold, differ)                                                               \
@@ -161,6 +162,7 @@ typedef struct zh_slot {
   ENTRY(marks, standard_model)                                                                     \
   ENTRY(marks, invalid_run)                                                                        \
   ENTRY(marks, unstable_run)                                                                       \
+  ENTRY(marks, doubtful_gpu)                                                                       \
   ENTRY(marks, no_bundle)                                                                          \
   ENTRY(not_tested, steps)                                                                         \
   ENTRY(not_tested, quality)                                                                       \

@@ -121,10 +121,11 @@ static void choose_peak_loops(void) {
 
 #ifdef ZH_KERNELS_X86
 /* Few tokens are held by memory, and tiles would round what vectors need not; capped scores are the
- * vectors' alone. */
+ * vectors' alone, and so are scores with slopes. */
 static void attention_amx(const zh_attention *work, size_t begin, size_t end, void *scratch) {
-  if (work->softcap == 0 &&
-      zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim, work->way))
+  if (work->softcap == 0 && !work->slopes &&
+      zh_attention_rounds(&table_amx.rounds, work->kv->type, work->kv->head_dim,
+                          zh_kv_value_dim(work->kv), work->way))
     zh_attention_amx(work, begin, end, scratch);
   else
     zh_attention_avx512(work, begin, end, scratch);
@@ -305,9 +306,10 @@ zh_way zh_way_of(size_t tokens) {
   return tokens <= ZH_FEW_TOKENS ? ZH_FEW : ZH_MANY;
 }
 
-bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim, zh_way way) {
+bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim,
+                         size_t value_dim, zh_way way) {
   return table->attention != ZH_ROUND_NONE && way == ZH_MANY && type != ZH_KV_F32 &&
-         head_dim % 32 == 0;
+         head_dim % 32 == 0 && value_dim % 32 == 0;
 }
 
 /* Columns filled up to 32. fp32 and bf16: tiles of sixteen tokens (or all, where they are fewer).

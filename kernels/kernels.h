@@ -90,16 +90,23 @@ bool zh_kv_find(zh_kv_type *out, const char *name);    /* false: no such name, o
 extern const char *const zh_kv_names[ZH_KV_TYPES + 1]; /* "f32", "bf16", "q8", NULL */
 
 /* One layer's cache: for each sequence and head `capacity` positions, in the order that all kernels
- * read (kernels/attention/kv.h): sixteen keys beside each other, values in pairs. */
+ * read (kernels/attention/kv.h): sixteen keys beside each other, values in pairs. Values that are
+ * the first numbers of their keys, as those of latent attention, are held once, with the keys. */
 typedef struct zh_kv {
   zh_kv_type type;
   size_t sequences, kv_heads, head_dim, capacity;
   unsigned char *keys, *values; /* zh_kv_bytes each, 64-byte aligned */
+  size_t shared; /* so many numbers of a key are its value, and `values` is not used; 0: none */
 } zh_kv;
 size_t zh_kv_bytes(const zh_kv *kv); /* SIZE_MAX where that is too much */
+/* Numbers of a value. */
+static inline size_t zh_kv_value_dim(const zh_kv *kv) {
+  return kv->shared ? kv->shared : kv->head_dim;
+}
 /* Of keys and values of a position, one layer's: what a decoded token reads for it. */
-size_t zh_kv_position_bytes(zh_kv_type type, size_t kv_heads, size_t head_dim);
-/* Heads [begin, end) of k, v: [kv_heads][head_dim], rounded here and nowhere else. */
+size_t zh_kv_position_bytes(const zh_kv *kv);
+/* Heads [begin, end) of k, v: [kv_heads][head_dim], rounded here and nowhere else; of shared values
+ * no v is read. */
 void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin, size_t end,
                  const float *k, const float *v);
 /* Sum of the bits of all numbers below position `length`, as they are held, modulo 2^64, with odd
@@ -110,7 +117,7 @@ void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first);
 /* An injected fault: one bit of a number as it is held. */
 void zh_kv_flip(const zh_kv *kv, bool values, size_t sequence, size_t head, size_t position,
                 size_t dim, unsigned bit);
-/* The values that are held: out[end - begin][head_dim]. */
+/* The values that are held: out[end - begin][head_dim], of values [zh_kv_value_dim]. */
 void zh_kv_keys(float *out, const zh_kv *kv, size_t sequence, size_t head, size_t begin,
                 size_t end);
 void zh_kv_values(float *out, const zh_kv *kv, size_t sequence, size_t head, size_t begin,
@@ -124,14 +131,15 @@ void zh_kv_round(float *head, zh_kv_type type, size_t head_dim);
  * order: neither the tokens of an item, nor who computes it, nor parts change a bit. */
 enum { ZH_ATTENTION_BLOCK = 256, ZH_ATTENTION_ROWS = 256 };
 typedef struct zh_attention {
-  float *out;
-  const float *q; /* both [tokens][heads][head_dim] */
+  float *out;     /* [tokens][heads][zh_kv_value_dim] */
+  const float *q; /* [tokens][heads][head_dim] */
   const zh_kv *kv;
   size_t heads, tokens, window; /* window 0: all */
   const uint32_t *position, *sequence;
-  float scale;        /* multiplies q·k: 1 / sqrt(head_dim) */
-  float softcap;      /* a score s becomes softcap tanh(s / softcap); 0: it does not */
-  const float *sinks; /* [heads]: a score of each softmax without a value; NULL: none */
+  float scale;         /* multiplies q·k: 1 / sqrt(head_dim) */
+  float softcap;       /* a score s becomes softcap tanh(s / softcap); 0: it does not */
+  const float *sinks;  /* [heads]: a score of each softmax without a value; NULL: none */
+  const float *slopes; /* [heads]: a key n positions back scores n slopes less; NULL: it does not */
   zh_way way;    /* many: q and weights of values may be rounded to bf16 (zh_attention_rounds) */
   size_t run;    /* an item is this many tokens of one key head; run * heads / kv_heads at most
                     ZH_ATTENTION_ROWS */
@@ -139,7 +147,7 @@ typedef struct zh_attention {
   float *parts;  /* NULL, or zh_attention_part_floats */
 } zh_attention;
 size_t zh_attention_items(const zh_attention *work);
-size_t zh_attention_part_floats(size_t tokens, size_t heads, size_t head_dim, size_t blocks);
+size_t zh_attention_part_floats(size_t tokens, size_t heads, size_t value_dim, size_t blocks);
 size_t zh_attention_scratch_bytes(size_t head_dim);
 
 /* Cosines, then sines, of position[t] frequency[i], times factor: angles[t][2][pairs], t in
@@ -150,14 +158,15 @@ void zh_rope_angles(float *angles, const double *frequency, size_t pairs, double
 /* What the operands of a product of packed weights become before they are multiplied. Sums are
  * fp32's. */
 typedef enum zh_rounding {
-  ZH_ROUND_NONE,     /* nothing else: fp32 activations by weights as zh_dequantize_row gives them */
-  ZH_ROUND_BF16,     /* both bf16, to nearest even */
-  ZH_ROUND_BYTES,    /* activations bytes, in blocks of 32 columns a scale, the largest magnitude /
-                        127;    weights stay exact */
-  ZH_ROUND_TWO_BYTES /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
-                      */
+  ZH_ROUND_NONE,  /* nothing else: fp32 activations by weights as zh_dequantize_row gives them */
+  ZH_ROUND_BF16,  /* both bf16, to nearest even */
+  ZH_ROUND_BYTES, /* activations bytes, in blocks of 32 columns a scale, the largest magnitude /
+                     127;    weights stay exact */
+  ZH_ROUND_TWO_BYTES,  /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
+                        */
+  ZH_ROUND_BF16_INPUTS /* activations bf16; weights stay exact */
 } zh_rounding;
-enum { ZH_ROUNDINGS = 4 };
+enum { ZH_ROUNDINGS = 5 };
 /* How a table rounds: weights of bf16 in all ways, quantised ones by few tokens, by many, and where
  * finer rounding is asked for. F32 and F16 are never rounded. Certificates carry it, so that a
  * machine with other kernels can check them. */
@@ -166,9 +175,12 @@ typedef struct zh_roundings {
   zh_rounding
       attention; /* of q and of the weights of values, where zh_attention_rounds; else none */
 } zh_roundings;
-bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim, zh_way way);
+/* Whatever these say, scores with a softcap or slopes are not. */
+bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim,
+                         size_t value_dim, zh_way way);
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way);
-const char *zh_rounding_name(zh_rounding rounding);        /* "none", "bf16", "bytes", "bytes2" */
+const char *
+zh_rounding_name(zh_rounding rounding); /* "none", "bf16", "bytes", "bytes2", "bf16-inputs" */
 bool zh_rounding_find(zh_rounding *out, const char *name); /* false: no such name, or NULL */
 /* The values that a token's activations become. */
 void zh_rounded(float *y, zh_rounding rounding, const float *x, size_t columns);

@@ -91,6 +91,46 @@ ALWAYS_INLINE float largest_lane(vf v) {
   return a[0];
 }
 
+/* Lane i of the result is the sum of the lanes of v[i]; v does not stay. Two vectors become one, in
+ * which each has half as many lanes, until each has one. FIRST_n: of each 2 n lanes the first n. */
+#if LANES == 16
+#define FIRST_8(o)                                                                                 \
+  0 + (o), 1 + (o), 2 + (o), 3 + (o), 4 + (o), 5 + (o), 6 + (o), 7 + (o), 16 + (o), 17 + (o),      \
+      18 + (o), 19 + (o), 20 + (o), 21 + (o), 22 + (o), 23 + (o)
+#define FIRST_4(o)                                                                                 \
+  0 + (o), 1 + (o), 2 + (o), 3 + (o), 8 + (o), 9 + (o), 10 + (o), 11 + (o), 16 + (o), 17 + (o),    \
+      18 + (o), 19 + (o), 24 + (o), 25 + (o), 26 + (o), 27 + (o)
+#define FIRST_2(o)                                                                                 \
+  0 + (o), 1 + (o), 4 + (o), 5 + (o), 8 + (o), 9 + (o), 12 + (o), 13 + (o), 16 + (o), 17 + (o),    \
+      20 + (o), 21 + (o), 24 + (o), 25 + (o), 28 + (o), 29 + (o)
+#define FIRST_1(o)                                                                                 \
+  0 + (o), 2 + (o), 4 + (o), 6 + (o), 8 + (o), 10 + (o), 12 + (o), 14 + (o), 16 + (o), 18 + (o),   \
+      20 + (o), 22 + (o), 24 + (o), 26 + (o), 28 + (o), 30 + (o)
+#elif LANES == 8
+#define FIRST_4(o) 0 + (o), 1 + (o), 2 + (o), 3 + (o), 8 + (o), 9 + (o), 10 + (o), 11 + (o)
+#define FIRST_2(o) 0 + (o), 1 + (o), 4 + (o), 5 + (o), 8 + (o), 9 + (o), 12 + (o), 13 + (o)
+#define FIRST_1(o) 0 + (o), 2 + (o), 4 + (o), 6 + (o), 8 + (o), 10 + (o), 12 + (o), 14 + (o)
+#else
+#define FIRST_2(o) 0 + (o), 1 + (o), 4 + (o), 5 + (o)
+#define FIRST_1(o) 0 + (o), 2 + (o), 4 + (o), 6 + (o)
+#endif
+#define FOLD(v, n)                                                                                 \
+  for (int i = 0; i < (n); i++)                                                                    \
+  (v)[i] = __builtin_shufflevector((v)[2 * i], (v)[2 * i + 1], FIRST_##n(0)) +                     \
+           __builtin_shufflevector((v)[2 * i], (v)[2 * i + 1], FIRST_##n(n))
+
+ALWAYS_INLINE vf fold_lanes(vf v[LANES]) {
+#if LANES == 16
+  FOLD(v, 8);
+#endif
+#if LANES >= 8
+  FOLD(v, 4);
+#endif
+  FOLD(v, 2);
+  FOLD(v, 1);
+  return v[0];
+}
+
 /* exp(x) as exp16 of lanes_avx512.h, with its bound; rounding by a number so large that sums with
  * it are whole, and 2^n in two halves, because n may leave the range of one fp32 exponent. NaN
  * stays NaN; below -104 the result is 0. */

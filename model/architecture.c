@@ -68,6 +68,17 @@ bool zh_model_stated(uint64_t *out, const zh_model *model, const char *gguf_key,
 
 /* --- what would be computed wrongly is refused --- */
 
+typedef struct checking {
+  const zh_architecture *a;
+  const zh_model *model;
+  const zh_family *family;
+} checking;
+
+/* The key by which the file states a field. */
+static const char *key(const checking *c, const char *field) {
+  return zh_field_key(c->model, c->family, field);
+}
+
 static zh_status refuse(const zh_model *model, const char *what, zh_error *err) {
   return zh_fail(err, ZH_ERR_INPUT, "%s: %s, which this version does not compute", model->path,
                  what);
@@ -96,172 +107,161 @@ static zh_status refuse_unknown(const zh_model *model, const zh_family *family, 
 
 /* --- numbers that belong together --- */
 
-static zh_status check_sizes(const zh_architecture *a, const zh_model *model, zh_error *err) {
+static zh_status check_sizes(const checking *c, zh_error *err) {
+  const zh_architecture *a = c->a;
   const struct {
-    const char *what;
+    const char *what, *field;
     uint32_t value;
-  } needed[] = {{"layers", a->layers},         {"hidden size", a->hidden},
-                {"attention heads", a->heads}, {"key-value heads", a->kv_heads},
-                {"FFN size", a->ffn},          {"vocabulary", a->vocab},
-                {"context length", a->context}};
+  } needed[] = {{"layers", "layers", a->layers},
+                {"hidden size", "hidden", a->hidden},
+                {"attention heads", "heads", a->heads},
+                {"key-value heads", "kv_heads", a->kv_heads},
+                {"FFN size", "ffn", a->ffn},
+                {"vocabulary", "vocab", a->vocab},
+                {"context length", "context", a->context}};
   for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
     if (needed[i].value == 0)
       return zh_fail(err, ZH_ERR_INPUT,
-                     "%s: the metadata gives no %s (one integer from 1 was expected)", model->path,
-                     needed[i].what);
+                     "%s: the metadata gives no %s ('%s': one integer from 1 was expected)",
+                     c->model->path, needed[i].what, key(c, needed[i].field));
   if (a->layers > ZH_MAX_LAYERS)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: %u layers; this version holds at most %d", model->path,
-                   a->layers, ZH_MAX_LAYERS);
+    return zh_fail(err, ZH_ERR_INPUT, "%s: %u layers ('%s'); this version holds at most %d",
+                   c->model->path, a->layers, key(c, "layers"), ZH_MAX_LAYERS);
   return ZH_OK;
 }
 
 /* A head's query is what meets the latent vector, then what is turned. */
-static zh_status check_latent(const zh_architecture *a, const zh_model *model, zh_error *err) {
+static zh_status check_latent(const checking *c, zh_error *err) {
+  const zh_architecture *a = c->a;
   const zh_latent *l = &a->latent;
   if (l->kv_rank == 0 || a->value_dim == 0 || l->nope_dims == 0 ||
       (uint64_t)l->nope_dims + a->rope[0].dims != a->head_dim)
     return zh_fail(
         err, ZH_ERR_INPUT,
         "%s: latent attention of rank %u with heads of %u (%u of them not turned, %u "
-        "turned) and values of %u: each must be over 0, and the two parts of a head must "
-        "fill it",
-        model->path, l->kv_rank, a->head_dim, l->nope_dims, a->rope[0].dims, a->value_dim);
+        "turned) and values of %u ('%s', '%s', '%s', '%s'): each must be over 0, and the two parts "
+        "of a head must fill it",
+        c->model->path, l->kv_rank, a->head_dim, l->nope_dims, a->rope[0].dims, a->value_dim,
+        key(c, "latent_kv_rank"), key(c, "head_dim"), key(c, "latent_rope_dims"),
+        key(c, "value_dim"));
   return ZH_OK;
 }
 
-static zh_status check_heads(const zh_architecture *a, const zh_model *model, zh_error *err) {
+static zh_status check_heads(const checking *c, zh_error *err) {
+  const zh_architecture *a = c->a;
   const zh_rope *rope = &a->rope[0];
+  const char *turned =
+      key(c, a->attention == ZH_ATTENTION_LATENT ? "latent_rope_dims" : "rope_dims");
   if (a->heads % a->kv_heads != 0)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: %u attention heads cannot share %u key-value heads",
-                   model->path, a->heads, a->kv_heads);
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %u attention heads ('%s') cannot share %u key-value heads ('%s')",
+                   c->model->path, a->heads, key(c, "heads"), a->kv_heads, key(c, "kv_heads"));
   if (a->head_dim == 0)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: a hidden size of %u does not divide into %u heads",
-                   model->path, a->hidden, a->heads);
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: a hidden size of %u does not divide into %u heads ('%s'), and '%s' gives "
+                   "heads no size of their own",
+                   c->model->path, a->hidden, a->heads, key(c, "heads"), key(c, "head_dim"));
   if (rope->kind != ZH_ROPE_NONE &&
       (rope->dims > a->head_dim || rope->dims % 2 != 0 || rope->dims == 0))
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: %u rotated dimensions; an even number up to the %u of a head was expected",
-                   model->path, rope->dims, a->head_dim);
+                   "%s: %u rotated dimensions ('%s'); an even number up to the %u of a head "
+                   "('%s') was expected",
+                   c->model->path, rope->dims, turned, a->head_dim, key(c, "head_dim"));
   if (rope->dims > 2 * ZH_ROPE_PAIRS_MAX)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: %u rotated dimensions; this version turns at most %d",
-                   model->path, rope->dims, 2 * ZH_ROPE_PAIRS_MAX);
-  if (a->attention == ZH_ATTENTION_LATENT) return check_latent(a, model, err);
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: %u rotated dimensions ('%s'); this version turns at most %d",
+                   c->model->path, rope->dims, turned, 2 * ZH_ROPE_PAIRS_MAX);
+  if (a->attention == ZH_ATTENTION_LATENT) return check_latent(c, err);
   if (a->value_dim != a->head_dim)
-    return refuse(model, "values and keys of different lengths", err);
+    return refuse(c->model, "values and keys of different lengths", err);
   return ZH_OK;
 }
 
 /* A factor is absent, or a positive number. */
-static zh_status check_factors(const zh_architecture *a, const zh_model *model, zh_error *err) {
+static zh_status check_factors(const checking *c, zh_error *err) {
+  const zh_architecture *a = c->a;
   const struct {
-    const char *what;
-    float value;
-  } factors[] = {
-      {"attention scale", a->attention_scale},   {"attention softcap", a->attention_softcap},
-      {"embedding scale", a->embedding_scale},   {"residual scale", a->residual_scale},
-      {"logit scale", a->logit_scale},           {"logit softcap", a->logit_softcap},
-      {"activation limit", a->activation_limit}, {"router scale", (float)a->router.scale}};
+    const char *what, *field;
+    double value;
+    bool needed;
+  } factors[] = {{"attention scale", "attention_scale", (double)a->attention_scale, true},
+                 {"attention softcap", "attention_softcap", (double)a->attention_softcap, false},
+                 {"embedding scale", "embedding_scale", (double)a->embedding_scale, false},
+                 {"residual scale", "residual_scale", (double)a->residual_scale, false},
+                 {"logit scale", "logit_scale", (double)a->logit_scale, false},
+                 {"logit softcap", "logit_softcap", (double)a->logit_softcap, false},
+                 {"activation limit", "activation_limit", (double)a->activation_limit,
+                  a->activation == ZH_ACTIVATION_CLAMPED},
+                 {"router scale", "router_scale", a->router.scale, false}};
   for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++)
-    if (!isfinite(factors[i].value) || factors[i].value < 0)
-      return zh_fail(err, ZH_ERR_INPUT, "%s: the %s is %g; a number over 0 was expected",
-                     model->path, factors[i].what, (double)factors[i].value);
+    if (!isfinite((float)factors[i].value) || factors[i].value < 0 ||
+        (factors[i].needed && factors[i].value == 0))
+      return zh_fail(err, ZH_ERR_INPUT, "%s: the %s ('%s') is %g; a number over 0 was expected",
+                     c->model->path, factors[i].what, key(c, factors[i].field), factors[i].value);
   if (!isfinite(a->norm_eps) || !(a->norm_eps > 0) || !isfinite(a->rope[0].base) ||
       !(a->rope[0].base > 1))
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: the norm's epsilon (%g) must be over 0 and RoPE's base (%g) over 1",
-                   model->path, (double)a->norm_eps, a->rope[0].base);
+                   "%s: the norm's epsilon ('%s', %g) must be over 0 and RoPE's base ('%s', %g) "
+                   "over 1",
+                   c->model->path, key(c, "norm_eps"), (double)a->norm_eps, key(c, "rope_base"),
+                   a->rope[0].base);
+  if (a->rope[1].base != 0 && !(a->rope[1].base > 1 && isfinite(a->rope[1].base)))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: RoPE's base of sliding layers ('%s') is %g; a number over 1 was expected",
+                   c->model->path, key(c, "sliding_rope_base"), a->rope[1].base);
   return ZH_OK;
 }
 
-static zh_status check_experts(const zh_architecture *a, const zh_model *model, zh_error *err) {
-  const zh_router *r = &a->router;
+/* The router's groups: equal parts of the experts, of which the best are gone on with. */
+static zh_status check_groups(const checking *c, zh_error *err) {
+  const zh_router *r = &c->a->router;
+  uint32_t experts = c->a->experts, groups = r->groups > 0 ? r->groups : 1;
+  const char *method =
+      is_gguf(c->model) ? NULL
+                        : json_string_value(zh_config_at(zh_text_config(c->model), "topk_method"));
+  if (groups > 1 && method != NULL && strcmp(method, "greedy") == 0)
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: 'topk_method' is greedy, which knows no groups of experts, and '%s' is %u",
+                   c->model->path, key(c, "router_groups"), groups);
+  if (r->groups_used <= groups &&
+      (groups == 1 || (experts % groups == 0 && r->groups_used > 0 &&
+                       experts / groups * r->groups_used >= c->a->experts_used)))
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: %u experts in %u groups ('%s'), of which %u are used ('%s'), cannot give %u "
+                 "experts ('%s')",
+                 c->model->path, experts, groups, key(c, "router_groups"), r->groups_used,
+                 key(c, "router_groups_used"), c->a->experts_used, key(c, "experts_used"));
+}
+
+static zh_status check_experts(const checking *c, zh_error *err) {
+  const zh_architecture *a = c->a;
   if (a->experts == 0) return ZH_OK;
   if (a->experts > EXPERTS_MAX || a->experts_used == 0 || a->experts_used > a->experts ||
       a->expert_ffn == 0)
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: %u of %u experts of size %u; up to %d experts and at least one used were "
-                   "expected",
-                   model->path, a->experts_used, a->experts, a->expert_ffn, EXPERTS_MAX);
-  if (r->groups > 1 &&
-      (a->experts % r->groups != 0 || r->groups_used == 0 || r->groups_used > r->groups ||
-       a->experts / r->groups * r->groups_used < a->experts_used))
+                   "%s: %u of %u experts of size %u ('%s', '%s', '%s'); up to %d experts and at "
+                   "least one used were expected",
+                   c->model->path, a->experts_used, a->experts, a->expert_ffn,
+                   key(c, "experts_used"), key(c, "experts"), key(c, "expert_ffn"), EXPERTS_MAX);
+  return check_groups(c, err);
+}
+
+static zh_status check_vocabulary(const checking *c, zh_error *err) {
+  const zh_gguf_value *tokens = zh_gguf_find(c->model, "tokenizer.ggml.tokens");
+  if (tokens != NULL && tokens->type == ZH_GGUF_ARRAY && tokens->count > c->a->vocab)
     return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: %u experts in %u groups, of which %u are used, cannot give %u experts",
-                   model->path, a->experts, r->groups, r->groups_used, a->experts_used);
+                   "%s: the tokenizer has %llu tokens ('tokenizer.ggml.tokens'), the model only %u",
+                   c->model->path, (unsigned long long)tokens->count, c->a->vocab);
   return ZH_OK;
 }
 
-static zh_status check_vocabulary(const zh_architecture *a, const zh_model *model, zh_error *err) {
-  const zh_gguf_value *tokens = zh_gguf_find(model, "tokenizer.ggml.tokens");
-  if (tokens != NULL && tokens->type == ZH_GGUF_ARRAY && tokens->count > a->vocab)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: the tokenizer has %llu tokens, the model only %u",
-                   model->path, (unsigned long long)tokens->count, a->vocab);
-  return ZH_OK;
-}
-
-static zh_status check_numbers(const zh_architecture *a, const zh_model *model, zh_error *err) {
-  ZH_TRY(check_sizes(a, model, err));
-  ZH_TRY(check_heads(a, model, err));
-  ZH_TRY(check_factors(a, model, err));
-  ZH_TRY(check_experts(a, model, err));
-  return check_vocabulary(a, model, err);
-}
-
-/* --- what each layer is --- */
-
-/* A list of words, one a layer: those equal to `word` get the bit, others `otherwise`. */
-static zh_status mark_by_types(zh_architecture *a, const zh_model *model, const char *key,
-                               const char *word, const char *otherwise, zh_layer_bits bit,
-                               bool *there, zh_error *err) {
-  const json_t *list = is_gguf(model) ? NULL : zh_config_at(zh_text_config(model), key);
-  *there = list != NULL;
-  if (list == NULL) return ZH_OK;
-  if (json_array_size(list) != a->layers)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: '%s' should be a list of %u words, one for each layer",
-                   model->path, key, a->layers);
-  for (uint32_t i = 0; i < a->layers; i++) {
-    const char *text = json_string_value(json_array_get(list, i));
-    bool is = text != NULL && strcmp(text, word) == 0;
-    if (!is && (text == NULL || strcmp(text, otherwise) != 0))
-      return zh_fail(err, ZH_ERR_INPUT,
-                     "%s: layer %u is '%.40s' by '%s'; this version computes %s and %s",
-                     model->path, i, text != NULL ? text : "?", key, word, otherwise);
-    if (is) a->layer[i] |= (uint8_t)bit;
-  }
-  return ZH_OK;
-}
-
-static zh_status mark_sliding(zh_described *d, const zh_model *model, zh_error *err) {
-  zh_architecture *a = &d->a;
-  const zh_layer_pattern *p = &d->pattern;
-  bool listed = false;
-  if (a->window == 0 || !p->slides) return ZH_OK;
-  ZH_TRY(mark_by_types(a, model, "layer_types", "sliding_attention", "full_attention",
-                       ZH_LAYER_SLIDING, &listed, err));
-  for (uint32_t i = 0; !listed && i < a->layers; i++)
-    if (p->sliding_every > 0 ? (i + 1) % p->sliding_every != 0 : i >= p->sliding_from)
-      a->layer[i] |= ZH_LAYER_SLIDING;
-  return ZH_OK;
-}
-
-static zh_status mark_experts(zh_described *d, const zh_model *model, zh_error *err) {
-  zh_architecture *a = &d->a;
-  const zh_layer_pattern *p = &d->pattern;
-  bool listed = false;
-  if (a->experts == 0) return ZH_OK;
-  ZH_TRY(mark_by_types(a, model, "mlp_layer_types", "sparse", "dense", ZH_LAYER_EXPERTS, &listed,
-                       err));
-  for (uint32_t i = 0; !listed && i < a->layers; i++)
-    if (i >= p->dense_first && i <= p->sparse_last &&
-        (p->sparse_every <= 1 || (i + 1) % p->sparse_every == 0))
-      a->layer[i] |= ZH_LAYER_EXPERTS;
-  const json_t *dense =
-      is_gguf(model) ? NULL : zh_config_at(zh_text_config(model), "mlp_only_layers");
-  for (size_t i = 0; !listed && i < json_array_size(dense); i++) {
-    json_int_t layer = json_integer_value(json_array_get(dense, i));
-    if (layer >= 0 && layer < a->layers) a->layer[layer] &= (uint8_t)~ZH_LAYER_EXPERTS;
-  }
-  return ZH_OK;
+static zh_status check_numbers(const checking *c, zh_error *err) {
+  ZH_TRY(check_sizes(c, err));
+  ZH_TRY(check_heads(c, err));
+  ZH_TRY(check_factors(c, err));
+  ZH_TRY(check_experts(c, err));
+  return check_vocabulary(c, err);
 }
 
 /* --- the whole --- */
@@ -280,15 +280,17 @@ static zh_status describe(zh_architecture *a, const zh_model *model, const zh_fa
   zh_described d = {.a = *a};
   zh_status status = zh_fields_read(&d, model, family, err);
   *a = d.a;
+  if (a->alibi) a->rope[0].kind = ZH_ROPE_NONE;
   ZH_TRY(status);
   snprintf(a->family, sizeof a->family, "%s", family->name);
+  const checking c = {a, model, family};
   ZH_TRY(refuse_unknown(model, family, err));
-  ZH_TRY(check_numbers(a, model, err));
+  ZH_TRY(zh_fields_check_only(model, family, err));
+  ZH_TRY(check_numbers(&c, err));
   ZH_TRY(zh_rope_read(a, model, err));
   a->context = context_of(a);
   d.a = *a;
-  ZH_TRY(mark_sliding(&d, model, err));
-  ZH_TRY(mark_experts(&d, model, err));
+  ZH_TRY(zh_layers_mark(&d, model, family, err));
   *a = d.a;
   return zh_sources_check(model, a, err);
 }

@@ -81,6 +81,11 @@ typedef struct zh_rope {
  * scaling choose for all of them. */
 void zh_rope_frequencies(double *frequency, const zh_rope *rope, uint32_t context);
 
+/* ALiBi, arXiv:2108.12409: a key n positions back scores n slopes less. slope: [heads]; with n the
+ * largest power of two of them, head i < n has 2^(-8 (i + 1) / n), and those beyond every second
+ * slope of 2 n heads. */
+void zh_alibi_slopes(float *slope, uint32_t heads);
+
 /* --- attention, FFN, experts --- */
 
 typedef enum zh_attention_kind {
@@ -198,6 +203,10 @@ static inline bool zh_layer_turns(const zh_architecture *a, uint32_t layer) {
 /* What attention compares, and what the cache holds of each key head. */
 static inline uint32_t zh_key_dim(const zh_architecture *a) {
   return a->attention == ZH_ATTENTION_LATENT ? a->latent.kv_rank + a->rope[0].dims : a->head_dim;
+}
+/* What attention gives of each query head: of latents a mean of latents. */
+static inline uint32_t zh_seen_dim(const zh_architecture *a) {
+  return a->attention == ZH_ATTENTION_LATENT ? a->latent.kv_rank : a->head_dim;
 }
 /* A factor whose absence is 0. */
 static inline float zh_factor(float stated) {

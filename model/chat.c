@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/template.h"
+#include "core/text.h"
 #include "model/room.h"
 
 enum { CONFIG_BYTES = 64 << 20, TEMPLATE_BYTES = 1 << 20 };
@@ -96,9 +97,8 @@ static const json_t *choose_template(const json_t *config, bool tools) {
 /* Of a folder or of one .safetensors file in it. */
 static void path_beside(char out[PATH_MAX], const zh_model *model, const char *name) {
   const char *path = zh_model_path(model), *slash = strrchr(path, '/');
-  size_t length = strlen(path), end = strlen(".safetensors");
-  bool file = length > end && strcmp(path + length - end, ".safetensors") == 0;
-  int folder = file ? (slash ? (int)(slash - path) : 1) : (int)length;
+  bool file = zh_ends_in(path, ".safetensors");
+  int folder = file ? (slash ? (int)(slash - path) : 1) : (int)strlen(path);
   snprintf(out, PATH_MAX, "%.*s/%s", folder, file && !slash ? "." : path, name);
 }
 

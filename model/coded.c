@@ -3,9 +3,11 @@
 #include "model/coded.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "model/coded_forms.h"
 
 struct zh_coded_table {
@@ -38,68 +40,112 @@ static float float_of_byte(unsigned byte, unsigned mantissa_bits) {
 
 /* --- what config.json states --- */
 
-static uint64_t positive(const json_t *object, const char *key) {
-  json_int_t value = json_integer_value(json_object_get(object, key));
-  return value > 0 ? (uint64_t)value : 0;
+/* What it holds of each kind must be such: a list where an object belongs would say nothing. */
+static zh_status misstated(const zh_model *model, const char *key, const char *wanted,
+                           zh_error *err) {
+  return zh_fail(err, ZH_ERR_INPUT, "%s: config.json's quantization_config: '%s' should be %s",
+                 model->path, key, wanted);
 }
 
-static void note_group_size(zh_declared *d, const json_t *object, const char *key) {
+/* 0 where it is absent or null. */
+static zh_status read_positive(uint64_t *out, const zh_model *model, const json_t *object,
+                               const char *key, zh_error *err) {
+  const json_t *value = json_object_get(object, key);
+  *out = 0;
+  if (value == NULL || json_is_null(value)) return ZH_OK;
+  if (!json_is_integer(value) || json_integer_value(value) <= 0)
+    return misstated(model, key, "a whole number over 0", err);
+  *out = (uint64_t)json_integer_value(value);
+  return ZH_OK;
+}
+
+static zh_status read_group_size(zh_declared *d, const zh_model *model, const json_t *object,
+                                 const char *key, zh_error *err) {
   const json_t *size = json_object_get(object, key);
-  d->group_columns = positive(object, key);
   d->whole_rows = json_is_integer(size) && json_integer_value(size) == -1;
+  return d->whole_rows ? ZH_OK : read_positive(&d->group_columns, model, object, key, err);
 }
 
-static void note_block_size(zh_declared *d, const json_t *size) {
-  if (json_array_size(size) != 2) return;
-  json_int_t rows = json_integer_value(json_array_get(size, 0)),
-             columns = json_integer_value(json_array_get(size, 1));
-  if (rows <= 0 || columns <= 0) return;
+static zh_status read_block_size(zh_declared *d, const zh_model *model, const json_t *object,
+                                 const char *key, zh_error *err) {
+  const json_t *size = json_object_get(object, key);
+  if (size == NULL || json_is_null(size)) return ZH_OK;
+  long long rows = json_integer_value(json_array_get(size, 0)),
+            columns = json_integer_value(json_array_get(size, 1));
+  bool two = json_is_string(size)
+                 ? sscanf(json_string_value(size), "%lldx%lld", &rows, &columns) == 2
+                 : json_array_size(size) == 2; /* "128x128", too */
+  if (!two || rows <= 0 || columns <= 0)
+    return misstated(model, key, "two whole numbers over 0, rows and columns", err);
   d->block_rows = (uint64_t)rows;
   d->block_columns = (uint64_t)columns;
+  return ZH_OK;
 }
 
 /* Groups of layers may differ; what they do not agree upon is not stated. */
-static void note_groups(zh_declared *d, const json_t *groups) {
+static void agree(zh_declared *d, const zh_declared *one, bool first) {
+  if (first || one->bits != d->bits) d->bits = first ? one->bits : 0;
+  if (first || one->group_columns != d->group_columns)
+    d->group_columns = first ? one->group_columns : 0;
+  if (first || one->whole_rows != d->whole_rows) d->whole_rows = first && one->whole_rows;
+  if (one->block_rows == 0) return;
+  d->block_rows = one->block_rows;
+  d->block_columns = one->block_columns;
+}
+
+static zh_status read_groups(zh_declared *d, const zh_model *model, const json_t *groups,
+                             zh_error *err) {
   const char *name;
   const json_t *group;
   bool first = true;
+  if (groups == NULL || json_is_null(groups)) return ZH_OK;
+  if (!json_is_object(groups)) return misstated(model, "config_groups", "an object", err);
   json_object_foreach((json_t *)groups, name, group) {
     const json_t *weights = json_object_get(group, "weights");
-    zh_declared one = {.bits = positive(weights, "num_bits")};
-    note_group_size(&one, weights, "group_size");
-    note_block_size(&one, json_object_get(weights, "block_structure"));
-    if (first || one.bits != d->bits) d->bits = first ? one.bits : 0;
-    if (first || one.group_columns != d->group_columns)
-      d->group_columns = first ? one.group_columns : 0;
-    if (first || one.whole_rows != d->whole_rows) d->whole_rows = first && one.whole_rows;
-    if (one.block_rows > 0) {
-      d->block_rows = one.block_rows;
-      d->block_columns = one.block_columns;
-    }
+    zh_declared one = {0};
+    ZH_TRY(read_positive(&one.bits, model, weights, "num_bits", err));
+    ZH_TRY(read_group_size(&one, model, weights, "group_size", err));
+    ZH_TRY(read_block_size(&one, model, weights, "block_structure", err));
+    agree(d, &one, first);
     first = false;
   }
+  return ZH_OK;
 }
 
-static zh_declared declared_by(const zh_model *model) {
+static zh_status read_method(zh_declared *d, const zh_model *model, zh_error *err) {
   const json_t *q = json_object_get(model->config, "quantization_config");
-  if (q == NULL) q = json_object_get(model->config, "compression_config");
-  zh_declared d = {.root = json_is_object(q) ? q : NULL};
-  const char *method = json_string_value(json_object_get(q, "quant_method")),
-             *format = json_string_value(json_object_get(q, "checkpoint_format"));
-  d.method = method != NULL ? method : "";
-  d.bits = positive(q, "bits");
-  if (d.bits == 0) d.bits = positive(q, "w_bit");
-  note_group_size(&d, q, json_object_get(q, "group_size") ? "group_size" : "q_group_size");
-  note_block_size(&d, json_object_get(q, "weight_block_size"));
-  if (json_is_object(json_object_get(q, "config_groups")))
-    note_groups(&d, json_object_get(q, "config_groups"));
-  d.zeros_as_they_are = format != NULL && strcmp(format, "gptq_v2") == 0;
+  if (q == NULL || json_is_null(q)) q = json_object_get(model->config, "compression_config");
+  d->method = "";
+  if (q == NULL || json_is_null(q)) return ZH_OK;
+  if (!json_is_object(q))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: config.json's quantization_config should be an object, which says how "
+                   "weights are packed",
+                   model->path);
+  const json_t *method = json_object_get(q, "quant_method");
+  d->root = q;
+  if (method != NULL && !json_is_null(method) && !json_is_string(method))
+    return misstated(model, "quant_method", "a word", err);
+  if (json_is_string(method)) d->method = json_string_value(method);
+  return ZH_OK;
+}
+
+static zh_status read_numbers(zh_declared *d, const zh_model *model, zh_error *err) {
+  const json_t *q = d->root;
+  const char *format = json_string_value(json_object_get(q, "checkpoint_format"));
+  ZH_TRY(read_positive(&d->bits, model, q, "bits", err));
+  if (d->bits == 0) ZH_TRY(read_positive(&d->bits, model, q, "w_bit", err));
+  ZH_TRY(read_group_size(d, model, q,
+                         json_object_get(q, "group_size") ? "group_size" : "q_group_size", err));
+  ZH_TRY(read_block_size(d, model, q, "weight_block_size", err));
+  ZH_TRY(read_groups(d, model, json_object_get(q, "config_groups"), err));
+  d->zeros_as_they_are = format != NULL && strcmp(format, "gptq_v2") == 0;
   if (json_object_size(json_object_get(q, "dynamic")) > 0 ||
       json_object_size(json_object_get(q, "extra_config")) > 0) { /* of each layer its own */
-    d.bits = d.group_columns = 0;
-    d.whole_rows = false;
+    d->bits = d->group_columns = 0;
+    d->whole_rows = false;
   }
-  return d;
+  return ZH_OK;
 }
 
 /* --- what is refused by name --- */
@@ -233,7 +279,7 @@ static void mark_parts(const zh_coding *c, const zh_coded *w) {
   if (w->scales != NULL) c->part[w->scales - c->model->tensors] = true;
   for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
     if (!zh_ends_in(w->codes->name, ends[i][0])) continue;
-    const zh_tensor *t = zh_coded_sibling(c->model, w->codes->name, ends[i][0], ends[i][1]);
+    const zh_tensor *t = zh_model_sibling(c->model, w->codes->name, ends[i][0], ends[i][1]);
     if (t != NULL) c->part[t - c->model->tensors] = true;
   }
 }
@@ -277,10 +323,12 @@ static zh_status check_names(const zh_coding *c, const zh_coded_table *table, zh
 }
 
 static zh_status fill(zh_coded_table *table, const zh_model *model, zh_error *err) {
-  zh_coding c = {model, declared_by(model), table->e4m3, table->e5m2, table->part};
+  zh_coding c = {model, {0}, table->e4m3, table->e5m2, table->part};
   zh_coded w;
   bool is, packed = false;
+  ZH_TRY(read_method(&c.declared, model, err));
   ZH_TRY(check_method(&c, err));
+  ZH_TRY(read_numbers(&c.declared, model, err));
   for (size_t i = 0; i < model->tensor_count; i++) {
     ZH_TRY(check_name(model, model->tensors[i].name, err));
     ZH_TRY(zh_coded_describe(&w, &is, &c, &model->tensors[i], err));
@@ -338,6 +386,13 @@ zh_status zh_coded_find(const zh_coded **out, const zh_model *model, const char 
   ZH_TRY(table_of(&table, model, err));
   if (table != NULL && table->count > 0)
     *out = bsearch(&key, table->weights, table->count, sizeof key, by_name);
+  return ZH_OK;
+}
+
+zh_status zh_coded_item(const zh_coded **out, const zh_model *model, size_t i, zh_error *err) {
+  const zh_coded_table *table;
+  ZH_TRY(table_of(&table, model, err));
+  *out = table != NULL && i < table->count ? &table->weights[i] : NULL;
   return ZH_OK;
 }
 

@@ -45,6 +45,9 @@ typedef struct zh_coded {
  * incomplete or contradict each other or config.json. They live as long as the model. */
 ZH_MUST_CHECK zh_status zh_coded_find(const zh_coded **out, const zh_model *model, const char *name,
                                       zh_error *err);
+/* The i-th of them all; NULL past the last. */
+ZH_MUST_CHECK zh_status zh_coded_item(const zh_coded **out, const zh_model *model, size_t i,
+                                      zh_error *err);
 /* Whether it belongs to the codes of a coded weight: scales, zero points, … Asked after
  * zh_coded_find. */
 bool zh_coded_is_part(const zh_model *model, const zh_tensor *t);
@@ -53,6 +56,8 @@ void zh_coded_free(zh_coded_table *table);
 
 /* Rows [first, first + count) as tensor.type has them; of a vector, elements. */
 void zh_coded_rows(void *out, const zh_coded *w, uint64_t first, uint64_t count);
+/* Of FLOATS: a column of rows [first, first + count). */
+void zh_coded_column(void *out, const zh_coded *w, uint64_t column, uint64_t first, uint64_t count);
 /* Gives back the memory of the file's pages that were read for it; they can be read again. */
 void zh_coded_leave(const zh_coded *w);
 

@@ -5,21 +5,7 @@
 #include <string.h>
 
 #include "core/halves.h"
-
-bool zh_ends_in(const char *text, const char *end) {
-  size_t length = strlen(text), tail = strlen(end);
-  return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
-const zh_tensor *zh_coded_sibling(const zh_model *model, const char *name, const char *old_end,
-                                  const char *new_end) {
-  char other[512];
-  size_t kept = strlen(name) - strlen(old_end);
-  if (kept + strlen(new_end) >= sizeof other) return NULL;
-  memcpy(other, name, kept);
-  strcpy(other + kept, new_end);
-  return zh_model_find(model, other);
-}
+#include "core/text.h"
 
 /* --- what every form has to say of its parts --- */
 
@@ -177,9 +163,9 @@ static zh_status finish_integers(zh_coded *w, const zh_coding *c, zh_error *err)
 /* --- GPTQ and AWQ --- */
 
 static zh_status describe_words(zh_coded *w, const zh_coding *c, zh_error *err) {
-  const zh_tensor *t = w->codes, *scales = zh_coded_sibling(c->model, t->name, "qweight", "scales"),
-                  *zeros = zh_coded_sibling(c->model, t->name, "qweight", "qzeros"),
-                  *order = zh_coded_sibling(c->model, t->name, "qweight", "g_idx");
+  const zh_tensor *t = w->codes, *scales = zh_model_sibling(c->model, t->name, "qweight", "scales"),
+                  *zeros = zh_model_sibling(c->model, t->name, "qweight", "qzeros"),
+                  *order = zh_model_sibling(c->model, t->name, "qweight", "g_idx");
   if (scales == NULL) return missing(c, t, "scales are", err);
   if (zeros == NULL) return missing(c, t, "zero points (qzeros) are", err);
   ZH_TRY(expect_type(c, t, ZH_I32, err));
@@ -269,10 +255,10 @@ static zh_status read_shape(uint64_t shape[2], const zh_coding *c, const zh_tens
 
 static zh_status describe_packed(zh_coded *w, const zh_coding *c, zh_error *err) {
   const zh_tensor *t = w->codes, *order, *shape;
-  w->scales = zh_coded_sibling(c->model, t->name, "_packed", "_scale");
-  w->zeros = zh_coded_sibling(c->model, t->name, "_packed", "_zero_point");
-  shape = zh_coded_sibling(c->model, t->name, "_packed", "_shape");
-  order = zh_coded_sibling(c->model, t->name, "_packed", "_g_idx");
+  w->scales = zh_model_sibling(c->model, t->name, "_packed", "_scale");
+  w->zeros = zh_model_sibling(c->model, t->name, "_packed", "_zero_point");
+  shape = zh_model_sibling(c->model, t->name, "_packed", "_shape");
+  order = zh_model_sibling(c->model, t->name, "_packed", "_g_idx");
   if (w->scales == NULL) return missing(c, t, "scales (weight_scale) are", err);
   if (shape == NULL) return missing(c, t, "shape (weight_shape) is", err);
   ZH_TRY(read_shape(w->tensor.shape, c, shape, err));
@@ -296,7 +282,7 @@ static zh_status describe_packed(zh_coded *w, const zh_coding *c, zh_error *err)
 
 static zh_status describe_bytes(zh_coded *w, const zh_coding *c, zh_error *err) {
   const zh_tensor *t = w->codes;
-  w->zeros = zh_coded_sibling(c->model, t->name, "", "_zero_point");
+  w->zeros = zh_model_sibling(c->model, t->name, "", "_zero_point");
   if (t->dims != 2 || t->elements == 0) return wrong(c, t, "should be a matrix", err);
   w->tensor.dims = 2;
   memcpy(w->tensor.shape, t->shape, sizeof t->shape);
@@ -359,8 +345,8 @@ static zh_status describe_floats(zh_coded *w, const zh_coding *c, zh_error *err)
   w->tensor.dims = t->dims;
   memcpy(w->tensor.shape, t->shape, sizeof t->shape);
   if (t->dims < 2 || t->elements == 0) return wrong(c, t, "should be a matrix", err);
-  w->scales = zh_coded_sibling(c->model, t->name, "", "_scale_inv");
-  if (w->scales == NULL) w->scales = zh_coded_sibling(c->model, t->name, "", "_scale");
+  w->scales = zh_model_sibling(c->model, t->name, "", "_scale_inv");
+  if (w->scales == NULL) w->scales = zh_model_sibling(c->model, t->name, "", "_scale");
   if (w->scales == NULL && c->declared.root != NULL) return missing(c, t, "scales are", err);
   w->slice_rows = t->shape[t->dims - 2];
   w->group_columns = t->shape[t->dims - 1];
@@ -383,7 +369,7 @@ static zh_status describe_mxfp4(zh_coded *w, const zh_coding *c, bool blocks, zh
   const char *end = blocks ? "_blocks" : "_packed";
   int kept = t->dims - (blocks ? 2 : 1);
   w->layout = ZH_CODE_BLOCKS;
-  w->scales = zh_coded_sibling(c->model, t->name, end, blocks ? "_scales" : "_scale");
+  w->scales = zh_model_sibling(c->model, t->name, end, blocks ? "_scales" : "_scale");
   if (w->scales == NULL) return missing(c, t, "scales are", err);
   ZH_TRY(expect_type(c, t, ZH_U8, err));
   if (kept < 1 || t->elements == 0 || t->elements % 16 != 0 ||
@@ -412,7 +398,7 @@ static zh_status describe_f64(zh_coded *w, const zh_coding *c, zh_error *err) {
 }
 
 static bool has(const zh_coding *c, const zh_tensor *t, const char *old_end, const char *new_end) {
-  return zh_coded_sibling(c->model, t->name, old_end, new_end) != NULL;
+  return zh_model_sibling(c->model, t->name, old_end, new_end) != NULL;
 }
 
 zh_status zh_coded_describe(zh_coded *out, bool *is, const zh_coding *c, const zh_tensor *t,
@@ -439,7 +425,7 @@ zh_status zh_coded_describe(zh_coded *out, bool *is, const zh_coding *c, const z
   } else if (small_float && !zh_ends_in(t->name, "_scale") && !zh_ends_in(t->name, "_scale_inv")) {
     status = describe_floats(&w, c, err);
   } else if (t->type == ZH_I8 && weight) {
-    w.scales = zh_coded_sibling(c->model, t->name, "", "_scale");
+    w.scales = zh_model_sibling(c->model, t->name, "", "_scale");
     status = w.scales != NULL ? describe_bytes(&w, c, err)
                               : missing(c, t, "scales (weight_scale) are", err);
   } else if (t->type == ZH_F64 && zh_tensor_role_of(t) != ZH_ROLE_BUFFER) {

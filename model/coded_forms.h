@@ -26,9 +26,4 @@ typedef struct zh_coding {
 ZH_MUST_CHECK zh_status zh_coded_describe(zh_coded *out, bool *is, const zh_coding *c,
                                           const zh_tensor *t, zh_error *err);
 
-bool zh_ends_in(const char *text, const char *end);
-/* The tensor whose name has new_end where this one's has old_end; NULL: not there. */
-const zh_tensor *zh_coded_sibling(const zh_model *model, const char *name, const char *old_end,
-                                  const char *new_end);
-
 #endif

@@ -266,6 +266,17 @@ static void float_row(unsigned char *out, const zh_coded *w, uint64_t row) {
   }
 }
 
+void zh_coded_column(void *out, const zh_coded *w, uint64_t column, uint64_t first,
+                     uint64_t count) {
+  uint64_t columns = w->tensor.shape[w->tensor.dims - 1], group = column / w->group_columns;
+  const unsigned char *codes = (const unsigned char *)w->codes->data + first * columns + column;
+  unsigned char *to = out;
+  for (uint64_t r = 0; r < count; r++) {
+    float scale = w->scales != NULL ? zh_coded_scale(w, first + r, group) : 1;
+    put_half(to + 2 * r, zh_f32_to_bf16(w->values[codes[r * columns]] * scale));
+  }
+}
+
 /* ggml's MXFP4: the scale's byte, then elements 0 … 15 in the lower halves of 16 bytes, 16 … 31 in
  * the upper ones. */
 static void block_row(unsigned char *out, const zh_coded *w, uint64_t row) {

@@ -1,4 +1,4 @@
-/* What a converted model says of itself: GGUF's keys (ggml's docs/gguf.md) and config.json's. */
+/* What a converted model says of itself in GGUF's keys (ggml's docs/gguf.md). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +34,10 @@ static size_t commonest(const zh_conversion *c) {
   return best;
 }
 
+const char *zh_conversion_torch_type(const zh_conversion *c) {
+  return kinds[commonest(c)].torch;
+}
+
 /* --- GGUF --- */
 
 static void put_kind(zh_conversion *c) {
@@ -61,8 +65,7 @@ static void put_text(zh_conversion *c, const char *key, const char *words) {
   zh_put_words(c, key, words, strlen(words));
 }
 
-/* How files of that form call the family: the first of its words. NULL: there are none. */
-static const char *family_word(const zh_family *family, zh_form form) {
+const char *zh_conversion_family_word(const zh_family *family, zh_form form) {
   const char *text = NULL;
   for (; family != NULL && text == NULL; family = family->like) {
     const zh_yaml_node *list = zh_yaml_get(family->root, form == ZH_FORM_GGUF ? "gguf" : "config");
@@ -75,7 +78,6 @@ static const char *family_word(const zh_family *family, zh_form form) {
 typedef struct key_writer {
   zh_conversion *c;
   const char *word; /* before every key */
-  json_t *config;
 } key_writer;
 
 static void put_field(void *user, const char *key, const zh_field_value *value) {
@@ -115,6 +117,28 @@ static zh_status add_long_factors(zh_conversion *c, const char *word, zh_error *
                                   rope->factors, err);
 }
 
+/* DeepSeek's mscale_all_dim over ten, from what it makes of the attention scale. */
+double zh_conversion_yarn_tenth(const zh_architecture *a) {
+  const zh_rope *rope = &a->rope[0];
+  if (a->attention != ZH_ATTENTION_LATENT || rope->scaling != ZH_ROPE_YARN || rope->factor <= 1)
+    return 0;
+  double sharper = (double)a->attention_scale * sqrt((double)a->head_dim);
+  double tenth = (sqrt(sharper) - 1) / log(rope->factor);
+  return fabs(tenth) < 1e-6 ? 0 : tenth;
+}
+
+/* Keys and values as they are cached, with one head; then what they are multiplied out to. */
+static void put_latent(zh_conversion *c, const char *word) {
+  const zh_architecture *a = &c->described.a;
+  const uint32_t numbers[] = {1, a->latent.kv_rank + a->rope[0].dims, a->latent.kv_rank};
+  static const char *const keys[] = {"head_count_kv", "key_length", "value_length"};
+  char key[96];
+  for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    snprintf(key, sizeof key, "%s.attention.%s", word, keys[i]);
+    zh_put_count(c, key, numbers[i]);
+  }
+}
+
 static zh_status put_rope(zh_conversion *c, const char *word, zh_error *err) {
   const zh_rope *rope = &c->described.a.rope[0];
   char key[96];
@@ -135,6 +159,9 @@ static zh_status put_rope(zh_conversion *c, const char *word, zh_error *err) {
   zh_put_real(c, key, (float)rope->beta_fast);
   snprintf(key, sizeof key, "%s.rope.scaling.yarn_beta_slow", word);
   zh_put_real(c, key, (float)rope->beta_slow);
+  double tenth = zh_conversion_yarn_tenth(&c->described.a);
+  snprintf(key, sizeof key, "%s.rope.scaling.yarn_log_multiplier", word);
+  if (tenth != 0) zh_put_real(c, key, (float)tenth);
   return ZH_OK;
 }
 
@@ -148,152 +175,26 @@ static zh_described with_base(const zh_described *d) {
   return plain;
 }
 
-/* Its projections are cut and turned otherwise in the two formats. */
-static zh_status refuse_latent(const zh_conversion *c, const char *format, zh_error *err) {
-  if (c->described.a.attention != ZH_ATTENTION_LATENT) return ZH_OK;
-  return zh_fail(
-      err, ZH_ERR_INPUT,
-      "%s cannot become %s: models with latent attention (MLA) are not converted between "
-      "formats; it can have other types in its own",
-      c->model->path, format);
-}
-
 static zh_status put_architecture(zh_conversion *c, zh_error *err) {
   zh_described plain = with_base(&c->described);
-  const char *word = family_word(c->family, ZH_FORM_GGUF);
-  key_writer w = {c, word, NULL};
+  const char *word = zh_conversion_family_word(c->family, ZH_FORM_GGUF);
+  key_writer w = {c, word};
   if (word == NULL)
     return zh_fail(err, ZH_ERR_INPUT, "%s: the family '%s' is not known in GGUF", c->model->path,
                    c->family->name);
   const zh_family *target; /* files of that form may call several families so */
   ZH_TRY(zh_family_find(&target, word, ZH_FORM_GGUF, err));
-  ZH_TRY(refuse_latent(c, "GGUF", err));
   put_text(c, "general.architecture", word);
   put_text(c, "general.name", c->described.a.name);
   put_kind(c);
   ZH_TRY(zh_fields_write(&plain, c->model, target, ZH_FORM_GGUF, put_field, &w, err));
+  if (plain.a.attention == ZH_ATTENTION_LATENT) put_latent(c, word);
   return put_rope(c, word, err);
 }
 
-/* --- config.json --- */
-
-/* The shortest decimal that is this fp32 number, as people wrote it. */
-static json_t *short_real(double value) {
-  char text[32];
-  for (int digits = 1; digits <= 9; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, value);
-    if (strtof(text, NULL) == (float)value) break;
-  }
-  return json_real(strtod(text, NULL));
-}
-
-/* A key may lead into objects. */
-static void set_field(void *user, const char *path, const zh_field_value *value) {
-  const key_writer *w = user;
-  json_t *object = w->config, *made = NULL;
-  const char *dot;
-  char key[96];
-  while ((dot = strchr(path, '.')) != NULL && (size_t)(dot - path) < sizeof key) {
-    snprintf(key, sizeof key, "%.*s", (int)(dot - path), path);
-    if (!json_is_object(json_object_get(object, key)))
-      json_object_set_new(object, key, json_object());
-    object = json_object_get(object, key);
-    path = dot + 1;
-  }
-  if (value->kind == ZH_FIELD_COUNT) made = json_integer((json_int_t)value->number);
-  if (value->kind == ZH_FIELD_REAL) made = short_real(value->number);
-  if (value->kind == ZH_FIELD_FLAG) made = json_boolean(value->number != 0);
-  if (value->kind == ZH_FIELD_WORD) made = json_string(value->word);
-  json_object_set_new(object, path, made);
-}
-
-static json_t *list_of(const float *values, uint32_t count) {
-  json_t *list = json_array();
-  for (uint32_t i = 0; i < count; i++) json_array_append_new(list, short_real((double)values[i]));
-  return list;
-}
-
-static void set_rope(json_t *config, const zh_rope *rope) {
-  static const char *const words[ZH_ROPE_SCALINGS] = {[ZH_ROPE_LINEAR] = "linear",
-                                                      [ZH_ROPE_LLAMA3] = "llama3",
-                                                      [ZH_ROPE_YARN] = "yarn",
-                                                      [ZH_ROPE_LONGROPE] = "longrope"};
-  if (rope->kind == ZH_ROPE_NONE || words[rope->scaling] == NULL) return;
-  json_t *object = json_pack("{s:s, s:I, s:o}", "rope_type", words[rope->scaling],
-                             "original_max_position_embeddings", (json_int_t)rope->original_context,
-                             "factor", short_real(rope->factor));
-  if (rope->scaling == ZH_ROPE_LLAMA3) {
-    json_object_set_new(object, "low_freq_factor", short_real(rope->low_frequency));
-    json_object_set_new(object, "high_freq_factor", short_real(rope->high_frequency));
-  }
-  if (rope->scaling == ZH_ROPE_YARN) {
-    json_object_set_new(object, "beta_fast", short_real(rope->beta_fast));
-    json_object_set_new(object, "beta_slow", short_real(rope->beta_slow));
-  }
-  if (rope->scaling == ZH_ROPE_LONGROPE) {
-    json_object_set_new(object, "short_factor", list_of(rope->short_factor, rope->factors));
-    json_object_set_new(object, "long_factor", list_of(rope->long_factor, rope->factors));
-  }
-  if (rope->scaling == ZH_ROPE_LONGROPE || rope->scaling == ZH_ROPE_YARN)
-    json_object_set_new(object, "attention_factor",
-                        short_real(rope->attention_factor == 0 ? 1 : rope->attention_factor));
-  json_object_set_new(config, "rope_scaling", object);
-}
-
-/* Ids of special tokens, as GGUF states them. */
-static void set_token(json_t *config, const zh_model *model, const char *key, const char *from) {
-  uint64_t id;
-  if (zh_gguf_uint(&id, zh_gguf_find(model, from)))
-    json_object_set_new(config, key, json_integer((json_int_t)id));
-}
-
-static zh_status config_of(json_t **out, zh_conversion *c, zh_error *err) {
-  const char *word = family_word(c->family, ZH_FORM_CONFIG);
-  if (word == NULL)
-    return zh_fail(err, ZH_ERR_INPUT, "%s: the family '%s' is not known in safetensors",
-                   c->model->path, c->family->name);
-  ZH_TRY(refuse_latent(c, "safetensors", err));
-  json_t *config = *out = json_object();
-  key_writer w = {c, word, config};
-  if (strcmp(word, "llama") == 0)
-    json_object_set_new(config, "architectures", json_pack("[s]", "LlamaForCausalLM"));
-  json_object_set_new(config, "model_type", json_string(word));
-  json_object_set_new(config, "torch_dtype", json_string(kinds[commonest(c)].torch));
-  set_token(config, c->model, "bos_token_id", "tokenizer.ggml.bos_token_id");
-  set_token(config, c->model, "eos_token_id", "tokenizer.ggml.eos_token_id");
-  set_rope(config, &c->described.a.rope[0]);
-  return zh_fields_write(&c->described, c->model, c->family, ZH_FORM_CONFIG, set_field, &w, err);
-}
-
-/* The folder's own, but for the type that it states. */
-static json_t *config_copied(const zh_conversion *c) {
-  static const char *const keys[] = {"torch_dtype", "dtype"};
-  json_t *config = json_copy(c->model->config);
-  for (size_t i = 0; i < 2; i++)
-    if (json_object_get(config, keys[i]) != NULL && kinds[commonest(c)].torch != NULL)
-      json_object_set_new(config, keys[i], json_string(kinds[commonest(c)].torch));
-  return config;
-}
-
 zh_status zh_conversion_describe(zh_conversion *c, zh_error *err) {
-  if (c->container == ZH_CONTAINER_GGUF) {
-    if (c->anew) return put_architecture(c, err);
-    copy_values(c);
-    return ZH_OK;
-  }
-  if (!c->anew && c->model->config == NULL) return ZH_OK;
-  json_t *config = NULL;
-  char *text = NULL;
-  zh_status status = ZH_OK;
-  if (c->anew)
-    status = config_of(&config, c, err);
-  else
-    config = config_copied(c);
-  if (status == ZH_OK && config == NULL)
-    status = zh_fail(err, ZH_ERR_MEMORY, "out of memory (config.json)");
-  if (status == ZH_OK) status = zh_json_dump(&text, config, err);
-  json_decref(config);
-  if (status == ZH_OK) zh_text_puts(zh_conversion_add_side(c, "config.json"), text);
-  free(text);
-  return status;
+  if (c->container == ZH_CONTAINER_SAFETENSORS) return zh_conversion_describe_config(c, err);
+  if (c->anew) return put_architecture(c, err);
+  copy_values(c);
+  return ZH_OK;
 }

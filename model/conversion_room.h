@@ -14,13 +14,20 @@ typedef struct zh_side_file {
   zh_text bytes;
 } zh_side_file;
 
-enum { ZH_NOTES_MAX = 8, ZH_SIDE_FILES_MAX = 8 };
+enum { ZH_NOTES_MAX = 8, ZH_SIDE_FILES_MAX = 16 };
 
 struct zh_conversion {
   const zh_model *model;
   zh_arena *arena;
   zh_container container;
-  bool anew; /* in another format: by the family's description */
+  const zh_dtype_info *wanted; /* NULL: as they are */
+  bool anew;                   /* in another format: by the family's description */
+  bool packed;                 /* some of the model's weights are, and … */
+  bool unpacked;               /* … become plain, … */
+  bool keeps_packed;           /* … or stay MXFP4 */
+  bool unit_head;              /* the head's rows are brought to length one */
+  bool *used;                  /* of each of the model's tensors; NULL: not known */
+  bool without_tokenizer;
   zh_described described;
   const zh_family *family;
   zh_converted *tensors;
@@ -33,10 +40,23 @@ struct zh_conversion {
   size_t note_count;
 };
 
-/* Of a vector each element is one. */
-static inline uint64_t zh_part_rows(const zh_source *s) {
-  return s->tensor.dims == 1 ? s->tensor.elements : s->tensor.shape[0];
-}
+/* --- tensors (conversion_tensors.c, conversion_rows.c) --- */
+
+/* An empty one, which zh_converted_end measures and takes in once shape and type are set. */
+ZH_MUST_CHECK zh_status zh_converted_begin(zh_converted **out, zh_conversion *c, zh_error *err);
+ZH_MUST_CHECK zh_status zh_converted_end(zh_conversion *c, zh_converted *t, zh_error *err);
+/* exact: gains, biases and routers, whose few numbers are not worth rounding. */
+ZH_MUST_CHECK zh_status zh_converted_choose_type(zh_dtype *out, const zh_conversion *c,
+                                                 const zh_tensor *t, bool exact, uint64_t columns,
+                                                 zh_error *err);
+/* Rows that weight i of those held takes, of all groups; of a vector each element is one. */
+uint64_t zh_converted_part_rows(const zh_converted *t, uint64_t i);
+/* Whether single elements of a vector can be taken from the file. */
+bool zh_converted_takes_elements(const zh_source *vector);
+
+/* All of them: from file to file of one format, or by the family's description. */
+ZH_MUST_CHECK zh_status zh_conversion_copy_tensors(zh_conversion *c, zh_error *err);
+ZH_MUST_CHECK zh_status zh_conversion_take_weights(zh_conversion *c, zh_error *err);
 
 void zh_conversion_add_note(zh_conversion *c, const char *sentence); /* outlives the conversion */
 zh_text *zh_conversion_add_side(zh_conversion *c, const char *name);
@@ -69,24 +89,49 @@ ZH_MUST_CHECK zh_status zh_conversion_put_tensors(const zh_conversion *c, zh_wri
 
 /* What the result says of itself: GGUF metadata, or config.json. */
 ZH_MUST_CHECK zh_status zh_conversion_describe(zh_conversion *c, zh_error *err);
+ZH_MUST_CHECK zh_status zh_conversion_describe_config(zh_conversion *c, zh_error *err);
+/* How files of that form call the family: the first of its words. NULL: there are none. */
+const char *zh_conversion_family_word(const zh_family *family, zh_form form);
+/* "bfloat16": what most of the weights are; NULL: what transformers has no name for. */
+const char *zh_conversion_torch_type(const zh_conversion *c);
+double zh_conversion_yarn_tenth(const zh_architecture *a);
 ZH_MUST_CHECK zh_status zh_conversion_carry_tokenizer(zh_conversion *c, zh_error *err);
-/* Pre-tokenizers that GGUF has a name for: their number, -1 where it is none of these. */
-int zh_pretokenizer_in_json(const json_t *tokenizer);
-int zh_pretokenizer_named(const char *name, size_t length);
-const char *zh_pretokenizer_name(int kind);
-bool zh_pretokenizer_ignores_merges(int kind); /* a piece that is a token stays one */
-json_t *zh_pretokenizer_json(int kind);
+/* How GGUF calls the pre-tokenizer; NULL: it has no name for it. And the other way. */
+const char *zh_pretokenizer_in_json(size_t *length, const json_t *tokenizer);
+json_t *zh_pretokenizer_json(const char *name);
 static inline bool zh_json_says(const json_t *object, const char *key, const char *word) {
   const char *text = json_string_value(json_object_get(object, key));
   return text != NULL && strcmp(text, word) == 0;
 }
-/* GGUF's byte-level BPE as tokenizer.json; a note where it is another tokenizer. */
-ZH_MUST_CHECK zh_status zh_tokenizer_to_files(zh_conversion *c, zh_error *err);
+/* --- tokenizers --- */
 
-/* tokenizer.model as GGUF's arrays, with what tokenizer_config.json adds; and the other way: false
- * where GGUF has none of its kind. */
+/* A token of a GGUF file: its zh_token_kind, 0 where no token has the id. */
+typedef struct zh_converted_token {
+  const char *text;
+  size_t length;
+  float score;
+  int32_t type;
+} zh_converted_token;
+#define SCORE_NONE (-10000.0f) /* of ids without a token, as in llama.cpp's files */
+/* As many as the model's vocabulary has. */
+void zh_conversion_put_tokens(zh_conversion *c, const zh_converted_token *tokens, bool scored);
+/* "the tokenizer did not come along, because …" */
+void zh_conversion_without_tokenizer(zh_conversion *c, const char *why);
+#define ZH_NOTE_NFC                                                                                \
+  "the tokenizer brings texts to NFC before anything else, which GGUF cannot say: texts that are " \
+  "not so get other tokens"
+
+/* Each writes all arrays but the special tokens'. Of a tokenizer.model with what
+ * tokenizer_config.json adds; of merges of characters where sentencepiece's would be the same
+ * (*done); of ranks. */
 ZH_MUST_CHECK zh_status zh_sentencepiece_to_gguf(zh_conversion *c, const char *path,
                                                  const json_t *about, zh_error *err);
+ZH_MUST_CHECK zh_status zh_merges_to_gguf(bool *done, zh_conversion *c, const zh_tokenizer *t,
+                                          bool prefix, zh_error *err);
+ZH_MUST_CHECK zh_status zh_ranks_to_gguf(zh_conversion *c, const zh_tokenizer *t, zh_error *err);
+/* GGUF's byte-level BPE as tokenizer.json; a note where it is another tokenizer. */
+ZH_MUST_CHECK zh_status zh_tokenizer_to_files(zh_conversion *c, zh_error *err);
+/* GGUF's sentencepiece models as tokenizer.model: false where it has none. */
 bool zh_sentencepiece_from_gguf(zh_conversion *c);
 /* A list of numbers that no tensor held, in F32; they outlive the conversion. */
 ZH_MUST_CHECK zh_status zh_conversion_add_values(zh_conversion *c, const char *name,
@@ -94,6 +139,9 @@ ZH_MUST_CHECK zh_status zh_conversion_add_values(zh_conversion *c, const char *n
                                                  zh_error *err);
 static inline zh_form zh_conversion_form(const zh_conversion *c) {
   return c->container == ZH_CONTAINER_GGUF ? ZH_FORM_GGUF : ZH_FORM_CONFIG;
+}
+static inline const char *zh_conversion_format(const zh_conversion *c) {
+  return c->container == ZH_CONTAINER_GGUF ? "GGUF" : "safetensors";
 }
 
 #endif

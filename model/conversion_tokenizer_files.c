@@ -2,9 +2,7 @@
 #include <stdlib.h>
 
 #include "model/conversion_room.h"
-
-/* GGUF's token types (ggml's docs/gguf.md). */
-enum { TOKEN_NORMAL = 1, TOKEN_CONTROL = 3, TOKEN_USER = 4, TOKEN_UNUSED = 5 };
+#include "model/tokenizer/tokenizer.h"
 
 static json_t *string_of(const char *bytes, size_t length) {
   return json_stringn(bytes, length); /* NULL where it is no UTF-8 */
@@ -18,21 +16,21 @@ static bool read_tokens(json_t *vocabulary, json_t *added, const zh_model *model
   for (uint64_t i = 0; i < tokens->count; i++) {
     const char *bytes;
     size_t length;
-    int64_t type = TOKEN_NORMAL;
+    int64_t type = ZH_TOKEN_NORMAL;
     zh_gguf_next_string(&bytes, &length, &at);
     (void)zh_gguf_item(&type, types, i);
-    if (type == TOKEN_UNUSED) continue;
+    if (type == ZH_TOKEN_NEVER) continue;
     json_t *text = string_of(bytes, length);
     if (text == NULL || json_object_getn(vocabulary, bytes, length) != NULL) {
       json_decref(text);
       return false;
     }
     json_object_setn_new(vocabulary, bytes, length, json_integer((json_int_t)i));
-    if (type == TOKEN_CONTROL || type == TOKEN_USER)
+    if (type == ZH_TOKEN_CONTROL || type == ZH_TOKEN_USER_DEFINED)
       json_array_append_new(added,
                             json_pack("{s:I, s:O, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)i,
                                       "content", text, "single_word", 0, "lstrip", 0, "rstrip", 0,
-                                      "normalized", 0, "special", type == TOKEN_CONTROL));
+                                      "normalized", 0, "special", type == ZH_TOKEN_CONTROL));
     json_decref(text);
   }
   return true;
@@ -64,32 +62,58 @@ static json_t *special_text(const zh_model *model, const char *key) {
   return string_of(bytes, length);
 }
 
-static json_t *post_processor(const zh_model *model) {
-  bool add = false;
+/* A token that the file asks for at one end of each text; NULL: it does not. */
+static json_t *around_text(const zh_model *model, const char *asks, bool otherwise,
+                           const char *which) {
+  bool add;
+  if (!zh_gguf_bool(&add, zh_gguf_find(model, asks))) add = otherwise;
+  return add ? special_text(model, which) : NULL;
+}
+
+static void put_around(json_t *template, const char *sequence, json_t *text, const char *which,
+                       const zh_model *model) {
   uint64_t id = 0;
-  json_t *bos = special_text(model, "tokenizer.ggml.bos_token_id");
-  if (!zh_gguf_bool(&add, zh_gguf_find(model, "tokenizer.ggml.add_bos_token")) || !add ||
-      bos == NULL) {
-    json_decref(bos);
-    return json_null();
-  }
-  (void)zh_gguf_uint(&id, zh_gguf_find(model, "tokenizer.ggml.bos_token_id"));
-  json_t *begin = json_pack("{s:{s:O, s:i}}", "SpecialToken", "id", bos, "type_id", 0);
-  json_t *made =
-      json_pack("{s:s, s:[O, {s:{s:s, s:i}}], s:[O, {s:{s:s, s:i}}, O, {s:{s:s, s:i}}], s:{}}",
-                "type", "TemplateProcessing", "single", begin, "Sequence", "id", "A", "type_id", 0,
-                "pair", begin, "Sequence", "id", "A", "type_id", 0, begin, "Sequence", "id", "B",
-                "type_id", 1, "special_tokens");
+  if (text == NULL) return;
+  (void)zh_gguf_uint(&id, zh_gguf_find(model, which));
+  json_array_append_new(json_object_get(template, sequence),
+                        json_pack("{s:{s:O, s:i}}", "SpecialToken", "id", text, "type_id", 0));
   json_object_set_new(
-      json_object_get(made, "special_tokens"), json_string_value(bos),
-      json_pack("{s:O, s:[I], s:[O]}", "id", bos, "ids", (json_int_t)id, "tokens", bos));
-  json_decref(begin);
+      json_object_get(template, "special_tokens"), json_string_value(text),
+      json_pack("{s:O, s:[I], s:[O]}", "id", text, "ids", (json_int_t)id, "tokens", text));
+}
+
+static void put_sequence(json_t *template, const char *sequence, const char *name, int type) {
+  json_array_append_new(json_object_get(template, sequence),
+                        json_pack("{s:{s:s, s:i}}", "Sequence", "id", name, "type_id", type));
+}
+
+/* BOS before each text, EOS behind it, as the file asks. */
+static json_t *post_processor(const zh_model *model, bool add_bos) {
+  static const char bos_id[] = "tokenizer.ggml.bos_token_id",
+                    eos_id[] = "tokenizer.ggml.eos_token_id";
+  json_t *bos = around_text(model, "tokenizer.ggml.add_bos_token", add_bos, bos_id),
+         *eos = around_text(model, "tokenizer.ggml.add_eos_token", false, eos_id);
+  if (bos == NULL && eos == NULL) return json_null();
+  json_t *made = json_pack("{s:s, s:[], s:[], s:{}}", "type", "TemplateProcessing", "single",
+                           "pair", "special_tokens");
+  for (int both = 0; both < 2; both++) {
+    const char *sequence = both ? "pair" : "single";
+    put_around(made, sequence, bos, bos_id, model);
+    put_sequence(made, sequence, "A", 0);
+    put_around(made, sequence, eos, eos_id, model);
+    if (!both) continue;
+    put_around(made, sequence, bos, bos_id, model);
+    put_sequence(made, sequence, "B", 1);
+    put_around(made, sequence, eos, eos_id, model);
+  }
   json_decref(bos);
+  json_decref(eos);
   return made;
 }
 
 /* NULL where the tokenizer cannot be told so. */
-static json_t *tokenizer_json(const zh_model *model, int kind) {
+static json_t *tokenizer_json(const zh_model *model, const char *pre,
+                              const zh_pretokenizer_facts *facts) {
   json_t *vocabulary = json_object(), *added = json_array(), *merges = json_array();
   if (!read_tokens(vocabulary, added, model) || !read_merges(merges, model)) {
     json_decref(vocabulary);
@@ -102,11 +126,18 @@ static json_t *tokenizer_json(const zh_model *model, int kind) {
   return json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:o, s:o, s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, "
                    "s:b, s:o, s:o}}",
                    "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer",
-                   "pre_tokenizer", zh_pretokenizer_json(kind), "post_processor",
-                   post_processor(model), "decoder", bytes, "model", "type", "BPE", "dropout",
-                   "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
-                   "byte_fallback", 0, "ignore_merges", (int)zh_pretokenizer_ignores_merges(kind),
+                   "pre_tokenizer", zh_pretokenizer_json(pre), "post_processor",
+                   post_processor(model, facts->add_bos), "decoder", bytes, "model", "type", "BPE",
+                   "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+                   "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", (int)facts->whole_pieces,
                    "vocab", vocabulary, "merges", merges);
+}
+
+static bool is_model(const zh_model *model, const char *name) {
+  const char *word = "";
+  size_t length = 0;
+  (void)zh_gguf_string(&word, &length, zh_gguf_find(model, "tokenizer.ggml.model"));
+  return length == strlen(name) && memcmp(word, name, length) == 0;
 }
 
 /* tokenizer_config.json, with what transformers asks there. */
@@ -115,15 +146,16 @@ static json_t *about_json(const zh_model *model) {
                                             {"eos_token", "tokenizer.ggml.eos_token_id"},
                                             {"unk_token", "tokenizer.ggml.unknown_token_id"},
                                             {"pad_token", "tokenizer.ggml.padding_token_id"}};
-  const char *word = "";
-  size_t letters = 0;
-  (void)zh_gguf_string(&word, &letters, zh_gguf_find(model, "tokenizer.ggml.model"));
-  bool pieces = letters == 5 && memcmp(word, "llama", 5) == 0, add;
+  bool pieces = is_model(model, "llama"), unigram = is_model(model, "t5"), add;
   json_t *about = json_pack("{s:s, s:b}", "tokenizer_class",
-                            pieces ? "LlamaTokenizer" : "PreTrainedTokenizerFast",
+                            pieces    ? "LlamaTokenizer"
+                            : unigram ? "T5Tokenizer"
+                                      : "PreTrainedTokenizerFast",
                             "clean_up_tokenization_spaces", 0);
   if (zh_gguf_bool(&add, zh_gguf_find(model, "tokenizer.ggml.add_bos_token")))
     json_object_set_new(about, "add_bos_token", json_boolean(add));
+  if (zh_gguf_bool(&add, zh_gguf_find(model, "tokenizer.ggml.add_eos_token")))
+    json_object_set_new(about, "add_eos_token", json_boolean(add));
   const char *chat;
   size_t length;
   for (size_t i = 0; i < sizeof specials / sizeof specials[0]; i++) {
@@ -147,16 +179,19 @@ static zh_status add_document(zh_conversion *c, const char *name, json_t *docume
   return status;
 }
 
-static int stated_pretokenizer(const zh_model *model) {
-  const zh_gguf_value *tokens = zh_gguf_find(model, "tokenizer.ggml.tokens");
-  const char *word;
-  size_t length;
-  if (!zh_gguf_string(&word, &length, zh_gguf_find(model, "tokenizer.ggml.model")) || length != 4 ||
-      memcmp(word, "gpt2", 4) != 0 || tokens == NULL || tokens->type != ZH_GGUF_ARRAY ||
+/* False where the tokenizer is no byte-level BPE of a known pre-tokenizer. */
+static bool find_pretokenizer(char pre[64], zh_pretokenizer_facts *facts, const zh_model *model) {
+  const zh_gguf_value *tokens = zh_gguf_find(model, "tokenizer.ggml.tokens"),
+                      *stated = zh_gguf_find(model, "tokenizer.ggml.pre");
+  const char *word = "default";
+  size_t length = strlen(word);
+  if (!is_model(model, "gpt2") || tokens == NULL || tokens->type != ZH_GGUF_ARRAY ||
       tokens->item_type != ZH_GGUF_STRING ||
-      !zh_gguf_string(&word, &length, zh_gguf_find(model, "tokenizer.ggml.pre")))
-    return -1;
-  return zh_pretokenizer_named(word, length);
+      (stated != NULL && !zh_gguf_string(&word, &length, stated)) || length > 63)
+    return false;
+  memcpy(pre, word, length);
+  pre[length] = '\0';
+  return zh_pretokenizer_known(facts, pre);
 }
 
 zh_status zh_tokenizer_to_files(zh_conversion *c, zh_error *err) {
@@ -164,11 +199,14 @@ zh_status zh_tokenizer_to_files(zh_conversion *c, zh_error *err) {
   if (!zh_gguf_names_tokenizer(model)) return ZH_OK;
   if (zh_sentencepiece_from_gguf(c))
     return add_document(c, "tokenizer_config.json", about_json(model), err);
-  int kind = stated_pretokenizer(model);
-  json_t *document = kind >= 0 ? tokenizer_json(model, kind) : NULL;
+  char pre[64];
+  zh_pretokenizer_facts facts;
+  bool known = find_pretokenizer(pre, &facts, model);
+  json_t *document = known ? tokenizer_json(model, pre, &facts) : NULL;
   if (document == NULL) {
     zh_conversion_add_note(c, "the tokenizer did not come along, because it is no byte-level BPE "
-                              "with a known pre-tokenizer: put its tokenizer.json into the folder");
+                              "with a known pre-tokenizer and no sentencepiece model: put its "
+                              "tokenizer.json into the folder");
     return ZH_OK;
   }
   ZH_TRY(add_document(c, "tokenizer.json", document, err));

@@ -33,6 +33,11 @@ static zh_status check_texts(const zh_yaml_node *list, zh_error *err) {
   return ZH_OK;
 }
 
+static zh_status check_text(const zh_yaml_node *node, zh_error *err) {
+  const char *text;
+  return zh_yaml_string(&text, node, err);
+}
+
 static zh_status check_fields(const zh_yaml_node *map, zh_error *err) {
   ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "fields", err));
   for (size_t i = 0; i < zh_yaml_count(map); i++)
@@ -48,10 +53,46 @@ static zh_status check_refused(const zh_yaml_node *map, zh_error *err) {
   return ZH_OK;
 }
 
+/* Words that a key may have, in files of each form. */
+static zh_status check_only(const zh_yaml_node *map, zh_error *err) {
+  static const char *const keys[] = {"config", "gguf", NULL};
+  ZH_TRY(zh_yaml_expect(map, ZH_YAML_MAP, "what is stated in one way alone", err));
+  ZH_TRY(zh_yaml_expect_keys(map, keys, err));
+  for (size_t i = 0; i < zh_yaml_count(map); i++) {
+    const zh_yaml_node *form = zh_yaml_item(map, i);
+    ZH_TRY(zh_yaml_expect(form, ZH_YAML_MAP, "keys and their words", err));
+    for (size_t k = 0; k < zh_yaml_count(form); k++)
+      ZH_TRY(check_texts(zh_yaml_item(form, k), err));
+  }
+  return ZH_OK;
+}
+
+/* The beginning of a name, or one and what must stand behind it in another. */
+static zh_status check_beginning(const zh_yaml_node *item, zh_error *err) {
+  static const char *const keys[] = {"begin", "with", NULL};
+  const zh_yaml_node *node;
+  const char *text;
+  if (zh_yaml_node_kind(item) != ZH_YAML_MAP) return zh_yaml_string(&text, item, err);
+  ZH_TRY(zh_yaml_expect_keys(item, keys, err));
+  for (size_t i = 0; keys[i] != NULL; i++) {
+    ZH_TRY(zh_yaml_require(&node, item, keys[i], err));
+    ZH_TRY(zh_yaml_string(&text, node, err));
+  }
+  return ZH_OK;
+}
+
+static zh_status check_ignored(const zh_yaml_node *list, zh_error *err) {
+  ZH_TRY(zh_yaml_expect(list, ZH_YAML_LIST, "a list of names", err));
+  for (size_t i = 0; i < zh_yaml_count(list); i++)
+    ZH_TRY(check_beginning(zh_yaml_item(list, i), err));
+  return ZH_OK;
+}
+
 static zh_status read_family(zh_family *out, const zh_yaml_node *root, zh_error *err) {
-  static const char *const keys[] = {
-      "family",         "summary",      "like",    "config",          "gguf", "fields", "refused",
-      "config_tensors", "gguf_tensors", "ignored", "config_prefixes", NULL};
+  static const char *const keys[] = {"family",         "summary",      "like",    "config",
+                                     "gguf",           "fields",       "refused", "only",
+                                     "config_tensors", "gguf_tensors", "ignored", "config_prefixes",
+                                     "gguf_when",      "class",        NULL};
   static const struct {
     const char *key;
     zh_status (*check)(const zh_yaml_node *, zh_error *);
@@ -59,10 +100,13 @@ static zh_status read_family(zh_family *out, const zh_yaml_node *root, zh_error 
                {"gguf", check_texts},
                {"fields", check_fields},
                {"refused", check_refused},
+               {"only", check_only},
                {"config_tensors", zh_tensors_check},
                {"gguf_tensors", zh_tensors_check},
-               {"ignored", check_texts},
-               {"config_prefixes", check_texts}};
+               {"ignored", check_ignored},
+               {"config_prefixes", check_texts},
+               {"gguf_when", zh_arithmetic_check},
+               {"class", check_text}};
   const zh_yaml_node *node;
   const char *text;
   ZH_TRY(zh_yaml_expect(root, ZH_YAML_MAP, "a family", err));
@@ -81,15 +125,10 @@ static zh_status read_family(zh_family *out, const zh_yaml_node *root, zh_error 
   return ZH_OK;
 }
 
-static bool is_yaml(const char *path) {
-  size_t length = strlen(path);
-  return length > 5 && strcmp(path + length - 5, ".yaml") == 0;
-}
-
 static zh_status read_files(const zh_file_list *files, const char *folder, zh_error *err) {
   for (size_t i = 0; i < files->count; i++) {
     char path[8192];
-    if (!is_yaml(files->paths[i])) continue;
+    if (!zh_ends_in(files->paths[i], ".yaml")) continue;
     if (catalogue.count == FAMILIES_MAX)
       return zh_fail(err, ZH_ERR_INPUT, "%s holds more than %d families", folder, FAMILIES_MAX);
     snprintf(path, sizeof path, "%s/%s", folder, files->paths[i]);
@@ -174,6 +213,22 @@ zh_status zh_family_named(const zh_family **out, const char *name, zh_error *err
   return *out != NULL
              ? ZH_OK
              : zh_fail(err, ZH_ERR_INPUT, "no file in model/families describes '%s'", name);
+}
+
+zh_status zh_family_told_apart(const zh_family **out, const zh_family *family,
+                               const zh_described *described, zh_error *err) {
+  const char *when;
+  *out = family;
+  ZH_TRY(load_once(err));
+  for (size_t i = 0; i < catalogue.count; i++) {
+    const zh_family *other = &catalogue.family[i];
+    const zh_yaml_node *node = zh_yaml_get(other->root, "gguf_when");
+    if (other->like != family || node == NULL) continue;
+    ZH_TRY(zh_yaml_string(&when, node, err));
+    double holds = zh_described_value(described, when);
+    if (holds > 0 || holds < 0) *out = other; /* not 0, not NaN */
+  }
+  return ZH_OK;
 }
 
 zh_status zh_family_names(zh_text *out, zh_error *err) {

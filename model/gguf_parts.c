@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "model/room.h"
 
 static const char tail[] = "00001-of-00003.gguf";
@@ -17,13 +18,8 @@ static const char *base_name(const char *path) {
   return slash != NULL ? slash + 1 : path;
 }
 
-static bool is_gguf(const char *name) {
-  size_t length = strlen(name);
-  return length > 5 && strcmp(name + length - 5, ".gguf") == 0;
-}
-
 static bool is_part(unsigned long *number, unsigned long *of, const char *path) {
-  return is_gguf(path) && zh_shard_number(number, of, path);
+  return zh_ends_in(path, ".gguf") && zh_shard_number(number, of, path);
 }
 
 /* --- files --- */
@@ -64,14 +60,14 @@ static void look_through(char first[NAME_MAX + 1], char other[NAME_MAX + 1], DIR
   unsigned long number, of;
   first[0] = other[0] = '\0';
   for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-    if (!is_gguf(entry->d_name)) continue;
+    if (!zh_ends_in(entry->d_name, ".gguf")) continue;
     if (first[0] != '\0' && strcmp(entry->d_name, first) > 0) continue;
     snprintf(first, NAME_MAX + 1, "%s", entry->d_name);
   }
   bool split = is_part(&number, &of, first);
   rewinddir(dir);
   for (const struct dirent *entry; other[0] == '\0' && (entry = readdir(dir)) != NULL;)
-    if (is_gguf(entry->d_name) && strcmp(entry->d_name, first) != 0 &&
+    if (zh_ends_in(entry->d_name, ".gguf") && strcmp(entry->d_name, first) != 0 &&
         !(split && is_part(&number, &of, entry->d_name) && same_model(first, entry->d_name)))
       snprintf(other, NAME_MAX + 1, "%s", entry->d_name);
 }

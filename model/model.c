@@ -22,11 +22,6 @@ static const char *base_name(const char *path) {
   return name;
 }
 
-static bool ends_with(const char *text, const char *end) {
-  size_t length = strlen(text), tail = strlen(end);
-  return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 bool zh_name_is_clean(const char *bytes, size_t length) {
   uint32_t code_point;
   for (size_t i = 0; i < length;) {
@@ -160,12 +155,12 @@ static zh_status open_file(zh_model *model, zh_error *err) {
   const zh_mapping *mapping = &model->files[0].mapping;
   bool gguf = mapping->bytes >= 4 && memcmp(mapping->data, "GGUF", 4) == 0;
   bool safetensors = !gguf && mapping->bytes > 8 && mapping->data[8] == '{';
-  if (safetensors || (!gguf && ends_with(path, ".safetensors"))) {
+  if (safetensors || (!gguf && zh_ends_in(path, ".safetensors"))) {
     model->format = "safetensors";
     return zh_safetensors_read(model, NULL, err);
   }
   model->format = "gguf";
-  if (gguf || ends_with(path, ".gguf")) return zh_gguf_read(model, err);
+  if (gguf || zh_ends_in(path, ".gguf")) return zh_gguf_read(model, err);
   return zh_fail(err, ZH_ERR_INPUT,
                  "%s is no model file: a GGUF file, a .safetensors file or a folder of them was "
                  "expected",
@@ -219,7 +214,7 @@ static zh_status open_standard(zh_model *model, zh_error *err) {
   bool known = false;
   const char *name = model->path;
   model->format = "standard";
-  if (strchr(name, '/') != NULL || ends_with(name, ".gguf") || ends_with(name, ".safetensors"))
+  if (strchr(name, '/') != NULL || zh_ends_in(name, ".gguf") || zh_ends_in(name, ".safetensors"))
     return zh_fail(err, ZH_ERR_INPUT, "%s: no such file", name);
   ZH_TRY(zh_arena_create(&model->arena, 0, err));
   ZH_TRY(zh_standard_read(model, name, &known, err));
@@ -310,6 +305,16 @@ const zh_tensor *zh_model_tensor(const zh_model *model, size_t i) {
 
 const zh_tensor *zh_model_find(const zh_model *model, const char *name) {
   return zh_model_find_exactly(model, name, strlen(name));
+}
+
+const zh_tensor *zh_model_sibling(const zh_model *model, const char *name, const char *old_end,
+                                  const char *new_end) {
+  char other[512];
+  size_t kept = strlen(name) - strlen(old_end);
+  if (kept + strlen(new_end) >= sizeof other) return NULL;
+  memcpy(other, name, kept);
+  strcpy(other + kept, new_end);
+  return zh_model_find(model, other);
 }
 
 zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err) {

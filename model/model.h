@@ -83,6 +83,9 @@ size_t zh_model_tensor_count(const zh_model *model);
 const zh_tensor *zh_model_tensor(const zh_model *model, size_t i); /* file order */
 /* By the file's own name; NULL when absent. */
 const zh_tensor *zh_model_find(const zh_model *model, const char *name);
+/* The tensor whose name has new_end where this one's has old_end; NULL: not there. */
+const zh_tensor *zh_model_sibling(const zh_model *model, const char *name, const char *old_end,
+                                  const char *new_end);
 /* Declared by config or metadata ("size_label", "num_parameters"); NULL where nothing is declared. Borrowed. */
 const char *zh_model_declared_size(const zh_model *model);
 
@@ -125,11 +128,16 @@ typedef struct zh_source {
      first + r / run * stride + c, column from + r % run * step. Of vectors each element counts as a row. */
   uint64_t first, from, run, stride, step;
   bool turned;
+  bool valued; /* turned, of a tensor in blocks: rows are its values in F32, which zh_source_rows does not make (the
+                  engine does: zh_weight_make_rows) */
 } zh_source;
 /* ZH_ERR_INPUT says in one sentence what is missing or has another shape. place must be needed. */
 ZH_MUST_CHECK zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_architecture *a,
                                         zh_weight_place place, zh_error *err);
-/* Rows [first, first + count), as tensor.type has them. */
+/* The same for who knows the arithmetic of blocks: sources may be valued, which that one refuses. */
+ZH_MUST_CHECK zh_status zh_model_source_or_values(zh_source *out, const zh_model *model, const zh_architecture *a,
+                                                  zh_weight_place place, zh_error *err);
+/* Rows [first, first + count), as tensor.type has them. Not of valued ones. */
 void zh_source_rows(void *out, const zh_source *source, uint64_t first, uint64_t count);
 /* The i-th tensor of the file that the rows are made of: `stored`, then scales and the like; NULL past the last. */
 const zh_tensor *zh_source_part(const zh_source *source, int i);
@@ -152,10 +160,17 @@ ZH_MUST_CHECK zh_status zh_model_unchanged(const zh_model *model, zh_error *err)
 /* Standard models: fills out[rows][columns] of a tensor, as BF16 or F32 bits as its type says, from row `first`.
  * Element (r, c) depends on (stream, r * columns + c) alone. out holds rows * columns elements. */
 void zh_standard_rows(void *out, const zh_tensor *tensor, uint64_t first, uint64_t rows);
+/* The seed of all of them, for who generates elements elsewhere. */
+uint64_t zh_standard_seed(void);
+/* Elements of type F8_E4M3 have a scale for each block of so many rows and columns (of the tensor, all experts' rows
+ * following each other): scales[blocks of rows][blocks of columns] from row `first`, a multiple of that, on. The rows
+ * that zh_standard_rows gives of such a tensor are BF16, which holds number times scale exactly. */
+enum { ZH_STANDARD_BLOCK = 128 };
+void zh_standard_scales(float *scales, const zh_tensor *tensor, uint64_t first, uint64_t rows);
 /* Names of the classes in model/classes.yaml, NULL-terminated, and one line each about them. */
 typedef struct zh_standard_class {
   const char *name, *summary;
-  uint64_t parameters, bytes; /* total, and of weights in memory */
+  uint64_t parameters, bytes; /* total, and of weights in memory, but scales of blocks */
   uint64_t active;            /* parameters without the experts that a token does not use */
 } zh_standard_class;
 ZH_MUST_CHECK zh_status zh_standard_classes(const zh_standard_class **out, size_t *count, zh_error *err);

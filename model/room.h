@@ -118,6 +118,9 @@ const zh_tensor *zh_model_find_exactly(const zh_model *model, const char *name, 
  * block. */
 bool zh_tensor_measure(zh_tensor *tensor);
 
+/* model/standard_blocks.c: elements from `index` on of a standard tensor of type F8_E4M3, as that holds them. */
+void zh_standard_round(float *values, size_t count, const zh_tensor *tensor, uint64_t index);
+
 /* A copy for people in the model's arena: invalid UTF-8 and control characters become '?'. NULL: no
  * memory. */
 char *zh_model_words(zh_model *model, const char *bytes, size_t length);

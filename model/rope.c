@@ -1,5 +1,5 @@
-/* Frequencies of RoPE. Sources: the papers named in architecture.h, and for constants that only
- * code states transformers:src/transformers/modeling_rope_utils.py. */
+/* Frequencies of RoPE, slopes of ALiBi. Sources: the papers named in architecture.h, and for
+ * constants that only code states transformers:src/transformers/modeling_rope_utils.py. */
 #include <math.h>
 
 #include "model/architecture.h"
@@ -68,4 +68,13 @@ static double frequency_of(const zh_rope *rope, uint32_t context, size_t i) {
 
 void zh_rope_frequencies(double *frequency, const zh_rope *rope, uint32_t context) {
   for (size_t i = 0; i < rope->dims / 2; i++) frequency[i] = frequency_of(rope, context, i);
+}
+
+void zh_alibi_slopes(float *slope, uint32_t heads) {
+  uint32_t power = 1;
+  while (power <= heads / 2) power *= 2;
+  for (uint32_t i = 0; i < heads; i++) {
+    double step = i < power ? (i + 1.0) / power : (2 * (i - power) + 1.0) / (2.0 * power);
+    slope[i] = (float)exp2(-8 * step);
+  }
 }

@@ -76,6 +76,11 @@ static double yarn_attention_stated(const json_t *object, double factor) {
   return yarn_attention(factor, 1);
 }
 
+/* 0: none that a model can have. */
+static uint32_t whole_context(double positions) {
+  return positions >= 1 && positions <= INT32_MAX ? (uint32_t)positions : 0;
+}
+
 static float finite_float(double x) {
   return x >= 0 && x <= (double)FLT_MAX ? (float)x : INFINITY;
 }
@@ -103,6 +108,15 @@ static zh_status check_stated(const zh_rope *rope, const json_t *object, const z
       return zh_fail(err, ZH_ERR_INPUT,
                      "%s: the model scales its positions, but gives no '%s' for it", model->path,
                      needed[i].key);
+  double low = real_at(object, "low_freq_factor", 0), high = real_at(object, "high_freq_factor", 0);
+  if (rope->scaling == ZH_ROPE_LLAMA3 && low >= high)
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: the ramp of scaled positions leads from 'low_freq_factor' %g to "
+                   "'high_freq_factor' %g, which should be the larger one",
+                   model->path, low, high);
+  if (real_at(object, "attention_factor", 1) <= 0)
+    return zh_fail(err, ZH_ERR_INPUT, "%s: 'attention_factor' is %g; a number over 0 was expected",
+                   model->path, real_at(object, "attention_factor", 1));
   return ZH_OK;
 }
 
@@ -121,7 +135,12 @@ static zh_status read_object(zh_rope *rope, const zh_architecture *a, const json
   ZH_TRY(check_stated(rope, object, model, err));
   double original = real_at(object, "original_max_position_embeddings",
                             real_at(config, "original_max_position_embeddings", a->context));
-  rope->original_context = original >= 1 && original <= INT32_MAX ? (uint32_t)original : 0;
+  rope->original_context = whole_context(original);
+  if (rope->original_context == 0)
+    return zh_fail(
+        err, ZH_ERR_INPUT,
+        "%s: 'original_max_position_embeddings' is %g; a whole number from 1 was expected",
+        model->path, original);
   rope->factor = real_at(object, "factor", rope->original_context > 0 ? a->context / original : 1);
   rope->low_frequency = real_at(object, "low_freq_factor", 1);
   rope->high_frequency = real_at(object, "high_freq_factor", 4);
@@ -202,7 +221,7 @@ static zh_status read_gguf(zh_architecture *a, const zh_model *model, zh_error *
     if (!find_kind(&rope->scaling, word, length)) return unknown_kind(model, word, length, err);
   }
   rope->original_context =
-      (uint32_t)gguf_real(model, "rope.scaling.original_context_length", a->context);
+      whole_context(gguf_real(model, "rope.scaling.original_context_length", a->context));
   rope->factor = gguf_real(model, "rope.scaling.factor", 1);
   bool scales = rope->scaling == ZH_ROPE_LINEAR || rope->scaling == ZH_ROPE_YARN;
   if (scales && !(gguf_real(model, "rope.scaling.factor", 0) > 0))

@@ -20,8 +20,7 @@ static bool is_companion(const char *name) {
 }
 
 static bool is_shard(const char *name) {
-  size_t length = strlen(name);
-  return length > 12 && strcmp(name + length - 12, ".safetensors") == 0;
+  return zh_ends_in(name, ".safetensors");
 }
 
 static int by_text(const void *a, const void *b) {

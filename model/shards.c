@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "model/room.h"
 
 static const char *base_name(const char *path) {
@@ -68,9 +69,7 @@ static zh_status check_numbers(zh_model *model, zh_error *err) {
 
 /* "model.safetensors.index.large.json" and the like, but for the one that is followed. */
 static bool is_other_index(const char *name) {
-  size_t length = strlen(name);
-  return length > 5 && strcmp(name + length - 5, ".json") == 0 &&
-         strstr(name, ".safetensors.index") != NULL &&
+  return zh_ends_in(name, ".json") && strstr(name, ".safetensors.index") != NULL &&
          strcmp(name, "model.safetensors.index.json") != 0;
 }
 

@@ -162,7 +162,8 @@ static zh_status check_shape(const finding *f, const pattern *p, const zh_tensor
 
 static zh_status check_type(const finding *f, const zh_source *s, zh_error *err) {
   const zh_tensor *t = s->stored;
-  if (!zh_dtype_is_weight(t->type))
+  bool fp8 = t->data == NULL && t->type == ZH_F8_E4M3; /* a standard one, given as BF16 */
+  if (!fp8 && !zh_dtype_is_weight(t->type))
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: the tensor '%s' has the type %s, which this version does not compute",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
@@ -171,8 +172,11 @@ static zh_status check_type(const finding *f, const zh_source *s, zh_error *err)
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: tensor '%s' starts at byte %" PRIu64 ", not a multiple of %zu",
                    f->model->path, t->name, t->file_offset, alignment);
-  bool apart = s->turned || (f->shape.is_vector && t->elements != f->shape.columns);
-  if (apart && (s->coded != NULL || zh_dtype_find((uint32_t)t->type)->block_elements != 1))
+  bool apart = s->turned || (f->shape.is_vector && t->elements != f->shape.columns),
+       by_values = s->turned && s->coded == NULL && s->step == 1;
+  bool single = s->coded == NULL ? zh_dtype_find((uint32_t)t->type)->block_elements == 1
+                                 : s->turned && s->coded->layout == ZH_CODE_FLOATS;
+  if (apart && !by_values && !single)
     return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' of type %s cannot be taken apart",
                    f->model->path, t->name, zh_dtype_find((uint32_t)t->type)->name);
   return ZH_OK;
@@ -184,6 +188,10 @@ static zh_status make_tensor(const finding *f, zh_source *s, zh_error *err) {
   zh_tensor *t = &s->tensor;
   uint64_t rows = f->shape.is_vector ? f->shape.columns : f->shape.rows;
   *t = *s->stored;
+  if (t->data == NULL && t->type == ZH_F8_E4M3) t->type = ZH_BF16; /* the rows of a standard one */
+  s->valued =
+      s->turned && s->coded == NULL && zh_dtype_find((uint32_t)t->type)->block_elements != 1;
+  if (s->valued) t->type = ZH_F32;
   t->dims = f->shape.is_vector ? 1 : 2;
   t->shape[0] = f->shape.is_vector ? f->shape.columns : f->shape.rows;
   t->shape[1] = f->shape.is_vector ? 0 : f->shape.columns;
@@ -319,8 +327,8 @@ static zh_status search(zh_source *out, char missing[256], const finding *f,
   return ZH_OK;
 }
 
-zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_architecture *a,
-                          zh_weight_place place, zh_error *err) {
+zh_status zh_model_source_or_values(zh_source *out, const zh_model *model, const zh_architecture *a,
+                                    zh_weight_place place, zh_error *err) {
   const zh_family *family;
   char missing[256];
   finding f = {model, a, place, zh_weight_shape_of(a, place)};
@@ -334,12 +342,25 @@ zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_archit
                  model->path, a->family, f.shape.name);
 }
 
+zh_status zh_model_source(zh_source *out, const zh_model *model, const zh_architecture *a,
+                          zh_weight_place place, zh_error *err) {
+  ZH_TRY(zh_model_source_or_values(out, model, a, place, err));
+  if (!out->valued) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s: tensor '%s' of type %s cannot be taken apart", model->path,
+                 out->stored->name, zh_dtype_find((uint32_t)out->stored->type)->name);
+}
+
 /* --- rows --- */
 
 static void turn_row(unsigned char *out, const zh_source *s, uint64_t r) {
   uint64_t size = s->tensor.bytes / s->tensor.elements, columns = s->tensor.shape[1],
            width = s->stored->shape[s->stored->dims - 1];
-  uint64_t at = (s->first + r / s->run * s->stride) * width + s->from + r % s->run * s->step;
+  uint64_t first = s->first + r / s->run * s->stride, column = s->from + r % s->run * s->step;
+  if (s->coded != NULL) {
+    zh_coded_column(out, s->coded, column, first, columns);
+    return;
+  }
+  uint64_t at = first * width + column;
   const unsigned char *from = (const unsigned char *)s->stored->data + at * size;
   for (uint64_t c = 0; c < columns; c++) memcpy(out + c * size, from + c * width * size, size);
 }
@@ -363,13 +384,14 @@ static void make_rows(unsigned char *out, const zh_source *s, uint64_t first, ui
 
 void zh_source_rows(void *out, const zh_source *s, uint64_t first, uint64_t count) {
   const zh_tensor *t = &s->tensor;
+  if (s->valued) return;
   bool vector = t->dims == 1;
   uint64_t rows = vector ? t->elements : t->shape[0], bytes = t->bytes / rows;
   unsigned char *to = out;
-  if (s->coded != NULL) {
+  if (s->coded != NULL && !s->turned) {
     make_rows(out, s, first, vector ? rows : count, bytes);
-  } else if (s->stored->data == NULL) {
-    zh_standard_rows(out, t, s->first + first, count);
+  } else if (s->coded == NULL && s->stored->data == NULL) {
+    zh_standard_rows(out, s->stored, s->first + first, count);
   } else if (t->data != NULL) {
     memcpy(out, (const unsigned char *)t->data + first * (vector ? t->bytes : bytes),
            count * (vector ? t->bytes : bytes));
@@ -410,7 +432,7 @@ typedef struct tally {
 static zh_status note(const tally *t, zh_weight_place place, zh_error *err) {
   zh_source source;
   if (!zh_weight_shape_of(t->a, place).needed) return ZH_OK;
-  ZH_TRY(zh_model_source(&source, t->model, t->a, place, err));
+  ZH_TRY(zh_model_source_or_values(&source, t->model, t->a, place, err));
   t->used[source.stored - t->model->tensors] = true;
   return ZH_OK;
 }
@@ -441,34 +463,43 @@ static zh_status note_idle_head(const tally *t, zh_error *err) {
   return ZH_OK;
 }
 
-/* Names that begin so are no part of the text model; "{layers}" stands for the number of layers. */
-static bool is_ignored(const zh_family *family, const zh_architecture *a, const char *name) {
+/* "{layers}" stands for the number of layers. */
+static bool spell_beginning(char out[256], const char *text, const zh_architecture *a) {
+  const char *number = strstr(text, "{layers}");
+  int length = number == NULL ? snprintf(out, 256, "%s", text)
+                              : snprintf(out, 256, "%.*s%u%s", (int)(number - text), text,
+                                         a->layers, number + strlen("{layers}"));
+  return length < 256;
+}
+
+/* Names that begin so are no part of the text model; where the family says what else must be there,
+ * only beside that: a layer too many is no layer that predicts. */
+static bool begins_as(const zh_yaml_node *item, const tally *t, const char *name) {
+  bool map = zh_yaml_node_kind(item) == ZH_YAML_MAP;
+  const char *text, *end;
+  char begin[256], beside[512];
+  if (zh_yaml_string(&text, map ? zh_yaml_get(item, "begin") : item, NULL) != ZH_OK ||
+      !spell_beginning(begin, text, t->a) || strncmp(name, begin, strlen(begin)) != 0)
+    return false;
+  if (!map) return true;
+  if (zh_yaml_string(&end, zh_yaml_get(item, "with"), NULL) != ZH_OK) return false;
+  snprintf(beside, sizeof beside, "%s%s", begin, end);
+  return zh_model_find(t->model, beside) != NULL;
+}
+
+static bool is_ignored(const zh_family *family, const tally *t, const char *name) {
   for (; family != NULL; family = family->like) {
     const zh_yaml_node *list = zh_yaml_get(family->root, "ignored");
-    for (size_t i = 0; list != NULL && i < zh_yaml_count(list); i++) {
-      const char *text;
-      char begin[256];
-      if (zh_yaml_string(&text, zh_yaml_item(list, i), NULL) != ZH_OK) continue;
-      const char *number = strstr(text, "{layers}");
-      if (number != NULL)
-        snprintf(begin, sizeof begin, "%.*s%u%s", (int)(number - text), text, a->layers,
-                 number + 8);
-      else
-        snprintf(begin, sizeof begin, "%s", text);
-      if (strncmp(name, begin, strlen(begin)) == 0) return true;
-    }
+    for (size_t i = 0; list != NULL && i < zh_yaml_count(list); i++)
+      if (begins_as(zh_yaml_item(list, i), t, name)) return true;
   }
   return false;
 }
 
-/* GPTQ's older writers give every packed layer a bias, of zeros where the model has none. */
-static bool is_idle_bias(const zh_model *model, const zh_tensor *t) {
-  char packed[256];
-  size_t length = strlen(t->name), end = strlen(".bias");
+bool zh_tensor_is_idle_bias(const zh_model *model, const zh_tensor *t) {
   const unsigned char *bytes = t->data;
-  if (length <= end || strcmp(t->name + length - end, ".bias") != 0) return false;
-  int written = snprintf(packed, sizeof packed, "%.*s.qweight", (int)(length - end), t->name);
-  if (written >= (int)sizeof packed || zh_model_find(model, packed) == NULL) return false;
+  if (!zh_ends_in(t->name, ".bias") || zh_model_sibling(model, t->name, "bias", "qweight") == NULL)
+    return false;
   for (uint64_t i = 0; i < t->bytes; i++)
     if (bytes[i] != 0) return false;
   return true;
@@ -480,8 +511,8 @@ static zh_status check_extra(const tally *t, zh_error *err) {
   for (size_t i = 0; i < t->model->tensor_count; i++) {
     const zh_tensor *tensor = &t->model->tensors[i];
     if (t->used[i] || zh_coded_is_part(t->model, tensor) ||
-        zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER || is_idle_bias(t->model, tensor) ||
-        is_ignored(family, t->a, tensor->name))
+        zh_tensor_role_of(tensor) == ZH_ROLE_BUFFER || zh_tensor_is_idle_bias(t->model, tensor) ||
+        is_ignored(family, t, tensor->name))
       continue;
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: the tensor '%s' is no part of a %s model as this version computes it",
@@ -490,23 +521,36 @@ static zh_status check_extra(const tally *t, zh_error *err) {
   return ZH_OK;
 }
 
-static zh_status check_all(const tally *t, zh_error *err) {
+static zh_status note_all(const tally *t, zh_error *err) {
   for (int slot = 0; slot < ZH_MODEL_SLOTS; slot++)
     ZH_TRY(note(t, (zh_weight_place){-1, -1, slot}, err));
   ZH_TRY(note_idle_head(t, err));
   for (uint32_t layer = 0; layer < t->a->layers; layer++) ZH_TRY(note_layer(t, (int)layer, err));
-  return check_extra(t, err);
+  return ZH_OK;
+}
+
+zh_status zh_sources_mark(bool *used, const zh_model *model, const zh_architecture *a,
+                          zh_error *err) {
+  tally t = {model, a, used};
+  return note_all(&t, err);
 }
 
 zh_status zh_sources_check(const zh_model *model, const zh_architecture *a, zh_error *err) {
   tally t = {model, a, calloc(model->tensor_count + 1, sizeof(bool))};
   if (t.used == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (architecture)");
-  zh_status status = check_all(&t, err);
+  zh_status status = note_all(&t, err);
+  if (status == ZH_OK) status = check_extra(&t, err);
   free(t.used);
   return status;
 }
 
 /* --- where another file would keep it --- */
+
+/* MXFP4 as its maker publishes it: codes under this name, scales beside them. */
+static bool is_packed(const pattern *p) {
+  const char *end = strstr(p->name, "_blocks");
+  return end != NULL && strcmp(end, "_blocks") == 0;
+}
 
 /* Fills in what the pattern holds; false where it holds what the architecture does not have. */
 static bool settle(zh_home *out, const zh_architecture *a, const pattern *p,
@@ -521,13 +565,13 @@ static bool settle(zh_home *out, const zh_architecture *a, const pattern *p,
     held.slot = slot_named(p->holds[i], place.layer >= 0, place.expert >= 0);
     if (held.slot < 0 || !zh_weight_shape_of(a, held).needed) return false;
     out->holds[i] = held;
-    out->turned |= p->turned[i];
+    out->turned |= (unsigned)p->turned[i] << i;
   }
   return spell(out->name, sizeof out->name, p->name, place);
 }
 
 zh_status zh_weight_home(zh_home *out, const zh_architecture *a, zh_weight_place place,
-                         zh_form form, zh_error *err) {
+                         zh_form form, bool packed, zh_error *err) {
   const zh_family *family;
   const char *list = form == ZH_FORM_GGUF ? "gguf_tensors" : "config_tensors";
   const char *slot = zh_weight_shape_of(a, place).name;
@@ -537,7 +581,8 @@ zh_status zh_weight_home(zh_home *out, const zh_architecture *a, zh_weight_place
     for (size_t i = 0; map != NULL && i < zh_yaml_count(map); i++) {
       pattern p;
       ZH_TRY(read_pattern(&p, zh_yaml_key(map, i), zh_yaml_item(map, i), err));
-      if (held_at(&p, slot) >= 0 && fits_place(&p, place) && settle(out, a, &p, place))
+      if (held_at(&p, slot) >= 0 && is_packed(&p) == packed && fits_place(&p, place) &&
+          settle(out, a, &p, place))
         return ZH_OK;
     }
   }

@@ -1,6 +1,7 @@
 # The program's face, from outside: exit statuses, words, JSON; its scripts with a faked package manager; installation.
 zh_unit_test(cli test_machine.c zh_bench)
 zh_python_test(cli.words system/cli_words.py)
+zh_python_test(cli.vocabulary system/cli_vocabulary.py)
 zh_python_test(cli.doctor system/cli_doctor.py)
 zh_python_test(cli.show system/cli_show.py)
 zh_python_test(cli.scripts system/cli_scripts.py)

@@ -14,7 +14,8 @@ function(zh_fuzz_target name source)
   else()
     target_sources(${target} PRIVATE fuzz/replay_main.c)
     add_test(NAME fuzz.${name} COMMAND ${target} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
-    set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+    set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 120 LABELS fuzz
+      ENVIRONMENT_MODIFICATION TMPDIR=set:${ZH_TEST_TEMPORARY})
   endif()
 endfunction()
 

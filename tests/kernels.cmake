@@ -12,7 +12,9 @@ endforeach()
 add_executable(kernelcheck kernelcheck/main.c kernelcheck/cases.c kernelcheck/check_matmul.c kernelcheck/check_multiply.c
   kernelcheck/check_pack.c kernelcheck/check_small.c kernelcheck/check_attention.c kernelcheck/check_limits.c
   kernelcheck/timing.c kernelcheck/bench_limits.c kernelcheck/bench_matmul.c kernelcheck/bench_attention.c
-  kernelcheck/bench_packing.c kernelcheck/bench_simple.c kernelcheck/bench_threads.c kernelcheck/support.c)
+  kernelcheck/bench_packing.c kernelcheck/bench_simple.c kernelcheck/bench_threads.c kernelcheck/support.c
+  kernelcheck/device.c kernelcheck/device_products.c kernelcheck/device_attention.c kernelcheck/device_route.c
+  kernelcheck/device_rows.c)
 target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
 set_target_properties(kernelcheck PROPERTIES OUTPUT_NAME zhiheng-kernelcheck RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME kernels.kernelcheck COMMAND kernelcheck)

@@ -1,4 +1,4 @@
-foreach(part gguf safetensors architecture family tokenizer tokenizer_files pattern standard chat)
+foreach(part gguf safetensors architecture contradictions family tokenizer tokenizer_files pattern standard chat)
   zh_unit_test(model test_${part}.c zh_model)
 endforeach()
 
@@ -18,4 +18,6 @@ set_target_properties(coded_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BIN
 zh_python_test(oracle.packed_weights oracle/test_packed_weights.py)
 zh_python_test(oracle.model_gguf oracle/test_model_gguf.py)
 zh_python_test(oracle.model_convert oracle/test_model_convert.py)
+zh_python_test(oracle.convert_tokenizers oracle/test_convert_tokenizers.py)
+zh_python_test(oracle.convert_packed oracle/test_convert_packed.py)
 zh_python_test(oracle.model_chat oracle/test_model_chat.py)

@@ -112,8 +112,7 @@ static void flip_cached_bit(const zh_worker *w, const zh_kv *kv, int layer) {
   if (!zh_pass_is_tampered(e, ZH_TAMPER_CACHE, layer)) return;
   const zh_architecture *a = &e->architecture;
   bool is_value = e->tamper.element / 2 % 2 == 0;
-  /* Of latents' values the rest is zeros that nobody reads. */
-  size_t dims = is_value && e->latents ? a->latent.kv_rank : kv->head_dim;
+  size_t dims = is_value ? zh_kv_value_dim(kv) : kv->head_dim;
   size_t at = e->tamper.element, t = at % p->tokens, seen = p->position[t] + (size_t)1,
          number = at / 7 % (kv->kv_heads * dims);
   if (zh_layer_is(a, (uint32_t)layer, ZH_LAYER_SLIDING) && seen > a->window) seen = a->window;
@@ -142,7 +141,8 @@ static zh_attention work_of(const zh_worker *w, const zh_kv *kv, uint32_t layer)
                        .window = zh_layer_is(a, layer, ZH_LAYER_SLIDING) ? a->window : 0,
                        .scale = a->attention_scale,
                        .softcap = a->attention_softcap,
-                       .way = p->way,
+                       .slopes = e->slopes,
+                       .way = zh_attention_way(a, p->way),
                        .run = wanted < 1      ? 1
                               : wanted < most ? wanted
                                               : most};
@@ -153,9 +153,11 @@ static zh_attention work_of(const zh_worker *w, const zh_kv *kv, uint32_t layer)
   return work;
 }
 
+/* Tiles ask for the block after the one at hand: who has one shall have the next, too. */
 static void attend(const zh_worker *w, const zh_attention *work) {
   zh_engine *e = w->p->e;
-  size_t items = zh_attention_items(work), begin, end, some = items / (8 * (size_t)w->threads);
+  size_t shares = work->parts && work->way == ZH_MANY ? 2 : 8, begin, end,
+         items = zh_attention_items(work), some = items / (shares * (size_t)w->threads);
   if (some == 0) some = 1;
   while ((begin = atomic_fetch_add(&e->next_item, some)) < items) {
     end = begin + some < items ? begin + some : items;
@@ -178,7 +180,6 @@ void zh_pass_see(const zh_worker *w, int layer, const zh_weight *weight) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
   const zh_architecture *a = &e->architecture;
-  size_t q_width = (size_t)a->heads * zh_key_dim(a);
   zh_kv kv = zh_engine_kv(e, (size_t)layer);
   if (w->thread == 0) atomic_store(&e->next_item, 0);
   zh_pass_meet(w, ZH_STAGE_ATTENTION);
@@ -192,9 +193,9 @@ void zh_pass_see(const zh_worker *w, int layer, const zh_weight *weight) {
                                    .name = "attention",
                                    .weight = a->sinks ? &weight[ZH_ATTN_SINKS] : NULL,
                                    .tokens = p->tokens,
-                                   .way = p->way,
-                                   .in_width = q_width,
-                                   .out_width = q_width,
+                                   .way = work.way,
+                                   .in_width = (size_t)a->heads * kv.head_dim,
+                                   .out_width = (size_t)a->heads * zh_kv_value_dim(&kv),
                                    .input = e->q,
                                    .output = e->attended,
                                    .kv = &kv});

@@ -143,7 +143,7 @@ static void put_floats(certificate *c, const char *key, const float *values, siz
   zh_text_puts(&c->line, "\"");
 }
 
-/* One operator's output, and of attention the shown head's cache. */
+/* One operator's output, and of attention the shown head's cache: of latents keys alone. */
 static zh_status put_operation(certificate *c, const zh_shown_part part[ZH_SHOWN_KINDS],
                                zh_error *err) {
   int layer = -1;
@@ -152,10 +152,10 @@ static zh_status put_operation(certificate *c, const zh_shown_part part[ZH_SHOWN
   zh_text_printf(&c->line, "{\"token\":%u,\"layer\":%d,\"name\":\"%s\"", values->token, layer,
                  is->name);
   put_floats(c, "values", values->floats, values->count);
-  if (part[ZH_SHOWN_KEYS].count > 0) {
+  if (part[ZH_SHOWN_KEYS].count > 0)
     put_floats(c, "keys", part[ZH_SHOWN_KEYS].floats, part[ZH_SHOWN_KEYS].count);
+  if (part[ZH_SHOWN_CACHED].count > 0)
     put_floats(c, "cached_values", part[ZH_SHOWN_CACHED].floats, part[ZH_SHOWN_CACHED].count);
-  }
   zh_text_puts(&c->line, "}");
   return put_line(c, err);
 }
@@ -171,6 +171,7 @@ static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const
                        size_t t) {
   const zh_architecture *a = &c->engine->architecture;
   size_t positions = (size_t)o->position[t] + 1, floats = positions * zh_key_dim(a),
+         of_values = o->kv->shared ? 0 : floats,
          first = (size_t)c->engine->stages.part.index * c->whole.kv_heads /
                  (size_t)c->engine->stages.part.parts;
   int64_t head = zh_challenge_head(&c->challenge, &c->whole, (uint32_t)o->layer, positions);
@@ -178,10 +179,11 @@ static void show_cache(certificate *c, zh_shown_part part[ZH_SHOWN_KINDS], const
   size_t mine = (size_t)head - first;
   part[ZH_SHOWN_KEYS] = part[ZH_SHOWN_CACHED] = part[ZH_SHOWN_VALUES];
   zh_kv_keys(c->slice, o->kv, o->sequence[t], mine, 0, positions);
-  zh_kv_values(c->slice + floats, o->kv, o->sequence[t], mine, 0, positions);
+  if (of_values) zh_kv_values(c->slice + floats, o->kv, o->sequence[t], mine, 0, positions);
   part[ZH_SHOWN_KEYS].floats = c->slice;
   part[ZH_SHOWN_CACHED].floats = c->slice + floats;
-  part[ZH_SHOWN_KEYS].count = part[ZH_SHOWN_CACHED].count = floats;
+  part[ZH_SHOWN_KEYS].count = floats;
+  part[ZH_SHOWN_CACHED].count = of_values;
 }
 
 /* Of a divided product this rank has a part of each sum: what is read of it next is the whole. */
@@ -290,6 +292,26 @@ static json_t *header_of(const certificate *c, const char *commitment, const cha
       (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
 }
 
+/* Types whose weights a device holds as bf16 (device_weights.c). */
+static zh_status say_held(json_t *header, const zh_engine *engine, zh_error *err) {
+  json_t *names = json_array();
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    const char *name = zh_dtype_find((uint32_t)w->tensor->type)->name;
+    bool known = w->matrix.type == w->tensor->type;
+    for (size_t k = 0; !known && k < json_array_size(names); ++k)
+      known = strcmp(json_string_value(json_array_get(names, k)), name) == 0;
+    if (!known) json_array_append_new(names, json_string(name));
+  }
+  bool any = json_array_size(names) > 0;
+  if (names && (!any || json_object_set(header, "held_bf16", names) == 0)) {
+    json_decref(names);
+    return ZH_OK;
+  }
+  json_decref(names);
+  return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+}
+
 static zh_status put_header(certificate *c, zh_error *err) {
   char commitment[ZH_DIGEST_HEX];
   char *text = NULL;
@@ -300,6 +322,7 @@ static zh_status put_header(certificate *c, zh_error *err) {
   json_t *header = header_of(c, commitment, zh_text_string(&links), zh_text_string(&marks));
   if (status == ZH_OK && (!header || links.failed || marks.failed))
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
+  if (status == ZH_OK) status = say_held(header, c->engine, err);
   if (status == ZH_OK) status = zh_json_dump_line(&text, header, err);
   if (status == ZH_OK) zh_text_puts(&c->line, text);
   if (status == ZH_OK) status = put_line(c, err);

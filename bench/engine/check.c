@@ -53,6 +53,7 @@ struct zh_check {
   float *router;         /* [2][experts]: its biases */
   double *score;         /* [context] */
   double *frequency[2];  /* of rope[0] and rope[1] */
+  float *slopes;         /* [heads] of the whole model: of ALiBi; NULL: none */
   float *keys, *values;  /* [context][head_dim]: of one head, as the cache holds them */
 };
 
@@ -317,6 +318,13 @@ static float sink_of(const zh_check *check, int layer, size_t head) {
   return source_row((zh_check *)check, sinks, 0)[head];
 }
 
+/* By how much a key one position back scores less: of a head of this part. */
+static double slope_of(const zh_check *check, size_t head) {
+  const zh_weight *output = &zh_weights_layer(check->weights, 0)[ZH_ATTN_OUTPUT];
+  size_t first = output->first_column / check->architecture.value_dim;
+  return check->slopes ? (double)check->slopes[first + head] : 0;
+}
+
 /* Keys and values are those that the cache holds, rounded once when they were stored. Scores s_j =
  * q·k_j / sqrt(d) are off by at most e = (g(d + 2) + 4 u) A, A the largest of |q|·|k_j| / sqrt(d);
  * so weights exp(s_j - max) by a factor within exp(2 e), and by 4 u of the exponential; their sum
@@ -325,15 +333,19 @@ static float sink_of(const zh_check *check, int layer, size_t head) {
  * first, powers of two stop 2^-13 short, scores round four times more, and each weight is rounded
  * to bf16 by itself: no more than 2^-8 of the whole, and by lambda = 8 roots of the sum of
  * squares. Or weights are words, within 2^-7.28, and so is their sum: what all have in common
- * cancels, and values count by how far they are from their mean. */
+ * cancels, and values count by how far they are from their mean. A slope's part of a score is off
+ * by 8 u of itself, in the score, its distance from the largest and merges: of each key by itself,
+ * for what is large there has next to no weight. */
 static void check_attention_head(zh_check *check, const zh_operation *o, size_t t, size_t h,
                                  const float *k, const float *v) {
   const zh_architecture *a = &check->architecture;
-  size_t d = zh_key_dim(a), n = o->position[t] + (size_t)1, first = first_seen(check, o, t);
+  size_t d = zh_key_dim(a), dims = zh_seen_dim(a), n = o->position[t] + (size_t)1,
+         first = first_seen(check, o, t);
   const float *q = o->input + t * o->in_width + h * d;
-  bool tiles = a->attention_softcap == 0 &&
-               zh_attention_rounds(&check->arithmetic.rounds, check->arithmetic.kv, d, o->way);
-  double cap = (double)a->attention_softcap,
+  bool tiles =
+      a->attention_softcap == 0 && !a->alibi &&
+      zh_attention_rounds(&check->arithmetic.rounds, check->arithmetic.kv, d, dims, o->way);
+  double slope = slope_of(check, h), slanted = 0, cap = (double)a->attention_softcap,
          sink = a->sinks ? (double)sink_of(check, o->layer, h) : -INFINITY;
   double largest = sink, magnitude = 0, total = 0, scale = (double)a->attention_scale;
   for (size_t j = first; j < n; ++j) {
@@ -344,6 +356,7 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
       m += fabs(term);
     }
     check->score[j] = cap == 0 ? s * scale : cap * tanh(s * scale / cap);
+    check->score[j] -= slope * (double)(n - 1 - j);
     if (check->score[j] > largest) largest = check->score[j];
     if (m * scale > magnitude) magnitude = m * scale;
   }
@@ -357,21 +370,25 @@ static void check_attention_head(zh_check *check, const zh_operation *o, size_t 
                        magnitude;
   double relative = expm1(2 * score_error) + 2 * growth(check, (double)n) + 7 * U + 8 * merges * U;
   if (tiles) relative += 2 * POWER;
-  for (size_t j = first; j < n; ++j) check->score[j] /= total;
+  for (size_t j = first; j < n; ++j) {
+    check->score[j] /= total;
+    slanted += check->score[j] * 8 * U * slope * (double)(n - 1 - j);
+  }
   const double *weights = check->score + first;
-  const float *seen = v + first * d;
+  const float *seen = v + first * dims;
   for (int e = 0; e < ELEMENTS; ++e) {
-    size_t i = draw(check, d);
+    size_t i = draw(check, dims);
     double sum = 0, absolute = 0, rounded = 0;
     for (size_t j = first; j < n; ++j) {
-      double term = check->score[j] * v[j * d + i];
+      double term = check->score[j] * v[j * dims + i];
       sum += term;
       absolute += fabs(term);
+      rounded += fabs(term) * (8 * U * slope * (double)(n - 1 - j) + slanted);
     }
     if (tiles)
-      rounded = fmax(HALF * spread(weights, seen + i, d, n - first, 0),
-                     WORD * spread(weights, seen + i, d, n - first, a->sinks ? 0 : sum));
-    judge(check, o, t, h * d + i, o->output[t * o->out_width + h * d + i], sum,
+      rounded = fmax(HALF * spread(weights, seen + i, dims, n - first, 0),
+                     WORD * spread(weights, seen + i, dims, n - first, a->sinks ? 0 : sum));
+    judge(check, o, t, h * dims + i, o->output[t * o->out_width + h * dims + i], sum,
           TAU * (relative * absolute + rounded + (double)FLT_MIN));
   }
 }
@@ -605,6 +622,14 @@ void zh_check_attention_head(zh_check *check, const zh_operation *operation, siz
   check_attention_head(check, operation, 0, head, keys, values);
 }
 
+static bool set_slopes(zh_check *check, const zh_weights *weights) {
+  uint32_t heads = weights->total.architecture.heads;
+  if (!check->architecture.alibi) return true;
+  check->slopes = malloc(heads * sizeof *check->slopes);
+  if (check->slopes) zh_alibi_slopes(check->slopes, heads);
+  return check->slopes != NULL;
+}
+
 zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arithmetic arithmetic,
                               size_t context, size_t rows, uint64_t seed, zh_error *err) {
   zh_check *check = calloc(1, sizeof *check);
@@ -630,7 +655,7 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   check->score = malloc(context * sizeof *check->score);
   check->keys = malloc(context * zh_key_dim(&weights->architecture) * sizeof *check->keys);
   check->values = malloc(context * zh_key_dim(&weights->architecture) * sizeof *check->values);
-  bool turns = true;
+  bool turns = set_slopes(check, weights);
   for (int i = 0; i < 2; ++i) {
     const zh_rope *rope = &check->architecture.rope[i];
     check->frequency[i] = calloc(rope->dims / 2 + 1, sizeof *check->frequency[i]);
@@ -661,6 +686,7 @@ void zh_check_free(zh_check *check) {
   if (!check) return;
   zh_order_free(check->order);
   for (int i = 0; i < 2; ++i) free(check->frequency[i]);
+  free(check->slopes);
   free(check->row);
   free(check->rounded);
   free(check->source);

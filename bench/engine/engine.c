@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/device_engine.h"
 #include "bench/engine/experts.h"
 #include "bench/engine/latent.h"
 #include "bench/engine/pass.h"
@@ -51,20 +52,23 @@ static zh_status allocate_cache(zh_engine *engine, zh_kv_type type, zh_error *er
                        .sequences = engine->sequences,
                        .kv_heads = a->kv_heads,
                        .head_dim = zh_key_dim(a),
-                       .capacity = engine->context};
+                       .capacity = engine->context,
+                       .shared = a->attention == ZH_ATTENTION_LATENT ? zh_seen_dim(a) : 0};
   engine->kv_layer = zh_kv_bytes(&engine->kv);
   size_t bytes = product(engine->kv_layer, a->layers);
   if (bytes != SIZE_MAX) {
     engine->kv.keys = zh_big_alloc(bytes);
-    engine->kv.values = zh_big_alloc(bytes);
+    if (!engine->kv.shared) engine->kv.values = zh_big_alloc(bytes);
   }
   engine->length = calloc(engine->sequences, sizeof *engine->length);
-  if (engine->kv.keys && engine->kv.values && engine->length) return ZH_OK;
+  bool whole = engine->kv.keys && (engine->kv.values || engine->kv.shared);
+  if (whole && engine->length) return ZH_OK;
   return zh_fail(err, ZH_ERR_LACKING,
                  "the cache of %" PRIu32 " sequences of %" PRIu32
                  " positions needs %.1f GB, which this machine has not; "
                  "ask for a shorter context",
-                 engine->sequences, engine->context, 2.0 * (double)bytes / 1e9);
+                 engine->sequences, engine->context,
+                 (engine->kv.shared ? 1 : 2) * (double)bytes / 1e9);
 }
 
 /* Fewer tokens than would give each thread four key heads share attention by blocks of keys. */
@@ -75,7 +79,7 @@ static zh_status allocate_parts(zh_engine *engine, zh_error *err) {
          blocks = (size_t)engine->context / ZH_ATTENTION_BLOCK + 1;
   if (tokens > engine->micro_batch) tokens = engine->micro_batch;
   if (threads == 1 || tokens == 0 || engine->context <= ZH_ATTENTION_BLOCK) return ZH_OK;
-  size_t floats = zh_attention_part_floats(tokens, a->heads, zh_key_dim(a), blocks);
+  size_t floats = zh_attention_part_floats(tokens, a->heads, zh_kv_value_dim(&engine->kv), blocks);
   engine->part_tokens = tokens;
   engine->part_bytes = product(floats, sizeof(float));
   engine->parts = zh_big_alloc(engine->part_bytes);
@@ -101,6 +105,19 @@ static zh_status set_frequencies(zh_engine *engine, zh_error *err) {
   return ZH_OK;
 }
 
+/* Of this rank's heads. */
+static zh_status set_slopes(zh_engine *engine, zh_error *err) {
+  const zh_architecture *a = &engine->architecture;
+  uint32_t all = engine->weights.total.architecture.heads;
+  size_t first = (size_t)engine->stages.part.index * a->heads;
+  if (!a->alibi) return ZH_OK;
+  engine->slopes = malloc(all * sizeof *engine->slopes);
+  if (!engine->slopes) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for ALiBi's slopes");
+  zh_alibi_slopes(engine->slopes, all);
+  memmove(engine->slopes, engine->slopes + first, a->heads * sizeof *engine->slopes);
+  return ZH_OK;
+}
+
 /* One block for all activations, cut into [micro_batch][width] pieces at multiples of 16 floats. */
 static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
@@ -113,7 +130,7 @@ static zh_status allocate_activations(zh_engine *engine, zh_error *err) {
       {&engine->normed, a->hidden},
       {&engine->q, query_width(a)},
       {&engine->k, key_width(a)},
-      {&engine->v, key_width(a)},
+      {&engine->v, a->attention == ZH_ATTENTION_LATENT ? 0 : key_width(a)},
       {&engine->attended, query_width(a)},
       {&engine->delta, a->hidden},
       {&engine->gate, ffn},
@@ -251,16 +268,39 @@ static zh_status hold_weights(zh_engine *engine, const zh_model *model,
               : ZH_OK;
 }
 
-static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
-                                  zh_error *err) {
-  ZH_TRY(check_options(engine, err));
+/* Tokens computed together: no more than the cache holds. */
+static void set_micro_batch(zh_engine *engine, const zh_engine_options *options) {
   size_t most = product(engine->sequences, engine->context);
   engine->micro_batch = options->micro_batch ? options->micro_batch : DEFAULT_MICRO_BATCH;
   if (engine->micro_batch > most) engine->micro_batch = (uint32_t)most;
+}
+
+/* Nothing but vectors and lengths is here; the rest is the device's. */
+static zh_status hold_on_device(zh_engine *engine, const zh_model *model,
+                                const zh_engine_options *options, zh_error *err) {
+  ZH_TRY(zh_device_engine_open(engine, options, err));
+  ZH_TRY(zh_weights_describe(&engine->weights, model, err));
+  engine->architecture = engine->weights.architecture;
+  engine->weights.elsewhere = true;
+  ZH_TRY(check_options(engine, err));
+  set_micro_batch(engine, options);
+  ZH_TRY(zh_weights_generate(&engine->weights, engine->threads, err));
+  ZH_TRY(zh_weights_set_gains(&engine->weights, err));
+  engine->length = calloc(engine->sequences, sizeof *engine->length);
+  if (!engine->length) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
+  ZH_TRY(set_frequencies(engine, err));
+  return zh_device_engine_fill(engine, options, err);
+}
+
+static zh_status hold_activations(zh_engine *engine, const zh_engine_options *options,
+                                  zh_error *err) {
+  ZH_TRY(check_options(engine, err));
+  set_micro_batch(engine, options);
   bool rounds = options->precision == ZH_PRECISION_FAST && !options->unpacked;
   ZH_TRY(allocate_cache(engine, rounds ? options->kv : ZH_KV_F32, err));
   ZH_TRY(allocate_parts(engine, err));
   ZH_TRY(set_frequencies(engine, err));
+  ZH_TRY(set_slopes(engine, err));
   ZH_TRY(allocate_activations(engine, err));
   ZH_TRY(allocate_scratch(engine, err));
   ZH_TRY(allocate_prepared(engine, err));
@@ -283,6 +323,7 @@ static zh_status join_ranks(zh_engine *engine, zh_error *err) {
 
 static zh_status hold_model(zh_engine *engine, const zh_model *model,
                             const zh_engine_options *options, zh_error *err) {
+  if (options->device > 0) return hold_on_device(engine, model, options, err);
   ZH_TRY(hold_weights(engine, model, options, err));
   return hold_activations(engine, options, err);
 }
@@ -321,6 +362,7 @@ zh_status zh_engine_create(zh_engine **out, const zh_model *model, zh_threads *t
 
 void zh_engine_free(zh_engine *engine) {
   if (!engine) return;
+  zh_device_engine_free(engine);
   zh_weights_close(&engine->weights);
   zh_experts_free(engine->experts);
   zh_latents_free(engine->latents);
@@ -336,6 +378,7 @@ void zh_engine_free(zh_engine *engine) {
     if (engine->prepared[kind]) zh_big_free(engine->prepared[kind], engine->prepared_bytes[kind]);
   if (engine->own) zh_big_free(engine->own, own_total(engine));
   for (int i = 0; i < 2; ++i) free(engine->frequency[i]);
+  free(engine->slopes);
   free(engine->head_factor);
   free(engine->length);
   free(engine->scratch);
@@ -348,10 +391,14 @@ void zh_engine_free(zh_engine *engine) {
 void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
   if (sequence < engine->sequences && engine->length[sequence] > length)
     engine->length[sequence] = length;
+  if (engine->device && sequence < engine->sequences)
+    zh_device_truncate(engine, sequence, length);
 }
 
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
-  for (size_t layer = 0; layer < engine->architecture.layers; ++layer) {
+  if (engine->device && sequence < engine->sequences)
+    zh_device_poison(engine, sequence, length);
+  for (size_t layer = 0; !engine->device && layer < engine->architecture.layers; ++layer) {
     zh_kv kv = zh_engine_kv(engine, layer);
     zh_kv_poison(&kv, sequence, length);
   }
@@ -361,13 +408,15 @@ void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer) {
   zh_kv kv = engine->kv;
   kv.keys += layer * engine->kv_layer;
-  kv.values += layer * engine->kv_layer;
+  if (!kv.shared) kv.values += layer * engine->kv_layer;
   return kv;
 }
 
 zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user, zh_error *err) {
   const zh_architecture *a = &engine->architecture;
-  if (observer && !engine->before) {
+  if (observer && engine->device) {
+    ZH_TRY(zh_device_begin_observing(engine, err));
+  } else if (observer && !engine->before) {
     size_t width = larger(a->hidden, query_width(a) + key_width(a));
     engine->before = malloc(engine->micro_batch * width * sizeof(float));
     engine->gathered = malloc(3 * (size_t)engine->micro_batch * sizeof *engine->gathered);
@@ -394,7 +443,7 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
   zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed,
                               .kv = engine->kv.type,
                               .context = engine->context};
-  if (engine->weights.packed) arithmetic.rounds = engine->kernels->rounds;
+  if (engine->weights.packed || engine->device) arithmetic.rounds = engine->kernels->rounds;
   arithmetic.rounds.attention = engine->kernels->rounds.attention;
   return arithmetic;
 }
@@ -415,10 +464,15 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   return most;
 }
 
+const char *zh_engine_memory_peak(const zh_engine *engine) {
+  return engine->device ? "" : "memory/read_all_cores";
+}
+
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
       "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
-      "compute/int8_dot_all_cores"};
+      "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores"};
+  if (engine->device) return ""; /* the device's own limits are measured elsewhere */
   return loops[zh_engine_rounding(engine, tokens)];
 }
 
@@ -477,9 +531,8 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
   cost.flops_per_token = total->flops_per_token;
   cost.head_flops = 2 * (uint64_t)a->vocab * a->hidden;
   cost.attention_flops_per_pair = 2 * (uint64_t)total->layers * pair_products(a) * parts;
-  cost.kv_bytes_per_position =
-      total->layers * parts * zh_kv_position_bytes(engine->kv.type, a->kv_heads, zh_key_dim(a));
-  cost.memory_kv = 2 * (uint64_t)engine->kv_layer * a->layers;
+  cost.kv_bytes_per_position = total->layers * parts * zh_kv_position_bytes(&engine->kv);
+  cost.memory_kv = (engine->kv.shared ? 1 : 2) * (uint64_t)engine->kv_layer * a->layers;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     cost.memory_activations += engine->prepared_bytes[kind];
   if (engine->head_factor)
@@ -491,5 +544,6 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine) {
       zh_latents_bytes(engine->latents) +
       ZH_COMM_SENDS * (uint64_t)engine->stages.floats * sizeof(float) +
       (engine->reduce ? zh_reduce_bytes(engine->reduce) : 0);
+  if (engine->device) zh_device_cost(&cost, engine);
   return cost;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "bench/comm.h"
+#include "core/json.h"
 #include "core/status.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -41,6 +42,7 @@ typedef struct zh_engine_options {
   bool unpacked;        /* weights as the file has them, and no rounded activations: rows can be patched */
   zh_kv_type kv; /* of the cache; the exact precision and unpacked weights take ZH_KV_F32 alone */
   const char *packed_cache; /* folder where rearranged weights are kept between starts; NULL: nowhere */
+  int device; /* 0: the CPU; N: the N-th accelerator (kernels/device.h), which counts them from 0 on */
   const zh_ranks *ranks; /* NULL or one: the whole model here; else this rank's part of it, and every call but
                             zh_engine_free is made by all ranks in the same order */
 } zh_engine_options;
@@ -80,6 +82,26 @@ zh_engine_cost zh_engine_cost_of(const zh_engine *engine);
  * layers: in sliding ones the window's at most. Pairs, and with count 1 what of the cache is read. */
 double zh_engine_seen(const zh_engine *engine, uint64_t first, uint64_t count);
 const zh_architecture *zh_engine_architecture(const zh_engine *engine);
+
+
+/* --- on a device --- */
+
+/* Whether the engine writes many tokens without the host between them: on a device, while nobody observes it and
+ * no fault waits. */
+bool zh_engine_generates(const zh_engine *engine);
+typedef struct zh_generated {
+  uint32_t chosen, logit_bits; /* the largest logit's token, ties to the lowest (UINT32_MAX: there was a NaN), its bits */
+  uint64_t bits_sum;           /* zh_sum_of_bits of all its logits */
+} zh_generated;
+/* Feeds first[s] to each sequence s < sequences at `position`, then what was chosen after it, `steps` times:
+ * out[steps][sequences]. step_ns: [steps], by the device's clock; may be NULL. */
+ZH_MUST_CHECK zh_status zh_engine_generate(zh_engine *engine, const uint32_t *first, uint32_t position,
+                                           size_t sequences, size_t steps, zh_generated *out, double *step_ns,
+                                           zh_error *err);
+/* What the first call would do besides: no part of what is timed. Nothing where the engine is no such one. */
+ZH_MUST_CHECK zh_status zh_engine_prepare_generation(zh_engine *engine, size_t sequences, size_t steps, zh_error *err);
+/* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device; NULL on the CPU. */
+json_t *zh_engine_device_json(const zh_engine *engine);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/device_engine.h"
 #include "bench/engine/inside.h"
 #include "core/philox.h"
 
@@ -28,7 +29,10 @@ static zh_status say(zh_trial *trial, json_t *what, zh_error *err) {
 static zh_status flip_weight(zh_trial *trial, zh_error *err) {
   char what[128];
   uint64_t seed = trial->job->seed ^ zh_trial_draw(trial, STREAM_WEIGHT);
-  ZH_TRY(zh_weights_flip(&trial->engine->weights, seed, what, sizeof what, err));
+  if (trial->engine->device)
+    ZH_TRY(zh_device_flip_weight(trial->engine, seed, what, sizeof what, err));
+  else
+    ZH_TRY(zh_weights_flip(&trial->engine->weights, seed, what, sizeof what, err));
   return say(trial, json_sprintf("weight: %s", what), err);
 }
 
@@ -93,8 +97,12 @@ static zh_status swap_weights(zh_trial *trial, zh_error *err) {
     zh_weight *w = zh_weights_at(weights, (random[0] + i) % count);
     const zh_weight *from = w->layer >= 0 && !w->gain ? counterpart(weights, w, random[1]) : NULL;
     if (!from) continue;
-    w->matrix = from->matrix;
-    w->packed = from->packed;
+    if (trial->engine->device) {
+      ZH_TRY(zh_device_swap_weight(trial->engine, w, from, err));
+    } else {
+      w->matrix = from->matrix;
+      w->packed = from->packed;
+    }
     return say(trial, json_sprintf("swap: %s is %s", w->tensor->name, from->tensor->name), err);
   }
   return zh_fail(err, ZH_ERR_INPUT, "%s: no layer that is computed here has another one like it",
@@ -128,6 +136,10 @@ static zh_status coarsen_weights(zh_trial *trial, zh_error *err) {
          zh_weights_at(weights, i) == &weights->whole[ZH_EMBEDDING])
     i = (i + 1) % count;
   zh_weight *w = zh_weights_at(weights, i);
+  if (trial->engine->device) {
+    ZH_TRY(zh_device_coarsen_weight(trial->engine, w, err));
+    return say(trial, json_sprintf("precision: half of the bits of %s", w->tensor->name), err);
+  }
   const zh_dtype_info *type = zh_dtype_find((uint32_t)w->matrix.type);
   size_t bytes = zh_weight_row_bytes(w), rows = w->matrix.rows;
   ZH_TRY(zh_packed_writable(weights, err));
@@ -176,6 +188,7 @@ zh_status zh_fault_install(zh_trial *trial, zh_error *err) {
  * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
  * block whose largest is some times the mean. */
 static unsigned lowest_flipped_bit(const zh_engine *e) {
+  if (e->device) return e->kernels->rounds.bf16 == ZH_ROUND_NONE ? 8 : 18;
   return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
 }
 

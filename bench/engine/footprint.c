@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "bench/engine/device_engine.h"
 #include "bench/engine/inside.h"
 
 /* Beyond the formula: a twentieth of it, and for the tokenizer, libraries, results, and the ends of
@@ -67,4 +68,14 @@ json_t *zh_footprint_json(const zh_engine *engine, uint64_t more, const zh_footp
                    (json_int_t)(now->anonymous - before->anonymous), "file",
                    (json_int_t)(now->file - before->file), "total", (json_int_t)found.held, "peak",
                    (json_int_t)now->peak, "bound", (json_int_t)found.bound, "passed", found.passed);
+}
+
+void zh_engine_device_footprint(zh_footprint *before, zh_footprint *now, const zh_engine *engine) {
+  const zh_device_engine *d = engine->device;
+  zh_device_facts facts;
+  *before = *now = (zh_footprint){0};
+  if (d->facts.free_bytes == 0 || d->api->facts(&facts, d->index, NULL) != ZH_OK) return;
+  before->known = now->known = facts.free_bytes > 0;
+  if (facts.free_bytes < d->facts.free_bytes)
+    now->anonymous = now->peak = d->facts.free_bytes - facts.free_bytes;
 }

@@ -26,6 +26,9 @@ typedef struct zh_footprint_judgement {
 } zh_footprint_judgement;
 zh_footprint_judgement zh_footprint_judge(uint64_t formula, const zh_footprint *before,
                                           const zh_footprint *now);
+/* The same of the memory of the engine's device, as its driver counts it: before anything was laid there,
+ * and now. Not known where the driver does not say. */
+void zh_engine_device_footprint(zh_footprint *before, zh_footprint *now, const zh_engine *engine);
 /* What the engine holds by formula, and beside it `more` bytes of its user's. */
 uint64_t zh_footprint_formula(const zh_engine *engine, uint64_t more);
 /* The fact `memory`. */

@@ -118,12 +118,14 @@ typedef void (*zh_entrance)(void *user, uint32_t layer, float *x, size_t tokens)
 
 typedef struct zh_experts zh_experts;
 typedef struct zh_latents zh_latents;
+typedef struct zh_device_engine zh_device_engine;
 
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
   zh_stages stages;  /* this rank's part of the model, and its neighbours */
   zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
+  zh_device_engine *device; /* where all of it is computed; NULL: by the CPU */
   const zh_kernels *kernels;
   float *head_factor; /* [rows of the head]: by which each logit is multiplied; NULL: none */
   zh_threads *threads;
@@ -133,6 +135,7 @@ struct zh_engine {
   size_t kv_layer;  /* bytes from a layer's keys to the next one's; of values the same */
   /* Of rope[0] and rope[1]; where both are the same, the same. */
   double *frequency[2]; /* [dims / 2] */
+  float *slopes;        /* [heads]: of ALiBi; NULL: none */
   float *angles[2];     /* [micro_batch][dims]: zh_rope_angles of the pass */
   float *parts;         /* of attention, where few tokens share the threads; NULL: never */
   size_t part_tokens, part_bytes; /* that parts has room for */
@@ -190,6 +193,11 @@ zh_spent *zh_spent_between(const zh_engine *engine);
  * average, and on nothing else, so that a token's bits do not depend on where others go. */
 zh_way zh_expert_way(const zh_architecture *a, size_t tokens);
 
+/* Of latents all query heads share one key: tiles pay for a single token, too. */
+static inline zh_way zh_attention_way(const zh_architecture *a, zh_way way) {
+  return a->attention == ZH_ATTENTION_LATENT ? ZH_MANY : way;
+}
+
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
   bool fp64_sums;      /* of the kernels */
@@ -202,6 +210,8 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
  * stands for it, "compute/int8_dot_all_cores". */
 zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens);
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
+/* The peak of what reads weights and cache; "" where none is measured. */
+const char *zh_engine_memory_peak(const zh_engine *engine);
 
 /* observer NULL detaches. */
 ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observer, void *user,
@@ -209,6 +219,12 @@ ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observe
 /* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
  * earlier pass can be read unseen. */
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
+/* Where a device has the cache: brings its mirror here up to it. Before zh_engine_kv is read by others than
+ * observers. */
+ZH_MUST_CHECK zh_status zh_engine_fetch_cache(zh_engine *engine, zh_error *err);
+/* The weights that the engine reads, as zh_weights_digest and zh_weights_verify do it, wherever they are. */
+ZH_MUST_CHECK zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err);
+ZH_MUST_CHECK zh_status zh_engine_verify_weights(zh_engine *engine, uint64_t seed, zh_error *err);
 /* A layer's cache. */
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer);
 

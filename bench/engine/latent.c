@@ -1,12 +1,9 @@
 /* Latent attention, absorbed. For T tokens, with R = kv_rank, P = rope dims, L = R + P:
  *
  *   q = Wq_up norm(Wq_down n), or Wq n;  (c, k) = Wkv_down n;  c = norm(c)
- *   key = (c, RoPE(k)), value = (c, 0) -> cache, for all heads one
+ *   key = (c, RoPE(k)) -> cache, for all heads one, whose first part c is the value
  *   of each head h:  (Wk_up_h q_h's first part, RoPE(its last P)) attends;  o_h = Wv_up_h of what
  * it saw of c
- *
- * The kernels take keys and values of one width: the cache holds c twice, the second time filled up
- * with zeros.
  *
  * Barriers beyond those of other attention: after the inner norms, after q's second product, after
  * the heads' values. A head's two products have an input of its own: whoever has the head prepares
@@ -104,16 +101,12 @@ static void norm_tokens(const zh_worker *w, const zh_weight *weight, size_t begi
 static void store(const zh_worker *w, int layer, size_t begin, size_t end) {
   const zh_pass *p = w->p;
   zh_engine *e = p->e;
-  const zh_architecture *a = &e->architecture;
   zh_kv kv = zh_engine_kv(e, (size_t)layer);
-  size_t width = kv.head_dim, rank = a->latent.kv_rank;
+  size_t width = kv.head_dim;
   bool stale = zh_pass_is_tampered(e, ZH_TAMPER_STALE, layer);
   for (size_t t = begin; t < end; ++t) {
-    float *key = e->k + t * width, *value = e->v + t * width;
-    memcpy(value, key, rank * sizeof *value);
-    memset(value + rank, 0, (width - rank) * sizeof *value);
     if (stale && t == e->tamper.element % p->tokens) continue;
-    zh_kv_store(&kv, p->sequence[t], p->position[t], 0, 1, key, value);
+    zh_kv_store(&kv, p->sequence[t], p->position[t], 0, 1, e->k + t * width, NULL);
   }
 }
 
@@ -262,7 +255,7 @@ const float *zh_pass_latent(const zh_worker *w, int layer, const zh_weight *weig
   head_product values = {.weight = &weight[ZH_LATENT_V_UP],
                          .from = e->attended,
                          .to = e->latents->value,
-                         .from_head = zh_key_dim(a),
+                         .from_head = zh_seen_dim(a),
                          .to_head = a->value_dim};
   multiply_heads(w, &values);
   zh_pass_meet(w, ZH_STAGE_PRODUCTS);

@@ -196,8 +196,9 @@ size_t zh_value_width(const zh_architecture *a, zh_value value) {
     return (size_t)a->heads * a->head_dim;
   case ZH_VALUE_FINAL_QUERY:
   case ZH_VALUE_ABSORBED:
-  case ZH_VALUE_SEEN:
     return (size_t)a->heads * zh_key_dim(a);
+  case ZH_VALUE_SEEN:
+    return (size_t)a->heads * zh_seen_dim(a);
   case ZH_VALUE_Q_DOWN:
   case ZH_VALUE_Q_NORMED:
     return a->latent.q_rank;
@@ -208,9 +209,8 @@ size_t zh_value_width(const zh_architecture *a, zh_value value) {
   case ZH_VALUE_KEY:
   case ZH_VALUE_FINAL_KEY:
     return (size_t)a->kv_heads * zh_key_dim(a);
-  case ZH_VALUE_VALUE: /* as the cache holds it */
-    return (size_t)a->kv_heads *
-           (a->attention == ZH_ATTENTION_LATENT ? zh_key_dim(a) : a->value_dim);
+  case ZH_VALUE_VALUE:
+    return (size_t)a->kv_heads * a->value_dim;
   case ZH_VALUE_GATE:
   case ZH_VALUE_UP:
   case ZH_VALUE_INNER:
@@ -400,7 +400,7 @@ static uint64_t sum_of_cached(const zh_order *order, const zh_operation *o, size
 static bool cache_holds(const zh_order *order, const zh_operation *o) {
   for (size_t t = 0; t < o->tokens; ++t)
     if (sum_of_cached(order, o, t, false) != order->sum[ZH_VALUE_FINAL_KEY][t] ||
-        sum_of_cached(order, o, t, true) != order->sum[ZH_VALUE_VALUE][t])
+        (!o->kv->shared && sum_of_cached(order, o, t, true) != order->sum[ZH_VALUE_VALUE][t]))
       return false;
   return true;
 }
@@ -412,19 +412,6 @@ static uint64_t sum_when_cached(const zh_order *order, const float *values, size
   return sum_of(order->row, width);
 }
 
-/* The value is the key without what is turned, as wide. */
-static void keep_latent_value(zh_order *order, const zh_operation *o) {
-  const zh_architecture *a = &order->engine->architecture;
-  size_t rank = a->latent.kv_rank, width = zh_key_dim(a);
-  for (size_t t = 0; t < o->tokens; ++t) {
-    memset(order->row, 0, width * sizeof *order->row);
-    memcpy(order->row, zh_operation_output(o, t), rank * sizeof *order->row);
-    zh_kv_round(order->row, order->engine->kv.type, width);
-    order->sum[ZH_VALUE_VALUE][t] = sum_of(order->row, width);
-  }
-  order->known[ZH_VALUE_VALUE] = true;
-}
-
 static void keep(zh_order *order, zh_value value, const zh_operation *o) {
   bool cached = value == ZH_VALUE_FINAL_KEY || value == ZH_VALUE_VALUE;
   for (size_t t = 0; t < o->tokens; ++t) {
@@ -433,7 +420,6 @@ static void keep(zh_order *order, zh_value value, const zh_operation *o) {
         cached ? sum_when_cached(order, row, o->out_width) : sum_of(row, o->out_width);
   }
   order->known[value] = true;
-  if (value == ZH_VALUE_FINAL_KEY && order->engine->latents) keep_latent_value(order, o);
 }
 
 /* What is combined: each choice's row, its weights, and the shared experts'. */

@@ -55,6 +55,17 @@ static zh_status score_window(scorer *s, const uint32_t *window, size_t length, 
   return ZH_OK;
 }
 
+/* A token that is scored is not always fed, where the engine would look at it. */
+static zh_status check_tokens(const zh_engine *engine, const uint32_t *tokens, size_t count,
+                              zh_error *err) {
+  uint32_t vocab = engine->architecture.vocab;
+  for (size_t i = 0; i < count; ++i)
+    if (tokens[i] >= vocab)
+      return zh_fail(err, ZH_ERR_INPUT, "token %u of the text is none of the model's %u", tokens[i],
+                     vocab);
+  return ZH_OK;
+}
+
 zh_status zh_perplexity(zh_perplexity_result *out, zh_engine *engine, const uint32_t *tokens,
                         size_t count, int64_t bos, uint32_t window, zh_way way,
                         zh_prediction *predictions, zh_error *err) {
@@ -65,6 +76,7 @@ zh_status zh_perplexity(zh_perplexity_result *out, zh_engine *engine, const uint
   if (count + lead < 2)
     return zh_fail(err, ZH_ERR_INPUT,
                    "a text of %zu tokens predicts nothing; it needs at least %zu", count, 2 - lead);
+  ZH_TRY(check_tokens(engine, tokens, count, err));
   scorer s = {.engine = engine, .predictions = predictions};
   uint32_t *held = malloc(window * sizeof *held);
   s.logits = malloc(CHUNK * (size_t)engine->architecture.vocab * sizeof *s.logits);

@@ -261,6 +261,22 @@ static zh_status read_fine(recheck *r, const json_t *header, const char *where, 
                  where);
 }
 
+/* Of these types weights were held as bf16; what is looked up as fp32. */
+static zh_status read_held(recheck *r, const json_t *header, const char *where, zh_error *err) {
+  zh_weights *weights = &r->weights;
+  const json_t *names = json_object_get(header, "held_bf16");
+  if (!names) return ZH_OK;
+  if (!json_is_array(names))
+    return zh_fail(err, ZH_ERR_INPUT, "%s: 'held_bf16' must list the names of element types", where);
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    zh_weight *w = zh_weights_at(weights, i);
+    if (names_hold(names, zh_dtype_find((uint32_t)w->tensor->type)->name))
+      w->matrix.type = w == &weights->whole[ZH_EMBEDDING] ? ZH_F32 : ZH_BF16;
+  }
+  zh_weights_tie_head(weights);
+  return ZH_OK;
+}
+
 static zh_status read_kv(zh_kv_type *out, const json_t *header, const char *where, zh_error *err) {
   const char *name = NULL;
   ZH_TRY(zh_json_string(&name, header, "kv", where, err));
@@ -283,6 +299,7 @@ static zh_status begin(recheck *r, const json_t *header, zh_error *err) {
   r->arithmetic.fp64_sums = json_is_true(json_object_get(header, "fp64_sums"));
   ZH_TRY(read_roundings(&r->arithmetic.rounds, json_object_get(header, "rounds"), where, err));
   ZH_TRY(read_fine(r, header, where, err));
+  ZH_TRY(read_held(r, header, where, err));
   ZH_TRY(read_kv(&r->arithmetic.kv, header, where, err));
   snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
   ZH_TRY(zh_nonce_commitment(commitment, nonce, err));
@@ -320,14 +337,20 @@ static bool equal_bits(const float *a, const float *b, size_t count) {
   return memcmp(a, b, count * sizeof *a) == 0;
 }
 
+/* Values are the first numbers of keys then, and stand nowhere by themselves. */
+static bool has_latents(const recheck *r) {
+  return r->weights.architecture.attention == ZH_ATTENTION_LATENT;
+}
+
 /* Of the head that is shown of this layer, before any token attends to it. */
 static void keep_own(const recheck *r, const walk *w, int layer) {
   const zh_architecture *a = &r->weights.architecture;
   size_t d = zh_key_dim(a), at = (size_t)layer * 2 * d,
          head = (size_t)zh_challenge_head(&r->challenge, a, (uint32_t)layer, 1);
   memcpy(w->own + at, w->at[ZH_VALUE_FINAL_KEY] + head * d, d * sizeof(float));
-  memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
   zh_kv_round(w->own + at, r->arithmetic.kv, d);
+  if (has_latents(r)) return;
+  memcpy(w->own + at + d, w->at[ZH_VALUE_VALUE] + head * d, d * sizeof(float));
   zh_kv_round(w->own + at + d, r->arithmetic.kv, d);
 }
 
@@ -340,7 +363,7 @@ static zh_status check_cache(const recheck *r, const walk *w, int layer, const c
     size_t position = other->answer.position;
     if (other->followed.sequence != w->followed.sequence || position > w->answer.position) continue;
     if (equal_bits(other->own + at, r->keys + position * d, d) &&
-        equal_bits(other->own + at + d, r->values + position * d, d))
+        (has_latents(r) || equal_bits(other->own + at + d, r->values + position * d, d)))
       continue;
     return zh_fail(err, ZH_ERR_CHECK,
                    "%s: the cache does not hold the key and value that were computed at position "
@@ -358,7 +381,11 @@ static zh_status check_attention(recheck *r, const walk *w, const zh_operation *
   int64_t head = zh_challenge_head(&r->challenge, a, (uint32_t)o->layer, positions);
   if (head < 0) return ZH_OK;
   ZH_TRY(read_floats(r->keys, positions * d, line, "keys", where, err));
-  ZH_TRY(read_floats(r->values, positions * d, line, "cached_values", where, err));
+  if (has_latents(r))
+    for (size_t i = 0; i < positions; ++i)
+      memcpy(r->values + i * zh_seen_dim(a), r->keys + i * d, zh_seen_dim(a) * sizeof(float));
+  else
+    ZH_TRY(read_floats(r->values, positions * d, line, "cached_values", where, err));
   ZH_TRY(check_cache(r, w, o->layer, where, err));
   for (size_t h = (size_t)head * group; h < ((size_t)head + 1) * group; ++h)
     zh_check_attention_head(r->check, o, h, r->keys, r->values);
@@ -388,23 +415,10 @@ static zh_status check_mark(const recheck *r, const walk *w, zh_error *err) {
                  r->claim->path, w->answer.position);
 }
 
-static void note(const recheck *r, walk *w, zh_value value, int layer);
-
-/* Of latent attention the value is the key without what is turned, as wide. */
-static void note_latent_value(const recheck *r, walk *w, int layer) {
-  const zh_architecture *a = &r->weights.architecture;
-  if (a->attention != ZH_ATTENTION_LATENT) return;
-  float *value = w->at[ZH_VALUE_VALUE];
-  memset(value, 0, zh_key_dim(a) * sizeof *value);
-  memcpy(value, w->at[ZH_VALUE_FINAL_KEY], a->latent.kv_rank * sizeof *value);
-  note(r, w, ZH_VALUE_VALUE, layer);
-}
-
 /* Value and key, which comes after it, go into the mark, and the shown head's into the cache. */
 static void note(const recheck *r, walk *w, zh_value value, int layer) {
   bool key = value == ZH_VALUE_FINAL_KEY;
   if (!key && value != ZH_VALUE_VALUE) return;
-  if (key) note_latent_value(r, w, layer);
   size_t width = zh_value_width(&r->weights.architecture, value),
          d = zh_key_dim(&r->weights.architecture);
   for (size_t at = 0; at < width; at += d) { /* r->keys: room for a head, unused until attention */
@@ -445,6 +459,7 @@ static zh_status check_line(recheck *r, walk *w, const json_t *line, const char 
   const zh_weight *weight = zh_order_weight(next, layer, &r->weights);
   zh_way way = zh_way_of(tokens_at_once(r));
   if (weight) way = zh_weight_way(weight, &r->arithmetic.rounds, way);
+  if (next->op == ZH_OP_ATTENTION) way = zh_attention_way(a, zh_way_of(tokens_at_once(r)));
   ZH_TRY(zh_json_string(&name, line, "name", where, err));
   ZH_TRY(zh_json_int(&stated, line, "layer", where, err));
   if (strcmp(name, next->name) != 0 || stated != layer)

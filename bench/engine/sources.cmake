@@ -5,6 +5,14 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/chosen.c
   engine/check.c
+  engine/device_buffers.c
+  engine/device_cache.c
+  engine/device_create.c
+  engine/device_faults.c
+  engine/device_generate.c
+  engine/device_observe.c
+  engine/device_pass.c
+  engine/device_weights.c
   engine/engine.c
   engine/experts.c
   engine/faults.c

@@ -100,6 +100,7 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                .context = context,
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
                                .packed_cache = job->packed_cache,
+                               .device = job->device,
                                .unpacked = unpacked};
   int64_t begun = zh_now_ns();
   zh_status status = zh_model_open(&out->model, job->model, err);
@@ -126,10 +127,12 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
   }
   begun = zh_now_ns();
   if (status == ZH_OK)
-    status = zh_weights_digest(out->weights_sm3, &out->engine->weights, job->threads, err);
+    status = zh_engine_digest_weights(out->weights_sm3, out->engine, err);
   if (status == ZH_OK) status = say_load(out, load_s, content_s, seconds_since(begun), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
+  if (status == ZH_OK && out->engine->device)
+    status = zh_trial_fact(out, "device", zh_engine_device_json(out->engine), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
   status = zh_trial_agree(job, status, err);
@@ -262,14 +265,18 @@ zh_status zh_trial_compare(const zh_trial *trial, const zh_answer *reference,
 }
 
 static zh_status judge_memory_here(zh_trial *trial, zh_error *err) {
-  zh_footprint now = zh_footprint_now();
+  zh_footprint now = zh_footprint_now(), before = trial->before;
   uint64_t logits = (uint64_t)trial->sequences * trial->vocab * sizeof *trial->logits;
-  if (!now.known || !trial->before.known) return ZH_OK;
+  if (trial->engine->device) {
+    zh_engine_device_footprint(&before, &now, trial->engine);
+    logits = 0;
+  }
+  if (!now.known || !before.known) return ZH_OK;
   zh_footprint_judgement found =
-      zh_footprint_judge(zh_footprint_formula(trial->engine, logits), &trial->before, &now);
+      zh_footprint_judge(zh_footprint_formula(trial->engine, logits), &before, &now);
   double beyond = (double)found.held - (double)found.formula;
   ZH_TRY(zh_trial_fact(trial, "memory",
-                       zh_footprint_json(trial->engine, logits, &trial->before, &now), err));
+                       zh_footprint_json(trial->engine, logits, &before, &now), err));
   ZH_TRY(zh_trial_record(trial, "memory", "bytes held against the formula", (double)found.bound,
                          beyond, found.passed, err));
   if (found.passed) return ZH_OK;
@@ -301,8 +308,8 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
   ZH_TRY(zh_trial_fact(trial, "kv", json_string(zh_kv_names[trial->engine->kv.type]), err));
-  zh_status status = zh_weights_verify(&trial->engine->weights, trial->job->threads,
-                                       trial->job->seed ^ STREAM_ROWS, err);
+  zh_status status =
+      zh_engine_verify_weights(trial->engine, trial->job->seed ^ STREAM_ROWS, err);
   if (status == ZH_OK) status = zh_model_unchanged(trial->model, err);
   bool same = status == ZH_OK;
   if (same || status == ZH_ERR_CHECK) {

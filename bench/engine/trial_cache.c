@@ -28,6 +28,7 @@ static void sum_caches(void *user, int thread, int threads) {
 }
 
 zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length, zh_error *err) {
+  ZH_TRY(zh_engine_fetch_cache(trial->engine, err));
   int threads = zh_threads_count(trial->engine->threads);
   summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
   if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");
@@ -49,6 +50,7 @@ static void mark_own(uint64_t *out, float *head, const zh_trial *trial, size_t s
       size_t place = i / kv.kv_heads, h = i % kv.kv_heads, at = start + place % steps;
       zh_kv_keys(head, &kv, place / steps, h, at, at + 1);
       out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 1);
+      if (kv.shared) continue;
       zh_kv_values(head, &kv, place / steps, h, at, at + 1);
       out[place] += zh_sum_of_bits(head, kv.head_dim) * (4 * layer + 3);
     }
@@ -87,6 +89,7 @@ zh_status zh_trial_cache_marks(uint64_t *out, const zh_trial *trial, size_t star
       head ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a head's keys");
   status = zh_trial_agree(trial->job, status, err);
   memset(out, 0, count * sizeof *out);
+  if (status == ZH_OK) status = zh_engine_fetch_cache(trial->engine, err);
   if (status == ZH_OK && (!parallel || holds_first(trial)))
     mark_own(out, head, trial, start, steps);
   free(head);

@@ -83,9 +83,40 @@ uint64_t zh_weight_offset(const zh_weight *w, size_t r) {
   return (uint64_t)(w->first_row + r) * zh_weight_whole_row_bytes(w) + bytes_of(w, w->first_column);
 }
 
+/* Turned rows of a tensor in blocks: each block is taken apart once for all wanted rows that run
+ * through it. */
+static void turn_values(float *out, const zh_source *s, size_t first, size_t count) {
+  enum { BLOCK_MOST = 256 };
+  const zh_tensor *stored = s->stored;
+  const zh_dtype_info *type = zh_dtype_find((uint32_t)stored->type);
+  size_t columns = s->tensor.shape[1], width = stored->shape[stored->dims - 1],
+         each = type->block_elements, row_bytes = width / each * type->block_bytes;
+  for (size_t r = first, many; r < first + count; r += many, out += many * columns) {
+    size_t column = s->from + r % s->run, left = s->run - r % s->run;
+    many = each - column % each;
+    many = many < left ? many : left;
+    many = many < first + count - r ? many : first + count - r;
+    const unsigned char *from = (const unsigned char *)stored->data +
+                                (s->first + r / s->run * s->stride) * row_bytes +
+                                column / each * type->block_bytes;
+    for (size_t c = 0; c < columns; ++c) {
+      float value[BLOCK_MOST];
+      zh_dequantize_row_fast(value, from + c * row_bytes, stored->type, each);
+      for (size_t i = 0; i < many; ++i) out[i * columns + c] = value[column % each + i];
+    }
+  }
+}
+
+void zh_weight_make_rows(void *out, const zh_source *source, size_t first, size_t count) {
+  if (source->valued)
+    turn_values(out, source, first, count);
+  else
+    zh_source_rows(out, source, first, count);
+}
+
 const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer) {
   if (w->tensor->data) return (const unsigned char *)w->tensor->data + zh_weight_offset(w, r);
-  zh_source_rows(buffer, w->source, w->first_row + r, 1);
+  zh_weight_make_rows(buffer, w->source, w->first_row + r, 1);
   return (unsigned char *)buffer + bytes_of(w, w->first_column);
 }
 

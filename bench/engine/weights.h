@@ -35,6 +35,7 @@ typedef struct zh_weight {
   bool is_norm;
   size_t head_rows; /* of latent attention's products, of which each head has so many rows and an
                        input of its own; 0: all rows have one */
+  const struct zh_laid *laid; /* on a device (device_engine.h); NULL: it is not on one */
   bool fine;        /* activations that would become bytes for its product become two */
 } zh_weight;
 
@@ -75,6 +76,7 @@ typedef struct zh_weights {
   size_t packed_bytes;
   zh_mapping cached; /* where `packed` lies, if it came from a cache */
   zh_load load;
+  bool elsewhere; /* matrices are computed with on a device: vectors alone are made here */
   char (
       *digests)[ZH_DIGEST_HEX]; /* [zh_weights_count]: SM3 of each, as zh_weights_digest found it */
   float *gains;                 /* the vectors' values */
@@ -135,6 +137,9 @@ uint64_t zh_weight_offset(const zh_weight *w, size_t r);
  * tensor's whole row. */
 size_t zh_weight_whole_row_bytes(const zh_weight *w);
 const void *zh_weight_source_row(const zh_weight *w, size_t r, void *buffer);
+/* Rows [first, first + count) of a whole tensor that no file holds so, by the model's definition.
+ */
+void zh_weight_make_rows(void *out, const zh_source *source, size_t first, size_t count);
 /* Row r as the file has it, from the bytes that the engine reads. buffer: row_bytes, used where the
  * row must be put together. */
 const void *zh_weight_row(const zh_weight *w, size_t r, void *buffer);

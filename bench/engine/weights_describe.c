@@ -21,7 +21,7 @@ static zh_status describe(zh_weight *out, zh_weights *weights, zh_source **next,
   zh_weight_shape shape = zh_weight_shape_of(&weights->architecture, place);
   if (!shape.needed) return ZH_OK;
   zh_source *source = (*next)++;
-  ZH_TRY(zh_model_source(source, weights->model, &weights->architecture, place, err));
+  ZH_TRY(zh_model_source_or_values(source, weights->model, &weights->architecture, place, err));
   const zh_tensor *t = &source->tensor;
   uint64_t row_bytes = 0;
   (void)zh_dtype_bytes(&row_bytes, t->type, shape.columns); /* whole blocks: the source holds it */
@@ -90,8 +90,7 @@ static zh_status refuse(const zh_architecture *a, const char *model, zh_error *e
     bool is;
     const char *what;
   } missing[] = {{a->norm == ZH_NORM_LAYER, "LayerNorm"},
-                 {!a->norm_before.attention || !a->norm_before.ffn, "layers without a norm first"},
-                 {a->alibi, "ALiBi"}};
+                 {!a->norm_before.attention || !a->norm_before.ffn, "layers without a norm first"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
     if (missing[i].is)
       return zh_fail(err, ZH_ERR_INPUT,

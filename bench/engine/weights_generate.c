@@ -7,6 +7,10 @@
 
 enum { ALIGNMENT = 64 };
 
+static bool is_made_here(const zh_weights *weights, const zh_weight *w) {
+  return zh_weight_is_made(w) && (!weights->elsewhere || w->tensor->dims == 1);
+}
+
 typedef struct generation {
   const zh_weights *weights;
   unsigned char *row; /* [threads][row_bytes]: a tensor's whole row, of which a part is kept */
@@ -17,7 +21,7 @@ static void generate_rows(const zh_weight *w, unsigned char *out, size_t begin, 
                           unsigned char *whole) {
   size_t bytes = zh_weight_row_bytes(w);
   if (bytes == zh_weight_whole_row_bytes(w)) {
-    zh_source_rows(out + begin * bytes, w->source, w->first_row + begin, end - begin);
+    zh_weight_make_rows(out + begin * bytes, w->source, w->first_row + begin, end - begin);
     return;
   }
   for (size_t r = begin; r < end; ++r)
@@ -30,7 +34,7 @@ static void generate_share(void *user, int thread, int threads) {
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     const zh_weight *w = zh_weights_at(weights, i);
     size_t begin, end;
-    if (!zh_weight_is_made(w)) continue;
+    if (!is_made_here(weights, w)) continue;
     zh_share(&begin, &end, w->matrix.rows, ZH_PACKED_ROWS, thread, threads); /* as they are read */
     unsigned char *base =
         weights->generated + ((const unsigned char *)w->matrix.data - weights->generated);
@@ -59,7 +63,7 @@ static zh_status generate_all(zh_weights *weights, zh_threads *threads, zh_error
 zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads, zh_error *err) {
   size_t total = 0;
   for (size_t i = 0; i < zh_weights_count(weights); ++i)
-    if (zh_weight_is_made(zh_weights_at(weights, i)))
+    if (is_made_here(weights, zh_weights_at(weights, i)))
       total += aligned(zh_weight_bytes(zh_weights_at(weights, i)));
   if (total == 0) return ZH_OK;
   weights->generated = zh_big_alloc(total);
@@ -72,7 +76,7 @@ zh_status zh_weights_generate(zh_weights *weights, zh_threads *threads, zh_error
   size_t offset = 0;
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     zh_weight *w = zh_weights_at(weights, i);
-    if (!zh_weight_is_made(w)) continue;
+    if (!is_made_here(weights, w)) continue;
     w->matrix.data = weights->generated + offset;
     w->matrix.row_bytes = zh_weight_row_bytes(w);
     offset += aligned(zh_weight_bytes(w));

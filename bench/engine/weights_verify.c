@@ -186,12 +186,14 @@ static zh_status compare_with_own_rows(const zh_weight *w, const group_room *roo
 /* Rows put together or made from a file, once more. */
 static zh_status compare_with_source(const zh_weight *w, const group_room *room, zh_error *err) {
   size_t bytes = zh_weight_row_bytes(w);
+  bool cut = bytes != zh_weight_whole_row_bytes(w);
   unsigned char *whole = malloc(zh_weight_whole_row_bytes(w));
   zh_status status =
       whole ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
   for (size_t first = 0; status == ZH_OK && first < w->matrix.rows; first += ZH_PACKED_ROWS) {
     size_t count = rows_from(w, first);
-    for (size_t r = 0; r < count; ++r)
+    if (!cut) zh_weight_make_rows(room->rows, w->source, w->first_row + first, count);
+    for (size_t r = 0; cut && r < count; ++r)
       memcpy(room->rows + r * bytes, zh_weight_source_row(w, first + r, whole), bytes);
     status = compare_rows(w, first, count, room->rows, room->packed, err);
   }

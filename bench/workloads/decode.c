@@ -1,4 +1,5 @@
 /* decode: how fast a model writes, each token fed back to give the next. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ typedef struct decode {
   uint32_t *fed, *position, *sequence; /* [batch]: one step */
   bool *want;
   zh_answer *reference, *answer; /* [steps][batch] */
+  zh_generated *made;            /* the same, of an engine that writes by itself */
   uint64_t reference_cache;
   double *step_ns;      /* [steps]: of the repeat at hand */
   double *intervals_ns; /* [count]: of every kept repeat */
@@ -55,6 +57,7 @@ static void release(void *state) {
   free(d->want);
   free(d->reference);
   free(d->answer);
+  free(d->made);
   free(d->step_ns);
   free(d->intervals_ns);
   zh_ledger_free(&d->ledger);
@@ -70,9 +73,10 @@ static zh_status allocate(decode *d, zh_error *err) {
   d->want = malloc(d->batch * sizeof *d->want);
   d->reference = calloc(d->steps * d->batch, sizeof *d->reference);
   d->answer = calloc(d->steps * d->batch, sizeof *d->answer);
+  d->made = calloc(d->steps * d->batch, sizeof *d->made);
   d->step_ns = calloc(d->steps, sizeof *d->step_ns);
   if (d->tokens && d->first && d->fed && d->position && d->sequence && d->want && d->reference &&
-      d->answer && d->step_ns)
+      d->answer && d->made && d->step_ns)
     return ZH_OK;
   return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for %u sequences", d->batch);
 }
@@ -107,14 +111,44 @@ static zh_status step(decode *d, size_t i, zh_answer *answer, zh_error *err) {
   return ZH_OK;
 }
 
-/* A generation. Faults strike at a drawn step when `faults`. */
+/* Steps [first, end) by the engine alone, where it can: the host reads the answers when all are
+ * there. */
+static zh_status generate_apart(decode *d, size_t first, size_t end, zh_answer *answers,
+                                zh_error *err) {
+  ZH_TRY(zh_engine_generate(d->trial.engine, d->fed, (uint32_t)(d->start + first), d->batch,
+                            end - first, d->made, d->step_ns + first, err));
+  for (size_t i = first; i < end; ++i)
+    for (uint32_t s = 0; s < d->batch; ++s) {
+      const zh_generated *made = &d->made[(i - first) * d->batch + s];
+      zh_answer *answer = &answers[i * d->batch + s];
+      *answer = (zh_answer){.fed = d->fed[s],
+                            .chosen = made->chosen,
+                            .logit_bits = made->logit_bits,
+                            .position = (uint32_t)(d->start + i),
+                            .bits_sum = made->bits_sum};
+      if (made->chosen >= d->trial.vocab || !isfinite(zh_answer_logit(answer)))
+        return zh_fail(err, ZH_ERR_CHECK, "the logits at position %u are not numbers",
+                       answer->position);
+      d->fed[s] = made->chosen;
+    }
+  return ZH_OK;
+}
+
+/* A generation. Faults strike at a drawn step when `faults`: that one is the host's. */
 static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *err) {
   zh_fault fault = faults && !d->trial.fault_done ? d->trial.job->fault : ZH_FAULT_NONE;
   size_t fault_step = zh_trial_draw(&d->trial, STREAM_FAULT_STEP) % (d->steps - 1);
   for (uint32_t s = 0; s < d->batch; ++s)
     zh_engine_truncate(d->trial.engine, s, (uint32_t)d->start);
   memcpy(d->fed, d->first, d->batch * sizeof *d->fed);
-  for (size_t i = 0; i < d->steps; ++i) {
+  for (size_t i = 0, next; i < d->steps; i = next) {
+    bool struck = fault != ZH_FAULT_NONE && i == fault_step;
+    next = i + 1;
+    if (!struck && zh_engine_generates(d->trial.engine)) {
+      next = fault != ZH_FAULT_NONE && i < fault_step ? fault_step : d->steps;
+      ZH_TRY(generate_apart(d, i, next, answers, err));
+      continue;
+    }
     int64_t begin = zh_now_ns();
     if (faults && i == fault_step) zh_fault_strike(&d->trial, d->batch, true);
     ZH_TRY(step(d, i, answers + i * d->batch, err));
@@ -162,6 +196,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   if (status == ZH_OK) status = allocate(d, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(d, err);
+  if (status == ZH_OK)
+    status = zh_engine_prepare_generation(d->trial.engine, d->batch, d->steps, err);
   if (status != ZH_OK) {
     release(d);
     return status;
@@ -196,10 +232,11 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .unit = "token/s",
                    .kind = ZH_SAMPLE_RATE,
                    .work = (double)d->batch * (double)d->steps,
-                   .peak = "memory/read_all_cores",
+
                    .peak_per_unit = bytes_per_token(d),
                    .other_per_unit = flop_per_token(d),
                    .more_is_better = true};
+  snprintf(out->peak, sizeof out->peak, "%s", zh_engine_memory_peak(d->trial.engine));
   snprintf(out->other_peak, sizeof out->other_peak, "%s",
            zh_engine_peak(d->trial.engine, d->batch));
 }

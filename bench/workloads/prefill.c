@@ -141,9 +141,10 @@ static void describe(const void *state, size_t index, zh_case *out) {
                    .kind = ZH_SAMPLE_RATE,
                    .work = (double)p->batch * (double)p->prompt,
                    .peak_per_unit = flop_per_token(p),
-                   .other_peak = "memory/read_all_cores",
+
                    .other_per_unit = bytes_per_token(p),
                    .more_is_better = true};
+  snprintf(out->other_peak, sizeof out->other_peak, "%s", zh_engine_memory_peak(p->trial.engine));
   snprintf(out->peak, sizeof out->peak, "%s", zh_engine_peak(p->trial.engine, p->feed.count));
 }
 

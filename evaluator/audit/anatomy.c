@@ -71,11 +71,6 @@ static zh_part part_of(const char *name, zh_tensor_role role) {
   return ZH_PART_OTHER;
 }
 
-static bool ends_in(const char *text, const char *end) {
-  size_t length = strlen(text), tail = strlen(end);
-  return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 zh_place zh_place_of(const zh_tensor *tensor) {
   const char *name = tensor->name;
   zh_place place = {.role = zh_tensor_role_of(tensor), .layer = zh_layer_of(name)};
@@ -84,7 +79,7 @@ zh_place zh_place_of(const zh_tensor *tensor) {
   place.expert = place.role == ZH_ROLE_EXPERTS && !place.shared_expert
                      ? zh_number_after(name, "experts.")
                      : -1;
-  place.bias = place.part != ZH_PART_ROUTER_BIAS && ends_in(name, "bias");
+  place.bias = place.part != ZH_PART_ROUTER_BIAS && zh_ends_in(name, "bias");
   place.prediction =
       strstr(name, "nextn") != NULL || strstr(name, "mtp.") != NULL || strstr(name, "mtp_") != NULL;
   return place;

@@ -158,6 +158,18 @@ static void note_looked(note_writer *w, const zh_auditor *a) {
   note(&own, ZH_WORD_audit_looked);
 }
 
+/* Rows beyond the last token are a finding (unreachable.c); tokens beyond the last row are not, as
+ * some publishers name one that only another model of theirs has. */
+static void note_vocabulary(note_writer *w, const zh_auditor *a) {
+  char tokens[32], rows[32];
+  if (a->architecture.vocab == 0 || a->tokens <= a->architecture.vocab) return;
+  zh_group_digits(tokens, sizeof tokens, a->tokens);
+  zh_group_digits(rows, sizeof rows, a->architecture.vocab);
+  const zh_slot slots[] = {{"tokens", tokens, tokens}, {"rows", rows, rows}};
+  note_writer own = {w->array, w->words, slots, sizeof slots / sizeof slots[0]};
+  note(&own, ZH_WORD_audit_vocabulary);
+}
+
 static json_t *looked_json(const zh_auditor *a) {
   zh_looked looked = zh_portraits_looked(a);
   return json_pack("{s:I, s:I, s:I, s:I}", "matrices", (json_int_t)looked.matrices, "rows",
@@ -204,6 +216,7 @@ static json_t *notes_json(const zh_auditor *auditor, const zh_census *c, int64_t
   if (a == NULL) note(&w, ZH_WORD_audit_architecture_unknown);
   if (auditor->options->sample) note_sample(&w, auditor);
   note_looked(&w, auditor);
+  note_vocabulary(&w, auditor);
   zh_group_digits(tensors, sizeof tensors, c->may_be_packed);
   if (c->may_be_packed > 0) note(&w, ZH_WORD_audit_integer_weights);
   return w.array;

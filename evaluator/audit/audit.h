@@ -137,6 +137,7 @@ typedef struct zh_auditor {
   uint64_t sample_rows; /* of each matrix (sample.h) */
   uint64_t sampled_rows, all_rows, sampled_bytes, all_bytes;
   uint64_t unseen; /* parameters in rows of zeros that a sample may have missed, at most */
+  uint64_t tokens; /* that the model's tokenizer knows; 0: none, or none that can be read */
 } zh_auditor;
 
 /* Units of all tensors, in file order. */

@@ -6,26 +6,9 @@
 
 #include "evaluator/audit/audit.h"
 
-static bool ends_in(const char *text, const char *end) {
-  size_t length = strlen(text), tail = strlen(end);
-  return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
-/* The tensor whose name ends in new_end where this one's ends in old_end; NULL where there is none.
- */
-static const zh_tensor *sibling(const zh_model *model, const char *name, const char *old_end,
-                                const char *new_end) {
-  char other[512];
-  size_t kept = strlen(name) - strlen(old_end);
-  if (kept + strlen(new_end) >= sizeof other) return NULL;
-  memcpy(other, name, kept);
-  strcpy(other + kept, new_end);
-  return zh_model_find(model, other);
-}
-
 static bool has_sibling(const zh_model *model, const char *name, const char *old_end,
                         const char *new_end) {
-  return sibling(model, name, old_end, new_end) != NULL;
+  return zh_model_sibling(model, name, old_end, new_end) != NULL;
 }
 
 static json_int_t integer_at(const json_t *object, const char *key) {
@@ -54,7 +37,7 @@ static uint64_t bits_of_element(zh_dtype type) {
 
 /* A power of two for each 16 bytes: MXFP4 under its weight's own name. */
 static bool has_powers(const zh_model *model, const zh_tensor *t) {
-  const zh_tensor *s = sibling(model, t->name, "", "_scale");
+  const zh_tensor *s = zh_model_sibling(model, t->name, "", "_scale");
   return s != NULL && (s->type == ZH_U8 || s->type == ZH_F8_E8M0) && t->elements % 16 == 0 &&
          s->elements == t->elements / 16;
 }
@@ -64,10 +47,10 @@ static bool has_powers(const zh_model *model, const zh_tensor *t) {
 static bool is_four_bit(const zh_model *model, const zh_tensor *t) {
   const char *name = t->name;
   if (t->type != ZH_U8) return false;
-  if (ends_in(name, "_blocks")) return has_sibling(model, name, "_blocks", "_scales");
-  if (ends_in(name, ".weight_packed")) return true;
+  if (zh_ends_in(name, "_blocks")) return has_sibling(model, name, "_blocks", "_scales");
+  if (zh_ends_in(name, ".weight_packed")) return true;
   if (has_powers(model, t)) return true;
-  if (!ends_in(name, ".weight")) return false;
+  if (!zh_ends_in(name, ".weight")) return false;
   return has_sibling(model, name, "", "_scale_2") ||
          has_sibling(model, name, "", ".quant_state.bitsandbytes__nf4") ||
          has_sibling(model, name, "", ".quant_state.bitsandbytes__fp4");
@@ -87,9 +70,9 @@ bool zh_is_scale(const zh_model *model, const zh_tensor *t) {
   size_t length = strlen(t->name);
   if (length == 0 || strchr("v2eso", t->name[length - 1]) == NULL) return false; /* most names */
   for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
-    for (size_t k = 0; ends_in(t->name, endings[i]) && k < sizeof weights / sizeof weights[0];
+    for (size_t k = 0; zh_ends_in(t->name, endings[i]) && k < sizeof weights / sizeof weights[0];
          k++) {
-      const zh_tensor *w = sibling(model, t->name, endings[i], weights[k]);
+      const zh_tensor *w = zh_model_sibling(model, t->name, endings[i], weights[k]);
       if (w != NULL && is_low_bit(w->type) && w->elements > t->elements) return true;
     }
   return false;
@@ -101,7 +84,7 @@ bool zh_unpacked(uint64_t *values, uint64_t *elements, const zh_model *model, co
   if (stored == 0) return true;
   if (is_four_bit(model, t))
     bits = 4;
-  else if (ends_in(t->name, "qweight") || ends_in(t->name, ".weight_packed"))
+  else if (zh_ends_in(t->name, "qweight") || zh_ends_in(t->name, ".weight_packed"))
     bits = declared_bits(model);
   if (bits == 0 || bits > stored) return stored == 8 && t->type == ZH_I8;
   *values = stored;
@@ -127,8 +110,8 @@ static void find_codes(zh_grid *u, const zh_model *model) {
   const zh_tensor *t = u->tensor;
   u->value_rows = u->value_columns = 0;
   if (t->dims != 2 || declared_bits(model) != 4 || t->type != ZH_I32) return;
-  u->scales = sibling(model, t->name, "qweight", "scales");
-  u->zeros = sibling(model, t->name, "qweight", "qzeros");
+  u->scales = zh_model_sibling(model, t->name, "qweight", "scales");
+  u->zeros = zh_model_sibling(model, t->name, "qweight", "qzeros");
   uint64_t inputs = awq ? t->shape[0] : 8 * t->shape[0],
            outputs = awq ? 8 * t->shape[1] : t->shape[1];
   if (u->scales == NULL || u->scales->type != ZH_F16 || !is_matrix(u->scales, 1, outputs) ||
@@ -144,7 +127,7 @@ static void find_codes(zh_grid *u, const zh_model *model) {
 static void find_blocks(zh_grid *u, const zh_model *model, uint64_t slices) {
   const zh_tensor *t = u->tensor;
   u->value_rows = u->value_columns = 0;
-  u->scales = sibling(model, t->name, "_blocks", "_scales");
+  u->scales = zh_model_sibling(model, t->name, "_blocks", "_scales");
   uint64_t blocks = u->row_bytes / 16;
   if (u->scales == NULL || u->scales->data == NULL || u->scales->type != ZH_U8 ||
       u->row_bytes % 16 != 0 || u->scales->elements != slices * u->rows * blocks)
@@ -156,8 +139,8 @@ static void find_blocks(zh_grid *u, const zh_model *model, uint64_t slices) {
 
 static void find_scales(zh_grid *u, const zh_model *model) {
   const char *name = u->tensor->name;
-  u->scales = sibling(model, name, "", "_scale_inv");
-  if (u->scales == NULL) u->scales = sibling(model, name, "", "_scale");
+  u->scales = zh_model_sibling(model, name, "", "_scale_inv");
+  if (u->scales == NULL) u->scales = zh_model_sibling(model, name, "", "_scale");
   bool known = u->scales != NULL && u->scales->data != NULL && u->whole && u->tensor->dims == 2 &&
                (u->scales->type == ZH_F32 || u->scales->type == ZH_BF16) &&
                u->columns == u->tensor->shape[1];
@@ -172,9 +155,9 @@ void zh_packing_find(zh_grid *u, const zh_model *model, uint64_t slices) {
   const zh_tensor *t = u->tensor;
   if (t->type == ZH_F8_E4M3 || t->type == ZH_F8_E5M2)
     find_scales(u, model);
-  else if (ends_in(t->name, "qweight"))
+  else if (zh_ends_in(t->name, "qweight"))
     find_codes(u, model);
-  else if (t->type == ZH_U8 && ends_in(t->name, "_blocks"))
+  else if (t->type == ZH_U8 && zh_ends_in(t->name, "_blocks"))
     find_blocks(u, model, slices);
   else if (!zh_values_known(t->type))
     u->value_rows = u->value_columns = 0;

@@ -56,6 +56,7 @@ zh_status zh_find_unreachable(zh_auditor *a, zh_error *err) {
   zh_status status = zh_model_vocabulary(&v, a->model, &unreadable);
   if (status == ZH_ERR_MEMORY) return zh_fail(err, status, "%s", unreadable.message);
   status = ZH_OK;
+  a->tokens = v.count;
   for (size_t i = 0; v.count > 0 && status == ZH_OK && i < a->unit_count; i++) {
     zh_grid *u = &a->units[i];
     if (!is_token_table(u) || u->covered != 0) continue;

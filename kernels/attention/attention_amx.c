@@ -60,21 +60,27 @@ typedef struct step_rows {
   float largest[STEP];
 } step_rows;
 
+/* Sums of shared values are long rows, which are not to be read and written again for each chunk.
+ */
+static size_t chunk_of(const run_of *r) {
+  return r->a->kv->shared ? BLOCK : CHUNK;
+}
+
 /* Which rows are small: what decides it is the same whoever else is computed. The keys of others
  * have to be taken together, for the largest score comes first. */
-static void find_small_rows(step_rows *s, const block_at *b, const float *q_size) {
-  s->chunk = CHUNK;
+static void find_small_rows(step_rows *s, size_t chunk, const block_at *b, const float *q_size) {
+  s->chunk = chunk;
+  s->all_small = true;
   s->least_end = BLOCK, s->last_begin = 0;
   for (size_t i = 0; i < s->count; i++) {
     s->small[i] =
         s->end[i] == 0 || (b->key_size && q_size[i] * b->key_size[s->end[i] - 1] <= LARGEST_POWER);
     s->largest[i] = s->end[i] ? 0 : NO_SCORE;
     s->sum[i] = _mm512_setzero_ps();
-    if (!s->small[i]) s->chunk = BLOCK;
+    if (!s->small[i]) s->chunk = BLOCK, s->all_small = false;
     s->least_end = s->end[i] < s->least_end ? s->end[i] : s->least_end;
     s->last_begin = s->begin[i] > s->last_begin ? s->begin[i] : s->last_begin;
   }
-  s->all_small = s->chunk == CHUNK;
 }
 
 static void find_rows(step_rows *s, const run_of *r, size_t row, const block_at *b,
@@ -95,7 +101,7 @@ static void find_rows(step_rows *s, const run_of *r, size_t row, const block_at 
   }
   s->from = s->to ? s->from / KEYS * KEYS : 0;
   s->to = (s->to + KEYS - 1) / KEYS * KEYS;
-  find_small_rows(s, b, q_size + row);
+  find_small_rows(s, chunk_of(r), b, q_size + row);
 }
 
 /* Some keys of a step: scored first, then weighed, then mixed. While those of one unit are weighed,
@@ -117,13 +123,18 @@ typedef struct passage {
   unit next, now, before;
   sums_at kept;
   __m512 factor;
-  size_t weighed; /* rows of `now` */
+  size_t weighed;  /* rows of `now` */
+  uint16_t *strip; /* of values, being turned while another one is mixed; NULL: none */
+  size_t strip_dim;
+  block_ahead ahead;
+  size_t ahead_of_unit,
+      ahead_of_step; /* bytes for each of `units`, and for each step of products */
 } passage;
 
-/* Whether every row of a unit is small and attends to all of a chunk. */
+/* Whether every row of a unit is small and attends to all of it. */
 static bool is_whole(const unit *u) {
   const step_rows *s = u->s;
-  return s->all_small && u->to - u->from == CHUNK && s->least_end >= u->to &&
+  return s->all_small && (u->to - u->from) % CHUNK == 0 && s->least_end >= u->to &&
          s->last_begin <= u->from;
 }
 
@@ -177,18 +188,19 @@ static void weigh_others(const passage *p, const unit *u, size_t i, size_t until
 ALWAYS_INLINE void weigh_rows(passage *p, size_t count) {
   const unit *u = &p->now;
   if (!u->s) return;
-  size_t i = p->weighed, until = i + count < u->s->count ? i + count : u->s->count;
+  size_t i = p->weighed, until = i + count < u->s->count ? i + count : u->s->count,
+         keys = u->to - u->from;
   if (u->whole)
-    weigh_whole_rows(u->weight + i * CHUNK, u->score + i * CHUNK, &u->s->sum[i], until - i,
+    weigh_whole_rows(u->weight + i * keys, u->score + i * keys, keys, &u->s->sum[i], until - i,
                      p->factor);
   else
     weigh_others(p, u, i, until);
   p->weighed = until;
 }
 
-/* Scores of 32 keys. */
+/* Scores of 32 keys. lower: there are more than sixteen rows. */
 ALWAYS_INLINE void score_tiles(passage *p, size_t rows, sums_at *kept, sums_at score,
-                               const uint16_t *q, const uint16_t *keys, size_t d) {
+                               const uint16_t *q, const uint16_t *keys, size_t d, bool lower) {
   const sums_at zeros = {NULL, 0};
   const uint16_t *second = keys + KV_GROUP * d;
   for (size_t c = 0; c < d; c += DIMS) {
@@ -199,12 +211,13 @@ ALWAYS_INLINE void score_tiles(passage *p, size_t rows, sums_at *kept, sums_at s
     _tile_stream_loadd(7, second + c * KV_GROUP, TILE_ROW_BYTES);
     if (c == 0) NEXT_SUM(1, *kept, zeros);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, q + 16 * d + c, d * 2);
+    if (lower) _tile_loadd(5, q + 16 * d + c, d * 2);
     if (c == 0) NEXT_SUM(2, *kept, zeros);
-    _tile_dpbf16ps(2, 5, 6);
+    if (lower) _tile_dpbf16ps(2, 5, 6);
     if (c == 0) NEXT_SUM(3, *kept, zeros);
-    _tile_dpbf16ps(3, 5, 7);
+    if (lower) _tile_dpbf16ps(3, 5, 7);
     weigh_rows(p, rows);
+    if (p->ahead_of_step) fetch(&p->ahead, p->ahead_of_step);
   }
   *kept = score;
 }
@@ -213,14 +226,14 @@ ALWAYS_INLINE void score_tiles(passage *p, size_t rows, sums_at *kept, sums_at s
  * where they do not begin it. */
 ALWAYS_INLINE void mix_tiles(passage *p, size_t rows, sums_at *kept, sums_at part,
                              const uint16_t *weight, const block_at *b, size_t d, size_t c,
-                             size_t from, size_t to, bool begins) {
+                             size_t from, size_t to, bool begins, bool lower) {
   size_t stride = to - from;
   sums_at begin = {begins ? NULL : part.first, part.stride};
   __asm__ volatile("" ::: "memory"); /* compilers do not see that tile loads read the weights */
   for (size_t j = from; j < to; j += KEYS) {
     bool is_last = b->last && j + KEYS > b->count;
     const uint16_t *values = (is_last ? b->last : b->values + j * d) + c * 2,
-                   *upper = weight + (j - from), *lower = upper + 16 * stride;
+                   *upper = weight + (j - from);
     _tile_loadd(4, upper, stride * 2);
     _tile_stream_loadd(6, values, d * 4);
     if (j == from) NEXT_SUM(0, *kept, begin);
@@ -228,20 +241,38 @@ ALWAYS_INLINE void mix_tiles(passage *p, size_t rows, sums_at *kept, sums_at par
     _tile_stream_loadd(7, values + 32, d * 4);
     if (j == from) NEXT_SUM(1, *kept, begin);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, lower, stride * 2);
+    if (lower) _tile_loadd(5, upper + 16 * stride, stride * 2);
     if (j == from) NEXT_SUM(2, *kept, begin);
-    _tile_dpbf16ps(2, 5, 6);
+    if (lower) _tile_dpbf16ps(2, 5, 6);
     if (j == from) NEXT_SUM(3, *kept, begin);
-    _tile_dpbf16ps(3, 5, 7);
+    if (lower) _tile_dpbf16ps(3, 5, 7);
     weigh_rows(p, rows);
+    if (p->ahead_of_step) fetch(&p->ahead, p->ahead_of_step);
+    if (p->strip)
+      turn_strip(p->strip + j * 32, p->b->keys, p->r->a->kv->head_dim, p->strip_dim, j,
+                 p->b->count);
   }
   *kept = part;
+}
+
+/* The same of values that are turned strip by strip: while one is mixed, the next is turned. */
+ALWAYS_INLINE void mix_strip(passage *p, size_t rows, sums_at part, size_t dim, size_t dims) {
+  const unit *u = &p->before;
+  uint16_t *strip[2] = {p->scratch->values, p->scratch->values + BLOCK * 32};
+  size_t d = p->r->a->kv->head_dim;
+  block_at b = {.values = strip[dim / 32 % 2]};
+  for (size_t j = u->from; dim == 0 && j < u->to; j += KEYS)
+    turn_strip(strip[0] + j * 32, p->b->keys, d, 0, j, p->b->count);
+  p->strip = dim + 32 < dims ? strip[(dim / 32 + 1) % 2] : NULL;
+  p->strip_dim = dim + 32;
+  mix_tiles(p, rows, &p->kept, part, u->weight, &b, 32, 0, u->from, u->to, true, u->s->count > 16);
+  p->strip = NULL;
 }
 
 /* A step is done: its rows' parts are added to their states, or kept. */
 static void finish_step(passage *p, const step_rows *s) {
   const zh_attention *a = p->r->a;
-  size_t d = a->kv->head_dim, floats = part_floats(d), padded = padded_dims(d);
+  size_t d = zh_kv_value_dim(a->kv), floats = part_floats(d), padded = padded_dims(d);
   store_sums(&p->kept);
   for (size_t i = 0; i < s->count; i++) {
     float *part = p->scratch->part + i * floats;
@@ -259,58 +290,62 @@ static void finish_step(passage *p, const step_rows *s) {
  * them rows of this one. */
 static void pass_units(passage *p) {
   const unit *next = &p->next, *before = &p->before;
-  size_t d = p->r->a->kv->head_dim, floats = part_floats(d);
-  size_t scores = next->s ? (next->to - next->from) / KEYS : 0, mixes = before->s ? d / 32 : 0,
+  size_t d = p->r->a->kv->head_dim, dims = zh_kv_value_dim(p->r->a->kv), floats = part_floats(dims);
+  size_t scores = next->s ? (next->to - next->from) / KEYS : 0, mixes = before->s ? dims / 32 : 0,
          turns = scores > mixes ? scores : mixes, rows = turns ? STEP / turns / 4 : STEP;
+  if (rows == 0) rows = 1;
   if (!next->s) store_sums(&p->kept); /* scores that are about to be weighed */
   for (size_t n = 0; n < turns; n++) {
     if (n < scores) {
       sums_at score = {next->score + n * KEYS, next->to - next->from};
       score_tiles(p, rows, &p->kept, score, p->scratch->q + next->s->row * d,
-                  p->b->keys + (next->from + n * KEYS) * d, d);
+                  p->b->keys + (next->from + n * KEYS) * d, d, next->s->count > 16);
     }
     if (n < mixes) {
       sums_at part = {p->scratch->part + n * 32, floats};
-      mix_tiles(p, rows, &p->kept, part, before->weight, p->b, d, n * 32, before->from, before->to,
-                before->from == before->s->from);
+      if (p->b->values)
+        mix_tiles(p, rows, &p->kept, part, before->weight, p->b, dims, n * 32, before->from,
+                  before->to, before->from == before->s->from, before->s->count > 16);
+      else
+        mix_strip(p, rows, part, n * 32, dims);
     }
   }
   weigh_rows(p, STEP);
   if (before->s && before->to == before->s->to) finish_step(p, before->s);
 }
 
-/* The block after this one comes from far: each unit asks for its share of it. */
-typedef struct block_ahead {
-  const unsigned char *keys, *values;
-  size_t bytes, at, share;
-} block_ahead;
-
-ALWAYS_INLINE void fetch(block_ahead *ahead) {
-  size_t end = ahead->at + ahead->share < ahead->bytes ? ahead->at + ahead->share : ahead->bytes;
-  for (; ahead->at < end; ahead->at += 64) {
-    _mm_prefetch((const char *)ahead->keys + ahead->at, _MM_HINT_T1);
-    _mm_prefetch((const char *)ahead->values + ahead->at, _MM_HINT_T1);
-  }
+/* Units are few where values are shared, and steps of products long: then these ask for what
+ * turning has left. */
+static void share_out(passage *p, size_t bytes) {
+  const zh_kv *kv = p->r->a->kv;
+  size_t rows = rows_of(p->r), tiles = BLOCK / KEYS * (kv->head_dim / DIMS + kv->shared / 32),
+         left = bytes > p->ahead.at ? bytes - p->ahead.at : 0;
+  p->ahead_of_unit = (bytes / (rows / STEP * (BLOCK / CHUNK) + 1) + 63) & ~(size_t)63;
+  if (!kv->shared) return;
+  p->ahead_of_unit = 0;
+  p->ahead_of_step = (left / ((rows + STEP - 1) / STEP * tiles) + 63) & ~(size_t)63;
 }
 
 static void block_of_run(const run_of *r, size_t block, const tiles_scratch *s) {
   const zh_kv *kv = r->a->kv;
   size_t bytes = BLOCK / KV_GROUP * kv_group_bytes(kv->type, kv->head_dim),
          next = kv_head_at(kv, r->a->sequence[r->begin], r->kv_head) + (block + 1) * bytes;
-  block_ahead ahead = {kv->keys + next, kv->values + next, block < r->last_block ? bytes : 0, 0,
-                       (bytes / (rows_of(r) / STEP * (BLOCK / CHUNK) + 1) + 63) & ~(size_t)63};
-  block_at b = open_block(r, block, s);
-  passage p = {.r = r, .scratch = s, .b = &b};
+  passage p = {.r = r, .scratch = s};
+  p.ahead = (block_ahead){kv->keys + next, kv->shared ? NULL : kv->values + next,
+                          block < r->last_block ? bytes : 0, 0};
+  block_at b = open_block(r, block, s, &p.ahead);
+  p.b = &b;
+  share_out(&p, bytes);
   p.factor = _mm512_set1_ps(r->a->scale * 0x1.715476p7f);
   do {
-    fetch(&ahead);
+    fetch(&p.ahead, p.ahead_of_unit);
     advance(&p);
     pass_units(&p);
   } while (p.next.s || p.now.s || p.before.s);
 }
 
 static void attend_run(const run_of *r, const tiles_scratch *s) {
-  size_t d = r->a->kv->head_dim, floats = part_floats(d), rows = rows_of(r);
+  size_t d = zh_kv_value_dim(r->a->kv), floats = part_floats(d), rows = rows_of(r);
   for (size_t i = 0; i < rows; i++)
     zh_attention_begin_state_avx512(s->state + i * floats, padded_dims(d));
   for (size_t block = r->first_block; block <= r->last_block; block++) block_of_run(r, block, s);

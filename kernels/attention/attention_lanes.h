@@ -14,7 +14,8 @@ enum { ROWS = 4, BLOCK = ZH_ATTENTION_BLOCK, STEP_KEYS = VECTORS * LANES, AHEAD 
 typedef struct rows_at {
   const float *q[ROWS];
   float *part[ROWS];
-  size_t begin[ROWS], end[ROWS]; /* keys of the block */
+  size_t begin[ROWS], end[ROWS];     /* keys of the block */
+  float slope[ROWS], distance[ROWS]; /* of the first key from the token */
 } rows_at;
 
 #if LANES == 16
@@ -93,6 +94,13 @@ ALWAYS_INLINE vf tanh_lanes(vf z) {
 static void cap_scores(float *score, size_t from, size_t to, float softcap) {
   for (size_t j = from; j < to; j += LANES)
     store_f32(score + j, softcap * tanh_lanes(load_f32(score + j) / softcap));
+}
+
+/* A key scores so much less for each position that it lies back. */
+static void slope_scores(float *score, size_t from, size_t to, float slope, float distance) {
+  vf lanes = __builtin_convertvector(lane_numbers(), vf);
+  for (size_t j = from; j < to; j += LANES)
+    store_f32(score + j, load_f32(score + j) + slope * (lanes + ((float)j + distance)));
 }
 
 /* --- weights of a block's keys --- */
@@ -183,12 +191,76 @@ ALWAYS_INLINE void mix_step(const rows_at *at, size_t rows, const float *weight,
     for (size_t c = 0; c < vectors; c++) store_f32(at->part[n] + dim + c * LANES, sum[n][c]);
 }
 
+/* --- values that are the first numbers of their keys: of these a vector holds a dimension of
+ * sixteen, so that sums are over lanes, and lanes are added up at the end --- */
+
+/* `vectors` dimensions from `dim` on of the keys of a vector from j on; behind `to` lies anything.
+ */
+ALWAYS_INLINE void mix_keys(vf sum[ROWS][VECTORS], size_t rows, const float *weight,
+                            const unsigned char *k, zh_kv_type type, size_t d, size_t j, size_t to,
+                            size_t dim) {
+  const unsigned char *group = k + j / KV_GROUP * kv_group_bytes(type, d);
+  vf value[VECTORS];
+  for (size_t c = 0; c < VECTORS; c += 2)
+    load_keys(&value[c], &value[c + 1], group, type, dim + c, j % KV_GROUP);
+  for (size_t c = 0; j + LANES > to && c < VECTORS; c++)
+    value[c] = select_f32(inside(j, 0, to), value[c], (vf){0});
+  for (size_t n = 0; n < rows; n++) {
+    vf w = load_f32(weight + n * BLOCK + j);
+    for (size_t c = 0; c < VECTORS; c++) sum[n][c] += value[c] * w;
+  }
+}
+
+/* Dimensions [dim, dim + LANES) of the parts, keys [from, to) of the block, from a multiple of
+ * LANES; those from `dims` on are 0. */
+ALWAYS_INLINE void mix_shared(const rows_at *at, size_t rows, const float *weight,
+                              const unsigned char *k, zh_kv_type type, size_t d, size_t dims,
+                              size_t from, size_t to, size_t dim) {
+  vf sums[ROWS][LANES];
+  for (size_t first = 0; first < LANES; first += VECTORS) {
+    vf sum[ROWS][VECTORS];
+    for (size_t n = 0; n < rows; n++)
+      for (size_t c = 0; c < VECTORS; c++) sum[n][c] = (vf){0};
+    for (size_t j = from; j < to && dim + first < dims; j += LANES)
+      mix_keys(sum, rows, weight, k, type, d, j, to, dim + first);
+    for (size_t n = 0; n < rows; n++)
+      for (size_t c = 0; c < VECTORS; c++) sums[n][first + c] = sum[n][c];
+  }
+  for (size_t n = 0; n < rows; n++) store_f32(at->part[n] + dim, fold_lanes(sums[n]));
+}
+
 /* --- a block --- */
 
-ALWAYS_INLINE void block_rows(const rows_at *at, size_t rows, const unsigned char *k,
-                              const unsigned char *v, zh_kv_type type, size_t d, float scale,
-                              float softcap, float *weight) {
-  size_t from = BLOCK, to = 0, padded = padded_dims(d);
+/* What its rows share. v: NULL where values are shared. */
+typedef struct block_at {
+  const unsigned char *k, *v;
+  size_t d, dims; /* of keys, of values */
+  float scale, softcap;
+  bool slopes;
+} block_at;
+
+ALWAYS_INLINE void shape_scores(const block_at *b, const rows_at *at, size_t rows, float *score,
+                                size_t from, size_t to) {
+  for (size_t n = 0; b->softcap != 0 && n < rows; n++)
+    cap_scores(score + n * BLOCK, from, to, b->softcap);
+  for (size_t n = 0; b->slopes && n < rows; n++)
+    slope_scores(score + n * BLOCK, from, to, at->slope[n], at->distance[n]);
+}
+
+ALWAYS_INLINE void mix(const block_at *b, const rows_at *at, size_t rows, const float *weight,
+                       zh_kv_type type, size_t from, size_t to) {
+  size_t dim = 0, padded = padded_dims(b->dims);
+  for (; !b->v && dim < padded; dim += LANES)
+    mix_shared(at, rows, weight, b->k, type, b->d, b->dims, from, to, dim);
+  for (; dim + VECTORS * LANES <= padded; dim += VECTORS * LANES)
+    mix_step(at, rows, weight, b->v, type, b->d, from, to, dim, VECTORS);
+  for (; dim < padded; dim += LANES) mix_step(at, rows, weight, b->v, type, b->d, from, to, dim, 1);
+}
+
+ALWAYS_INLINE void block_rows(const block_at *b, const rows_at *at, size_t rows, zh_kv_type type,
+                              float *weight) {
+  const unsigned char *v = b->v ? b->v : b->k;
+  size_t from = BLOCK, to = 0, d = b->d, padded = padded_dims(b->dims);
   for (size_t n = 0; n < rows; n++) {
     if (at->end[n] == 0) continue;
     from = at->begin[n] < from ? at->begin[n] : from;
@@ -197,50 +269,44 @@ ALWAYS_INLINE void block_rows(const rows_at *at, size_t rows, const unsigned cha
   if (to == 0) from = 0;
   from = from / STEP_KEYS * STEP_KEYS;
   for (size_t j = from; j < to; j += STEP_KEYS)
-    score_step(weight + j, at, rows, k + j / KV_GROUP * kv_group_bytes(type, d), type, d, scale);
+    score_step(weight + j, at, rows, b->k + j / KV_GROUP * kv_group_bytes(type, d), type, d,
+               b->scale);
   size_t filled = (to + LANES - 1) / LANES * LANES;
-  for (size_t n = 0; softcap != 0 && n < rows; n++)
-    cap_scores(weight + n * BLOCK, from, filled, softcap);
+  shape_scores(b, at, rows, weight, from, filled);
   for (size_t n = 0; n < rows; n++)
     weigh(weight + n * BLOCK, from, filled, at->begin[n], at->end[n], v, type, d,
           v + n * (BLOCK / LANES) * 64, &at->part[n][padded], &at->part[n][padded + 1]);
-  size_t dim = 0;
-  for (; dim + VECTORS * LANES <= padded; dim += VECTORS * LANES)
-    mix_step(at, rows, weight, v, type, d, from, to, dim, VECTORS);
-  for (; dim < padded; dim += LANES) mix_step(at, rows, weight, v, type, d, from, to, dim, 1);
+  mix(b, at, rows, weight, type, from, to);
 }
 
 #define ROW_LOOPS(type)                                                                            \
-  static void block_##type(const rows_at *at, size_t rows, const unsigned char *k,                 \
-                           const unsigned char *v, size_t d, float scale, float softcap,           \
-                           float *weight) {                                                        \
+  static void block_##type(const block_at *b, const rows_at *at, size_t rows, float *weight) {     \
     switch (rows) {                                                                                \
     case 1:                                                                                        \
-      block_rows(at, 1, k, v, type, d, scale, softcap, weight);                                    \
+      block_rows(b, at, 1, type, weight);                                                          \
       break;                                                                                       \
     case 2:                                                                                        \
-      block_rows(at, 2, k, v, type, d, scale, softcap, weight);                                    \
+      block_rows(b, at, 2, type, weight);                                                          \
       break;                                                                                       \
     case 3:                                                                                        \
-      block_rows(at, 3, k, v, type, d, scale, softcap, weight);                                    \
+      block_rows(b, at, 3, type, weight);                                                          \
       break;                                                                                       \
     default:                                                                                       \
-      block_rows(at, ROWS, k, v, type, d, scale, softcap, weight);                                 \
+      block_rows(b, at, ROWS, type, weight);                                                       \
     }                                                                                              \
   }
 ROW_LOOPS(ZH_KV_F32)
 ROW_LOOPS(ZH_KV_BF16)
 ROW_LOOPS(ZH_KV_Q8)
 
-static void block_part(const rows_at *at, size_t rows, const unsigned char *k,
-                       const unsigned char *v, zh_kv_type type, size_t d, float scale,
-                       float softcap, float *weight) {
+static void block_part(const block_at *b, const rows_at *at, size_t rows, zh_kv_type type,
+                       float *weight) {
   if (type == ZH_KV_F32)
-    block_ZH_KV_F32(at, rows, k, v, d, scale, softcap, weight);
+    block_ZH_KV_F32(b, at, rows, weight);
   else if (type == ZH_KV_BF16)
-    block_ZH_KV_BF16(at, rows, k, v, d, scale, softcap, weight);
+    block_ZH_KV_BF16(b, at, rows, weight);
   else
-    block_ZH_KV_Q8(at, rows, k, v, d, scale, softcap, weight);
+    block_ZH_KV_Q8(b, at, rows, weight);
 }
 
 /* --- parts become one --- */
@@ -295,26 +361,35 @@ static void block_of_run(const run_of *r, size_t block, float *states, float *pa
                          float *weight) {
   const zh_attention *a = r->a;
   const zh_kv *kv = a->kv;
-  size_t d = kv->head_dim, padded = padded_dims(d), floats = part_floats(d);
+  size_t dims = zh_kv_value_dim(kv), padded = padded_dims(dims), floats = part_floats(dims);
   size_t at = kv_head_at(kv, a->sequence[r->begin], r->kv_head) +
-              block * (BLOCK / KV_GROUP) * kv_group_bytes(kv->type, d);
+              block * (BLOCK / KV_GROUP) * kv_group_bytes(kv->type, kv->head_dim);
+  block_at b = {.k = kv->keys + at,
+                .v = kv->shared ? NULL : kv->values + at,
+                .d = kv->head_dim,
+                .dims = dims,
+                .scale = a->scale,
+                .softcap = a->softcap,
+                .slopes = a->slopes != NULL};
   for (size_t row = 0; row < rows_of(r); row += ROWS) {
     rows_at rows = {0};
     size_t count = rows_of(r) - row < ROWS ? rows_of(r) - row : ROWS;
     for (size_t n = 0; n < count; n++) {
-      rows.q[n] = a->q + row_at(r, row + n) * d;
+      rows.q[n] = a->q + row_at(r, row + n) * kv->head_dim;
       rows.part[n] = a->parts ? part_at(a, row_at(r, row + n), block) : parts + n * floats;
       keys_of(&rows.begin[n], &rows.end[n], r, row + n, block);
+      if (!a->slopes) continue;
+      rows.slope[n] = slope_of(r, row + n);
+      rows.distance[n] = distance_of(r, row + n, block);
     }
-    block_part(&rows, count, kv->keys + at, kv->values + at, kv->type, d, a->scale, a->softcap,
-               weight);
+    block_part(&b, &rows, count, kv->type, weight);
     for (size_t n = 0; n < count && !a->parts; n++)
       NAME(zh_attention_add_part)(states + (row + n) * floats, rows.part[n], padded);
   }
 }
 
 static void attend_run(const run_of *r, float *scratch) {
-  size_t d = r->a->kv->head_dim, floats = part_floats(d), rows = rows_of(r);
+  size_t d = zh_kv_value_dim(r->a->kv), floats = part_floats(d), rows = rows_of(r);
   float *parts = scratch + ZH_ATTENTION_ROWS * floats;
   float *weights = parts + ROWS * floats;
   for (size_t i = 0; i < rows; i++)
@@ -346,7 +421,7 @@ void NAME(zh_attention)(const zh_attention *a, size_t begin, size_t end, void *s
 
 /* A run's blocks beyond a token's own hold nothing, and change no bit. */
 void NAME(zh_attention_merge)(const zh_attention *a, size_t begin, size_t end, void *scratch) {
-  size_t d = a->kv->head_dim, padded = padded_dims(d);
+  size_t d = zh_kv_value_dim(a->kv), padded = padded_dims(d);
   float *state = scratch;
   for (size_t row = begin; row < end; row++) {
     size_t t = row / a->heads;

@@ -23,8 +23,9 @@ size_t zh_kv_bytes(const zh_kv *kv) {
   return bytes + KV_SPARE;
 }
 
-size_t zh_kv_position_bytes(zh_kv_type type, size_t kv_heads, size_t head_dim) {
-  return 2 * kv_heads * kv_group_bytes(type, head_dim) / KV_GROUP;
+size_t zh_kv_position_bytes(const zh_kv *kv) {
+  size_t copies = kv->shared ? 1 : 2;
+  return copies * kv->kv_heads * kv_group_bytes(kv->type, kv->head_dim) / KV_GROUP;
 }
 
 /* Where number `dim` of a position lies in its head's keys or values. */
@@ -112,7 +113,7 @@ void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin
   for (size_t h = begin; h < end; h++) {
     size_t at = kv_head_at(kv, sequence, h);
     store_head(kv, kv->keys + at, false, position, k + h * kv->head_dim);
-    store_head(kv, kv->values + at, true, position, v + h * kv->head_dim);
+    if (!kv->shared) store_head(kv, kv->values + at, true, position, v + h * kv->head_dim);
   }
 }
 
@@ -135,12 +136,13 @@ void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first) {
   for (size_t h = 0; h < kv->kv_heads; h++) {
     size_t at = kv_head_at(kv, sequence, h);
     poison_head(kv, kv->keys + at, false, first);
-    poison_head(kv, kv->values + at, true, first);
+    if (!kv->shared) poison_head(kv, kv->values + at, true, first);
   }
 }
 
 void zh_kv_flip(const zh_kv *kv, bool values, size_t sequence, size_t head, size_t position,
                 size_t dim, unsigned bit) {
+  values = values && !kv->shared;
   unsigned char *at = (values ? kv->values : kv->keys) + kv_head_at(kv, sequence, head) +
                       number_at(kv, values, position, dim);
   bit %= 8 * (unsigned)number_bytes(kv->type);
@@ -167,9 +169,11 @@ static float number(const zh_kv *kv, const unsigned char *head, bool values, siz
 
 static void load(float *out, const zh_kv *kv, bool values, size_t sequence, size_t head,
                  size_t begin, size_t end) {
+  size_t dims = values ? zh_kv_value_dim(kv) : kv->head_dim;
+  values = values && !kv->shared;
   const unsigned char *from = (values ? kv->values : kv->keys) + kv_head_at(kv, sequence, head);
   for (size_t position = begin; position < end; position++)
-    for (size_t i = 0; i < kv->head_dim; i++) *out++ = number(kv, from, values, position, i);
+    for (size_t i = 0; i < dims; i++) *out++ = number(kv, from, values, position, i);
 }
 
 void zh_kv_keys(float *out, const zh_kv *kv, size_t sequence, size_t head, size_t begin,
@@ -217,8 +221,8 @@ uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length) {
   uint64_t sum = 0;
   for (size_t h = 0; h < kv->kv_heads; h++) {
     size_t at = kv_head_at(kv, sequence, h);
-    sum += (4 * h + 1) * sum_of_head(kv, kv->keys + at, false, length) +
-           (4 * h + 3) * sum_of_head(kv, kv->values + at, true, length);
+    sum += (4 * h + 1) * sum_of_head(kv, kv->keys + at, false, length);
+    if (!kv->shared) sum += (4 * h + 3) * sum_of_head(kv, kv->values + at, true, length);
   }
   return sum;
 }

@@ -9,6 +9,7 @@
  *   f32   [position][dim]
  *   bf16  [position / 2][dim][2]: 32 positions by 16 dimensions are a tile's right operand
  *   q8    [group]: scales bf16 [16], then bytes [16][dim]
+ * Shared values (zh_kv.shared) are the first numbers of keys, where those lie.
  * Heads take whole groups of KV_GRAIN positions; SPARE bytes follow the last, which kernels may
  * read. */
 #ifndef ZH_KERNELS_ATTENTION_KV_H

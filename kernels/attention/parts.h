@@ -16,8 +16,8 @@ static inline size_t padded_dims(size_t head_dim) {
   return (head_dim + 15) & ~(size_t)15;
 }
 /* Floats of a part. */
-static inline size_t part_floats(size_t head_dim) {
-  return padded_dims(head_dim) + 16;
+static inline size_t part_floats(size_t value_dim) {
+  return padded_dims(value_dim) + 16;
 }
 
 /* Tokens [begin, end) of one sequence that one pass over their keys serves. */
@@ -52,12 +52,20 @@ static inline size_t row_at(const run_of *r, size_t i) {
 static inline float sink_of(const run_of *r, size_t i) {
   return r->a->sinks[r->kv_head * r->group + i % r->group];
 }
+static inline float slope_of(const run_of *r, size_t i) {
+  return r->a->slopes[r->kv_head * r->group + i % r->group];
+}
+/* How far the first key of a block lies behind the token of row i; negative: so far before it. */
+static inline float distance_of(const run_of *r, size_t i, size_t block) {
+  size_t at = block * ZH_ATTENTION_BLOCK, position = r->a->position[r->begin + i / r->group];
+  return (float)at - (float)position;
+}
 static inline size_t rows_of(const run_of *r) {
   return (r->end - r->begin) * r->group;
 }
 
 static inline float *part_at(const zh_attention *a, size_t row, size_t block) {
-  return a->parts + (row * a->blocks + block) * part_floats(a->kv->head_dim);
+  return a->parts + (row * a->blocks + block) * part_floats(zh_kv_value_dim(a->kv));
 }
 
 /* Keys of a block, counted from its first, that row i attends to; end 0: none. */

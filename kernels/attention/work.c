@@ -6,8 +6,8 @@ size_t zh_attention_items(const zh_attention *a) {
   return a->parts ? items * a->blocks : items;
 }
 
-size_t zh_attention_part_floats(size_t tokens, size_t heads, size_t head_dim, size_t blocks) {
-  return tokens * heads * blocks * part_floats(head_dim);
+size_t zh_attention_part_floats(size_t tokens, size_t heads, size_t value_dim, size_t blocks) {
+  return tokens * heads * blocks * part_floats(value_dim);
 }
 
 /* States of all rows, and what the tiles' way has beside them: q, two blocks of scores and of

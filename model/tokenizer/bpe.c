@@ -23,6 +23,10 @@ static bool grow(void **items, size_t *capacity, size_t wanted, size_t size) {
   return true;
 }
 
+const struct zh_pair_slot *zh_bpe_pair(const zh_bpe *b, uint32_t left, uint32_t right) {
+  return zh_pair_find(&b->pairs, left, right);
+}
+
 bool zh_merges_add(zh_merges *m, zh_merge merge) {
   if (!grow((void **)&m->items, &m->capacity, m->count + 1, sizeof *m->items)) return false;
   m->items[m->count++] = merge;

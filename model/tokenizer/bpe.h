@@ -40,6 +40,8 @@ ZH_MUST_CHECK zh_status zh_bpe_create(zh_bpe **out, const zh_bpe_symbols *symbol
 ZH_MUST_CHECK zh_status zh_bpe_create_ranked(zh_bpe **out, const zh_bpe_symbols *symbols,
                                              const uint32_t *ranks, zh_error *err);
 void zh_bpe_free(zh_bpe *bpe);
+/* The merge of two tokens; NULL: they do not merge. */
+const struct zh_pair_slot *zh_bpe_pair(const zh_bpe *bpe, uint32_t left, uint32_t right);
 
 /* Ids, growing. */
 typedef struct zh_ids {

@@ -126,11 +126,18 @@ static inline uint64_t mix(uint64_t hash, uint64_t word) {
   return hash ^ hash >> 32;
 }
 
-static inline size_t place_in_memory(const char *bytes, size_t length) {
+/* By the uppermost bits, which every byte has a part in. */
+static inline zh_remembered *place_in_memory(const zh_bpe_room *room, const char *bytes,
+                                             size_t length) {
   uint64_t hash = length;
-  if (length < 8) return mix(hash, short_word(bytes, length)) % ZH_REMEMBERED_PIECES;
   for (size_t i = 0; i + 8 < length; i += 8) hash = mix(hash, word_at(bytes + i));
-  return mix(hash, word_at(bytes + length - 8)) % ZH_REMEMBERED_PIECES;
+  hash ^= length < 8 ? short_word(bytes, length) : word_at(bytes + length - 8);
+  hash *= UINT64_C(0x9fb21c651e98df25);
+  char *place =
+      length <= ZH_REMEMBERED_BYTES
+          ? room->remembered + (hash >> (64 - ZH_REMEMBERED_LOG)) * ZH_REMEMBERED_LINE
+          : room->longer + (hash >> (64 - ZH_REMEMBERED_LONGER_LOG)) * ZH_REMEMBERED_LINES;
+  return (zh_remembered *)(void *)place;
 }
 
 static inline bool is_remembered(const zh_remembered *r, uint16_t kind, const char *bytes,
@@ -177,8 +184,8 @@ static inline bool encode_cut(zh_ids *out, const zh_bpe *b, zh_bpe_room *room, c
     out->ids[out->count++] = lone;
     return true;
   }
-  if (length > ZH_REMEMBERED_BYTES) return encode_joined(out, b, room, text, length);
-  zh_remembered *r = &room->remembered[place_in_memory(text, length)];
+  if (length > ZH_REMEMBERED_LONGER) return encode_joined(out, b, room, text, length);
+  zh_remembered *r = place_in_memory(room, text, length);
   if (!zh_ids_reserve(out, ZH_REMEMBERED_IDS)) return false;
   if (is_remembered(r, ZH_PART, text, length)) {
     copy_ids(out, r);
@@ -240,7 +247,7 @@ bool zh_bpe_encode(zh_ids *out, const zh_bpe *b, zh_bpe_room *room, const char *
   zh_remembered *r = NULL;
   if (length <= WORD_BYTES) {
     if (!zh_ids_reserve(out, ZH_REMEMBERED_IDS)) return false;
-    r = &room->remembered[place_in_memory(piece, length)];
+    r = place_in_memory(room, piece, length);
     if (is_remembered(r, kind, piece, length)) {
       copy_ids(out, r);
       return true;

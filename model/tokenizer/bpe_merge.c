@@ -8,16 +8,21 @@
 
 #define NONE ZH_NO_TOKEN
 
+/* Of zeros, in cache lines of its own. */
+static char *make_memory(size_t bytes) {
+  char *memory = aligned_alloc(ZH_REMEMBERED_LINE, bytes);
+  if (memory != NULL) memset(memory, 0, bytes);
+  return memory;
+}
+
 zh_bpe_room *zh_bpe_room_create(void) {
   zh_bpe_room *room = calloc(1, sizeof *room);
   if (room == NULL) return NULL;
-  room->remembered = aligned_alloc(64, ZH_REMEMBERED_PIECES * sizeof *room->remembered);
-  if (room->remembered == NULL) {
-    free(room);
-    return NULL;
-  }
-  memset(room->remembered, 0, ZH_REMEMBERED_PIECES * sizeof *room->remembered);
-  return room;
+  room->remembered = make_memory((size_t)ZH_REMEMBERED_LINE << ZH_REMEMBERED_LOG);
+  room->longer = make_memory((size_t)ZH_REMEMBERED_LINES << ZH_REMEMBERED_LONGER_LOG);
+  if (room->remembered != NULL && room->longer != NULL) return room;
+  zh_bpe_room_free(room);
+  return NULL;
 }
 
 void zh_bpe_room_free(zh_bpe_room *room) {
@@ -25,6 +30,7 @@ void zh_bpe_room_free(zh_bpe_room *room) {
   free(room->links);
   free(room->heap);
   free(room->remembered);
+  free(room->longer);
   free(room);
 }
 

@@ -14,22 +14,27 @@ typedef struct zh_candidate {
   uint32_t merged;
 } zh_candidate;
 
-/* One cache line, so that a remembered piece costs one miss. */
-enum { ZH_REMEMBERED_BYTES = 32, ZH_REMEMBERED_IDS = 7, ZH_REMEMBERED_PIECES = 1 << 15 };
+/* In one cache line, so that a remembered piece costs one miss, or in two: indented words in the
+ * kind of vocabularies that write spaces as three bytes. */
+enum { ZH_REMEMBERED_BYTES = 32, ZH_REMEMBERED_LOG = 16, ZH_REMEMBERED_IDS = 7 };
+enum { ZH_REMEMBERED_LONGER = 96, ZH_REMEMBERED_LONGER_LOG = 13 };
 enum { ZH_PART, ZH_WHOLE }; /* what holds of whole pieces need not hold of their parts */
 typedef struct zh_remembered {
   uint8_t length, count; /* length 0: empty */
   uint16_t kind;
   uint32_t ids[ZH_REMEMBERED_IDS];
-  char bytes[ZH_REMEMBERED_BYTES];
+  char bytes[];
 } zh_remembered;
-_Static_assert(sizeof(zh_remembered) == 64, "one cache line");
+enum { ZH_REMEMBERED_LINE = 64, ZH_REMEMBERED_LINES = 128 };
+_Static_assert(sizeof(zh_remembered) + ZH_REMEMBERED_BYTES == ZH_REMEMBERED_LINE, "a cache line");
+_Static_assert(sizeof(zh_remembered) + ZH_REMEMBERED_LONGER == ZH_REMEMBERED_LINES, "two of them");
 
 struct zh_bpe_room {
   zh_link *links;
   zh_candidate *heap;
   size_t capacity, heap_count;
-  zh_remembered *remembered; /* [ZH_REMEMBERED_PIECES] */
+  char *remembered; /* 1 << ZH_REMEMBERED_LOG lines */
+  char *longer;     /* 1 << ZH_REMEMBERED_LONGER_LOG pairs of lines */
 };
 
 enum { ZH_BPE_PAGES = 0x110000 / 256 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/files.h"
+#include "core/text.h"
 #include "model/room.h"
 #include "model/tokenizer/folder.h"
 #include "model/tokenizer/published.h"
@@ -131,10 +132,9 @@ static bool find_rank_file(char path[PATH_BYTES], const char *folder) {
   DIR *dir = opendir(folder);
   if (dir == NULL) return false;
   for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-    size_t length = strlen(entry->d_name);
-    if (length > 9 && strcmp(entry->d_name + length - 9, ".tiktoken") == 0 &&
+    if (zh_ends_in(entry->d_name, ".tiktoken") &&
         (best[0] == '\0' || strcmp(entry->d_name, best) < 0))
-      memcpy(best, entry->d_name, length + 1);
+      memcpy(best, entry->d_name, strlen(entry->d_name) + 1);
   }
   closedir(dir);
   return best[0] != '\0' && beside(path, folder, best);
@@ -218,16 +218,6 @@ static zh_status read_json_file(zh_tokenizer *t, const char *path, zh_error *err
   return status;
 }
 
-static zh_status check_size(const zh_tokenizer *t, const json_t *model_config, zh_error *err) {
-  const json_t *size = json_object_get(model_config, "vocab_size");
-  if (size == NULL)
-    size = json_object_get(json_object_get(model_config, "text_config"), "vocab_size");
-  if (!json_is_integer(size) || json_integer_value(size) >= t->vocab) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT,
-                 "the tokenizer has %u tokens, but config.json states a vocabulary of %lld",
-                 t->vocab, (long long)json_integer_value(size));
-}
-
 static zh_status read_folder(zh_tokenizer *t, bool *found, const char *folder, const json_t *config,
                              const json_t *model_config, zh_error *err) {
   char path[PATH_BYTES];
@@ -248,7 +238,7 @@ static zh_status read_folder(zh_tokenizer *t, bool *found, const char *folder, c
   if (t->declared.bos < 0 && t->before_count > 0) t->declared.bos = t->before[0];
   t->declared.add_bos = t->before_count > 0;
   t->declared.add_eos = t->after_count > 0;
-  return check_size(t, model_config, err);
+  return ZH_OK;
 }
 
 zh_status zh_tokenizer_from_folder(zh_tokenizer *t, bool *found, const char *folder,

@@ -100,6 +100,8 @@ zh_status zh_tokenizer_from_ranks(zh_tokenizer *t, const char *text, size_t leng
   ZH_TRY(zh_folder_vocab(&vocab, count, config, err));
   ZH_TRY(zh_tokenizer_expect(t, vocab, err));
   ZH_TRY(zh_pretokenizer_add(&t->pretokenizer, regex, err));
+  t->regex = zh_tokenizer_keep(t, regex, strlen(regex));
+  if (t->regex.bytes == NULL) return zh_tokenizer_no_memory(err);
   ZH_TRY(read_ranks(t, text, length, err));
   t->byte_level = true;
   ZH_TRY(make_merges(t, err));

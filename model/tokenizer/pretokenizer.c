@@ -44,45 +44,30 @@ static zh_status give(const level *l, size_t begin, size_t end, zh_error *err) {
   return split(l->s, l->step + 1, l->text + begin, end - begin, l->at_start && begin == 0, err);
 }
 
+/* Whether a part belongs to what is open. */
+static bool joins(const level *l, zh_split_behaviour behaviour, bool match) {
+  switch (behaviour) {
+  case ZH_MERGED_WITH_PREVIOUS: /* a match ends what was open */
+    return match && !l->after_match;
+  case ZH_MERGED_WITH_NEXT: /* what follows a match belongs to it, unless it is a match too */
+    return l->after_match && !match;
+  default: /* ZH_CONTIGUOUS: like and like */
+    return l->to > l->from && l->after_match == match;
+  }
+}
+
 /* A part of the text, in order, which did or did not match. */
 static zh_status take(level *l, size_t begin, size_t end, bool match, zh_error *err) {
-  if (begin == end) return ZH_OK;
-  zh_status status = ZH_OK;
-  switch (l->s->chain->steps[l->step].behaviour) {
-  case ZH_ISOLATED:
-    return give(l, begin, end, err);
-  case ZH_REMOVED:
-    return match ? ZH_OK : give(l, begin, end, err);
-  case ZH_MERGED_WITH_PREVIOUS: /* a match ends what was open */
-    if (match && !l->after_match) {
-      l->to = end;
-    } else {
-      status = give(l, l->from, l->to, err);
-      l->from = begin;
-      l->to = end;
-    }
-    break;
-  case ZH_MERGED_WITH_NEXT: /* what follows a match belongs to it, unless it is a match too */
-    if (l->after_match && !match) {
-      l->to = end;
-    } else {
-      status = give(l, l->from, l->to, err);
-      l->from = begin;
-      l->to = end;
-    }
-    break;
-  case ZH_CONTIGUOUS:
-    if (l->to > l->from && l->after_match == match) {
-      l->to = end;
-    } else {
-      status = give(l, l->from, l->to, err);
-      l->from = begin;
-      l->to = end;
-    }
-    break;
+  zh_split_behaviour behaviour = l->s->chain->steps[l->step].behaviour;
+  if (begin == end || (behaviour == ZH_REMOVED && match)) return ZH_OK;
+  if (behaviour == ZH_REMOVED || behaviour == ZH_ISOLATED) return give(l, begin, end, err);
+  if (!joins(l, behaviour, match)) {
+    ZH_TRY(give(l, l->from, l->to, err));
+    l->from = begin;
   }
+  l->to = end;
   l->after_match = match;
-  return status;
+  return ZH_OK;
 }
 
 /* --- what matches --- */

@@ -57,6 +57,13 @@ ZH_MUST_CHECK zh_status zh_pretokenizer_by_name(zh_pretokenizer *out, zh_pretoke
                                                 const char *name, zh_error *err);
 /* The facts alone; false where the name is unknown. */
 bool zh_pretokenizer_known(zh_pretokenizer_facts *facts, const char *name);
+/* Its patterns, as many as are not NULL; NULL where the name is unknown. */
+const char *const *zh_pretokenizer_patterns(const char *name);
+enum { ZH_PRETOKENIZER_PATTERNS = 6 };
+/* The first name that stands for these patterns, with whole pieces or without; of the name's
+ * letters *length. NULL: none does. */
+const char *zh_pretokenizer_called(size_t *length, const char *const *patterns, int count,
+                                   bool whole_pieces);
 
 typedef zh_status (*zh_piece_visit)(void *user, const char *piece, size_t length, zh_error *err);
 /* text: valid UTF-8. at_start: nothing stands before it. Pieces come in order, none is empty. */

@@ -6,12 +6,10 @@
 #include "model/tokenizer/pretokenizer.h"
 #include "model/tokenizer/published.h"
 
-enum { PATTERNS_MAX = 6 };
-
 static const struct {
   const char *names; /* the first is the one that people are told */
   zh_pretokenizer_facts facts;
-  const char *patterns[PATTERNS_MAX];
+  const char *patterns[ZH_PRETOKENIZER_PATTERNS];
 } table[] = {
     {" gpt-2 phi-2 olmo jais mpt exaone4 jina-es jina-de jina-v2-es jina-v2-de gigachat ",
      {false, false},
@@ -75,12 +73,34 @@ bool zh_pretokenizer_known(zh_pretokenizer_facts *facts, const char *name) {
   return row < TABLE_ROWS;
 }
 
+const char *const *zh_pretokenizer_patterns(const char *name) {
+  size_t row = row_of(name);
+  return row < TABLE_ROWS ? table[row].patterns : NULL;
+}
+
+static bool has_patterns(size_t row, const char *const *patterns, int count) {
+  for (int i = 0; i < count; i++)
+    if (table[row].patterns[i] == NULL || strcmp(table[row].patterns[i], patterns[i]) != 0)
+      return false;
+  return count == ZH_PRETOKENIZER_PATTERNS || table[row].patterns[count] == NULL;
+}
+
+const char *zh_pretokenizer_called(size_t *length, const char *const *patterns, int count,
+                                   bool whole_pieces) {
+  for (size_t row = 0; row < TABLE_ROWS; row++)
+    if (table[row].facts.whole_pieces == whole_pieces && has_patterns(row, patterns, count)) {
+      *length = strcspn(table[row].names + 1, " ");
+      return table[row].names + 1;
+    }
+  return NULL;
+}
+
 zh_status zh_pretokenizer_by_name(zh_pretokenizer *out, zh_pretokenizer_facts *facts,
                                   const char *name, zh_error *err) {
   size_t row = row_of(name);
   if (row == TABLE_ROWS) return unknown(name, err);
   *facts = table[row].facts;
-  for (int i = 0; i < PATTERNS_MAX && table[row].patterns[i] != NULL; i++)
+  for (int i = 0; i < ZH_PRETOKENIZER_PATTERNS && table[row].patterns[i] != NULL; i++)
     ZH_TRY(zh_pretokenizer_add(out, table[row].patterns[i], err));
   return ZH_OK;
 }

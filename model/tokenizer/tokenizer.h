@@ -60,6 +60,7 @@ struct zh_tokenizer {
   zh_text_table by_text;
   double *scores; /* [vocab], or NULL */
   bool byte_level;
+  zh_slice regex; /* of a rank file: what cuts text */
   zh_bpe *bpe;
   zh_unigram *unigram;
   zh_normalizer normalizer;

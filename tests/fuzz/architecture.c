@@ -44,12 +44,15 @@ static void read_weight(const zh_model *model, const zh_architecture *a, zh_weig
   zh_source s;
   zh_error err = ZH_ERROR_INIT;
   if (!zh_weight_shape_of(a, place).needed) return;
-  if (zh_model_source(&s, model, a, place, &err) != ZH_OK) abort(); /* it was found before */
+  if (zh_model_source_or_values(&s, model, a, place, &err) != ZH_OK)
+    abort(); /* it was found before */
   uint64_t rows = s.tensor.dims == 1 ? 1 : s.tensor.shape[0], bytes = s.tensor.bytes / rows;
   unsigned char *row = malloc(bytes + 1);
   if (row == NULL) abort();
-  zh_source_rows(row, &s, 0, 1);
-  zh_source_rows(row, &s, rows - 1, 1);
+  if (!s.valued) {
+    zh_source_rows(row, &s, 0, 1);
+    zh_source_rows(row, &s, rows - 1, 1);
+  }
   free(row);
 }
 

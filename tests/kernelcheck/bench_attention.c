@@ -18,7 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADS = 32, KV_HEADS = 8, DIM = 64, TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
+enum { TOKENS = 512, REPEATS = 15, MOST_LAYERS = 256 };
+/* Heads as in zh-1b; or, with ZH_BENCH_LATENT=HEADS, so many over the latents of DeepSeek-V3. */
+static struct { size_t heads, kv_heads, dim, shared; } shape = {32, 8, 64, 0};
 static const size_t COLD_BYTES = (size_t)600 << 20;
 
 typedef struct bed {
@@ -47,12 +49,16 @@ static double timed(bed *b, zh_task task) {
 static void attend_task(void *user, int thread, int threads) {
   bed *b = user;
   char *scratch = b->scratch + (size_t)thread * b->scratch_bytes;
-  size_t items = zh_attention_items(&b->work), begin, end;
-  for (size_t item; (item = atomic_fetch_add(&b->next, 1)) < items;)
-    b->kernels->attention(&b->work, item, item + 1, scratch);
+  size_t items = zh_attention_items(&b->work), begin, end, some = 1;
+  if (shape.shared && b->work.parts)
+    some = (items + 2 * (size_t)threads - 1) / (2 * (size_t)threads);
+  while ((begin = atomic_fetch_add(&b->next, some)) < items) {
+    end = begin + some < items ? begin + some : items;
+    b->kernels->attention(&b->work, begin, end, scratch);
+  }
   if (!b->work.parts) return;
   zh_threads_barrier(b->threads);
-  zh_share(&begin, &end, b->work.tokens * HEADS, 1, thread, threads);
+  zh_share(&begin, &end, b->work.tokens * shape.heads, 1, thread, threads);
   b->kernels->attention_merge(&b->work, begin, end, scratch);
 }
 
@@ -65,9 +71,7 @@ static double time_attention(bed *b, size_t layer) {
 static double read_sum;
 static void read_task(void *user, int thread, int threads) {
   bed *b = user;
-  size_t begin, end,
-      bytes =
-          (size_t)(b->work.position[0] + 1) * zh_kv_position_bytes(b->work.kv->type, KV_HEADS, DIM);
+  size_t begin, end, bytes = (size_t)(b->work.position[0] + 1) * zh_kv_position_bytes(b->work.kv);
   zh_share(&begin, &end, bytes / sizeof(double), 512, thread, threads);
   double sum = zh_memory_read((const double *)(const void *)b->work.kv->keys, begin, end);
   if (thread == 0) read_sum += sum;
@@ -96,7 +100,8 @@ static void print_times(const bed *b, times *t, double pairs, size_t tokens, dou
                           .depth = (size_t)b->work.position[tokens - 1] + 1,
                           .threads = zh_threads_count(b->threads),
                           .bytes = bytes,
-                          .operations = 4.0 * pairs * HEADS * DIM,
+                          .operations = 2 * pairs * (double)shape.heads *
+                                        (double)(shape.dim + zh_kv_value_dim(b->work.kv)),
                           .loop = loop,
                           .pass = t->attention,
                           .read = t->read,
@@ -107,16 +112,17 @@ static void print_times(const bed *b, times *t, double pairs, size_t tokens, dou
 static void bench_depth(bed *b, uint32_t depth, size_t tokens) {
   times t;
   size_t threads = (size_t)zh_threads_count(b->threads);
-  bool tiles =
-      zh_attention_rounds(&b->kernels->rounds, b->kv[0].type, DIM, tokens == 1 ? ZH_FEW : ZH_MANY);
+  zh_way way = tokens == 1 && !shape.shared ? ZH_FEW : ZH_MANY;
+  bool tiles = zh_attention_rounds(&b->kernels->rounds, b->kv[0].type, shape.dim,
+                                   zh_kv_value_dim(&b->kv[0]), way);
   double pairs = 0;
   for (size_t i = 0; i < tokens; i++) {
     b->position[i] = depth - (uint32_t)(tokens - i);
     pairs += b->position[i] + 1;
   }
   b->work.tokens = tokens;
-  b->work.way = tokens == 1 ? ZH_FEW : ZH_MANY;
-  b->work.run = tokens == 1 ? 1 : ZH_ATTENTION_ROWS / (HEADS / KV_HEADS);
+  b->work.way = way;
+  b->work.run = tokens == 1 ? 1 : ZH_ATTENTION_ROWS / (shape.heads / shape.kv_heads);
   b->work.blocks = (depth - 1) / ZH_ATTENTION_BLOCK + 1;
   b->work.parts = tokens == 1 && threads > 1 ? b->parts : NULL;
   for (size_t i = 0; i < REPEATS; i++) {
@@ -126,24 +132,30 @@ static void bench_depth(bed *b, uint32_t depth, size_t tokens) {
     t.read[i] = tokens == 1 ? timed(b, read_task) : 0;
     t.peak[i] = time_peak(b, tiles ? "bf16_dot" : "fp32_fma");
   }
-  double bytes = (double)depth * (double)zh_kv_position_bytes(b->kv[0].type, KV_HEADS, DIM);
+  double bytes = (double)depth * (double)zh_kv_position_bytes(&b->kv[0]);
   print_times(b, &t, pairs, tokens, bytes);
 }
 
 static void fill(bed *b, zh_kv_type type, uint32_t depth) {
   zh_kv *first = &b->kv[0];
-  *first = (zh_kv){type, 1, KV_HEADS, DIM, depth, NULL, NULL};
+  *first = (zh_kv){.type = type,
+                   .sequences = 1,
+                   .kv_heads = shape.kv_heads,
+                   .head_dim = shape.dim,
+                   .capacity = depth,
+                   .shared = shape.shared};
   b->layer_bytes = zh_kv_bytes(first);
-  b->layers = COLD_BYTES / (2 * b->layer_bytes);
+  size_t each = (shape.shared ? 1 : 2) * b->layer_bytes;
+  b->layers = COLD_BYTES / each;
   if (b->layers > MOST_LAYERS) b->layers = MOST_LAYERS;
   for (size_t i = 0; i < b->layers; i++) {
     b->kv[i] = *first;
-    b->kv[i].keys = (unsigned char *)b->memory + 2 * i * b->layer_bytes;
+    b->kv[i].keys = (unsigned char *)b->memory + i * each;
     b->kv[i].values = b->kv[i].keys + b->layer_bytes;
-    if (i > 0) memcpy(b->kv[i].keys, b->memory, 2 * b->layer_bytes);
+    if (i > 0) memcpy(b->kv[i].keys, b->memory, each);
     for (uint32_t p = 0; i == 0 && p < depth; p++)
-      zh_kv_store(&b->kv[0], 0, p, 0, KV_HEADS, b->q + p % TOKENS * HEADS * DIM,
-                  b->q + p % TOKENS * HEADS * DIM + 512);
+      zh_kv_store(&b->kv[0], 0, p, 0, shape.kv_heads, b->q + p % TOKENS * shape.heads * shape.dim,
+                  b->q + p % TOKENS * shape.heads * shape.dim + 512);
   }
 }
 
@@ -156,27 +168,38 @@ static void bench_type(bed *b, zh_kv_type type) {
   }
 }
 
+static void choose_shape(void) {
+  const char *heads = getenv("ZH_BENCH_LATENT");
+  long count = heads ? strtol(heads, NULL, 10) : 0;
+  if (count < 1 || count > ZH_ATTENTION_ROWS) return;
+  shape.heads = (size_t)count;
+  shape.kv_heads = 1;
+  shape.dim = 576;
+  shape.shared = 512;
+}
+
 void bench_attention(const char *only_type, int thread_count) {
   static bed b;
   zh_error err = ZH_ERROR_INIT;
+  choose_shape();
   if (zh_threads_create(&b.threads, thread_count, NULL, &err) != ZH_OK) exit(3);
   b.memory = zh_big_alloc(COLD_BYTES);
   if (!b.memory) exit(3);
-  b.scratch_bytes = zh_attention_scratch_bytes(DIM);
+  b.scratch_bytes = zh_attention_scratch_bytes(shape.dim);
   b.scratch = zeroed(b.scratch_bytes * (size_t)thread_count);
-  b.q = normal_floats((size_t)TOKENS * HEADS * DIM, 1);
-  b.out = zeroed((size_t)TOKENS * HEADS * DIM * sizeof(float));
-  b.parts = zeroed(zh_attention_part_floats(1, HEADS, DIM, 32) * sizeof(float));
+  b.q = normal_floats(TOKENS * shape.heads * shape.dim, 1);
+  b.out = zeroed(TOKENS * shape.heads * shape.dim * sizeof(float));
+  b.parts = zeroed(zh_attention_part_floats(1, shape.heads, shape.dim, 32) * sizeof(float));
   b.work = (zh_attention){.out = b.out,
                           .q = b.q,
-                          .heads = HEADS,
+                          .heads = shape.heads,
                           .position = b.position,
                           .sequence = b.sequence,
-                          .scale = 0.125f};
+                          .scale = 1 / sqrtf((float)shape.dim)};
   if (!timing_is_json())
-    printf(
-        "threads: %d, %d query and %d key heads of %d, prefill of the last %d tokens, %d repeats\n",
-        thread_count, HEADS, KV_HEADS, DIM, TOKENS, REPEATS);
+    printf("threads: %d, %zu query and %zu key heads of %zu, prefill of the last %d tokens, %d "
+           "repeats\n",
+           thread_count, shape.heads, shape.kv_heads, shape.dim, TOKENS, REPEATS);
   for (const zh_kernels *const *k = zh_kernels_all(); *k; k++) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;

@@ -439,8 +439,13 @@ FAMILIES = {
 }
 
 
-def add_tensor(w, name, values):
-    """Matrices as the bf16 or MXFP4 that they are; what has one dimension, and routers, in fp32."""
+def add_tensor(w, name, values, packed):
+    """Matrices as the bf16 or MXFP4 that they are, or of a type that `packed` has for the end of their name; what has one
+    dimension, and routers, in fp32."""
+    for end, (kind, rows) in packed.items():
+        if name.endswith(end):
+            w.add_tensor(name, rows(values), raw_dtype=kind)
+            return
     if values.dtype == np.uint8:
         w.add_tensor(name, np.ascontiguousarray(values), raw_dtype=T.MXFP4)
         return
@@ -455,9 +460,10 @@ def add_tensor(w, name, values):
     w.add_tensor(name, (bits >> 16).astype(np.uint16).view(np.uint8), raw_dtype=T.BF16)
 
 
-def convert(folder, path, older=False):
+def convert(folder, path, older=False, family=None, packed=None):
+    """family: a class instead of the usual one; packed: end of a name -> (type, function that gives its bytes)."""
     config = json.loads((folder / "config.json").read_text())
-    family = (OlderDeepSeek if older else FAMILIES[config["model_type"]])(config)
+    family = (family or (OlderDeepSeek if older else FAMILIES[config["model_type"]]))(config)
     w = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[family.arch])
     w.add_tokenizer_model("no_vocab")
     family.keys(w)
@@ -468,7 +474,7 @@ def convert(folder, path, older=False):
         assert renamed and renamed not in tensors, f"GGUF has no name for {name}"
         tensors[renamed] = values
     for name, values in tensors.items():
-        add_tensor(w, name, values)
+        add_tensor(w, name, values, packed or {})
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 
+import gguf
 import numpy as np
 import pytest
 from engine_program import PROGRAM, ids, probe_suite
+from families_gguf import OlderDeepSeek, convert
 from test_families import ISA, TOOL
 
 CONFIG = {
@@ -196,8 +198,8 @@ def run_suite(folder, model, kv, *words, parallel="none"):
     )  # fmt: skip
 
 
-# Bytes of kv_rank + rope dims = 96 numbers, twice, of 2 layers; q8 has a scale of 2 bytes for each 96.
-@pytest.mark.parametrize("kv, bytes_each", [("f32", 2 * 2 * 96 * 4), ("bf16", 2 * 2 * 96 * 2), ("q8", 2 * 2 * 98)])
+# Bytes of kv_rank + rope dims = 96 numbers, once, of 2 layers; q8 has a scale of 2 bytes for all of them.
+@pytest.mark.parametrize("kv, bytes_each", [("f32", 2 * 96 * 4), ("bf16", 2 * 96 * 2), ("q8", 2 * 98)])
 def test_decoding_is_measured(model, tmp_path, kv, bytes_each):
     done = run_suite(tmp_path, model[0], kv)
     assert done.returncode == 0, done.stderr
@@ -254,3 +256,79 @@ def test_faults_are_caught(model, tmp_path, fault):
     done = run_suite(tmp_path, model[0], "bf16", "--inject", f"fault={fault}")
     assert done.returncode == 1, done.stderr
     assert decode_of(tmp_path)["status"] == "failed" and decode_of(tmp_path)["reason"]
+
+
+# --- files that hold kv_b whole, in blocks ---
+
+class Dense(OlderDeepSeek):
+    def rotation_keys(self, w):
+        w.add_rope_freq_base(float(self.c["rope_theta"]))
+        w.add_rope_dimension_count(self.c["qk_rope_head_dim"])
+
+    def expert_keys(self, w):
+        pass
+
+
+def random_blocks(kind, values, numbers):
+    """K types, which PyPI gguf reads but does not write: any quanta and scales of blocks, with factors of fitting size."""
+    elements, size = gguf.GGML_QUANT_SIZES[kind]
+    rows = np.random.default_rng(3).integers(0, 256, (values.shape[0], values.shape[1] // elements, size), np.uint8)
+    for at, number in numbers.items():
+        rows[:, :, at : at + 2] = np.frombuffer(np.float16(number).tobytes(), np.uint8)
+    return rows.reshape(values.shape[0], -1)
+
+
+T = gguf.GGMLQuantizationType
+BLOCKS = {
+    "Q8_0": (64, lambda values: gguf.quants.quantize(values, T.Q8_0)),
+    "Q4_0": (64, lambda values: gguf.quants.quantize(values, T.Q4_0)),
+    "Q5_1": (64, lambda values: gguf.quants.quantize(values, T.Q5_1)),
+    "Q4_K": (256, lambda values: random_blocks(T.Q4_K, values, {0: 4e-4, 2: 1e-3})),
+    "Q6_K": (512, lambda values: random_blocks(T.Q6_K, values, {208: 1e-4})),
+}
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    """A file, prompts, and the logits by the values that its blocks stand for."""
+    made = {}
+
+    def of(kind):
+        if kind in made:
+            return made[kind]
+        rank, rows = BLOCKS[kind]
+        config = CONFIG | {"kv_lora_rank": rank}
+        folder = tmp_path_factory.mktemp("older")
+        values = write_model(folder / "model", config)
+        path = convert(folder / "model", folder / "older.gguf", family=Dense,
+                       packed={"attn_kv_b.weight": (T[kind], rows)})  # fmt: skip
+        for name in [name for name in values if "kv_b_proj" in name]:
+            values[name] = gguf.quants.dequantize(rows(values[name].astype(np.float32)), T[kind]).astype(np.float64)
+        prompts = [np.random.default_rng(9).integers(0, CONFIG["vocab_size"], n).tolist() for n in (40, 9)]
+        made[kind] = path, prompts, [expected(values, config, prompt) for prompt in prompts]
+        return made[kind]
+
+    return of
+
+
+@pytest.mark.parametrize("way", BOUND)
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_keys_in_blocks_are_turned_by_their_values(older, kind, way):
+    path, prompts, wanted = older(kind)
+    precision, isa = ISA[way]
+    for found, right in zip(logits_of(call(path, precision, 0, 2, prompts, isa), prompts), wanted):
+        error = (np.abs(found - right).max(axis=-1) / np.abs(right).max(axis=-1)).max()
+        print(f"{kind} {way}: {error:.1e}")
+        assert error <= BOUND[way]
+    done = call(path, precision + "+check", 0, 2, prompts, isa)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_K"])
+def test_keys_in_blocks_are_held_against_the_file(older, tmp_path, kind, ranks):
+    words = ("--ranks", str(ranks), "--nonce", "words")
+    done = run_suite(tmp_path, older(kind)[0], "bf16", *words, parallel="none" if ranks == 1 else "tensor")
+    assert done.returncode == 0, done.stderr
+    found = subprocess.run([PROGRAM, "verify", tmp_path / "bundle", "--recompute"], capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0, found.stdout + found.stderr

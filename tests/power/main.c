@@ -18,6 +18,7 @@
 #include "bench/measure.h"
 #include "core/clock.h"
 #include "tests/power/random_model.h"
+#include "tests/unit/folder.h"
 
 enum {
   TABLES_MAX = 8,
@@ -64,7 +65,7 @@ typedef struct driver {
   findings *found;
   const char *table;
   zh_threads *threads[THREADS_MAX + 1];
-  char path[96];
+  char path[600];
 } driver;
 
 /* --- one trial --- */
@@ -192,7 +193,7 @@ static zh_status compute(outputs *out, zh_engine *engine, const zh_tamper *tampe
   }
   size_t bytes = engine->kv_layer * engine->architecture.layers;
   memcpy(out->cache, engine->kv.keys, bytes);
-  memcpy(out->cache + bytes, engine->kv.values, bytes);
+  if (!engine->kv.shared) memcpy(out->cache + bytes, engine->kv.values, bytes);
   zh_trial alone = {.engine = engine};
   uint64_t cache = 0;
   ZH_TRY(zh_trial_cache_sum(&cache, &alone, STEPS, err));
@@ -204,7 +205,7 @@ static zh_status compare_outputs(driver *d, zh_engine *engine, uint64_t seed, zh
   dice throw = {seed, 1000};
   tally *of = &d->found->of[ROUNDING];
   size_t logits = (size_t)STEPS * engine->architecture.vocab * sizeof(float),
-         cache = 2 * engine->kv_layer * engine->architecture.layers, all = logits + cache;
+         cache = zh_engine_cost_of(engine).memory_kv, all = logits + cache;
   unsigned char *room = malloc(2 * all);
   if (!room) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
   outputs clean = {.logits = (float *)(void *)room, .cache = room + logits},
@@ -246,9 +247,7 @@ static zh_status try_rounding(driver *d, uint32_t number, zh_error *err) {
 
 static zh_status start(driver *d, zh_error *err) {
   for (int i = 1; i <= THREADS_MAX; ++i) ZH_TRY(zh_threads_create(&d->threads[i], i, NULL, err));
-  const char *folder = getenv("TMPDIR");
-  snprintf(d->path, sizeof d->path, "%.60s/selfcheck-%d.gguf", folder ? folder : "/tmp",
-           (int)getpid());
+  snprintf(d->path, sizeof d->path, "%s/%s.gguf", test_folder(), d->table);
   return ZH_OK;
 }
 
@@ -264,7 +263,6 @@ static int run_table(const options *o, findings *found, const char *table, uint3
     for (uint32_t i = index; i < o->trials; i += tables) try_one(&d, kind, i);
   for (uint32_t i = index; i < o->trials; i += tables)
     if (try_rounding(&d, i, &err) != ZH_OK) return fprintf(stderr, "%s\n", err.message), 2;
-  unlink(d.path);
   for (int i = 1; i <= THREADS_MAX; ++i) zh_threads_free(d.threads[i]);
   return 0;
 }
@@ -389,6 +387,7 @@ int main(int argc, char **argv) {
   findings *found = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (found == MAP_FAILED) return 2;
   char(*names)[16] = (char(*)[16])(void *)(found + TABLES_MAX);
+  (void)test_folder(); /* for all tables; this process removes it */
   size_t count = list_tables(names);
   int outcome = 0;
   for (size_t i = 0; i < count; ++i) {

@@ -108,6 +108,7 @@ FAMILIES = pathlib.Path(__file__).parent.parent / "golden" / "families"
 
 
 @pytest.mark.parametrize("name", ["qwen3", "glm4", "gemma2", "gemma3-nested", "phi3-window", "internlm2", "baichuan2",
+                                  "baichuan2-13b",
                                   "qwen3-moe", "qwen2-moe", "gpt-oss", "ernie4.5-moe"])
 def test_families_divided(tmp_path, name):
     """Norms of heads and behind blocks, biases, caps, windows, fused and grouped rows, a normalised head. Layers of

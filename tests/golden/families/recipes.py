@@ -620,3 +620,19 @@ RECIPES["baichuan2"] = {
               "125696 tokens, this one by z_loss_weight",
               "GGUF files hold the divided head"],
 }
+
+RECIPES["baichuan2-13b"] = {
+    "ours": "Baichuan2Alibi",
+    "config": config_of(
+        "BaichuanForCausalLM", "baichuan", hidden_size=24, intermediate_size=20, model_max_length=128,
+        num_attention_heads=6, num_hidden_layers=40, pad_token_id=0, rms_norm_eps=2e-4, vocab_size=109, z_loss_weight=0,
+    ),
+    "draw": {  # quiet enough that 40 layers do not throw the answers about
+        "W_pack": lambda rng, shape: 1.2 * rng.standard_normal(shape) / shape[1] ** 0.5,
+        "o_proj|down_proj": lambda rng, shape: 0.5 * rng.standard_normal(shape) / shape[1] ** 0.5,
+    },
+    "tensors": ENDS + HEAD + NORMS + MLP + [L + r"self_attn\.(W_pack|o_proj)\.weight"],
+    "notes": ["the 13B's form, with ALiBi, told by its 40 layers; by z_loss_weight as baichuan2",
+              "held against transformers' Llama at one position, with Bloom's bias of positions",
+              "GGUF files hold the divided head"],
+}

@@ -15,6 +15,7 @@ class Decoder(nn.Module):
     """Weights by their published names; config is config.json. A subclass says where they are and how they differ."""
 
     embedding_scale = residual_scale = logit_scale = 1.0
+    near = 1e-5  # the Llama that it should be, of the largest |logit|
     names = {}  # ours: published
 
     def __init__(self, config, weights):
@@ -69,6 +70,10 @@ class Decoder(nn.Module):
         a, b = x.chunk(2, dim=-1)
         return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
+    def bias(self, keys, positions):
+        """What is added to scores [heads][queries][keys]."""
+        return 0.0
+
     def attention(self, x, layer, positions, length, past):
         q, k, v = self.qkv(x, layer)  # [heads][tokens][head]
         q, k = self.rotate(q, positions, length), self.rotate(k, positions, length)
@@ -78,7 +83,7 @@ class Decoder(nn.Module):
             past[layer] = (k, v)
         group = self.c.num_attention_heads // self.c.kv
         k, v = k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)
-        scores = q @ k.transpose(1, 2) / math.sqrt(self.c.head)
+        scores = q @ k.transpose(1, 2) / math.sqrt(self.c.head) + self.bias(torch.arange(k.shape[1]), positions)
         seen = torch.arange(k.shape[1])[None] <= positions[:, None]
         mixed = scores.masked_fill(~seen, -math.inf).softmax(-1) @ v
         return mixed.transpose(0, 1).reshape(len(x), -1) @ self.at("o", layer).T
@@ -128,6 +133,9 @@ class Decoder(nn.Module):
             weights[at + "post_attention_layernorm.weight"] = self.at("ffn_norm", i)
         llama.load_state_dict(weights)
         return llama
+
+    def asked(self, llama, tokens):
+        return llama(tokens, use_cache=False).logits
 
 
 class InternLM2(Decoder):
@@ -197,7 +205,37 @@ class Baichuan2(Decoder):
         return head / head.norm(dim=1, keepdim=True)
 
 
-CLASSES = {"InternLM2": InternLM2, "MiniCPM": MiniCPM, "Baichuan2": Baichuan2}
+def alibi_slopes(heads):
+    """arXiv:2108.12409: of n heads, n a power of two, 2^(-8 i / n); beyond the largest such n every second slope of 2 n."""
+    n = 2 ** int(math.log2(heads))
+    between = [2.0 ** (-8 * i / (2 * n)) for i in range(1, 2 * n, 2)]
+    return torch.tensor([2.0 ** (-8 * i / n) for i in range(1, n + 1)] + between[: heads - n], dtype=torch.float64)
+
+
+class Baichuan2Alibi(Baichuan2):
+    """The 13B: nothing is turned; a key scores less the further it lies back."""
+
+    near = 1e-4  # Bloom's bias grows with the position and rounds in fp32, in 40 layers
+
+    def rotate(self, x, positions, length):
+        return x
+
+    def bias(self, keys, positions):
+        back = (positions[:, None] - keys[None]).clamp(min=0)
+        return -(alibi_slopes(self.c.num_attention_heads)[:, None, None] * back).to(self.embedding.weight.dtype)
+
+    def asked(self, llama, tokens):
+        """Llama at position 0 alone, with Bloom's bias, which counts from the first position, as its mask."""
+        from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+
+        length, heads = tokens.shape[1], self.c.num_attention_heads
+        bias = build_alibi_tensor(torch.ones(1, length, dtype=torch.long), heads, torch.float32).view(1, heads, 1, length)
+        hidden = torch.full((length, length), torch.finfo(torch.float32).min).triu(1)
+        where = torch.zeros(1, length, dtype=torch.long)
+        return llama(tokens, attention_mask=bias + hidden, position_ids=where, use_cache=False).logits
+
+
+CLASSES = {"InternLM2": InternLM2, "MiniCPM": MiniCPM, "Baichuan2": Baichuan2, "Baichuan2Alibi": Baichuan2Alibi}
 
 
 @torch.no_grad()
@@ -207,6 +245,6 @@ def load(folder, name, check=True):
     llama = model.as_llama() if check else None
     for length in (7, 61) if check else ():  # within and past the original context of those that have scaling
         tokens = torch.arange(length)[None] * 31 % model.c.vocab_size
-        ours, theirs = model(tokens).logits, llama(tokens, use_cache=False).logits
-        assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max(), "not the Llama that it should be"
+        ours, theirs = model(tokens).logits, model.asked(llama, tokens)
+        assert (ours - theirs).abs().max() < model.near * theirs.abs().max(), "not the Llama that it should be"
     return model

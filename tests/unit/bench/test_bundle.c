@@ -12,6 +12,7 @@
 #include "bench/bundle.h"
 #include "core/files.h"
 #include "core/json.h"
+#include "tests/unit/folder.h"
 
 #define STEP(name, when)                                                                           \
   "{\"step\":\"" name "\",\"workload\":\"" name "\",\"when\":\"" when "\",\"model\":null,"         \
@@ -76,8 +77,8 @@ static answer write_bundle(double last, double rate) {
   answer a = {0};
   bool valid = false;
   zh_error err = ZH_ERROR_INIT;
-  char folder[] = "/tmp/zhiheng-bundle-XXXXXX", path[256];
-  assert_non_null(mkdtemp(folder));
+  const char *folder = test_folder();
+  char path[600];
   json_t *plan = json_loads(PLAN, 0, NULL), *command = json_array(), *run = NULL;
   zh_bundle_run bundle = {.folder = folder,
                           .id = "t",
@@ -101,7 +102,6 @@ static answer write_bundle(double last, double rate) {
   json_decref(plan);
   json_decref(command);
   json_decref(bundle.outcomes);
-  assert_int_equal(zh_remove_tree(folder, &err), ZH_OK);
   return a;
 }
 

@@ -11,20 +11,16 @@
 #include "bench/engine/perplexity.h"
 #include "bench/engine/sampling.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 enum { TOKENS = 40 };
-static char path[64];
+static char path[600];
 
 static int write_model(void **state) {
   (void)state;
-  snprintf(path, sizeof path, "/tmp/zh-engine-%d.gguf", (int)getpid());
+  snprintf(path, sizeof path, "%s/model.gguf", test_folder());
   write_tiny_model(path, 0, 0);
   return 0;
-}
-
-static int remove_model(void **state) {
-  (void)state;
-  return unlink(path);
 }
 
 typedef struct fixture {
@@ -260,6 +256,9 @@ static void windows_are_cut_as_defined(void **state) {
   assert_int_equal(result.predicted, 30); /* a window of one token predicts nothing */
   assert_int_equal(zh_perplexity(&result, f.engine, tokens, 1, -1, 16, ZH_MANY, said, NULL),
                    ZH_ERR_INPUT);
+  tokens[15] = TINY_VOCAB; /* predicted by the first window, fed by none */
+  assert_int_equal(zh_perplexity(&result, f.engine, tokens, 16, -1, 16, ZH_MANY, said, NULL),
+                   ZH_ERR_INPUT);
   assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 17, ZH_MANY, said, NULL),
                    ZH_ERR_ARG);
   assert_int_equal(zh_perplexity(&result, f.engine, tokens, TOKENS, -1, 1, ZH_MANY, said, NULL),
@@ -295,5 +294,5 @@ int main(void) {
                                      cmocka_unit_test(activations_are_bounded_by_the_micro_batch),
                                      cmocka_unit_test(windows_are_cut_as_defined),
                                      cmocka_unit_test(draws_follow_the_distribution)};
-  return cmocka_run_group_tests_name("engine", tests, write_model, remove_model);
+  return cmocka_run_group_tests_name("engine", tests, write_model, NULL);
 }

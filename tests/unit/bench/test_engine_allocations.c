@@ -12,6 +12,7 @@
 
 #include "bench/engine/engine.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -86,11 +87,11 @@ static void generate(zh_engine *engine, size_t sequences, float *logits) {
 static void computing_asks_for_no_memory(void **state) {
   (void)state;
   static float logits[SEQUENCES * TINY_VOCAB];
-  char path[64];
+  char path[600];
   zh_error err = ZH_ERROR_INIT;
   zh_model *model;
   zh_threads *threads;
-  snprintf(path, sizeof path, "/tmp/zhiheng-allocations-%d.gguf", (int)getpid());
+  snprintf(path, sizeof path, "%s/model.gguf", test_folder());
   write_tiny_model(path, 1, 0);
   assert_int_equal(zh_model_open(&model, path, &err), ZH_OK);
   assert_int_equal(zh_threads_create(&threads, 2, NULL, &err), ZH_OK);
@@ -113,7 +114,6 @@ static void computing_asks_for_no_memory(void **state) {
   }
   zh_threads_free(threads);
   zh_model_free(model);
-  unlink(path);
 }
 
 int main(void) {

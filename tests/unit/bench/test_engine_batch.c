@@ -9,24 +9,19 @@
 
 #include "bench/engine/inside.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 enum { SEQUENCES = 11, LONGEST = 45, STEPS = 6 };
 static const size_t lengths[SEQUENCES] = {3, 45, 17, 1, 30, 8, 16, 2, 33, 9, 24};
-static char paths[2][64]; /* fp32, Q8_0 */
+static char paths[2][600]; /* fp32, Q8_0 */
 
 static int write_models(void **state) {
   (void)state;
   for (int quantised = 0; quantised < 2; ++quantised) {
-    snprintf(paths[quantised], sizeof paths[0], "/tmp/zhiheng-batch-%d-%d.gguf", quantised,
-             (int)getpid());
+    snprintf(paths[quantised], sizeof paths[0], "%s/%d.gguf", test_folder(), quantised);
     write_tiny_model(paths[quantised], quantised, 0);
   }
   return 0;
-}
-
-static int remove_models(void **state) {
-  (void)state;
-  return unlink(paths[0]) | unlink(paths[1]);
 }
 
 typedef struct setting {
@@ -174,5 +169,5 @@ static void prompts_in_pieces_equal_the_whole(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(ragged_batches_equal_each_sequence_alone),
                                      cmocka_unit_test(prompts_in_pieces_equal_the_whole)};
-  return cmocka_run_group_tests(tests, write_models, remove_models);
+  return cmocka_run_group_tests(tests, write_models, NULL);
 }

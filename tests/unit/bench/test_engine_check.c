@@ -11,14 +11,15 @@
 #include "bench/measure.h"
 #include "core/clock.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 enum { TOKENS = 12, SEEDS = 8 };
-static char path[64];
+static char path[600];
 static zh_threads *threads;
 
 static int start(void **state) {
   (void)state;
-  snprintf(path, sizeof path, "/tmp/zh-check-%d.gguf", (int)getpid());
+  snprintf(path, sizeof path, "%s/model.gguf", test_folder());
   write_tiny_model(path, 1, 1);
   return zh_threads_create(&threads, 2, NULL, NULL) != ZH_OK;
 }
@@ -26,7 +27,7 @@ static int start(void **state) {
 static int stop(void **state) {
   (void)state;
   zh_threads_free(threads);
-  return unlink(path);
+  return 0;
 }
 
 /* --- operators: a copy of the kernels in which one is slightly wrong --- */
@@ -82,29 +83,40 @@ static void nan_matmul(float *y, size_t y_stride, const zh_matrix *w, const floa
     for (size_t r = begin; r < end; ++r) y[t * y_stride + r] = 0.0f / 0.0f * y[t * y_stride + r];
 }
 
-static zh_status check_with(const zh_kernels *kernels, zh_precision precision, zh_error *err) {
+/* kinds: of operators that were seen. */
+static zh_status check_model_with(size_t *kinds, const char *model_path, const zh_kernels *kernels,
+                                  zh_precision precision, zh_error *err) {
   zh_model *model = NULL;
   zh_engine *engine = NULL;
   zh_check *check = NULL;
   zh_engine_options options = {.precision = precision, .sequences = 1, .context = TOKENS};
   uint32_t tokens[TOKENS], position[TOKENS], sequence[TOKENS] = {0};
-  float logits[TINY_VOCAB];
-  assert_int_equal(zh_model_open(&model, path, err), ZH_OK);
+  assert_int_equal(zh_model_open(&model, model_path, err), ZH_OK);
   assert_int_equal(zh_engine_create(&engine, model, threads, &options, err), ZH_OK);
   if (kernels) engine->kernels = kernels;
   assert_int_equal(zh_check_create(&check, engine, 17, err), ZH_OK);
   assert_int_equal(zh_check_attach(check, err), ZH_OK);
-  for (uint32_t i = 0; i < TOKENS; ++i) tokens[i] = i * 7 % TINY_VOCAB, position[i] = i;
+  uint32_t vocab = zh_engine_architecture(engine)->vocab;
+  float *logits = malloc(vocab * sizeof *logits);
+  for (uint32_t i = 0; i < TOKENS; ++i) tokens[i] = i * 7 % vocab, position[i] = i;
   assert_int_equal(zh_engine_forward(engine, tokens, position, sequence, TOKENS, NULL, logits, err),
                    ZH_OK);
   zh_check_detach(check);
   json_t *checks = json_array();
   zh_status status = zh_check_report(check, checks, err);
-  assert_int_equal(json_array_size(checks), 18); /* kinds of operators */
+  *kinds = json_array_size(checks);
+  free(logits);
   json_decref(checks);
   zh_check_free(check);
   zh_engine_free(engine);
   zh_model_free(model);
+  return status;
+}
+
+static zh_status check_with(const zh_kernels *kernels, zh_precision precision, zh_error *err) {
+  size_t kinds = 0;
+  zh_status status = check_model_with(&kinds, path, kernels, precision, err);
+  assert_int_equal(kinds, 18);
   return status;
 }
 
@@ -167,6 +179,30 @@ static const char *family_path(const char *name) {
   static char out[512];
   snprintf(out, sizeof out, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, name);
   return out;
+}
+
+static void wrong_slopes(const zh_attention *work, size_t begin, size_t end, void *scratch) {
+  float slopes[16];
+  zh_attention other = *work;
+  for (size_t h = 0; h < work->heads; ++h) slopes[h] = work->slopes[h] * 1.001f;
+  other.slopes = slopes;
+  right->attention(&other, begin, end, scratch);
+}
+
+static void wrong_slopes_are_found(void **state) {
+  (void)state;
+  for (const zh_kernels *const *k = zh_kernels_all(); *k; ++k) {
+    zh_error err = ZH_ERROR_INIT;
+    size_t kinds = 0;
+    const char *model = family_path("baichuan2-13b");
+    right = *k, wrong = *right;
+    if (check_model_with(&kinds, model, &wrong, ZH_PRECISION_EXACT, &err) != ZH_OK)
+      fail_msg("%s: %s", right->name, err.message);
+    wrong.attention = wrong_slopes;
+    assert_int_equal(check_model_with(&kinds, model, &wrong, ZH_PRECISION_EXACT, &err),
+                     ZH_ERR_CHECK);
+    assert_non_null(strstr(err.message, "operator 'attention'"));
+  }
 }
 
 /* Experts, biases, sinks, and rows that are put together or turned round when loaded. */
@@ -265,6 +301,7 @@ static void families_run_and_faults_are_caught(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(right_computations_pass),
                                      cmocka_unit_test(wrong_operators_are_named),
+                                     cmocka_unit_test(wrong_slopes_are_found),
                                      cmocka_unit_test(every_altered_weight_is_found),
                                      cmocka_unit_test(every_altered_weight_of_families_is_found),
                                      cmocka_unit_test(workloads_run_and_faults_are_caught),

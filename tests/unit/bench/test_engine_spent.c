@@ -9,21 +9,17 @@
 
 #include "bench/engine/inside.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 enum { TOKENS = 20, NAP_MS = 4 };
-static char path[64];
+static char path[600];
 static zh_kernels sleepy; /* the reference, with one operator that sleeps first */
 
 static int write_model(void **state) {
   (void)state;
-  snprintf(path, sizeof path, "/tmp/zhiheng-spent-%d.gguf", (int)getpid());
+  snprintf(path, sizeof path, "%s/model.gguf", test_folder());
   write_tiny_model(path, 0, 0);
   return 0;
-}
-
-static int remove_model(void **state) {
-  (void)state;
-  return unlink(path);
 }
 
 static void nap(void) {
@@ -191,5 +187,5 @@ int main(void) {
                                      cmocka_unit_test(counted_passes_stand_for_the_others),
                                      cmocka_unit_test(marks_between_passes_count),
                                      cmocka_unit_test(counting_changes_no_bit_and_can_be_off)};
-  return cmocka_run_group_tests(tests, write_model, remove_model);
+  return cmocka_run_group_tests(tests, write_model, NULL);
 }

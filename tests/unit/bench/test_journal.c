@@ -12,22 +12,14 @@
 
 #include "bench/journal.h"
 #include "core/files.h"
+#include "tests/unit/folder.h"
 
 static zh_journal journal;
 
 static int make(void **state) {
-  (void)state;
-  char folder[] = "/tmp/zhiheng-journal-XXXXXX";
-  if (!mkdtemp(folder)) return 1;
-  snprintf(journal.path, sizeof journal.path, "%s/journal.jsonl", folder);
+  snprintf(journal.path, sizeof journal.path, "%s/journal.jsonl", test_folder());
   memset(journal.plan_sm3, 'a', ZH_DIGEST_HEX - 1);
-  return 0;
-}
-
-static int drop(void **state) {
-  (void)state;
-  *strrchr(journal.path, '/') = '\0';
-  return zh_remove_tree(journal.path, NULL) != ZH_OK;
+  return empty_test_folder(state);
 }
 
 static size_t lines(void) {
@@ -97,10 +89,9 @@ static void refuses_nonsense(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(keeps_lines, make, drop),
-      cmocka_unit_test_setup_teardown(mends_a_cut_line, make, drop),
-      cmocka_unit_test_setup_teardown(refuses_another_plan, make, drop),
-      cmocka_unit_test_setup_teardown(refuses_nonsense, make, drop)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test_setup(keeps_lines, make),
+                                     cmocka_unit_test_setup(mends_a_cut_line, make),
+                                     cmocka_unit_test_setup(refuses_another_plan, make),
+                                     cmocka_unit_test_setup(refuses_nonsense, make)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

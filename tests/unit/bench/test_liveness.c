@@ -13,20 +13,16 @@
 #include "bench/liveness/change.h"
 #include "bench/liveness/liveness.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 enum { LENGTH = 12, SEQUENCES = 3 };
-static char path[64];
+static char path[600];
 
 static int write_model(void **state) {
   (void)state;
-  snprintf(path, sizeof path, "/tmp/zh-liveness-%d.gguf", (int)getpid());
+  snprintf(path, sizeof path, "%s/model.gguf", test_folder());
   write_tiny_model(path, 0, 0);
   return 0;
-}
-
-static int remove_model(void **state) {
-  (void)state;
-  return unlink(path);
 }
 
 static void feed(zh_engine *e, size_t sequences, float *logits) {
@@ -225,5 +221,5 @@ int main(void) {
       cmocka_unit_test(test_every_kind_of_model_is_probed),
       cmocka_unit_test(test_bound),
   };
-  return cmocka_run_group_tests(tests, write_model, remove_model);
+  return cmocka_run_group_tests(tests, write_model, NULL);
 }

@@ -9,21 +9,17 @@
 
 #include "bench/engine/weights.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 enum { IN_A_LAYER = 9 }; /* weights of a plain layer */
 
-static char path[64];
+static char path[600];
 
 static int write_files(void **state) {
   (void)state;
-  snprintf(path, sizeof path, "/tmp/zhiheng-split-%d.gguf", (int)getpid());
+  snprintf(path, sizeof path, "%s/model.gguf", test_folder());
   write_tiny_model(path, 0, 0);
   return 0;
-}
-
-static int remove_files(void **state) {
-  (void)state;
-  return unlink(path);
 }
 
 static void open_part(zh_weights *out, zh_model **model, zh_threads *threads, int index,
@@ -235,5 +231,5 @@ int main(void) {
       cmocka_unit_test(what_does_not_divide_is_refused),
       cmocka_unit_test(experts_are_divided),
   };
-  return cmocka_run_group_tests(tests, write_files, remove_files);
+  return cmocka_run_group_tests(tests, write_files, NULL);
 }

@@ -10,6 +10,7 @@
 #include "bench/content.h"
 #include "tests/unit/bench/processes.h"
 #include "tests/unit/bench/tiny_model.h"
+#include "tests/unit/folder.h"
 
 enum { BLOCK = 16 << 20, BLOCKS = 3 };
 
@@ -72,7 +73,7 @@ static void a_group_agrees(void **state) {
 /* --- digests --- */
 
 typedef struct files {
-  char same[64], other[64];
+  char same[600], other[600];
   size_t changed; /* byte of `other` that is different; 0: it is a block longer */
   size_t used;    /* block that both ranks use; BLOCKS: none */
   char expected[ZH_DIGEST_HEX];
@@ -126,16 +127,11 @@ static void expect_digest(files *f, const char *path) {
 
 static files write_files(size_t changed, size_t used) {
   files f = {.changed = changed, .used = used};
-  snprintf(f.same, sizeof f.same, "/tmp/zhiheng-together-%d-a.gguf", (int)getpid());
-  snprintf(f.other, sizeof f.other, "/tmp/zhiheng-together-%d-b.gguf", (int)getpid());
+  snprintf(f.same, sizeof f.same, "%s/same.gguf", test_folder());
+  snprintf(f.other, sizeof f.other, "%s/other.gguf", test_folder());
   write_long(f.same, 1);
   write_long(f.other, changed);
   return f;
-}
-
-static void remove_files(const files *f) {
-  unlink(f->same);
-  unlink(f->other);
 }
 
 /* However blocks are used, the digest is that of one rank. */
@@ -145,7 +141,6 @@ static void ranks_find_the_digest_of_one(void **state) {
     files f = write_files(1, used);
     expect_digest(&f, f.same);
     for (int ranks = 2; ranks <= RANKS_MAX; ranks++) assert_true(on_ranks(ranks, digests, &f));
-    remove_files(&f);
   }
 }
 
@@ -160,11 +155,9 @@ static void a_rank_with_other_bytes_is_found(void **state) {
   f.wanted = ZH_OK;
   expect_digest(&f, f.other);
   assert_true(on_ranks(3, digests, &f)); /* block 2 is the last rank's alone */
-  remove_files(&f);
   f = write_files(0, 0);
   f.wanted = ZH_ERR_CHECK;
   assert_true(on_ranks(3, digests, &f));
-  remove_files(&f);
 }
 
 int main(void) {

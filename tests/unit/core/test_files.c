@@ -15,26 +15,14 @@
 
 #include "core/files.h"
 #include "core/manifest.h"
-
-static char folder[] = "/tmp/zhiheng-files-XXXXXX";
+#include "tests/unit/folder.h"
 
 static const char *in_folder(const char *name) {
   static char paths[4][PATH_MAX];
   static int next;
   char *path = paths[next++ % 4];
-  snprintf(path, PATH_MAX, "%s/%s", folder, name);
+  snprintf(path, PATH_MAX, "%s/%s", test_folder(), name);
   return path;
-}
-
-static int set_up(void **state) {
-  (void)state;
-  strcpy(folder + sizeof folder - 7, "XXXXXX");
-  return mkdtemp(folder) == NULL;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  return zh_remove_tree(folder, NULL) != ZH_OK;
 }
 
 static void put(const char *name, const char *text) {
@@ -43,7 +31,7 @@ static void put(const char *name, const char *text) {
 
 static size_t entries(void) {
   zh_file_list files;
-  assert_int_equal(zh_list_files(&files, folder, NULL), ZH_OK);
+  assert_int_equal(zh_list_files(&files, test_folder(), NULL), ZH_OK);
   size_t count = files.count;
   zh_file_list_free(&files);
   return count;
@@ -85,7 +73,7 @@ static void what_is_no_file_is_refused_without_waiting(void **state) {
   assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
   assert_int_equal(zh_map_file(&map, in_folder("fifo"), &errors[0]), ZH_ERR_INPUT);
   assert_non_null(strstr(errors[0].message, "is a pipe"));
-  assert_int_equal(zh_map_file(&map, folder, &errors[1]), ZH_ERR_INPUT);
+  assert_int_equal(zh_map_file(&map, test_folder(), &errors[1]), ZH_ERR_INPUT);
   assert_non_null(strstr(errors[1].message, "is a folder"));
   assert_int_equal(zh_map_file(&map, "/dev/zero", &errors[2]), ZH_ERR_INPUT);
   assert_non_null(strstr(errors[2].message, "is a device"));
@@ -181,7 +169,7 @@ static void folders_are_made_listed_and_removed(void **state) {
   assert_non_null(strstr(nowhere.message, "Not a directory"));
   assert_int_equal(unlink(in_folder("dangling")), 0);
   char slash[PATH_MAX];
-  snprintf(slash, sizeof slash, "%s/", folder);
+  snprintf(slash, sizeof slash, "%s/", test_folder());
   assert_int_equal(zh_list_files(&files, slash, NULL), ZH_OK);
   assert_int_equal(files.count, 4);
   assert_string_equal(files.paths[0], "w");
@@ -191,7 +179,7 @@ static void folders_are_made_listed_and_removed(void **state) {
   zh_file_list_free(&files);
   zh_file_list_free(&files);
   assert_int_equal(symlink("/etc/passwd", in_folder("x/link")), 0);
-  assert_int_equal(zh_list_files(&files, folder, &err), ZH_ERR_INPUT);
+  assert_int_equal(zh_list_files(&files, test_folder(), &err), ZH_ERR_INPUT);
   assert_non_null(strstr(err.message, "x/link: is a symbolic link"));
   assert_null(files.paths);
   assert_int_equal(zh_remove_tree(in_folder("x"), NULL), ZH_OK);
@@ -218,7 +206,7 @@ static void places_are_found_from_a_build_tree(void **state) {
   assert_int_equal(zh_data_path(path, sizeof path, "core/files.h", NULL), ZH_OK);
   assert_true(zh_is_file(path));
   assert_int_equal(zh_data_path(path, 5, "core/files.h", NULL), ZH_ERR_INPUT);
-  setenv("ZHIHENG_DATA", folder, 1);
+  setenv("ZHIHENG_DATA", test_folder(), 1);
   assert_int_equal(zh_data_path(path, sizeof path, "a/b", NULL), ZH_OK);
   assert_string_equal(path, in_folder("a/b"));
   setenv("ZHIHENG_DATA", "/no/such/folder", 1);
@@ -236,7 +224,7 @@ static void places_are_found_from_a_build_tree(void **state) {
 static void expect_verdict(zh_status wanted, const char *words) {
   zh_error err = ZH_ERROR_INIT;
   char digest[ZH_DIGEST_HEX];
-  assert_int_equal(zh_manifest_verify(folder, digest, &err), wanted);
+  assert_int_equal(zh_manifest_verify(test_folder(), digest, &err), wanted);
   if (words != NULL && strstr(err.message, words) == NULL)
     fail_msg("'%s' lacks '%s'", err.message, words);
 }
@@ -249,7 +237,7 @@ static void a_manifest_finds_every_difference(void **state) {
   put("b/c", "abc");
   put("Z", "abc");
   put("empty", "");
-  assert_int_equal(zh_manifest_write(folder, NULL), ZH_OK);
+  assert_int_equal(zh_manifest_write(test_folder(), NULL), ZH_OK);
   assert_int_equal(zh_read_file(&text, NULL, in_folder(ZH_MANIFEST_NAME), 1000, NULL), ZH_OK);
   assert_string_equal(text,
                       "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0  Z\n"
@@ -277,12 +265,12 @@ static void forged_names_are_refused(void **state) {
   (void)state;
   zh_error err = ZH_ERROR_INIT;
   put("a\nb", "x");
-  assert_int_equal(zh_manifest_write(folder, &err), ZH_ERR_INPUT);
+  assert_int_equal(zh_manifest_write(test_folder(), &err), ZH_ERR_INPUT);
   assert_non_null(strstr(err.message, "control character"));
 }
 
 int main(void) {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup(f, empty_test_folder)
   const struct CMUnitTest tests[] = {
       TEST(files_are_written_read_and_mapped),
       TEST(what_is_no_file_is_refused_without_waiting),

@@ -11,6 +11,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "tests/unit/folder.h"
 
 static void refused(const char *text, const char *expected) {
   zh_error err = ZH_ERROR_INIT;
@@ -150,17 +151,16 @@ static zh_status sum_lines(void *user, size_t line, json_t *value, zh_error *err
 
 static void lines_are_visited_with_their_numbers(void **state) {
   (void)state;
-  char path[] = "/tmp/zhiheng-lines-XXXXXX";
+  char path[600];
   int64_t sum = 0;
   zh_error err = ZH_ERROR_INIT;
-  assert_true(mkstemp(path) >= 0);
+  snprintf(path, sizeof path, "%s/lines", test_folder());
   assert_int_equal(zh_write_file(path, "{\"n\":2}\n\n \r\n{\"n\":10}", 20, NULL), ZH_OK);
   assert_int_equal(zh_jsonl_read(path, sum_lines, &sum, NULL), ZH_OK);
   assert_int_equal(sum, 42);
   assert_int_equal(zh_write_file(path, "{\"n\":2}\n{\"n\":\n", 14, NULL), ZH_OK);
   assert_int_equal(zh_jsonl_read(path, sum_lines, &sum, &err), ZH_ERR_INPUT);
   assert_non_null(strstr(err.message, ":2:"));
-  remove(path);
 }
 
 int main(void) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/yaml.h"
+#include "tests/unit/folder.h"
 
 static zh_yaml_doc *load(const char *text) {
   zh_error err = ZH_ERROR_INIT;
@@ -268,10 +269,10 @@ static void wrong_values_say_what_was_expected(void **state) {
 
 static void files_that_are_no_files_are_refused(void **state) {
   (void)state;
-  char folder[] = "/tmp/zhiheng-yaml-XXXXXX", path[64];
+  const char *folder = test_folder();
+  char path[600];
   zh_yaml_doc *doc;
   zh_error a = ZH_ERROR_INIT, b = ZH_ERROR_INIT, c = ZH_ERROR_INIT;
-  assert_non_null(mkdtemp(folder));
   snprintf(path, sizeof path, "%s/fifo", folder);
   assert_int_equal(mkfifo(path, 0600), 0);
   assert_int_equal(zh_yaml_load_file(&doc, path, &a), ZH_ERR_INPUT);
@@ -282,7 +283,6 @@ static void files_that_are_no_files_are_refused(void **state) {
   assert_int_equal(zh_yaml_load_file(&doc, path, &c), ZH_ERR_INPUT);
   assert_non_null(strstr(c.message, "No such file"));
   assert_null(doc);
-  remove(folder);
 }
 
 int main(void) {

@@ -13,8 +13,7 @@
 #include "core/files.h"
 #include "core/text.h"
 #include "evaluator/evaluator.h"
-
-static char folder[64];
+#include "tests/unit/folder.h"
 
 /* A file under way: its header and its bytes. */
 typedef struct sheet {
@@ -44,32 +43,33 @@ static void add_noise(sheet *s, const char *name, const char *type, const char *
 }
 
 static void write_text(const char *name, const char *text) {
-  char path[256];
+  char path[600];
   zh_error err = ZH_ERROR_INIT;
-  snprintf(path, sizeof path, "%s/%s", folder, name);
+  snprintf(path, sizeof path, "%s/%s", test_folder(), name);
   if (zh_write_file(path, text, strlen(text), &err) != ZH_OK) fail_msg("%s", err.message);
 }
 
 /* Writes the file, audits the folder, and gives the audit. */
 static json_t *audit(sheet *s, const char *config) {
-  char path[256];
+  char path[600];
   zh_error err = ZH_ERROR_INIT;
   zh_text file = {0};
   uint64_t length = s->header.length + 2;
   zh_text_append(&file, (const char *)&length, sizeof length);
   zh_text_printf(&file, "{%s}", zh_text_string(&s->header));
   zh_text_append(&file, s->data.data, s->data.length);
-  snprintf(path, sizeof path, "%s/model.safetensors", folder);
+  snprintf(path, sizeof path, "%s/model.safetensors", test_folder());
   if (zh_write_file(path, file.data, file.length, &err) != ZH_OK) fail_msg("%s", err.message);
   zh_text_free(&file);
   zh_text_free(&s->header);
   zh_text_free(&s->data);
-  snprintf(path, sizeof path, "%s/config.json", folder);
+  snprintf(path, sizeof path, "%s/config.json", test_folder());
   unlink(path);
   if (config != NULL) write_text("config.json", config);
   zh_model *model = NULL;
   json_t *result = NULL;
-  if (zh_model_open(&model, folder, &err) != ZH_OK || zh_audit(&result, model, &err) != ZH_OK) {
+  if (zh_model_open(&model, test_folder(), &err) != ZH_OK ||
+      zh_audit(&result, model, &err) != ZH_OK) {
     fail_msg("%s", err.message);
   }
   zh_model_free(model);
@@ -212,6 +212,25 @@ static void packed_integers_are_pointed_out(void **state) {
   json_decref(result);
 }
 
+/* Some published tokenizers name a token more than the embedding has rows. */
+static void a_tokenizer_larger_than_the_embedding_is_noted(void **state) {
+  (void)state;
+  static const char *const tokens[] = {"{\"a\":0,\"b\":1}", "{\"a\":0,\"b\":7}",
+                                       "{\"a\":0,\"b\":8}"};
+  for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+    char tokenizer[200];
+    sheet s = {0};
+    snprintf(tokenizer, sizeof tokenizer,
+             "{\"model\":{\"type\":\"BPE\",\"vocab\":%s,\"merges\":[]},\"added_tokens\":[]}",
+             tokens[i]);
+    write_text("tokenizer.json", tokenizer);
+    add_noise(&s, "model.embed_tokens.weight", "F32", "[8,4]", 128, 1);
+    json_t *result = audit(&s, "{\"model_type\":\"llama\",\"vocab_size\":8}");
+    assert_int_equal(has_note(result, "The tokenizer has 9 tokens, the embedding 8 rows"), i == 2);
+    json_decref(result);
+  }
+}
+
 static void standard_models_count_what_their_class_says(void **state) {
   (void)state;
   zh_error err = ZH_ERROR_INIT;
@@ -256,18 +275,6 @@ static void a_published_model_has_its_published_count(void **state) {
   zh_model_free(model);
 }
 
-static int make_folder(void **state) {
-  (void)state;
-  snprintf(folder, sizeof folder, "/tmp/zhiheng-audit-XXXXXX");
-  return mkdtemp(folder) == NULL;
-}
-
-static int drop_folder(void **state) {
-  (void)state;
-  zh_error err = ZH_ERROR_INIT;
-  return zh_remove_tree(folder, &err) != ZH_OK;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_dense_model_is_added_up),
@@ -278,8 +285,9 @@ int main(void) {
       cmocka_unit_test(experts_count_by_their_share),
       cmocka_unit_test(experts_without_a_number_leave_active_unknown),
       cmocka_unit_test(packed_integers_are_pointed_out),
+      cmocka_unit_test(a_tokenizer_larger_than_the_embedding_is_noted),
       cmocka_unit_test(standard_models_count_what_their_class_says),
       cmocka_unit_test(a_published_model_has_its_published_count),
   };
-  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,25 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/files.h"
 #include "core/text.h"
 #include "model/model.h"
-
-static inline const char *test_folder(void) {
-  static char path[256];
-  if (path[0] == '\0') {
-    const char *base = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%s/zhiheng-model-XXXXXX", base != NULL ? base : "/tmp");
-    assert_non_null(mkdtemp(path));
-  }
-  return path;
-}
-
-static inline int remove_test_folder(void **state) {
-  zh_error err = ZH_ERROR_INIT;
-  (void)state;
-  return zh_remove_tree(test_folder(), &err) == ZH_OK ? 0 : -1;
-}
+#include "tests/unit/folder.h"
 
 /* Valid until the next call with the same name. */
 static inline const char *put_file(const char *name, const void *bytes, size_t length) {

@@ -1,5 +1,7 @@
 #include "files.h"
 
+#include <math.h>
+
 /* A llama of one layer in F32, and what a test changes in it. */
 typedef struct recipe {
   uint32_t layers, hidden, heads, kv_heads, ffn, vocab, rope_dims, context;
@@ -114,6 +116,20 @@ static void key_length(zh_text *b) {
 static void experts(zh_text *b) {
   put_key_u32(b, "llama.expert_count", 8);
 }
+static void gating(zh_text *b) {
+  put_key_u32(b, "llama.expert_gating_func", 2);
+}
+static void acausal(zh_text *b) {
+  put_key(b, "llama.attention.causal", 7);
+  put_u8(b, 0);
+}
+static void two_sizes(zh_text *b) { /* of one layer */
+  put_key(b, "llama.attention.key_length", 9);
+  put_u32(b, 4);
+  put_u64(b, 2);
+  put_u32(b, 2);
+  put_u32(b, 2);
+}
 static void logit_scale(zh_text *b) {
   put_key_f32(b, "llama.logit_scale", 0.5f);
 }
@@ -161,6 +177,10 @@ static void test_refuses_what_the_tensors_deny(void **state) {
   REFUSE(more, value_length, "different lengths");
   REFUSE(more, key_length, "should have the shape [4294967296, 8]");
   REFUSE(more, experts, "0 of 8 experts");
+  REFUSE(more, gating,
+         "'expert_gating_func' is '2'; of a llama model this version computes 1 alone");
+  REFUSE(more, acausal, "'attention.causal' is 'false'");
+  REFUSE(more, two_sizes, "'attention.key_length' is a list of 2 numbers");
   REFUSE(more, logit_scale, "states 'logit_scale'");
 }
 
@@ -211,11 +231,30 @@ static void test_roles(void **state) {
   assert_string_equal(zh_tensor_role_name(ZH_ROLE_EXPERTS), "experts");
 }
 
+/* arXiv:2108.12409: of eight heads 1/2 … 1/256; beyond a power of two every second slope of twice
+ * as many heads. */
+static void test_alibi_slopes(void **state) {
+  float slope[40];
+  (void)state;
+  zh_alibi_slopes(slope, 1);
+  assert_true(slope[0] == 0x1p-8f);
+  zh_alibi_slopes(slope, 8);
+  for (int i = 0; i < 8; i++) assert_true(slope[i] == ldexpf(1, -i - 1));
+  zh_alibi_slopes(slope, 11);
+  for (int i = 0; i < 8; i++) assert_true(slope[i] == ldexpf(1, -i - 1));
+  for (int i = 0; i < 3; i++) assert_true(fabsf(slope[8 + i] - exp2f(-0.5f - (float)i)) < 1e-7f);
+  zh_alibi_slopes(slope, 40);
+  assert_true(fabsf(slope[0] - exp2f(-0.25f)) < 1e-7f && slope[31] == 0x1p-8f);
+  assert_true(fabsf(slope[32] - exp2f(-0.125f)) < 1e-7f);
+  assert_true(fabsf(slope[39] - exp2f(-0.125f * 15)) < 1e-7f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_describes_llama),
       cmocka_unit_test(test_refuses_what_the_tensors_deny),
       cmocka_unit_test(test_roles),
+      cmocka_unit_test(test_alibi_slopes),
   };
-  return cmocka_run_group_tests(tests, NULL, remove_test_folder);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

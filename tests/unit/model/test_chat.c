@@ -106,5 +106,5 @@ int main(void) {
       cmocka_unit_test(test_metadata_of_gguf),
       cmocka_unit_test(test_models_without_a_template),
   };
-  return cmocka_run_group_tests(tests, NULL, remove_test_folder);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

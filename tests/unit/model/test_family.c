@@ -101,6 +101,9 @@ static void test_mistakes_have_their_place(void **state) {
   refuse(m, "like: nobody\n", "toy.yaml:4:7", "no family is called 'nobody'");
   refuse(m, "like: toy\n", "toy.yaml:1:1", "leads through more than");
   refuse(m, "ignored: x\n", "toy.yaml:4:10", "a list of names");
+  refuse(m, "ignored: [{begin: x}]\n", "toy.yaml:4:11", "'with'");
+  refuse(m, "only: {config: {a: b}}\n", "toy.yaml:4:20", "a list of names");
+  refuse(m, "fields: {activation: {config: a}}\n", "toy.yaml:4:22", "needs 'words'");
   put_family("other", "");
   refuse(m, "", "toy.yaml:1:1", "another file describes 'toy' too");
   char path[400];
@@ -114,7 +117,8 @@ static void test_mistakes_have_their_place(void **state) {
 #define TOY                                                                                        \
   "fields: {layers: 1, hidden: 4, heads: 4, kv_heads: 2, head_dim: 2, value_dim: 2, ffn: 3,\n"     \
   "  vocab: 5, context: 8, norm: rms, norm_eps: 0.001, norm_before_attention: true,\n"             \
-  "  norm_before_ffn: true, rope: halves, rope_dims: 2, rope_base: 100, tied_head: true,\n"        \
+  "  norm_before_ffn: true, rope: halves, rope_dims: 2, rope_base: 100, tied_head: true, "         \
+  "attention_scale: 1,\n"                                                                          \
   "  experts: 2, experts_used: 1, expert_ffn: 3}\n"                                                \
   "config_prefixes: [text.]\n"                                                                     \
   "ignored: ['mtp{layers}.']\n"                                                                    \
@@ -225,5 +229,5 @@ int main(void) {
   setenv("ZHIHENG_DATA", test_folder(), 1);
   make_folder("model");
   make_folder("model/families");
-  return cmocka_run_group_tests(tests, NULL, remove_test_folder);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,13 +3,17 @@
 #include "model/tokenizer/pattern.h"
 
 /* Characters of every class that the patterns tell apart, all older than both Unicode tables. */
-static const char *const characters[] = {
-    "a",       "z",      "S",  "T",  "'",      "'s",     "'LL",    "'re",    "'d",   "\u017f",
-    "'\u017f", " ",      "  ", "\t", "\n",     "\r",     "\r\n",   "/",      ".",    "#",
-    "$",       "<",      "1",  "23", "4567",   "\u00b2", "Ⅷ",      "٣",      "é",    "e\u0301",
-    "Ǆ",       "ǅ",      "ʰ",  "ж",  "Ж",      "中",     "文字",   "の",     "カ",   "한",
-    "\u3000",  "，",     "。", "😀",  "\xc2\xa0", "\u2028", "\u180e", "\u200b", "\x01", "\u0e01\u0e47",
-    "क्षि",     "\xc2\x85", "_",  "ª",  "〇"};
+static const char *const characters[] = {"a",       "z",        "S",      "T",    "'",
+                                         "'s",      "'LL",      "'re",    "'d",   "\u017f",
+                                         "'\u017f", " ",        "  ",     "\t",   "\n",
+                                         "\r",      "\r\n",     "/",      ".",    "#",
+                                         "$",       "<",        "1",      "23",   "4567",
+                                         "\u00b2",  "Ⅷ",        "٣",      "é",    "e\u0301",
+                                         "Ǆ",       "ǅ",        "ʰ",      "ж",    "Ж",
+                                         "中",      "文字",     "の",     "カ",   "한",
+                                         "\u3000",  "，",       "。",     "😀",    "\xc2\xa0",
+                                         "\u2028",  "\u180e",   "\u200b", "\x01", "\u0e01\u0e47",
+                                         "क्षि",     "\xc2\x85", "_",      "ª",    "〇"};
 enum { CHARACTERS = sizeof characters / sizeof characters[0] };
 
 static uint32_t draw(uint64_t *state) {

@@ -277,5 +277,5 @@ int main(void) {
       cmocka_unit_test(test_llama_folder),
       cmocka_unit_test(test_refused_configs),
   };
-  return cmocka_run_group_tests(tests, NULL, remove_test_folder);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,23 @@
 
 #include <math.h>
 
+#include "core/philox.h"
+
 #define PINNED_DESCRIPTION "89069a937fba1875c4225c7a220ff50422941d85b494020b9080f81723cb65a8"
 #define PINNED_ROWS "ae8e6a7b4289cb39a9966c5fd66191a330732d9178e50528a50a5d0b8e74f2b9"
+
+static uint64_t sparse_layers(const zh_architecture *a) {
+  uint64_t count = 0;
+  for (uint32_t l = 0; l < a->layers; l++) count += zh_layer_is(a, l, ZH_LAYER_EXPERTS);
+  return count;
+}
+
+/* Down to the query's rank and to latents, norms, up again, and out. */
+static uint64_t latent_parameters(const zh_architecture *a) {
+  uint64_t h = a->hidden, heads = a->heads, q = a->latent.q_rank, kv = a->latent.kv_rank;
+  return q * h + q + heads * a->head_dim * q + (kv + a->rope[0].dims) * h + kv +
+         heads * (a->latent.nope_dims + a->value_dim) * kv + h * heads * a->value_dim;
+}
 
 static void test_sizes_are_the_formula(void **state) {
   const zh_standard_class *classes;
@@ -24,13 +39,16 @@ static void test_sizes_are_the_formula(void **state) {
     uint64_t h = a.hidden, q = (uint64_t)a.heads * a.head_dim,
              kv = (uint64_t)a.kv_heads * a.head_dim;
     bool norms = a.head_norm != ZH_HEAD_NORM_NONE;
-    uint64_t layer = 2 * h + 2 * q * h + 2 * kv * h + (norms ? 2 * (uint64_t)a.head_dim : 0),
-             expert = 3 * h * a.expert_ffn, routers = (uint64_t)a.experts * h,
-             dense = a.experts ? routers : 3 * h * a.ffn,
-             rest = a.layers * (layer + dense) + h + (a.tied_head ? 1 : 2) * (uint64_t)a.vocab * h;
-    assert_int_equal(parameters, rest + a.layers * a.experts * expert);
+    uint64_t grouped = 2 * q * h + 2 * kv * h + (norms ? 2 * (uint64_t)a.head_dim : 0),
+             attention = a.attention == ZH_ATTENTION_LATENT ? latent_parameters(&a) : grouped,
+             expert = 3 * h * a.expert_ffn, sparse = sparse_layers(&a),
+             bias = a.router.selection_bias ? a.experts : 0,
+             every = sparse * (a.experts * h + bias + 3 * h * a.shared_ffn),
+             rest = a.layers * (2 * h + attention) + every + (a.layers - sparse) * 3 * h * a.ffn +
+                    h + (a.tied_head ? 1 : 2) * (uint64_t)a.vocab * h;
+    assert_int_equal(parameters, rest + sparse * a.experts * expert);
     assert_int_equal(parameters, classes[c].parameters);
-    assert_int_equal(classes[c].active, rest + a.layers * a.experts_used * expert);
+    assert_int_equal(classes[c].active, rest + sparse * a.experts_used * expert);
     assert_int_equal(bytes, classes[c].bytes);
     assert_string_equal(zh_model_format(m), "standard");
     assert_string_equal(zh_model_path(m), "");
@@ -45,6 +63,9 @@ static void test_sizes_are_the_formula(void **state) {
   assert_string_equal(classes[2].name, "zh-0.6b");
   assert_int_equal(classes[2].parameters, 596049920); /* as Qwen3-0.6B's file counts */
   assert_string_equal(classes[3].name, "zh-moe-3b");
+  assert_string_equal(classes[4].name, "zh-mla-2b");
+  assert_int_equal(classes[4].parameters / 10000000, 207);
+  assert_int_equal(classes[4].active / 10000000, 48);
 }
 
 static float widen(uint16_t bf16) {
@@ -168,6 +189,63 @@ static void test_experts_lie_behind_each_other(void **state) {
   zh_model_free(m);
 }
 
+
+/* Published models' own counts where ours have their sizes. */
+static void test_large_classes_have_published_sizes(void **state) {
+  static const struct {
+    const char *name;
+    uint64_t parameters, active_billions;
+  } expected[] = {{"zh-8b", 8030261248, 8},
+                  {"zh-70b", 70553706496, 70},
+                  {"zh-104b", 0, 103},
+                  {"zh-671b-a37b", 0, 37},
+                  {"zh-1t-a32b", 0, 32}};
+  const zh_standard_class *classes;
+  size_t count;
+  zh_error err = ZH_ERROR_INIT;
+  (void)state;
+  assert_int_equal(zh_standard_classes(&classes, &count, &err), ZH_OK);
+  for (size_t i = 0; i < 5; i++) {
+    const zh_standard_class *c = &classes[5 + i];
+    assert_string_equal(c->name, expected[i].name);
+    if (expected[i].parameters) assert_int_equal(c->parameters, expected[i].parameters);
+    assert_int_equal(c->active / 1000000000, expected[i].active_billions);
+  }
+  assert_true(classes[7].parameters > UINT64_C(100000000000)); /* more than a hundred billion */
+  assert_int_equal(classes[8].parameters / 1000000000, 671);
+  assert_int_equal(classes[9].parameters / 1000000000000, 1);
+}
+
+/* Every number of fp8 is one of E4M3's times its block's scale: as near to the rule's normal number
+ * as those lie together, and the same whoever asks. */
+static void test_fp8_is_numbers_times_scales(void **state) {
+  enum { ROWS = 3, COLUMNS = 8192 };
+  static uint16_t rows[ROWS * COLUMNS], again[COLUMNS];
+  static float scales[COLUMNS / ZH_STANDARD_BLOCK];
+  bool other = false;
+  (void)state;
+  zh_model *m = open_good("zh-70b");
+  const zh_tensor *t = zh_model_find(m, "blk.79.attn_q.weight");
+  assert_non_null(t);
+  assert_int_equal(t->type, ZH_F8_E4M3);
+  assert_int_equal(t->bytes, t->elements);
+  uint64_t first = 40 * ZH_STANDARD_BLOCK;
+  zh_standard_rows(rows, t, first, ROWS);
+  zh_standard_rows(again, t, first + 2, 1);
+  assert_memory_equal(again, rows + 2 * COLUMNS, sizeof again);
+  zh_standard_scales(scales, t, first, ZH_STANDARD_BLOCK);
+  for (size_t i = 0; i < ROWS * COLUMNS; i++) {
+    float scale = scales[i % COLUMNS / ZH_STANDARD_BLOCK], number = widen(rows[i]) / scale, normal;
+    zh_normal_fill(&normal, 1, zh_standard_seed(), t->stream, first * COLUMNS + i, t->scale);
+    float step = fabsf(number) < 0x1p-6f ? 0x1p-9f : exp2f(floorf(log2f(fabsf(number)))) / 8;
+    assert_true(fabsf(number) <= 448 && number / step == rintf(number / step));
+    assert_true(fabsf(normal / scale - number) <= step / 2);
+    other |= scale != scales[0];
+  }
+  assert_true(other);
+  zh_model_free(m);
+}
+
 static void test_names(void **state) {
   zh_error err = ZH_ERROR_INIT;
   zh_model *m = NULL;
@@ -175,7 +253,7 @@ static void test_names(void **state) {
   (void)state;
   open_bad("zh-0.1", "did you mean 'zh-0.1b'");
   open_bad("zh-1B", "did you mean 'zh-1b'");
-  open_bad("elephant", "zh-0.1b, zh-1b, zh-0.6b, zh-moe-3b");
+  open_bad("elephant", "zh-0.1b, zh-1b, zh-0.6b, zh-moe-3b, zh-mla-2b, zh-8b, zh-70b, zh-104b, zh-671b-a37b, zh-1t-a32b");
   m = open_good("zh-1b");
   assert_int_equal(zh_model_tokenizer(&tokenizer, m, &err), ZH_OK);
   assert_null(tokenizer);
@@ -191,6 +269,8 @@ int main(void) {
       cmocka_unit_test(test_streams_are_apart),
       cmocka_unit_test(test_weights_are_pinned),
       cmocka_unit_test(test_experts_lie_behind_each_other),
+      cmocka_unit_test(test_large_classes_have_published_sizes),
+      cmocka_unit_test(test_fp8_is_numbers_times_scales),
       cmocka_unit_test(test_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,19 +16,17 @@
 #include "core/manifest.h"
 #include "reports/pdf.h"
 #include "reports/reports.h"
+#include "tests/unit/folder.h"
 
 static const char *const GOLDEN = ZH_SOURCE_DIR "/tests/golden/report/evaluation.json";
-static char folder[64];
 
 static int enter(void **state) {
-  (void)state;
-  snprintf(folder, sizeof folder, "/tmp/zh-reports-XXXXXX");
-  return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+  return empty_test_folder(state) == 0 && chdir(test_folder()) == 0 ? 0 : -1;
 }
 
 static int leave(void **state) {
   (void)state;
-  return chdir("/") == 0 && zh_remove_tree(folder, NULL) == ZH_OK ? 0 : -1;
+  return chdir("/");
 }
 
 static zh_status write_report(const char *evaluation, const char *out, const char *language,
@@ -234,8 +232,8 @@ static void fake_weasyprint(const char *script) {
   assert_int_equal(zh_make_dirs("bin", NULL), ZH_OK);
   put("bin/weasyprint", script);
   assert_int_equal(chmod("bin/weasyprint", 0755), 0);
-  char path[128];
-  snprintf(path, sizeof path, "%s/bin:/usr/bin:/bin", folder);
+  char path[300];
+  snprintf(path, sizeof path, "%s/bin:/usr/bin:/bin", test_folder());
   assert_int_equal(setenv("PATH", path, 1), 0);
 }
 

@@ -1,0 +1,290 @@
+/* An engine on a device: what is refused, what must fit, and its parts in their order. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/device_engine.h"
+
+/* --- what cannot be done there --- */
+
+static zh_status refuse_options(const zh_engine_options *o, zh_error *err) {
+  const struct {
+    bool is;
+    const char *what;
+  } missing[] = {
+      {o->ranks && o->ranks->comm && o->ranks->comm->size > 1, "one model over several ranks"},
+      {o->precision == ZH_PRECISION_EXACT, "the precision 'exact', which is the reference's"},
+      {o->unpacked, "changing single weights (liveness)"},
+      {o->kv == ZH_KV_Q8, "keys and values of type q8 (choose bf16 or f32)"}};
+  for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
+    if (missing[i].is)
+      return zh_fail(err, ZH_ERR_LACKING, "this version does not compute %s on a GPU; use the CPU",
+                     missing[i].what);
+  return ZH_OK;
+}
+
+/* Operators that the module's table must have for one of the program's. */
+static bool can(const zh_device_api *api, zh_operator op) {
+  switch (op) {
+  case ZH_OP_EMBEDDING:
+    return api->embed && api->gather;
+  case ZH_OP_RMSNORM:
+  case ZH_OP_HEAD_NORM:
+    return api->norm;
+  case ZH_OP_LATENT_NORM:
+    return api->norm && api->slices;
+  case ZH_OP_MATMUL:
+    return api->product && api->shape_logits;
+  case ZH_OP_ROPE:
+    return api->rope;
+  case ZH_OP_ATTENTION:
+    return api->attention && api->attention_scratch && api->store;
+  case ZH_OP_ACTIVATION:
+    return api->activate;
+  case ZH_OP_ADD:
+    return api->add;
+  case ZH_OP_ROUTE:
+    return api->route && api->grouped;
+  case ZH_OP_COMBINE:
+    return api->combine;
+  case ZH_OP_HEAD_MATMUL:
+    return api->head_product && api->slices;
+  default:
+    return false;
+  }
+}
+
+static zh_status refuse_operators(const zh_engine *engine, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  for (size_t i = 0; i < zh_program_length(&d->program, true); ++i) {
+    int layer;
+    const zh_instruction *is = zh_program_at(&d->program, i, &layer);
+    if (!can(d->api, is->op))
+      return zh_fail(err, ZH_ERR_LACKING,
+                     "%s needs '%s', which the module '%s' does not compute; use the CPU",
+                     zh_model_name(engine->weights.model), is->name, d->api->backend);
+  }
+  if (!d->api->generate || !d->api->sum_of_bits)
+    return zh_fail(err, ZH_ERR_LACKING, "the module '%s' cannot hold weights; use the CPU",
+                   d->api->backend);
+  return ZH_OK;
+}
+
+static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
+  const zh_architecture *a = &engine->architecture;
+  const struct {
+    bool is;
+    const char *what;
+  } missing[] = {
+      {a->normalised_head, "a head whose rows are divided by their length"},
+      {a->alibi, "ALiBi"},
+      {a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
+      {a->experts_used > ZH_DEVICE_USED_MAX, "so many experts of a token"},
+      {a->router.groups > ZH_DEVICE_GROUPS_MAX, "so many groups of experts"}};
+  for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
+    if (missing[i].is)
+      return zh_fail(err, ZH_ERR_LACKING,
+                     "%s has %s, which this version does not compute on a GPU; use the CPU",
+                     zh_model_name(engine->weights.model), missing[i].what);
+  return refuse_operators(engine, err);
+}
+
+/* --- what must fit --- */
+
+typedef struct room {
+  uint64_t weights, cache, activations;
+} room;
+
+static room room_of(const zh_engine *engine) {
+  return (room){zh_device_weights_formula(engine), zh_device_cache_formula(engine),
+                zh_device_buffers_formula(engine)};
+}
+
+static uint64_t total_of(room r) {
+  uint64_t sum;
+  if (__builtin_add_overflow(r.weights, r.cache, &sum) ||
+      __builtin_add_overflow(sum, r.activations, &sum))
+    return UINT64_MAX;
+  return sum;
+}
+
+static bool fits_with(zh_engine *engine, uint32_t *field, uint32_t value, uint64_t available) {
+  uint32_t was = *field;
+  *field = value;
+  bool fits = total_of(room_of(engine)) <= available;
+  *field = was;
+  return fits;
+}
+
+/* The largest value of the engine's context or sequences that fits; 0: none. */
+static uint32_t largest(zh_engine *engine, uint32_t *field, uint64_t available) {
+  uint32_t low = 0, high = *field;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (fits_with(engine, field, middle, available))
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static void advise(char *out, size_t capacity, zh_engine *engine, uint64_t available) {
+  uint32_t context = largest(engine, &engine->context, available),
+           sequences = largest(engine, &engine->sequences, available);
+  if (context > 0 && sequences > 0)
+    snprintf(out, capacity,
+             "a context of %" PRIu32 " positions would fit, or %" PRIu32 " sequence%s", context,
+             sequences, sequences == 1 ? "" : "s");
+  else if (context > 0)
+    snprintf(out, capacity, "a context of %" PRIu32 " positions would fit", context);
+  else
+    snprintf(out, capacity, "its weights alone leave no room; take a smaller model or type");
+}
+
+static zh_status judge_room(zh_engine *engine, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  room r = room_of(engine);
+  uint64_t available = d->facts.free_bytes;
+  char advice[128];
+  if (available == 0 || total_of(r) <= available) return ZH_OK;
+  advise(advice, sizeof advice, engine, available);
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "GPU %d (%s) has %.2f GB free, but %s with %" PRIu32
+                 " positions for each of %" PRIu32
+                 " sequences needs %.2f GB: weights %.2f, keys and values %.2f, activations %.2f; "
+                 "%s",
+                 d->index, d->facts.name, (double)available / 1e9,
+                 zh_model_name(engine->weights.model), engine->context, engine->sequences,
+                 (double)total_of(r) / 1e9, (double)r.weights / 1e9, (double)r.cache / 1e9,
+                 (double)r.activations / 1e9, advice);
+}
+
+/* --- its parts --- */
+
+static zh_status open_device(zh_device_engine *d, int index, zh_error *err) {
+  int count = 0;
+  ZH_TRY(zh_device_open_module(&d->api, err));
+  ZH_TRY(d->api->count(&count, err));
+  if (index >= count)
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "there is no GPU %d: this process sees %d, numbered from 0 on", index, count);
+  d->index = index;
+  ZH_TRY(d->api->open(&d->device, index, err));
+  ZH_TRY(d->api->facts(&d->facts, index, err));
+  d->staging_bytes = ZH_DEVICE_STAGING;
+  return d->api->alloc_host(d->device, (void **)&d->staging, d->staging_bytes, err);
+}
+
+/* The host's kernels read logits and judge; what is recorded of them is the device's. */
+static void name_kernels(zh_engine *engine) {
+  zh_device_engine *d = engine->device;
+  d->kernels = *zh_kernels_best();
+  d->kernels.name = d->api->backend;
+  d->kernels.fp64_sums = false;
+  d->kernels.rounds = d->api->rounds;
+  engine->kernels = &d->kernels;
+}
+
+zh_status zh_device_engine_open(zh_engine *engine, const zh_engine_options *options,
+                                zh_error *err) {
+  ZH_TRY(refuse_options(options, err));
+  engine->device = calloc(1, sizeof *engine->device);
+  if (!engine->device) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
+  ZH_TRY(open_device(engine->device, options->device - 1, err));
+  name_kernels(engine);
+  return ZH_OK;
+}
+
+zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine_options *options,
+                                zh_error *err) {
+  zh_device_engine *d = engine->device;
+  const zh_architecture *a = &engine->architecture;
+  d->kv_type = options->kv == ZH_KV_F32 ? ZH_DEVICE_KV_F32 : ZH_DEVICE_KV_BF16;
+  engine->kv = (zh_kv){.type = options->kv,
+                       .sequences = engine->sequences,
+                       .kv_heads = a->kv_heads,
+                       .head_dim = zh_key_dim(a),
+                       .capacity = engine->context,
+                       .shared = a->attention == ZH_ATTENTION_LATENT ? zh_seen_dim(a) : 0};
+  engine->kv_layer = zh_kv_bytes(&engine->kv);
+  zh_program_of(&d->program, a);
+  ZH_TRY(refuse_architecture(engine, err));
+  zh_device_choose_types(engine);
+  ZH_TRY(zh_device_check_forms(engine, err));
+  d->logit_rows = zh_device_logit_rows(engine);
+  d->weight_bytes = zh_device_weights_formula(engine);
+  ZH_TRY(judge_room(engine, err));
+  ZH_TRY(zh_device_make_buffers(engine, err));
+  ZH_TRY(zh_device_make_cache(engine, err));
+  return zh_device_lay_weights(engine, err);
+}
+
+void zh_device_engine_free(zh_engine *engine) {
+  zh_device_engine *d = engine->device;
+  if (!d) return;
+  if (d->device) {
+    zh_device_end_observing(engine);
+    for (size_t i = 0; i < d->events; ++i) d->api->release_event(d->device, d->event[i]);
+    d->api->release_graph(d->device, d->graph);
+    d->api->release(d->device, d->weights);
+    d->api->release(d->device, d->cache);
+    d->api->release(d->device, d->activations);
+    d->api->release_host(d->device, d->staging);
+    d->api->close(d->device);
+  }
+  free(d->event);
+  free(d->laid);
+  free(d->section);
+  free(d->mirrored);
+  free(d);
+  engine->device = NULL;
+}
+
+uint64_t zh_device_host_bytes(const zh_engine *engine) {
+  return ZH_DEVICE_STAGING + zh_device_mirror_bytes(engine) + zh_device_sight_bytes(engine);
+}
+
+/* Of a layer's experts how many a pass of so many tokens reads, where each is as likely as another:
+ * which it really was, is known on the device alone. */
+static double share_read(const zh_engine *engine) {
+  const zh_architecture *a = &engine->architecture;
+  size_t tokens = engine->device->tokens_of_pass ? engine->device->tokens_of_pass : 1;
+  return 1 - pow(1 - (double)a->experts_used / a->experts, (double)tokens);
+}
+
+void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine) {
+  const zh_device_engine *d = engine->device;
+  const zh_weights_total *total = &engine->weights.total;
+  zh_device_kv kv = zh_device_cache_of(engine, 0);
+  size_t row = zh_device_kv_row_bytes(kv.type, kv.key_dim) +
+               (kv.values ? zh_device_kv_row_bytes(kv.type, kv.value_dim) : 0);
+  if (total->expert_bytes)
+    cost->weight_bytes =
+        total->step_bytes + (uint64_t)llround((double)total->expert_bytes * share_read(engine));
+  cost->kv_bytes_per_position = (uint64_t)total->layers * kv.kv_heads * row;
+  cost->memory_weights = d->weight_bytes;
+  cost->memory_kv = d->cache_bytes;
+  cost->memory_activations = d->activation_bytes;
+}
+
+json_t *zh_engine_device_json(const zh_engine *engine) {
+  const zh_device_engine *d = engine->device;
+  if (!d) return NULL;
+  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "kind", "gpu", "index", d->index,
+                   "name", d->facts.name, "uuid", d->facts.uuid, "backend", d->api->backend,
+                   "build", d->api->build, "driver", d->facts.driver, "runtime", d->facts.runtime,
+                   "memory_bytes", (json_int_t)d->facts.memory_bytes);
+}
+
+zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err) {
+  return engine->device ? zh_device_weights_digest(out, engine, err)
+                        : zh_weights_digest(out, &engine->weights, engine->threads, err);
+}
+
+zh_status zh_engine_verify_weights(zh_engine *engine, uint64_t seed, zh_error *err) {
+  return engine->device ? zh_device_weights_verify(engine, seed, err)
+                        : zh_weights_verify(&engine->weights, engine->threads, seed, err);
+}

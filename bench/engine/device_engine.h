@@ -1,0 +1,171 @@
+/* The engine on an accelerator (kernels/device.h): weights, cache and activations lie there, and a
+ * pass is the list of instructions that order.h makes of an architecture, each a call or few of the
+ * device's table. All that stands above the engine is the same: what observers are shown is
+ * downloaded for them, and the cache has a mirror here in the form that the CPU's has.
+ *
+ * Files: device_create.c what is refused, what must fit; device_weights.c weights to the device, and
+ * held against the model there; device_cache.c keys and values; device_buffers.c places of values;
+ * device_pass.c the interpreter; device_observe.c what observers see; device_faults.c;
+ * device_generate.c many steps without the host between. */
+#ifndef ZH_BENCH_ENGINE_DEVICE_ENGINE_H
+#define ZH_BENCH_ENGINE_DEVICE_ENGINE_H
+
+#include "bench/engine/engine.h"
+#include "bench/engine/inside.h"
+#include "bench/engine/order.h"
+#include "kernels/device.h"
+
+/* A weight as it lies on the device; a vector as one row of fp32, the values that count. Those of
+ * all experts of a layer's slot follow each other: the first one's matrix begins them all. */
+typedef struct zh_laid {
+  zh_device_matrix matrix;
+} zh_laid;
+
+/* The tokens of a pass, on the device: [micro_batch] each. */
+typedef struct zh_device_tokens {
+  uint32_t *token, *position, *sequence;
+  uint32_t *wanted; /* rows whose logits are wanted */
+} zh_device_tokens;
+
+typedef struct zh_device_sight zh_device_sight;
+
+struct zh_device_engine {
+  const zh_device_api *api;
+  zh_device *device;
+  zh_device_facts facts;
+  int index;
+  zh_kernels kernels; /* the host's own, under the device's name and with its roundings */
+  zh_program program;
+  zh_error late; /* of a call that could not return it; the next pass does */
+
+  zh_laid *laid; /* [zh_weights_count] */
+  unsigned char *weights;
+  uint64_t weight_bytes;
+  uint64_t *section;     /* [layers + 2]: where each layer's weights begin, then the whole model's,
+                            and their end */
+  uint64_t *section_sum; /* [layers + 1]: of their bits, as they were laid */
+
+  unsigned char *cache; /* [layers]: keys, then values */
+  uint64_t cache_bytes;
+  size_t keys_bytes, values_bytes; /* of a layer */
+  zh_device_kv_type kv_type;
+  uint32_t *mirrored; /* [layers][sequences]: positions that the mirror has; NULL: no mirror */
+
+  unsigned char *activations;
+  uint64_t activation_bytes;
+  float *value[ZH_VALUES]; /* [micro_batch][width], of choices [micro_batch used][width] */
+  float *last;             /* [micro_batch][hidden]: rows whose logits are wanted */
+  size_t logit_rows;       /* that value[ZH_VALUE_LOGITS] holds */
+  double *frequency[2];
+  zh_device_tokens tokens;
+  uint32_t *choice, *lists; /* of experts */
+  zh_device_answer *answer; /* [logit_rows] */
+  void *scratch;            /* of attention */
+  uint64_t *sum;            /* one, of sum_of_bits */
+
+  unsigned char *staging; /* on the host, as fast to copy as can be */
+  size_t staging_bytes;
+
+  zh_device_sight *sight; /* of observers; NULL: nobody has observed */
+  zh_device_graph *graph; /* of a step of so many sequences */
+  size_t graph_sequences, steps_at_once;
+  uint32_t graph_left_out;
+  size_t tokens_of_pass;   /* of the last one */
+  zh_device_event **event; /* [events] */
+  size_t events;
+};
+
+enum { ZH_DEVICE_STAGING = 32 << 20 };
+
+/* device_create.c. open: before anything is read; fill: when weights are described, vectors there,
+ * and sequences, context and micro_batch known. */
+ZH_MUST_CHECK zh_status zh_device_engine_open(zh_engine *engine, const zh_engine_options *options,
+                                              zh_error *err);
+ZH_MUST_CHECK zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine_options *options,
+                                              zh_error *err);
+void zh_device_engine_free(zh_engine *engine); /* safe where there is none */
+/* What of the cost is the device's. */
+void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine);
+/* On the host, beside the model's vectors. */
+uint64_t zh_device_host_bytes(const zh_engine *engine);
+
+/* device_weights.c */
+ZH_MUST_CHECK zh_status zh_device_lay_weights(zh_engine *engine, zh_error *err);
+uint64_t zh_device_weights_formula(const zh_engine *engine);
+/* Before the formula is asked for. */
+void zh_device_choose_types(zh_engine *engine);
+ZH_MUST_CHECK zh_status zh_device_check_forms(const zh_engine *engine, zh_error *err);
+/* The form that a weight takes on this device; ZH_FORMS where none keeps to its roundings. */
+zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w);
+/* SM3 over the sums of their bits as they were laid. */
+ZH_MUST_CHECK zh_status zh_device_weights_digest(char out[ZH_DIGEST_HEX], zh_engine *engine,
+                                                 zh_error *err);
+/* Against the model - every row of a file, drawn rows of what was generated - and against what was
+ * laid. ZH_ERR_CHECK names the tensor. */
+ZH_MUST_CHECK zh_status zh_device_weights_verify(zh_engine *engine, uint64_t seed, zh_error *err);
+
+/* device_cache.c */
+ZH_MUST_CHECK zh_status zh_device_make_cache(zh_engine *engine, zh_error *err);
+uint64_t zh_device_cache_formula(const zh_engine *engine); /* UINT64_MAX: too much */
+zh_device_kv zh_device_cache_of(const zh_engine *engine, size_t layer);
+unsigned char *zh_device_cache_row(const zh_device_kv *kv, bool values, size_t sequence,
+                                   size_t head, size_t position);
+void zh_device_truncate(zh_engine *engine, uint32_t sequence, uint32_t length);
+void zh_device_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
+/* Brings the mirror of a layer (engine->kv) up to the positions held now. anew: all of them. */
+ZH_MUST_CHECK zh_status zh_device_mirror(zh_engine *engine, size_t layer, bool anew, zh_error *err);
+uint64_t zh_device_mirror_bytes(const zh_engine *engine);
+
+/* device_buffers.c */
+ZH_MUST_CHECK zh_status zh_device_make_buffers(zh_engine *engine, zh_error *err);
+uint64_t zh_device_buffers_formula(const zh_engine *engine);
+size_t zh_device_logit_rows(const zh_engine *engine);
+/* Of a layer and so many tokens, without what differs from pass to pass. */
+zh_device_attention zh_device_attention_of(const zh_engine *engine, size_t layer, size_t tokens);
+
+/* device_pass.c */
+typedef struct zh_device_pass {
+  zh_engine *e;
+  zh_device_engine *d;
+  const uint32_t *token, *position, *sequence; /* [tokens], the host's; NULL in a graph */
+  size_t tokens, wanted;
+  zh_way way, expert_way;
+  const bool *want;
+  bool ends, keeps_logits;
+  float *logits; /* [wanted][vocab], the host's; NULL: they stay on the device */
+} zh_device_pass;
+
+ZH_MUST_CHECK zh_status zh_device_forward(zh_engine *engine, const uint32_t *token,
+                                          const uint32_t *position, const uint32_t *sequence,
+                                          size_t count, const bool *want, float *logits,
+                                          zh_error *err);
+/* Enqueues everything of a micro-batch whose tokens are on the device. */
+ZH_MUST_CHECK zh_status zh_device_enqueue(zh_device_pass *pass, zh_error *err);
+ZH_MUST_CHECK zh_status zh_device_run_instruction(zh_device_pass *pass, const zh_instruction *is,
+                                                  int layer, zh_error *err);
+static inline size_t zh_device_rows_of(const zh_device_pass *p, zh_value value) {
+  size_t used = p->e->architecture.experts_used;
+  return zh_value_is_of_choices(value) ? p->tokens * used : p->tokens;
+}
+
+/* device_observe.c */
+ZH_MUST_CHECK zh_status zh_device_begin_observing(zh_engine *engine, zh_error *err);
+void zh_device_end_observing(zh_engine *engine);
+uint64_t zh_device_sight_bytes(const zh_engine *engine);
+ZH_MUST_CHECK zh_status zh_device_run_observed(zh_device_pass *pass, const zh_instruction *is,
+                                               int layer, zh_error *err);
+
+/* device_faults.c: what engine->tamper does at its place, and nothing where that is another one. */
+ZH_MUST_CHECK zh_status zh_device_flip_activation(zh_device_pass *pass, int layer, zh_error *err);
+ZH_MUST_CHECK zh_status zh_device_flip_cached(zh_device_pass *pass, int layer, zh_error *err);
+ZH_MUST_CHECK zh_status zh_device_lose_choices(zh_device_pass *pass, int layer, zh_error *err);
+/* what: receives "bit 3 of byte 1234 of blk.0.ffn_up.weight in the GPU's memory". */
+ZH_MUST_CHECK zh_status zh_device_flip_weight(zh_engine *engine, uint64_t seed, char *what,
+                                              size_t capacity, zh_error *err);
+/* w computes with the numbers of `from`. */
+ZH_MUST_CHECK zh_status zh_device_swap_weight(zh_engine *engine, const zh_weight *w,
+                                              const zh_weight *from, zh_error *err);
+ZH_MUST_CHECK zh_status zh_device_coarsen_weight(zh_engine *engine, const zh_weight *w,
+                                                 zh_error *err);
+
+#endif

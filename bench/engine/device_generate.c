@@ -1,0 +1,142 @@
+/* Greedy generation without the host between tokens: one step of all sequences - a pass, the choice,
+ * the next position - is a graph, captured once for a number of sequences and launched for each
+ * step; answers are copied behind it, and read when all are there. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/device_engine.h"
+
+bool zh_engine_generates(const zh_engine *engine) {
+  return engine->device && !engine->observer && engine->tamper.kind == ZH_TAMPER_NONE;
+}
+
+static zh_status admit(zh_engine *e, uint32_t position, size_t sequences, size_t steps,
+                       zh_error *err) {
+  if (sequences == 0 || sequences > e->sequences || sequences > e->device->logit_rows)
+    return zh_fail(err, ZH_ERR_ARG, "%zu sequences were asked for; the engine holds %" PRIu32,
+                   sequences, e->sequences);
+  if (position + steps > e->context)
+    return zh_fail(err, ZH_ERR_ARG,
+                   "%zu tokens from position %" PRIu32 " on are outside the context of %" PRIu32
+                   " positions",
+                   steps, position, e->context);
+  for (size_t s = 0; s < sequences; ++s)
+    if (e->length[s] != position)
+      return zh_fail(err, ZH_ERR_ARG,
+                     "sequence %zu is at position %" PRIu32 ", so position %" PRIu32
+                     " cannot come next",
+                     s, e->length[s], position);
+  return ZH_OK;
+}
+
+static zh_status send_first(const zh_device_engine *d, const uint32_t *first, uint32_t position,
+                            size_t sequences, zh_error *err) {
+  uint32_t *at = (uint32_t *)(void *)d->staging;
+  size_t bytes = sequences * sizeof *at;
+  uint32_t *to[] = {d->tokens.token, d->tokens.position, d->tokens.sequence, d->tokens.wanted};
+  for (size_t s = 0; s < sequences; ++s) {
+    at[s] = first[s];
+    at[sequences + s] = position;
+    at[2 * sequences + s] = at[3 * sequences + s] = (uint32_t)s;
+  }
+  for (size_t i = 0; i < 4; ++i)
+    ZH_TRY(d->api->upload(d->device, to[i], at + i * sequences, bytes, err));
+  return d->api->wait(d->device, err);
+}
+
+/* What a step is, from the tokens on the device to the next ones. */
+static zh_status enqueue_step(zh_engine *e, size_t sequences, zh_error *err) {
+  zh_device_engine *d = e->device;
+  zh_device_pass p = {.e = e,
+                      .d = d,
+                      .tokens = sequences,
+                      .wanted = sequences,
+                      .way = zh_way_of(sequences),
+                      .expert_way = zh_expert_way(&e->architecture, sequences)};
+  ZH_TRY(zh_device_enqueue(&p, err));
+  d->api->mark(d->device, "choice", -1);
+  ZH_TRY(d->api->answer(d->device, d->answer, d->tokens.token, d->value[ZH_VALUE_LOGITS], sequences,
+                        e->architecture.vocab, err));
+  return d->api->advance(d->device, d->tokens.position, sequences, err);
+}
+
+static zh_status capture(zh_engine *e, size_t sequences, zh_error *err) {
+  zh_device_engine *d = e->device;
+  if (d->graph && d->graph_sequences == sequences && d->graph_left_out == e->layers_left_out)
+    return ZH_OK;
+  d->api->release_graph(d->device, d->graph);
+  d->graph = NULL;
+  ZH_TRY(d->api->begin_graph(d->device, err));
+  zh_status status = enqueue_step(e, sequences, err);
+  zh_error ending = ZH_ERROR_INIT; /* a capture that failed is ended, too */
+  zh_status ended = d->api->end_graph(d->device, &d->graph, &ending);
+  if (status != ZH_OK) return status;
+  if (ended != ZH_OK) return zh_fail(err, ended, "%s", ending.message);
+  d->graph_sequences = sequences;
+  d->graph_left_out = e->layers_left_out;
+  return ZH_OK;
+}
+
+static zh_status make_events(zh_device_engine *d, size_t count, zh_error *err) {
+  if (count <= d->events) return ZH_OK;
+  zh_device_event **grown = realloc(d->event, count * sizeof(zh_device_event *));
+  if (!grown) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for events");
+  d->event = grown;
+  for (; d->events < count; ++d->events)
+    ZH_TRY(d->api->event(d->device, &d->event[d->events], err));
+  return ZH_OK;
+}
+
+/* As many steps as answers have room in the staging memory. */
+static zh_status run_steps(zh_engine *e, size_t sequences, size_t steps, zh_generated *out,
+                           double *step_ns, zh_error *err) {
+  zh_device_engine *d = e->device;
+  size_t bytes = sequences * sizeof(zh_device_answer);
+  const zh_device_answer *answers = (const zh_device_answer *)(const void *)d->staging;
+  ZH_TRY(d->api->record(d->device, d->event[0], err));
+  for (size_t i = 0; i < steps; ++i) {
+    ZH_TRY(d->api->launch(d->device, d->graph, err));
+    ZH_TRY(d->api->download(d->device, d->staging + i * bytes, d->answer, bytes, err));
+    ZH_TRY(d->api->record(d->device, d->event[i + 1], err));
+  }
+  ZH_TRY(d->api->wait(d->device, err));
+  for (size_t i = 0; i < steps * sequences; ++i)
+    out[i] = (zh_generated){answers[i].chosen, answers[i].logit_bits, answers[i].bits_sum};
+  for (size_t i = 0; i < steps; ++i) {
+    double seconds = 0;
+    ZH_TRY(d->api->elapsed_s(d->device, &seconds, d->event[i], d->event[i + 1], err));
+    if (step_ns) step_ns[i] = seconds * 1e9;
+  }
+  return ZH_OK;
+}
+
+zh_status zh_engine_prepare_generation(zh_engine *e, size_t sequences, size_t steps,
+                                       zh_error *err) {
+  zh_device_engine *d = e->device;
+  if (!d || sequences == 0 || sequences > d->logit_rows) return ZH_OK;
+  d->steps_at_once = d->staging_bytes / (sequences * sizeof(zh_device_answer));
+  if (steps < d->steps_at_once) d->steps_at_once = steps;
+  ZH_TRY(make_events(d, d->steps_at_once + 1, err));
+  return capture(e, sequences, err);
+}
+
+zh_status zh_engine_generate(zh_engine *e, const uint32_t *first, uint32_t position,
+                             size_t sequences, size_t steps, zh_generated *out, double *step_ns,
+                             zh_error *err) {
+  zh_device_engine *d = e->device;
+  ZH_TRY(admit(e, position, sequences, steps, err));
+  if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
+  ZH_TRY(zh_engine_prepare_generation(e, sequences, steps, err));
+  d->tokens_of_pass = sequences;
+  d->api->mark(d->device, "generating", -1);
+  ZH_TRY(send_first(d, first, position, sequences, err));
+  for (size_t done = 0, some; done < steps; done += some) {
+    some = steps - done < d->steps_at_once ? steps - done : d->steps_at_once;
+    ZH_TRY(run_steps(e, sequences, some, out + done * sequences, step_ns ? step_ns + done : NULL,
+                     err));
+  }
+  for (size_t s = 0; s < sequences; ++s) e->length[s] += (uint32_t)steps;
+  zh_engine_mark_nothing(e);
+  return ZH_OK;
+}

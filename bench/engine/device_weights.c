@@ -1,0 +1,485 @@
+/* Weights to a device, and held against the model there. Matrices of a file go through pinned memory,
+ * one piece laid by all threads while the one before is on its way; a standard model's are generated
+ * where they are read. No copy stays on the host. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench/engine/device_engine.h"
+#include "core/clock.h"
+#include "core/philox.h"
+
+enum { ALIGNMENT = 256, VERIFIED_ROWS = 4 };
+
+static size_t aligned(size_t bytes) {
+  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static bool is_vector(const zh_weight *w) {
+  return w->gain != NULL;
+}
+
+static bool is_standard(const zh_weight *w) {
+  return w->source->stored->data == NULL;
+}
+
+/* --- forms --- */
+
+static bool is_rounded_alike(const zh_device_engine *d, zh_device_form form, zh_dtype type) {
+  const zh_roundings *rounds = &d->api->rounds;
+  for (int way = ZH_FEW; way <= ZH_MANY; ++way)
+    if (zh_device_rounding_of(rounds, form, (zh_way)way) !=
+        zh_rounding_of(rounds, type, (zh_way)way))
+      return false;
+  return true;
+}
+
+/* A form whose products round as the type's do. */
+zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w) {
+  zh_dtype type = w->matrix.type;
+  if (is_vector(w)) return ZH_FORM_F32;
+  if (is_standard(w) && w->source->stored->type == ZH_F8_E4M3) return ZH_FORM_E4M3;
+  const zh_device_form tried[] = {zh_device_form_of(type), ZH_FORM_F32, ZH_FORM_BF16};
+  for (size_t i = 0; i < sizeof tried / sizeof tried[0]; ++i)
+    if (is_rounded_alike(d, tried[i], type)) return tried[i];
+  return ZH_FORMS;
+}
+
+/* Weights of a type without a form are held as bf16, to which their products then round them; but
+ * what is looked up is held as it is, in fp32. matrix.type says so to checks and certificates. */
+void zh_device_choose_types(zh_engine *engine) {
+  zh_weights *weights = &engine->weights;
+  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
+    zh_weight *w = zh_weights_at(weights, i);
+    if (zh_device_form_for(engine->device, w) == ZH_FORMS)
+      w->matrix.type = w == &weights->whole[ZH_EMBEDDING] ? ZH_F32 : ZH_BF16;
+  }
+  zh_weights_tie_head(weights);
+}
+
+static zh_device_matrix shape_of(const zh_device_engine *d, const zh_weight *w) {
+  zh_device_matrix m = {.form = zh_device_form_for(d, w),
+                        .rows = (uint32_t)w->matrix.rows,
+                        .columns = (uint32_t)w->matrix.columns};
+  if (m.form == ZH_FORM_E4M3) m.scale_rows = m.scale_columns = ZH_STANDARD_BLOCK;
+  return m;
+}
+
+static size_t number_bytes(const zh_device_matrix *m) {
+  return zh_device_number_bytes(m->form, m->rows, m->columns);
+}
+
+static size_t scale_bytes(const zh_device_matrix *m) {
+  return zh_device_scale_bytes(m);
+}
+
+/* --- places: of each layer its weights, then its experts', of each slot one behind the other --- */
+
+typedef struct placing {
+  const zh_device_engine *d;
+  unsigned char *next; /* NULL + offset while counting */
+  zh_laid *laid;       /* NULL while counting */
+} placing;
+
+static void *take(placing *p, size_t bytes) {
+  unsigned char *at = p->next;
+  p->next += aligned(bytes);
+  return at;
+}
+
+/* The same slot of `count` weights, `step` apart, as one matrix: numbers, then scales. */
+static void place(placing *p, zh_weight *w, size_t count, size_t step) {
+  if (!w->tensor) return;
+  zh_device_matrix one = shape_of(p->d, w);
+  size_t numbers = is_vector(w) ? one.columns * sizeof(float) : number_bytes(&one),
+         scales = scale_bytes(&one);
+  unsigned char *first = take(p, count * numbers), *first_scale = take(p, count * scales);
+  for (size_t i = 0; p->laid && i < count; ++i) {
+    zh_laid *laid = p->laid++;
+    laid->matrix = one;
+    laid->matrix.numbers = first + i * numbers;
+    laid->matrix.scales = scales ? first_scale + i * scales : NULL;
+    w[i * step].laid = laid;
+  }
+}
+
+static void place_layer(placing *p, const zh_weights *weights, uint32_t layer) {
+  const zh_architecture *a = &weights->architecture;
+  for (int slot = 0; slot < ZH_LAYER_SLOTS; ++slot)
+    place(p, &zh_weights_layer(weights, layer)[slot], 1, 1);
+  if (!weights->expert || !zh_layer_is(a, layer, ZH_LAYER_EXPERTS)) return;
+  for (int slot = 0; slot < ZH_EXPERT_SLOTS; ++slot)
+    place(p, &zh_weights_expert(weights, layer, 0)[slot], a->experts, ZH_EXPERT_SLOTS);
+}
+
+/* begin: [layers + 2], where each section begins, the last that of the whole model's weights, and
+ * its end; NULL: not asked for. */
+static uint64_t place_all(placing p, zh_weights *weights, uint64_t *begin) {
+  unsigned char *base = p.next;
+  uint32_t layers = weights->architecture.layers;
+  for (uint32_t l = 0; l < layers; ++l) {
+    if (begin) begin[l] = (uint64_t)(p.next - base);
+    place_layer(&p, weights, l);
+  }
+  if (begin) begin[layers] = (uint64_t)(p.next - base);
+  for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot)
+    if (slot != ZH_HEAD || !weights->architecture.tied_head) place(&p, &weights->whole[slot], 1, 1);
+  if (begin) begin[layers + 1] = (uint64_t)(p.next - base);
+  return (uint64_t)(p.next - base);
+}
+
+uint64_t zh_device_weights_formula(const zh_engine *engine) {
+  static unsigned char base[1];
+  return place_all((placing){engine->device, base, NULL}, (zh_weights *)&engine->weights, NULL);
+}
+
+/* --- rows of a file, laid piece by piece --- */
+
+/* Rows [first, first + count) of a weight, laid on the host. */
+typedef struct piece {
+  const zh_weight *w;
+  const zh_device_matrix *m; /* of the whole weight */
+  size_t first, count;
+  unsigned char *numbers, *scales;
+  unsigned char *row; /* [threads][row_bytes] */
+  size_t row_bytes;
+
+} piece;
+
+/* A row of another type as its products round it. */
+static void round_row(void *out, float *values, const void *row, zh_dtype type, size_t columns) {
+  uint16_t *bits = out;
+  zh_dequantize_row(values, row, type, columns);
+  for (size_t i = 0; i < columns; ++i) bits[i] = zh_f32_to_bf16(values[i]);
+}
+
+static void lay_share(void *user, int thread, int threads) {
+  const piece *p = user;
+  const zh_weight *w = p->w;
+  zh_device_matrix one = *p->m;
+  size_t begin, end, columns = w->matrix.columns;
+  unsigned char *room = p->row + (size_t)thread * p->row_bytes,
+                *after = room + aligned(zh_weight_whole_row_bytes(w));
+  one.rows = 1;
+  size_t numbers = zh_device_number_bytes(one.form, 1, columns), scales = scale_bytes(&one);
+  zh_share(&begin, &end, p->count, 1, thread, threads);
+  for (size_t r = begin; r < end; ++r) {
+    const void *row = zh_weight_source_row(w, p->first + r, room);
+    zh_dtype type = w->tensor->type;
+    if (one.form == ZH_FORM_BF16 && type != ZH_BF16) {
+      round_row(after + columns * sizeof(float), (float *)(void *)after, row, type, columns);
+      row = after + columns * sizeof(float);
+      type = ZH_BF16;
+    }
+    zh_device_lay(one.form, p->numbers + r * numbers, p->scales + r * scales, type, row, 1,
+                  zh_weight_row_bytes(w), columns);
+  }
+  zh_source_leave(w->source);
+}
+
+/* Rows that half of the staging memory holds. */
+static size_t rows_at_once(const zh_device_engine *d, const zh_device_matrix *m) {
+  zh_device_matrix one = *m;
+  one.rows = 1;
+  size_t bytes = number_bytes(&one) + scale_bytes(&one), rows = d->staging_bytes / 2 / bytes;
+  return rows < m->rows ? rows : m->rows;
+}
+
+static piece piece_at(const zh_device_engine *d, const zh_weight *w, size_t first, int half) {
+  const zh_device_matrix *m = &w->laid->matrix;
+  size_t most = rows_at_once(d, m), left = m->rows - first;
+  piece p = {.w = w, .m = m, .first = first, .count = left < most ? left : most};
+  p.numbers = d->staging + (size_t)half * (d->staging_bytes / 2);
+  p.scales = p.numbers + zh_device_number_bytes(m->form, p.count, m->columns);
+  return p;
+}
+
+typedef struct planes {
+  unsigned char *numbers, *scales;
+  size_t number_bytes, scale_bytes;
+} planes;
+
+/* Where a piece lies on the device. */
+static planes planes_of(const piece *p) {
+  zh_device_matrix before = *p->m, part = *p->m;
+  before.rows = (uint32_t)p->first;
+  part.rows = (uint32_t)p->count;
+  return (planes){(unsigned char *)p->m->numbers + number_bytes(&before),
+                  p->m->scales ? (unsigned char *)p->m->scales + scale_bytes(&before) : NULL,
+                  number_bytes(&part), scale_bytes(&part)};
+}
+
+static zh_status send(const zh_device_engine *d, const piece *p, zh_error *err) {
+  planes to = planes_of(p);
+  ZH_TRY(d->api->upload(d->device, to.numbers, p->numbers, to.number_bytes, err));
+  if (to.scale_bytes == 0) return ZH_OK;
+  return d->api->upload(d->device, to.scales, p->scales, to.scale_bytes, err);
+}
+
+/* Pages of the file that will not be read again. */
+static void give_back(const zh_weight *w) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)w->matrix.data + page - 1,
+            end = (uintptr_t)w->matrix.data + w->matrix.rows * w->matrix.row_bytes;
+  if (zh_weight_is_made(w) || is_vector(w)) return;
+  begin -= begin % page;
+  end -= end % page;
+  if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+static unsigned char *room_for_rows(const zh_engine *engine, const zh_weight *w, size_t *each) {
+  *each = aligned(zh_weight_whole_row_bytes(w)) +
+          aligned(w->matrix.columns * (sizeof(float) + sizeof(uint16_t)));
+  return aligned_alloc(ALIGNMENT, *each * (size_t)zh_threads_count(engine->threads));
+}
+
+static zh_status lay_rows(const zh_engine *engine, const zh_weight *w, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  size_t each, first = 0;
+  unsigned char *room = room_for_rows(engine, w, &each);
+  zh_status status =
+      room ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for rows of weights");
+  for (int half = 0; status == ZH_OK && first < w->matrix.rows; half = 1 - half) {
+    piece p = piece_at(d, w, first, half);
+    p.row = room;
+    p.row_bytes = each;
+    zh_threads_run(engine->threads, lay_share, &p);
+    status = d->api->wait(d->device, err); /* for the other half, which is laid anew next */
+    if (status == ZH_OK) status = send(d, &p, err);
+    first += p.count;
+  }
+  if (status == ZH_OK) status = d->api->wait(d->device, err);
+  free(room);
+  give_back(w);
+  return status;
+}
+
+/* --- all --- */
+
+static zh_status lay_vector(const zh_device_engine *d, const zh_weight *w, zh_error *err) {
+  size_t bytes = w->matrix.columns * sizeof(float);
+  ZH_TRY(d->api->upload(d->device, w->laid->matrix.numbers, w->gain, bytes, err));
+  return d->api->wait(d->device, err);
+}
+
+/* Where the weight's first row lies in its tensor's stream. */
+static uint64_t first_row(const zh_weight *w) {
+  return w->source->first + w->first_row;
+}
+
+static zh_status lay_block_scales(const zh_device_engine *d, const zh_weight *w, zh_error *err) {
+  const zh_device_matrix *m = &w->laid->matrix;
+  size_t bytes = scale_bytes(m), floats = bytes / sizeof(float);
+  if (floats == 0) return ZH_OK;
+  float *scales = malloc(bytes);
+  if (!scales) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for scales of weights");
+  zh_standard_scales(scales, w->source->stored, first_row(w), m->rows);
+  zh_status status = d->api->upload(d->device, m->scales, scales, bytes, err);
+  if (status == ZH_OK) status = d->api->wait(d->device, err);
+  free(scales);
+  return status;
+}
+
+static zh_status generate(const zh_device_engine *d, const zh_weight *w, zh_error *err) {
+  const zh_tensor *t = w->source->stored;
+  ZH_TRY(lay_block_scales(d, w, err));
+  return d->api->generate(d->device, &w->laid->matrix, zh_standard_seed(), t->stream, first_row(w),
+                          w->first_column, t->shape[t->dims - 1], t->scale, err);
+}
+
+static zh_status lay_weight(const zh_engine *engine, zh_weight *w, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  d->api->mark(d->device, w->tensor->name, w->layer);
+  if (is_vector(w)) return lay_vector(d, w, err);
+  return is_standard(w) ? generate(d, w, err) : lay_rows(engine, w, err);
+}
+
+static zh_status refuse_form(const zh_engine *engine, const zh_weight *w, zh_error *err) {
+  if (zh_device_form_for(engine->device, w) != ZH_FORMS) return ZH_OK;
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "%s: tensor '%s' is of type %s, which this version does not compute on a GPU; run "
+                 "it with --device cpu, or convert it (zhiheng model convert)",
+                 zh_model_name(engine->weights.model), w->tensor->name,
+                 zh_dtype_find((uint32_t)w->matrix.type)->name);
+}
+
+/* Of the bits of a layer's weights, or of the whole model's. */
+static zh_status sum_section(uint64_t *out, const zh_device_engine *d, size_t section,
+                             zh_error *err) {
+  uint64_t begin = d->section[section], bytes = d->section[section + 1] - begin;
+  *out = 0;
+  if (bytes == 0) return ZH_OK;
+  ZH_TRY(d->api->sum_of_bits(d->device, d->sum, d->weights + begin, bytes / 4, err));
+  ZH_TRY(d->api->download(d->device, d->staging, d->sum, sizeof *out, err));
+  ZH_TRY(d->api->wait(d->device, err));
+  memcpy(out, d->staging, sizeof *out);
+  return ZH_OK;
+}
+
+zh_status zh_device_lay_weights(zh_engine *engine, zh_error *err) {
+  zh_device_engine *d = engine->device;
+  zh_weights *weights = &engine->weights;
+  size_t count = zh_weights_count(weights), sections = (size_t)weights->architecture.layers + 1;
+  d->laid = calloc(count, sizeof *d->laid);
+  d->section = calloc(2 * sections + 1, sizeof *d->section);
+  if (!d->laid || !d->section)
+    return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the weights' places");
+  d->section_sum = d->section + sections + 1;
+  ZH_TRY(d->api->alloc(d->device, (void **)&d->weights, d->weight_bytes, "weights", err));
+  ZH_TRY(d->api->fill(d->device, d->weights, 0, d->weight_bytes, err)); /* gaps count in sums */
+  (void)place_all((placing){d, d->weights, d->laid}, weights, d->section);
+  int64_t begun = zh_now_ns();
+  for (size_t i = 0; i < count; ++i) ZH_TRY(lay_weight(engine, zh_weights_at(weights, i), err));
+  ZH_TRY(d->api->wait(d->device, err));
+  weights->load.pack_s = (double)(zh_now_ns() - begun) / 1e9;
+  weights->load.packed_bytes = d->weight_bytes;
+  for (size_t i = 0; i < sections; ++i) ZH_TRY(sum_section(&d->section_sum[i], d, i, err));
+  zh_weights_tie_head(weights);
+  return ZH_OK;
+}
+
+zh_status zh_device_check_forms(const zh_engine *engine, zh_error *err) {
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i)
+    ZH_TRY(refuse_form(engine, zh_weights_at(&engine->weights, i), err));
+  return ZH_OK;
+}
+
+/* --- held against the model --- */
+
+zh_status zh_device_weights_digest(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  zh_digest *digest = NULL;
+  ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
+  zh_status status = ZH_OK;
+  for (size_t i = 0; i <= engine->architecture.layers && status == ZH_OK; ++i) {
+    char line[64];
+    int length = snprintf(line, sizeof line, "%zu %016" PRIx64 "\n", i, d->section_sum[i]);
+    status = zh_digest_update(digest, line, (size_t)length, err);
+  }
+  if (status == ZH_OK) status = zh_digest_final(out, digest, err);
+  zh_digest_free(digest);
+  return status;
+}
+
+static zh_status verify_sums(const zh_engine *engine, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  for (size_t i = 0; i <= engine->architecture.layers; ++i) {
+    uint64_t now;
+    char where[32] = "the whole model";
+    ZH_TRY(sum_section(&now, d, i, err));
+    if (now == d->section_sum[i]) continue;
+    if (i < engine->architecture.layers) snprintf(where, sizeof where, "layer %zu", i);
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "weights: the bits of the weights of %s in the GPU's memory add up to %016" PRIx64
+                   ", and added up to %016" PRIx64 " when they were laid there",
+                   where, now, d->section_sum[i]);
+  }
+  return ZH_OK;
+}
+
+/* A piece as it lies on the device: behind the laid one, in the other half of the staging memory. */
+static zh_status compare_piece(const zh_device_engine *d, const piece *p, zh_error *err) {
+  planes there = planes_of(p);
+  unsigned char *other = d->staging + d->staging_bytes / 2;
+  ZH_TRY(d->api->download(d->device, other, there.numbers, there.number_bytes, err));
+  if (there.scale_bytes > 0)
+    ZH_TRY(d->api->download(d->device, other + there.number_bytes, there.scales, there.scale_bytes,
+                            err));
+  ZH_TRY(d->api->wait(d->device, err));
+  size_t bytes = there.number_bytes + there.scale_bytes, i = 0;
+  if (memcmp(other, p->numbers, bytes) == 0) return ZH_OK;
+  while (other[i] == p->numbers[i]) ++i;
+  size_t row = i < there.number_bytes ? i / (there.number_bytes / p->count)
+                                      : (i - there.number_bytes) / (there.scale_bytes / p->count);
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "weights: row %zu of tensor %s is not in the GPU's memory as the model has it "
+                 "(byte 0x%02x, expected 0x%02x)",
+                 p->w->first_row + p->first + row, p->w->tensor->name, other[i], p->numbers[i]);
+}
+
+static zh_status compare_with_model(const zh_engine *engine, const zh_weight *w, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  size_t each, first = 0;
+  unsigned char *room = room_for_rows(engine, w, &each);
+  zh_status status =
+      room ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
+  while (status == ZH_OK && first < w->matrix.rows) {
+    piece p = piece_at(d, w, first, 0);
+    p.row = room;
+    p.row_bytes = each;
+    zh_threads_run(engine->threads, lay_share, &p);
+    status = compare_piece(d, &p, err);
+    first += p.count;
+  }
+  free(room);
+  give_back(w);
+  return status;
+}
+
+/* A generated row's values against the rule's, computed here. */
+static zh_status compare_row(const zh_engine *engine, const zh_weight *w, size_t row, float *values,
+                             zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  size_t columns = w->matrix.columns, band = 1, first = row;
+  zh_device_matrix part = w->laid->matrix;
+  if (part.form == ZH_FORM_E4M3) band = part.scale_rows;
+  first -= row % band;
+  piece p = {.w = w, .m = &w->laid->matrix, .first = first};
+  p.count = w->matrix.rows - first < band ? w->matrix.rows - first : band;
+  planes there = planes_of(&p);
+  unsigned char *source = d->staging + d->staging_bytes / 2;
+  ZH_TRY(d->api->download(d->device, d->staging, there.numbers, there.number_bytes, err));
+  if (there.scale_bytes > 0)
+    ZH_TRY(d->api->download(d->device, d->staging + there.number_bytes, there.scales,
+                            there.scale_bytes, err));
+  ZH_TRY(d->api->wait(d->device, err));
+  part.rows = (uint32_t)p.count;
+  zh_device_row_values(values, &part, d->staging, d->staging + there.number_bytes, row - first);
+  const void *bytes = zh_weight_source_row(w, row, source);
+  zh_dequantize_row(values + columns, bytes, w->tensor->type, columns);
+  if (memcmp(values, values + columns, columns * sizeof *values) == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "weights: row %zu of tensor %s in the GPU's memory is not what the standard model "
+                 "defines",
+                 w->first_row + row, w->tensor->name);
+}
+
+static zh_status compare_drawn_rows(const zh_engine *engine, const zh_weight *w, size_t i,
+                                    uint64_t seed, zh_error *err) {
+  uint32_t pick[VERIFIED_ROWS];
+  float *values = malloc(2 * w->matrix.columns * sizeof *values);
+  if (!values) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a row of weights");
+  zh_random_fill(pick, VERIFIED_ROWS, seed, i, 0);
+  zh_status status = ZH_OK;
+  for (int k = 0; status == ZH_OK && k < VERIFIED_ROWS; ++k)
+    status = compare_row(engine, w, pick[k] % w->matrix.rows, values, err);
+  free(values);
+  return status;
+}
+
+static zh_status compare_vector(const zh_engine *engine, const zh_weight *w, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  size_t bytes = w->matrix.columns * sizeof(float);
+  ZH_TRY(d->api->download(d->device, d->staging, w->laid->matrix.numbers, bytes, err));
+  ZH_TRY(d->api->wait(d->device, err));
+  if (memcmp(d->staging, w->gain, bytes) == 0) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK,
+                 "weights: the values of %s in the GPU's memory are not the model's",
+                 w->tensor->name);
+}
+
+zh_status zh_device_weights_verify(zh_engine *engine, uint64_t seed, zh_error *err) {
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    if (is_vector(w))
+      ZH_TRY(compare_vector(engine, w, err));
+    else if (is_standard(w))
+      ZH_TRY(compare_drawn_rows(engine, w, i, seed, err));
+    else
+      ZH_TRY(compare_with_model(engine, w, err));
+  }
+  return verify_sums(engine, err);
+}
+

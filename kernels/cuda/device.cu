@@ -1,0 +1,269 @@
+/* A GPU and its stream: memory, copies, timing, graphs, by the CUDA runtime. */
+#include <new>
+#include <stdio.h>
+#include <string.h>
+
+#include "device.cuh"
+
+static bool is_absent(cudaError_t status) {
+  return status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver ||
+         status == cudaErrorInitializationError || status == cudaErrorStubLibrary;
+}
+
+zh_status zh_cuda_status(const zh_device *device, cudaError_t status, const char *what, zh_error *err) {
+  if (status == cudaSuccess) return ZH_OK;
+  cudaGetLastError(); /* what is not lost for good is forgotten */
+  zh_status kind = status == cudaErrorMemoryAllocation ? ZH_ERR_MEMORY : ZH_ERR_LACKING;
+  if (device && device->marked)
+    return zh_fail(err, kind, "GPU %d: %s failed in '%s' of layer %d: %s (%s)", device->index, what, device->marked,
+                   device->layer, cudaGetErrorString(status), cudaGetErrorName(status));
+  return zh_fail(err, kind, "GPU: %s failed: %s (%s)", what, cudaGetErrorString(status), cudaGetErrorName(status));
+}
+
+zh_status zh_cuda_launched(const zh_device *device, const char *kernel, zh_error *err) {
+  return zh_cuda_status(device, cudaGetLastError(), kernel, err);
+}
+
+zh_status zh_cuda_count(int *out, zh_error *err) {
+  *out = 0;
+  cudaError_t status = cudaGetDeviceCount(out);
+  if (status == cudaErrorInsufficientDriver)
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "no GPU is used: there is no NVIDIA driver, or it is too old for CUDA %d.%d; install a newer driver",
+                   CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  if (is_absent(status) || (status == cudaSuccess && *out == 0))
+    return zh_fail(err, ZH_ERR_LACKING, "no GPU is used: the driver shows none to this process (%s)",
+                   cudaGetErrorString(status));
+  return zh_cuda_status(nullptr, status, "counting devices", err);
+}
+
+static void copy_uuid(char *out, size_t capacity, const cudaDeviceProp &p) {
+  const unsigned char *b = reinterpret_cast<const unsigned char *>(p.uuid.bytes);
+  size_t at = (size_t)snprintf(out, capacity, "GPU-");
+  for (int i = 0; i < 16 && at + 4 < capacity; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) out[at++] = '-';
+    at += (size_t)snprintf(out + at, capacity - at, "%02x", b[i]);
+  }
+}
+
+static int attribute(cudaDeviceAttr which, int index) {
+  int value = 0;
+  return cudaDeviceGetAttribute(&value, which, index) == cudaSuccess ? value : 0;
+}
+
+/* The device whose free memory facts tell: asking for another one would open it. */
+static int opened = -1;
+
+zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
+  cudaDeviceProp p;
+  int driver = 0, runtime = 0;
+  memset(out, 0, sizeof *out);
+  ZH_CUDA(nullptr, cudaGetDeviceProperties(&p, index), "asking for a device's properties");
+  snprintf(out->name, sizeof out->name, "%.127s", p.name);
+  copy_uuid(out->uuid, sizeof out->uuid, p);
+  snprintf(out->bus, sizeof out->bus, "%04x:%02x:%02x.0", p.pciDomainID, p.pciBusID, p.pciDeviceID);
+  out->major = p.major;
+  out->minor = p.minor;
+  out->memory_bytes = p.totalGlobalMem;
+  out->l2_bytes = (uint64_t)p.l2CacheSize;
+  out->shared_bytes = p.sharedMemPerBlockOptin;
+  out->multiprocessors = (uint32_t)p.multiProcessorCount;
+  out->bus_bits = (uint32_t)p.memoryBusWidth;
+  out->ecc = p.ECCEnabled != 0;
+  out->mig = strstr(p.name, " MIG ") != nullptr;
+  out->clock_khz = (uint32_t)attribute(cudaDevAttrClockRate, index);
+  out->memory_clock_khz = (uint32_t)attribute(cudaDevAttrMemoryClockRate, index);
+  if (cudaDriverGetVersion(&driver) == cudaSuccess)
+    snprintf(out->driver, sizeof out->driver, "%d.%d", driver / 1000, driver % 1000 / 10);
+  if (cudaRuntimeGetVersion(&runtime) == cudaSuccess)
+    snprintf(out->runtime, sizeof out->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
+  size_t available = 0, all = 0;
+  if (index == opened && cudaMemGetInfo(&available, &all) == cudaSuccess) out->free_bytes = available;
+  return ZH_OK;
+}
+
+/* Where this build has no code for the device, or another process holds it alone, opening says so. */
+static zh_status check_usable(const zh_device_facts *facts, int index, zh_error *err) {
+#ifdef __CUDACC__
+  cudaError_t status = zh_cuda_code_status();
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction)
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "GPU %d (%s) is of architecture sm_%d%d, for which this module has no code; it was built for %s",
+                   index, facts->name, facts->major, facts->minor, ZH_CUDA_ARCHITECTURES);
+  if (status == cudaErrorDevicesUnavailable)
+    return zh_fail(err, ZH_ERR_LACKING, "GPU %d (%s) is busy: another process holds it alone, or it is being reset",
+                   index, facts->name);
+  return zh_cuda_status(nullptr, status, "asking for the kernels' code", err);
+#else
+  (void)facts, (void)index, (void)err;
+  return ZH_OK;
+#endif
+}
+
+/* Says what an exclusive device is, too, which the first call that needs it finds out. */
+static zh_status take_device(const zh_device_facts *facts, int index, zh_error *err) {
+  cudaError_t status = cudaSetDevice(index);
+#ifdef __CUDACC__
+  if (status == cudaErrorDevicesUnavailable)
+    return zh_fail(err, ZH_ERR_LACKING, "GPU %d (%s) is busy: another process holds it alone, or it is being reset",
+                   index, facts->name);
+#endif
+  ZH_CUDA(nullptr, status, "opening the device");
+  return check_usable(facts, index, err);
+}
+
+zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
+  size_t available = 0, all = 0;
+  *out = nullptr;
+  zh_device *device = new (std::nothrow) zh_device();
+  if (!device) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to open a GPU");
+  device->index = index;
+  zh_status status = zh_cuda_facts(&device->facts, index, err);
+  if (status == ZH_OK) status = take_device(&device->facts, index, err);
+  if (status == ZH_OK) status = zh_cuda_status(nullptr, cudaMemGetInfo(&available, &all), "asking for free memory", err);
+  if (status == ZH_OK)
+    status = zh_cuda_status(nullptr, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking),
+                            "making a stream", err);
+  if (status != ZH_OK) {
+    delete device;
+    return status;
+  }
+  device->facts.free_bytes = available;
+  opened = index;
+  *out = device;
+  return ZH_OK;
+}
+
+void zh_cuda_close(zh_device *device) {
+  if (!device) return;
+  cudaStreamDestroy(device->stream);
+  delete device;
+}
+
+zh_status zh_cuda_alloc(zh_device *device, void **out, size_t bytes, const char *what, zh_error *err) {
+  size_t available = 0, all = 0;
+  int current = device->index;
+  *out = nullptr;
+  /* A second device's memory, where copies between two are measured. */
+  if (cudaGetDevice(&current) == cudaSuccess && current != device->index) cudaSetDevice(device->index);
+  cudaError_t status = cudaMalloc(out, bytes ? bytes : 1);
+  if (current != device->index) cudaSetDevice(current);
+  if (status != cudaErrorMemoryAllocation) return zh_cuda_status(device, status, what, err);
+  cudaGetLastError();
+  if (cudaMemGetInfo(&available, &all) != cudaSuccess) available = all = 0;
+  return zh_fail(err, ZH_ERR_MEMORY, "GPU %d has no room for %s: %.2f GB asked for, %.2f GB of %.2f GB free",
+                 device->index, what, (double)bytes / 1e9, (double)available / 1e9, (double)all / 1e9);
+}
+
+void zh_cuda_release(zh_device *, void *address) {
+  if (address) cudaFree(address);
+}
+
+zh_status zh_cuda_alloc_host(zh_device *device, void **out, size_t bytes, zh_error *err) {
+  *out = nullptr;
+  ZH_CUDA(device, cudaMallocHost(out, bytes ? bytes : 1), "getting host memory");
+  return ZH_OK;
+}
+
+void zh_cuda_release_host(zh_device *, void *address) {
+  if (address) cudaFreeHost(address);
+}
+
+zh_status zh_cuda_upload(zh_device *device, void *to, const void *from, size_t bytes, zh_error *err) {
+  ZH_CUDA(device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, device->stream), "copying to the device");
+  return ZH_OK;
+}
+
+zh_status zh_cuda_download(zh_device *device, void *to, const void *from, size_t bytes, zh_error *err) {
+  ZH_CUDA(device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "copying from the device");
+  return ZH_OK;
+}
+
+zh_status zh_cuda_copy(zh_device *device, void *to, const void *from, size_t bytes, zh_error *err) {
+  ZH_CUDA(device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, device->stream), "copying");
+  return ZH_OK;
+}
+
+zh_status zh_cuda_fill(zh_device *device, void *to, uint8_t byte, size_t bytes, zh_error *err) {
+  ZH_CUDA(device, cudaMemsetAsync(to, byte, bytes, device->stream), "filling memory");
+  return ZH_OK;
+}
+
+zh_status zh_cuda_wait(zh_device *device, zh_error *err) {
+  ZH_CUDA(device, cudaStreamSynchronize(device->stream), "computing");
+  return ZH_OK;
+}
+
+void zh_cuda_mark(zh_device *device, const char *name, int layer) {
+  device->marked = name;
+  device->layer = layer;
+}
+
+/* --- timing --- */
+
+static cudaEvent_t event_of(zh_device_event *event) { return reinterpret_cast<cudaEvent_t>(event); }
+
+zh_status zh_cuda_event(zh_device *device, zh_device_event **out, zh_error *err) {
+  cudaEvent_t event = nullptr;
+  *out = nullptr;
+  ZH_CUDA(device, cudaEventCreate(&event), "making an event");
+  *out = reinterpret_cast<zh_device_event *>(event);
+  return ZH_OK;
+}
+
+void zh_cuda_release_event(zh_device *, zh_device_event *event) {
+  if (event) cudaEventDestroy(event_of(event));
+}
+
+zh_status zh_cuda_record(zh_device *device, zh_device_event *event, zh_error *err) {
+  ZH_CUDA(device, cudaEventRecord(event_of(event), device->stream), "recording an event");
+  return ZH_OK;
+}
+
+zh_status zh_cuda_elapsed_s(zh_device *device, double *out, zh_device_event *first, zh_device_event *second,
+                            zh_error *err) {
+  float ms = 0;
+  ZH_CUDA(device, cudaEventSynchronize(event_of(second)), "computing");
+  ZH_CUDA(device, cudaEventElapsedTime(&ms, event_of(first), event_of(second)), "reading events");
+  *out = (double)ms * 1e-3;
+  return ZH_OK;
+}
+
+/* --- graphs --- */
+
+struct zh_device_graph {
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+};
+
+zh_status zh_cuda_begin_graph(zh_device *device, zh_error *err) {
+  ZH_CUDA(device, cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
+  return ZH_OK;
+}
+
+zh_status zh_cuda_end_graph(zh_device *device, zh_device_graph **out, zh_error *err) {
+  *out = nullptr;
+  zh_device_graph *made = new (std::nothrow) zh_device_graph();
+  if (!made) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a graph");
+  zh_status status = zh_cuda_status(device, cudaStreamEndCapture(device->stream, &made->graph), "ending a graph", err);
+  if (status == ZH_OK)
+    status = zh_cuda_status(device, cudaGraphInstantiate(&made->executable, made->graph, 0), "making a graph", err);
+  if (status != ZH_OK) {
+    zh_cuda_release_graph(device, made);
+    return status;
+  }
+  *out = made;
+  return ZH_OK;
+}
+
+zh_status zh_cuda_launch_graph(zh_device *device, zh_device_graph *graph, zh_error *err) {
+  ZH_CUDA(device, cudaGraphLaunch(graph->executable, device->stream), "launching a graph");
+  return ZH_OK;
+}
+
+void zh_cuda_release_graph(zh_device *, zh_device_graph *graph) {
+  if (!graph) return;
+  if (graph->executable) cudaGraphExecDestroy(graph->executable);
+  if (graph->graph) cudaGraphDestroy(graph->graph);
+  delete graph;
+}

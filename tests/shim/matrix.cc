@@ -1,0 +1,143 @@
+/* A warp's products and loads of matrices: what its 32 threads hold, put together and taken apart
+ * as the PTX ISA lays fragments out. */
+#include <math.h>
+
+#include "engine.h"
+#include "shim_math.h"
+#include "shim_matrix.h"
+
+namespace zh_shim {
+
+static uint32_t word_in(const offer *lane, int which, int i) {
+  return static_cast<const uint32_t *>(lane->in[which])[i];
+}
+
+/* --- 16-bit numbers: a[16][16], b[16][8] --- */
+
+static uint32_t half_of(uint32_t word, int column) {
+  return word >> (column % 2 * 16) & 0xFFFFu;
+}
+/* Row r, column k of a: lane 4 (r mod 8) + (k mod 8) / 2; word 0 for rows and columns below 8, 1
+ * for rows from 8 on, 2 for columns from 8 on, 3 for both. */
+static uint32_t a_half(offer *const lanes[32], int r, int k) {
+  return half_of(word_in(lanes[r % 8 * 4 + k % 8 / 2], 0, r / 8 + k / 8 * 2), k);
+}
+/* Row k, column c of b: lane 4 c + (k mod 8) / 2, word k / 8. */
+static uint32_t b_half(offer *const lanes[32], int k, int c) {
+  return half_of(word_in(lanes[c * 4 + k % 8 / 2], 1, k / 8), k);
+}
+/* Row r, column c of d: lane 4 (r mod 8) + c / 2, number c mod 2, and 2 more for rows from 8 on. */
+template <class T> static T &d_of(offer *const lanes[32], int r, int c) {
+  return static_cast<T *>(lanes[r % 8 * 4 + c / 2]->out)[r / 8 * 2 + c % 2];
+}
+
+static float bf16_value(uint32_t bits) {
+  return zh_float(bits << 16);
+}
+static float f16_value(uint32_t bits) {
+  uint32_t exponent = bits >> 10 & 31u, fraction = bits & 1023u;
+  float magnitude = exponent == 31 ? (fraction ? NAN : INFINITY)
+                    : exponent     ? ldexpf((float)(1024u | fraction), (int)exponent - 25)
+                                   : ldexpf((float)fraction, -24);
+  return bits & 0x8000u ? -magnitude : magnitude;
+}
+
+static void multiply_halves(offer *const lanes[32], float (*value)(uint32_t)) {
+  float a[16][16], b[16][8];
+  for (int k = 0; k < 16; k++) {
+    for (int r = 0; r < 16; r++) a[r][k] = value(a_half(lanes, r, k));
+    for (int c = 0; c < 8; c++) b[k][c] = value(b_half(lanes, k, c));
+  }
+  for (int r = 0; r < 16; r++)
+    for (int c = 0; c < 8; c++) {
+      float sum = d_of<float>(lanes, r, c);
+      for (int k = 0; k < 16; k++) sum = fmaf(a[r][k], b[k][c], sum);
+      d_of<float>(lanes, r, c) = sum;
+    }
+}
+
+void multiply_bf16(offer *const lanes[32]) {
+  multiply_halves(lanes, bf16_value);
+}
+void multiply_f16(offer *const lanes[32]) {
+  multiply_halves(lanes, f16_value);
+}
+
+/* --- signed bytes: a[16][32], b[32][8] --- */
+
+static int byte_of(uint32_t word, int k) {
+  return (signed char)(word >> (k % 4 * 8) & 255u);
+}
+static int a_byte(offer *const lanes[32], int r, int k) {
+  return byte_of(word_in(lanes[r % 8 * 4 + k % 16 / 4], 0, r / 8 + k / 16 * 2), k);
+}
+static int b_byte(offer *const lanes[32], int k, int c) {
+  return byte_of(word_in(lanes[c * 4 + k % 16 / 4], 1, k / 16), k);
+}
+
+void multiply_int8(offer *const lanes[32]) {
+  for (int r = 0; r < 16; r++)
+    for (int c = 0; c < 8; c++) {
+      uint32_t sum = (uint32_t)d_of<int32_t>(lanes, r, c);
+      for (int k = 0; k < 32; k++) sum += (uint32_t)(a_byte(lanes, r, k) * b_byte(lanes, k, c));
+      d_of<int32_t>(lanes, r, c) = (int32_t)sum;
+    }
+}
+
+/* --- four matrices of 8 x 8: lane 8 m + r brings row r of matrix m --- */
+
+static uint32_t element_of(offer *const lanes[32], int matrix, int r, int c) {
+  return half_of(word_in(lanes[matrix * 8 + r], 0, c / 2), c);
+}
+
+void spread_rows(offer *const lanes[32]) {
+  for (int lane = 0; lane < WARP; lane++)
+    for (int m = 0; m < 4; m++)
+      static_cast<uint32_t *>(lanes[lane]->out)[m] = word_in(lanes[m * 8 + lane / 4], 0, lane % 4);
+}
+
+void spread_columns(offer *const lanes[32]) {
+  for (int lane = 0; lane < WARP; lane++)
+    for (int m = 0; m < 4; m++)
+      static_cast<uint32_t *>(lanes[lane]->out)[m] =
+          element_of(lanes, m, lane % 4 * 2, lane / 4) |
+          element_of(lanes, m, lane % 4 * 2 + 1, lane / 4) << 16;
+}
+
+/* --- copies that are under way --- */
+
+enum : size_t { COPY_BYTES = 16 };
+
+void copy_begin(const zh_shared<unsigned char> &to, const memory *of, const unsigned char *from,
+                bool valid, const site &where) {
+  block_thread &me = block.thread[now.thread];
+  to.space.may(WRITE, to.at, COPY_BYTES, COPY_BYTES, where);
+  unset_shared(to.at, COPY_BYTES);
+  if (valid) global_space{of}.may(READ, from, COPY_BYTES, COPY_BYTES, where);
+  me.copies.push_back(pending_copy{to.at, to.space, valid ? from : nullptr, of, me.groups, where});
+}
+
+void copies_commit() {
+  block.thread[now.thread].groups++;
+}
+
+void copies_wait(unsigned pending) {
+  block_thread &me = block.thread[now.thread];
+  unsigned done =
+      me.groups > pending ? me.groups - pending : 0; /* groups below it are waited for */
+  size_t kept = 0;
+  for (const pending_copy &c : me.copies) {
+    if (c.group >= done) {
+      me.copies[kept++] = c;
+      continue;
+    }
+    c.to_space.may(WRITE, c.to, COPY_BYTES, COPY_BYTES, c.where);
+    if (c.from)
+      memcpy(c.to, c.from, COPY_BYTES);
+    else
+      memset(c.to, 0, COPY_BYTES);
+  }
+  me.copies.resize(kept);
+}
+
+} // namespace zh_shim

@@ -1,0 +1,52 @@
+/* Atomics in global and shared memory, on p + i or &p[i]. All are relaxed, as in CUDA; after a
+ * __threadfence the next one in global memory tells other blocks of what was written before. */
+#ifndef ZH_TESTS_SHIM_ATOMICS_H
+#define ZH_TESTS_SHIM_ATOMICS_H
+
+namespace zh_shim {
+
+void note_atomic(const memory *of, const unsigned char *at);
+
+template <class T, class Space, class Change>
+T change(const pointer<T, Space> &p, const site &where, Change to) {
+  static_assert(!std::is_const_v<T>, "an atomic on const memory");
+  T before{};
+  if (!p.space.may(ATOMIC, p.at, sizeof(T), alignof(T), where)) return before;
+  if constexpr (std::is_same_v<Space, global_space>) note_atomic(p.space.of, p.at);
+  memcpy(&before, p.at, sizeof before);
+  T after = to(before);
+  memcpy(p.at, &after, sizeof after);
+  return before;
+}
+
+} // namespace zh_shim
+
+#define ZH_SHIM_ATOMIC(name, result)                                                               \
+  template <class T, class Space>                                                                  \
+  static inline T name(const zh_shim::pointer<T, Space> &p, zh_shim::value_t<T> value,             \
+                       ZH_SHIM_WHERE) {                                                            \
+    return zh_shim::change(p, ZH_SHIM_HERE, [value](T old) { return static_cast<T>(result); });    \
+  }
+ZH_SHIM_ATOMIC(atomicAdd, old + value)
+ZH_SHIM_ATOMIC(atomicSub, old - value)
+ZH_SHIM_ATOMIC(atomicMax, value > old ? value : old)
+ZH_SHIM_ATOMIC(atomicMin, value < old ? value : old)
+ZH_SHIM_ATOMIC(atomicAnd, old &value)
+ZH_SHIM_ATOMIC(atomicOr, old | value)
+ZH_SHIM_ATOMIC(atomicXor, old ^ value)
+ZH_SHIM_ATOMIC(atomicInc, old >= value ? 0 : old + 1)
+#undef ZH_SHIM_ATOMIC
+
+template <class T, class Space>
+static inline T atomicExch(const zh_shim::pointer<T, Space> &p, zh_shim::value_t<T> value,
+                           ZH_SHIM_WHERE) {
+  return zh_shim::change(p, ZH_SHIM_HERE, [value](T) { return value; });
+}
+template <class T, class Space>
+static inline T atomicCAS(const zh_shim::pointer<T, Space> &p, zh_shim::value_t<T> expected,
+                          zh_shim::value_t<T> value, ZH_SHIM_WHERE) {
+  return zh_shim::change(p, ZH_SHIM_HERE,
+                         [expected, value](T old) { return old == expected ? value : old; });
+}
+
+#endif

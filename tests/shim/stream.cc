@@ -1,0 +1,393 @@
+/* Streams, events and graphs: work is kept until somebody waits for it. */
+#include <chrono>
+#include <deque>
+#include <set>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "engine.h"
+
+struct event_state {
+  bool recorded, captured, done;
+  double seconds;
+  CUstream_st *stream;
+};
+struct CUevent_st {
+  std::shared_ptr<event_state> state;
+};
+typedef std::vector<std::function<void()>> work_list;
+struct CUgraph_st {
+  std::shared_ptr<work_list> work;
+};
+struct CUgraphExec_st {
+  std::shared_ptr<work_list> work;
+};
+struct CUstream_st {
+  std::deque<std::function<void()>> waiting;
+  std::shared_ptr<work_list> captured; /* while a graph is being made */
+  bool spoiled;
+};
+
+namespace zh_shim {
+
+std::recursive_mutex gate;
+typedef std::lock_guard<std::recursive_mutex> locked;
+
+static cudaError_t last, lost_to;
+static std::string complaint;
+static std::set<CUstream_st *> streams;
+static CUstream_st default_stream;
+
+/* --- errors --- */
+
+cudaError_t failed(cudaError_t status) {
+  if (status != cudaSuccess) last = status;
+  return status;
+}
+
+cudaError_t complain(cudaError_t status, const char *format, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  complaint = text;
+  return failed(status);
+}
+
+cudaError_t lost() {
+  return lost_to;
+}
+void lose(cudaError_t status) {
+  lost_to = status;
+}
+
+static void forget_loss() {
+  lost_to = last = cudaSuccess;
+  complaint.clear();
+}
+
+/* --- doing what waits --- */
+
+static void drain(CUstream_st *stream) {
+  while (!stream->waiting.empty() && lost_to == cudaSuccess) {
+    std::function<void()> work = std::move(stream->waiting.front());
+    stream->waiting.pop_front();
+    work();
+  }
+  if (lost_to != cudaSuccess) stream->waiting.clear();
+}
+
+void drain_all() {
+  drain(&default_stream);
+  for (CUstream_st *stream : streams) drain(stream);
+}
+
+static CUstream_st *stream_of(cudaStream_t stream) {
+  if (!stream) return &default_stream;
+  return streams.count(stream) ? stream : nullptr;
+}
+
+cudaError_t enqueue(cudaStream_t which, std::function<void()> work) {
+  CUstream_st *stream = stream_of(which);
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
+  if (stream->captured)
+    stream->captured->push_back(std::move(work));
+  else
+    stream->waiting.push_back(std::move(work));
+  return cudaSuccess;
+}
+
+bool forbidden_by_capture() {
+  for (CUstream_st *stream : streams)
+    if (stream->captured) {
+      stream->spoiled = true;
+      complain(cudaErrorStreamCaptureUnsupported,
+               "a call that waits, or allocates, while a graph is being made");
+      return true;
+    }
+  return false;
+}
+
+/* --- launches, and the n-th in which the device is lost --- */
+
+static unsigned long launches;
+
+static bool is_lost_now() {
+  const char *text = getenv("ZH_SHIM_FAIL");
+  launches++;
+  return text && *text && strtoul(text, nullptr, 0) == launches;
+}
+
+void run_unless_lost(const kernel_launch &work) {
+  if (is_lost_now())
+    lose(cudaErrorECCUncorrectable);
+  else
+    run_launch(work);
+}
+
+} // namespace zh_shim
+
+using namespace zh_shim;
+
+extern "C" __attribute__((visibility("default"))) void zh_shim_forget(uint64_t seed) {
+  locked lock(gate);
+  for (CUstream_st *stream : streams) stream->waiting.clear();
+  default_stream.waiting.clear();
+  forget_loss();
+  forget_faults();
+  launches = 0;
+  seed_orders(seed);
+}
+
+const char *cudaGetErrorString(cudaError_t status) {
+  static std::string text;
+  locked lock(gate);
+  switch (status) {
+  case cudaSuccess:
+    return "no error";
+  case cudaErrorMemoryAllocation:
+    return "out of memory";
+  case cudaErrorInvalidDevice:
+    return "invalid device ordinal";
+  case cudaErrorNotReady:
+    return "device not ready";
+  case cudaErrorECCUncorrectable:
+    return "uncorrectable ECC error encountered";
+  case cudaErrorLaunchFailure:
+    text = "unspecified launch failure: " + first_fault();
+    if (faults() > 1) text += " (and " + std::to_string(faults() - 1) + " more)";
+    return text.c_str();
+  default:
+    text = complaint.empty() ? "an error" : complaint;
+    return text.c_str();
+  }
+}
+
+const char *cudaGetErrorName(cudaError_t status) {
+  switch (status) {
+#define NAME(name)                                                                                 \
+  case name:                                                                                       \
+    return #name;
+    NAME(cudaSuccess)
+    NAME(cudaErrorInvalidValue)
+    NAME(cudaErrorMemoryAllocation)
+    NAME(cudaErrorInvalidConfiguration)
+    NAME(cudaErrorInvalidDevice)
+    NAME(cudaErrorECCUncorrectable)
+    NAME(cudaErrorInvalidResourceHandle)
+    NAME(cudaErrorNotReady)
+    NAME(cudaErrorLaunchFailure)
+    NAME(cudaErrorNotSupported)
+    NAME(cudaErrorStreamCaptureUnsupported)
+    NAME(cudaErrorStreamCaptureInvalidated)
+    NAME(cudaErrorIllegalState)
+    NAME(cudaErrorCapturedEvent)
+#undef NAME
+  default:
+    return "cudaErrorUnknown";
+  }
+}
+
+cudaError_t cudaPeekAtLastError() {
+  locked lock(gate);
+  return lost_to != cudaSuccess ? lost_to : last;
+}
+
+cudaError_t cudaGetLastError() {
+  locked lock(gate);
+  cudaError_t status = cudaPeekAtLastError();
+  last = cudaSuccess;
+  return status;
+}
+
+/* --- streams --- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
+  locked lock(gate);
+  *out = nullptr;
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  *out = new CUstream_st();
+  streams.insert(*out);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *out) {
+  return cudaStreamCreateWithFlags(out, cudaStreamDefault);
+}
+
+/* A device that was lost works again once all its streams are gone: the next one opens it anew. */
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  locked lock(gate);
+  if (!streams.count(stream))
+    return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
+  drain(stream);
+  streams.erase(stream);
+  delete stream;
+  if (streams.empty()) forget_loss();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t which) {
+  locked lock(gate);
+  CUstream_st *stream = stream_of(which);
+  if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
+  if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
+  drain(stream);
+  return failed(lost_to);
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t which) {
+  locked lock(gate);
+  CUstream_st *stream = stream_of(which);
+  if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  return stream->waiting.empty() ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  locked lock(gate);
+  if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
+  drain_all();
+  return failed(lost_to);
+}
+
+/* --- events --- */
+
+static double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
+  locked lock(gate);
+  *out = nullptr;
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  *out = new CUevent_st{std::make_shared<event_state>()};
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *out) {
+  return cudaEventCreateWithFlags(out, cudaEventDefault);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  locked lock(gate);
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t which) {
+  locked lock(gate);
+  CUstream_st *stream = stream_of(which);
+  event->state = std::make_shared<event_state>(); /* waiting for the one before stays valid */
+  std::shared_ptr<event_state> state = event->state;
+  state->recorded = true;
+  state->stream = stream;
+  state->captured = stream && stream->captured;
+  if (state->captured) return cudaSuccess; /* it only orders the graph, as in CUDA */
+  return enqueue(which, [state] {
+    state->done = true;
+    state->seconds = seconds_now();
+  });
+}
+
+static cudaError_t event_error(const event_state &state) {
+  if (state.captured)
+    return complain(cudaErrorCapturedEvent, "an event that belongs to a graph being made");
+  return cudaSuccess;
+}
+
+static void drain_until_done(const std::shared_ptr<event_state> &state) {
+  if (state->recorded && !state->done && streams.count(state->stream)) drain(state->stream);
+  if (state->recorded && !state->done && state->stream == &default_stream) drain(&default_stream);
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  locked lock(gate);
+  if (event_error(*event->state) != cudaSuccess) return cudaErrorCapturedEvent;
+  if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
+  drain_until_done(event->state);
+  return failed(lost_to);
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  locked lock(gate);
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  return !event->state->recorded || event->state->done ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t second) {
+  locked lock(gate);
+  const event_state &a = *first->state, &b = *second->state;
+  if (event_error(a) != cudaSuccess || event_error(b) != cudaSuccess) return cudaErrorCapturedEvent;
+  if (!a.recorded || !b.recorded)
+    return complain(cudaErrorInvalidResourceHandle, "time between events that were not recorded");
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (!a.done || !b.done) return failed(cudaErrorNotReady);
+  *ms = (float)((b.seconds - a.seconds) * 1e3);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  locked lock(gate);
+  std::shared_ptr<event_state> state = event->state;
+  if (event_error(*state) != cudaSuccess) return cudaErrorCapturedEvent;
+  return enqueue(stream, [state] { drain_until_done(state); });
+}
+
+/* --- graphs --- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  locked lock(gate);
+  if (!streams.count(stream))
+    return complain(cudaErrorStreamCaptureUnsupported, "a graph is made of a stream of one's own");
+  if (stream->captured) return complain(cudaErrorIllegalState, "two graphs at once of one stream");
+  stream->captured = std::make_shared<work_list>();
+  stream->spoiled = false;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
+  locked lock(gate);
+  *out = nullptr;
+  if (!streams.count(stream) || !stream->captured)
+    return complain(cudaErrorIllegalState, "the end of a graph that was not begun");
+  std::shared_ptr<work_list> work = std::move(stream->captured);
+  stream->captured.reset();
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (stream->spoiled)
+    return complain(cudaErrorStreamCaptureInvalidated, "a graph that was spoiled: %s",
+                    std::string(complaint).c_str());
+  *out = new CUgraph_st{work};
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+  locked lock(gate);
+  *out = nullptr;
+  if (lost_to != cudaSuccess) return failed(lost_to);
+  *out = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  locked lock(gate);
+  std::shared_ptr<work_list> work = graph->work;
+  return enqueue(stream, [work] {
+    for (const std::function<void()> &one : *work)
+      if (lost() == cudaSuccess) one();
+  });
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+  locked lock(gate);
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  locked lock(gate);
+  delete graph;
+  return cudaSuccess;
+}

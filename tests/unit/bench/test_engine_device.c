@@ -1,0 +1,247 @@
+/* The engine on a device, through the module that ZH_DEVICE_MODULE names (without a GPU the kernels
+ * compiled for the host, tests/shim): families against the exact engine of the CPU, every operator
+ * under the self-check, generations against steps, faults, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/check.h"
+#include "bench/engine/device_engine.h"
+
+enum { PROMPT = 11, STEPS = 3, CONTEXT = PROMPT + STEPS };
+static zh_threads *threads;
+
+static int start(void **state) {
+  (void)state;
+  return zh_threads_create(&threads, 2, NULL, NULL) != ZH_OK;
+}
+
+static int stop(void **state) {
+  (void)state;
+  zh_threads_free(threads);
+  return 0;
+}
+
+typedef struct pair {
+  zh_model *model;
+  zh_engine *host, *device; /* the exact one, and the one under test */
+  uint32_t token[CONTEXT], position[CONTEXT], sequence[CONTEXT];
+  float *logits[2]; /* [PROMPT][vocab] of each */
+  uint32_t vocab;
+} pair;
+
+static zh_status open_on_device(zh_engine **out, const zh_model *model, zh_kv_type kv,
+                                zh_error *err) {
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = 2,
+                               .context = CONTEXT,
+                               .micro_batch = 8, /* so that the prompt takes two */
+                               .kv = kv,
+                               .device = 1};
+  return zh_engine_create(out, model, threads, &options, err);
+}
+
+static pair open_pair(const char *family) {
+  zh_error err = ZH_ERROR_INIT;
+  pair p = {0};
+  char path[512];
+  zh_engine_options exact = {
+      .precision = ZH_PRECISION_EXACT, .sequences = 1, .context = CONTEXT};
+  snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, family);
+  if (zh_model_open(&p.model, path, &err) != ZH_OK ||
+      zh_engine_create(&p.host, p.model, threads, &exact, &err) != ZH_OK ||
+      open_on_device(&p.device, p.model, ZH_KV_BF16, &err) != ZH_OK)
+    fail_msg("%s: %s", family, err.message);
+  p.vocab = p.host->architecture.vocab;
+  for (uint32_t i = 0; i < CONTEXT; ++i) p.token[i] = i * 7 % p.vocab, p.position[i] = i;
+  for (int i = 0; i < 2; ++i) p.logits[i] = calloc((size_t)PROMPT * p.vocab, sizeof(float));
+  return p;
+}
+
+static void close_pair(pair *p) {
+  zh_engine_free(p->host);
+  zh_engine_free(p->device);
+  zh_model_free(p->model);
+  free(p->logits[0]);
+  free(p->logits[1]);
+}
+
+static zh_status read_prompt(pair *p, zh_engine *engine, float *logits, zh_error *err) {
+  static const bool all[PROMPT] = {true, true, true, true, true, true,
+                                   true, true, true, true, true};
+  return zh_engine_forward(engine, p->token, p->position, p->sequence, PROMPT, all, logits, err);
+}
+
+/* Operands of bf16 move a logit by a few of its 2^-8 parts; the largest stays the largest unless
+ * another comes as near as that. */
+static void compare_logits(const pair *p, const char *family) {
+  const zh_kernels *kernels = zh_kernels_reference();
+  for (size_t t = 0; t < PROMPT; ++t) {
+    const float *expected = p->logits[0] + t * p->vocab, *got = p->logits[1] + t * p->vocab;
+    double largest = 0, worst = 0;
+    for (uint32_t i = 0; i < p->vocab; ++i) {
+      largest = fmax(largest, fabs((double)expected[i]));
+      worst = fmax(worst, fabs((double)expected[i] - (double)got[i]));
+    }
+    if (!(worst <= 0.04 * largest))
+      fail_msg("%s: a logit of token %zu is %g off, of %g", family, t, worst, largest);
+    size_t best = kernels->argmax(expected, p->vocab), chosen = kernels->argmax(got, p->vocab);
+    assert_true(chosen < p->vocab);
+    assert_true((double)(expected[best] - expected[chosen]) <= 2 * worst);
+  }
+}
+
+static void family_is_computed(const char *family) {
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair(family);
+  zh_check *check = NULL;
+  assert_int_equal(read_prompt(&p, p.host, p.logits[0], &err), ZH_OK);
+  assert_int_equal(zh_check_create(&check, p.device, 17, &err), ZH_OK);
+  assert_int_equal(zh_check_attach(check, &err), ZH_OK);
+  if (read_prompt(&p, p.device, p.logits[1], &err) != ZH_OK)
+    fail_msg("%s: %s", family, err.message);
+  zh_check_detach(check);
+  if (zh_check_report(check, NULL, &err) != ZH_OK) fail_msg("%s: %s", family, err.message);
+  zh_check_free(check);
+  compare_logits(&p, family);
+  if (zh_engine_verify_weights(p.device, 3, &err) != ZH_OK)
+    fail_msg("%s: %s", family, err.message);
+  close_pair(&p);
+}
+
+static void dense_families_are_computed(void **state) {
+  (void)state;
+  family_is_computed("llama3");
+  family_is_computed("qwen3");
+  family_is_computed("gemma3");
+}
+
+static void experts_are_computed(void **state) {
+  (void)state;
+  family_is_computed("qwen3-moe");
+  family_is_computed("gpt-oss");
+}
+
+static void latent_attention_is_computed(void **state) {
+  (void)state;
+  family_is_computed("deepseek-v3");
+}
+
+/* --- generations --- */
+
+/* What single steps from the host give after the prompt. */
+static void step_by_step(zh_generated *out, pair *p, uint32_t first) {
+  zh_error err = ZH_ERROR_INIT;
+  float *logits = calloc(p->vocab, sizeof *logits);
+  for (uint32_t i = 0, token = first; i < STEPS; ++i) {
+    uint32_t position = PROMPT + i, sequence = 0;
+    assert_int_equal(
+        zh_engine_forward(p->device, &token, &position, &sequence, 1, NULL, logits, &err), ZH_OK);
+    token = (uint32_t)zh_kernels_reference()->argmax(logits, p->vocab);
+    out[i] = (zh_generated){.chosen = token, .bits_sum = zh_sum_of_bits(logits, p->vocab)};
+    memcpy(&out[i].logit_bits, &logits[token], sizeof(float));
+  }
+  free(logits);
+}
+
+static void generations_are_steps_bit_for_bit(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair("llama3");
+  zh_generated steps[STEPS], made[STEPS];
+  double ns[STEPS] = {0};
+  assert_int_equal(read_prompt(&p, p.device, p.logits[1], &err), ZH_OK);
+  uint32_t first = (uint32_t)zh_kernels_reference()->argmax(
+      p.logits[1] + (size_t)(PROMPT - 1) * p.vocab, p.vocab);
+  step_by_step(steps, &p, first);
+  zh_engine_poison(p.device, 0, PROMPT);
+  assert_true(zh_engine_generates(p.device));
+  if (zh_engine_generate(p.device, &first, PROMPT, 1, STEPS, made, ns, &err) != ZH_OK)
+    fail_msg("%s", err.message);
+  for (int i = 0; i < STEPS; ++i) {
+    assert_int_equal(made[i].chosen, steps[i].chosen);
+    assert_int_equal(made[i].logit_bits, steps[i].logit_bits);
+    assert_true(made[i].bits_sum == steps[i].bits_sum);
+  }
+  assert_int_equal(zh_engine_generate(p.device, &first, PROMPT, 1, STEPS, made, ns, &err),
+                   ZH_ERR_ARG); /* those positions are taken */
+  close_pair(&p);
+}
+
+/* --- faults --- */
+
+static zh_status check_with(zh_tamper tamper, zh_error *err) {
+  pair p = open_pair("llama3");
+  zh_check *check = NULL;
+  assert_int_equal(zh_check_create(&check, p.device, 17, err), ZH_OK);
+  assert_int_equal(zh_check_attach(check, err), ZH_OK);
+  p.device->tamper = tamper;
+  assert_int_equal(read_prompt(&p, p.device, p.logits[1], err), ZH_OK);
+  zh_check_detach(check);
+  zh_status status = zh_check_report(check, NULL, err);
+  zh_check_free(check);
+  close_pair(&p);
+  return status;
+}
+
+static void faults_are_noticed(void **state) {
+  (void)state;
+  static const zh_tamper tampers[] = {{ZH_TAMPER_RESIDUAL, 0, 5, 30},
+                                      {ZH_TAMPER_CACHE, 0, 12, 14},
+                                      {ZH_TAMPER_STALE, 0, 3, 0},
+                                      {ZH_TAMPER_LAYER, 1, 0, 0}};
+  for (size_t i = 0; i < sizeof tampers / sizeof tampers[0]; ++i) {
+    zh_error err = ZH_ERROR_INIT;
+    if (check_with(tampers[i], &err) != ZH_ERR_CHECK) fail_msg("fault %zu was not noticed", i);
+  }
+}
+
+static void weights_are_held_against_the_model(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    pair p = open_pair("llama3");
+    char what[160], before[ZH_DIGEST_HEX];
+    assert_int_equal(zh_engine_digest_weights(before, p.device, &err), ZH_OK);
+    assert_int_equal(zh_device_flip_weight(p.device, seed, what, sizeof what, &err), ZH_OK);
+    if (zh_engine_verify_weights(p.device, 3, &err) != ZH_ERR_CHECK)
+      fail_msg("%s was not noticed", what);
+    close_pair(&p);
+  }
+}
+
+/* --- refusals --- */
+
+static void what_cannot_be_done_is_named(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair("llama3");
+  zh_engine *engine = NULL;
+  assert_int_equal(open_on_device(&engine, p.model, ZH_KV_Q8, &err), ZH_ERR_LACKING);
+  assert_non_null(strstr(err.message, "q8"));
+  zh_engine_options options = {
+      .precision = ZH_PRECISION_FAST, .sequences = 1, .context = CONTEXT, .device = 99};
+  assert_int_equal(zh_engine_create(&engine, p.model, threads, &options, &err), ZH_ERR_LACKING);
+  assert_non_null(strstr(err.message, "GPU 98"));
+  close_pair(&p);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(dense_families_are_computed),
+      cmocka_unit_test(experts_are_computed),
+      cmocka_unit_test(latent_attention_is_computed),
+      cmocka_unit_test(generations_are_steps_bit_for_bit),
+      cmocka_unit_test(faults_are_noticed),
+      cmocka_unit_test(weights_are_held_against_the_model),
+      cmocka_unit_test(what_cannot_be_done_is_named),
+  };
+  return cmocka_run_group_tests(tests, start, stop);
+}
