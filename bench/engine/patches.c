@@ -58,12 +58,12 @@ void zh_pass_patch_norms(const zh_worker *w, float *y, const float *x, const zh_
 
 /* The attention of one sequence once more, with its own sinks. */
 static void attend_again(const zh_worker *w, const zh_attention *work, const zh_patch *patch) {
-  size_t first, last, begin, end, width = work->heads * work->kv->head_dim;
+  size_t first, last, begin, end;
   tokens_of(w->p, patch->sequence, &begin, &end);
   if (begin == end) return;
   zh_attention own = *work;
-  own.out += begin * width;
-  own.q += begin * width;
+  own.out += begin * work->heads * zh_kv_value_dim(work->kv);
+  own.q += begin * work->heads * work->kv->head_dim;
   own.position += begin;
   own.sequence += begin;
   own.tokens = end - begin;
