@@ -60,27 +60,21 @@ typedef struct step_rows {
   float largest[STEP];
 } step_rows;
 
-/* Sums of shared values are long rows, which are not to be read and written again for each chunk.
- */
-static size_t chunk_of(const run_of *r) {
-  return r->a->kv->shared ? BLOCK : CHUNK;
-}
-
 /* Which rows are small: what decides it is the same whoever else is computed. The keys of others
  * have to be taken together, for the largest score comes first. */
-static void find_small_rows(step_rows *s, size_t chunk, const block_at *b, const float *q_size) {
-  s->chunk = chunk;
-  s->all_small = true;
+static void find_small_rows(step_rows *s, const block_at *b, const float *q_size) {
+  s->chunk = CHUNK;
   s->least_end = BLOCK, s->last_begin = 0;
   for (size_t i = 0; i < s->count; i++) {
     s->small[i] =
         s->end[i] == 0 || (b->key_size && q_size[i] * b->key_size[s->end[i] - 1] <= LARGEST_POWER);
     s->largest[i] = s->end[i] ? 0 : NO_SCORE;
     s->sum[i] = _mm512_setzero_ps();
-    if (!s->small[i]) s->chunk = BLOCK, s->all_small = false;
+    if (!s->small[i]) s->chunk = BLOCK;
     s->least_end = s->end[i] < s->least_end ? s->end[i] : s->least_end;
     s->last_begin = s->begin[i] > s->last_begin ? s->begin[i] : s->last_begin;
   }
+  s->all_small = s->chunk == CHUNK;
 }
 
 static void find_rows(step_rows *s, const run_of *r, size_t row, const block_at *b,
@@ -101,7 +95,7 @@ static void find_rows(step_rows *s, const run_of *r, size_t row, const block_at 
   }
   s->from = s->to ? s->from / KEYS * KEYS : 0;
   s->to = (s->to + KEYS - 1) / KEYS * KEYS;
-  find_small_rows(s, chunk_of(r), b, q_size + row);
+  find_small_rows(s, b, q_size + row);
 }
 
 /* Some keys of a step: scored first, then weighed, then mixed. While those of one unit are weighed,
@@ -131,10 +125,10 @@ typedef struct passage {
       ahead_of_step; /* bytes for each of `units`, and for each step of products */
 } passage;
 
-/* Whether every row of a unit is small and attends to all of it. */
+/* Whether every row of a unit is small and attends to all of a chunk. */
 static bool is_whole(const unit *u) {
   const step_rows *s = u->s;
-  return s->all_small && (u->to - u->from) % CHUNK == 0 && s->least_end >= u->to &&
+  return s->all_small && u->to - u->from == CHUNK && s->least_end >= u->to &&
          s->last_begin <= u->from;
 }
 
@@ -188,10 +182,9 @@ static void weigh_others(const passage *p, const unit *u, size_t i, size_t until
 ALWAYS_INLINE void weigh_rows(passage *p, size_t count) {
   const unit *u = &p->now;
   if (!u->s) return;
-  size_t i = p->weighed, until = i + count < u->s->count ? i + count : u->s->count,
-         keys = u->to - u->from;
+  size_t i = p->weighed, until = i + count < u->s->count ? i + count : u->s->count;
   if (u->whole)
-    weigh_whole_rows(u->weight + i * keys, u->score + i * keys, keys, &u->s->sum[i], until - i,
+    weigh_whole_rows(u->weight + i * CHUNK, u->score + i * CHUNK, &u->s->sum[i], until - i,
                      p->factor);
   else
     weigh_others(p, u, i, until);

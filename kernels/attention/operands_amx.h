@@ -13,11 +13,10 @@
 enum {
   BLOCK = ZH_ATTENTION_BLOCK,
   STEP = ATTENTION_STEP_ROWS,
-  DIMS = 32,              /* of a tile of q */
-  KEYS = 32,              /* of a tile of weights */
-  CHUNK = 64,             /* keys whose scores stay in the first-level cache */
-  AHEAD_OF_TURN = 4 * 64, /* bytes of the next block, for each 16 by 16 numbers that are turned */
-  AHEAD_OF_SIZES = 8      /* for each dimension of sixteen keys */
+  DIMS = 32,             /* of a tile of q */
+  KEYS = 32,             /* of a tile of weights */
+  CHUNK = 64,            /* keys whose scores stay in the first-level cache */
+  AHEAD_OF_TURN = 4 * 64 /* bytes of the next block, for each 16 by 16 numbers that are turned */
 };
 
 typedef struct tiles_scratch {
@@ -118,41 +117,27 @@ static void unpack_bytes(const tiles_scratch *s, const unsigned char *k, const u
   }
 }
 
-/* The size of the largest of the keys so far, of sixteen more by their squares. What is not a
- * number is larger than any: the bits of numbers that are not negative are in their order. */
-ALWAYS_INLINE __m512i largest_so_far(float *out, __m512 squares, size_t there, __m512i largest) {
-  __m512i none = _mm512_setzero_si512(), last = _mm512_set1_epi32(15);
-  __m512i size = _mm512_maskz_mov_epi32(lanes16(there), _mm512_castps_si512(squares));
-  size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 15));
-  size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 14));
-  size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 12));
-  size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 8));
-  size = _mm512_max_epu32(size, largest);
-  _mm512_storeu_ps(out, _mm512_sqrt_ps(_mm512_castsi512_ps(size)));
-  return _mm512_permutexvar_epi32(last, size);
-}
-
-/* Squares of dimensions [i, d) of sixteen keys, added to; four chains do not wait for each other.
- */
-ALWAYS_INLINE __m512 squares16(const uint16_t *keys, size_t i, size_t d, __m512 first) {
-  __m512 sum[4] = {first, _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-  for (; i < d; i += 8)
-    for (size_t n = 0; n < 4; n++) {
-      __m512bh k = (__m512bh)_mm512_loadu_si512(keys + (i + 2 * n) * KV_GROUP);
-      sum[n] = _mm512_dpbf16_ps(sum[n], k, k);
-    }
-  return _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3]));
-}
-
-/* The largest |k| of the keys up to each, sixteen at a time. */
-static void largest_keys(float *out, const uint16_t *keys, size_t d, size_t count,
-                         block_ahead *ahead) {
-  __m512i largest = _mm512_setzero_si512();
-  for (size_t j = 0; j < count; j += KV_GROUP, keys += KV_GROUP * d) {
+/* The largest |k| of the keys up to each, sixteen at a time. What is not a number is larger than
+ * any: the bits of numbers that are not negative are in their order. */
+static void largest_keys(float *out, const uint16_t *keys, size_t d, size_t count) {
+  __m512i none = _mm512_setzero_si512(), largest = none, last = _mm512_set1_epi32(15);
+  for (size_t j = 0; j < count; j += KV_GROUP) {
+    __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()}; /* do not wait for each other */
     stay_awake();
-    if (ahead) fetch(ahead, d * AHEAD_OF_SIZES);
-    largest =
-        largest_so_far(out + j, squares16(keys, 0, d, _mm512_setzero_ps()), count - j, largest);
+    for (size_t i = 0; i < d; i += 4)
+      for (size_t n = 0; n < 2; n++, keys += 32) {
+        __m512bh k = (__m512bh)_mm512_loadu_si512(keys);
+        sum[n] = _mm512_dpbf16_ps(sum[n], k, k);
+      }
+    __m512i size = _mm512_castps_si512(_mm512_add_ps(sum[0], sum[1]));
+    size = _mm512_maskz_mov_epi32(lanes16(count - j), size);
+    size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 15));
+    size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 14));
+    size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 12));
+    size = _mm512_max_epu32(size, _mm512_alignr_epi32(size, none, 8));
+    size = _mm512_max_epu32(size, largest);
+    largest = _mm512_permutexvar_epi32(last, size);
+    _mm512_storeu_ps(out + j, _mm512_sqrt_ps(_mm512_castsi512_ps(size)));
   }
 }
 
@@ -165,21 +150,14 @@ ALWAYS_INLINE __m512i two_quarters(const uint16_t *keys, size_t c, size_t half) 
 }
 
 /* Sixteen dimensions of sixteen positions: pairs of dimensions become pairs of positions, row bytes
- * apart. squares: of halves of the positions, two chains each; NULL: not wanted. */
-ALWAYS_INLINE void turn16(uint16_t *values, size_t row, const uint16_t *keys, __m512 *squares) {
+ * apart. */
+ALWAYS_INLINE void turn16(uint16_t *values, size_t row, const uint16_t *keys) {
   const __m512i middle = _mm512_set4_epi32(0x0f0e0b0a, 0x0d0c0908, 0x07060302, 0x05040100),
                 even = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0),
                 odd = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
   for (size_t half = 0; half < 2; half++, values += 4 * row) {
     __m512i v[4];
-    for (size_t c = 0; c < 4; c++) {
-      v[c] = two_quarters(keys, c, half);
-      if (squares) {
-        __m512 *sum = &squares[2 * half + c % 2];
-        *sum = _mm512_dpbf16_ps(*sum, (__m512bh)v[c], (__m512bh)v[c]);
-      }
-      v[c] = _mm512_shuffle_epi8(v[c], middle);
-    }
+    for (size_t c = 0; c < 4; c++) v[c] = _mm512_shuffle_epi8(two_quarters(keys, c, half), middle);
     __m512i low[2] = {_mm512_unpacklo_epi64(v[0], v[1]), _mm512_unpackhi_epi64(v[0], v[1])},
             high[2] = {_mm512_unpacklo_epi64(v[2], v[3]), _mm512_unpackhi_epi64(v[2], v[3])};
     for (size_t m = 0; m < 2; m++) {
@@ -189,22 +167,13 @@ ALWAYS_INLINE void turn16(uint16_t *values, size_t row, const uint16_t *keys, __
   }
 }
 
-/* Squares by halves of positions become those of sixteen. */
-ALWAYS_INLINE __m512 of_positions(const __m512 squares[4]) {
-  __m512 first = _mm512_add_ps(squares[0], squares[1]),
-         second = _mm512_add_ps(squares[2], squares[3]);
-  return _mm512_add_ps(_mm512_shuffle_f32x4(first, second, 0x44),
-                       _mm512_shuffle_f32x4(first, second, 0xee));
-}
-
 /* The same of positions of which `there` exist: zeros behind them, for there may lie anything, and
  * weights of 0 do not silence NaN. */
-ALWAYS_INLINE void turn_there(uint16_t *values, size_t row, const uint16_t *keys, size_t there,
-                              __m512 *squares) {
+ALWAYS_INLINE void turn_there(uint16_t *values, size_t row, const uint16_t *keys, size_t there) {
   uint16_t masked[16 * KV_GROUP];
   for (size_t c = 0; there < KV_GROUP && c < 8; c++)
     _mm512_storeu_si512(masked + c * 32, _mm512_maskz_loadu_epi32(lanes16(there), keys + c * 32));
-  turn16(values, row, there < KV_GROUP ? masked : keys, squares);
+  turn16(values, row, there < KV_GROUP ? masked : keys);
 }
 
 /* Keys [j, j + KEYS) of a block, dimensions [dim, dim + 32): [KEYS / 2][32][2]. */
@@ -213,24 +182,19 @@ ALWAYS_INLINE void turn_strip(uint16_t *values, const uint16_t *keys, size_t d, 
   for (size_t at = j; at < j + KEYS; at += KV_GROUP, values += KV_GROUP * 32)
     for (size_t i = 0; i < 32; i += 16)
       turn_there(values + i * 2, 64, keys + at * d + (dim + i) * KV_GROUP,
-                 count > at ? count - at : 0, NULL);
+                 count > at ? count - at : 0);
 }
 
-/* Values that are the first `dims` numbers of their keys, and sizes of keys (largest_keys). */
-static void turn_keys(uint16_t *values, float *sizes, const uint16_t *keys, size_t d, size_t dims,
-                      size_t count, block_ahead *ahead) {
+/* Values that are the first `dims` numbers of their keys. */
+static void turn_keys(uint16_t *values, const uint16_t *keys, size_t d, size_t dims, size_t count,
+                      block_ahead *ahead) {
   size_t groups = (count + KEYS - 1) / KEYS * (KEYS / KV_GROUP);
-  __m512i largest = _mm512_setzero_si512();
   for (size_t g = 0; g < groups; g++, keys += KV_GROUP * d, values += KV_GROUP * dims) {
     size_t there = count > g * KV_GROUP ? count - g * KV_GROUP : 0;
-    __m512 squares[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
-                         _mm512_setzero_ps()};
     for (size_t i = 0; i < dims; i += 16) {
-      turn_there(values + i * 2, 2 * dims, keys + i * KV_GROUP, there, squares);
+      turn_there(values + i * 2, 2 * dims, keys + i * KV_GROUP, there);
       fetch(ahead, AHEAD_OF_TURN);
     }
-    __m512 all = squares16(keys, dims, d, of_positions(squares));
-    largest = largest_so_far(sizes + g * KV_GROUP, all, there, largest);
     stay_awake();
   }
 }
@@ -263,20 +227,13 @@ static block_at open_block(const run_of *r, size_t block, const tiles_scratch *s
     b.key_scale = s->key_scale, b.value_scale = s->value_scale;
   }
   b.keys = bytes ? s->keys : (const uint16_t *)(const void *)(kv->keys + at);
-  if (bytes || kv->shared) {
-    b.values = s->values;
-  } else {
-    b.values = (const uint16_t *)(const void *)(kv->values + at);
-    b.last = last_values(s->last, b.values, d, b.count);
-  }
-  bool strips = kv->shared && rows_of(r) <= STEP;
-  if (strips)
-    b.values = NULL;
-  else if (kv->shared)
-    turn_keys(s->values, s->key_size, b.keys, d, kv->shared, b.count, ahead);
-  if (!bytes && (strips || !kv->shared))
-    largest_keys(s->key_size, b.keys, d, b.count, strips ? ahead : NULL);
-  if (!bytes) b.key_size = s->key_size;
+  if (kv->shared && rows_of(r) > STEP) turn_keys(s->values, b.keys, d, kv->shared, b.count, ahead);
+  b.values = kv->shared && rows_of(r) <= STEP ? NULL : s->values;
+  if (bytes || kv->shared) return b; /* sizes of long keys would cost more than they save */
+  b.values = (const uint16_t *)(const void *)(kv->values + at);
+  b.last = last_values(s->last, b.values, d, b.count);
+  largest_keys(s->key_size, b.keys, d, b.count);
+  b.key_size = s->key_size;
   return b;
 }
 

@@ -47,17 +47,16 @@ ALWAYS_INLINE __m512 added_up(__m512 sum, __m512i weights) {
   return _mm512_dpbf16_ps(sum, (__m512bh)weights, (__m512bh)_mm512_set1_epi16(0x3f80));
 }
 
-/* Rows that attend to all of their keys, some chunks. */
-static void weigh_whole_rows(uint16_t *weight, const float *score, size_t keys, __m512 *sum,
-                             size_t rows, __m512 factor) {
+/* Rows that attend to all of a chunk. */
+static void weigh_whole_rows(uint16_t *weight, const float *score, __m512 *sum, size_t rows,
+                             __m512 factor) {
   words w = words_of(factor);
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < keys; j += CHUNK, weight += CHUNK, score += CHUNK) {
-      __m512i first = weights32(&w, score), second = weights32(&w, score + KEYS);
-      _mm512_storeu_si512(weight, first);
-      _mm512_storeu_si512(weight + KEYS, second);
-      sum[i] = added_up(added_up(sum[i], first), second);
-    }
+  for (size_t i = 0; i < rows; i++, weight += CHUNK, score += CHUNK) {
+    __m512i first = weights32(&w, score), second = weights32(&w, score + KEYS);
+    _mm512_storeu_si512(weight, first);
+    _mm512_storeu_si512(weight + KEYS, second);
+    sum[i] = added_up(added_up(sum[i], first), second);
+  }
 }
 
 /* Of 32 keys from j on those in [begin, end). */
