@@ -54,6 +54,8 @@ static const lie lies[] = {
     {"deepseek-v2", "{'moe_layer_freq': 2}", "'moe_layer_freq'", "computes 1 alone"},
     {"deepseek-v3", "{'topk_method': 'greedy'}", "'topk_method'", "computes noaux_tc alone"},
     {"glm4-moe", "{'scoring_func': 'softmax'}", "'scoring_func'", "computes sigmoid alone"},
+    {"qwen2-moe", "{'use_sliding_window': true}", "'use_sliding_window'", "states"},
+    {"qwen3-moe", "{'num_experts': 8}", "mlp.gate.weight'", "shape [8, 40]"},
     {"gemma3", "{'use_bidirectional_attention': true}", "'use_bidirectional_attention'", "states"},
     /* groups of experts */
     {"deepseek-v2", "{'n_group': 4}", "'n_group'", "6 experts in 4 groups"},
