@@ -210,6 +210,13 @@ def test_what_is_lacking_skips_the_step_in_one_sentence(tmp_path, more, words):
     assert "\n" not in step["reason"] and step["reason"] in show(tmp_path / "bundle")
 
 
+def test_a_rank_without_a_gpu_leaves_no_other_waiting(tmp_path):
+    done = run(write_suite(tmp_path, COMPUTE), "--ranks", "2", "--out", tmp_path / "bundle", env=environment(), timeout=60)
+    assert done.returncode == 0, done.stderr
+    step = check_whole(tmp_path / "bundle")[0]["steps"][1]
+    assert step["status"] == "skipped" and "rank 1: this rank would take GPU 1" in step["reason"]
+
+
 def test_an_algorithm_that_does_not_run_is_passed_over(tmp_path):
     bundle, _ = measure(tmp_path, GEMM, environment(ZH_FAKE_CUBLASLT="broken"))
     facts = next(step for step in bundle["steps"] if step["step"] == "gpu-gemm")["facts"]["bf16_16x32x48"]
