@@ -30,9 +30,9 @@ typedef struct zh_device_graph zh_device_graph;
 typedef struct zh_device_event zh_device_event;
 
 typedef struct zh_device_facts {
-  char name[128];               /* "NVIDIA H200" */
-  char uuid[64], bus[32];       /* "GPU-…" or "MIG-…", "0000:17:00.0" */
-  int major, minor;             /* compute capability */
+  char name[128];         /* "NVIDIA H200" */
+  char uuid[64], bus[32]; /* "GPU-…" or "MIG-…", "0000:17:00.0" */
+  int major, minor;       /* compute capability */
   uint64_t memory_bytes, free_bytes;
   uint64_t l2_bytes, shared_bytes; /* shared: of a block, at most */
   uint32_t multiprocessors;
@@ -44,17 +44,20 @@ typedef struct zh_device_facts {
 
 /* --- weights as they lie on a device --- */
 
-/* Planes: numbers in rows without gaps, each row at a multiple of 16 bytes, then what scales them.
- * zh_device_lay brings rows of a file's type there; nothing is rounded but what the form's comment
- * says. */
+/* Two planes, 256-byte aligned: numbers, and what scales them. Rows of numbers are
+ * zh_device_number_bytes(form, 1, columns) apart, with zeros at their ends; scales of a row alike.
+ * zh_device_lay brings rows of a file's type there and rounds nothing. In the Q forms columns have
+ * an order of their own (kernels/device_forms.c): four threads that read sixteen bytes each have
+ * eight columns each of every block of 32. */
 typedef enum zh_device_form {
   ZH_FORM_F32,
   ZH_FORM_F16,
   ZH_FORM_BF16,
-  ZH_FORM_E4M3, /* bytes; scales: f32, one for each block of scale_rows x scale_columns */
+  ZH_FORM_E4M3, /* bytes; scales: f32, one for each block of scale_rows x scale_columns, without
+                   gaps; scale_columns is a multiple of 64, or at least the columns. The bytes 0x7F
+                   and 0xFF, which are no numbers, count as 480 and -480: readers refuse them */
   ZH_FORM_Q8,   /* signed bytes; scales: f16, one for 32 columns of a row: Q8_0 */
-  ZH_FORM_Q4,   /* column 2 i in the low half of byte i; scales: f16 d, one for 32 columns:
-                   d (n - 8). Q4_0, whose order of columns in a block is another */
+  ZH_FORM_Q4,   /* halves of bytes; scales: f16 d, one for 32 columns: d (n - 8). Q4_0 */
   ZH_FORM_Q4_1, /* the same; scales: f16 d, f16 m beside each other: d n + m. Q4_1 */
   ZH_FORM_Q4_K, /* the same; scales: 16 bytes for 256 columns, Q4_K's d, dmin and twelve bytes */
   ZH_FORMS
@@ -72,6 +75,7 @@ typedef struct zh_device_matrix {
 zh_device_form zh_device_form_of(zh_dtype type);
 size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns);
 size_t zh_device_scale_bytes(const zh_device_matrix *shape);
+size_t zh_device_scale_row_bytes(zh_device_form form, size_t columns); /* 0 of E4M3 */
 /* On the host: `count` rows of a file's type, row_bytes apart, into a row's numbers and scales. Not
  * for E4M3, whose bytes and scales the reader has apart. */
 void zh_device_lay(zh_device_form form, void *numbers, void *scales, zh_dtype type,
@@ -82,20 +86,100 @@ void zh_device_row_values(float *y, const zh_device_matrix *shape, const void *n
 
 /* --- operators; all addresses are the device's; [tokens] arrays are contiguous --- */
 
-/* y[t][r] = sum_c W[r][c] x[t][c] (+ bias[r]) (* factor, added to y where `adds`). Activations are
- * rounded as `rounding` says (the table's `rounds`), sums are fp32's. */
+/* What the operands of a product with weights of a form become: none for F32 and F16. */
+zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form, zh_way way);
+
+/* y[t][r] = sum_c W[r][c] x[t][c] (+ bias[r]) (* factor, added to y where `adds`). Operands are
+ * rounded as zh_device_rounding_of says, sums are fp32's. Fastest where x is 16-byte aligned and
+ * x_stride a multiple of 4. */
 typedef struct zh_device_product {
   float *y;
   size_t y_stride;
-  const zh_device_matrix *matrices; /* [count]: products of one input, y of one behind the other's */
-  const float *const *biases;       /* [count]; NULL: none */
+  const zh_device_matrix
+      *matrices;              /* [count]: products of one input, y of one behind the other's */
+  const float *const *biases; /* [count]; NULL: none */
   size_t count;
   const float *x;
   size_t x_stride;
   size_t tokens;
   bool adds;    /* y += factor * product */
   float factor; /* 1 unless adds */
+  zh_way way;   /* ZH_FEW or ZH_MANY, of any number of tokens: within one a token alone equals the
+                   same token among others */
 } zh_device_product;
+
+/* Each head its own rows of the weight, by its own part of the input (latent attention):
+ * y[t y_stride + h y_head + r] = sum_c W[h rows + r][c] x[t x_stride + h x_head + c], where rows is
+ * the matrix's rows / heads. */
+typedef struct zh_device_head_product {
+  float *y;
+  size_t y_stride, y_head;
+  zh_device_matrix matrix; /* scale_rows divides rows / heads, or is 1 */
+  const float *x;
+  size_t x_stride, x_head;
+  size_t heads, tokens;
+  zh_way way;
+} zh_device_head_product;
+
+/* Which experts tokens go to: bench/engine/route.h. The names are model/architecture.h's. */
+typedef enum zh_device_score {
+  ZH_DEVICE_SOFTMAX,
+  ZH_DEVICE_SIGMOID,
+  ZH_DEVICE_SOFTMAX_CHOSEN
+} zh_device_score;
+typedef struct zh_device_route {
+  uint32_t *choice;    /* [tokens][used], the best first (ties: the lower number) */
+  float *weight;       /* the same */
+  uint32_t *lists;     /* zh_device_list_words: choices by expert, for grouped products */
+  const float *logits; /* [tokens][experts] */
+  size_t tokens;
+  uint32_t experts, used;       /* at most ZH_DEVICE_EXPERTS_MAX, ZH_DEVICE_USED_MAX */
+  uint32_t groups, groups_used; /* 0 or 1: no groups; at most ZH_DEVICE_GROUPS_MAX */
+  zh_device_score score;
+  bool best_two; /* a group's score is the sum of its two best, else its best */
+  bool renormalise;
+  double scale;                       /* 0: 1 */
+  const float *bias, *selection_bias; /* [experts], or NULL */
+} zh_device_route;
+enum { ZH_DEVICE_EXPERTS_MAX = 1024, ZH_DEVICE_USED_MAX = 32, ZH_DEVICE_GROUPS_MAX = 64 };
+size_t zh_device_list_words(size_t tokens, uint32_t experts, uint32_t used);
+
+/* Each choice of a token by the matrix of its expert; an expert's weights are read once. Choice i
+ * is number i % used of token i / used. */
+typedef struct zh_device_grouped {
+  float *y; /* [tokens used] rows of all matrices, one behind the other */
+  size_t y_stride;
+  const zh_device_matrix *matrices; /* [count]: the rows of all experts, expert by expert;
+                                       scale_rows divides an expert's rows, or is 1 */
+  const float *const *biases;       /* [count] of [experts][rows of one]; NULL: none */
+  size_t count;
+  const float *x;
+  size_t x_stride;
+  bool spread; /* all choices of a token read its row; else each choice has its own */
+  size_t tokens;
+  uint32_t experts, used;
+  const uint32_t *lists; /* of route */
+  zh_way way;
+} zh_device_grouped;
+
+/* y[t] = share shared[t] + sum over k of weight[t][k] x[t used + k], in this order; share: 1, or
+ * 1 / (1 + exp(-score[t])). */
+typedef struct zh_device_combine {
+  float *y;            /* [tokens][columns] */
+  const float *x;      /* [tokens used][columns] */
+  const float *weight; /* [tokens][used] */
+  const float *shared; /* [tokens][columns]; NULL: none */
+  const float *score;  /* [tokens]; NULL: share is 1 */
+  size_t columns, tokens;
+  uint32_t used;
+} zh_device_combine;
+
+/* to[r to_stride + i] = from[r from_stride + i], i < width. */
+typedef struct zh_device_slices {
+  float *to;
+  const float *from;
+  size_t to_stride, from_stride, width, rows;
+} zh_device_slices;
 
 /* y[t] = norm(x[t]) by gain, as zh_kernels.rmsnorm, of each of `heads` parts of a row by itself;
  * bias NULL: RMS; else LayerNorm. */
@@ -110,7 +194,8 @@ typedef struct zh_device_norm {
 typedef struct zh_device_rope {
   float *x;
   size_t x_stride, heads, head_dim, dims, tokens;
-  size_t offset; /* where in a head the turned numbers begin (latent attention: behind the others) */
+  size_t
+      offset; /* where in a head the turned numbers begin (latent attention: behind the others) */
   bool interleaved;
   const double *frequency;  /* [dims / 2]; angles in fp64, then rounded, as zh_rope_angles does */
   double factor;            /* of cosines and sines */
@@ -119,14 +204,26 @@ typedef struct zh_device_rope {
 
 /* Of one layer: keys [sequences][kv_heads][capacity][key_dim], values the same with value_dim.
  * Latent attention: one head; values are the first value_dim of the keys, and `values` is NULL. */
-typedef enum zh_device_kv_type { ZH_DEVICE_KV_F32, ZH_DEVICE_KV_BF16, ZH_DEVICE_KV_E4M3 } zh_device_kv_type;
+typedef enum zh_device_kv_type {
+  ZH_DEVICE_KV_F32,
+  ZH_DEVICE_KV_BF16,
+  ZH_DEVICE_KV_E4M3
+} zh_device_kv_type;
 typedef struct zh_device_kv {
-  zh_device_kv_type type; /* E4M3: one f32 scale a head and position lies in front of its numbers, at
-                             a multiple of 16 bytes */
+  zh_device_kv_type type; /* E4M3: numbers n s, where the f32 scale s (the largest magnitude / 448,
+                             rounded up to bf16, so that n s is exact) lies in front of a position's
+                             numbers, which begin 16 bytes behind it */
   uint32_t sequences, kv_heads, capacity, key_dim, value_dim;
   void *keys, *values;
 } zh_device_kv;
-size_t zh_device_kv_bytes(const zh_device_kv *kv, bool values);
+size_t zh_device_kv_bytes(const zh_device_kv *kv, bool values); /* SIZE_MAX: that is too much */
+/* From a position to the next one's: a multiple of 16. */
+size_t zh_device_kv_row_bytes(zh_device_kv_type type, size_t dim);
+/* On the host: a row of the cache as values, and what values become in the cache. */
+void zh_device_kv_values(float *y, zh_device_kv_type type, const void *row, size_t dim);
+void zh_device_kv_round(float *row, zh_device_kv_type type, size_t dim);
+uint8_t zh_f32_to_e4m3(float value); /* to nearest even, at most 448 (or -448); NaN: 0x7F */
+float zh_e4m3_to_f32(uint8_t bits);  /* 0x7F and 0xFF: NaN */
 
 typedef struct zh_device_store {
   zh_device_kv kv;
@@ -136,7 +233,9 @@ typedef struct zh_device_store {
 } zh_device_store;
 
 /* As zh_attention. `longest`: what no position + 1 exceeds, for the host's choice of parts; what
- * lies behind a token's position is never read. scratch: zh_device_api.attention_scratch. */
+ * lies behind the last position of a sequence's tokens is never read. Many: q and weights of values
+ * are rounded to bf16 where zh_device_attention_rounds. scratch: zh_device_api.attention_scratch.
+ */
 typedef struct zh_device_attention {
   float *out;     /* [tokens][heads][value_dim] */
   const float *q; /* [tokens][heads][key_dim] */
@@ -144,9 +243,11 @@ typedef struct zh_device_attention {
   size_t heads, tokens, window, longest;
   const uint32_t *position, *sequence;
   float scale, softcap;
-  const float *sinks;
+  const float *sinks; /* [heads], or NULL */
   void *scratch;
+  zh_way way;
 } zh_device_attention;
+bool zh_device_attention_rounds(const zh_roundings *table, const zh_device_attention *work);
 
 typedef enum zh_device_activation {
   ZH_DEVICE_SILU,
@@ -171,6 +272,7 @@ typedef struct zh_device_api {
   const char *backend; /* "cuda", "shim" */
   const char *build;   /* "CUDA 13.0, sm_90a sm_80" */
   zh_roundings rounds; /* of products and attention: what bounds and certificates use */
+  uint32_t few_tokens; /* up to so many tokens ZH_FEW is the faster way */
 
   /* How many there are; ZH_ERR_LACKING with one sentence where there is no driver, one too old, or
    * no device. */
@@ -205,7 +307,8 @@ typedef struct zh_device_api {
   zh_status (*elapsed_s)(zh_device *device, double *out, zh_device_event *first,
                          zh_device_event *second, zh_error *err);
 
-  /* What is enqueued between the two is kept instead of done, to be launched any number of times. */
+  /* What is enqueued between the two is kept instead of done, to be launched any number of times.
+   */
   zh_status (*begin_graph)(zh_device *device, zh_error *err);
   zh_status (*end_graph)(zh_device *device, zh_device_graph **out, zh_error *err);
   zh_status (*launch)(zh_device *device, zh_device_graph *graph, zh_error *err);
@@ -232,12 +335,12 @@ typedef struct zh_device_api {
   zh_status (*shape_logits)(zh_device *device, float *z, size_t tokens, size_t vocab, float scale,
                             float cap, zh_error *err);
   /* Of each row the index of the largest, ties to the lowest; UINT32_MAX where there is a NaN. */
-  zh_status (*argmax)(zh_device *device, uint32_t *out, const float *z, size_t tokens,
-                      size_t vocab, zh_error *err);
+  zh_status (*argmax)(zh_device *device, uint32_t *out, const float *z, size_t tokens, size_t vocab,
+                      zh_error *err);
   /* position[i] += 1: the next step of a graph. */
   zh_status (*advance)(zh_device *device, uint32_t *position, size_t count, zh_error *err);
   /* Sum of the bits of the 32-bit words, modulo 2^64, with the odd factors that the engine's checks
-   * use: out on the device. */
+   * use: out on the device. Fastest where words are 16-byte aligned. */
   zh_status (*sum_of_bits)(zh_device *device, uint64_t *out, const void *words, size_t count,
                            zh_error *err);
   /* A standard model's weights in place: rows [first_row, first_row + rows) of tensor `stream`,
@@ -246,6 +349,12 @@ typedef struct zh_device_api {
   zh_status (*generate)(zh_device *device, const zh_device_matrix *out, uint64_t seed,
                         uint64_t stream, uint64_t first_row, uint64_t first_column,
                         uint64_t whole_columns, float scale, zh_error *err);
+
+  zh_status (*head_product)(zh_device *device, const zh_device_head_product *work, zh_error *err);
+  zh_status (*route)(zh_device *device, const zh_device_route *work, zh_error *err);
+  zh_status (*grouped)(zh_device *device, const zh_device_grouped *work, zh_error *err);
+  zh_status (*combine)(zh_device *device, const zh_device_combine *work, zh_error *err);
+  zh_status (*slices)(zh_device *device, const zh_device_slices *work, zh_error *err);
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;

@@ -150,14 +150,15 @@ void zh_rope_angles(float *angles, const double *frequency, size_t pairs, double
 /* What the operands of a product of packed weights become before they are multiplied. Sums are
  * fp32's. */
 typedef enum zh_rounding {
-  ZH_ROUND_NONE,     /* nothing else: fp32 activations by weights as zh_dequantize_row gives them */
-  ZH_ROUND_BF16,     /* both bf16, to nearest even */
-  ZH_ROUND_BYTES,    /* activations bytes, in blocks of 32 columns a scale, the largest magnitude /
-                        127;    weights stay exact */
-  ZH_ROUND_TWO_BYTES /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
-                      */
+  ZH_ROUND_NONE,  /* nothing else: fp32 activations by weights as zh_dequantize_row gives them */
+  ZH_ROUND_BF16,  /* both bf16, to nearest even */
+  ZH_ROUND_BYTES, /* activations bytes, in blocks of 32 columns a scale, the largest magnitude /
+                     127;    weights stay exact */
+  ZH_ROUND_TWO_BYTES,  /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
+                        */
+  ZH_ROUND_BF16_INPUTS /* activations bf16; weights stay exact */
 } zh_rounding;
-enum { ZH_ROUNDINGS = 4 };
+enum { ZH_ROUNDINGS = 5 };
 /* How a table rounds: weights of bf16 in all ways, quantised ones by few tokens, by many, and where
  * finer rounding is asked for. F32 and F16 are never rounded. Certificates carry it, so that a
  * machine with other kernels can check them. */
@@ -168,7 +169,8 @@ typedef struct zh_roundings {
 } zh_roundings;
 bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim, zh_way way);
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way);
-const char *zh_rounding_name(zh_rounding rounding);        /* "none", "bf16", "bytes", "bytes2" */
+const char *
+zh_rounding_name(zh_rounding rounding); /* "none", "bf16", "bytes", "bytes2", "bf16-inputs" */
 bool zh_rounding_find(zh_rounding *out, const char *name); /* false: no such name, or NULL */
 /* The values that a token's activations become. */
 void zh_rounded(float *y, zh_rounding rounding, const float *x, size_t columns);

@@ -2,6 +2,7 @@ zh_unit_test(kernels test_convert.c zh_kernels)
 zh_unit_test(kernels test_dispatch.c zh_kernels)
 zh_unit_test(kernels test_threads.c zh_kernels)
 zh_unit_test(kernels test_big_alloc.c zh_kernels)
+zh_unit_test(kernels test_device_forms.c zh_kernels zh_core m)
 
 # Each instruction set by itself, as a machine without the better ones would run.
 foreach(isa ref portable avx2 avx512 vnni amx none)
@@ -12,11 +13,19 @@ endforeach()
 add_executable(kernelcheck kernelcheck/main.c kernelcheck/cases.c kernelcheck/check_matmul.c kernelcheck/check_multiply.c
   kernelcheck/check_pack.c kernelcheck/check_small.c kernelcheck/check_attention.c kernelcheck/check_limits.c
   kernelcheck/timing.c kernelcheck/bench_limits.c kernelcheck/bench_matmul.c kernelcheck/bench_attention.c
-  kernelcheck/bench_packing.c kernelcheck/bench_simple.c kernelcheck/bench_threads.c kernelcheck/support.c)
+  kernelcheck/bench_packing.c kernelcheck/bench_simple.c kernelcheck/bench_threads.c kernelcheck/support.c
+  kernelcheck/device.c kernelcheck/device_products.c kernelcheck/device_attention.c kernelcheck/device_route.c
+  kernelcheck/device_rows.c kernelcheck/device_bench.c)
 target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
 set_target_properties(kernelcheck PROPERTIES OUTPUT_NAME zhiheng-kernelcheck RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME kernels.kernelcheck COMMAND kernelcheck)
 set_tests_properties(kernels.kernelcheck PROPERTIES TIMEOUT 600)
+
+# Operators of accelerators, on the module that is compiled for the host.
+add_dependencies(kernelcheck zhiheng-shim)
+add_test(NAME kernels.kernelcheck_device COMMAND kernelcheck --device)
+set_tests_properties(kernels.kernelcheck_device PROPERTIES TIMEOUT 600 ENVIRONMENT
+  ZH_DEVICE_MODULE=${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/libzhiheng-shim.so)
 
 # Reads weights from stdin; tests/oracle/test_kernels_dequantize.py compares what it writes with PyPI gguf.
 add_executable(dequantize_stdin kernelcheck/dequantize_stdin.c)

@@ -414,7 +414,7 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
       "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
-      "compute/int8_dot_all_cores"};
+      "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores"};
   return loops[zh_engine_rounding(engine, tokens)];
 }
 

@@ -59,7 +59,32 @@ void zh_cuda_release_graph(zh_device *device, zh_device_graph *graph);
 cudaError_t zh_cuda_code_status(void);
 #endif
 
-/* rows.cu */
+/* Operators: each file one; kernels/device.h. */
+extern const zh_roundings zh_cuda_rounds;
+zh_status zh_cuda_embed(zh_device *device, float *out, const zh_device_matrix *matrix, const uint32_t *id,
+                        size_t tokens, float factor, zh_error *err);
+zh_status zh_cuda_norm(zh_device *device, const zh_device_norm *work, zh_error *err);
+zh_status zh_cuda_product(zh_device *device, const zh_device_product *work, zh_error *err);
+zh_status zh_cuda_head_product(zh_device *device, const zh_device_head_product *work, zh_error *err);
+zh_status zh_cuda_grouped(zh_device *device, const zh_device_grouped *work, zh_error *err);
+zh_status zh_cuda_rope(zh_device *device, const zh_device_rope *work, zh_error *err);
+zh_status zh_cuda_store(zh_device *device, const zh_device_store *work, zh_error *err);
+size_t zh_cuda_attention_scratch(const zh_device *device, const zh_device_attention *most);
+zh_status zh_cuda_attention(zh_device *device, const zh_device_attention *work, zh_error *err);
+zh_status zh_cuda_activate(zh_device *device, const zh_device_activate *work, zh_error *err);
 zh_status zh_cuda_add(zh_device *device, float *y, const float *x, float factor, size_t count, zh_error *err);
+zh_status zh_cuda_gather(zh_device *device, float *out, const float *x, const uint32_t *row, size_t rows, size_t width,
+                         zh_error *err);
+zh_status zh_cuda_slices(zh_device *device, const zh_device_slices *work, zh_error *err);
+zh_status zh_cuda_shape_logits(zh_device *device, float *z, size_t tokens, size_t vocab, float scale, float cap,
+                               zh_error *err);
+zh_status zh_cuda_argmax(zh_device *device, uint32_t *out, const float *z, size_t tokens, size_t vocab, zh_error *err);
+zh_status zh_cuda_advance(zh_device *device, uint32_t *position, size_t count, zh_error *err);
+zh_status zh_cuda_sum_of_bits(zh_device *device, uint64_t *out, const void *words, size_t count, zh_error *err);
+zh_status zh_cuda_generate(zh_device *device, const zh_device_matrix *out, uint64_t seed, uint64_t stream,
+                           uint64_t first_row, uint64_t first_column, uint64_t whole_columns, float scale,
+                           zh_error *err);
+zh_status zh_cuda_route(zh_device *device, const zh_device_route *work, zh_error *err);
+zh_status zh_cuda_combine(zh_device *device, const zh_device_combine *work, zh_error *err);
 
 #endif

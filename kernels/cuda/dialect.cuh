@@ -12,7 +12,8 @@
  * and which knows its bounds under the shim; the host makes one from an address by zh_at<T>. Shared memory is declared
  * by ZH_SHARED (a number of elements known when compiled) or ZH_SHARED_DYNAMIC (once a kernel, cut up by zh_part).
  * Wide loads and stores go by zh_load / zh_store of uint2, uint4, float2, float4, which check alignment. Bits of bf16,
- * f16 and e4m3 travel as uint16_t and uint8_t. Warps are 32 threads. No recursion, no printf, no malloc. */
+ * f16 and e4m3 travel as uint16_t and uint8_t. Warps are 32 threads. No recursion, no printf, no malloc.
+ * docs/adding-a-gpu-kernel.md has more, and what is reported of a kernel that breaks them. */
 #ifndef ZH_KERNELS_CUDA_DIALECT_CUH
 #define ZH_KERNELS_CUDA_DIALECT_CUH
 
@@ -132,16 +133,67 @@ ZH_DEVICE uint16_t zh_bf16_of(float x) {
 }
 /* Two values in a word, the first in the low half. */
 ZH_DEVICE uint32_t zh_bf16_pair(float low, float high) {
+#ifdef __CUDACC__
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
   return (uint32_t)zh_bf16_of(low) | (uint32_t)zh_bf16_of(high) << 16;
+#endif
+}
+/* a b + c of both halves, rounded once. */
+ZH_DEVICE uint32_t zh_bf16_pair_fma(uint32_t a, uint32_t b, uint32_t c) {
+#ifdef __CUDACC__
+  uint32_t d;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+#else
+  return zh_bf16_pair(fmaf(zh_bf16_value(a & 0xFFFFu), zh_bf16_value(b & 0xFFFFu), zh_bf16_value(c & 0xFFFFu)),
+                      fmaf(zh_bf16_value(a >> 16), zh_bf16_value(b >> 16), zh_bf16_value(c >> 16)));
+#endif
 }
 ZH_DEVICE float zh_rounded_bf16(float x) { return zh_bf16_value(zh_bf16_of(x)); }
 
 /* Normal, subnormal, infinite. */
 ZH_DEVICE float zh_f16_value(uint32_t bits) {
+#ifdef __CUDACC__
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((uint16_t)bits));
+  return x;
+#else
   uint32_t sign = (bits & 0x8000u) << 16, rest = bits & 0x7FFFu;
   if (rest >= 0x7C00u) return zh_float(sign | 0x7F800000u | (rest & 0x3FFu) << 13);
   /* 2^112 brings the exponent of f16 to that of fp32, subnormal numbers too, exactly. */
   return zh_float(sign | zh_bits(zh_float(rest << 13) * 5.192296858534828e33f));
+#endif
+}
+
+/* To nearest even; NaN stays one. */
+ZH_DEVICE uint16_t zh_f16_of(float x) {
+  uint32_t bits = zh_bits(x), sign = bits >> 16 & 0x8000u;
+  bits &= 0x7FFFFFFFu;
+  if (bits > 0x7F800000u) return (uint16_t)(sign | 0x7E00u);
+  if (bits >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u);
+  if (bits < 0x38800000u) /* below 2^-14: steps of 2^-24 */
+    return (uint16_t)(sign | (uint32_t)rintf(zh_float(bits) * 16777216.0f));
+  bits += 0xFFFu + (bits >> 13 & 1u);
+  return (uint16_t)(sign | ((bits >> 13) - (112u << 10)));
+}
+
+/* E4M3; the two bytes that are no numbers count as 480 and -480. */
+ZH_DEVICE float zh_e4m3_value(uint32_t bits) {
+  /* 2^120 brings the exponent of four bits to that of fp32, subnormal numbers too, exactly. */
+  return zh_float((bits & 0x80u) << 24 | zh_bits(zh_float((bits & 0x7Fu) << 20) * 1.329227995784916e36f));
+}
+/* zh_f32_to_e4m3. */
+ZH_DEVICE uint8_t zh_e4m3_of(float x) {
+  uint32_t bits = zh_bits(x), sign = bits >> 24 & 0x80u;
+  bits &= 0x7FFFFFFFu;
+  if (bits > 0x7F800000u) return 0x7F;
+  if (bits >= 0x43E00000u) return (uint8_t)(sign | 0x7Eu);
+  if (bits < 0x3C800000u) return (uint8_t)(sign | (uint32_t)rintf(zh_float(bits) * 512.0f));
+  bits += 0x7FFFFu + (bits >> 20 & 1u);
+  return (uint8_t)(sign | ((bits >> 20) - (120u << 3)));
 }
 
 /* Sum over a warp, in every thread, always in the same order. */

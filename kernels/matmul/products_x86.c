@@ -21,7 +21,7 @@ static void prepare_amx(void *out, zh_dtype type, zh_way way, const float *x, si
     zh_prepare_int8_avx512(out, x, x_stride, columns, tokens, begin, end,
                            rounding == ZH_ROUND_TWO_BYTES);
     break;
-  case ZH_ROUND_NONE:
+  default: /* none; the accelerators alone round inputs and no weights */
     zh_prepare_fp32_avx512(out, x, x_stride, columns, tokens, begin, end);
   }
 }
@@ -40,7 +40,7 @@ static void multiply_amx(float *y, size_t y_stride, const zh_packed *w, zh_way w
     zh_multiply_int8_vnni(y, y_stride, w, prepared, tokens, begin, end,
                           rounding == ZH_ROUND_TWO_BYTES);
     break;
-  case ZH_ROUND_NONE:
+  default: /* none; the accelerators alone round inputs and no weights */
     zh_multiply_fp32_avx512(y, y_stride, w, prepared, tokens, begin, end);
   }
 }

@@ -7,7 +7,8 @@
 static const char *const names[ZH_ROUNDINGS] = {[ZH_ROUND_NONE] = "none",
                                                 [ZH_ROUND_BF16] = "bf16",
                                                 [ZH_ROUND_BYTES] = "bytes",
-                                                [ZH_ROUND_TWO_BYTES] = "bytes2"};
+                                                [ZH_ROUND_TWO_BYTES] = "bytes2",
+                                                [ZH_ROUND_BF16_INPUTS] = "bf16-inputs"};
 
 const char *zh_rounding_name(zh_rounding rounding) {
   return names[rounding];
@@ -43,7 +44,7 @@ static void to_integers(float *y, const float *x, size_t columns, float largest)
 }
 
 void zh_rounded(float *y, zh_rounding rounding, const float *x, size_t columns) {
-  if (rounding == ZH_ROUND_BF16)
+  if (rounding == ZH_ROUND_BF16 || rounding == ZH_ROUND_BF16_INPUTS)
     to_bf16(y, x, columns);
   else if (rounding == ZH_ROUND_BYTES)
     to_integers(y, x, columns, 127);

@@ -1,5 +1,6 @@
 #include "tests/kernelcheck/cases.h"
 #include "tests/kernelcheck/check.h"
+#include "tests/kernelcheck/device.h"
 #include "tests/kernelcheck/timing.h"
 
 #include "core/philox.h"
@@ -155,7 +156,12 @@ static int help(void) {
       "      is the longer of (bytes / read) and (operations / peak), divided by the time. Cold:\n"
       "      from memory; warm: from a second-level cache. THREADS: 1 where it is not said.\n"
       "  zhiheng-kernelcheck --support [--json]\n"
-      "      Who computes each operator and type, with each table of kernels.\n\n"
+      "      Who computes each operator and type, with each table of kernels.\n"
+      "  zhiheng-kernelcheck --device [--module FILE] [--bench] [OPERATOR]\n"
+      "      Holds the operators of an accelerator against fp64; FILE: its module, else\n"
+      "      libzhiheng-cuda.so. Exit status 1 where there is no device, too. With --bench: the "
+      "time of products,\n"
+      "      attention and rows by events, weights cold, beside a plain read in the same run.\n\n"
       "ZH_CPU=ref|portable|avx2|avx512|vnni|amx imitates a processor that has no more; --bench "
       "then\n"
       "times that table alone. To see whether decoding is held by memory or by the kernels:\n"
@@ -166,6 +172,9 @@ static int help(void) {
     for (size_t t = 0; kernel_cases[i].types[t]; t++) printf(" %s", kernel_cases[i].types[t]);
     printf("\n");
   }
+  printf("\nof accelerators:");
+  for (size_t i = 0; i < device_case_count; i++) printf(" %s", device_cases[i].name);
+  printf("\n");
   return 0;
 }
 
@@ -178,14 +187,27 @@ static int refuse(const char *sentence, const char *word, const char *const *wor
 }
 
 typedef struct request {
-  bool bench, support, json;
+  bool bench, support, json, device;
+  const char *module, *of_device; /* an operator of device_cases */
   const kernel_case *only;
   const char *type;
   int threads;
 } request;
 
+static int read_device_word(request *r, const char *word) {
+  const char *names[64] = {NULL};
+  for (size_t i = 0; i < device_case_count && i < 63; i++) {
+    names[i] = device_cases[i].name;
+    if (!r->of_device && strcmp(word, names[i]) == 0) r->of_device = names[i];
+  }
+  return r->of_device && strcmp(r->of_device, word) == 0
+             ? 0
+             : refuse("accelerators have no operator '%s'", word, names);
+}
+
 /* OPERATOR [TYPE [THREADS]]; 0 or an exit status. */
 static int read_word(request *r, const char *word) {
+  if (r->device) return read_device_word(r, word);
   if (!r->only) {
     const char *names[64] = {NULL};
     for (size_t i = 0; i < kernel_case_count && i < 63; i++) names[i] = kernel_cases[i].name;
@@ -208,7 +230,8 @@ static int read_word(request *r, const char *word) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const options[] = {"--bench", "--support", "--json", "--help", NULL};
+  static const char *const options[] = {"--bench",  "--support", "--json", "--device",
+                                        "--module", "--help",    NULL};
   request r = {0};
   for (int i = 1; i < argc; i++) {
     const char *word = argv[i];
@@ -220,6 +243,10 @@ int main(int argc, char **argv) {
       r.support = true;
     else if (strcmp(word, "--json") == 0)
       r.json = true;
+    else if (strcmp(word, "--device") == 0)
+      r.device = true;
+    else if (strcmp(word, "--module") == 0 && i + 1 < argc)
+      r.module = argv[++i];
     else if (word[0] == '-')
       status = refuse("there is no option '%s'", word, options);
     else
@@ -232,6 +259,14 @@ int main(int argc, char **argv) {
             "either, and --support takes no operator; --help shows what there is\n");
     return 2;
   }
+  if (r.device ? r.support || r.json || r.only : r.module != NULL) {
+    fprintf(stderr,
+            "zhiheng-kernelcheck: --module goes with --device, which comes before its operator and "
+            "without other options; --help shows what there is\n");
+    return 2;
+  }
+  if (r.module) setenv("ZH_DEVICE_MODULE", r.module, 1);
+  if (r.device) return (r.bench ? bench_device : check_device)(r.of_device);
   if (!kernels_asked()) return 2;
   if (r.support) {
     print_support(r.json);

@@ -1,0 +1,95 @@
+/* Products, by heads and by experts too: which kernel does them. */
+#include "product.cuh"
+
+static bool is_wide(const void *x, size_t x_stride, size_t x_part) {
+  return (uintptr_t)x % 16 == 0 && x_stride % 4 == 0 && x_part % 4 == 0;
+}
+
+static zh_status refuse(const zh_device_matrix *m, zh_error *err) {
+  return zh_fail(err, ZH_ERR_ARG,
+                 "a product's matrices have %u columns in blocks of %u x %u, form %d: scales of E4M3 need blocks of a "
+                 "multiple of 64 columns, or of all",
+                 m->columns, m->scale_rows, m->scale_columns, (int)m->form);
+}
+
+static bool is_possible(const zh_device_matrix *m, uint32_t columns) {
+  if (m->columns != columns || columns == 0 || m->form < 0 || m->form >= ZH_FORMS) return false;
+  if (m->form != ZH_FORM_E4M3) return true;
+  return m->scale_rows > 0 && m->scale_columns > 0 && (m->scale_columns % 64 == 0 || m->scale_columns >= columns);
+}
+
+/* The whole of a product, before its matrices. */
+static zh_status enqueue(zh_device *device, zh_product_view *v, const zh_device_matrix *matrices,
+                         const float *const *biases, size_t count, zh_way way, zh_error *err) {
+  size_t y = 0;
+  if (v->tokens == 0 || count == 0) return ZH_OK;
+  v->columns = matrices[0].columns;
+  for (size_t i = 0; i < count;) {
+    zh_device_form form = matrices[i].form;
+    for (v->sides = 0; v->sides < ZH_SIDES && i < count && matrices[i].form == form; ++i) {
+      zh_product_side *s = &v->side[v->sides++];
+      if (!is_possible(&matrices[i], v->columns)) return refuse(&matrices[i], err);
+      s->w = zh_view_of(&matrices[i]);
+      s->bias = zh_at<const float>(biases ? biases[i] : nullptr);
+      s->rows = v->kind == ZH_PRODUCT_GROUPED ? matrices[i].rows / v->experts
+                : v->kind == ZH_PRODUCT_HEADS ? matrices[i].rows / v->parts
+                                              : matrices[i].rows;
+      s->y = y;
+      y += s->rows;
+    }
+    bool plain = form == ZH_FORM_F32 || form == ZH_FORM_F16;
+    zh_status status = plain            ? zh_cuda_product_plain(device, v, form, err)
+                       : way == ZH_MANY ? zh_cuda_product_many(device, v, form, err)
+                                        : zh_cuda_product_few(device, v, form, err);
+    if (status != ZH_OK) return status;
+  }
+  return ZH_OK;
+}
+
+zh_status zh_cuda_product(zh_device *device, const zh_device_product *work, zh_error *err) {
+  zh_product_view v = {};
+  v.kind = ZH_PRODUCT_WHOLE;
+  v.parts = 1;
+  v.tokens = (uint32_t)work->tokens;
+  v.y = zh_at<float>(work->y);
+  v.x = zh_at<const float>(work->x);
+  v.y_stride = work->y_stride;
+  v.x_stride = work->x_stride;
+  v.wide = is_wide(work->x, work->x_stride, 0);
+  v.adds = work->adds;
+  v.factor = work->factor;
+  return enqueue(device, &v, work->matrices, work->biases, work->count, work->way, err);
+}
+
+zh_status zh_cuda_head_product(zh_device *device, const zh_device_head_product *work, zh_error *err) {
+  zh_product_view v = {};
+  v.kind = ZH_PRODUCT_HEADS;
+  v.parts = (uint32_t)work->heads;
+  v.tokens = (uint32_t)work->tokens;
+  v.y = zh_at<float>(work->y);
+  v.x = zh_at<const float>(work->x);
+  v.y_stride = work->y_stride;
+  v.x_stride = work->x_stride;
+  v.y_part = work->y_head;
+  v.x_part = work->x_head;
+  v.wide = is_wide(work->x, work->x_stride, work->x_head);
+  return enqueue(device, &v, &work->matrix, nullptr, work->heads ? 1 : 0, work->way, err);
+}
+
+zh_status zh_cuda_grouped(zh_device *device, const zh_device_grouped *work, zh_error *err) {
+  zh_product_view v = {};
+  size_t choices = work->tokens * work->used;
+  v.kind = ZH_PRODUCT_GROUPED;
+  v.parts = (uint32_t)(choices < work->experts ? choices : work->experts);
+  v.tokens = (uint32_t)work->tokens;
+  v.y = zh_at<float>(work->y);
+  v.x = zh_at<const float>(work->x);
+  v.y_stride = work->y_stride;
+  v.x_stride = work->x_stride;
+  v.wide = is_wide(work->x, work->x_stride, 0);
+  v.lists = zh_at<const uint32_t>(work->lists);
+  v.experts = work->experts;
+  v.used = work->used;
+  v.spread = work->spread;
+  return enqueue(device, &v, work->matrices, work->biases, work->count, work->way, err);
+}

@@ -1,0 +1,64 @@
+/* How much room weights, keys, values and lists take on a device. Compiled into the programs and
+ * into the modules. */
+#include "kernels/device.h"
+
+enum { PIECE = 64, BLOCK = 32, SUPER = 256, ROW_UNIT = 16 };
+
+const char *const zh_device_form_names[ZH_FORMS + 1] = {"f32", "f16",  "bf16", "e4m3", "q8",
+                                                        "q4",  "q4_1", "q4_k", NULL};
+
+static size_t rounded_up(size_t n, size_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
+static size_t blocks_of(size_t columns, size_t each) {
+  return (columns + each - 1) / each;
+}
+
+size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns) {
+  size_t bytes = (columns + 1) / 2;
+  if (form == ZH_FORM_F32) bytes = columns * 4;
+  if (form == ZH_FORM_F16 || form == ZH_FORM_BF16) bytes = columns * 2;
+  if (form == ZH_FORM_E4M3 || form == ZH_FORM_Q8) bytes = columns;
+  return rows * rounded_up(bytes, PIECE);
+}
+
+size_t zh_device_scale_row_bytes(zh_device_form form, size_t columns) {
+  switch (form) {
+  case ZH_FORM_Q8:
+  case ZH_FORM_Q4:
+    return rounded_up(blocks_of(columns, BLOCK) * 2, ROW_UNIT);
+  case ZH_FORM_Q4_1:
+    return rounded_up(blocks_of(columns, BLOCK) * 4, ROW_UNIT);
+  case ZH_FORM_Q4_K:
+    return blocks_of(columns, SUPER) * ROW_UNIT;
+  default:
+    return 0;
+  }
+}
+
+size_t zh_device_scale_bytes(const zh_device_matrix *shape) {
+  if (shape->form == ZH_FORM_E4M3)
+    return blocks_of(shape->rows, shape->scale_rows) *
+           blocks_of(shape->columns, shape->scale_columns) * sizeof(float);
+  return shape->rows * zh_device_scale_row_bytes(shape->form, shape->columns);
+}
+
+size_t zh_device_kv_row_bytes(zh_device_kv_type type, size_t dim) {
+  if (type == ZH_DEVICE_KV_E4M3) return ROW_UNIT + rounded_up(dim, ROW_UNIT);
+  return rounded_up(dim * (type == ZH_DEVICE_KV_F32 ? 4 : 2), ROW_UNIT);
+}
+
+size_t zh_device_kv_bytes(const zh_device_kv *kv, bool values) {
+  size_t bytes = zh_device_kv_row_bytes(kv->type, values ? kv->value_dim : kv->key_dim);
+  const size_t counts[] = {kv->sequences, kv->kv_heads, kv->capacity};
+  for (int i = 0; i < 3; ++i)
+    if (__builtin_mul_overflow(bytes, counts[i], &bytes)) return SIZE_MAX;
+  return bytes;
+}
+
+/* How many experts have choices, which, where the choices of each begin and the last ones end, the
+ * choices. */
+size_t zh_device_list_words(size_t tokens, uint32_t experts, uint32_t used) {
+  return 1 + (size_t)experts + experts + 1 + tokens * used;
+}

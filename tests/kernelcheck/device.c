@@ -1,0 +1,213 @@
+#include "tests/kernelcheck/device.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+checked_device on;
+
+enum { MOST_PIECES = 256 };
+static void *pieces[MOST_PIECES];
+static size_t piece_count;
+
+static void must(zh_status status, const zh_error *err) {
+  if (status == ZH_OK) return;
+  fprintf(stderr, "zhiheng-kernelcheck: %s\n", err->message);
+  exit(3);
+}
+
+void *device_copy(const void *from, size_t bytes) {
+  zh_error err = ZH_ERROR_INIT;
+  void *at = NULL;
+  if (piece_count == MOST_PIECES) exit(3);
+  must(on.api->alloc(on.device, &at, bytes, "a check", &err), &err);
+  pieces[piece_count++] = at;
+  must(from ? on.api->upload(on.device, at, from, bytes, &err)
+            : on.api->fill(on.device, at, 0xFF, bytes, &err),
+       &err);
+  must(on.api->wait(on.device, &err), &err);
+  return at;
+}
+
+void device_drop(void) {
+  while (piece_count > 0) on.api->release(on.device, pieces[--piece_count]);
+}
+
+void device_read(void *to, const void *from, size_t bytes) {
+  zh_error err = ZH_ERROR_INIT;
+  must(on.api->download(on.device, to, from, bytes, &err), &err);
+  must(on.api->wait(on.device, &err), &err);
+}
+
+static zh_status run_once(void *result, const device_run *run, zh_device_graph *graph,
+                          zh_error *err) {
+  const zh_device_api *api = on.api;
+  ZH_TRY(run->before ? api->upload(on.device, run->out, run->before, run->bytes, err)
+                     : api->fill(on.device, run->out, 0xFF, run->bytes, err));
+  ZH_TRY(graph ? api->launch(on.device, graph, err) : run->enqueue(run->user, err));
+  ZH_TRY(api->download(on.device, result, run->out, run->bytes, err));
+  return api->wait(on.device, err);
+}
+
+static zh_status run_twice(void *result, void *again, const device_run *run, zh_error *err) {
+  zh_device_graph *graph = NULL;
+  ZH_TRY(run_once(result, run, NULL, err));
+  ZH_TRY(on.api->begin_graph(on.device, err));
+  zh_status status = run->enqueue(run->user, err);
+  zh_status ended = on.api->end_graph(on.device, &graph, status == ZH_OK ? err : NULL);
+  if (status == ZH_OK) status = ended;
+  if (status == ZH_OK) status = run_once(again, run, graph, err);
+  on.api->release_graph(on.device, graph);
+  return status;
+}
+
+double device_result(void *result, const device_run *run) {
+  zh_error err = ZH_ERROR_INIT;
+  void *again = zeroed(run->bytes);
+  zh_status status = run_twice(result, again, run, &err);
+  double worst = status == ZH_OK ? unless_equal(0, result, again, run->bytes) : INFINITY;
+  if (status != ZH_OK) fprintf(stderr, "zhiheng-kernelcheck: %s\n", err.message);
+  free(again);
+  return worst;
+}
+
+/* --- weights --- */
+
+static zh_dtype type_of(zh_device_form form) {
+  static const zh_dtype types[ZH_FORMS] = {ZH_F32,  ZH_F16,  ZH_BF16, ZH_F32,
+                                           ZH_Q8_0, ZH_Q4_0, ZH_Q4_1, ZH_Q4_K};
+  return types[form];
+}
+
+static void random_e4m3(device_weights *w) {
+  zh_device_matrix *m = &w->host;
+  size_t row_bytes = zh_device_number_bytes(m->form, 1, m->columns),
+         scales = zh_device_scale_bytes(m) / sizeof(float);
+  uint8_t *numbers = m->numbers, *noise = random_bytes(m->rows * row_bytes);
+  for (size_t r = 0; r < m->rows; r++)
+    for (size_t i = 0; i < m->columns; i++) {
+      uint8_t byte = noise[r * row_bytes + i];
+      numbers[r * row_bytes + i] = (byte & 0x7F) == 0x7F ? 0x38 : byte;
+    }
+  float *values = normal_floats(scales, 0.01f);
+  for (size_t i = 0; i < scales; i++) ((float *)m->scales)[i] = fabsf(values[i]) + 1e-4f;
+  free(noise);
+  free(values);
+}
+
+device_weights device_weights_of(zh_device_form form, uint32_t rows, uint32_t columns,
+                                 uint32_t scale_rows, uint32_t scale_columns) {
+  device_weights w = {.host = {.form = form,
+                               .rows = rows,
+                               .columns = columns,
+                               .scale_rows = scale_rows,
+                               .scale_columns = scale_columns},
+                      .minimum = form == ZH_FORM_Q4_1 || form == ZH_FORM_Q4_K};
+  size_t bytes = zh_device_number_bytes(form, rows, columns),
+         scale_bytes = zh_device_scale_bytes(&w.host);
+  w.host.numbers = zeroed(bytes);
+  w.host.scales = scale_bytes ? zeroed(scale_bytes) : NULL;
+  if (form == ZH_FORM_E4M3) {
+    random_e4m3(&w);
+  } else {
+    uint64_t row_bytes;
+    if (!zh_dtype_bytes(&row_bytes, type_of(form), columns)) exit(3);
+    uint8_t *rows_of_file = zeroed(rows * row_bytes);
+    random_weights(rows_of_file, type_of(form), (size_t)rows * columns);
+    zh_device_lay(form, w.host.numbers, w.host.scales, type_of(form), rows_of_file, rows, row_bytes,
+                  columns);
+    free(rows_of_file);
+  }
+  w.device = w.host;
+  w.device.numbers = device_copy(w.host.numbers, bytes);
+  w.device.scales = scale_bytes ? device_copy(w.host.scales, scale_bytes) : NULL;
+  return w;
+}
+
+void device_weights_free(device_weights *w) {
+  free(w->host.numbers);
+  free(w->host.scales);
+}
+
+double device_dot(double *size, const device_weights *w, size_t row, const float *x, zh_way way) {
+  const zh_device_matrix *m = &w->host;
+  zh_rounding rounding = zh_device_rounding_of(&on.api->rounds, m->form, way);
+  float *values = zeroed(m->columns * sizeof *values), *rounded = zeroed(m->columns * sizeof *x);
+  double sum = 0;
+  zh_device_row_values(values, m, m->numbers, m->scales, row);
+  zh_rounded_weights(values, rounding, m->columns);
+  zh_rounded(rounded, rounding, x, m->columns);
+  *size = 0;
+  for (size_t i = 0; i < m->columns; i++) {
+    sum += (double)values[i] * rounded[i];
+    *size += fabs((double)values[i] * rounded[i]);
+  }
+  free(values);
+  free(rounded);
+  return sum;
+}
+
+double device_dot_bound(const device_weights *w, double size) {
+  double columns = w->host.columns;
+  return gamma_of(2 * (columns + columns / 16 + 12)) * size * (w->minimum ? 4 : 1) + 0x1p-120;
+}
+
+/* --- what there is --- */
+
+const device_case device_cases[] = {
+    {"embed", check_device_embed},         {"norm", check_device_norms},
+    {"product", check_device_products},    {"head_product", check_device_head_products},
+    {"route", check_device_route},         {"grouped", check_device_grouped},
+    {"rope", check_device_ropes},          {"store", check_device_store},
+    {"attention", check_device_attention}, {"activate", check_device_activations},
+    {"rows", check_device_rows},           {"logits", check_device_logits},
+    {"generate", check_device_generate},
+};
+const size_t device_case_count = sizeof device_cases / sizeof *device_cases;
+
+static zh_status open_first(zh_error *err) {
+  int count = 0;
+  ZH_TRY(zh_device_open_module(&on.api, err));
+  ZH_TRY(on.api->count(&count, err));
+  ZH_TRY(on.api->open(&on.device, 0, err));
+  on.slow = strcmp(on.api->backend, "shim") == 0;
+  return ZH_OK;
+}
+
+static int open_or_refuse(void) {
+  zh_error err = ZH_ERROR_INIT;
+  if (open_first(&err) == ZH_OK) return 0;
+  fprintf(stderr, "zhiheng-kernelcheck: %s\n", err.message);
+  return 1;
+}
+
+static void begin_device(void) {
+  zh_device_facts facts;
+  zh_error err = ZH_ERROR_INIT;
+  must(on.api->facts(&facts, 0, &err), &err);
+  printf("%s: %s, compute capability %d.%d, %s\n", on.api->backend, facts.name, facts.major,
+         facts.minor, on.api->build);
+}
+
+int check_device(const char *only) {
+  if (open_or_refuse()) return 1;
+  begin_device();
+  for (size_t i = 0; i < device_case_count; i++) {
+    if (only && strcmp(only, device_cases[i].name) != 0) continue;
+    device_cases[i].check();
+    device_drop();
+  }
+  on.api->close(on.device);
+  printf("%d failed\n", check_failures());
+  return check_failures() ? 1 : 0;
+}
+
+int bench_device(const char *only) {
+  if (open_or_refuse()) return 1;
+  begin_device();
+  if (on.slow) printf("This is no accelerator: its times say nothing of any.\n");
+  bench_device_cases(only);
+  on.api->close(on.device);
+  return 0;
+}

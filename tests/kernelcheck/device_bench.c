@@ -1,0 +1,246 @@
+/* How near an accelerator's operators come to what its memory gives. Times are between events, of
+ * several calls in a row whose weights or caches rotate through copies that together are four times
+ * its second-level cache; beside them, in turn, sum_of_bits reads as many bytes: what "of read"
+ * divides by. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/kernelcheck/device.h"
+
+enum { MOST_COPIES = 64, CALLS = 20, ROUNDS = 7 };
+
+typedef struct device_timing {
+  zh_status (*enqueue)(void *user, size_t copy, zh_error *err);
+  void *user;
+  size_t copies;
+  double bytes, operations; /* of a call; operations 0: not said */
+} device_timing;
+
+typedef struct read_work {
+  uint64_t *sum;
+  uint8_t *words;
+  size_t bytes;
+} read_work;
+
+static void must(zh_status status, const zh_error *err) {
+  if (status == ZH_OK) return;
+  fprintf(stderr, "zhiheng-kernelcheck: %s\n", err->message);
+  exit(3);
+}
+
+static size_t copies_of(double bytes) {
+  zh_device_facts facts;
+  zh_error err = ZH_ERROR_INIT;
+  must(on.api->facts(&facts, 0, &err), &err);
+  double wanted = 4 * (double)facts.l2_bytes / bytes + 2;
+  return wanted > MOST_COPIES ? MOST_COPIES : on.slow ? 2 : (size_t)wanted;
+}
+
+static zh_status enqueue_read(void *user, size_t copy, zh_error *err) {
+  const read_work *r = user;
+  return on.api->sum_of_bits(on.device, r->sum, r->words + copy * r->bytes, r->bytes / 4, err);
+}
+
+/* Seconds of a call. */
+static double time_calls(const device_timing *t, zh_device_event *first, zh_device_event *second) {
+  zh_error err = ZH_ERROR_INIT;
+  size_t calls = on.slow ? 2 : CALLS;
+  double seconds = 0;
+  must(on.api->record(on.device, first, &err), &err);
+  for (size_t i = 0; i < calls; i++) must(t->enqueue(t->user, i % t->copies, &err), &err);
+  must(on.api->record(on.device, second, &err), &err);
+  must(on.api->elapsed_s(on.device, &seconds, first, second, &err), &err);
+  return seconds / (double)calls;
+}
+
+static void report_timing(const char *what, const device_timing *t) {
+  zh_error err = ZH_ERROR_INIT;
+  zh_device_event *events[2] = {NULL, NULL};
+  double own = INFINITY, read = INFINITY;
+  size_t bytes = (size_t)t->bytes / 256 * 256 + 256;
+  read_work plain = {device_copy(NULL, sizeof(uint64_t)), device_copy(NULL, bytes * t->copies),
+                     bytes};
+  device_timing reading = {enqueue_read, &plain, t->copies, (double)bytes, 0};
+  for (int i = 0; i < 2; i++) must(on.api->event(on.device, &events[i], &err), &err);
+  time_calls(t, events[0], events[1]);
+  for (int round = 0; round < (on.slow ? 1 : ROUNDS); round++) {
+    own = fmin(own, time_calls(t, events[0], events[1]));
+    read = fmin(read, time_calls(&reading, events[0], events[1]));
+  }
+  for (int i = 0; i < 2; i++) on.api->release_event(on.device, events[i]);
+  printf("%-52s %10.2f us %8.1f GB/s %6.1f %% of read", what, own * 1e6, t->bytes / own / 1e9,
+         100 * read * (t->bytes / (double)bytes) / own);
+  if (t->operations > 0) printf(" %9.1f GFLOP/s", t->operations / own / 1e9);
+  printf("\n");
+  fflush(stdout);
+}
+
+/* --- products --- */
+
+typedef struct product_work {
+  zh_device_product work;
+  zh_device_matrix matrix[MOST_COPIES];
+} product_work;
+
+static zh_status enqueue_product(void *user, size_t copy, zh_error *err) {
+  product_work *p = user;
+  p->work.matrices = &p->matrix[copy];
+  return on.api->product(on.device, &p->work, err);
+}
+
+/* Numbers that a product may meet: e4m3's without those that are none, small scales. */
+static void fill_weights(zh_device_matrix *m, size_t bytes, size_t scale_bytes) {
+  uint32_t *noise = random_bytes(bytes);
+  uint32_t mask = m->form == ZH_FORM_BF16   ? 0xBFFFBFFFu
+                  : m->form == ZH_FORM_E4M3 ? 0xBFBFBFBFu
+                                            : UINT32_MAX;
+  for (size_t i = 0; i < bytes / 4; i++) noise[i] &= mask;
+  m->numbers = device_copy(noise, bytes);
+  free(noise);
+  uint32_t *scales = scale_bytes ? zeroed(scale_bytes) : NULL;
+  for (size_t i = 0; i < scale_bytes / 4; i++)
+    scales[i] = m->form == ZH_FORM_E4M3 ? 0x3C000000u : 0x20002000u;
+  m->scales = scales ? device_copy(scales, scale_bytes) : NULL;
+  free(scales);
+}
+
+static void bench_product(zh_device_form form, uint32_t rows, uint32_t columns, size_t tokens) {
+  product_work p = {
+      .work = {.count = 1, .factor = 1, .tokens = tokens, .x_stride = columns, .y_stride = rows}};
+  zh_device_matrix m = {
+      .form = form, .rows = rows, .columns = columns, .scale_rows = 128, .scale_columns = 128};
+  size_t bytes = zh_device_number_bytes(form, rows, columns),
+         scale_bytes = zh_device_scale_bytes(&m);
+  device_timing t = {enqueue_product, &p, copies_of((double)(bytes + scale_bytes)),
+                     (double)(bytes + scale_bytes), 2.0 * rows * columns * (double)tokens};
+  for (size_t i = 0; i < t.copies; i++) {
+    p.matrix[i] = m;
+    fill_weights(&p.matrix[i], bytes, scale_bytes);
+  }
+  float *x = normal_floats(tokens * columns, 1);
+  p.work.x = device_copy(x, tokens * columns * 4);
+  p.work.y = device_copy(NULL, tokens * rows * 4);
+  p.work.way = tokens <= on.api->few_tokens ? ZH_FEW : ZH_MANY;
+  free(x);
+  char words[80];
+  snprintf(words, sizeof words, "product %s %ux%u, %zu tokens", zh_device_form_names[form], rows,
+           columns, tokens);
+  report_timing(words, &t);
+  device_drop();
+}
+
+static void bench_products(void) {
+  static const size_t tokens[] = {1, 8, 32, 512, 2048};
+  for (int form = ZH_FORM_BF16; form < ZH_FORMS; form++)
+    for (size_t i = 0; i < (on.slow ? 1 : 5); i++) {
+      if (on.slow) {
+        bench_product((zh_device_form)form, 64, 512, tokens[i]);
+        continue;
+      }
+      bench_product((zh_device_form)form, 4096, 4096, tokens[i]);
+      bench_product((zh_device_form)form, 28672, 4096, tokens[i]);
+      bench_product((zh_device_form)form, 4096, 14336, tokens[i]);
+    }
+}
+
+/* --- attention --- */
+
+typedef struct attention_work {
+  zh_device_attention work;
+  void *keys[MOST_COPIES], *values[MOST_COPIES];
+} attention_work;
+
+static zh_status enqueue_attention(void *user, size_t copy, zh_error *err) {
+  attention_work *a = user;
+  a->work.kv.keys = a->keys[copy];
+  a->work.kv.values = a->values[copy];
+  return on.api->attention(on.device, &a->work, err);
+}
+
+/* tokens: each of a sequence of its own, or the last ones of one (many). */
+static void bench_attention_of(zh_device_kv_type type, uint32_t heads, uint32_t kv_heads,
+                               uint32_t dim, uint32_t depth, uint32_t tokens, zh_way way) {
+  uint32_t sequences = way == ZH_FEW ? tokens : 1, *position = zeroed(tokens * 4),
+           *sequence = zeroed(tokens * 4);
+  attention_work a = {.work = {.heads = heads, .tokens = tokens, .longest = depth, .way = way}};
+  a.work.kv = (zh_device_kv){type, sequences, kv_heads, depth, dim, dim, NULL, NULL};
+  size_t bytes = zh_device_kv_bytes(&a.work.kv, false);
+  device_timing t = {enqueue_attention, &a, copies_of(2.0 * (double)bytes), 2.0 * (double)bytes, 0};
+  for (uint32_t i = 0; i < tokens; i++) {
+    position[i] = way == ZH_FEW ? depth - 1 : depth - tokens + i;
+    sequence[i] = way == ZH_FEW ? i : 0;
+    t.operations += 4.0 * heads * dim * (position[i] + 1.0);
+  }
+  uint32_t *zeros = zeroed(bytes);
+  for (size_t i = 0; i < t.copies; i++) {
+    a.keys[i] = device_copy(zeros, bytes);
+    a.values[i] = device_copy(zeros, bytes);
+  }
+  float *q = normal_floats((size_t)tokens * heads * dim, 1);
+  a.work.q = device_copy(q, (size_t)tokens * heads * dim * 4);
+  a.work.out = device_copy(NULL, (size_t)tokens * heads * dim * 4);
+  a.work.position = device_copy(position, tokens * 4);
+  a.work.sequence = device_copy(sequence, tokens * 4);
+  a.work.scale = 1 / sqrtf((float)dim);
+  a.work.scratch = device_copy(NULL, on.api->attention_scratch(on.device, &a.work) + 16);
+  char words[80];
+  snprintf(words, sizeof words, "attention %s %u/%u of %u, %u tokens at %u, %s",
+           type == ZH_DEVICE_KV_BF16 ? "bf16" : "e4m3", heads, kv_heads, dim, tokens, depth,
+           way == ZH_FEW ? "few" : "many");
+  report_timing(words, &t);
+  free(zeros), free(q), free(position), free(sequence);
+  device_drop();
+}
+
+static void bench_attentions(void) {
+  for (int type = ZH_DEVICE_KV_BF16; type <= ZH_DEVICE_KV_E4M3; type++) {
+    if (on.slow) {
+      bench_attention_of((zh_device_kv_type)type, 4, 1, 64, 128, 1, ZH_FEW);
+      continue;
+    }
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 2048, 1, ZH_FEW);
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 32768, 1, ZH_FEW);
+    bench_attention_of((zh_device_kv_type)type, 64, 8, 128, 8192, 16, ZH_FEW);
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 2048, 2048, ZH_MANY);
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 8192, 2048, ZH_MANY);
+  }
+}
+
+/* --- rows of a token: what a kernel's beginning and end cost --- */
+
+static zh_status enqueue_add(void *user, size_t copy, zh_error *err) {
+  float *const *rows = user;
+  return on.api->add(on.device, rows[0] + copy * 4096, rows[1] + copy * 4096, 1, 4096, err);
+}
+static zh_status enqueue_norm(void *user, size_t copy, zh_error *err) {
+  float *const *rows = user;
+  zh_device_norm work = {.y = rows[0] + copy * 4096,
+                         .x = rows[1] + copy * 4096,
+                         .gain = rows[1],
+                         .y_stride = 4096,
+                         .x_stride = 4096,
+                         .columns = 4096,
+                         .heads = 1,
+                         .tokens = 1,
+                         .eps = 1e-5f};
+  return on.api->norm(on.device, &work, err);
+}
+
+static void bench_rows(void) {
+  float *x = normal_floats(MOST_COPIES * 4096, 1);
+  float *rows[2] = {device_copy(x, MOST_COPIES * 4096 * 4), device_copy(x, MOST_COPIES * 4096 * 4)};
+  device_timing add = {enqueue_add, rows, MOST_COPIES, 3 * 4096 * 4, 0},
+                norm = {enqueue_norm, rows, MOST_COPIES, 3 * 4096 * 4, 0};
+  report_timing("add, a row of 4096", &add);
+  report_timing("norm, a row of 4096", &norm);
+  free(x);
+  device_drop();
+}
+
+void bench_device_cases(const char *only) {
+  if (!only || strcmp(only, "product") == 0) bench_products();
+  if (!only || strcmp(only, "attention") == 0) bench_attentions();
+  if (!only || strcmp(only, "rows") == 0) bench_rows();
+}
