@@ -39,8 +39,9 @@ static zh_status open_device(zh_gpu *g, zh_job *job, zh_error *err) {
   ZH_TRY(g->api->count(&count, err));
   g->index = (int)zh_job_int(job, "device") + rank_of_node(job);
   if (g->index >= count)
-    return zh_fail(err, ZH_ERR_LACKING, "this rank would take GPU %d, but there are %d on its node",
-                   g->index, count);
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "this rank would take GPU %d, but its node has %d (counted from 0)", g->index,
+                   count);
   ZH_TRY(g->api->facts(&g->facts, g->index, err));
   ZH_TRY(g->api->open(&g->device, g->index, err));
   ZH_TRY(g->api->event(g->device, &g->begin, err));

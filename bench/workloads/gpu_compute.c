@@ -181,7 +181,7 @@ static zh_status turn(gpu_compute_state *s, loop *l, uint64_t rounds, double *ns
   return zh_gpu_end(&s->gpu, ns, err);
 }
 
-/* Rounds for about `wanted_ns`, the same on every rank. */
+/* Rounds for about `wanted_ns`. */
 static zh_status calibrate(gpu_compute_state *s, loop *l, double wanted_ns, zh_error *err) {
   uint64_t rounds = 1;
   double took = 0;
@@ -191,16 +191,17 @@ static zh_status calibrate(gpu_compute_state *s, loop *l, double wanted_ns, zh_e
     rounds *= 2;
     ZH_TRY(turn(s, l, rounds, &took, err));
   }
-  double shared = fmax(1, floor((double)rounds * wanted_ns / fmax(took, 1)));
-  ZH_TRY(s->job->comm->max_f64(s->job->comm, &shared, 1, err));
-  l->rounds = (uint64_t)shared;
+  l->rounds = (uint64_t)fmax(1, floor((double)rounds * wanted_ns / fmax(took, 1)));
+  return ZH_OK;
+}
+
+static void expect(loop *l) {
   l->checked_rounds = l->rounds;
-  if (!is_fma(l)) return ZH_OK;
+  if (!is_fma(l)) return;
   double steps = 2.0 * ZH_PEAK_CHAINS * ZH_PEAK_LANES * ZH_PEAK_REPEATS;
   if ((double)l->rounds * steps > REFERENCE_STEPS_MAX)
     l->checked_rounds = (uint64_t)fmax(1, REFERENCE_STEPS_MAX / steps);
   for (uint32_t lane = 0; lane < ZH_PEAK_LANES; lane++) l->expected[lane] = word_of_lane(l, lane);
-  return ZH_OK;
 }
 
 static void note_loop(const gpu_compute_state *s, const loop *l) {
@@ -209,6 +210,19 @@ static void note_loop(const gpu_compute_state *s, const loop *l) {
                                 (json_int_t)l->rounds, "checked_rounds",
                                 (json_int_t)l->checked_rounds, "blocks", (int)l->blocks,
                                 "block_threads", (int)l->peak->block_threads));
+}
+
+/* The same on every rank; and what they must give. */
+static zh_status share_rounds(gpu_compute_state *s, zh_error *err) {
+  double rounds[LOOPS_MAX] = {0};
+  for (size_t i = 0; i < s->count; i++) rounds[i] = (double)s->loops[i].rounds;
+  ZH_TRY(s->job->comm->max_f64(s->job->comm, rounds, LOOPS_MAX, err));
+  for (size_t i = 0; i < s->count; i++) {
+    s->loops[i].rounds = (uint64_t)rounds[i];
+    expect(&s->loops[i]);
+    note_loop(s, &s->loops[i]);
+  }
+  return ZH_OK;
 }
 
 /* The first of its metric, or the last where the plainest are asked for. */
@@ -265,7 +279,6 @@ static zh_status make_ready(gpu_compute_state *s, zh_error *err) {
   ZH_TRY(api->alloc(s->gpu.device, (void **)&s->sums, s->most * 4, "sums", err));
   for (size_t i = 0; i < s->count; i++) {
     ZH_TRY(calibrate(s, &s->loops[i], wanted_ns, err));
-    note_loop(s, &s->loops[i]);
   }
   return ZH_OK;
 }
@@ -274,7 +287,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   gpu_compute_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
   s->job = job;
-  zh_status status = make_ready(s, err);
+  zh_status status = zh_comm_agree(job->comm, make_ready(s, err), err);
+  if (status == ZH_OK) status = share_rounds(s, err);
   if (status != ZH_OK) {
     release(s);
     return status;

@@ -54,6 +54,11 @@ zh_status zh_cuda_end_graph(zh_device *device, zh_device_graph **out, zh_error *
 zh_status zh_cuda_launch_graph(zh_device *device, zh_device_graph *graph, zh_error *err);
 void zh_cuda_release_graph(zh_device *device, zh_device_graph *graph);
 
+#ifdef __CUDACC__
+/* Whether this build has code for the current device (limits_copy.cu, which has the smallest kernel). */
+cudaError_t zh_cuda_code_status(void);
+#endif
+
 /* Operators: each file one; kernels/device.h. */
 extern const zh_roundings zh_cuda_rounds;
 zh_status zh_cuda_embed(zh_device *device, float *out, const zh_device_matrix *matrix, const uint32_t *id,
@@ -67,11 +72,6 @@ zh_status zh_cuda_store(zh_device *device, const zh_device_store *work, zh_error
 size_t zh_cuda_attention_scratch(const zh_device *device, const zh_device_attention *most);
 zh_status zh_cuda_attention(zh_device *device, const zh_device_attention *work, zh_error *err);
 zh_status zh_cuda_activate(zh_device *device, const zh_device_activate *work, zh_error *err);
-#ifdef __CUDACC__
-/* Whether this build has code for the current device (limits_copy.cu, which has the smallest kernel). */
-cudaError_t zh_cuda_code_status(void);
-#endif
-
 zh_status zh_cuda_add(zh_device *device, float *y, const float *x, float factor, size_t count, zh_error *err);
 zh_status zh_cuda_gather(zh_device *device, float *out, const float *x, const uint32_t *row, size_t rows, size_t width,
                          zh_error *err);

@@ -51,9 +51,15 @@ template <bool LAYER> ZH_KERNEL void norm_rows(norm_view v) {
 
 zh_status zh_cuda_norm(zh_device *device, const zh_device_norm *w, zh_error *err) {
   if (w->tokens == 0 || w->heads == 0 || w->columns == 0) return ZH_OK;
-  norm_view v = {zh_at<float>(w->y),         zh_at<const float>(w->x), zh_at<const float>(w->gain),
-                 zh_at<const float>(w->bias), w->y_stride,              w->x_stride,
-                 w->columns,                  w->heads,                 w->eps};
+  norm_view v = {zh_at<float>(w->y),
+                 zh_at<const float>(w->x),
+                 zh_at<const float>(w->gain),
+                 zh_at<const float>(w->bias),
+                 w->y_stride,
+                 w->x_stride,
+                 w->columns,
+                 w->heads,
+                 w->eps};
   dim3 grid((unsigned)w->heads, (unsigned)w->tokens);
   unsigned threads = w->columns <= MOST ? WARP : MOST;
   if (w->bias)
