@@ -352,7 +352,8 @@ typedef struct zh_device_api {
                            zh_error *err);
   /* A standard model's weights in place: rows [first_row, first_row + rows) of tensor `stream`,
    * columns [first_column, + columns) of whole_columns, values zh_normal_fill(seed, stream, index,
-   * scale) rounded to the form (F32, F16, BF16: to nearest even; E4M3: over the block's scale). */
+   * scale) rounded to the form (F32, F16, BF16: to nearest even; E4M3: over the block's scale,
+   * which is there; Q8, Q4, Q4_1: scales are made, too, as zh_quantize_row does). */
   zh_status (*generate)(zh_device *device, const zh_device_matrix *out, uint64_t seed,
                         uint64_t stream, uint64_t first_row, uint64_t first_column,
                         uint64_t whole_columns, float scale, zh_error *err);

@@ -31,6 +31,7 @@ ZH_KERNEL void __launch_bounds__(SEARCHERS)
   ZH_SHARED(uint32_t, nans, SEARCHERS / WARP);
   best mine = {0.0f, UINT32_MAX};
   bool nan = false;
+#pragma unroll 8
   for (size_t i = threadIdx.x; i < vocab; i += blockDim.x) {
     float x = z[blockIdx.x * vocab + i];
     nan = nan || x != x;

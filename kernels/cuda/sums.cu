@@ -45,7 +45,7 @@ zh_status zh_cuda_sum_of_bits(zh_device *device, uint64_t *out, const void *word
   ZH_CUDA(device, cudaMemsetAsync(out, 0, sizeof *out, device->stream), "clearing a sum");
   if (count == 0) return ZH_OK;
   unsigned blocks = zh_blocks(count, 4 * THREADS);
-  ZH_LAUNCH(sum_words, blocks < BLOCKS ? blocks : BLOCKS, THREADS, 0, device->stream, zh_at<unsigned long long>(out),
+  ZH_LAUNCH(sum_words, blocks < BLOCKS ? blocks : (unsigned)BLOCKS, THREADS, 0, device->stream, zh_at<unsigned long long>(out),
             zh_at<const uint32_t>(words), count, (uintptr_t)words % 16 == 0 ? count / 4 : 0);
   return zh_cuda_launched(device, "summing bits", err);
 }

@@ -500,10 +500,48 @@ static void check_generated(zh_device_form form, uint64_t column, uint64_t whole
   device_drop();
 }
 
+/* Numbers and scales as the CPU's quantiser and zh_device_lay make them. */
+static void check_generated_blocks(zh_device_form form, zh_dtype type, uint64_t column,
+                                   uint32_t columns) {
+  enum { ROWS = 5, WHOLE = 1001 };
+  zh_device_matrix m = {.form = form, .rows = ROWS, .columns = columns};
+  size_t bytes = zh_device_number_bytes(form, ROWS, columns),
+         scale_bytes = zh_device_scale_bytes(&m), all = bytes + scale_bytes;
+  uint64_t row_bytes;
+  if (!zh_dtype_bytes(&row_bytes, type, columns)) exit(3);
+  uint8_t *made = zeroed(all), *expected = zeroed(all), *file = zeroed(ROWS * row_bytes);
+  float *values = zeroed(columns * sizeof *values);
+  double worst = 0;
+  for (size_t r = 0; r < ROWS; r++) {
+    zh_normal_fill(values, columns, SEED, STREAM, (5 + r) * WHOLE + column, 0.02f);
+    if (!zh_quantize_row(file + r * row_bytes, values, type, columns)) worst = INFINITY;
+  }
+  zh_device_lay(form, expected, expected + bytes, type, file, ROWS, row_bytes, columns);
+  generate_case c = {m, 5, column, WHOLE};
+  c.matrix.numbers = device_copy(NULL, all); /* both planes beside each other */
+  c.matrix.scales = (uint8_t *)c.matrix.numbers + bytes;
+  device_run run = {enqueue_generate, &c, c.matrix.numbers, NULL, all};
+  worst = fmax(worst, device_result(made, &run));
+  char words[64];
+  snprintf(words, sizeof words, "%s, %u columns from %llu on", zh_device_form_names[form], columns,
+           (unsigned long long)column);
+  check_report("generate", on.api->backend, words, unless_equal(worst, made, expected, all));
+  free(made), free(expected), free(file), free(values);
+  device_drop();
+}
+
 void check_device_generate(void) {
+  static const struct {
+    zh_device_form form;
+    zh_dtype type;
+  } in_blocks[] = {{ZH_FORM_Q8, ZH_Q8_0}, {ZH_FORM_Q4, ZH_Q4_0}, {ZH_FORM_Q4_1, ZH_Q4_1}};
   for (int form = 0; form <= ZH_FORM_E4M3; form++) {
     check_generated((zh_device_form)form, 0, 203);
     check_generated((zh_device_form)form, 6, 1001);
     check_generated((zh_device_form)form, 0, (uint64_t)1 << 33);
+  }
+  for (size_t i = 0; i < 3; i++) {
+    check_generated_blocks(in_blocks[i].form, in_blocks[i].type, 0, 256);
+    check_generated_blocks(in_blocks[i].form, in_blocks[i].type, 3, 32 * 19);
   }
 }
