@@ -149,6 +149,12 @@ static inline size_t zh_device_rows_of(const zh_device_pass *p, zh_value value) 
   return zh_value_is_of_choices(value) ? p->tokens * used : p->tokens;
 }
 
+/* device_joined.c: the instruction at i, or several of them in one call where nobody observes; *taken:
+ * how many. A value's place in such a pass, rows `stride` floats apart. */
+ZH_MUST_CHECK zh_status zh_device_run_joined(zh_device_pass *pass, size_t i, size_t *taken,
+                                             zh_error *err);
+float *zh_device_value_at(const zh_device_pass *pass, zh_value value, size_t *stride);
+
 /* device_observe.c */
 ZH_MUST_CHECK zh_status zh_device_begin_observing(zh_engine *engine, zh_error *err);
 void zh_device_end_observing(zh_engine *engine);
