@@ -116,7 +116,8 @@ void zh_device_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
 /* Brings the mirror of a layer (engine->kv) up to the positions held now. anew: all of them. */
 ZH_MUST_CHECK zh_status zh_device_mirror(zh_engine *engine, size_t layer, bool anew, zh_error *err);
 uint64_t zh_device_mirror_bytes(const zh_engine *engine);
-/* Of the bits of all positions below `length`: equal to that of another run of the same engine, and to no other's. */
+/* Of the bits of all positions below `length`: equal to that of another run of the same engine, and
+ * to no other's. */
 ZH_MUST_CHECK zh_status zh_device_cache_sum(uint64_t *out, const zh_engine *engine, uint32_t length,
                                             zh_error *err);
 
@@ -152,8 +153,8 @@ static inline size_t zh_device_rows_of(const zh_device_pass *p, zh_value value) 
   return zh_value_is_of_choices(value) ? p->tokens * used : p->tokens;
 }
 
-/* device_joined.c: the instruction at i, or several of them in one call where nobody observes; *taken:
- * how many. A value's place in such a pass, rows `stride` floats apart. */
+/* device_joined.c: the instruction at i, or several of them in one call where nobody observes;
+ * *taken: how many. A value's place in such a pass, rows `stride` floats apart. */
 ZH_MUST_CHECK zh_status zh_device_run_joined(zh_device_pass *pass, size_t i, size_t *taken,
                                              zh_error *err);
 float *zh_device_value_at(const zh_device_pass *pass, zh_value value, size_t *stride);

@@ -6,7 +6,9 @@ namespace {
 /* Of gpt-oss. */
 const float SLOPE = 1.702f;
 
-ZH_DEVICE float silu(float x) { return x / (1.0f + expf(-x)); }
+ZH_DEVICE float silu(float x) {
+  return x / (1.0f + expf(-x));
+}
 
 template <int KIND> ZH_DEVICE float activated(float g, float u, float limit) {
   if constexpr (KIND == ZH_DEVICE_SILU) {
@@ -24,8 +26,8 @@ template <int KIND> ZH_DEVICE float activated(float g, float u, float limit) {
 
 /* Grid: columns, tokens. */
 template <int KIND>
-ZH_KERNEL void activate_rows(zh_global<float> y, zh_global<const float> gate, zh_global<const float> up,
-                             size_t columns, size_t gate_stride, size_t up_stride, float limit) {
+ZH_KERNEL void activate_rows(zh_global<float> y, zh_global<const float> gate, zh_global<const float> up, size_t columns,
+                             size_t gate_stride, size_t up_stride, float limit) {
   size_t i = zh_block_begin() + threadIdx.x, t = blockIdx.y;
   if (i < columns) y[t * columns + i] = activated<KIND>(gate[t * gate_stride + i], up[t * up_stride + i], limit);
 }

@@ -31,7 +31,9 @@ ZH_DEVICE float zh_shaped_score(const zh_attention_view &v, float dot) {
 }
 
 /* exp(x - of), where both may be -inf: then nothing was seen yet. */
-ZH_DEVICE float zh_weight_of(float x, float of) { return x == -INFINITY ? 0.0f : expf(x - of); }
+ZH_DEVICE float zh_weight_of(float x, float of) {
+  return x == -INFINITY ? 0.0f : expf(x - of);
+}
 
 size_t zh_cuda_few_scratch(const zh_device_attention *most);
 zh_status zh_cuda_attend_few(zh_device *device, const zh_device_attention *work, zh_attention_view *view,

@@ -182,7 +182,8 @@ ZH_DEVICE void mix(sums &s, const float (&weight)[KEYS / 8][4], zh_shared<uint16
     for (uint32_t n = 0; n < SLICE / 8; n += 2) {
       if (8 * n >= dims) break;
       uint32_t b[4];
-      zh_load_matrices_transposed(b, values, (16 * k + lane % 8 + lane / 8 % 2 * 8) * pitch + begin + 8 * n + lane / 16 * 8);
+      zh_load_matrices_transposed(b, values,
+                                  (16 * k + lane % 8 + lane / 8 % 2 * 8) * pitch + begin + 8 * n + lane / 16 * 8);
       const uint32_t b0[2] = {b[0], b[1]}, b1[2] = {b[2], b[3]};
       zh_mma_bf16(s.value[n], a, b0);
       zh_mma_bf16(s.value[n + 1], a, b1);
@@ -237,7 +238,8 @@ template <int TYPE> ZH_KERNEL void attend_tiles(zh_attention_view v, room r) {
   planes p = cut(all, r);
   uint32_t g = threadIdx.x % WARP / 4, row = threadIdx.x / WARP * 16 + g, begin = blockIdx.z * SLICE;
   uint32_t dims = min((uint32_t)SLICE, v.values.dim - begin), value_begin = v.latent ? begin : 0;
-  uint32_t first = blockIdx.x * ROWS / v.group, last = min((blockIdx.x + 1) * ROWS - 1, v.tokens * v.group - 1) / v.group;
+  uint32_t first = blockIdx.x * ROWS / v.group,
+           last = min((blockIdx.x + 1) * ROWS - 1, v.tokens * v.group - 1) / v.group;
   pair_of_rows rows;
   sums s = {};
   for (uint32_t i = 0; i < 2; ++i) {
@@ -247,7 +249,8 @@ template <int TYPE> ZH_KERNEL void attend_tiles(zh_attention_view v, room r) {
   load_queries(v, p.q, r.key_pitch, blockIdx.x, blockIdx.y);
   while (first <= last) {
     run_of run = run_from(v, first, last);
-    size_t keys = zh_kv_row(v.keys, run.sequence, blockIdx.y, 0), values = zh_kv_row(v.values, run.sequence, blockIdx.y, 0);
+    size_t keys = zh_kv_row(v.keys, run.sequence, blockIdx.y, 0),
+           values = zh_kv_row(v.values, run.sequence, blockIdx.y, 0);
     see_run(rows, v, run);
     for (uint32_t at = run.begin_key / KEYS * KEYS; at < run.end_key; at += KEYS) {
       float score[KEYS / 8][4];

@@ -12,7 +12,8 @@
  * and which knows its bounds under the shim; the host makes one from an address by zh_at<T>. Shared memory is declared
  * by ZH_SHARED (a number of elements known when compiled) or ZH_SHARED_DYNAMIC (once a kernel, cut up by zh_part).
  * Wide loads and stores go by zh_load / zh_store of uint2, uint4, float2, float4, which check alignment. Bits of bf16,
- * f16 and e4m3 travel as uint16_t and uint8_t. Warps are 32 threads. No recursion, no printf, no malloc. */
+ * f16 and e4m3 travel as uint16_t and uint8_t. Warps are 32 threads. No recursion, no printf, no malloc.
+ * docs/adding-a-gpu-kernel.md has more, and what is reported of a kernel that breaks them. */
 #ifndef ZH_KERNELS_CUDA_DIALECT_CUH
 #define ZH_KERNELS_CUDA_DIALECT_CUH
 

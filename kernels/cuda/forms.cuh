@@ -30,8 +30,12 @@ struct zh_scale_pair {
   float scale, minimum; /* scale n + minimum */
 };
 
-ZH_DEVICE float zh_low_f16(uint32_t word) { return zh_f16_value(word & 0xFFFFu); }
-ZH_DEVICE float zh_high_f16(uint32_t word) { return zh_f16_value(word >> 16); }
+ZH_DEVICE float zh_low_f16(uint32_t word) {
+  return zh_f16_value(word & 0xFFFFu);
+}
+ZH_DEVICE float zh_high_f16(uint32_t word) {
+  return zh_f16_value(word >> 16);
+}
 
 /* Run `run` of eight of Q4_K's sixteen bytes. */
 ZH_DEVICE zh_scale_pair zh_k_scale(const uint4 &s, uint32_t run) {
@@ -64,10 +68,14 @@ template <int FORM> ZH_DEVICE zh_scale_pair zh_scale_at(const zh_weights_view &w
 /* --- numbers --- */
 
 /* Pairs of columns 2 i, 2 i + 1 of a word of halves: `place` i. */
-ZH_DEVICE uint32_t zh_half_pair(uint32_t word, uint32_t place) { return word >> (4 * place) & 0x000F000Fu; }
+ZH_DEVICE uint32_t zh_half_pair(uint32_t word, uint32_t place) {
+  return word >> (4 * place) & 0x000F000Fu;
+}
 
 /* Signed byte i of a word. */
-ZH_DEVICE float zh_signed_byte(uint32_t word, uint32_t i) { return (float)(int8_t)(word >> (8 * i) & 0xFFu); }
+ZH_DEVICE float zh_signed_byte(uint32_t word, uint32_t i) {
+  return (float)(int8_t)(word >> (8 * i) & 0xFFu);
+}
 
 /* Columns column … column + 7 of a row, `column` a multiple of 8, as values, as zh_device_row_values has them. */
 template <int FORM>
@@ -110,9 +118,7 @@ ZH_DEVICE void zh_eight_values(float (&v)[8], const zh_weights_view &w, size_t r
 /* Runs of 32 columns in a piece (each thread has eight columns of each), whether they have a scale of their own, and
  * what a piece's columns are. */
 template <int FORM> struct zh_piece {
-  static constexpr uint32_t UNITS = FORM == ZH_FORM_BF16                          ? 1
-                                    : FORM == ZH_FORM_E4M3 || FORM == ZH_FORM_Q8 ? 2
-                                                                                  : 4;
+  static constexpr uint32_t UNITS = FORM == ZH_FORM_BF16 ? 1 : FORM == ZH_FORM_E4M3 || FORM == ZH_FORM_Q8 ? 2 : 4;
   static constexpr uint32_t COLUMNS = 32 * UNITS;
   static constexpr bool SCALED = FORM != ZH_FORM_BF16;
   static constexpr bool MINIMUM = FORM == ZH_FORM_Q4_1 || FORM == ZH_FORM_Q4_K;
@@ -152,8 +158,7 @@ template <int FORM> ZH_DEVICE void zh_unit_pairs(uint32_t (&pair)[4], const uint
   } else {
     /* 0x4300 | n is the bf16 128 + n. */
     uint32_t word = zh_word_of(raw, unit), less = FORM == ZH_FORM_Q4 ? 0xC308C308u : 0xC300C300u;
-    for (uint32_t i = 0; i < 4; ++i)
-      pair[i] = zh_bf16_pair_fma(zh_half_pair(word, i) | 0x43004300u, 0x3F803F80u, less);
+    for (uint32_t i = 0; i < 4; ++i) pair[i] = zh_bf16_pair_fma(zh_half_pair(word, i) | 0x43004300u, 0x3F803F80u, less);
   }
 }
 

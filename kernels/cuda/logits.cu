@@ -24,12 +24,14 @@ ZH_DEVICE best better(const best &a, const best &b) {
 }
 
 /* A block has a row. */
-ZH_KERNEL void find_largest(zh_global<uint32_t> out, zh_global<const float> z, size_t vocab) {
+ZH_KERNEL void __launch_bounds__(SEARCHERS)
+    find_largest(zh_global<uint32_t> out, zh_global<const float> z, size_t vocab) {
   ZH_SHARED(float, values, SEARCHERS / WARP);
   ZH_SHARED(uint32_t, indices, SEARCHERS / WARP);
   ZH_SHARED(uint32_t, nans, SEARCHERS / WARP);
   best mine = {0.0f, UINT32_MAX};
   bool nan = false;
+#pragma unroll 8
   for (size_t i = threadIdx.x; i < vocab; i += blockDim.x) {
     float x = z[blockIdx.x * vocab + i];
     nan = nan || x != x;
@@ -64,8 +66,7 @@ zh_status zh_cuda_shape_logits(zh_device *device, float *z, size_t tokens, size_
   return zh_cuda_launched(device, "shaping logits", err);
 }
 
-zh_status zh_cuda_argmax(zh_device *device, uint32_t *out, const float *z, size_t tokens, size_t vocab,
-                         zh_error *err) {
+zh_status zh_cuda_argmax(zh_device *device, uint32_t *out, const float *z, size_t tokens, size_t vocab, zh_error *err) {
   if (tokens == 0) return ZH_OK;
   ZH_LAUNCH(find_largest, (unsigned)tokens, SEARCHERS, 0, device->stream, zh_at<uint32_t>(out), zh_at<const float>(z),
             vocab);

@@ -4,7 +4,7 @@
 
 namespace {
 
-enum { WARP = 32, MOST = 256 };
+enum { WARP = 32, SOME = 256, MOST = 1024 };
 
 struct norm_view {
   zh_global<float> y;
@@ -26,7 +26,7 @@ ZH_DEVICE float block_sum(float x, zh_shared<float> sums) {
 }
 
 /* Grid: heads, tokens. y may be x: a thread reads what it writes. */
-template <bool LAYER> ZH_KERNEL void norm_rows(norm_view v) {
+template <bool LAYER> ZH_KERNEL void __launch_bounds__(MOST) norm_rows(norm_view v) {
   ZH_SHARED(float, sums, MOST / WARP);
   size_t from = blockIdx.y * v.x_stride + blockIdx.x * v.columns, to = blockIdx.y * v.y_stride + blockIdx.x * v.columns;
   float mean = 0.0f, part = 0.0f;
@@ -51,11 +51,17 @@ template <bool LAYER> ZH_KERNEL void norm_rows(norm_view v) {
 
 zh_status zh_cuda_norm(zh_device *device, const zh_device_norm *w, zh_error *err) {
   if (w->tokens == 0 || w->heads == 0 || w->columns == 0) return ZH_OK;
-  norm_view v = {zh_at<float>(w->y),         zh_at<const float>(w->x), zh_at<const float>(w->gain),
-                 zh_at<const float>(w->bias), w->y_stride,              w->x_stride,
-                 w->columns,                  w->heads,                 w->eps};
+  norm_view v = {zh_at<float>(w->y),
+                 zh_at<const float>(w->x),
+                 zh_at<const float>(w->gain),
+                 zh_at<const float>(w->bias),
+                 w->y_stride,
+                 w->x_stride,
+                 w->columns,
+                 w->heads,
+                 w->eps};
   dim3 grid((unsigned)w->heads, (unsigned)w->tokens);
-  unsigned threads = w->columns <= MOST ? WARP : MOST;
+  unsigned threads = w->columns <= SOME ? WARP : w->columns <= 4 * SOME ? SOME : MOST;
   if (w->bias)
     ZH_LAUNCH(norm_rows<true>, grid, threads, 0, device->stream, v);
   else

@@ -38,9 +38,9 @@ static zh_status enqueue(zh_device *device, zh_product_view *v, const zh_device_
       y += s->rows;
     }
     bool plain = form == ZH_FORM_F32 || form == ZH_FORM_F16;
-    zh_status status = plain             ? zh_cuda_product_plain(device, v, form, err)
-                       : way == ZH_FEW ? zh_cuda_product_few(device, v, form, err)
-                                         : zh_cuda_product_many(device, v, form, err);
+    zh_status status = plain            ? zh_cuda_product_plain(device, v, form, err)
+                       : way == ZH_MANY ? zh_cuda_product_many(device, v, form, err)
+                                        : zh_cuda_product_few(device, v, form, err);
     if (status != ZH_OK) return status;
   }
   return ZH_OK;

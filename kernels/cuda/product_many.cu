@@ -7,9 +7,9 @@
 namespace {
 
 enum {
-  TILE = 128,  /* rows, tokens */
-  DEEP = 32,   /* columns of a step */
-  PITCH = 40,  /* of a row in shared memory: eight rows beside each other meet no bank twice */
+  TILE = 128, /* rows, tokens */
+  DEEP = 32,  /* columns of a step */
+  PITCH = 40, /* of a row in shared memory: eight rows beside each other meet no bank twice */
   THREADS = 256,
   WARP_ROWS = 32,
   WARP_TOKENS = 64
@@ -67,8 +67,7 @@ ZH_DEVICE void multiply_step(float (&sum)[2][8][4], zh_shared<uint16_t> weights,
 #pragma unroll
     for (uint32_t j = 0; j < 8; j += 2) {
       uint32_t four[4];
-      zh_load_matrices(four, inputs,
-                       (first_token + 8 * j + lane % 8 + lane / 16 * 8) * PITCH + k + lane / 8 % 2 * 8);
+      zh_load_matrices(four, inputs, (first_token + 8 * j + lane % 8 + lane / 16 * 8) * PITCH + k + lane / 8 % 2 * 8);
       b[j][0] = four[0], b[j][1] = four[1], b[j + 1][0] = four[2], b[j + 1][1] = four[3];
     }
 #pragma unroll

@@ -166,7 +166,7 @@ ZH_DEVICE void begin_lists(const route_view &v, zh_shared<uint32_t> count) {
 }
 
 /* One block; a warp goes through all choices for each of its experts, so that an expert's keep their order. */
-ZH_KERNEL void list_choices(route_view v) {
+ZH_KERNEL void __launch_bounds__(LISTERS) list_choices(route_view v) {
   ZH_SHARED(uint32_t, count, ZH_DEVICE_EXPERTS_MAX);
   uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, choices = v.tokens * v.used;
   for (int pass = 0; pass < 2; ++pass) {

@@ -56,8 +56,8 @@ zh_status zh_cuda_add(zh_device *device, float *y, const float *x, float factor,
 zh_status zh_cuda_gather(zh_device *device, float *out, const float *x, const uint32_t *row, size_t rows, size_t width,
                          zh_error *err) {
   if (rows == 0 || width == 0) return ZH_OK;
-  ZH_LAUNCH(gather_rows, dim3(zh_blocks(width, THREADS), (unsigned)rows), THREADS, 0, device->stream,
-            zh_at<float>(out), zh_at<const float>(x), zh_at<const uint32_t>(row), width);
+  ZH_LAUNCH(gather_rows, dim3(zh_blocks(width, THREADS), (unsigned)rows), THREADS, 0, device->stream, zh_at<float>(out),
+            zh_at<const float>(x), zh_at<const uint32_t>(row), width);
   return zh_cuda_launched(device, "gathering rows", err);
 }
 

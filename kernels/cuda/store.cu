@@ -22,45 +22,53 @@ ZH_DEVICE float scale_of(uint32_t largest) {
   return zh_float(bits < 0x7F800000u ? (bits + 0xFFFFu) & 0xFFFF0000u : bits);
 }
 
-/* Grid: heads, tokens. */
-template <int TYPE>
-ZH_KERNEL void store_rows(zh_kv_view kv, zh_global<const float> x, size_t x_stride, zh_global<const uint32_t> position,
-                          zh_global<const uint32_t> sequence) {
+/* Keys, or values. */
+struct stored_side {
+  zh_kv_view kv;
+  zh_global<const float> x;
+  size_t x_stride;
+};
+struct store_view {
+  stored_side side[2];
+  zh_global<const uint32_t> position, sequence;
+};
+
+/* Grid: heads, tokens, keys and values. */
+template <int TYPE> ZH_KERNEL void store_rows(store_view v) {
   ZH_SHARED(uint32_t, most, THREADS / WARP);
-  size_t from = blockIdx.y * x_stride + (size_t)blockIdx.x * kv.dim;
-  size_t to = zh_kv_row(kv, sequence[blockIdx.y], blockIdx.x, position[blockIdx.y]);
+  const stored_side s = blockIdx.z ? v.side[1] : v.side[0];
+  size_t from = blockIdx.y * s.x_stride + (size_t)blockIdx.x * s.kv.dim;
+  size_t to = zh_kv_row(s.kv, v.sequence[blockIdx.y], blockIdx.x, v.position[blockIdx.y]);
   float scale = 0.0f;
   if constexpr (TYPE == ZH_DEVICE_KV_E4M3) {
-    scale = scale_of(largest_bits(x, from, kv.dim, most));
-    if (threadIdx.x == 0) zh_store(kv.rows, to, scale);
+    scale = scale_of(largest_bits(s.x, from, s.kv.dim, most));
+    if (threadIdx.x == 0) zh_store(s.kv.rows, to, scale);
     to += ZH_KV_SCALE_BYTES;
   }
-  for (uint32_t i = threadIdx.x; i < kv.dim; i += blockDim.x) {
-    float value = x[from + i];
+  for (uint32_t i = threadIdx.x; i < s.kv.dim; i += blockDim.x) {
+    float value = s.x[from + i];
     if constexpr (TYPE == ZH_DEVICE_KV_F32)
-      zh_store(kv.rows, to + 4 * i, value);
+      zh_store(s.kv.rows, to + 4 * i, value);
     else if constexpr (TYPE == ZH_DEVICE_KV_BF16)
-      zh_store(kv.rows, to + 2 * i, zh_bf16_of(value));
+      zh_store(s.kv.rows, to + 2 * i, zh_bf16_of(value));
     else
-      kv.rows[to + i] = scale == 0.0f ? (uint8_t)0 : zh_e4m3_of(value / scale);
+      s.kv.rows[to + i] = scale == 0.0f ? (uint8_t)0 : zh_e4m3_of(value / scale);
   }
-}
-
-void launch(zh_device *device, const zh_device_store *w, bool values) {
-  zh_kv_view kv = zh_kv_view_of(&w->kv, values);
-  auto kernel = w->kv.type == ZH_DEVICE_KV_F32    ? store_rows<ZH_DEVICE_KV_F32>
-                : w->kv.type == ZH_DEVICE_KV_BF16 ? store_rows<ZH_DEVICE_KV_BF16>
-                                                  : store_rows<ZH_DEVICE_KV_E4M3>;
-  ZH_LAUNCH(kernel, dim3(w->kv.kv_heads, (unsigned)w->tokens), THREADS, 0, device->stream, kv,
-            zh_at<const float>(values ? w->v : w->k), values ? w->v_stride : w->k_stride,
-            zh_at<const uint32_t>(w->position), zh_at<const uint32_t>(w->sequence));
 }
 
 } // namespace
 
-zh_status zh_cuda_store(zh_device *device, const zh_device_store *work, zh_error *err) {
-  if (work->tokens == 0) return ZH_OK;
-  launch(device, work, false);
-  if (work->kv.values) launch(device, work, true);
+zh_status zh_cuda_store(zh_device *device, const zh_device_store *w, zh_error *err) {
+  if (w->tokens == 0) return ZH_OK;
+  unsigned sides = w->kv.values ? 2 : 1; /* latent attention has keys alone */
+  store_view v = {};
+  v.position = zh_at<const uint32_t>(w->position);
+  v.sequence = zh_at<const uint32_t>(w->sequence);
+  for (unsigned i = 0; i < sides; ++i)
+    v.side[i] = {zh_kv_view_of(&w->kv, i == 1), zh_at<const float>(i ? w->v : w->k), i ? w->v_stride : w->k_stride};
+  auto kernel = w->kv.type == ZH_DEVICE_KV_F32    ? store_rows<ZH_DEVICE_KV_F32>
+                : w->kv.type == ZH_DEVICE_KV_BF16 ? store_rows<ZH_DEVICE_KV_BF16>
+                                                  : store_rows<ZH_DEVICE_KV_E4M3>;
+  ZH_LAUNCH(kernel, dim3(w->kv.kv_heads, (unsigned)w->tokens, sides), THREADS, 0, device->stream, v);
   return zh_cuda_launched(device, "storing keys and values", err);
 }

@@ -79,3 +79,15 @@ def test_what_is_wrong_is_said_in_a_sentence():
         done = ask(*words)
         assert done.returncode == 2 and expected in done.stderr and not done.stdout, words
     assert ask("add", cpu="avx521").returncode == 2
+
+
+def test_words_of_accelerators():
+    shim = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "lib" / "zhiheng" / "libzhiheng-shim.so"
+    done = ask("--device", "--module", str(shim), "advance")
+    assert done.returncode == 2 and "no operator 'advance'" in done.stderr
+    done = ask("--device", "--module", str(shim), "embed")
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[0] for line in done.stdout.splitlines()[1:-1]} == {"embed"}
+    assert ask("--module", str(shim)).returncode == 2
+    none = ask("--device", "--module", "/nowhere.so")
+    assert none.returncode == 1 and "could not be opened" in none.stderr

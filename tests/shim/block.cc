@@ -104,6 +104,11 @@ void wait_for_turn() {
   leave(false);
 }
 
+void give_way() {
+  make_ready(now.thread);
+  leave(false);
+}
+
 void stop_block() {
   block.stopped = true;
   leave(true);

@@ -91,7 +91,6 @@ void wait_for_turn(); /* the running thread's state says for what */
 void make_ready(unsigned thread);
 void stop_block(); /* called by a thread whose access must not happen: never returns */
 void lane_left(unsigned thread);
-const char *meeting_name(meeting_kind kind);
 unsigned lane_clock(unsigned thread);
 bool ordered_within_warp(unsigned thread, unsigned clock);
 void describe_meeting(std::string &text, unsigned thread);
@@ -108,14 +107,14 @@ size_t faults();
 const std::string &first_fault();
 void forget_faults();
 
-/* --- watch.cc --- */
+/* --- blocks.cc, watch.cc --- */
 
-void shared_reset();     /* made at the first launch */
-void stamps_reset_all(); /* epochs begin anew */
+void begin_blocks(); /* of a launch */
+void begin_block(uint3 at);
 uint3 block_of_epoch(uint32_t epoch);
 bool block_was_seen(uint32_t epoch);
-void begin_blocks();
-void begin_block(uint3 at);
+void shared_reset();     /* made at the first launch */
+void stamps_reset_all(); /* epochs begin anew */
 
 /* --- memory.cc --- */
 
@@ -128,14 +127,19 @@ size_t memory_used();
 size_t shared_limit();
 void all_memories(const std::function<void(memory *)> &each);
 
-/* --- stream.cc --- */
+/* --- errors.cc --- */
 
 extern std::recursive_mutex gate;
 cudaError_t failed(cudaError_t status); /* keeps it for cudaGetLastError */
 cudaError_t complain(cudaError_t status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-cudaError_t lost(); /* why no call works any more, or cudaSuccess */
+std::string complaint(); /* the last */
+cudaError_t lost();      /* why no call works any more, or cudaSuccess */
 void lose(cudaError_t status);
+void forget_loss();
+
+/* --- stream.cc --- */
+
 void drain_all();
 bool forbidden_by_capture(); /* and spoils the capture */
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);

@@ -42,25 +42,26 @@ static float f16_value(uint32_t bits) {
   return bits & 0x8000u ? -magnitude : magnitude;
 }
 
-static void multiply_halves(offer *const lanes[32], float (*value)(uint32_t)) {
+template <float (*value)(uint32_t)> static void multiply_halves(offer *const lanes[32]) {
   float a[16][16], b[16][8];
   for (int k = 0; k < 16; k++) {
     for (int r = 0; r < 16; r++) a[r][k] = value(a_half(lanes, r, k));
     for (int c = 0; c < 8; c++) b[k][c] = value(b_half(lanes, k, c));
   }
-  for (int r = 0; r < 16; r++)
-    for (int c = 0; c < 8; c++) {
-      float sum = d_of<float>(lanes, r, c);
-      for (int k = 0; k < 16; k++) sum = fmaf(a[r][k], b[k][c], sum);
-      d_of<float>(lanes, r, c) = sum;
-    }
+  for (int r = 0; r < 16; r++) {
+    float sum[8];
+    for (int c = 0; c < 8; c++) sum[c] = d_of<float>(lanes, r, c);
+    for (int k = 0; k < 16; k++)
+      for (int c = 0; c < 8; c++) sum[c] += a[r][k] * b[k][c];
+    for (int c = 0; c < 8; c++) d_of<float>(lanes, r, c) = sum[c];
+  }
 }
 
 void multiply_bf16(offer *const lanes[32]) {
-  multiply_halves(lanes, bf16_value);
+  multiply_halves<bf16_value>(lanes);
 }
 void multiply_f16(offer *const lanes[32]) {
-  multiply_halves(lanes, f16_value);
+  multiply_halves<f16_value>(lanes);
 }
 
 /* --- signed bytes: a[16][32], b[32][8] --- */
@@ -76,10 +77,15 @@ static int b_byte(offer *const lanes[32], int k, int c) {
 }
 
 void multiply_int8(offer *const lanes[32]) {
+  int a[16][32], b[8][32];
+  for (int k = 0; k < 32; k++) {
+    for (int r = 0; r < 16; r++) a[r][k] = a_byte(lanes, r, k);
+    for (int c = 0; c < 8; c++) b[c][k] = b_byte(lanes, k, c);
+  }
   for (int r = 0; r < 16; r++)
     for (int c = 0; c < 8; c++) {
       uint32_t sum = (uint32_t)d_of<int32_t>(lanes, r, c);
-      for (int k = 0; k < 32; k++) sum += (uint32_t)(a_byte(lanes, r, k) * b_byte(lanes, k, c));
+      for (int k = 0; k < 32; k++) sum += (uint32_t)(a[r][k] * b[c][k]);
       d_of<int32_t>(lanes, r, c) = (int32_t)sum;
     }
 }

@@ -9,11 +9,12 @@
 
 namespace zh_shim {
 
-enum : size_t { PAGE = 4096, RESERVED = (size_t)1 << 40, ALIGN = 256 };
+enum : size_t { PAGE = 4096, MOST_RESERVED = (size_t)1 << 40, ALIGN = 256 };
 static const size_t DEFAULT_MEMORY = (size_t)8 << 30;
 static const size_t DEFAULT_SHARED = 99 << 10; /* what a block has of compute capability 8.9 */
 
 static uintptr_t reserved, next_address;
+static size_t reserved_bytes;
 /* Never destroyed, nor what it holds: pointers of kept graphs may outlive everything. */
 static std::map<uintptr_t, memory *> &by_address = *new std::map<uintptr_t, memory *>();
 static std::vector<memory *> &buried = *new std::vector<memory *>();
@@ -38,18 +39,23 @@ size_t shared_limit() {
 
 bool is_device_address(const void *address) {
   uintptr_t a = reinterpret_cast<uintptr_t>(address);
-  return reserved && a >= reserved && a < reserved + RESERVED;
+  return reserved && a >= reserved && a < reserved + reserved_bytes;
+}
+
+/* As many as the process may have: limits of address space are kept. */
+static void reserve() {
+  for (size_t bytes = MOST_RESERVED; !reserved && bytes >= (size_t)1 << 30; bytes /= 4) {
+    void *all = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) continue;
+    reserved = next_address = reinterpret_cast<uintptr_t>(all);
+    reserved_bytes = bytes;
+  }
 }
 
 static uintptr_t take_addresses(size_t bytes) {
-  if (!reserved) {
-    void *all =
-        mmap(nullptr, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (all == MAP_FAILED) return 0;
-    reserved = next_address = reinterpret_cast<uintptr_t>(all);
-  }
   size_t taken = (bytes + 2 * PAGE - 1) / PAGE * PAGE;
-  if (taken > reserved + RESERVED - next_address) return 0;
+  if (!reserved) reserve();
+  if (taken > reserved + reserved_bytes - next_address) return 0;
   uintptr_t address = next_address;
   next_address += taken;
   return address;

@@ -27,6 +27,7 @@ void meet_block(const site &where);
 uint64_t meet_warp(offer &mine);
 unsigned lanes_alive();
 void note_fence();
+void give_way(); /* other threads of the block go on first */
 
 template <class T> uint64_t bits_of(T value) {
   static_assert(sizeof(T) <= 8, "a shuffle moves 8 bytes at most");
@@ -61,6 +62,9 @@ static inline void __syncthreads(ZH_SHIM_WHERE) {
 }
 static inline void __syncwarp(unsigned mask = 0xFFFFFFFFu, ZH_SHIM_WHERE) {
   zh_shim::vote(zh_shim::SYNCWARP, mask, 0, ZH_SHIM_HERE);
+}
+static inline void __nanosleep(unsigned) {
+  zh_shim::give_way();
 }
 static inline void __threadfence() {
   zh_shim::note_fence();

@@ -195,6 +195,4 @@ static inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
 
 /* Clocks of a device that has none: they go on. */
 long long clock64();
-static inline void __nanosleep(unsigned) {}
-
 #endif

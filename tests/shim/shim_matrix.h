@@ -1,7 +1,7 @@
 /* Copies that go on meanwhile, and the products of a warp. Fragments are those of the PTX ISA
- * ("Matrix Fragments for mma.m16n8k16", "… mma.m16n8k32", ldmatrix). A bf16 product is exact and is
- * added to its fp32 sum by fmaf, k ascending: one rounding a product, which is no better than any
- * GPU. Products of bytes add up modulo 2^32. */
+ * ("Matrix Fragments for mma.m16n8k16", "… mma.m16n8k32", ldmatrix). Products of bf16 and f16 are
+ * made in fp32 (exact, but for bf16's below 2^-126) and added in fp32, k ascending: a rounding a
+ * product, which is no better than any GPU. Products of bytes add up modulo 2^32. */
 #ifndef ZH_TESTS_SHIM_MATRIX_H
 #define ZH_TESTS_SHIM_MATRIX_H
 

@@ -67,12 +67,13 @@ void must_be_constant(const memory *block, const unsigned char *at, const site &
 void note_same_value(bool same);
 
 /* Weights: large, and no kernel wrote to them lately. Their reads are checked and not kept, but
- * that a write follows a read in the same launch is then found only where orders differ. */
-enum : size_t { SMALL_BYTES = 1 << 20 };
+ * that a write follows a read in the same launch is then found only where orders differ. Of what is
+ * larger still (stamps take eight times as much) nothing is kept: it has its bounds alone. */
+enum : size_t { SMALL_BYTES = (size_t)1 << 20, WATCHED_BYTES = (size_t)64 << 20 };
 enum : uint64_t { LATELY_LAUNCHES = 4096 };
 static inline bool reads_are_kept(const memory *block) {
-  return block->size <= SMALL_BYTES ||
-         (block->written_launch && now.launch - block->written_launch < LATELY_LAUNCHES);
+  return block->size <= SMALL_BYTES || (block->size <= WATCHED_BYTES && block->written_launch &&
+                                        now.launch - block->written_launch < LATELY_LAUNCHES);
 }
 
 static inline bool may_read(const memory *block, const unsigned char *at, size_t bytes,

@@ -2,7 +2,6 @@
 #include <chrono>
 #include <deque>
 #include <set>
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "engine.h"
@@ -30,52 +29,20 @@ struct CUstream_st {
 
 namespace zh_shim {
 
-std::recursive_mutex gate;
 typedef std::lock_guard<std::recursive_mutex> locked;
 
-static cudaError_t last, lost_to;
-static std::string complaint;
 static std::set<CUstream_st *> streams;
 static CUstream_st default_stream;
-
-/* --- errors --- */
-
-cudaError_t failed(cudaError_t status) {
-  if (status != cudaSuccess) last = status;
-  return status;
-}
-
-cudaError_t complain(cudaError_t status, const char *format, ...) {
-  char text[512];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  complaint = text;
-  return failed(status);
-}
-
-cudaError_t lost() {
-  return lost_to;
-}
-void lose(cudaError_t status) {
-  lost_to = status;
-}
-
-static void forget_loss() {
-  lost_to = last = cudaSuccess;
-  complaint.clear();
-}
 
 /* --- doing what waits --- */
 
 static void drain(CUstream_st *stream) {
-  while (!stream->waiting.empty() && lost_to == cudaSuccess) {
+  while (!stream->waiting.empty() && lost() == cudaSuccess) {
     std::function<void()> work = std::move(stream->waiting.front());
     stream->waiting.pop_front();
     work();
   }
-  if (lost_to != cudaSuccess) stream->waiting.clear();
+  if (lost() != cudaSuccess) stream->waiting.clear();
 }
 
 void drain_all() {
@@ -90,7 +57,7 @@ static CUstream_st *stream_of(cudaStream_t stream) {
 
 cudaError_t enqueue(cudaStream_t which, std::function<void()> work) {
   CUstream_st *stream = stream_of(which);
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
   if (stream->captured)
     stream->captured->push_back(std::move(work));
@@ -141,73 +108,12 @@ extern "C" __attribute__((visibility("default"))) void zh_shim_forget(uint64_t s
   seed_orders(seed);
 }
 
-const char *cudaGetErrorString(cudaError_t status) {
-  static std::string text;
-  locked lock(gate);
-  switch (status) {
-  case cudaSuccess:
-    return "no error";
-  case cudaErrorMemoryAllocation:
-    return "out of memory";
-  case cudaErrorInvalidDevice:
-    return "invalid device ordinal";
-  case cudaErrorNotReady:
-    return "device not ready";
-  case cudaErrorECCUncorrectable:
-    return "uncorrectable ECC error encountered";
-  case cudaErrorLaunchFailure:
-    text = "unspecified launch failure: " + first_fault();
-    if (faults() > 1) text += " (and " + std::to_string(faults() - 1) + " more)";
-    return text.c_str();
-  default:
-    text = complaint.empty() ? "an error" : complaint;
-    return text.c_str();
-  }
-}
-
-const char *cudaGetErrorName(cudaError_t status) {
-  switch (status) {
-#define NAME(name)                                                                                 \
-  case name:                                                                                       \
-    return #name;
-    NAME(cudaSuccess)
-    NAME(cudaErrorInvalidValue)
-    NAME(cudaErrorMemoryAllocation)
-    NAME(cudaErrorInvalidConfiguration)
-    NAME(cudaErrorInvalidDevice)
-    NAME(cudaErrorECCUncorrectable)
-    NAME(cudaErrorInvalidResourceHandle)
-    NAME(cudaErrorNotReady)
-    NAME(cudaErrorLaunchFailure)
-    NAME(cudaErrorNotSupported)
-    NAME(cudaErrorStreamCaptureUnsupported)
-    NAME(cudaErrorStreamCaptureInvalidated)
-    NAME(cudaErrorIllegalState)
-    NAME(cudaErrorCapturedEvent)
-#undef NAME
-  default:
-    return "cudaErrorUnknown";
-  }
-}
-
-cudaError_t cudaPeekAtLastError() {
-  locked lock(gate);
-  return lost_to != cudaSuccess ? lost_to : last;
-}
-
-cudaError_t cudaGetLastError() {
-  locked lock(gate);
-  cudaError_t status = cudaPeekAtLastError();
-  last = cudaSuccess;
-  return status;
-}
-
 /* --- streams --- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
   locked lock(gate);
   *out = nullptr;
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   *out = new CUstream_st();
   streams.insert(*out);
   return cudaSuccess;
@@ -235,14 +141,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t which) {
   if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
   if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
   drain(stream);
-  return failed(lost_to);
+  return failed(lost());
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t which) {
   locked lock(gate);
   CUstream_st *stream = stream_of(which);
   if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   return stream->waiting.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -250,7 +156,7 @@ cudaError_t cudaDeviceSynchronize() {
   locked lock(gate);
   if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
   drain_all();
-  return failed(lost_to);
+  return failed(lost());
 }
 
 /* --- events --- */
@@ -262,7 +168,7 @@ static double seconds_now() {
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
   locked lock(gate);
   *out = nullptr;
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   *out = new CUevent_st{std::make_shared<event_state>()};
   return cudaSuccess;
 }
@@ -308,12 +214,12 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event_error(*event->state) != cudaSuccess) return cudaErrorCapturedEvent;
   if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
   drain_until_done(event->state);
-  return failed(lost_to);
+  return failed(lost());
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   locked lock(gate);
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   return !event->state->recorded || event->state->done ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -323,7 +229,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t secon
   if (event_error(a) != cudaSuccess || event_error(b) != cudaSuccess) return cudaErrorCapturedEvent;
   if (!a.recorded || !b.recorded)
     return complain(cudaErrorInvalidResourceHandle, "time between events that were not recorded");
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   if (!a.done || !b.done) return failed(cudaErrorNotReady);
   *ms = (float)((b.seconds - a.seconds) * 1e3);
   return cudaSuccess;
@@ -355,10 +261,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     return complain(cudaErrorIllegalState, "the end of a graph that was not begun");
   std::shared_ptr<work_list> work = std::move(stream->captured);
   stream->captured.reset();
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   if (stream->spoiled)
     return complain(cudaErrorStreamCaptureInvalidated, "a graph that was spoiled: %s",
-                    std::string(complaint).c_str());
+                    complaint().c_str());
   *out = new CUgraph_st{work};
   return cudaSuccess;
 }
@@ -366,7 +272,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
   locked lock(gate);
   *out = nullptr;
-  if (lost_to != cudaSuccess) return failed(lost_to);
+  if (lost() != cudaSuccess) return failed(lost());
   *out = new CUgraphExec_st{graph->work};
   return cudaSuccess;
 }

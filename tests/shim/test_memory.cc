@@ -35,6 +35,14 @@ static void large_memory_has_bounds_too(void **) {
   must_pass([&] { ZH_LAUNCH(copy_from, 1, 32, 0, nullptr, y.to(), x.from(), end); });
   must_report("copy_from", "reads 4 bytes",
               [&] { ZH_LAUNCH(copy_from, 1, 32, 0, nullptr, y.to(), x.from(), end + 1); });
+  float *huge = nullptr; /* of this nothing is kept but its bounds */
+  size_t count = (size_t)17 << 20;
+  assert_int_equal(cudaMalloc(&huge, count * 4), cudaSuccess);
+  auto last = [&] { return zh_at<float>(huge + count - 32); };
+  must_pass([&] { ZH_LAUNCH(copy_to, 1, 32, 0, nullptr, last(), y.from(), 0); });
+  must_report("copy_to", "which has 71303168 bytes",
+              [&] { ZH_LAUNCH(copy_to, 1, 32, 0, nullptr, last(), y.from(), 1); });
+  assert_int_equal(cudaFree(huge), cudaSuccess);
 }
 
 ZH_KERNEL void copy_wide(zh_global<uint32_t> y, zh_global<const uint32_t> x, size_t offset) {
@@ -86,6 +94,10 @@ ZH_KERNEL void write_block_number(zh_global<int> y) {
 ZH_KERNEL void write_same(zh_global<int> y) {
   y[0] = 5;
 }
+ZH_KERNEL void write_same_and_read(zh_global<int> y, int value) {
+  y[0] = value;
+  y[1 + blockIdx.x] = y[0];
+}
 ZH_KERNEL void count_all(zh_global<int> y) {
   atomicAdd(&y[0], 1);
 }
@@ -128,6 +140,9 @@ static void races_between_blocks(void **) {
               [&] { ZH_LAUNCH(write_block_number, 4, 32, 0, nullptr, y.to()); });
   must_pass([&] { ZH_LAUNCH(write_block_number, 1, 32, 0, nullptr, y.to()); });
   must_pass([&] { ZH_LAUNCH(write_same, 4, 64, 0, nullptr, y.to()); });
+  must_report("write_same_and_read", "race: reads byte 0 of global memory",
+              [&] { ZH_LAUNCH(write_same_and_read, 4, 1, 0, nullptr, y.to(), 6); });
+  must_pass([&] { ZH_LAUNCH(write_same_and_read, 1, 1, 0, nullptr, y.to(), 7); });
   must_pass([&] { ZH_LAUNCH(count_all, 4, 64, 0, nullptr, y.to()); });
   must_report("add_plainly", "race", [&] { ZH_LAUNCH(add_plainly, 2, 1, 0, nullptr, y.to()); });
   must_report("read_of_next_block", "race",

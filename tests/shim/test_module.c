@@ -1,4 +1,5 @@
 /* The module that g++ makes of kernels/cuda, opened as the program opens one. */
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,6 +105,10 @@ static void a_kernel_that_goes_too_far_names_itself(void **state) {
   assert_non_null(strstr(err.message, "'residual' of layer 17"));
   assert_non_null(strstr(err.message, "kernel 'add_rows'"));
   assert_non_null(strstr(err.message, "index 1000"));
+  const char *(*report)(void) = NULL;
+  *(void **)&report = dlsym(dlopen(getenv("ZH_DEVICE_MODULE"), RTLD_NOW), "zh_shim_report");
+  assert_non_null(report);
+  assert_non_null(strstr(report(), "rows.cu:"));
   rows_close(&r, api);
   rows_are_added(state); /* opened anew, the device works */
 }

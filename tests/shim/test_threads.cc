@@ -38,6 +38,29 @@ static void barriers_take_all_that_have_not_returned(void **) {
   assert_int_equal(out[39], 1 + 0xFF); /* the 8 that stayed */
 }
 
+/* --- waiting for each other --- */
+
+ZH_KERNEL void in_turn(zh_global<unsigned> turn, zh_global<unsigned> y, unsigned first) {
+  unsigned mine = blockIdx.x * blockDim.x + threadIdx.x + first;
+  while (atomicAdd(turn, 0u) != mine) continue;
+  y[threadIdx.x] = mine;
+  atomicAdd(turn, 1u);
+}
+
+static void threads_may_wait_for_threads_but_not_for_blocks(void **) {
+  buffer<unsigned> turn(1), y(40);
+  must_pass([&] {
+    turn.put({0});
+    ZH_LAUNCH(in_turn, 1, 40, 0, nullptr, turn.to(), y.to(), 0u);
+  });
+  for (unsigned i = 0; i < 40; i++) assert_int_equal(y.get()[i], i);
+  zh_shim_forget(1);
+  ZH_LAUNCH(in_turn, 1, 2, 0, nullptr, turn.to(), y.to(), 1000u);
+  assert_int_equal(cudaStreamSynchronize(nullptr), cudaErrorLaunchFailure);
+  assert_non_null(strstr(zh_shim_report(), "again and again"));
+  zh_shim_forget(1);
+}
+
 /* --- meetings of a warp --- */
 
 enum warp_fault {
@@ -236,6 +259,7 @@ static void threads_keep_what_is_theirs_over_a_barrier(void **) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(barriers_take_all_that_have_not_returned),
+      cmocka_unit_test(threads_may_wait_for_threads_but_not_for_blocks),
       cmocka_unit_test(a_warp_meets_as_its_masks_say),
       cmocka_unit_test(shuffles_and_votes),
       cmocka_unit_test(every_thread_of_every_block_runs_once),

@@ -3,7 +3,7 @@
 
 namespace zh_shim {
 
-const char *meeting_name(meeting_kind kind) {
+static const char *meeting_name(meeting_kind kind) {
   static const char *const names[] = {"__syncwarp",       "a shuffle",       "__ballot_sync",
                                       "__any_sync",       "__all_sync",      "__match_any_sync",
                                       "zh_load_matrices", "a matrix product"};
@@ -50,31 +50,35 @@ static const offer *offer_of(unsigned first, unsigned lane) {
   return block.thread[first + lane].mine;
 }
 
-static uint64_t result_of(unsigned first, unsigned lanes, unsigned lane) {
+static uint64_t value_from(unsigned first, unsigned lanes, unsigned lane) {
   const offer *mine = offer_of(first, lane);
-  uint64_t votes = 0, alike = 0;
-  if (mine->kind == SHUFFLE) {
-    if (lanes >> mine->from & 1) return offer_of(first, (unsigned)mine->from)->value;
-    fault("no lane", mine->where, "lane %u takes its value from lane %d, which does not take part",
-          lane, mine->from);
-    return 0;
-  }
+  if (lanes >> mine->from & 1) return offer_of(first, (unsigned)mine->from)->value;
+  fault("no lane", mine->where, "lane %u takes its value from lane %d, which does not take part",
+        lane, mine->from);
+  return 0;
+}
+
+/* Which lanes of a meeting have what `is` says. */
+template <class Is> static uint64_t lanes_where(unsigned first, unsigned lanes, Is is) {
+  uint64_t set = 0;
+  for (unsigned i = 0; i < WARP; i++)
+    if (lanes >> i & 1 && is(offer_of(first, i)->value)) set |= (uint64_t)1 << i;
+  return set;
+}
+
+static void give_results(unsigned first, unsigned lanes, meeting_kind kind) {
+  uint64_t votes = 0;
+  if (kind == BALLOT || kind == ANY || kind == ALL)
+    votes = lanes_where(first, lanes, [](uint64_t v) { return v != 0; });
+  if (kind == ANY) votes = votes != 0;
+  if (kind == ALL) votes = votes == lanes;
   for (unsigned i = 0; i < WARP; i++) {
     if (!(lanes >> i & 1)) continue;
-    votes |= (uint64_t)(offer_of(first, i)->value != 0) << i;
-    alike |= (uint64_t)(offer_of(first, i)->value == mine->value) << i;
-  }
-  switch (mine->kind) {
-  case BALLOT:
-    return votes;
-  case ANY:
-    return votes != 0;
-  case ALL:
-    return votes == lanes;
-  case MATCH:
-    return alike;
-  default:
-    return 0;
+    uint64_t own = offer_of(first, i)->value;
+    block.thread[first + i].result =
+        kind == SHUFFLE ? value_from(first, lanes, i)
+        : kind == MATCH ? lanes_where(first, lanes, [own](uint64_t v) { return v == own; })
+                        : votes;
   }
 }
 
@@ -94,8 +98,7 @@ static void hold(unsigned first, unsigned lanes) {
   const offer *any = offer_of(first, (unsigned)__builtin_ctz(lanes));
   if (any->kind == SYNCWARP) order_lanes(block.warp[first / WARP], lanes);
   if (any->together) matrices_together(first, lanes);
-  for (unsigned i = 0; i < WARP; i++)
-    if (lanes >> i & 1) block.thread[first + i].result = result_of(first, lanes, i);
+  give_results(first, lanes, any->kind);
   block.warp[first / WARP].waiting &= ~lanes;
   for (unsigned i = 0; i < WARP; i++)
     if (lanes >> i & 1) make_ready(first + i);

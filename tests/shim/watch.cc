@@ -1,7 +1,6 @@
 /* Judges every access to watched memory (shim_watch.h says by what). */
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unordered_map>
 
 #include "engine.h"
 
@@ -26,74 +25,6 @@ static bool is_atomic(uint64_t stamp) {
 
 enum { WRITER, OTHER_WRITER, READER, OTHER_READER, STAMPS, IS_SET = STAMPS, SHARED_CELL };
 
-/* --- blocks of the launch, and who was seen by whom through atomics --- */
-
-struct begun {
-  uint32_t epoch;
-  uint3 at;
-};
-static std::vector<begun> blocks; /* of this launch, in the order they ran */
-typedef std::vector<uint64_t> block_set;
-static block_set seen; /* by the block that runs */
-
-struct release {
-  uint64_t launch = 0;
-  std::unordered_map<size_t, block_set> at; /* [byte of the allocation] */
-};
-
-void begin_blocks() {
-  blocks.clear();
-  now.launch++;
-  now.launch_epoch = ++now.epoch;
-  if (now.epoch > 0xFF000000u) stamps_reset_all();
-}
-
-void begin_block(uint3 at) {
-  now.block_epoch = ++now.epoch;
-  blocks.push_back(begun{now.epoch, at});
-  seen.clear();
-}
-
-static size_t number_of(uint32_t epoch) {
-  size_t low = 0, high = blocks.size();
-  while (high - low > 1) {
-    size_t middle = (low + high) / 2;
-    (blocks[middle].epoch <= epoch ? low : high) = middle;
-  }
-  return low;
-}
-
-static bool contains(const block_set &set, size_t block_number) {
-  return block_number / 64 < set.size() && (set[block_number / 64] >> block_number % 64 & 1);
-}
-
-static void unite(block_set &to, const block_set &from) {
-  if (to.size() < from.size()) to.resize(from.size());
-  for (size_t i = 0; i < from.size(); i++) to[i] |= from[i];
-}
-
-void note_fence() {
-  block.thread[now.thread].has_fenced = true;
-}
-
-void note_atomic(const memory *of, const unsigned char *at) {
-  memory *m = const_cast<memory *>(of);
-  bool tells = block.thread[now.thread].has_fenced;
-  if (!m->releases) {
-    if (!tells) return;
-    m->releases = new release();
-  }
-  if (m->releases->launch != now.launch) m->releases->at.clear();
-  m->releases->launch = now.launch;
-  block_set &told = m->releases->at[(size_t)(at - m->bytes)];
-  unite(seen, told);
-  if (!tells) return;
-  size_t mine = blocks.size() - 1;
-  unite(told, seen);
-  if (told.size() <= mine / 64) told.resize(mine / 64 + 1);
-  told[mine / 64] |= (uint64_t)1 << mine % 64;
-}
-
 /* --- races --- */
 
 /* Of an earlier launch, or (of shared memory) of before the last barrier. */
@@ -105,7 +36,7 @@ static bool is_over(uint64_t stamp, bool global) {
 static bool is_concurrent(uint64_t stamp, bool global) {
   uint32_t epoch = epoch_of(stamp);
   if (is_over(stamp, global)) return false;
-  if (epoch < now.block_epoch) return !contains(seen, number_of(epoch));
+  if (epoch < now.block_epoch) return !block_was_seen(epoch);
   unsigned thread = thread_of(stamp);
   if (epoch != now.epoch || thread == now.thread) return false;
   return thread / WARP != now.thread / WARP || !ordered_within_warp(thread, clock_of(stamp));
@@ -117,7 +48,7 @@ static void report_race(uint64_t stamp, bool global, bool it_wrote, access kind,
   static const char *const kinds[] = {"read race", "write race", "atomic race"};
   std::string who = "thread " + thread_name(thread_of(stamp));
   if (global && epoch_of(stamp) < now.block_epoch)
-    who += " of block " + block_name(blocks[number_of(epoch_of(stamp))].at);
+    who += " of block " + block_name(block_of_epoch(epoch_of(stamp)));
   fault(kinds[kind], where,
         "race: %s byte %zu of %s memory, which %s %s with nothing to order them", does[kind], byte,
         global ? "global" : "shared", who.c_str(),
@@ -147,6 +78,13 @@ static void keep_reader(uint64_t *cell, uint64_t stamp, bool global) {
   if (alike) cell[OTHER_READER] = stamp;
 }
 
+/* By a thread that nothing orders before this one: writing the same again changes nothing. */
+static bool is_written_meanwhile(const uint64_t *cell, unsigned bytes) {
+  for (int i = WRITER; i <= OTHER_WRITER; i++)
+    if (!(bytes & ~bytes_of(cell[i])) && is_concurrent(cell[i], true)) return true;
+  return false;
+}
+
 static bool same_value;
 void note_same_value(bool same) {
   same_value = same;
@@ -161,6 +99,7 @@ static void judge_word(uint64_t *cell, unsigned bytes, bool global, access kind,
     if (is_concurrent(cell[i], global))
       report_race(cell[i], global, i <= OTHER_WRITER, kind, where, byte);
   }
+  if (harmless && is_written_meanwhile(cell, bytes)) return;
   if (kind == READ)
     keep_reader(cell, stamp, global);
   else
@@ -217,12 +156,44 @@ static uint64_t *stamps_of(memory *of) {
   return of->stamps = static_cast<uint64_t *>(all);
 }
 
+/* --- waiting for what another thread will write: its turn must come, and there must be one --- */
+
+enum : uint64_t { SPINS_OF_A_TURN = 100, TURNS_MAX = 20000 };
+static struct {
+  const unsigned char *at;
+  unsigned thread;
+  uint64_t times, turns; /* turns: of the block that began in block_epoch */
+  uint32_t block_epoch;
+} spinning;
+
+static void notice_spinning(const memory *of, const unsigned char *at, const site &where) {
+  if (at != spinning.at || now.thread != spinning.thread) {
+    spinning.at = at;
+    spinning.thread = now.thread;
+    spinning.times = 0;
+    return;
+  }
+  if (++spinning.times < SPINS_OF_A_TURN) return;
+  spinning.times = 0;
+  if (spinning.block_epoch != now.block_epoch) spinning.turns = 0;
+  spinning.block_epoch = now.block_epoch;
+  if (++spinning.turns > TURNS_MAX) {
+    fault("waits", where,
+          "looks at byte %td of allocation %u again and again: no thread of its block will change "
+          "it, and blocks run one after another here",
+          at - of->bytes, of->serial);
+    stop_block();
+  }
+  give_way();
+}
+
 bool allowed_global(const memory *block_of, const unsigned char *at, size_t bytes, size_t align,
                     access kind, const site &where) {
   memory *of = const_cast<memory *>(block_of);
   if (!fits(of, at, bytes, align, kind, where)) stop_block();
+  if (kind != WRITE) notice_spinning(of, at, where);
   if (kind != READ) of->written_launch = now.launch;
-  if (kind == READ && !reads_are_kept(of)) return true;
+  if (of->size > WATCHED_BYTES || (kind == READ && !reads_are_kept(of))) return true;
   uint64_t *stamps = stamps_of(of);
   size_t begin = (size_t)(at - of->bytes);
   words_of(begin, bytes, [&](size_t word, unsigned which) {
