@@ -101,7 +101,7 @@ static void cut(cutting *c, const zh_engine *engine, zh_device_engine *d) {
     d->lists = take(c, zh_device_list_words(tokens, a->experts, a->experts_used), sizeof(uint32_t));
   }
   d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer);
-  d->sum = take(c, 1, sizeof *d->sum);
+  d->sum = take(c, ZH_DEVICE_SUMS, sizeof *d->sum);
   d->scratch = take(c, scratch_bytes(engine), 1);
 }
 

@@ -62,7 +62,7 @@ struct zh_device_engine {
   uint32_t *choice, *lists; /* of experts */
   zh_device_answer *answer; /* [logit_rows] */
   void *scratch;            /* of attention */
-  uint64_t *sum;            /* one, of sum_of_bits */
+  uint64_t *sum;            /* [ZH_DEVICE_SUMS] of sum_of_bits */
 
   unsigned char *staging; /* on the host, as fast to copy as can be */
   size_t staging_bytes;
@@ -76,7 +76,7 @@ struct zh_device_engine {
   size_t events;
 };
 
-enum { ZH_DEVICE_STAGING = 32 << 20 };
+enum { ZH_DEVICE_STAGING = 32 << 20, ZH_DEVICE_SUMS = 1024 };
 
 /* device_create.c. open: before anything is read; fill: when weights are described, vectors there,
  * and sequences, context and micro_batch known. */
@@ -116,6 +116,10 @@ void zh_device_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
 /* Brings the mirror of a layer (engine->kv) up to the positions held now. anew: all of them. */
 ZH_MUST_CHECK zh_status zh_device_mirror(zh_engine *engine, size_t layer, bool anew, zh_error *err);
 uint64_t zh_device_mirror_bytes(const zh_engine *engine);
+/* Of the bits of all positions below `length`: equal to that of another run of the same engine, and
+ * to no other's. */
+ZH_MUST_CHECK zh_status zh_device_cache_sum(uint64_t *out, const zh_engine *engine, uint32_t length,
+                                            zh_error *err);
 
 /* device_buffers.c */
 ZH_MUST_CHECK zh_status zh_device_make_buffers(zh_engine *engine, zh_error *err);
@@ -148,6 +152,12 @@ static inline size_t zh_device_rows_of(const zh_device_pass *p, zh_value value) 
   size_t used = p->e->architecture.experts_used;
   return zh_value_is_of_choices(value) ? p->tokens * used : p->tokens;
 }
+
+/* device_joined.c: the instruction at i, or several of them in one call where nobody observes;
+ * *taken: how many. A value's place in such a pass, rows `stride` floats apart. */
+ZH_MUST_CHECK zh_status zh_device_run_joined(zh_device_pass *pass, size_t i, size_t *taken,
+                                             zh_error *err);
+float *zh_device_value_at(const zh_device_pass *pass, zh_value value, size_t *stride);
 
 /* device_observe.c */
 ZH_MUST_CHECK zh_status zh_device_begin_observing(zh_engine *engine, zh_error *err);

@@ -14,6 +14,7 @@ typedef struct call {
   int layer;               /* -1 outside the layers */
   const zh_weight *weight; /* of the layer; NULL outside */
   float *in, *second, *out;
+  size_t in_stride, second_stride; /* of rows, where they are not the widths */
   size_t in_width, out_width;
   zh_error *err;
 } call;
@@ -101,8 +102,8 @@ static zh_status activate(const call *c) {
                              .up = c->second,
                              .columns = c->in_width,
                              .tokens = zh_device_rows_of(c->p, c->is->in),
-                             .gate_stride = c->in_width,
-                             .up_stride = c->in_width,
+                             .gate_stride = c->in_stride,
+                             .up_stride = c->second_stride,
                              .kind = kinds[c->a->activation],
                              .limit = c->a->activation_limit};
   return c->d->api->activate(c->d->device, &work, c->err);
@@ -248,17 +249,18 @@ static zh_status combine(const call *c) {
 /* Tokens [first, end) into the cache. */
 static zh_status store_some(const call *c, size_t first, size_t end) {
   const zh_device_engine *d = c->d;
-  size_t key_width = zh_value_width(c->a, ZH_VALUE_KEY),
-         value_width = zh_value_width(c->a, ZH_VALUE_VALUE);
+  size_t k_stride, v_stride;
+  const float *k = zh_device_value_at(c->p, ZH_VALUE_KEY, &k_stride),
+              *v = zh_device_value_at(c->p, ZH_VALUE_VALUE, &v_stride);
   if (first >= end) return ZH_OK;
   zh_device_store work = {.kv = zh_device_cache_of(c->p->e, (size_t)c->layer),
-                          .k = d->value[ZH_VALUE_KEY] + first * key_width,
-                          .k_stride = key_width,
-                          .v_stride = value_width,
+                          .k = k + first * k_stride,
+                          .k_stride = k_stride,
+                          .v_stride = v_stride,
                           .tokens = end - first,
                           .position = d->tokens.position + first,
                           .sequence = d->tokens.sequence + first};
-  if (work.kv.values) work.v = d->value[ZH_VALUE_VALUE] + first * value_width;
+  if (work.kv.values) work.v = v + first * v_stride;
   return d->api->store(d->device, &work, c->err);
 }
 
@@ -309,12 +311,13 @@ zh_status zh_device_run_instruction(zh_device_pass *p, const zh_instruction *is,
             .is = is,
             .layer = layer,
             .weight = layer < 0 ? NULL : zh_weights_layer(&p->e->weights, (uint32_t)layer),
-            .in = p->d->value[is->in],
-            .second = p->d->value[is->second],
-            .out = p->d->value[is->out],
             .in_width = zh_value_width(a, is->in),
             .out_width = zh_value_width(a, is->out),
             .err = err};
+  size_t unused;
+  c.in = zh_device_value_at(p, is->in, &c.in_stride);
+  c.second = zh_device_value_at(p, is->second, &c.second_stride);
+  c.out = zh_device_value_at(p, is->out, &unused);
   p->d->api->mark(p->d->device, is->name, layer);
   return does[is->op](&c);
 }
@@ -334,16 +337,16 @@ static zh_status gather(zh_device_pass *p, zh_error *err) {
 }
 
 zh_status zh_device_enqueue(zh_device_pass *p, zh_error *err) {
-  zh_device_engine *d = p->d;
-  size_t end = zh_program_length(&d->program, p->wanted > 0),
-         head = d->program.begin[d->program.layers];
-  for (size_t i = 0; i < end; ++i) {
+  const zh_program *program = &p->d->program;
+  size_t end = zh_program_length(program, p->wanted > 0), head = program->begin[program->layers];
+  for (size_t i = 0, taken; i < end; i += taken) {
     int layer;
-    const zh_instruction *is = zh_program_at(&d->program, i, &layer);
+    const zh_instruction *is = zh_program_at(program, i, &layer);
+    taken = 1;
     if (is_left_out(p->e, layer)) continue;
     if (i == head) ZH_TRY(gather(p, err));
     ZH_TRY(p->e->observer ? zh_device_run_observed(p, is, layer, err)
-                          : zh_device_run_instruction(p, is, layer, err));
+                          : zh_device_run_joined(p, i, &taken, err));
     if (is->weight == ZH_ATTN_NORM && layer >= 0) /* nobody reads x here */
       ZH_TRY(zh_device_flip_activation(p, layer, err));
   }

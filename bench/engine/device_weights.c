@@ -426,22 +426,21 @@ static zh_status compare_with_model(const zh_engine *engine, const zh_weight *w,
 static zh_status compare_row(const zh_engine *engine, const zh_weight *w, size_t row, float *values,
                              zh_error *err) {
   const zh_device_engine *d = engine->device;
-  size_t columns = w->matrix.columns, band = 1, first = row;
-  zh_device_matrix part = w->laid->matrix;
-  if (part.form == ZH_FORM_E4M3) band = part.scale_rows;
-  first -= row % band;
-  piece p = {.w = w, .m = &w->laid->matrix, .first = first};
-  p.count = w->matrix.rows - first < band ? w->matrix.rows - first : band;
-  planes there = planes_of(&p);
-  unsigned char *source = d->staging + d->staging_bytes / 2;
-  ZH_TRY(d->api->download(d->device, d->staging, there.numbers, there.number_bytes, err));
-  if (there.scale_bytes > 0)
-    ZH_TRY(d->api->download(d->device, d->staging + there.number_bytes, there.scales,
-                            there.scale_bytes, err));
+  size_t columns = w->matrix.columns;
+  zh_device_matrix one = w->laid->matrix, before = one, blocks = one;
+  bool in_blocks = one.form == ZH_FORM_E4M3; /* whose scales serve several rows */
+  one.rows = 1;
+  before.rows = (uint32_t)row;
+  blocks.rows = (uint32_t)(in_blocks ? row / one.scale_rows * one.scale_rows : row);
+  const unsigned char *numbers = (unsigned char *)one.numbers + number_bytes(&before),
+                      *scales = (unsigned char *)one.scales + scale_bytes(&blocks);
+  size_t length = number_bytes(&one), scale_length = scale_bytes(&one);
+  ZH_TRY(d->api->download(d->device, d->staging, numbers, length, err));
+  if (scale_length > 0)
+    ZH_TRY(d->api->download(d->device, d->staging + length, scales, scale_length, err));
   ZH_TRY(d->api->wait(d->device, err));
-  part.rows = (uint32_t)p.count;
-  zh_device_row_values(values, &part, d->staging, d->staging + there.number_bytes, row - first);
-  const void *bytes = zh_weight_source_row(w, row, source);
+  zh_device_row_values(values, &one, d->staging, d->staging + length, 0);
+  const void *bytes = zh_weight_source_row(w, row, d->staging + d->staging_bytes / 2);
   zh_dequantize_row(values + columns, bytes, w->tensor->type, columns);
   if (memcmp(values, values + columns, columns * sizeof *values) == 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_CHECK,

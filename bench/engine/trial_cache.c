@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/device_engine.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/trial.h"
 
@@ -28,7 +29,7 @@ static void sum_caches(void *user, int thread, int threads) {
 }
 
 zh_status zh_trial_cache_sum(uint64_t *out, const zh_trial *trial, uint32_t length, zh_error *err) {
-  ZH_TRY(zh_engine_fetch_cache(trial->engine, err));
+  if (trial->engine->device) return zh_device_cache_sum(out, trial->engine, length, err);
   int threads = zh_threads_count(trial->engine->threads);
   summing s = {trial->engine, length, calloc((size_t)threads, sizeof *s.sums)};
   if (!s.sums) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the cache");

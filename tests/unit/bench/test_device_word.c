@@ -1,4 +1,5 @@
-/* Words of --device, with the module that ZH_DEVICE_MODULE names: tests' shim, which shows one GPU. */
+/* Words of --device, with the module that ZH_DEVICE_MODULE names: tests' shim, which shows one GPU.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +25,8 @@ static void words_name_devices(void **state) {
 }
 
 static void other_words_are_refused(void **state) {
-  static const char *const bad[] = {"", "gpus", "GPU", "gpu:", "gpu:-1", "gpu:1x", "gpu:99999999999"};
+  static const char *const bad[] = {"",       "gpus",           "GPU", "gpu:", "gpu:-1",
+                                    "gpu:1x", "gpu:99999999999"};
   (void)state;
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     zh_error err = ZH_ERROR_INIT;

@@ -152,6 +152,40 @@ static void standard_models_are_generated_in_place(void **state) {
   family_is_computed("zh-tiny-experts", 0.1);
 }
 
+/* Nobody looks, and instructions are joined: the same logits and keys, bit for bit. */
+static void unobserved_passes_are_the_same(const char *family) {
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair(family);
+  zh_check *check = NULL;
+  size_t floats = (size_t)PROMPT * p.vocab;
+  uint32_t position = PROMPT, sequence = 0, token = 3;
+  assert_int_equal(zh_check_create(&check, p.device, 17, &err), ZH_OK);
+  for (int observed = 0; observed < 2; ++observed) {
+    zh_engine_poison(p.device, 0, 0);
+    if (observed) assert_int_equal(zh_check_attach(check, &err), ZH_OK);
+    assert_int_equal(read_prompt(&p, p.device, p.logits[observed], &err), ZH_OK);
+    assert_int_equal(zh_engine_forward(p.device, &token, &position, &sequence, 1, NULL,
+                                       p.logits[observed], &err),
+                     ZH_OK); /* one token is joined otherwise; over the first row */
+  }
+  zh_check_detach(check);
+  if (zh_check_report(check, NULL, &err) != ZH_OK) fail_msg("%s: %s", family, err.message);
+  for (size_t i = 0; i < floats; ++i)
+    if (memcmp(&p.logits[0][i], &p.logits[1][i], sizeof(float)) != 0)
+      fail_msg("%s: logit %zu of token %zu is %g, observed %g", family, i % p.vocab, i / p.vocab,
+               (double)p.logits[0][i], (double)p.logits[1][i]);
+  zh_check_free(check);
+  close_pair(&p);
+}
+
+static void joined_instructions_give_the_same_bits(void **state) {
+  static const char *const families[] = {"llama3",  "qwen2",       "gemma3",          "minicpm",
+                                         "gpt-oss", "deepseek-v3", "zh-tiny-experts", "qwen2-moe"};
+  (void)state;
+  for (size_t i = 0; i < sizeof families / sizeof families[0]; ++i)
+    unobserved_passes_are_the_same(families[i]);
+}
+
 /* --- generations --- */
 
 /* What single steps from the host give after the prompt. */
@@ -258,6 +292,7 @@ int main(void) {
       cmocka_unit_test(experts_are_computed),
       cmocka_unit_test(latent_attention_is_computed),
       cmocka_unit_test(standard_models_are_generated_in_place),
+      cmocka_unit_test(joined_instructions_give_the_same_bits),
       cmocka_unit_test(generations_are_steps_bit_for_bit),
       cmocka_unit_test(faults_are_noticed),
       cmocka_unit_test(weights_are_held_against_the_model),
