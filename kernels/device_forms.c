@@ -34,18 +34,6 @@ zh_device_form zh_device_form_of(zh_dtype type) {
   }
 }
 
-zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form, zh_way way) {
-  if (form == ZH_FORM_F32 || form == ZH_FORM_F16) return ZH_ROUND_NONE;
-  if (form == ZH_FORM_BF16) return table->bf16;
-  return way == ZH_FEW ? table->few : way == ZH_MANY ? table->many : table->fine;
-}
-
-bool zh_device_attention_rounds(const zh_roundings *table, const zh_device_attention *work) {
-  const zh_device_kv *kv = &work->kv;
-  return table->attention != ZH_ROUND_NONE && work->way == ZH_MANY && work->softcap == 0 &&
-         kv->type != ZH_DEVICE_KV_F32 && kv->key_dim % BLOCK == 0 && kv->value_dim % BLOCK == 0;
-}
-
 static size_t blocks_of(size_t columns, size_t each) {
   return (columns + each - 1) / each;
 }

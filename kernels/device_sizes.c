@@ -1,5 +1,5 @@
-/* How much room weights, keys, values and lists take on a device. Compiled into the programs and
- * into the modules. */
+/* How much room weights, keys, values and lists take on a device, and what it rounds. Compiled into
+ * the programs and into the modules. */
 #include "kernels/device.h"
 
 enum { PIECE = 64, BLOCK = 32, SUPER = 256, ROW_UNIT = 16 };
@@ -13,6 +13,18 @@ static size_t rounded_up(size_t n, size_t unit) {
 
 static size_t blocks_of(size_t columns, size_t each) {
   return (columns + each - 1) / each;
+}
+
+zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form, zh_way way) {
+  if (form == ZH_FORM_F32 || form == ZH_FORM_F16) return ZH_ROUND_NONE;
+  if (form == ZH_FORM_BF16) return table->bf16;
+  return way == ZH_FEW ? table->few : way == ZH_MANY ? table->many : table->fine;
+}
+
+bool zh_device_attention_rounds(const zh_roundings *table, const zh_device_attention *work) {
+  const zh_device_kv *kv = &work->kv;
+  return table->attention != ZH_ROUND_NONE && work->way == ZH_MANY &&
+         kv->type != ZH_DEVICE_KV_F32 && kv->key_dim % BLOCK == 0 && kv->value_dim % BLOCK == 0;
 }
 
 size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns) {

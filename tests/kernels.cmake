@@ -27,6 +27,13 @@ add_test(NAME kernels.kernelcheck_device COMMAND kernelcheck --device)
 set_tests_properties(kernels.kernelcheck_device PROPERTIES TIMEOUT 600 ENVIRONMENT
   ZH_DEVICE_MODULE=${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/libzhiheng-shim.so)
 
+# The module for GPUs opens, and says in a sentence where there is none.
+if(ZH_CUDA_IS_BUILT)
+  add_dependencies(kernelcheck zhiheng-cuda)
+  add_test(NAME kernels.cuda_module COMMAND kernelcheck --device --module $<TARGET_FILE:zhiheng-cuda> rows)
+  set_tests_properties(kernels.cuda_module PROPERTIES TIMEOUT 120 PASS_REGULAR_EXPRESSION "no GPU is used|[^0-9]0 failed")
+endif()
+
 # Reads weights from stdin; tests/oracle/test_kernels_dequantize.py compares what it writes with PyPI gguf.
 add_executable(dequantize_stdin kernelcheck/dequantize_stdin.c)
 target_link_libraries(dequantize_stdin PRIVATE zh_kernels zh_core)
