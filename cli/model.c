@@ -44,7 +44,8 @@ static const struct argp_option options[] = {
      "conversation in JSON, written by the model's chat template; - for standard input", 0},
     {"message", ZH_KEY_MESSAGE, "TEXT", 0, "conversation of one message of the user", 0},
     {"device", ZH_KEY_DEVICE, "WORD", 0,
-     "where it is computed: " ZH_DEVICE_WORD_HELP " (default: cpu); on a GPU --precision is fast", 0},
+     "where it is computed: " ZH_DEVICE_WORD_HELP " (default: cpu); on a GPU --precision is fast",
+     0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
