@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/bundle_gpu.h"
 #include "core/files.h"
 #include "core/text.h"
 
@@ -426,9 +427,12 @@ zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_erro
   char path[PATH_MAX];
   json_t *file = run_json(valid, stable, run);
   if (!file) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for run.json");
+  json_t *gpu_marks = zh_bundle_gpu_marks(run);
+  if (gpu_marks) json_object_set_new(file, "gpu_marks", gpu_marks);
   zh_status status = write_measurements(run, err);
   for (size_t i = 0; status == ZH_OK && i < json_array_size(run->outcomes); i++)
     if (figures_of(outcome_at(run, i))) status = copy_certificate(run, step_at(run, i), err);
+  if (status == ZH_OK) status = zh_bundle_gpu_readings(run, err);
   snprintf(path, sizeof path, "%s/run.json", run->folder);
   if (status == ZH_OK) status = zh_json_write_file(file, path, err);
   json_decref(file);

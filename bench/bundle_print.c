@@ -18,7 +18,7 @@ double zh_print_scale(char unit[32], double value, const char *base) {
     const char *prefix;
     double factor;
   } large[] = {{"T", 1e12}, {"G", 1e9}, {"M", 1e6}, {"k", 1e3}},
-    small[] = {{"", 1}, {"m", 1e-3}, {"µ", 1e-6}, {"n", 1e-9}};
+    small[] = {{"", 1}, {"m", 1e-3}, {"µ", 1e-6}, {"n", 1e-9}, {"p", 1e-12}};
   double size = fabs(value);
   snprintf(unit, 32, "%s", strcmp(base, "1") == 0 ? "" : base); /* a ratio */
   if (is_large(base)) {
@@ -27,10 +27,11 @@ double zh_print_scale(char unit[32], double value, const char *base) {
       snprintf(unit, 32, "%s%s", large[i].prefix, base);
       return large[i].factor;
     }
-  } else if (strcmp(base, "s") == 0 && size > 0) {
-    for (size_t i = 0; i < 4; i++) {
-      if (size < small[i].factor && i < 3) continue;
-      snprintf(unit, 32, "%ss", small[i].prefix);
+  } else if ((strcmp(base, "s") == 0 || strncmp(base, "J/", 2) == 0) && size > 0) {
+    size_t last = strcmp(base, "s") == 0 ? 3 : 4; /* times are not told in picoseconds */
+    for (size_t i = 0; i <= last; i++) {
+      if (size < small[i].factor && i < last) continue;
+      snprintf(unit, 32, "%s%s", small[i].prefix, base);
       return small[i].factor;
     }
   }

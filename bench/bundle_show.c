@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "bench/bench.h"
+#include "bench/bundle_gpu.h"
 #include "bench/bundle_print.h"
 #include "core/files.h"
 #include "core/text.h"
@@ -198,6 +199,7 @@ static void print_marks(FILE *out, const json_t *run, bool colour) {
             "end, or a figure went beyond its peak\n",
             red, plain, 100 * zh_print_real(stability, "limit"));
   }
+  zh_print_gpu_marks(out, run, colour);
   json_array_foreach(json_object_get(stability, "beyond_peak"), i, item) {
     fprintf(out, "beyond     %s is faster than its measured peak: something slowed the peak down\n",
             json_is_string(item) ? json_string_value(item) : "?");
@@ -300,6 +302,7 @@ zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const
     zh_print_times(out, json_object_get(document, "times"), language);
     zh_print_memory(out, run, language, colour);
     print_load(out, run);
+    zh_print_gpus(out, run);
     print_drift(out, run);
     print_criteria(out, run);
   }

@@ -1,6 +1,5 @@
 /* This node, as doctor shows it and as every bundle records it. What cannot be found is null, never
  * a guess. */
-#include <dlfcn.h>
 #include <hwloc.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <yaml.h>
 
 #include "bench/bench.h"
+#include "bench/nvml.h"
 #include "bench/placement.h"
 #include "core/files.h"
 #include "kernels/kernels.h"
@@ -215,81 +215,41 @@ static json_t *describe_huge_pages(void) {
                    file_count("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"));
 }
 
-/* --- GPU: the driver's library is looked up, never linked; its header is not needed for four calls
- * --- */
+/* --- GPUs, as the driver shows them --- */
 
-typedef void *nvml_device;
-typedef struct nvml_memory {
-  unsigned long long total, free, used;
-} nvml_memory;
-typedef struct nvml {
-  int (*init)(void);
-  int (*shutdown)(void);
-  int (*count)(unsigned *);
-  int (*handle)(unsigned, nvml_device *);
-  int (*name)(nvml_device, char *, unsigned);
-  int (*memory)(nvml_device, nvml_memory *);
-  int (*driver)(char *, unsigned);
-} nvml;
-
-/* POSIX lets a function pointer travel through void *; ISO C needs the copy. */
-static bool find_symbol(void *library, const char *name, void *function) {
-  void *symbol = dlsym(library, name);
-  memcpy(function, &symbol, sizeof symbol);
-  return symbol != NULL;
+static json_t *count_of_processes(const zh_nvml *nvml, zh_nvml_device device) {
+  int count = zh_nvml_processes(nvml, device);
+  return count < 0 ? json_null() : json_integer(count);
 }
 
-static bool open_nvml(nvml *out, void *library) {
-  return find_symbol(library, "nvmlInit_v2", &out->init) &&
-         find_symbol(library, "nvmlShutdown", &out->shutdown) &&
-         find_symbol(library, "nvmlDeviceGetCount_v2", &out->count) &&
-         find_symbol(library, "nvmlDeviceGetHandleByIndex_v2", &out->handle) &&
-         find_symbol(library, "nvmlDeviceGetName", &out->name) &&
-         find_symbol(library, "nvmlDeviceGetMemoryInfo", &out->memory) &&
-         find_symbol(library, "nvmlSystemGetDriverVersion", &out->driver);
-}
-
-static void add_gpus(json_t *gpus, const nvml *lib) {
-  unsigned count = 0;
-  char driver[96] = "";
-  lib->driver(driver, sizeof driver);
-  if (lib->count(&count) != 0) return;
+static void add_gpus(json_t *gpus, const zh_nvml *nvml) {
+  unsigned count = zh_nvml_count(nvml);
   for (unsigned i = 0; i < count; i++) {
-    nvml_device device = NULL;
-    nvml_memory memory = {0};
-    char name[128] = "";
-    if (lib->handle(i, &device) != 0) continue;
-    lib->name(device, name, sizeof name);
-    lib->memory(device, &memory);
-    json_array_append_new(gpus,
-                          json_pack("{s:i, s:s, s:I, s:s}", "index", (int)i, "name", name,
-                                    "memory_bytes", (json_int_t)memory.total, "driver", driver));
+    zh_nvml_device device = NULL;
+    char name[128];
+    if (!zh_nvml_at(&device, nvml, i)) continue;
+    zh_nvml_name(name, sizeof name, nvml, device);
+    json_array_append_new(gpus, json_pack("{s:i, s:s, s:I, s:s, s:b, s:o}", "index", (int)i, "name",
+                                          name, "memory_bytes",
+                                          (json_int_t)zh_nvml_memory_bytes(nvml, device), "driver",
+                                          zh_nvml_driver(nvml), "mig", zh_nvml_is_cut(nvml, device),
+                                          "processes", count_of_processes(nvml, device)));
   }
 }
 
 /* Fills the list and says in words why it is empty. */
-static const char *find_gpus(json_t *gpus) {
-  void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-  nvml lib;
-  if (library == NULL) {
-    return access("/proc/driver/nvidia/version", F_OK) == 0
-               ? "the NVIDIA kernel driver is loaded, but its library libnvidia-ml.so.1 is not "
-                 "installed"
-               : "no NVIDIA driver is installed (libnvidia-ml.so.1 and /proc/driver/nvidia are "
-                 "absent)";
+static void find_gpus(json_t *gpus, char *note, size_t capacity) {
+  zh_error why = ZH_ERROR_INIT;
+  zh_nvml *nvml = NULL;
+  note[0] = '\0';
+  if (zh_nvml_open(&nvml, &why) != ZH_OK) {
+    snprintf(note, capacity, "%s", why.message);
+    return;
   }
-  const char *note = "";
-  if (!open_nvml(&lib, library)) {
-    note = "libnvidia-ml.so.1 is too old: it lacks the calls that list GPUs";
-  } else if (lib.init() != 0) {
-    note = "libnvidia-ml.so.1 is installed, but no driver answers";
-  } else {
-    add_gpus(gpus, &lib);
-    lib.shutdown();
-    if (json_array_size(gpus) == 0) note = "the NVIDIA driver answers, but shows no GPU";
-  }
-  dlclose(library);
-  return note;
+  add_gpus(gpus, nvml);
+  zh_nvml_close(nvml);
+  if (json_array_size(gpus) == 0)
+    snprintf(note, capacity, "the NVIDIA driver answers, but shows no GPU");
 }
 
 /* --- MPI and libraries --- */
@@ -338,7 +298,8 @@ zh_status zh_machine_describe(json_t **out, zh_error *err) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   json_t *gpus = json_array();
-  const char *gpu_note = find_gpus(gpus);
+  char gpu_note[sizeof((zh_error *)0)->message];
+  find_gpus(gpus, gpu_note, sizeof gpu_note);
   *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "schema",
                    "zhiheng.environment/1", "hostname", host, "system", describe_system(), "cpu",
                    describe_cpu(topology), "caches", describe_caches(topology), "numa",

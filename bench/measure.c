@@ -1,13 +1,14 @@
 #include "bench/measure.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/statistics.h"
 
-enum { CASES_MAX = 512, BRACKET_TRIES = 64 };
+      enum { CASES_MAX = 512, BRACKET_TRIES = 64 };
 static const char *const KINDS[] = {"rate", "time", "value"};
 
 /* --- clocks --- */
@@ -61,6 +62,9 @@ typedef struct case_samples {
   size_t count;
   double *warmup;
   size_t warmup_count;
+  double
+      *joules; /* of one token, operation …; of those repeats that a reading of power fell into */
+  size_t joules_count;
 } case_samples;
 
 static double value_of(const zh_case *what, double sample) {
@@ -89,28 +93,41 @@ static zh_status check_sample(const zh_case *what, double sample, double elapsed
 }
 
 static zh_status repeat_here(measuring *m, size_t index, const zh_case *what, bool warmup,
-                             double *sample, zh_error *err) {
+                             double *sample, double *watts, zh_error *err) {
   ZH_TRY(m->job->comm->barrier(m->job->comm, err));
+  zh_gpu_watch_begin(m->job->watch);
   moment begin = read_clocks();
   zh_status status = m->workload->run(m->state, index, warmup, sample, err);
   moment end = read_clocks();
+  *watts = zh_gpu_watch_end(m->job->watch);
   ZH_TRY(status);
   ZH_TRY(check_clocks(begin, end, what->metric, err));
   ZH_TRY(check_sample(what, *sample, (double)(end.now_ns - begin.now_ns), err));
   return m->workload->verify ? m->workload->verify(m->state, index, err) : ZH_OK;
 }
 
+/* Of the GPUs of all ranks; NAN where those of one are not known. */
+static zh_status sum_watts(const measuring *m, double *watts, zh_error *err) {
+  float sums[2] = {isnan(*watts) ? 0 : (float)*watts, isnan(*watts) ? 0.0f : 1.0f};
+  if (!zh_gpu_watch_is_on(m->job->watch)) return ZH_OK;
+  ZH_TRY(m->job->comm->sum_f32(m->job->comm, sums, 2, err));
+  *watts = (int)sums[1] == m->job->comm->size ? (double)sums[0] : NAN;
+  return ZH_OK;
+}
+
 /* One repeat on all ranks; *sample is the slowest rank's. *elapsed_s since the step began, the same
  * everywhere. */
 static zh_status repeat(measuring *m, size_t index, const zh_case *what, bool warmup,
-                        double *sample, double *elapsed_s, zh_error *err) {
+                        double *sample, double *watts, double *elapsed_s, zh_error *err) {
   *sample = 0;
-  zh_status status = repeat_here(m, index, what, warmup, sample, err);
+  *watts = NAN;
+  zh_status status = repeat_here(m, index, what, warmup, sample, watts, err);
   ZH_TRY(zh_comm_agree(m->job->comm, status, err));
   double shared[2] = {*sample, (double)(zh_now_ns() - m->begin.now_ns) * 1e-9};
   ZH_TRY(m->job->comm->max_f64(m->job->comm, shared, 2, err));
   *sample = shared[0];
   *elapsed_s = shared[1];
+  ZH_TRY(sum_watts(m, watts, err));
   if (what->kind != ZH_SAMPLE_VALUE && !(*sample > 0))
     return zh_fail(err, ZH_ERR_CHECK, "%s: a repeat took no time at all", what->metric);
   return ZH_OK;
@@ -126,7 +143,7 @@ bool zh_measure_enough(const zh_repeats *rule, const double *values, size_t coun
 static zh_status measure_case(measuring *m, size_t index, case_samples *c, zh_error *err) {
   zh_repeats rule = m->rules->repeats;
   int warmup = m->rules->warmup;
-  double elapsed_s = 0;
+  double elapsed_s = 0, watts = NAN;
   m->workload->describe(m->state, index, &c->what);
   if (c->what.repeats > 0) {
     rule = (zh_repeats){c->what.repeats, c->what.repeats, 0};
@@ -135,16 +152,20 @@ static zh_status measure_case(measuring *m, size_t index, case_samples *c, zh_er
   c->samples = calloc((size_t)rule.max, sizeof(double));
   c->values = calloc((size_t)rule.max, sizeof(double));
   c->warmup = calloc((size_t)warmup + 1, sizeof(double));
-  if (!c->samples || !c->values || !c->warmup)
+  c->joules = calloc((size_t)rule.max, sizeof(double));
+  if (!c->samples || !c->values || !c->warmup || !c->joules)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the samples of %s", c->what.metric);
   for (int i = 0; i < warmup; i++)
-    ZH_TRY(repeat(m, index, &c->what, true, &c->warmup[c->warmup_count++], &elapsed_s, err));
+    ZH_TRY(
+        repeat(m, index, &c->what, true, &c->warmup[c->warmup_count++], &watts, &elapsed_s, err));
   while (!zh_measure_enough(&rule, c->values, c->count)) {
     bool late = m->rules->deadline_s > 0 && elapsed_s > 0.8 * m->rules->deadline_s;
     if (late && c->count >= (size_t)rule.min) break;
     double *sample = &c->samples[c->count];
-    ZH_TRY(repeat(m, index, &c->what, false, sample, &elapsed_s, err));
-    c->values[c->count++] = value_of(&c->what, *sample);
+    ZH_TRY(repeat(m, index, &c->what, false, sample, &watts, &elapsed_s, err));
+    c->values[c->count] = value_of(&c->what, *sample);
+    if (!isnan(watts)) c->joules[c->joules_count++] = watts / c->values[c->count];
+    c->count++;
   }
   return ZH_OK;
 }
@@ -177,9 +198,33 @@ static zh_status keep(json_t *list, json_t *entry, zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory while keeping a result");
 }
 
-static zh_status keep_case(json_t *list, const case_samples *c, zh_error *err) {
+static zh_status keep_figure(json_t *list, const case_samples *c, zh_error *err) {
   return keep(
       list, case_json(&c->what, c->samples, c->warmup, c->warmup_count, c->values, c->count), err);
+}
+
+/* Power over rate: what one token or operation costs, where the GPUs were watched. */
+static zh_status keep_energy(json_t *list, const case_samples *c, zh_error *err) {
+  static const char *const units[][2] = {
+      {"token/s", "J/token"}, {"FLOP/s", "J/FLOP"}, {"OP/s", "J/OP"}};
+  const char *unit = NULL;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (strcmp(c->what.unit, units[i][0]) == 0) unit = units[i][1];
+  if (!unit || c->joules_count == 0 || c->what.kind == ZH_SAMPLE_VALUE) return ZH_OK;
+  zh_case what = {.kind = ZH_SAMPLE_VALUE, .work = 1};
+  snprintf(what.unit, sizeof what.unit, "%s", unit);
+  snprintf(what.metric, sizeof what.metric, "%.72s_energy", c->what.metric);
+  double *sorted = malloc(c->joules_count * sizeof *sorted);
+  if (!sorted) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for energies");
+  memcpy(sorted, c->joules, c->joules_count * sizeof *sorted);
+  zh_status status = keep(list, case_json(&what, c->joules, NULL, 0, sorted, c->joules_count), err);
+  free(sorted);
+  return status;
+}
+
+static zh_status keep_case(json_t *list, const case_samples *c, zh_error *err) {
+  ZH_TRY(keep_figure(list, c, err));
+  return keep_energy(list, c, err);
 }
 
 zh_status zh_job_series(zh_job *job, const zh_case *what, const double *samples, size_t count,
@@ -236,6 +281,7 @@ zh_status zh_measure(json_t **out, const zh_measure_rules *rules, const zh_workl
     free(cases[i].samples);
     free(cases[i].values);
     free(cases[i].warmup);
+    free(cases[i].joules);
   }
   free(cases);
   if (status != ZH_OK) {

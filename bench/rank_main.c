@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/gpu_watch.h"
 #include "bench/lifeline.h"
 #include "bench/measure.h"
 #include "bench/placement.h"
@@ -125,6 +126,16 @@ static zh_status start_threads(rank *r, zh_error *err) {
 
 /* --- the work --- */
 
+/* What was seen of the GPUs goes into the facts of a failed step, too: it may be the reason. */
+static zh_status keep_watch(rank *r, zh_status status, zh_error *err) {
+  json_t *seen = NULL;
+  zh_status finished = zh_gpu_watch_finish(&seen, r->job.watch, r->comm, err);
+  if (seen) json_object_set_new(r->job.facts, "gpu_watch", seen);
+  zh_gpu_watch_free(r->job.watch);
+  r->job.watch = NULL;
+  return status != ZH_OK ? status : finished;
+}
+
 static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   const json_t *repeats = json_object_get(r->step, "repeats");
   zh_measure_rules rules = {
@@ -145,8 +156,10 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   r->job.packed_cache = word(r->step, "packed_cache");
   r->job.device = number(r->step, "device");
   r->job.folder = r->folder;
-  return zh_measure(measurements, &rules, zh_workload_find(word(r->step, "workload")), &r->job,
-                    err);
+  ZH_TRY(zh_gpu_watch_new(&r->job.watch, r->folder, r->job.step, r->comm->rank, err));
+  zh_status status =
+      zh_measure(measurements, &rules, zh_workload_find(word(r->step, "workload")), &r->job, err);
+  return keep_watch(r, status, err);
 }
 
 static json_t *records_json(const rank_record *records, int count) {

@@ -4,12 +4,13 @@
 
 #include "bench/suite.h"
 
-static const char *const BASES[] = {"B/s", "FLOP/s", "OP/s", "token/s", "s", "nat", "1", NULL};
+static const char *const BASES[] = {"B/s", "FLOP/s",  "OP/s",   "token/s", "s", "nat",
+                                    "1",   "J/token", "J/FLOP", "J/OP",    NULL};
 static const struct {
   const char *text;
   double factor;
-} PREFIXES[] = {{"", 1},    {"n", 1e-9}, {"u", 1e-6}, {"µ", 1e-6}, {"m", 1e-3}, {"k", 1e3},
-                {"M", 1e6}, {"G", 1e9},  {"T", 1e12}, {"P", 1e15}, {NULL, 0}};
+} PREFIXES[] = {{"", 1},    {"p", 1e-12}, {"n", 1e-9}, {"u", 1e-6}, {"µ", 1e-6}, {"m", 1e-3},
+                {"k", 1e3}, {"M", 1e6},   {"G", 1e9},  {"T", 1e12}, {"P", 1e15}, {NULL, 0}};
 
 bool zh_unit_find(const char **base, double *factor, const char *unit) {
   for (size_t b = 0; BASES[b]; b++)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "bench/comm.h"
+#include "bench/gpu_watch.h"
 #include "core/json.h"
 #include "core/status.h"
 #include "kernels/kernels.h"
@@ -68,6 +69,7 @@ typedef struct zh_job {
   json_t *facts;        /* object the workload may fill: things a reader wants beside the numbers (bytes, entropy) */
   json_t *checks;       /* array the workload fills: {"check","what","bound","error","passed"} */
   json_t *series;       /* array that zh_job_series fills; the harness's own */
+  zh_gpu_watch *watch;  /* a workload adds the GPUs that it computes on; NULL: nobody watches */
 } zh_job;
 
 typedef enum zh_sample_kind {

@@ -6,6 +6,7 @@
 
 #include "bench/bench.h"
 #include "cli/cli.h"
+#include "cli/doctor_gpu.h"
 #include "core/files.h"
 #include "core/text.h"
 #include "kernels/kernels.h"
@@ -53,26 +54,12 @@ static json_t *describe_report_tools(void) {
 
 /* --- what will be left out --- */
 
-static void leave_out(json_t *list, const char *what, const char *why, const char *how) {
+void zh_doctor_leave_out(json_t *list, const char *what, const char *why, const char *how) {
   json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "what", what, "why", why, "how", how));
 }
 
 static bool is_null(const json_t *object, const char *key) {
   return json_is_null(json_object_get(object, key));
-}
-
-static void leave_out_gpu(json_t *list, const json_t *machine, bool cuda_module) {
-  const char *note = json_string_value(json_object_get(machine, "gpu_note"));
-  bool gpus = json_array_size(json_object_get(machine, "gpus")) > 0;
-  if (!cuda_module) {
-    leave_out(list, "every measurement on a GPU",
-              gpus ? "this version of zhiheng has no CUDA module; the GPU is shown, not used"
-                   : note,
-              gpus ? "none yet: this version runs on processors only"
-                   : "this version would not use a GPU either: it has no CUDA module yet");
-  } else if (!gpus) {
-    leave_out(list, "every measurement on a GPU", note, "install the driver of the GPU");
-  }
 }
 
 static void leave_out_kernels(json_t *list) {
@@ -83,37 +70,40 @@ static void leave_out_kernels(json_t *list) {
   snprintf(what, sizeof what, "the kernels '%s', which ZH_CPU asks for", missing);
   snprintf(how, sizeof how, "unset ZH_CPU; until then the kernels '%s' run",
            zh_kernels_best()->name);
-  leave_out(list, what, "this processor cannot run them", how);
+  zh_doctor_leave_out(list, what, "this processor cannot run them", how);
 }
 
-static json_t *find_left_out(const json_t *machine, const json_t *tools, bool cuda_module) {
+static json_t *find_left_out(const json_t *machine, const json_t *tools,
+                             const json_t *accelerators) {
   json_t *list = json_array();
   const json_t *mpi = json_object_get(machine, "mpi");
   const json_t *cpu = json_object_get(json_object_get(machine, "cpu"), "features");
   if (!json_is_true(json_object_get(cpu, "avx2_fma")) &&
       !json_is_true(json_object_get(cpu, "avx512"))) {
-    leave_out(list, "fast kernels and their peaks",
-              "the processor has neither AVX2 with FMA nor AVX-512, or the system does not allow "
-              "them",
-              "the portable kernels run instead, slowly but correctly");
+    zh_doctor_leave_out(
+        list, "fast kernels and their peaks",
+        "the processor has neither AVX2 with FMA nor AVX-512, or the system does not allow "
+        "them",
+        "the portable kernels run instead, slowly but correctly");
   }
   leave_out_kernels(list);
-  leave_out_gpu(list, machine, cuda_module);
+  zh_doctor_leave_out_gpus(list, machine, accelerators);
   if (!json_is_true(json_object_get(mpi, "module"))) {
-    leave_out(list, "runs with more than one rank",
-              "the module libzhiheng-mpi.so is not beside this program",
-              "build with ZH_ENABLE_MPI=ON (package libopenmpi-dev)");
+    zh_doctor_leave_out(list, "runs with more than one rank",
+                        "the module libzhiheng-mpi.so is not beside this program",
+                        "build with ZH_ENABLE_MPI=ON (package libopenmpi-dev)");
   } else if (is_null(mpi, "mpirun") && is_null(mpi, "srun")) {
-    leave_out(list, "runs with more than one rank", "neither mpirun nor srun is on the path",
-              "apt-get install openmpi-bin");
+    zh_doctor_leave_out(list, "runs with more than one rank",
+                        "neither mpirun nor srun is on the path", "apt-get install openmpi-bin");
   }
   if (is_null(tools, "weasyprint")) {
-    leave_out(list, "the report as PDF (HTML and JSON are written)",
-              "weasyprint is not on the path", "apt-get install weasyprint");
+    zh_doctor_leave_out(list, "the report as PDF (HTML and JSON are written)",
+                        "weasyprint is not on the path", "apt-get install weasyprint");
   }
   if (is_null(tools, "chinese_font")) {
-    leave_out(list, "Chinese characters in PDF and in pictures of pages",
-              "fontconfig knows no font with Chinese characters", "apt-get install fonts-noto-cjk");
+    zh_doctor_leave_out(list, "Chinese characters in PDF and in pictures of pages",
+                        "fontconfig knows no font with Chinese characters",
+                        "apt-get install fonts-noto-cjk");
   }
   return list;
 }
@@ -192,7 +182,7 @@ static void print_memory(const json_t *machine) {
          binary_bytes(text, json_object_get(huge, "size_bytes")));
 }
 
-static void print_rest(const json_t *machine, const json_t *tools) {
+static void print_rest(const json_t *machine, const json_t *tools, const json_t *accelerators) {
   char text[32];
   size_t i;
   json_t *item;
@@ -203,6 +193,7 @@ static void print_rest(const json_t *machine, const json_t *tools) {
            string_of(item, "driver", "unknown"));
   }
   if (i == 0) printf("GPU          none: %s\n", string_of(machine, "gpu_note", "reason unknown"));
+  zh_doctor_print_gpus(accelerators);
   const json_t *mpi = json_object_get(machine, "mpi");
   printf("MPI          module %s; mpirun: %s; srun: %s\n",
          json_is_true(json_object_get(mpi, "module")) ? "present" : "absent",
@@ -228,22 +219,22 @@ static int run(int argc, char **argv) {
   zh_error err = ZH_ERROR_INIT;
   json_t *machine = NULL;
   if (zh_machine_describe(&machine, &err) != ZH_OK) return zh_cli_fail(&err, json);
-  char cuda[4096];
-  bool cuda_module =
-      zh_module_path(cuda, sizeof cuda, "libzhiheng-cuda.so", NULL) == ZH_OK && zh_is_file(cuda);
+  json_t *accelerators = zh_doctor_gpus();
   json_t *tools = describe_report_tools();
-  json_t *left_out = find_left_out(machine, tools, cuda_module);
+  json_t *left_out = find_left_out(machine, tools, accelerators);
   if (json) {
-    return zh_cli_print_json(json_pack("{s:s, s:o, s:o, s:o}", "version", ZH_VERSION, "machine",
-                                       machine, "report_tools", tools, "left_out", left_out));
+    return zh_cli_print_json(json_pack("{s:s, s:o, s:o, s:o, s:o}", "version", ZH_VERSION,
+                                       "machine", machine, "accelerators", accelerators,
+                                       "report_tools", tools, "left_out", left_out));
   }
   printf("zhiheng " ZH_VERSION " on %s, %s\n\n", string_of(machine, "hostname", "a nameless host"),
          string_of(json_object_get(machine, "system"), "distribution", "an unknown system"));
   print_cpu(machine);
   print_memory(machine);
-  print_rest(machine, tools);
+  print_rest(machine, tools, accelerators);
   print_left_out(left_out);
   json_decref(machine);
+  json_decref(accelerators);
   json_decref(tools);
   json_decref(left_out);
   return zh_cli_flush();

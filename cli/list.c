@@ -6,9 +6,9 @@
 #include "bench/bench.h"
 #include "bench/workload.h"
 #include "cli/cli.h"
-#include "core/files.h"
 #include "core/text.h"
 #include "evaluator/evaluator.h"
+#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 
@@ -55,8 +55,26 @@ static zh_status list_workloads(json_t *items, zh_error *err) {
   return ZH_OK;
 }
 
+static json_t *describe_accelerators(void) {
+  const zh_device_api *api = NULL;
+  zh_device_facts facts = {0};
+  zh_error why = ZH_ERROR_INIT;
+  char summary[sizeof why.message + 64];
+  int count = 0;
+  zh_status status = zh_device_open_module(&api, &why);
+  if (status == ZH_OK) status = api->count(&count, &why);
+  if (status == ZH_OK) status = api->facts(&facts, 0, &why);
+  if (status == ZH_OK)
+    snprintf(summary, sizeof summary, "%d GPU%s, the first: %s", count, count == 1 ? "" : "s",
+             facts.name);
+  else
+    snprintf(summary, sizeof summary, "not here: %s", why.message);
+  return json_pack("{s:s, s:b, s:s}", "name", "cuda", "present", status == ZH_OK, "summary",
+                   summary);
+}
+
 static zh_status list_backends(json_t *items, zh_error *err) {
-  char summary[256], path[4096];
+  char summary[256];
   zh_text variants = {0};
   (void)err;
   for (const zh_kernels *const *at = zh_kernels_all(); *at != NULL; at++) {
@@ -67,12 +85,7 @@ static zh_status list_backends(json_t *items, zh_error *err) {
   zh_text_free(&variants);
   json_array_append_new(items, json_pack("{s:s, s:b, s:s, s:s}", "name", "cpu", "present", true,
                                          "summary", summary, "kernels", zh_kernels_best()->name));
-  bool cuda =
-      zh_module_path(path, sizeof path, "libzhiheng-cuda.so", NULL) == ZH_OK && zh_is_file(path);
-  json_array_append_new(
-      items, json_pack("{s:s, s:b, s:s}", "name", "cuda", "present", cuda, "summary",
-                       cuda ? "a module lies in the module folder, but this version cannot use it"
-                            : "not here: this version has no CUDA module, nothing runs on a GPU"));
+  json_array_append_new(items, describe_accelerators());
   return ZH_OK;
 }
 

@@ -36,6 +36,8 @@ zh_status zh_marks_add(json_t *marks, const zh_case *c, zh_error *err) {
       ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_invalid_run), &slot, 1, err));
     if (!b->stable)
       ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_unstable_run), &slot, 1, err));
+    if (json_array_size(json_object_get(b->run, "gpu_marks")) > 0)
+      ZH_TRY(add_sentence(marks, zh_word_of(c->words, ZH_WORD_marks_doubtful_gpu), &slot, 1, err));
   }
   return ZH_OK;
 }

@@ -161,6 +161,7 @@ typedef struct zh_slot {
   ENTRY(marks, standard_model)                                                                     \
   ENTRY(marks, invalid_run)                                                                        \
   ENTRY(marks, unstable_run)                                                                       \
+  ENTRY(marks, doubtful_gpu)                                                                       \
   ENTRY(marks, no_bundle)                                                                          \
   ENTRY(not_tested, steps)                                                                         \
   ENTRY(not_tested, quality)                                                                       \

@@ -302,7 +302,7 @@ typedef struct zh_device_api {
   zh_status (*copy)(zh_device *device, void *to, const void *from, size_t bytes, zh_error *err);
   zh_status (*fill)(zh_device *device, void *to, uint8_t byte, size_t bytes, zh_error *err);
   /* Until all that was enqueued is done. Errors of kernels come to light here, and name the last
-   * `mark`. */
+   * `mark`: ZH_ERR_IO, as of a lost device; ZH_ERR_LACKING is what a machine never had. */
   zh_status (*wait)(zh_device *device, zh_error *err);
   /* What is enqueued from here on belongs to: "attention", 17. Costs nothing. */
   void (*mark)(zh_device *device, const char *name, int layer);

@@ -105,7 +105,7 @@ static bool takes_prefix(const char *unit) {
 
 zh_number_scale zh_number_scale_for(double value, const char *unit) {
   static const char *const up[] = {"", "k", "M", "G", "T", "P", "E"};
-  static const char *const down[] = {"s", "ms", "\xC2\xB5s", "ns"};
+  static const char *const down[] = {"", "m", "\xC2\xB5", "n", "p"};
   zh_number_scale out = {0};
   int step = 0;
   double magnitude = fabs(value);
@@ -113,10 +113,11 @@ zh_number_scale zh_number_scale_for(double value, const char *unit) {
     for (; step < 6 && magnitude >= 1e3; step++) magnitude /= 1e3;
     out.shift = -3 * step;
     snprintf(out.unit, sizeof out.unit, "%s%s", up[step], unit);
-  } else if (strcmp(unit, "s") == 0 && magnitude > 0) {
-    for (; step < 3 && magnitude < 1; step++) magnitude *= 1e3;
+  } else if ((strcmp(unit, "s") == 0 || strncmp(unit, "J/", 2) == 0) && magnitude > 0) {
+    int least = strcmp(unit, "s") == 0 ? 3 : 4; /* times are not told in picoseconds */
+    for (; step < least && magnitude < 1; step++) magnitude *= 1e3;
     out.shift = 3 * step;
-    snprintf(out.unit, sizeof out.unit, "%s", down[step]);
+    snprintf(out.unit, sizeof out.unit, "%s%s", down[step], unit);
   } else {
     snprintf(out.unit, sizeof out.unit, "%s", strcmp(unit, "1") == 0 ? "" : unit);
   }

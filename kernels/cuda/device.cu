@@ -10,10 +10,23 @@ static bool is_absent(cudaError_t status) {
          status == cudaErrorInitializationError || status == cudaErrorStubLibrary;
 }
 
+/* What this machine has not, in contrast to what went wrong in the middle: the former skips a step, the latter stops
+ * the run, to be mended and resumed. */
+static bool is_lacking(cudaError_t status) {
+#ifdef __CUDACC__
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorDevicesUnavailable ||
+      status == cudaErrorInvalidDeviceFunction || status == cudaErrorSystemDriverMismatch ||
+      status == cudaErrorCompatNotSupportedOnDevice || status == cudaErrorSystemNotReady)
+    return true;
+#endif
+  return is_absent(status) || status == cudaErrorInvalidDevice || status == cudaErrorNotSupported ||
+         status == cudaErrorPeerAccessUnsupported;
+}
+
 zh_status zh_cuda_status(const zh_device *device, cudaError_t status, const char *what, zh_error *err) {
   if (status == cudaSuccess) return ZH_OK;
   cudaGetLastError(); /* what is not lost for good is forgotten */
-  zh_status kind = status == cudaErrorMemoryAllocation ? ZH_ERR_MEMORY : ZH_ERR_LACKING;
+  zh_status kind = status == cudaErrorMemoryAllocation ? ZH_ERR_MEMORY : is_lacking(status) ? ZH_ERR_LACKING : ZH_ERR_IO;
   if (device && device->marked)
     return zh_fail(err, kind, "GPU %d: %s failed in '%s' of layer %d: %s (%s)", device->index, what, device->marked,
                    device->layer, cudaGetErrorString(status), cudaGetErrorName(status));
@@ -82,6 +95,36 @@ zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
   return ZH_OK;
 }
 
+/* Where this build has no code for the device, or another process holds it alone, opening says so. */
+static zh_status check_usable(const zh_device_facts *facts, int index, zh_error *err) {
+#ifdef __CUDACC__
+  cudaError_t status = zh_cuda_code_status();
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction)
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "GPU %d (%s) is of architecture sm_%d%d, for which this module has no code; it was built for %s",
+                   index, facts->name, facts->major, facts->minor, ZH_CUDA_ARCHITECTURES);
+  if (status == cudaErrorDevicesUnavailable)
+    return zh_fail(err, ZH_ERR_LACKING, "GPU %d (%s) is busy: another process holds it alone, or it is being reset",
+                   index, facts->name);
+  return zh_cuda_status(nullptr, status, "asking for the kernels' code", err);
+#else
+  (void)facts, (void)index, (void)err;
+  return ZH_OK;
+#endif
+}
+
+/* Says what an exclusive device is, too, which the first call that needs it finds out. */
+static zh_status take_device(const zh_device_facts *facts, int index, zh_error *err) {
+  cudaError_t status = cudaSetDevice(index);
+#ifdef __CUDACC__
+  if (status == cudaErrorDevicesUnavailable)
+    return zh_fail(err, ZH_ERR_LACKING, "GPU %d (%s) is busy: another process holds it alone, or it is being reset",
+                   index, facts->name);
+#endif
+  ZH_CUDA(nullptr, status, "opening the device");
+  return check_usable(facts, index, err);
+}
+
 zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
   size_t available = 0, all = 0;
   *out = nullptr;
@@ -89,7 +132,7 @@ zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
   if (!device) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to open a GPU");
   device->index = index;
   zh_status status = zh_cuda_facts(&device->facts, index, err);
-  if (status == ZH_OK) status = zh_cuda_status(nullptr, cudaSetDevice(index), "opening the device", err);
+  if (status == ZH_OK) status = take_device(&device->facts, index, err);
   if (status == ZH_OK) status = zh_cuda_status(nullptr, cudaMemGetInfo(&available, &all), "asking for free memory", err);
   if (status == ZH_OK)
     status = zh_cuda_status(nullptr, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking),
@@ -112,8 +155,12 @@ void zh_cuda_close(zh_device *device) {
 
 zh_status zh_cuda_alloc(zh_device *device, void **out, size_t bytes, const char *what, zh_error *err) {
   size_t available = 0, all = 0;
+  int current = device->index;
   *out = nullptr;
+  /* A second device's memory, where copies between two are measured. */
+  if (cudaGetDevice(&current) == cudaSuccess && current != device->index) cudaSetDevice(device->index);
   cudaError_t status = cudaMalloc(out, bytes ? bytes : 1);
+  if (current != device->index) cudaSetDevice(current);
   if (status != cudaErrorMemoryAllocation) return zh_cuda_status(device, status, what, err);
   cudaGetLastError();
   if (cudaMemGetInfo(&available, &all) != cudaSuccess) available = all = 0;

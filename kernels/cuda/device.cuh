@@ -54,6 +54,11 @@ zh_status zh_cuda_end_graph(zh_device *device, zh_device_graph **out, zh_error *
 zh_status zh_cuda_launch_graph(zh_device *device, zh_device_graph *graph, zh_error *err);
 void zh_cuda_release_graph(zh_device *device, zh_device_graph *graph);
 
+#ifdef __CUDACC__
+/* Whether this build has code for the current device (limits_copy.cu, which has the smallest kernel). */
+cudaError_t zh_cuda_code_status(void);
+#endif
+
 /* Operators: each file one; kernels/device.h. */
 extern const zh_roundings zh_cuda_rounds;
 zh_status zh_cuda_embed(zh_device *device, float *out, const zh_device_matrix *matrix, const uint32_t *id,

@@ -1,5 +1,5 @@
 /* The module's table: what the program sees of it. */
-#include "device.cuh"
+#include "limits.cuh"
 
 #ifndef ZH_CUDA_BACKEND
 #define ZH_CUDA_BACKEND "cuda"
@@ -59,6 +59,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.route = zh_cuda_route;
     t.combine = zh_cuda_combine;
     t.answer = zh_cuda_answer;
+    t.limits = &zh_cuda_limits;
     return t;
   }();
   return &table;

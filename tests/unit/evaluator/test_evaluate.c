@@ -366,8 +366,8 @@ static void a_grant_received_is_an_exclusion(void **state) {
        "pass"},
       {"{policy: 某政策, level: district, amount: 1 元}", "undetermined", "pass", "undetermined",
        "pass"},
-      {"{policy: 某政策, level: city, project: same, amount: 1 元}", "pass", "undetermined",
-       "pass", "fail"},
+      {"{policy: 某政策, level: city, project: same, amount: 1 元}", "pass", "undetermined", "pass",
+       "fail"},
       {"{policy: 某政策, level: city, project: same, amount: 1 元, matched: false}", "pass", "pass",
        "pass", "fail"},
       {"{policy: 某政策, level: city, project: other, amount: 1 元}", "pass", "pass", "pass",
@@ -532,6 +532,23 @@ static void invalid_and_unstable_runs_are_marked(void **state) {
   zh_bundle_clear(&bundle);
 }
 
+static void runs_with_slowed_gpus_are_marked(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_bundle bundle;
+  json_t *result = NULL;
+  for (size_t marks = 0; marks < 2; marks++) {
+    json_t *audits = json_pack("[o]", audit_of("m", "gguf", SM3_A, 7, 7)), *list = json_array();
+    if (marks) json_array_append_new(list, json_pack("{s:s}", "mark", "throttled"));
+    assert_int_equal(accept(&bundle, audits, true, true, &err), ZH_OK);
+    json_object_set_new((json_t *)(uintptr_t)bundle.run, "gpu_marks", list);
+    assert_int_equal(zh_evaluate_read(&result, &bundle, 1, policy, NULL, words, &err), ZH_OK);
+    assert_int_equal(json_array_size(json_object_get(result, "marks")), 1 + marks);
+    json_decref(result);
+    zh_bundle_clear(&bundle);
+  }
+}
+
 static void two_files_under_one_name_are_refused(void **state) {
   (void)state;
   zh_error err = ZH_ERROR_INIT;
@@ -672,6 +689,7 @@ int main(void) {
       cmocka_unit_test(a_count_of_another_file_is_refused),
       cmocka_unit_test(counts_that_cannot_be_are_refused),
       cmocka_unit_test(invalid_and_unstable_runs_are_marked),
+      cmocka_unit_test(runs_with_slowed_gpus_are_marked),
       cmocka_unit_test(two_files_under_one_name_are_refused),
       cmocka_unit_test(the_same_bundle_gives_the_same_bytes),
       cmocka_unit_test(evidence_points_at_its_line),

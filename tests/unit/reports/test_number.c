@@ -89,6 +89,8 @@ static void test_units(void **state) {
       {2.5, "s", "s", 0},
       {412.37, "token/s", "token/s", 0},
       {18.27, "1", "", 0},
+      {7.1e-13, "J/FLOP", "pJ/FLOP", 12},
+      {0.25, "J/token", "mJ/token", 3},
       {0, "s", "s", 0},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,0 +1,284 @@
+"""The workloads of GPUs on the kernels compiled for the host, tiny: every result is checked by the harness itself. A
+management library that plays a script stands beside them, and a library of matrix products that multiplies plainly."""
+import json
+import os
+import pathlib
+import subprocess
+
+import jsonschema
+import pytest
+
+from harness import SOURCE, ZHIHENG, check_whole, run, write_suite
+
+BUILD = pathlib.Path(os.environ["ZH_BINARY_DIR"])
+SHIM = BUILD / "lib" / "zhiheng" / "libzhiheng-shim.so"
+
+SUITE = """suite: probe
+summary: {zh: 试验, en: a probe}
+steps:
+  - step: gpu-memory
+    workload: gpu-memory
+    warmup: 0
+    repeats: 2
+    parameters: {array_mib: 1, sizes_kib: [5], launches: 2}
+  - step: gpu-compute
+    workload: gpu-compute
+    warmup: 0
+    repeats: 2
+    parameters: {milliseconds: 1, blocks: 1}
+  - step: defaults
+    workload: gpu-memory
+    warmup: 0
+    repeats: 1
+    parameters: {array_mib: 1, operations: [read]}
+  - step: plainest
+    workload: gpu-compute
+    warmup: 0
+    repeats: 1
+    parameters: {milliseconds: 1, blocks: 1, instructions: plainest, metrics: [fp64_tensor]}
+  - step: gpu-copy
+    workload: gpu-copy
+    warmup: 0
+    repeats: 2
+    parameters: {kib: 64, count: 2, warmups: 1}
+  - step: gpu-launch
+    workload: gpu-launch
+    warmup: 0
+    repeats: 2
+    parameters: {kernels: 4, trips: 2, allocate_mib: [1]}
+  - step: gpu-gemm
+    workload: gpu-gemm
+    warmup: 0
+    repeats: 2
+    parameters: {shapes: [16x32x48, 48x16x64], launches: 1}
+"""
+GEMM = """suite: probe
+summary: {zh: 试验, en: a probe}
+steps:
+  - step: gpu-gemm
+    workload: gpu-gemm
+    warmup: 0
+    repeats: 1
+    parameters: {shapes: [16x32x48], types: [bf16], launches: 1, zeros: "no"}
+"""
+COMPUTE = """suite: probe
+summary: {zh: 试验, en: a probe}
+steps:
+  - step: gpu-compute
+    workload: gpu-compute
+    warmup: 0
+    repeats: 4
+    parameters: {milliseconds: 60, blocks: 1, metrics: [bf16_tensor]}
+"""
+
+
+def environment(nvml="", **more):
+    return {**os.environ, "ZH_DEVICE_MODULE": str(SHIM), "ZH_NVML": str(BUILD / "tests" / "fake_nvml.so"),
+            "ZH_FAKE_NVML": nvml, "ZH_CUBLASLT": str(BUILD / "tests" / "fake_cublaslt.so"), **more}
+
+
+def measure(folder, suite, env, code=0):
+    done = run(write_suite(folder, suite), "--out", folder / "bundle", env=env)
+    assert done.returncode == code, done.stderr
+    return check_whole(folder / "bundle")
+
+
+def show(bundle):
+    return subprocess.run([ZHIHENG, "show", bundle], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("honest")
+    return folder / "bundle", measure(folder, SUITE, environment("power=350 temperature=71"))
+
+
+def test_every_step_is_done_and_has_its_figures(honest):
+    _, (bundle, lines) = honest
+    assert {step["step"]: step["status"] for step in bundle["steps"]} == dict.fromkeys(
+        ["null", "gpu-memory", "gpu-compute", "defaults", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"], "done")
+    names = {line["step"] + "/" + line["metric"] for line in lines}
+    memory = {f"gpu-memory/{flow}{size}" for flow in ("read", "write", "copy", "triad") for size in ("", "_5KiB")}
+    compute = {f"gpu-compute/{loop}" for loop in ("fp64_fma", "fp32_fma", "fp64_tensor", "tf32_tensor", "bf16_tensor",
+                                                  "fp16_tensor", "fp8_tensor", "int8_tensor")}
+    copies = {f"gpu-copy/{way}" for way in ("h2d", "d2h", "h2d_bidirectional", "d2h_bidirectional", "d2d")}
+    launches = {f"gpu-launch/{what}" for what in ("launch_call", "launch_round_trip", "boundary_in_stream",
+                                                  "boundary_in_graph", "graph_round_trip", "allocate_1MiB")}
+    types = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp8_fast", "int8")
+    products = {f"gpu-gemm/{kind}_{shape}" for kind in types for shape in ("16x32x48", "48x16x64")}
+    ratios = {f"gpu-gemm/zeros_ratio_{kind}" for kind in types}
+    assert memory | compute | copies | launches | products | ratios <= names
+
+
+def test_work_is_counted_as_documented(honest):
+    folder, _ = honest
+    def work(name):
+        return json.loads((folder / "samples" / f"{name}.json").read_text())["work"]
+    mib = 1 << 20
+    assert [work(f"gpu-memory.{flow}") for flow in ("read", "write", "copy", "triad")] == [2 * mib, 2 * mib, 4 * mib, 6 * mib]
+    assert work("gpu-copy.h2d") == 2 * 65536 and work("gpu-copy.d2d") == 4 * 65536
+    assert work("gpu-gemm.bf16_16x32x48") == 2 * 16 * 32 * 48
+
+
+def test_figures_stand_against_the_peaks_of_the_run(honest):
+    _, (_, lines) = honest
+    peaks = {line["metric"]: (line["peak"] or {}).get("name") for line in lines if line["step"] == "gpu-gemm"}
+    assert peaks["bf16_16x32x48"] == "gpu-compute/bf16_tensor"
+    assert peaks["fp32_16x32x48"] == "gpu-compute/fp32_fma"
+
+
+def test_the_gpu_and_its_library_are_recorded(honest):
+    _, (bundle, _) = honest
+    facts = {step["step"]: step["facts"] for step in bundle["steps"]}
+    assert facts["gpu-memory"]["gpu"]["backend"] == "shim"
+    assert facts["gpu-gemm"]["library"] == "cuBLASLt 13.1.0"
+    assert facts["gpu-gemm"]["bf16_16x32x48"]["algorithms_tried"] == 3
+    assert facts["gpu-compute"]["bf16_tensor"]["variant"] == "mma.m16n8k16"
+    assert facts["gpu-compute"]["fp64_tensor"]["variant"] == "mma.m16n8k16"
+    assert facts["plainest"]["fp64_tensor"]["variant"] == "mma.m8n8k4"
+
+
+def test_energy_is_power_over_rate(tmp_path):
+    bundle, lines = measure(tmp_path, COMPUTE, environment("power=350"))
+    figures = {line["metric"]: line for line in lines if line["step"] == "gpu-compute"}
+    rate = json.loads((tmp_path / "bundle" / "samples" / "gpu-compute.bf16_tensor.json").read_text())
+    joules = json.loads((tmp_path / "bundle" / "samples" / "gpu-compute.bf16_tensor_energy.json").read_text())
+    rates = [rate["work"] / ns * 1e9 for ns in rate["samples"]]
+    assert figures["bf16_tensor_energy"]["unit"] == "J/FLOP"
+    for sample in joules["samples"]:
+        assert any(abs(sample * each / 350 - 1) < 1e-9 for each in rates)
+    seen = next(step for step in bundle["steps"] if step["step"] == "gpu-compute")["facts"]["gpu_watch"][0]
+    assert joules["samples"] and seen["timed_readings"] >= 2 and seen["power_w"]["mean"] == 350
+
+
+def test_readings_are_in_the_bundle_and_fit_their_schema(honest):
+    folder, (bundle, _) = honest
+    schema = json.loads((SOURCE / "docs" / "schemas" / "gpu.schema.json").read_text())
+    check = jsonschema.Draft202012Validator(schema)
+    lines = [json.loads(line) for line in (folder / "environment" / "gpu-0.jsonl").read_text().splitlines()]
+    for line in lines:
+        check.validate(line)
+    assert {line["step"] for line in lines} == {
+        "gpu-memory", "gpu-compute", "defaults", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"}
+    for step in bundle["steps"]:
+        mine = [line for line in lines if line["step"] == step["step"]]
+        assert len(mine) == sum(seen["readings"] for seen in step["facts"].get("gpu_watch", []))
+    assert any(line["timed"] for line in lines) and bundle["gpu_marks"] == []
+    jsonschema.Draft202012Validator(json.loads((SOURCE / "docs" / "schemas" / "run.schema.json").read_text())).validate(bundle)
+
+
+def test_a_throttled_and_failing_gpu_marks_the_run_and_keeps_it(tmp_path):
+    bundle, lines = measure(tmp_path, COMPUTE, environment("reasons=0x24 uncorrected=1 corrected=2 xid=79"))
+    marks = {mark["mark"]: mark for mark in bundle["gpu_marks"]}
+    assert set(marks) == {"throttled", "ecc", "xid"} and bundle["valid"]
+    assert set(marks["throttled"]["reasons"]) == {"power_cap", "thermal_slowdown"}
+    assert marks["xid"]["xid"] == [79] and marks["ecc"]["uncorrected"] == 1
+    assert any(line["metric"] == "bf16_tensor" for line in lines)
+    words = show(tmp_path / "bundle")
+    for word in ("THROTTLED", "power_cap", "could not correct", "Xid 79"):
+        assert word in words
+    jsonschema.Draft202012Validator(json.loads((SOURCE / "docs" / "schemas" / "run.schema.json").read_text())).validate(bundle)
+
+
+def test_a_lost_device_stops_the_run_which_goes_on_later(tmp_path):
+    suite = write_suite(tmp_path, COMPUTE.replace("milliseconds: 60", "milliseconds: 1"))
+    done = run(suite, "--out", tmp_path / "bundle", env=environment(ZH_SHIM_FAIL="4"))
+    assert done.returncode == 3 and "--resume" in done.stderr
+    assert not (tmp_path / "bundle").exists()
+    done = run("--resume", tmp_path / "bundle.partial", env=environment())
+    assert done.returncode == 0, done.stderr
+    bundle, _ = check_whole(tmp_path / "bundle")
+    assert [step["status"] for step in bundle["steps"]] == ["done", "done"]
+
+
+def test_a_wrong_product_is_no_figure(tmp_path):
+    bundle, lines = measure(tmp_path, GEMM, environment(ZH_FAKE_CUBLASLT="wrong"), code=1)
+    step = next(step for step in bundle["steps"] if step["step"] == "gpu-gemm")
+    assert step["status"] == "failed" and "bound" in step["reason"]
+    assert not [line for line in lines if line["step"] == "gpu-gemm"]
+
+
+@pytest.mark.parametrize("more, words", [
+    ({"ZH_FAKE_CUBLASLT": "none"}, "does not support it"),
+    ({"ZH_CUBLASLT": "/nowhere/libcublasLt.so"}, "not found"),
+    ({"ZH_DEVICE_MODULE": "/nowhere/libzhiheng-cuda.so"}, "no accelerator is used"),
+])
+def test_what_is_lacking_skips_the_step_in_one_sentence(tmp_path, more, words):
+    bundle, lines = measure(tmp_path, GEMM, environment(**more))
+    step = next(step for step in bundle["steps"] if step["step"] == "gpu-gemm")
+    assert step["status"] == "skipped" and words in step["reason"]
+    assert "\n" not in step["reason"] and step["reason"] in show(tmp_path / "bundle")
+
+
+def test_a_rank_without_a_gpu_leaves_no_other_waiting(tmp_path):
+    done = run(write_suite(tmp_path, COMPUTE), "--ranks", "2", "--out", tmp_path / "bundle", env=environment(), timeout=60)
+    assert done.returncode == 0, done.stderr
+    step = check_whole(tmp_path / "bundle")[0]["steps"][1]
+    assert step["status"] == "skipped" and "would take GPU 1, but its node has 1" in step["reason"]
+
+
+def test_an_algorithm_that_does_not_run_is_passed_over(tmp_path):
+    bundle, _ = measure(tmp_path, GEMM, environment(ZH_FAKE_CUBLASLT="broken"))
+    facts = next(step for step in bundle["steps"] if step["step"] == "gpu-gemm")["facts"]["bf16_16x32x48"]
+    assert facts["algorithms_tried"] == 1 and facts["chosen"] == 2
+
+
+# --- doctor ---
+
+def doctor(env):
+    done = subprocess.run([ZHIHENG, "doctor", "--json"], capture_output=True, text=True, timeout=60, env=env)
+    assert done.returncode == 0, done.stderr
+    plain = subprocess.run([ZHIHENG, "doctor"], capture_output=True, text=True, timeout=60, env=env).stdout
+    return json.loads(done.stdout), plain
+
+
+def gpu_item(document):
+    return next(item for item in document["left_out"] if "GPU" in item["what"])
+
+
+def test_doctor_shows_what_a_module_finds():
+    document, plain = doctor(environment("power=350 busy"))
+    found = document["accelerators"]
+    assert found["module"]["backend"] == "shim" and found["cublaslt"] == "cuBLASLt 13.1.0"
+    assert found["devices"][0]["usable"] and "it is busy: 1 process computes on it" in found["devices"][0]["notes"][0]
+    assert "it is busy" in plain and "cuBLASLt 13.1.0" in plain
+    assert document["machine"]["gpus"][0]["processes"] == 1
+    assert not any("every measurement on a GPU" in item["what"] for item in document["left_out"])
+
+
+def test_backends_name_the_gpu():
+    done = subprocess.run([ZHIHENG, "list", "backends", "--json"], capture_output=True, text=True, check=True,
+                          env=environment())
+    cuda = next(item for item in json.loads(done.stdout)["backends"] if item["name"] == "cuda")
+    assert cuda["present"] and cuda["summary"].startswith("1 GPU, the first: ")
+
+
+def test_doctor_says_that_there_is_no_module():
+    document, plain = doctor(environment(ZH_DEVICE_MODULE="/nowhere/libzhiheng-cuda.so"))
+    assert document["accelerators"]["module"] is None
+    assert "could not be opened" in gpu_item(document)["why"] and "could not be opened" in plain
+
+
+@pytest.mark.parametrize("script, words", [("init=9", "no driver answers"), ("gpus=0", "shows no GPU")])
+def test_doctor_says_why_there_is_no_gpu(script, words):
+    document, _ = doctor(environment(script, ZH_DEVICE_MODULE="/nowhere/libzhiheng-cuda.so"))
+    assert words in document["machine"]["gpu_note"] and words in gpu_item(document)["why"]
+
+
+def test_doctor_says_that_the_vendors_library_is_missing():
+    document, _ = doctor(environment(ZH_CUBLASLT="/nowhere/libcublasLt.so"))
+    assert document["accelerators"]["cublaslt"] is None
+    assert any("gpu-gemm" in item["what"] for item in document["left_out"])
+
+
+@pytest.mark.parametrize("words, reason", [
+    ("abi=99", "built for another version"),
+    ("count", "too old for CUDA"),
+    ("open", "no code"),
+    ("mig", "MIG slice"),
+])
+def test_doctor_says_what_a_module_complains_of(words, reason):
+    document, plain = doctor(environment(ZH_DEVICE_MODULE=str(BUILD / "tests" / "fake_device.so"), ZH_FAKE_DEVICE=words))
+    assert reason in plain
+    notes = json.dumps(document["accelerators"]) + json.dumps(document["left_out"])
+    assert reason in notes
