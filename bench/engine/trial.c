@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench/content.h"
+#include "bench/engine/device_engine.h"
 #include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "core/clock.h"
@@ -132,6 +133,8 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK && out->engine->device)
     status = zh_trial_fact(out, "device", zh_engine_device_json(out->engine), err);
+  if (status == ZH_OK && out->engine->device && job->watch)
+    status = zh_gpu_watch_add(job->watch, out->engine->device->facts.bus, err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
   status = zh_trial_agree(job, status, err);
