@@ -245,6 +245,16 @@ static void print_criteria(FILE *out, const json_t *run) {
   }
 }
 
+/* "device     decode@m.gguf: gpu 0, NVIDIA H200 (cuda 90a, driver 13.0)" */
+static void print_device(FILE *out, const json_t *step) {
+  const json_t *device = json_object_get(json_object_get(step, "facts"), "device");
+  if (!json_is_object(device)) return;
+  fprintf(out, "device     %s: %s %.0f, %s (%s %s, driver %s)\n", zh_print_text(step, "step", "?"),
+          zh_print_text(device, "kind", "?"), zh_print_real(device, "index"),
+          zh_print_text(device, "name", "?"), zh_print_text(device, "backend", "?"),
+          zh_print_text(device, "build", "?"), zh_print_text(device, "driver", "?"));
+}
+
 /* "load       decode@m.gguf: 0.41 s, of it memory 0.12 s, rearranging 1.1 GiB 0.15 s (15 GB/s read
  * and written); digests 3.4 s" */
 static void print_load(FILE *out, const json_t *run) {
@@ -254,6 +264,7 @@ static void print_load(FILE *out, const json_t *run) {
     const json_t *load = json_object_get(json_object_get(step, "facts"), "load");
     const char *cache = zh_print_text(load, "packed_cache", "");
     char bytes[32];
+    print_device(out, step);
     if (!load) continue;
     fprintf(out, "load       %s: %.2f s", zh_print_text(step, "step", "?"),
             zh_print_real(load, "load_s"));

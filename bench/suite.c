@@ -194,7 +194,7 @@ static zh_status read_device(zh_step *step, const zh_yaml_node *node, zh_error *
 }
 
 static zh_status read_step(zh_step *step, const zh_yaml_node *map, zh_error *err) {
-  static const char *const keys[] = {"step",       "workload", "deadline", "warmup", "repeats",
+  static const char *const keys[] = {"step",       "workload", "deadline", "warmup",   "repeats",
                                      "parameters", "ranks",    "device",   "criteria", NULL};
   const zh_yaml_node *node = NULL;
   int64_t value = 0;

@@ -13,7 +13,14 @@
 #include "core/progress.h"
 #include "evaluator/evaluator.h"
 
-enum { WORDS_MAX = 64, COUNT_MAX = 1000000, OPTION_NONCE = 256, OPTION_LIVE, OPTION_CACHE, OPTION_DEVICE };
+enum {
+  WORDS_MAX = 64,
+  COUNT_MAX = 1000000,
+  OPTION_NONCE = 256,
+  OPTION_LIVE,
+  OPTION_CACHE,
+  OPTION_DEVICE
+};
 
 typedef struct arguments {
   zh_run_options options;

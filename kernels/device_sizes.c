@@ -23,7 +23,7 @@ zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form
 
 bool zh_device_attention_rounds(const zh_roundings *table, const zh_device_attention *work) {
   const zh_device_kv *kv = &work->kv;
-  return table->attention != ZH_ROUND_NONE && work->way == ZH_MANY &&
+  return table->attention != ZH_ROUND_NONE && work->way == ZH_MANY && work->softcap == 0 &&
          kv->type != ZH_DEVICE_KV_F32 && kv->key_dim % BLOCK == 0 && kv->value_dim % BLOCK == 0;
 }
 

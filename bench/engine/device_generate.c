@@ -8,7 +8,8 @@
 #include "bench/engine/device_engine.h"
 
 bool zh_engine_generates(const zh_engine *engine) {
-  return engine->device && !engine->observer && engine->tamper.kind == ZH_TAMPER_NONE;
+  return engine->device && engine->sequences <= engine->device->logit_rows && !engine->observer &&
+         engine->tamper.kind == ZH_TAMPER_NONE;
 }
 
 static zh_status admit(zh_engine *e, uint32_t position, size_t sequences, size_t steps,

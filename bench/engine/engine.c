@@ -392,13 +392,11 @@ void zh_engine_free(zh_engine *engine) {
 void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length) {
   if (sequence < engine->sequences && engine->length[sequence] > length)
     engine->length[sequence] = length;
-  if (engine->device && sequence < engine->sequences)
-    zh_device_truncate(engine, sequence, length);
+  if (engine->device && sequence < engine->sequences) zh_device_truncate(engine, sequence, length);
 }
 
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
-  if (engine->device && sequence < engine->sequences)
-    zh_device_poison(engine, sequence, length);
+  if (engine->device && sequence < engine->sequences) zh_device_poison(engine, sequence, length);
   for (size_t layer = 0; !engine->device && layer < engine->architecture.layers; ++layer) {
     zh_kv kv = zh_engine_kv(engine, layer);
     zh_kv_poison(&kv, sequence, length);

@@ -443,8 +443,7 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
                             zh_error *err) {
   if (count == 0) return zh_fail(err, ZH_ERR_ARG, "a forward pass needs at least one token");
   ZH_TRY(admit(e, token, position, sequence, count, err));
-  if (e->device)
-    return zh_device_forward(e, token, position, sequence, count, want, logits, err);
+  if (e->device) return zh_device_forward(e, token, position, sequence, count, want, logits, err);
   size_t hidden = e->architecture.hidden, most = tokens_at_once(e, count);
   for (size_t at = 0; at < count; at += most) {
     size_t tokens = count - at < most ? count - at : most;

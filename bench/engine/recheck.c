@@ -267,7 +267,8 @@ static zh_status read_held(recheck *r, const json_t *header, const char *where, 
   const json_t *names = json_object_get(header, "held_bf16");
   if (!names) return ZH_OK;
   if (!json_is_array(names))
-    return zh_fail(err, ZH_ERR_INPUT, "%s: 'held_bf16' must list the names of element types", where);
+    return zh_fail(err, ZH_ERR_INPUT, "%s: 'held_bf16' must list the names of element types",
+                   where);
   for (size_t i = 0; i < zh_weights_count(weights); ++i) {
     zh_weight *w = zh_weights_at(weights, i);
     if (names_hold(names, zh_dtype_find((uint32_t)w->tensor->type)->name))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench/content.h"
+#include "bench/engine/device_engine.h"
 #include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
 #include "core/clock.h"
@@ -126,13 +127,14 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                        sequences);
   }
   begun = zh_now_ns();
-  if (status == ZH_OK)
-    status = zh_engine_digest_weights(out->weights_sm3, out->engine, err);
+  if (status == ZH_OK) status = zh_engine_digest_weights(out->weights_sm3, out->engine, err);
   if (status == ZH_OK) status = say_load(out, load_s, content_s, seconds_since(begun), err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK && out->engine->device)
     status = zh_trial_fact(out, "device", zh_engine_device_json(out->engine), err);
+  if (status == ZH_OK && out->engine->device && job->watch)
+    status = zh_gpu_watch_add(job->watch, out->engine->device->facts.bus, err);
   if (status == ZH_OK)
     status = zh_trial_fact(out, "kernels", json_string(out->engine->kernels->name), err);
   status = zh_trial_agree(job, status, err);
@@ -275,8 +277,8 @@ static zh_status judge_memory_here(zh_trial *trial, zh_error *err) {
   zh_footprint_judgement found =
       zh_footprint_judge(zh_footprint_formula(trial->engine, logits), &before, &now);
   double beyond = (double)found.held - (double)found.formula;
-  ZH_TRY(zh_trial_fact(trial, "memory",
-                       zh_footprint_json(trial->engine, logits, &before, &now), err));
+  ZH_TRY(
+      zh_trial_fact(trial, "memory", zh_footprint_json(trial->engine, logits, &before, &now), err));
   ZH_TRY(zh_trial_record(trial, "memory", "bytes held against the formula", (double)found.bound,
                          beyond, found.passed, err));
   if (found.passed) return ZH_OK;
@@ -308,8 +310,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
   ZH_TRY(zh_trial_fact(trial, "kv", json_string(zh_kv_names[trial->engine->kv.type]), err));
-  zh_status status =
-      zh_engine_verify_weights(trial->engine, trial->job->seed ^ STREAM_ROWS, err);
+  zh_status status = zh_engine_verify_weights(trial->engine, trial->job->seed ^ STREAM_ROWS, err);
   if (status == ZH_OK) status = zh_model_unchanged(trial->model, err);
   bool same = status == ZH_OK;
   if (same || status == ZH_ERR_CHECK) {

@@ -58,8 +58,8 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.generate = zh_cuda_generate;
     t.route = zh_cuda_route;
     t.combine = zh_cuda_combine;
-    t.limits = &zh_cuda_limits;
     t.answer = zh_cuda_answer;
+    t.limits = &zh_cuda_limits;
     return t;
   }();
   return &table;

@@ -394,6 +394,8 @@ def check_conventional(there, path, other):
         mine = found[name]
         assert list(mine.shape) == list(t.shape), name
         a, b = (gguf.quants.dequantize(x.data, x.tensor_type) for x in (t, mine))
+        if "13b" in str(there) and name.endswith(("attn_q.weight", "attn_k.weight")):
+            a, b = (x[np.lexsort(x.T)] for x in (a, b))  # no RoPE: the order of a head's rows says nothing
         assert np.allclose(a, b, rtol=0 if "factor" not in name and name != "output.weight" else 1e-2, atol=0), name
     keys = {k: f.contents() for k, f in theirs.fields.items() if not k.startswith(("GGUF.", "general.", "tokenizer."))}
     for key, value in keys.items():

@@ -286,6 +286,30 @@ static void what_cannot_be_done_is_named(void **state) {
   close_pair(&p);
 }
 
+/* Tests' device has a few GB; what would fit is said in numbers that do. */
+static void too_large_a_cache_names_what_fits(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  unsigned context = 0, sequences = 0;
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = 20000,
+                               .context = 4096,
+                               .micro_batch = 8,
+                               .kv = ZH_KV_BF16,
+                               .device = 1};
+  assert_int_equal(zh_model_open(&model, "zh-tiny", &err), ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, threads, &options, &err), ZH_ERR_LACKING);
+  const char *advice = strstr(err.message, "a context of ");
+  assert_non_null(advice);
+  assert_int_equal(
+      sscanf(advice, "a context of %u positions would fit, or %u sequences", &context, &sequences),
+      2);
+  assert_true(context > 0 && context < 4096 && sequences > 0 && sequences < 20000);
+  zh_model_free(model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dense_families_are_computed),
@@ -297,6 +321,7 @@ int main(void) {
       cmocka_unit_test(faults_are_noticed),
       cmocka_unit_test(weights_are_held_against_the_model),
       cmocka_unit_test(what_cannot_be_done_is_named),
+      cmocka_unit_test(too_large_a_cache_names_what_fits),
   };
   return cmocka_run_group_tests(tests, start, stop);
 }

@@ -189,7 +189,6 @@ static void test_experts_lie_behind_each_other(void **state) {
   zh_model_free(m);
 }
 
-
 /* Published models' own counts where ours have their sizes. */
 static void test_large_classes_have_published_sizes(void **state) {
   static const struct {
@@ -253,7 +252,8 @@ static void test_names(void **state) {
   (void)state;
   open_bad("zh-0.1", "did you mean 'zh-0.1b'");
   open_bad("zh-1B", "did you mean 'zh-1b'");
-  open_bad("elephant", "zh-0.1b, zh-1b, zh-0.6b, zh-moe-3b, zh-mla-2b, zh-8b, zh-70b, zh-104b, zh-671b-a37b, zh-1t-a32b");
+  open_bad("elephant", "zh-0.1b, zh-1b, zh-0.6b, zh-moe-3b, zh-mla-2b, zh-8b, zh-70b, zh-104b, "
+                       "zh-671b-a37b, zh-1t-a32b");
   m = open_good("zh-1b");
   assert_int_equal(zh_model_tokenizer(&tokenizer, m, &err), ZH_OK);
   assert_null(tokenizer);
