@@ -31,11 +31,12 @@ static zh_status join(char *out, size_t capacity, const char *folder, const char
   return ZH_OK;
 }
 
-/* A program of the build tree reads the source tree; an installed one never looks there. */
+/* A program of the build tree reads the source tree; an installed one never looks there, not even
+ * where a test has installed it below the build tree. */
 static bool in_build_tree(const char *folder) {
   size_t length = strlen(ZH_BUILD_FOLDER);
-  return strncmp(folder, ZH_BUILD_FOLDER, length) == 0 &&
-         (folder[length] == '/' || folder[length] == 0);
+  if (strncmp(folder, ZH_BUILD_FOLDER, length) != 0) return false;
+  return folder[length] == 0 || (folder[length] == '/' && strchr(folder + length + 1, '/') == NULL);
 }
 
 static zh_status data_folder(char out[PATH_MAX], zh_error *err) {

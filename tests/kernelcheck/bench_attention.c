@@ -49,9 +49,9 @@ static double timed(bed *b, zh_task task) {
 static void attend_task(void *user, int thread, int threads) {
   bed *b = user;
   char *scratch = b->scratch + (size_t)thread * b->scratch_bytes;
-  size_t items = zh_attention_items(&b->work), begin, end, some = 1;
-  if (shape.shared && b->work.parts)
-    some = (items + 2 * (size_t)threads - 1) / (2 * (size_t)threads);
+  size_t items = zh_attention_items(&b->work), begin, end;
+  size_t shares = shape.shared && b->work.parts ? 2 : 8; /* as the engine takes them */
+  size_t some = (items + shares * (size_t)threads - 1) / (shares * (size_t)threads);
   while ((begin = atomic_fetch_add(&b->next, some)) < items) {
     end = begin + some < items ? begin + some : items;
     b->kernels->attention(&b->work, begin, end, scratch);
