@@ -9,6 +9,16 @@
 #include "model/coded.h"
 #include "model/conversion_room.h"
 
+/* Of a standard model no file states it. */
+static void describe_standard(zh_described *d, const zh_architecture *a) {
+  zh_layer_pattern *p = &d->pattern;
+  *p = (zh_layer_pattern){.sparse_every = 1, .sparse_last = UINT32_MAX};
+  while (a->experts != 0 && p->dense_first < a->layers &&
+         !zh_layer_is(a, p->dense_first, ZH_LAYER_EXPERTS))
+    p->dense_first++;
+  if (a->attention == ZH_ATTENTION_LATENT) d->latent_rope_dims = a->rope[0].dims;
+}
+
 /* The description with its pattern of layers, which the files state. */
 static zh_status describe(zh_conversion *c, zh_error *err) {
   zh_described *d = &c->described;
@@ -18,7 +28,7 @@ static zh_status describe(zh_conversion *c, zh_error *err) {
   if (strcmp(c->model->format, "standard") != 0)
     ZH_TRY(zh_fields_read(d, c->model, c->family, err));
   else
-    d->pattern = (zh_layer_pattern){.sparse_every = 1, .sparse_last = UINT32_MAX};
+    describe_standard(d, &checked);
   d->a = checked;
   if (c->container == ZH_CONTAINER_GGUF) return ZH_OK;
   ZH_TRY(zh_family_told_apart(&c->family, c->family, d, err));

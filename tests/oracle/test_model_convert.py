@@ -185,6 +185,13 @@ def test_a_standard_model_as_safetensors_is_the_same_model(tmp_path):
     assert np.abs(np.array(a[0]["logits"]) - b[0]["logits"]).max() < 1e-4 and a[0]["argmax"] == b[0]["argmax"]
 
 
+@pytest.mark.parametrize("name", ["zh-0.6b", "zh-moe-3b", "zh-mla-2b"])
+def test_standard_models_can_be_said_as_gguf(name, tmp_path):
+    """Their layers and turned dimensions, which no file states."""
+    model("convert", name, tmp_path / "m.gguf", "--type", "q4_0", "--dry-run")
+    assert not list(tmp_path.iterdir())
+
+
 TOKENS = 4000
 TEXTS = ["Hello, world! 1234567 tokens", "你好，世界：智衡。", "  \t\n\n  x = 3.14e-10;\r\n", "naïve café 👩‍👩‍👧 e\u0301",
          "<|im_start|>user\nhi<|im_end|>", "don't WON'T I'll  we've", ""]
