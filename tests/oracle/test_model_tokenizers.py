@@ -311,7 +311,7 @@ def test_gemma(drawn):
     assert len(drawn) > COUNT // 2
     agree(GEMMA, theirs.encode, drawn)
     for text, (_, back) in zip(drawn, run_tool(GEMMA, [t.encode() for t in drawn])):
-        assert back == text.encode()
+        assert back == text.replace("▁", " ").encode()  # which stands for a space there
 
 
 def test_sentencepiece_as_tokenizer_json(pieces, drawn, tmp_path):
