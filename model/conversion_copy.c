@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "model/coded.h"
 #include "model/conversion_room.h"
 
@@ -34,13 +35,9 @@ static zh_status add_whole(zh_conversion *c, const zh_tensor *from, bool raw, zh
 
 /* gpt-oss: codes "x_blocks" and scales "x_scales" of a tensor x, which lies turned round where it
  * is not packed. */
-static bool ends_in(const char *name, const char *end) {
-  size_t length = strlen(name), tail = strlen(end);
-  return length > tail && strcmp(name + length - tail, end) == 0;
-}
-
 static bool is_blocks(const zh_coded *w) {
-  return w->layout == ZH_CODE_BLOCKS && w->tensor.dims == 3 && ends_in(w->tensor.name, "_blocks");
+  return w->layout == ZH_CODE_BLOCKS && w->tensor.dims == 3 &&
+         zh_ends_in(w->tensor.name, "_blocks");
 }
 
 /* All of it as one matrix, or one of its slices; vectors as they are. */
@@ -113,7 +110,7 @@ static bool is_of_packing(const zh_conversion *c, const zh_tensor *t) {
   static const char *const ends[] = {".input_scale", ".output_scale",       ".k_scale",
                                      ".v_scale",     ".input_global_scale", ".input_zero_point"};
   for (size_t i = 0; c->packed && i < sizeof ends / sizeof ends[0]; i++)
-    if (ends_in(t->name, ends[i])) return true;
+    if (zh_ends_in(t->name, ends[i])) return true;
   return false;
 }
 
@@ -131,7 +128,7 @@ static zh_status add_tensor(zh_conversion *c, const zh_tensor *t, const zh_coded
        as_is = c->wanted == NULL && (c->packed || w != NULL),
        keeps = c->wanted != NULL && c->wanted->type == ZH_MXFP4;
   if (as_is) return add_whole(c, t, true, err);
-  if (keeps && ((w != NULL && is_blocks(w)) || (part && ends_in(t->name, "_proj_scales")))) {
+  if (keeps && ((w != NULL && is_blocks(w)) || (part && zh_ends_in(t->name, "_proj_scales")))) {
     c->keeps_packed = true;
     return add_whole(c, t, true, err);
   }
