@@ -17,6 +17,7 @@
 
 #include "core/dtype.h"
 #include "core/status.h"
+#include "kernels/drawing.h"
 #include "kernels/kernels.h"
 
 #ifdef __cplusplus
@@ -33,7 +34,8 @@ typedef struct zh_device_facts {
   char name[128];         /* "NVIDIA H200" */
   char uuid[64], bus[32]; /* "GPU-…" or "MIG-…", "0000:17:00.0" */
   int major, minor;       /* compute capability */
-  uint64_t memory_bytes, free_bytes; /* free: now, of the device that was opened last; 0 of others */
+  uint64_t memory_bytes,
+      free_bytes;                  /* free: now, of the device that was opened last; 0 of others */
   uint64_t l2_bytes, shared_bytes; /* shared: of a block, at most */
   uint32_t multiprocessors;
   uint32_t clock_khz, memory_clock_khz; /* highest; 0: not said */
@@ -71,13 +73,16 @@ typedef struct zh_device_matrix {
   void *numbers, *scales;             /* on the device; scales NULL where there are none */
 } zh_device_matrix;
 
-/* The form of a file's type, or ZH_FORM_F32: its exact values (kernels/device_forms.c). */
+/* The form that holds a file's type as it is, or ZH_FORM_F32: its exact values
+ * (kernels/device_forms.c). Of Q8 a row may have whole multiples of an f16 scale in other types:
+ * Q5_0, IQ4_NL; and MXFP4, where zh_device_holds. */
 zh_device_form zh_device_form_of(zh_dtype type);
+bool zh_device_holds(zh_device_form form, zh_dtype type, const void *row, size_t columns);
 size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns);
 size_t zh_device_scale_bytes(const zh_device_matrix *shape);
 size_t zh_device_scale_row_bytes(zh_device_form form, size_t columns); /* 0 of E4M3 */
-/* On the host: `count` rows of a file's type, row_bytes apart, into a row's numbers and scales. Not
- * for E4M3, whose bytes and scales the reader has apart. */
+/* On the host: `count` rows of a file's type, row_bytes apart, into a row's numbers and scales. Of
+ * E4M3 (type F8_E4M3) its bytes alone: scales are the reader's. */
 void zh_device_lay(zh_device_form form, void *numbers, void *scales, zh_dtype type,
                    const void *rows, size_t count, size_t row_bytes, size_t columns);
 /* A row back as values, by the host: what checks compute with. */
@@ -140,6 +145,7 @@ typedef struct zh_device_route {
   bool renormalise;
   double scale;                       /* 0: 1 */
   const float *bias, *selection_bias; /* [experts], or NULL */
+  uint64_t *counted; /* [2]: experts that have choices, and 1, are added; NULL: they are not */
 } zh_device_route;
 enum { ZH_DEVICE_EXPERTS_MAX = 1024, ZH_DEVICE_USED_MAX = 32, ZH_DEVICE_GROUPS_MAX = 64 };
 size_t zh_device_list_words(size_t tokens, uint32_t experts, uint32_t used);
@@ -265,12 +271,23 @@ typedef struct zh_device_activate {
   float limit;
 } zh_device_activate;
 
-/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all as unsigned
- * integers, modulo 2^64. */
+/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all
+ * as unsigned integers, modulo 2^64. */
 typedef struct zh_device_answer {
   uint32_t chosen, logit_bits;
   uint64_t bits_sum;
 } zh_device_answer;
+
+/* Tokens drawn instead of the largest (kernels/drawing.h), which `answer` has put into out and
+ * chosen. */
+typedef struct zh_device_draw {
+  zh_device_answer *out; /* [tokens]: chosen and logit_bits become those of what is drawn */
+  uint32_t *chosen;      /* the same once more */
+  zh_draw_rule *how;     /* [tokens]; index += 1, drawn or not */
+  const float *z;        /* [tokens][vocab] */
+  uint64_t *weights;     /* the same: room */
+  size_t tokens, vocab;
+} zh_device_draw;
 
 /* --- the table --- */
 
@@ -366,6 +383,10 @@ typedef struct zh_device_api {
   /* Of each row; chosen: the same tokens once more, for the next step. */
   zh_status (*answer)(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z,
                       size_t tokens, size_t vocab, zh_error *err);
+  zh_status (*draw)(zh_device *device, const zh_device_draw *work, zh_error *err);
+  /* z[r][i] *= factor[i] */
+  zh_status (*scale_columns)(zh_device *device, float *z, const float *factor, size_t rows,
+                             size_t columns, zh_error *err);
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;

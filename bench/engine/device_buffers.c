@@ -99,9 +99,12 @@ static void cut(cutting *c, const zh_engine *engine, zh_device_engine *d) {
   if (engine->weights.expert) {
     d->choice = take(c, tokens * a->experts_used, sizeof(uint32_t));
     d->lists = take(c, zh_device_list_words(tokens, a->experts, a->experts_used), sizeof(uint32_t));
+    d->counted = take(c, 2 * (size_t)a->layers, sizeof *d->counted);
   }
   d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer);
   d->sum = take(c, ZH_DEVICE_SUMS, sizeof *d->sum);
+  if (engine->head_factor)
+    d->head_factor = take(c, engine->weights.whole[ZH_HEAD].matrix.rows, sizeof *d->head_factor);
   d->scratch = take(c, scratch_bytes(engine), 1);
 }
 
@@ -123,5 +126,9 @@ zh_status zh_device_make_buffers(zh_engine *engine, zh_error *err) {
   for (int i = 0; i < 2; ++i)
     ZH_TRY(d->api->upload(d->device, d->frequency[i], engine->frequency[i],
                           engine->architecture.rope[i].dims / 2 * sizeof(double), err));
+  if (engine->head_factor)
+    ZH_TRY(d->api->upload(d->device, d->head_factor, engine->head_factor,
+                          engine->weights.whole[ZH_HEAD].matrix.rows * sizeof *d->head_factor,
+                          err));
   return d->api->wait(d->device, err);
 }

@@ -167,6 +167,9 @@ static zh_status compute_logits(const call *c) {
   for (size_t first = 0; first < p->wanted; first += most) {
     size_t rows = p->wanted - first < most ? p->wanted - first : most;
     ZH_TRY(multiply(c, c->out, weight_of(c), NULL, c->in + first * c->in_width, rows));
+    if (c->d->head_factor)
+      ZH_TRY(
+          c->d->api->scale_columns(c->d->device, c->out, c->d->head_factor, rows, vocab, c->err));
     if (scale != 1 || cap != 0)
       ZH_TRY(c->d->api->shape_logits(c->d->device, c->out, rows, vocab, scale, cap, c->err));
     if (p->logits)
@@ -227,7 +230,8 @@ static zh_status route(const call *c) {
                           .renormalise = r->renormalise,
                           .scale = r->scale,
                           .bias = values_of(&c->weight[ZH_ROUTER_BIAS]),
-                          .selection_bias = values_of(&c->weight[ZH_ROUTER_SELECTION_BIAS])};
+                          .selection_bias = values_of(&c->weight[ZH_ROUTER_SELECTION_BIAS]),
+                          .counted = c->d->counted + 2 * (size_t)c->layer};
   ZH_TRY(c->d->api->route(c->d->device, &work, c->err));
   return zh_device_lose_choices(c->p, c->layer, c->err);
 }
