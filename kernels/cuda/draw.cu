@@ -1,6 +1,6 @@
 /* Tokens drawn from logits, as kernels/drawing.h says: weights of all tokens by many blocks, then a block a row finds
  * where the order is cut and what is drawn. All sums are of integers, so that their order does not matter. */
-#include "kernels/drawing.h"
+#include "kernels/drawing_rule.h"
 #include "philox.cuh"
 
 namespace {

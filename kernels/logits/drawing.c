@@ -1,4 +1,4 @@
-#include "kernels/drawing.h"
+#include "kernels/drawing_rule.h"
 
 #include "core/philox.h"
 

@@ -99,6 +99,23 @@ def test_packed_weights_are_held_as_they_are(tmp_path, family, name, form):
         assert verify(tmp_path / "bundle")[0] == 1
 
 
+def test_experts_that_are_packed_otherwise_than_their_neighbours(tmp_path):
+    """All of a slot are one matrix there: in bytes where those hold all of them, else the CPU has to do it."""
+    model, _ = write_both(tmp_path, "qwen3-moe", ["ct-4", "ct-4-asym"])
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", "--nonce", "n", env=HERE)
+    assert done.returncode == 0, done.stderr
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
+    held, shapes = step["facts"]["device"]["weights"], linear_of("qwen3-moe")
+    assert set(held) == {"q4", "q8", "f32"}
+    assert held["q8"] >= LAYERS * sum(rows * columns for name, (rows, columns) in shapes.items() if "experts" in name)
+    assert verify(tmp_path / "bundle")[0] == 0
+    (tmp_path / "other").mkdir()
+    model, _ = write_both(tmp_path / "other", "qwen3-moe", ["fp8-row", "int8"])
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "refused", env=HERE)
+    step = next(s for s in load(tmp_path / "refused")[0]["steps"] if s["workload"] == "decode")
+    assert step["status"] == "skipped" and "packed in different ways" in step["reason"], done.stderr
+
+
 def test_a_byte_that_is_no_number_is_refused(tmp_path):
     model, _ = write_both(tmp_path, "llama3", ["fp8-block"])
     path = model / "model.safetensors"

@@ -10,6 +10,7 @@
 #include "bench/engine/inside.h"
 #include "bench/engine/perplexity.h"
 #include "bench/engine/sampling.h"
+#include "kernels/drawing_rule.h"
 #include "tests/unit/bench/tiny_model.h"
 #include "tests/unit/folder.h"
 
