@@ -338,13 +338,12 @@ static zh_status gather(zh_device_pass *p, zh_error *err) {
 }
 
 /* The operator and its layer are in the message already. */
-static zh_status say_shape(const zh_device_pass *p, const zh_instruction *is, zh_status status,
-                           zh_error *err) {
+static zh_status say_shape(const zh_device_pass *p, const zh_instruction *is, size_t rows,
+                           zh_status status, zh_error *err) {
   const zh_architecture *a = &p->e->architecture;
   if (status != ZH_OK)
-    zh_error_prefix(err, "%s, %zu rows of %zu numbers to %zu", is->name,
-                    zh_device_rows_of(p, is->out), zh_value_width(a, is->in),
-                    zh_value_width(a, is->out));
+    zh_error_prefix(err, "%s, %zu rows of %zu numbers to %zu", is->name, rows,
+                    zh_value_width(a, is->in), zh_value_width(a, is->out));
   return status;
 }
 
@@ -359,7 +358,7 @@ zh_status zh_device_enqueue(zh_device_pass *p, zh_error *err) {
     if (i == head) ZH_TRY(gather(p, err));
     zh_status status = p->e->observer ? zh_device_run_observed(p, is, layer, err)
                                       : zh_device_run_joined(p, i, &taken, err);
-    ZH_TRY(say_shape(p, is, status, err));
+    ZH_TRY(say_shape(p, is, i < head ? zh_device_rows_of(p, is->out) : p->wanted, status, err));
     if (is->weight == ZH_ATTN_NORM && layer >= 0) /* nobody reads x here */
       ZH_TRY(zh_device_flip_activation(p, layer, err));
   }
