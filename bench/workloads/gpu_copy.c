@@ -110,20 +110,15 @@ static void add_cases(gpu_copy_state *s) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   gpu_copy_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
+  *state = s;
   s->job = job;
   s->words = (size_t)zh_job_int(job, "kib") << 8;
   s->key = (uint32_t)job->seed;
-  zh_status status = zh_gpu_open(&s->gpu, job, err);
-  if (status == ZH_OK) status = allocate(s, err);
-  if (status == ZH_OK) add_cases(s);
-  if (status == ZH_OK && s->count == 0)
-    status = zh_fail(err, ZH_ERR_LACKING, "this GPU reaches no other one's memory");
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
+  ZH_TRY(zh_gpu_open(&s->gpu, job, err));
+  ZH_TRY(allocate(s, err));
+  add_cases(s);
+  if (s->count == 0) return zh_fail(err, ZH_ERR_LACKING, "this GPU reaches no other one's memory");
   json_object_set_new(job->facts, "peers", json_integer((json_int_t)s->peer_count));
-  *state = s;
   *cases = s->count;
   return ZH_OK;
 }
