@@ -1,7 +1,6 @@
 /* Ranks under mpirun, each with a device of the shim: every collective at odd sizes, held against
  * what the host knows that it must give. The first word says what is done, the second by which kind
  * of group; exits 0 where all was as it must be. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -126,7 +125,8 @@ static void try_reduce_scatter(size_t count, int shift, int in_place, uint32_t k
   get(&in);
   get(&out);
   for (size_t i = 0; i < count; i++)
-    expect(in_place ? &in : &out, (in_place ? mine : 0) + i, sum_of(key, mine + i), "reduce_scatter");
+    expect(in_place ? &in : &out, (in_place ? mine : 0) + i, sum_of(key, mine + i),
+           "reduce_scatter");
   expect_guard(&in, "reduce_scatter");
   expect_guard(&out, "reduce_scatter");
   drop(&in);
@@ -208,7 +208,8 @@ static void try_chain(size_t words, uint32_t key) {
     MUST(groups->move(group, comm->rank == 0 ? &give : &take, &err));
     if (comm->rank == last) {
       get(&a);
-      for (size_t i = 0; i < words; i++) expect(&a, i, word_of(key + (uint32_t)r, 0, i, 0), "chain");
+      for (size_t i = 0; i < words; i++)
+        expect(&a, i, word_of(key + (uint32_t)r, 0, i, 0), "chain");
     }
     MUST(groups->wait(group, &err));
   }
@@ -331,7 +332,8 @@ static void show_faults(void) {
 int main(int count, char **words) {
   zh_error err = ZH_ERROR_INIT;
   if (count < 3 || zh_comm_open_mpi(&comm, &err) != ZH_OK) {
-    fprintf(stderr, "usage: mpirun -n N group_ranks everything|large|late|lacking|shared peer|nccl; %s\n",
+    fprintf(stderr,
+            "usage: mpirun -n N group_ranks everything|large|late|lacking|shared peer|nccl; %s\n",
             err.message);
     return 2;
   }
