@@ -255,22 +255,21 @@ static zh_status open_group(size_t most_bytes, double patience_s, zh_error *err)
 }
 
 static void try_everything(void) {
-  static const size_t sizes[] = {1, 3, 4, 31, 130, 1000, 4099, 9000};
+  static const size_t sizes[] = {1, 3, 4, 31, 130, 1000, 2603};
   uint32_t key = 1;
   for (int round = 0; round < 2; round++) {
-    MUST(open_group(round ? (size_t)1 << 16 : 4096, 30, &err));
+    MUST(open_group(round ? (size_t)1 << 16 : 4096, 60, &err));
     if (!group) return;
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
       for (int shift = 0; shift < 2; shift++) {
         try_all_reduce(sizes[s], shift, key++);
-        try_reduce_scatter(sizes[s], shift, 0, key++);
-        try_reduce_scatter(sizes[s], shift, 1, key++);
-        try_all_gather(sizes[s], shift, 0, key++);
-        try_all_gather(sizes[s], shift, 1, key++);
+        try_reduce_scatter(sizes[s], shift, (int)s % 2, key++);
+        try_all_gather(sizes[s], shift, (int)s % 2, key++);
         try_all_to_all(sizes[s], shift, key++);
         try_broadcast(sizes[s], shift, (int)s % comm->size, key++);
         try_ring(sizes[s], shift, key++);
       }
+    try_all_reduce(9001, 0, key++);
     try_chain(777, key++);
     try_graph(key += 10);
     groups->close(group);
