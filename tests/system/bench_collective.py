@@ -5,12 +5,11 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 
 import jsonschema
 import pytest
 from bench_faults import processes, workers
-from harness import SOURCE, ZHIHENG, check_whole, kill, run, start, wait_for, write_suite
+from harness import SOURCE, check_whole, kill, run, start, wait_for, write_suite
 
 BUILD = pathlib.Path(os.environ["ZH_BINARY_DIR"])
 LACKING = shutil.which("mpirun") is None or not (BUILD / "lib" / "zhiheng" / "libzhiheng-mpi.so").exists()
@@ -133,9 +132,3 @@ def test_a_rank_that_dies_ends_the_step(tmp_path):
     assert not processes(str(staging))
     bundle, _ = check_whole(tmp_path / "bundle")
     assert {step["step"]: step["status"] for step in bundle["steps"]}["together"] == "lost"
-
-
-def test_the_list_names_the_workload():
-    done = subprocess.run([ZHIHENG, "list", "workloads", "--json"], capture_output=True, text=True, check=True)
-    found = {item["name"]: item for item in json.loads(done.stdout)["workloads"]}
-    assert found["gpu-collective"]["ranks_min"] == 2
