@@ -15,6 +15,8 @@ T change(const pointer<T, Space> &p, const site &where, Change to) {
   if constexpr (std::is_same_v<Space, global_space>) note_atomic(p.space.of, p.at);
   memcpy(&before, p.at, sizeof before);
   T after = to(before);
+  if (std::is_same_v<Space, global_space> && memcmp(&after, &before, sizeof after) != 0)
+    now.changes++;
   memcpy(p.at, &after, sizeof after);
   return before;
 }
@@ -36,6 +38,12 @@ ZH_SHIM_ATOMIC(atomicOr, old | value)
 ZH_SHIM_ATOMIC(atomicXor, old ^ value)
 ZH_SHIM_ATOMIC(atomicInc, old >= value ? 0 : old + 1)
 #undef ZH_SHIM_ATOMIC
+
+/* Sees all that was told by whoever put there what it finds. */
+template <class T>
+static inline T zh_load_acquire(const zh_global<T> &p, ZH_SHIM_WHERE) {
+  return zh_shim::change(p, ZH_SHIM_HERE, [](T old) { return old; });
+}
 
 template <class T, class Space>
 static inline T atomicExch(const zh_shim::pointer<T, Space> &p, zh_shim::value_t<T> value,
