@@ -490,6 +490,7 @@ const zh_workload zh_workload_gpu_collective = {
     .summary_zh = "GPU 之间的集合通信：NCCL 与自有内核的带宽（algbw、busbw）与小消息延迟",
     .summary_en = "collectives between GPUs, by NCCL and own kernels: algbw, busbw, latency",
     .parameters = PARAMETERS,
+    .own_fault = ZH_FAULT_ACTIVATION, /* in a word that the last rank brings */
     .ranks_min = 1, /* with one it is skipped, so that a suite of all limits runs on any node */
     .prepare = prepare,
     .describe = describe,
