@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-enum { ZH_DEVICE_ABI = 1 };
+enum { ZH_DEVICE_ABI = 2 };
 
 typedef struct zh_device zh_device; /* one accelerator and its stream */
 typedef struct zh_device_graph zh_device_graph;
@@ -371,6 +371,8 @@ typedef struct zh_device_api {
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;
+  /* Ranks that compute together (kernels/device_group.h); NULL in a module without them. */
+  const struct zh_device_groups *groups;
 } zh_device_api;
 
 /* Opens libzhiheng-cuda.so (zh_module_path; ZH_DEVICE_MODULE names another file). ZH_ERR_LACKING
