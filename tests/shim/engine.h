@@ -119,6 +119,7 @@ void stamps_reset_all(); /* epochs begin anew */
 /* --- memory.cc --- */
 
 memory *memory_new(size_t bytes, bool pinned);
+memory *memory_of_others(unsigned char *contents, size_t bytes); /* mapped; gets an address here */
 memory *memory_exact(uintptr_t address); /* that begins there, NULL: none */
 void memory_free(memory *m);
 bool is_device_address(const void *address);
@@ -126,6 +127,13 @@ size_t memory_limit();
 size_t memory_used();
 size_t shared_limit();
 void all_memories(const std::function<void(memory *)> &each);
+
+/* --- processes.cc --- */
+
+bool allowed_among_processes(const memory *of, const unsigned char *at, size_t bytes, access kind,
+                             const site &where);
+bool is_of_others(const memory *m);
+void shared_release(memory *m);
 
 /* --- errors.cc --- */
 

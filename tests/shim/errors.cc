@@ -81,6 +81,8 @@ const char *cudaGetErrorName(cudaError_t status) {
     NAME(cudaErrorMemoryAllocation)
     NAME(cudaErrorInvalidConfiguration)
     NAME(cudaErrorInvalidDevice)
+    NAME(cudaErrorMapBufferObjectFailed)
+    NAME(cudaErrorPeerAccessUnsupported)
     NAME(cudaErrorECCUncorrectable)
     NAME(cudaErrorInvalidResourceHandle)
     NAME(cudaErrorNotReady)

@@ -38,6 +38,7 @@ struct memory {
   uint64_t *stamps;         /* [words][4], made at the first access that is kept */
   uint64_t written_launch;  /* that last wrote to it, 0: none */
   struct release *releases; /* what atomics after a fence told other blocks */
+  struct shared_part *shared; /* what other processes reach, too (processes.cc); else NULL */
 };
 
 enum access { READ, WRITE, ATOMIC };
@@ -80,7 +81,8 @@ static inline bool may_read(const memory *block, const unsigned char *at, size_t
                             size_t align, const site &where) {
   if (__builtin_expect(block && block->bytes && at >= block->bytes && bytes <= block->size &&
                            at <= block->bytes + (block->size - bytes) &&
-                           reinterpret_cast<uintptr_t>(at) % align == 0 && !reads_are_kept(block),
+                           reinterpret_cast<uintptr_t>(at) % align == 0 && !reads_are_kept(block) &&
+                           !block->shared,
                        1))
     return true;
   return allowed_global(block, at, bytes, align, READ, where);

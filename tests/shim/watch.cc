@@ -138,7 +138,8 @@ static bool fits(const memory *of, const unsigned char *at, size_t bytes, size_t
           DOES[kind], bytes, offset, offset / (ptrdiff_t)bytes, of->serial, of->size);
     return false;
   }
-  if ((size_t)offset % align == 0) return true;
+  if ((size_t)offset % align == 0)
+    return !of->shared || allowed_among_processes(of, at, bytes, kind, where);
   fault("alignment", where, "%s %zu bytes at byte %td of allocation %u, no multiple of %zu",
         DOES[kind], bytes, offset, of->serial, align);
   return false;
@@ -167,6 +168,7 @@ static struct {
 } spinning;
 
 static void notice_spinning(const memory *of, const unsigned char *at, const site &where) {
+  if (of->shared) return; /* another process may change it */
   if (at != spinning.at || now.thread != spinning.thread) {
     spinning.at = at;
     spinning.thread = now.thread;
