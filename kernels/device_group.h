@@ -19,7 +19,11 @@ extern "C" {
 
 typedef struct zh_device_group zh_device_group;
 
-typedef enum zh_device_group_kind { ZH_GROUP_PEER, ZH_GROUP_NCCL, ZH_GROUP_KINDS } zh_device_group_kind;
+typedef enum zh_device_group_kind {
+  ZH_GROUP_PEER,
+  ZH_GROUP_NCCL,
+  ZH_GROUP_KINDS
+} zh_device_group_kind;
 static inline const char *zh_device_group_name(zh_device_group_kind kind) {
   static const char *const names[ZH_GROUP_KINDS] = {"peer", "nccl"};
   return names[kind];
@@ -65,7 +69,8 @@ typedef struct zh_device_groups {
   /* When nothing of it is under way; NULL is safe. Waits for nobody longer than a second: memory
    * that another rank may still read stays until the process ends. */
   void (*close)(zh_device_group *group);
-  /* "NCCL 2.27.5", "own, over peer memory"; ZH_ERR_LACKING with one sentence where there is none. */
+  /* "NCCL 2.27.5", "own, over peer memory"; ZH_ERR_LACKING with one sentence where there is none.
+   */
   zh_status (*library)(char *out, size_t capacity, zh_device_group_kind kind, zh_error *err);
   /* As zh_device_api.wait, but ends with ZH_ERR_IO where a rank did not come. */
   zh_status (*wait)(zh_device_group *group, zh_error *err);

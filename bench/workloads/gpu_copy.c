@@ -27,16 +27,9 @@ enum {
   PEER_READ_AGAINST,
   DIRECTIONS_COUNT
 };
-static const char *const DIRECTIONS[] = {"h2d",
-                                         "d2h",
-                                         "h2d_bidirectional",
-                                         "d2h_bidirectional",
-                                         "d2d",
-                                         "peer_write",
-                                         "peer_read",
-                                         "peer_write_bidirectional",
-                                         "peer_read_bidirectional",
-                                         NULL};
+static const char *const DIRECTIONS[] = {
+    "h2d",        "d2h",       "h2d_bidirectional",        "d2h_bidirectional",       "d2d",
+    "peer_write", "peer_read", "peer_write_bidirectional", "peer_read_bidirectional", NULL};
 
 typedef struct gpu_copy_case {
   int direction;
@@ -327,8 +320,7 @@ static zh_status verify(void *state, size_t index, zh_error *err) {
   if (is_of_pair(c->direction) && !p) return ZH_OK;
   if (c->direction == D2H || c->direction == D2H_AGAINST)
     return verify_words(s, what, s->host_a, 0, s->words, err);
-  if (writes_peer(c->direction))
-    ZH_TRY(copy_once(s, p, ZH_COPY_PEER_READ, s->a, p->memory, err));
+  if (writes_peer(c->direction)) ZH_TRY(copy_once(s, p, ZH_COPY_PEER_READ, s->a, p->memory, err));
   return verify_on_device(s, what, err);
 }
 

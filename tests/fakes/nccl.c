@@ -7,7 +7,6 @@
  *
  * Sums are made from the last rank to the first, an order of its own. Who waits longer than
  * ZH_FAKE_NCCL_SECONDS (20) for others has an asynchronous error. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -216,9 +215,10 @@ API int ncclGetVersion(int *out) {
   return OK;
 }
 API const char *ncclGetErrorString(int status) {
-  static const char *const names[] = {"no error",         "unhandled cuda error", "unhandled system error",
-                                      "internal error",   "invalid argument",     "invalid usage",
-                                      "remote error"};
+  static const char *const names[] = {
+      "no error",       "unhandled cuda error", "unhandled system error",
+      "internal error", "invalid argument",     "invalid usage",
+      "remote error"};
   return status >= 0 && status <= REMOTE ? names[status] : "unknown result code";
 }
 
@@ -246,10 +246,12 @@ API int ncclCommInitRank(void **out, int ranks, identity id, int rank) {
   find_shim();
   *out = NULL;
   if (is_word("init") || !enqueue || !contents) return SYSTEM;
-  if (n.magic != MAGIC || ranks < 1 || ranks > RANKS_MAX || rank < 0 || rank >= ranks) return INVALID;
+  if (n.magic != MAGIC || ranks < 1 || ranks > RANKS_MAX || rank < 0 || rank >= ranks)
+    return INVALID;
   snprintf(path, sizeof path, "/proc/%d/fd/%d", n.process, n.file);
   int file = open(path, O_RDWR | O_CLOEXEC);
-  void *all = file < 0 ? MAP_FAILED : mmap(NULL, sizeof(area), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  void *all =
+      file < 0 ? MAP_FAILED : mmap(NULL, sizeof(area), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   communicator *c = calloc(1, sizeof *c);
   if (file >= 0) close(file);
   if (all == MAP_FAILED || !c) return SYSTEM;

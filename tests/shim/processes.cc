@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <map>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -264,10 +265,11 @@ static void wait_a_little(const unsigned char *at) {
   mine.times = mine.at == at ? mine.times + 1 : 0;
   mine.at = at;
   if (mine.times > 0) give_way();
-  if (mine.times > 8) {
-    timespec nap = {0, mine.times > 100 ? 200000 : 20000};
+  if (mine.times > 200) {
+    timespec nap = {0, 100000};
     nanosleep(&nap, nullptr);
-  }
+  } else if (mine.times > 0)
+    sched_yield();
 }
 
 uint32_t load_acquire_system(const memory *of, const unsigned char *at, const site &where) {
