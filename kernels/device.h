@@ -70,6 +70,7 @@ typedef struct zh_device_matrix {
   uint32_t rows, columns;
   uint32_t scale_rows, scale_columns; /* of E4M3's blocks; 0 in other forms */
   void *numbers, *scales;             /* on the device; scales NULL where there are none */
+  uint32_t first_row; /* `embed` counts ids from here on: of a part of a matrix; 0 else */
 } zh_device_matrix;
 
 /* The form of a file's type, or ZH_FORM_F32: its exact values (kernels/device_forms.c). */
