@@ -18,6 +18,7 @@ zh_python_test(evaluator.answers golden/answers.py)
 # Tests, intervals and the verdict of leadership.
 zh_python_test(evaluator.statistics golden/statistics.py)
 zh_python_test(evaluator.rank golden/rank.py)
+zh_python_test(evaluator.leadership golden/leadership.py)
 zh_python_test(evaluator.registry golden/registry.py)
 foreach(tool worlds speed)
   add_executable(leading_${tool} leading/${tool}.c)
