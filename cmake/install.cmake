@@ -15,10 +15,12 @@ foreach(folder bench/suites evaluator/policies reports/templates)
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/${folder}/ DESTINATION share/zhiheng/${folder})
 endforeach()
 install(FILES evaluator/stats/methods.yaml DESTINATION share/zhiheng/evaluator/stats)
+install(FILES evaluator/registry/published-scores.csv evaluator/registry/models.csv evaluator/registry/README.md
+  DESTINATION share/zhiheng/evaluator/registry)
 install(FILES model/classes.yaml DESTINATION share/zhiheng/model OPTIONAL)
 install(DIRECTORY model/families/ DESTINATION share/zhiheng/model/families)
 install(DIRECTORY docs/schemas/ DESTINATION share/zhiheng/schemas)
-install(FILES LICENSE README.md README.zh.md CHANGELOG.md docs/metrics.md DESTINATION share/doc/zhiheng)
+install(FILES LICENSE README.md README.zh.md CHANGELOG.md docs/metrics.md docs/leading.md DESTINATION share/doc/zhiheng)
 install(FILES completions/zhiheng.bash DESTINATION share/bash-completion/completions RENAME zhiheng)
 
 find_program(SCDOC scdoc)
