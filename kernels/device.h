@@ -33,7 +33,8 @@ typedef struct zh_device_facts {
   char name[128];         /* "NVIDIA H200" */
   char uuid[64], bus[32]; /* "GPU-…" or "MIG-…", "0000:17:00.0" */
   int major, minor;       /* compute capability */
-  uint64_t memory_bytes, free_bytes; /* free: now, of the device that was opened last; 0 of others */
+  uint64_t memory_bytes,
+      free_bytes;                  /* free: now, of the device that was opened last; 0 of others */
   uint64_t l2_bytes, shared_bytes; /* shared: of a block, at most */
   uint32_t multiprocessors;
   uint32_t clock_khz, memory_clock_khz; /* highest; 0: not said */
@@ -244,7 +245,8 @@ typedef struct zh_device_attention {
   size_t heads, tokens, window, longest;
   const uint32_t *position, *sequence;
   float scale, softcap;
-  const float *sinks; /* [heads], or NULL */
+  const float *sinks;  /* [heads], or NULL */
+  const float *slopes; /* [heads], or NULL: a key n positions back scores n slopes less (ALiBi) */
   void *scratch;
   zh_way way;
 } zh_device_attention;
@@ -266,8 +268,8 @@ typedef struct zh_device_activate {
   float limit;
 } zh_device_activate;
 
-/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all as unsigned
- * integers, modulo 2^64. */
+/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all
+ * as unsigned integers, modulo 2^64. */
 typedef struct zh_device_answer {
   uint32_t chosen, logit_bits;
   uint64_t bits_sum;

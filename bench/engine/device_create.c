@@ -77,7 +77,6 @@ static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
     bool is;
     const char *what;
   } missing[] = {{a->normalised_head, "a head whose rows are divided by their length"},
-                 {a->alibi, "ALiBi"},
                  {a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
                  {a->experts_used > ZH_DEVICE_USED_MAX, "so many experts of a token"},
                  {a->router.groups > ZH_DEVICE_GROUPS_MAX, "so many groups of experts"}};
@@ -125,6 +124,26 @@ static uint32_t largest(zh_engine *engine, uint32_t *field, uint64_t available) 
   return low;
 }
 
+/* The largest standard model whose weights leave a twentieth of the memory to everything else. */
+static const zh_standard_class *largest_class(uint64_t available) {
+  const zh_standard_class *classes, *best = NULL;
+  size_t count;
+  if (zh_standard_classes(&classes, &count, NULL) != ZH_OK) return NULL;
+  for (size_t i = 0; i < count; ++i)
+    if (classes[i].bytes <= available / 20 * 19 && (!best || classes[i].bytes > best->bytes))
+      best = &classes[i];
+  return best;
+}
+
+static void advise_model(char *out, size_t capacity, uint64_t available) {
+  const zh_standard_class *class = largest_class(available);
+  int used =
+      snprintf(out, capacity, "its weights alone leave no room; take a smaller model or type");
+  if (class && used > 0 && (size_t)used < capacity)
+    snprintf(out + used, capacity - (size_t)used, ": of the standard ones %s (%.2f GB) would fit",
+             class->name, (double)class->bytes / 1e9);
+}
+
 static void advise(char *out, size_t capacity, zh_engine *engine, uint64_t available) {
   uint32_t context = largest(engine, &engine->context, available),
            sequences = largest(engine, &engine->sequences, available);
@@ -135,7 +154,7 @@ static void advise(char *out, size_t capacity, zh_engine *engine, uint64_t avail
   else if (context > 0)
     snprintf(out, capacity, "a context of %" PRIu32 " positions would fit", context);
   else
-    snprintf(out, capacity, "its weights alone leave no room; take a smaller model or type");
+    advise_model(out, capacity, available);
 }
 
 /* Of a model that several ranks hold: " (the part of rank 1 of 8)". */
@@ -149,7 +168,7 @@ static zh_status judge_room(zh_engine *engine, zh_error *err) {
   const zh_device_engine *d = engine->device;
   zh_device_room r = zh_device_room_of(engine);
   uint64_t available = d->facts.free_bytes;
-  char advice[128], part[64];
+  char advice[192], part[64];
   if (available == 0 || total_of(r) <= available) return ZH_OK;
   advise(advice, sizeof advice, engine, available);
   name_part(part, sizeof part, engine);

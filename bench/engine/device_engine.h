@@ -60,6 +60,7 @@ struct zh_device_engine {
   float *last;             /* [micro_batch][hidden]: rows whose logits are wanted */
   size_t logit_rows;       /* that value[ZH_VALUE_LOGITS] holds */
   double *frequency[2];
+  float *slopes; /* [heads]: of ALiBi */
   zh_device_tokens tokens;
   uint32_t *choice, *lists; /* of experts */
   zh_device_answer *answer; /* [logit_rows] */

@@ -197,7 +197,8 @@ static zh_operation describe(const zh_device_pass *p, const zh_instruction *is, 
                     .tokens = rows_of(p, is, layer, is->out),
                     .in_width = zh_value_width(&p->e->architecture, is->in),
                     .out_width = zh_value_width(&p->e->architecture, is->out),
-                    .way = p->way,
+                    .way = is->op == ZH_OP_ATTENTION ? zh_attention_way(&p->e->architecture, p->way)
+                                                     : p->way,
                     .input = is->op == ZH_OP_EMBEDDING ? NULL : s->input,
                     .second = has_second(p->e, is) ? s->second : NULL,
                     .output = s->output};

@@ -288,8 +288,9 @@ static zh_status attend(const call *c) {
   work.position = c->d->tokens.position;
   work.sequence = c->d->tokens.sequence;
   work.sinks = values_of(&c->weight[ZH_ATTN_SINKS]);
+  work.slopes = c->d->slopes;
   work.scratch = c->d->scratch;
-  work.way = c->p->way;
+  work.way = zh_attention_way(c->a, c->p->way);
   return c->d->api->attention(c->d->device, &work, c->err);
 }
 
@@ -342,6 +343,16 @@ static zh_status gather(zh_device_pass *p, zh_error *err) {
                         p->e->architecture.hidden, err);
 }
 
+/* The operator and its layer are in the message already. */
+static zh_status say_shape(const zh_device_pass *p, const zh_instruction *is, size_t rows,
+                           zh_status status, zh_error *err) {
+  const zh_architecture *a = &p->e->architecture;
+  if (status != ZH_OK)
+    zh_error_prefix(err, "%s, %zu rows of %zu numbers to %zu", is->name, rows,
+                    zh_value_width(a, is->in), zh_value_width(a, is->out));
+  return status;
+}
+
 /* What the ranks that divide heads and columns add up behind an instruction. */
 static zh_status sum_over_ranks(zh_device_pass *p, const zh_instruction *is, int layer,
                                 zh_error *err) {
@@ -367,8 +378,9 @@ zh_status zh_device_enqueue(zh_device_pass *p, zh_error *err) {
     taken = 1;
     if (zh_device_is_left_out(p->e, layer)) continue;
     if (i == head) ZH_TRY(gather(p, err));
-    ZH_TRY(p->e->observer ? zh_device_run_observed(p, is, layer, err)
-                          : run_unobserved(p, i, &taken, err));
+    zh_status status = p->e->observer ? zh_device_run_observed(p, is, layer, err)
+                                      : run_unobserved(p, i, &taken, err);
+    ZH_TRY(say_shape(p, is, i < head ? zh_device_rows_of(p, is->out) : p->wanted, status, err));
     if (is->weight == ZH_ATTN_NORM && layer >= 0) /* nobody reads x here */
       ZH_TRY(zh_device_flip_activation(p, layer, err));
   }

@@ -300,6 +300,7 @@ static zh_status hold_on_device(zh_engine *engine, const zh_model *model,
   engine->length = calloc(engine->sequences, sizeof *engine->length);
   if (!engine->length) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
   ZH_TRY(set_frequencies(engine, err));
+  ZH_TRY(set_slopes(engine, err));
   return zh_device_engine_fill(engine, options, err);
 }
 

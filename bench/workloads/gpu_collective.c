@@ -406,21 +406,14 @@ static zh_status allocate(collective_state *s, zh_error *err) {
 /* Ranks open groups together: before that all must have come so far. */
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   collective_state *s = calloc(1, sizeof *s);
-  zh_status status = s ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  if (s) {
-    s->job = job;
-    s->key = (uint32_t)job->seed;
-    status = open_device(s, err);
-  }
-  status = zh_comm_agree(job->comm, status, err);
-  if (status == ZH_OK) status = open_groups(s, err);
-  if (status == ZH_OK) add_cases(s);
-  if (status == ZH_OK) status = allocate(s, err);
-  if (status != ZH_OK) {
-    if (s) release(s);
-    return status;
-  }
+  if (!s) return zh_comm_agree(job->comm, zh_fail(err, ZH_ERR_MEMORY, "out of memory"), err);
   *state = s;
+  s->job = job;
+  s->key = (uint32_t)job->seed;
+  ZH_TRY(zh_comm_agree(job->comm, open_device(s, err), err));
+  ZH_TRY(open_groups(s, err));
+  add_cases(s);
+  ZH_TRY(allocate(s, err));
   *cases = s->count;
   return ZH_OK;
 }
@@ -490,6 +483,7 @@ const zh_workload zh_workload_gpu_collective = {
     .summary_zh = "GPU 之间的集合通信：NCCL 与自有内核的带宽（algbw、busbw）与小消息延迟",
     .summary_en = "collectives between GPUs, by NCCL and own kernels: algbw, busbw, latency",
     .parameters = PARAMETERS,
+    .own_fault = ZH_FAULT_ACTIVATION, /* in a word that the last rank brings */
     .ranks_min = 1, /* with one it is skipped, so that a suite of all limits runs on any node */
     .prepare = prepare,
     .describe = describe,

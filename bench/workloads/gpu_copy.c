@@ -170,22 +170,16 @@ static zh_status add_cases(gpu_copy_state *s, zh_error *err) {
 
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   gpu_copy_state *s = calloc(1, sizeof *s);
-  zh_status status = s ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  if (s) {
-    s->job = job;
-    s->words = (size_t)zh_job_int(job, "kib") << 8;
-    s->key = (uint32_t)job->seed;
-    status = zh_gpu_open(&s->gpu, job, err);
-  }
-  if (status == ZH_OK) status = allocate(s, err);
-  status = zh_comm_agree(job->comm, status, err);
-  if (status == ZH_OK) status = add_cases(s, err);
-  if (status != ZH_OK) {
-    if (s) release(s);
-    return status;
-  }
-  json_object_set_new(job->facts, "peers", json_integer((json_int_t)s->peer_count));
+  if (!s) return zh_comm_agree(job->comm, zh_fail(err, ZH_ERR_MEMORY, "out of memory"), err);
   *state = s;
+  s->job = job;
+  s->words = (size_t)zh_job_int(job, "kib") << 8;
+  s->key = (uint32_t)job->seed;
+  zh_status status = zh_gpu_open(&s->gpu, job, err);
+  if (status == ZH_OK) status = allocate(s, err);
+  ZH_TRY(zh_comm_agree(job->comm, status, err));
+  ZH_TRY(add_cases(s, err));
+  json_object_set_new(job->facts, "peers", json_integer((json_int_t)s->peer_count));
   *cases = s->count;
   return ZH_OK;
 }

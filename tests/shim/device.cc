@@ -7,7 +7,7 @@
 using namespace zh_shim;
 typedef std::lock_guard<std::recursive_mutex> locked;
 
-enum { MULTIPROCESSORS = 4, MAJOR = 8, MINOR = 9, L2_BYTES = 2 << 20, THREADS_OF_ONE = 1536 };
+enum { MAJOR = 8, MINOR = 9, L2_BYTES = 2 << 20 };
 
 /* They differ in their numbers alone: addresses are the process's. */
 static int device_count() {
@@ -98,6 +98,9 @@ cudaError_t cudaDeviceGetAttribute(int *out, cudaDeviceAttr which, int index) {
     break;
   case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
     *out = (int)shared_limit() + 1024;
+    break;
+  case cudaDevAttrCooperativeLaunch:
+    *out = 1;
     break;
   case cudaDevAttrMaxSharedMemoryPerBlockOptin:
     *out = (int)shared_limit();

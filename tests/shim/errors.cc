@@ -87,6 +87,7 @@ const char *cudaGetErrorName(cudaError_t status) {
     NAME(cudaErrorInvalidResourceHandle)
     NAME(cudaErrorNotReady)
     NAME(cudaErrorLaunchFailure)
+    NAME(cudaErrorCooperativeLaunchTooLarge)
     NAME(cudaErrorNotSupported)
     NAME(cudaErrorStreamCaptureUnsupported)
     NAME(cudaErrorStreamCaptureInvalidated)

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <unordered_map>
 
 #include "engine.h"
 
@@ -255,21 +256,36 @@ static void hear(const told *t) {
   }
 }
 
-/* Who looks at the same word again lets the block's other threads go on, and then the processor's. */
-static void wait_a_little(const unsigned char *at) {
-  static struct {
-    const unsigned char *at;
+/* Who finds nothing new lets other threads go on first, and after a while the processor, too. */
+static void wait_a_little(const unsigned char *at, uint32_t value) {
+  struct look {
+    uint64_t launch;
+    uint32_t value;
     unsigned times;
-  } looked[THREADS_MAX];
-  auto &mine = looked[now.thread];
-  mine.times = mine.at == at ? mine.times + 1 : 0;
-  mine.at = at;
-  if (mine.times > 0) give_way();
-  if (mine.times > 200) {
+  };
+  static std::unordered_map<const unsigned char *, look> &looks =
+      *new std::unordered_map<const unsigned char *, look>();
+  look &last = looks[at];
+  bool is_new = last.launch != now.launch || last.value != value;
+  last = look{now.launch, value, is_new ? 0 : last.times + 1};
+  if (is_new) return;
+  if (last.times > 200) {
     timespec nap = {0, 100000};
     nanosleep(&nap, nullptr);
-  } else if (mine.times > 0)
+  } else
     sched_yield();
+  give_way();
+}
+
+static uint32_t load_and_hear(const memory *of, const unsigned char *at, const site &where) {
+  uint32_t value;
+  region *r = of->shared->all;
+  size_t word = (size_t)(at - of->bytes) / 4;
+  hold one(r);
+  judge(r, of->shared->slot, word, ATOMIC, true, where);
+  hear(told_at(r, word, false));
+  memcpy(&value, at, sizeof value);
+  return value;
 }
 
 uint32_t load_acquire_system(const memory *of, const unsigned char *at, const site &where) {
@@ -279,13 +295,8 @@ uint32_t load_acquire_system(const memory *of, const unsigned char *at, const si
     memcpy(&value, at, sizeof value);
     return value;
   }
-  wait_a_little(at);
-  region *r = of->shared->all;
-  size_t word = (size_t)(at - of->bytes) / 4;
-  hold one(r);
-  judge(r, of->shared->slot, word, ATOMIC, true, where);
-  hear(told_at(r, word, false));
-  memcpy(&value, at, sizeof value);
+  value = load_and_hear(of, at, where);
+  wait_a_little(at, value);
   return value;
 }
 

@@ -17,6 +17,8 @@ T change(const pointer<T, Space> &p, const site &where, Change to) {
   if constexpr (std::is_same_v<Space, global_space>) note_atomic(p.space.of, p.at);
   memcpy(&before, p.at, sizeof before);
   T after = to(before);
+  if (std::is_same_v<Space, global_space> && memcmp(&after, &before, sizeof after) != 0)
+    now.changes++;
   memcpy(p.at, &after, sizeof after);
   return before;
 }
@@ -47,6 +49,12 @@ static inline uint32_t zh_load_acquire_system(const zh_global<uint32_t> &p, ZH_S
 static inline void zh_store_release_system(const zh_global<uint32_t> &p, uint32_t value,
                                            ZH_SHIM_WHERE) {
   zh_shim::store_release_system(p.space.of, p.at, value, ZH_SHIM_HERE);
+}
+
+/* Sees all that was told by whoever put there what it finds. */
+template <class T>
+static inline T zh_load_acquire(const zh_global<T> &p, ZH_SHIM_WHERE) {
+  return zh_shim::change(p, ZH_SHIM_HERE, [](T old) { return old; });
 }
 
 template <class T, class Space>

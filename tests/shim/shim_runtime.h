@@ -35,6 +35,7 @@ enum cudaError_t {
   cudaErrorPeerAccessUnsupported = 217,
   cudaErrorPeerAccessAlreadyEnabled = 704,
   cudaErrorLaunchFailure = 719,
+  cudaErrorCooperativeLaunchTooLarge = 720,
   cudaErrorNotSupported = 801,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
@@ -165,6 +166,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
                                  unsigned long long flags = 0);
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void *nodes, size_t *count);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
@@ -188,26 +190,23 @@ struct launch_shape {
   dim3 grid, block;
   size_t shared_bytes;
   any_function function;
+  bool together; /* all blocks live at once, and may wait for each other */
 };
 
 void enqueue_launch(const launch_shape &shape, cudaStream_t stream, std::function<void()> thread);
 cudaError_t set_attribute(any_function function, cudaFuncAttribute which, int value);
-void note_in_order(any_function function);
 cudaError_t blocks_that_fit(int *out, any_function function, int threads, size_t shared_bytes);
 
-/* Its blocks run in the order of their numbers. */
-template <class... Parameters> static inline void run_in_order(void (*kernel)(Parameters...)) {
-  note_in_order(reinterpret_cast<any_function>(kernel));
-}
-
 /* Arguments travel by value, converted to the parameters' types, as to a GPU. */
-template <class... Parameters, class... Arguments>
+template <bool TOGETHER = false, class... Parameters, class... Arguments>
 void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
             void (*kernel)(Parameters...), Arguments &&...arguments) {
   std::tuple<std::decay_t<Parameters>...> kept(
       static_cast<std::decay_t<Parameters>>(std::forward<Arguments>(arguments))...);
   static_assert(sizeof kept <= 4096, "a kernel's parameters take 4096 bytes at most");
-  launch_shape shape = {name, grid, block, shared_bytes, reinterpret_cast<any_function>(kernel)};
+  launch_shape shape = {name,         grid,
+                        block,        shared_bytes,
+                        reinterpret_cast<any_function>(kernel), TOGETHER};
   enqueue_launch(shape, stream, [kernel, kept] { std::apply(kernel, kept); });
 }
 

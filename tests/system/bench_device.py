@@ -2,13 +2,14 @@
 checks, faults, and machines without a device."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 from bench_certificate import lines_of, put, verify  # noqa: E402
-from harness import ZHIHENG, check_manifest, load, run
+from harness import ZHIHENG, check_manifest, journal, load, run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracle"))
 from test_engine_types import T, write_model  # noqa: E402
@@ -87,6 +88,35 @@ def test_without_a_device(tmp_path):
     assert done.returncode == 0, done.stderr
     done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "cpu", "--device", "cpu", env=NOWHERE)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("launch", [2, 40, 75])
+def test_a_device_lost_on_the_way_leaves_a_run_that_goes_on(tmp_path, launch):
+    """While weights are laid, in a pass, in a step of the graph: the run stops, says where, and is resumed."""
+    model, out = write_model(tmp_path / "model.gguf", T.Q8_0), tmp_path / "bundle"
+    done = run(probe(tmp_path), "--model", model, "--out", out, "--nonce", "n", env=HERE | {"ZH_SHIM_FAIL": str(launch)})
+    staging = tmp_path / "bundle.partial"
+    assert done.returncode == 3 and f"zhiheng run --resume {staging}" in done.stderr, done.stderr
+    assert "GPU 0" in done.stderr.strip().splitlines()[-1]
+    assert not out.exists()
+    stopped = journal(staging)[-1]
+    assert stopped["event"] == "stopped" and "GPU 0" in stopped["reason"]
+    done = run("--resume", staging, "--nonce", "n", env=HERE)
+    assert done.returncode == 0, done.stderr
+    check_manifest(out)
+    assert "resumed" in [line["event"] for line in journal(out)]
+    step = next(s for s in load(out)[0]["steps"] if s["workload"] == "decode")
+    assert step["status"] == "done"
+    assert subprocess.run([ZHIHENG, "verify", out, "--recompute", "--model", model], timeout=60).returncode == 0
+
+
+def test_a_kernel_that_fails_is_named_with_operator_layer_and_shape(tmp_path):
+    model = write_model(tmp_path / "model.gguf", T.Q8_0)
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle",
+               env=HERE | {"ZH_SHIM_FAIL": "30", "CUDA_LAUNCH_BLOCKING": "1"})
+    assert done.returncode == 3
+    assert re.search(r"\d+ tokens from position \d+ on: .+, \d+ rows of \d+ numbers to \d+: GPU 0: .+ failed in '.+' of layer "
+                     r"\d+: uncorrectable ECC error", done.stderr), done.stderr
 
 
 # One model over the devices of two ranks.
