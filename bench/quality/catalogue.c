@@ -350,6 +350,30 @@ zh_status zh_exam_open(zh_exam **out, const char *names, const char *const *fold
   return ZH_OK;
 }
 
+/* "group of …" or the tags. */
+static json_t *described(const listed *l) {
+  zh_text tags = {0};
+  for (size_t i = 0; i < json_array_size(l->tags); i++) {
+    const char *tag = json_string_value(json_array_get(l->tags, i));
+    zh_text_printf(&tags, "%s%s", i > 0 ? ", " : "tags: ", tag ? tag : "");
+  }
+  json_t *item = json_pack("{s:s, s:s}", "name", l->task ? l->task : l->group, "summary",
+                           l->task ? zh_text_string(&tags) : "a group");
+  zh_text_free(&tags);
+  return item;
+}
+
+zh_status zh_exam_list(json_t *items, zh_error *err) {
+  catalogue known = {0};
+  char own[4096];
+  ZH_TRY(zh_data_path(own, sizeof own, "bench/quality/tasks", err));
+  zh_status status = list_folder(&known, own, err);
+  for (size_t i = 0; status == ZH_OK && i < known.count; i++)
+    json_array_append_new(items, described(&known.at[i]));
+  drop_catalogue(&known);
+  return status;
+}
+
 static void drop_versions(zh_entry *entry) {
   if (!entry->task) json_decref(entry->version);
   for (size_t i = 0; i < entry->child_count; i++) drop_versions(entry->children[i]);

@@ -206,6 +206,8 @@ typedef struct zh_exam {
 ZH_MUST_CHECK zh_status zh_exam_open(zh_exam **out, const char *names, const char *const *folders,
                                      size_t folder_count, const zh_task_options *options,
                                      zh_error *err);
+/* Appends {"name","summary"} of each task and group of the product itself. */
+ZH_MUST_CHECK zh_status zh_exam_list(json_t *items, zh_error *err);
 void zh_exam_free(zh_exam *exam);
 
 #endif
