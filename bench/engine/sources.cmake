@@ -12,6 +12,7 @@ set(ENGINE_SOURCES
   engine/device_faults.c
   engine/device_forms.c
   engine/device_generate.c
+  engine/device_group.c
   engine/device_joined.c
   engine/device_observe.c
   engine/device_pass.c

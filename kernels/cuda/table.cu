@@ -1,4 +1,5 @@
 /* The module's table: what the program sees of it. */
+#include "group.cuh"
 #include "limits.cuh"
 
 #ifndef ZH_CUDA_BACKEND
@@ -62,6 +63,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.draw = zh_cuda_draw;
     t.scale_columns = zh_cuda_scale_columns;
     t.limits = &zh_cuda_limits;
+    t.groups = &zh_cuda_groups;
     return t;
   }();
   return &table;
