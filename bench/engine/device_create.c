@@ -247,9 +247,9 @@ void zh_device_engine_free(zh_engine *engine) {
   if (!d) return;
   if (d->device) {
     zh_device_end_observing(engine);
-    zh_device_leave(d);
     for (size_t i = 0; i < d->events; ++i) d->api->release_event(d->device, d->event[i]);
     d->api->release_graph(d->device, d->graph);
+    zh_device_leave(d);
     d->api->release(d->device, d->weights);
     d->api->release(d->device, d->cache);
     d->api->release(d->device, d->activations);
