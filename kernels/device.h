@@ -33,7 +33,8 @@ typedef struct zh_device_facts {
   char name[128];         /* "NVIDIA H200" */
   char uuid[64], bus[32]; /* "GPU-…" or "MIG-…", "0000:17:00.0" */
   int major, minor;       /* compute capability */
-  uint64_t memory_bytes, free_bytes; /* free: now, of the device that was opened last; 0 of others */
+  uint64_t memory_bytes,
+      free_bytes;                  /* free: now, of the device that was opened last; 0 of others */
   uint64_t l2_bytes, shared_bytes; /* shared: of a block, at most */
   uint32_t multiprocessors;
   uint32_t clock_khz, memory_clock_khz; /* highest; 0: not said */
@@ -265,8 +266,8 @@ typedef struct zh_device_activate {
   float limit;
 } zh_device_activate;
 
-/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all as unsigned
- * integers, modulo 2^64. */
+/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all
+ * as unsigned integers, modulo 2^64. */
 typedef struct zh_device_answer {
   uint32_t chosen, logit_bits;
   uint64_t bits_sum;
@@ -366,6 +367,22 @@ typedef struct zh_device_api {
   /* Of each row; chosen: the same tokens once more, for the next step. */
   zh_status (*answer)(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z,
                       size_t tokens, size_t vocab, zh_error *err);
+
+  /* Products of many tokens (ZH_MANY) come in variants. Those that this device can run, the
+   * preferred one first, NULL-terminated, until the thread's next call: "wgmma" (Hopper), "mma",
+   * "cublaslt" where that library is. */
+  const char *const *(*product_variants)(const zh_device *device);
+  const char *(*product_variant)(const zh_device *device); /* which is taken */
+  /* From here on: one of them, or NULL: as after `open`, what ZH_GPU_PRODUCT names, else the
+   * preferred one. What a variant cannot do the preferred one does. With cublaslt a token's sums
+   * may depend on how many there are. ZH_ERR_USAGE: there is no such name; ZH_ERR_LACKING. */
+  zh_status (*choose_product)(zh_device *device, const char *variant, zh_error *err);
+  /* Bytes of memory that the variant needs beside operands, for products with up to `inputs` rows
+   * of inputs (grouped: choices; by heads: heads times tokens) of so many columns. The caller lends
+   * it until the device is closed or something else is lent (NULL, 0: nothing); a product that
+   * needs more allocates it, unless a graph is being made. */
+  size_t (*product_room)(const zh_device *device, size_t inputs, size_t columns);
+  void (*lend_product_room)(zh_device *device, void *at, size_t bytes);
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;

@@ -62,7 +62,9 @@ struct zh_device_engine {
   uint32_t *choice, *lists; /* of experts */
   zh_device_answer *answer; /* [logit_rows] */
   void *scratch;            /* of attention */
-  uint64_t *sum;            /* [ZH_DEVICE_SUMS] of sum_of_bits */
+  void *product_room;       /* lent to the device */
+  size_t product_room_bytes;
+  uint64_t *sum; /* [ZH_DEVICE_SUMS] of sum_of_bits */
 
   unsigned char *staging; /* on the host, as fast to copy as can be */
   size_t staging_bytes;

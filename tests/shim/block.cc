@@ -182,11 +182,13 @@ void run_block(const kernel_launch &work, uint3 at) {
   blockIdx = at;
   begin_block(at);
   begin_threads(work);
+  begin_hopper(block.threads);
   stack_take_host(&host);
   int first = next_thread();
   become((unsigned)first);
   stack_switch(&host, stack_of((unsigned)first), false);
   if (block.alive > 0 && !block.stopped) report_standstill();
+  if (block.alive == 0) end_hopper();
   for (unsigned t = 0; t < block.threads; t++)
     if (block.thread[t].state != GONE && block.thread[t].on) unused.push_back(block.thread[t].on);
 }

@@ -116,6 +116,13 @@ bool block_was_seen(uint32_t epoch);
 void shared_reset();     /* made at the first launch */
 void stamps_reset_all(); /* epochs begin anew */
 
+/* --- hopper.cc --- */
+
+void begin_hopper(unsigned threads); /* of a block */
+void end_hopper();
+extern bool plays_hopper; /* the block has barriers that count */
+void note_shared_write(const unsigned char *at, size_t bytes);
+
 /* --- memory.cc --- */
 
 memory *memory_new(size_t bytes, bool pinned);
