@@ -7,6 +7,10 @@ foreach(part engine_device device_word)
   add_dependencies(bench_test_${part} zhiheng-shim)
   set_tests_properties(bench.test_${part} PROPERTIES TIMEOUT 600 ENVIRONMENT ZH_DEVICE_MODULE=${ZH_SHIM_MODULE})
 endforeach()
+# Once more with blocks that have as much shared memory as Hopper's: its products are played.
+add_test(NAME bench.engine_device_hopper COMMAND bench_test_engine_device)
+set_tests_properties(bench.engine_device_hopper PROPERTIES TIMEOUT 600 LABELS unit ENVIRONMENT
+  "ZH_DEVICE_MODULE=${ZH_SHIM_MODULE};ZH_SHIM_SHARED=232448")
 zh_unit_test(bench test_split.c zh_bench)
 zh_unit_test(bench test_together.c zh_bench)
 zh_unit_test(bench test_engine_batch.c zh_bench)

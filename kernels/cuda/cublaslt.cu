@@ -64,8 +64,8 @@ zh_status zh_lt_need(zh_error *err) {
 
 zh_status zh_lt_status(int status, const char *what, const lt_product *p, zh_error *err) {
   if (status == 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_LACKING, "cuBLASLt failed in %s of %s %zux%zux%zu (status %d)%s", what, p->name, p->m, p->n,
-                 p->k, status, status == LT_NOT_SUPPORTED ? ": this device does not support it" : "");
+  return zh_fail(err, ZH_ERR_LACKING, "cuBLASLt failed in %s of %s %zux%zux%zu (status %d)%s", what, p->name, p->m,
+                 p->n, p->k, status, status == LT_NOT_SUPPORTED ? ": this device does not support it" : "");
 }
 
 #define ZH_LT(call, what) ZH_TRY(zh_lt_status((call), (what), p, err))

@@ -1,13 +1,15 @@
-/* The inputs of a product of many tokens, rounded to bf16 once for all tiles that read them, and put in the order in which
- * tiles take them: the tokens of each head, or the choices of each expert, behind each other. Rows are as wide as whole
- * steps of 64 columns, zeros at their ends. */
+/* The inputs of a product of many tokens, rounded to bf16 once for all tiles that read them, and put in the order in
+ * which tiles take them: the tokens of each head, or the choices of each expert, behind each other. Rows are as wide as
+ * whole steps of 64 columns, zeros at their ends. */
 #include "product_many.cuh"
 
 namespace {
 
 enum { THREADS = 256, STEP_COLUMNS = 64 };
 
-size_t rounded_columns(size_t columns) { return (columns + STEP_COLUMNS - 1) / STEP_COLUMNS * STEP_COLUMNS; }
+size_t rounded_columns(size_t columns) {
+  return (columns + STEP_COLUMNS - 1) / STEP_COLUMNS * STEP_COLUMNS;
+}
 
 /* Where the row of x begins that row `index` is made of. */
 ZH_DEVICE size_t place_of_row(const zh_product_view &v, size_t index) {
@@ -29,7 +31,9 @@ ZH_KERNEL void round_inputs(zh_product_view v, zh_global<uint16_t> out, uint32_t
 
 } // namespace
 
-size_t zh_cuda_input_bytes(size_t count, size_t columns) { return count * rounded_columns(columns) * 2; }
+size_t zh_cuda_input_bytes(size_t count, size_t columns) {
+  return count * rounded_columns(columns) * 2;
+}
 
 /* A room is kept until the device is closed: graphs may know it. */
 static zh_status need_room(zh_device *device, size_t bytes, zh_error *err) {

@@ -1,6 +1,6 @@
 /* Products of many tokens by cuBLASLt, for weights of bf16: the vendor's own answer, to stand beside ours. Inputs are
- * rounded as for our own kernels; sums of parts are excluded, but which order a sum goes through may depend on the number
- * of tokens. The algorithm for a shape is chosen when it is first met, by time where no graph is being made. */
+ * rounded as for our own kernels; sums of parts are excluded, but which order a sum goes through may depend on the
+ * number of tokens. The algorithm for a shape is chosen when it is first met, by time where no graph is being made. */
 #include <new>
 
 #include "cublaslt.cuh"
@@ -81,7 +81,8 @@ static zh_status choose(zh_device *device, lt_product *p, zh_error *err) {
   ZH_CUDA(device, cudaStreamIsCapturing(device->stream, &capture), "asking whether a graph is being made");
   if (capture != cudaStreamCaptureStatusNone) return zh_lt_choose(device, p, 0, &facts, err);
   if (p->beta.f32 != 0) {
-    ZH_TRY(zh_cuda_alloc(device, &elsewhere, p->m * (size_t)p->d.leading * 4 + ALIGNMENT_MOST, "trials of cuBLASLt", err));
+    size_t bytes = p->m * (size_t)p->d.leading * 4 + ALIGNMENT_MOST;
+    ZH_TRY(zh_cuda_alloc(device, &elsewhere, bytes, "trials of cuBLASLt", err));
     trial.d.at = static_cast<char *>(elsewhere) + (uintptr_t)p->d.at % ALIGNMENT_MOST;
     trial.beta.f32 = 0;
   }

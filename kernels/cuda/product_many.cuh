@@ -1,5 +1,5 @@
-/* Products of many tokens come in variants behind one interface: product_variants.cu chooses. All round both operands to
- * bf16 and add in fp32. */
+/* Products of many tokens come in variants behind one interface: product_variants.cu chooses. All round both operands
+ * to bf16 and add in fp32. */
 #ifndef ZH_KERNELS_CUDA_PRODUCT_MANY_CUH
 #define ZH_KERNELS_CUDA_PRODUCT_MANY_CUH
 

@@ -4,11 +4,15 @@
 
 #include "product_many.cuh"
 
-static bool always(const zh_device *) { return true; }
-static bool everything(const zh_product_view *, zh_device_form) { return true; }
+static bool always(const zh_device *) {
+  return true;
+}
+static bool everything(const zh_product_view *, zh_device_form) {
+  return true;
+}
 
 enum { WGMMA, MMA, LIBRARY, VARIANTS };
-/* The best first; the last is taken only where it is asked for, since its sums may depend on how many tokens there are. */
+/* The best first; the last is taken only where it is asked for: its sums may depend on how many tokens there are. */
 static const zh_product_variant variants[VARIANTS] = {
     {"wgmma", zh_cuda_has_wgmma, everything, zh_cuda_product_wgmma, true},
     {"mma", always, everything, zh_cuda_product_mma, false},
@@ -31,7 +35,9 @@ const char *const *zh_cuda_product_variants(const zh_device *device) {
   return list;
 }
 
-const char *zh_cuda_product_variant(const zh_device *device) { return chosen(device)->name; }
+const char *zh_cuda_product_variant(const zh_device *device) {
+  return chosen(device)->name;
+}
 
 zh_status zh_cuda_choose_product(zh_device *device, const char *name, zh_error *err) {
   const char *asked = name ? name : getenv("ZH_GPU_PRODUCT");

@@ -43,7 +43,8 @@ def test_runs_are_certified_on_the_cpu(tmp_path, kind):
     check_manifest(tmp_path / "bundle")
     step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
     assert step["status"] == "done"
-    assert step["facts"]["device"]["kind"] == "gpu" and step["facts"]["device"]["backend"] == "shim"
+    device = step["facts"]["device"]
+    assert device["kind"] == "gpu" and device["backend"] == "shim" and device["products"] == "mma"
     assert step["facts"]["kernels"] == "shim"
     checked = subprocess.run([ZHIHENG, "verify", tmp_path / "bundle", "--recompute", "--model", model],
                              capture_output=True, text=True, timeout=60)
