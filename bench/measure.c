@@ -8,7 +8,7 @@
 #include "core/clock.h"
 #include "core/statistics.h"
 
-      enum { CASES_MAX = 512, BRACKET_TRIES = 64 };
+enum { CASES_MAX = 512, BRACKET_TRIES = 64 };
 static const char *const KINDS[] = {"rate", "time", "value"};
 
 /* --- clocks --- */
@@ -250,12 +250,11 @@ static zh_status measure_cases(measuring *m, case_samples *cases, size_t count, 
 /* Prepares on every rank; a rank that cannot must not leave the others waiting. */
 static zh_status prepare(measuring *m, size_t *count, zh_error *err) {
   zh_status status = m->workload->prepare(&m->state, count, m->job, err);
-  bool prepared = status == ZH_OK;
-  if (prepared && *count > CASES_MAX)
+  if (status == ZH_OK && *count > CASES_MAX)
     status = zh_fail(err, ZH_ERR_INPUT, "workload '%s' would measure %zu figures, at most %d",
                      m->workload->name, *count, CASES_MAX);
   status = zh_comm_agree(m->job->comm, status, err);
-  if (status != ZH_OK && prepared) m->workload->release(m->state);
+  if (status != ZH_OK && m->state) m->workload->release(m->state);
   return status;
 }
 

@@ -6,7 +6,7 @@ _zhiheng_names() {
 
 _zhiheng() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]:-}
-  local commands="doctor list run show audit model policy checklist evaluate report verify help"
+  local commands="doctor list run show audit model policy checklist evaluate report verify stats rank help"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
@@ -34,6 +34,7 @@ _zhiheng() {
       list) mapfile -t COMPREPLY < <(compgen -W "suites workloads backends models policies" -- "$word"); return ;;
       run) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names suites)" -- "$word"); return ;;
       policy) mapfile -t COMPREPLY < <(compgen -W "check" -- "$word"); return ;;
+      stats) mapfile -t COMPREPLY < <(compgen -W "help $(zhiheng stats help 2>/dev/null | grep -oE "^[a-z][a-z-]*")" -- "$word"); return ;;
       model) mapfile -t COMPREPLY < <(compgen -W "tokenize logits generate perplexity convert" -- "$word"); return ;;
       audit) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
     esac

@@ -11,9 +11,8 @@
 
 #include "core/halves.h"
 #include "kernels/device.h"
+#include "kernels/device_layout.h"
 #include "kernels/variants.h"
-
-enum { PIECE = 64, BLOCK = 32, SUPER = 256, ROW_UNIT = 16 };
 
 zh_device_form zh_device_form_of(zh_dtype type) {
   switch (type) {
@@ -34,22 +33,19 @@ zh_device_form zh_device_form_of(zh_dtype type) {
   }
 }
 
-static size_t blocks_of(size_t columns, size_t each) {
-  return (columns + each - 1) / each;
-}
-
 /* --- where a column lies --- */
 
 static size_t byte_of_q8(size_t column) {
-  size_t block = column / BLOCK, i = column % BLOCK;
-  return block / 2 * PIECE + i / 8 * 16 + block % 2 * 8 + i % 8;
+  size_t block = column / ZH_DEVICE_BLOCK, i = column % ZH_DEVICE_BLOCK;
+  return block / 2 * ZH_DEVICE_PIECE + i / 8 * 16 + block % 2 * 8 + i % 8;
 }
 
 /* Its byte, and by how much that is to be shifted. */
 static size_t byte_of_half(unsigned *shift, size_t column) {
-  size_t block = column / BLOCK, i = column % 8, place = i / 2 + i % 2 * 4;
+  size_t block = column / ZH_DEVICE_BLOCK, i = column % 8, place = i / 2 + i % 2 * 4;
   *shift = (unsigned)(place % 2 * 4);
-  return block / 4 * PIECE + column % BLOCK / 8 * 16 + block % 4 * 4 + place / 2;
+  return block / 4 * ZH_DEVICE_PIECE + column % ZH_DEVICE_BLOCK / 8 * 16 + block % 4 * 4 +
+         place / 2;
 }
 
 static void put_half(uint8_t *numbers, size_t column, unsigned n) {
@@ -67,31 +63,32 @@ static unsigned half_at(const uint8_t *numbers, size_t column) {
 /* --- a row of a file's type into a form --- */
 
 static void lay_q8(uint8_t *numbers, uint8_t *scales, const uint8_t *row, size_t columns) {
-  for (size_t b = 0; b < columns / BLOCK; ++b, row += 34) {
+  for (size_t b = 0; b < columns / ZH_DEVICE_BLOCK; ++b, row += 34) {
     memcpy(scales + 2 * b, row, 2);
-    for (size_t i = 0; i < BLOCK; ++i) numbers[byte_of_q8(b * BLOCK + i)] = row[2 + i];
+    for (size_t i = 0; i < ZH_DEVICE_BLOCK; ++i)
+      numbers[byte_of_q8(b * ZH_DEVICE_BLOCK + i)] = row[2 + i];
   }
 }
 
 /* scale: bytes of d, or of d and m. */
 static void lay_halves(uint8_t *numbers, uint8_t *scales, const uint8_t *row, size_t columns,
                        size_t scale) {
-  for (size_t b = 0; b < columns / BLOCK; ++b, row += scale + BLOCK / 2) {
+  for (size_t b = 0; b < columns / ZH_DEVICE_BLOCK; ++b, row += scale + ZH_DEVICE_BLOCK / 2) {
     memcpy(scales + scale * b, row, scale);
-    for (size_t i = 0; i < BLOCK / 2; ++i) {
-      put_half(numbers, b * BLOCK + i, row[scale + i] & 15u);
-      put_half(numbers, b * BLOCK + BLOCK / 2 + i, row[scale + i] >> 4);
+    for (size_t i = 0; i < ZH_DEVICE_BLOCK / 2; ++i) {
+      put_half(numbers, b * ZH_DEVICE_BLOCK + i, row[scale + i] & 15u);
+      put_half(numbers, b * ZH_DEVICE_BLOCK + ZH_DEVICE_BLOCK / 2 + i, row[scale + i] >> 4);
     }
   }
 }
 
 static void lay_q4_k(uint8_t *numbers, uint8_t *scales, const uint8_t *row, size_t columns) {
-  for (size_t b = 0; b < columns / SUPER; ++b, row += 144) {
+  for (size_t b = 0; b < columns / ZH_DEVICE_SUPER; ++b, row += 144) {
     memcpy(scales + 16 * b, row, 16);
-    for (size_t i = 0; i < SUPER; ++i) {
-      size_t run = i / BLOCK;
-      unsigned byte = row[16 + run / 2 * BLOCK + i % BLOCK];
-      put_half(numbers, b * SUPER + i, byte >> run % 2 * 4 & 15u);
+    for (size_t i = 0; i < ZH_DEVICE_SUPER; ++i) {
+      size_t run = i / ZH_DEVICE_BLOCK;
+      unsigned byte = row[16 + run / 2 * ZH_DEVICE_BLOCK + i % ZH_DEVICE_BLOCK];
+      put_half(numbers, b * ZH_DEVICE_SUPER + i, byte >> run % 2 * 4 & 15u);
     }
   }
 }
@@ -153,9 +150,9 @@ static float half_word_value(zh_device_form form, const uint8_t *numbers, size_t
 }
 
 static float q4_k_value(const uint8_t *numbers, const uint8_t *scales, size_t column) {
-  const uint8_t *s = scales + column / SUPER * 16;
+  const uint8_t *s = scales + column / ZH_DEVICE_SUPER * 16;
   uint8_t scale, minimum;
-  zh_k_scale_minimum(&scale, &minimum, s + 4, (int)(column % SUPER / BLOCK));
+  zh_k_scale_minimum(&scale, &minimum, s + 4, (int)(column % ZH_DEVICE_SUPER / ZH_DEVICE_BLOCK));
   float d = f16_at(s) * (float)scale, m = f16_at(s + 2) * (float)minimum;
   return d * (float)half_at(numbers, column) - m;
 }
@@ -170,7 +167,7 @@ static float e4m3_number(uint8_t bits) {
 
 static float value_at(const zh_device_matrix *shape, const uint8_t *numbers, const uint8_t *scales,
                       size_t row, size_t column) {
-  size_t block = column / BLOCK;
+  size_t block = column / ZH_DEVICE_BLOCK;
   switch (shape->form) {
   case ZH_FORM_F32:
     return float_at(numbers, column);
@@ -178,9 +175,9 @@ static float value_at(const zh_device_matrix *shape, const uint8_t *numbers, con
   case ZH_FORM_BF16:
     return half_word_value(shape->form, numbers, column);
   case ZH_FORM_E4M3:
-    return float_at(scales,
-                    row / shape->scale_rows * blocks_of(shape->columns, shape->scale_columns) +
-                        column / shape->scale_columns) *
+    return float_at(scales, row / shape->scale_rows *
+                                    zh_device_blocks(shape->columns, shape->scale_columns) +
+                                column / shape->scale_columns) *
            e4m3_number(numbers[column]);
   case ZH_FORM_Q8:
     return f16_at(scales + 2 * block) * (float)(int8_t)numbers[byte_of_q8(column)];
@@ -227,9 +224,10 @@ uint8_t zh_f32_to_e4m3(float value) {
 void zh_device_kv_values(float *y, zh_device_kv_type type, const void *row, size_t dim) {
   const uint8_t *bytes = row;
   for (size_t i = 0; i < dim; ++i)
-    y[i] = type == ZH_DEVICE_KV_F32    ? float_at(bytes, i)
-           : type == ZH_DEVICE_KV_BF16 ? half_word_value(ZH_FORM_BF16, bytes, i)
-                                       : float_at(bytes, 0) * e4m3_number(bytes[ROW_UNIT + i]);
+    y[i] = type == ZH_DEVICE_KV_F32 ? float_at(bytes, i)
+           : type == ZH_DEVICE_KV_BF16
+               ? half_word_value(ZH_FORM_BF16, bytes, i)
+               : float_at(bytes, 0) * e4m3_number(bytes[ZH_DEVICE_ROW_UNIT + i]);
 }
 
 /* The largest magnitude / 448, up to the next bf16; NaN where there is one. */

@@ -1,18 +1,13 @@
 /* How much room weights, keys, values and lists take on a device, and what it rounds. Compiled into
  * the programs and into the modules. */
 #include "kernels/device.h"
-
-enum { PIECE = 64, BLOCK = 32, SUPER = 256, ROW_UNIT = 16 };
+#include "kernels/device_layout.h"
 
 const char *const zh_device_form_names[ZH_FORMS + 1] = {"f32", "f16",  "bf16", "e4m3", "q8",
                                                         "q4",  "q4_1", "q4_k", NULL};
 
 static size_t rounded_up(size_t n, size_t unit) {
   return (n + unit - 1) / unit * unit;
-}
-
-static size_t blocks_of(size_t columns, size_t each) {
-  return (columns + each - 1) / each;
 }
 
 zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form, zh_way way) {
@@ -24,7 +19,8 @@ zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form
 bool zh_device_attention_rounds(const zh_roundings *table, const zh_device_attention *work) {
   const zh_device_kv *kv = &work->kv;
   return table->attention != ZH_ROUND_NONE && work->way == ZH_MANY && work->softcap == 0 &&
-         kv->type != ZH_DEVICE_KV_F32 && kv->key_dim % BLOCK == 0 && kv->value_dim % BLOCK == 0;
+         !work->slopes && kv->type != ZH_DEVICE_KV_F32 && kv->key_dim % ZH_DEVICE_BLOCK == 0 &&
+         kv->value_dim % ZH_DEVICE_BLOCK == 0;
 }
 
 size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns) {
@@ -32,18 +28,18 @@ size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns) 
   if (form == ZH_FORM_F32) bytes = columns * 4;
   if (form == ZH_FORM_F16 || form == ZH_FORM_BF16) bytes = columns * 2;
   if (form == ZH_FORM_E4M3 || form == ZH_FORM_Q8) bytes = columns;
-  return rows * rounded_up(bytes, PIECE);
+  return rows * rounded_up(bytes, ZH_DEVICE_PIECE);
 }
 
 size_t zh_device_scale_row_bytes(zh_device_form form, size_t columns) {
   switch (form) {
   case ZH_FORM_Q8:
   case ZH_FORM_Q4:
-    return rounded_up(blocks_of(columns, BLOCK) * 2, ROW_UNIT);
+    return rounded_up(zh_device_blocks(columns, ZH_DEVICE_BLOCK) * 2, ZH_DEVICE_ROW_UNIT);
   case ZH_FORM_Q4_1:
-    return rounded_up(blocks_of(columns, BLOCK) * 4, ROW_UNIT);
+    return rounded_up(zh_device_blocks(columns, ZH_DEVICE_BLOCK) * 4, ZH_DEVICE_ROW_UNIT);
   case ZH_FORM_Q4_K:
-    return blocks_of(columns, SUPER) * ROW_UNIT;
+    return zh_device_blocks(columns, ZH_DEVICE_SUPER) * ZH_DEVICE_ROW_UNIT;
   default:
     return 0;
   }
@@ -51,14 +47,14 @@ size_t zh_device_scale_row_bytes(zh_device_form form, size_t columns) {
 
 size_t zh_device_scale_bytes(const zh_device_matrix *shape) {
   if (shape->form == ZH_FORM_E4M3)
-    return blocks_of(shape->rows, shape->scale_rows) *
-           blocks_of(shape->columns, shape->scale_columns) * sizeof(float);
+    return zh_device_blocks(shape->rows, shape->scale_rows) *
+           zh_device_blocks(shape->columns, shape->scale_columns) * sizeof(float);
   return shape->rows * zh_device_scale_row_bytes(shape->form, shape->columns);
 }
 
 size_t zh_device_kv_row_bytes(zh_device_kv_type type, size_t dim) {
-  if (type == ZH_DEVICE_KV_E4M3) return ROW_UNIT + rounded_up(dim, ROW_UNIT);
-  return rounded_up(dim * (type == ZH_DEVICE_KV_F32 ? 4 : 2), ROW_UNIT);
+  if (type == ZH_DEVICE_KV_E4M3) return ZH_DEVICE_ROW_UNIT + rounded_up(dim, ZH_DEVICE_ROW_UNIT);
+  return rounded_up(dim * (type == ZH_DEVICE_KV_F32 ? 4 : 2), ZH_DEVICE_ROW_UNIT);
 }
 
 size_t zh_device_kv_bytes(const zh_device_kv *kv, bool values) {

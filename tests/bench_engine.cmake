@@ -2,11 +2,14 @@ zh_unit_test(bench test_engine.c zh_bench)
 zh_unit_test(bench test_engine_check.c zh_bench)
 zh_unit_test(bench test_engine_families.c zh_bench)
 zh_unit_test(bench test_engine_device.c zh_bench)
+zh_unit_test(bench test_engine_device_ranks.c zh_bench)
 zh_unit_test(bench test_device_word.c zh_bench)
-foreach(part engine_device device_word)
+foreach(part engine_device engine_device_ranks device_word)
   add_dependencies(bench_test_${part} zhiheng-shim)
   set_tests_properties(bench.test_${part} PROPERTIES TIMEOUT 600 ENVIRONMENT ZH_DEVICE_MODULE=${ZH_SHIM_MODULE})
 endforeach()
+set_tests_properties(bench.test_engine_device_ranks PROPERTIES ENVIRONMENT
+  "ZH_DEVICE_MODULE=${ZH_SHIM_MODULE};ZH_SHIM_DEVICES=4")
 # Once more with blocks that have as much shared memory as Hopper's: its products are played.
 add_test(NAME bench.engine_device_hopper COMMAND bench_test_engine_device)
 set_tests_properties(bench.engine_device_hopper PROPERTIES TIMEOUT 600 LABELS unit ENVIRONMENT

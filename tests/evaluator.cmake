@@ -15,3 +15,6 @@ zh_python_test(evaluator.policy_oracle golden/policy_oracle.py)
 zh_python_test(evaluator.policy_mutations golden/policy_mutations.py)
 zh_python_test(evaluator.policy_properties golden/policy_properties.py)
 zh_python_test(evaluator.answers golden/answers.py)
+# Tests, intervals and the verdict of leadership.
+zh_python_test(evaluator.statistics golden/statistics.py)
+zh_python_test(evaluator.rank golden/rank.py)

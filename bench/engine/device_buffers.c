@@ -79,6 +79,7 @@ static size_t scratch_bytes(const zh_engine *engine) {
   for (int way = ZH_FEW; way <= ZH_MANY; ++way) {
     zh_device_attention work = zh_device_attention_of(engine, 0, engine->micro_batch);
     work.way = (zh_way)way;
+    work.window = 0; /* other layers may have none */
     size_t bytes = api->attention_scratch(engine->device->device, &work);
     if (bytes > most) most = bytes;
   }
@@ -113,11 +114,15 @@ static void cut(cutting *c, const zh_engine *engine, zh_device_engine *d) {
   d->tokens.sequence = d->tokens.position + tokens;
   d->tokens.wanted = d->tokens.sequence + tokens;
   for (int i = 0; i < 2; ++i) d->frequency[i] = take(c, a->rope[i].dims / 2 + 1, sizeof(double));
+  if (a->alibi) d->slopes = take(c, a->heads, sizeof(float));
   if (engine->weights.expert) {
     d->choice = take(c, tokens * a->experts_used, sizeof(uint32_t));
     d->lists = take(c, zh_device_list_words(tokens, a->experts, a->experts_used), sizeof(uint32_t));
   }
-  d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer);
+  /* Behind them what was chosen: zh_device_chosen. */
+  d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer + sizeof(uint32_t));
+  size_t gathered = zh_device_gathered_floats(engine);
+  if (gathered > 0) d->gathered = take(c, gathered, sizeof(float));
   d->sum = take(c, ZH_DEVICE_SUMS, sizeof *d->sum);
   d->scratch = take(c, scratch_bytes(engine), 1);
   d->product_room_bytes = product_room(engine, used);
@@ -144,5 +149,8 @@ zh_status zh_device_make_buffers(zh_engine *engine, zh_error *err) {
   for (int i = 0; i < 2; ++i)
     ZH_TRY(d->api->upload(d->device, d->frequency[i], engine->frequency[i],
                           engine->architecture.rope[i].dims / 2 * sizeof(double), err));
+  if (engine->slopes)
+    ZH_TRY(d->api->upload(d->device, d->slopes, engine->slopes,
+                          engine->architecture.heads * sizeof(float), err));
   return d->api->wait(d->device, err);
 }

@@ -53,7 +53,7 @@ zh_device_kv zh_device_cache_of(const zh_engine *engine, size_t layer) {
   zh_device_kv kv = shape_of(engine);
   unsigned char *base = d->cache + layer * (d->keys_bytes + d->values_bytes);
   kv.keys = base;
-  kv.values = is_latent(engine) ? NULL : base + d->keys_bytes;
+  kv.values = is_latent(engine) ? NULL : base + aligned(zh_device_kv_bytes(&kv, false));
   return kv;
 }
 

@@ -14,7 +14,6 @@ static zh_status refuse_options(const zh_engine_options *o, zh_error *err) {
     bool is;
     const char *what;
   } missing[] = {
-      {o->ranks && o->ranks->comm && o->ranks->comm->size > 1, "one model over several ranks"},
       {o->precision == ZH_PRECISION_EXACT, "the precision 'exact', which is the reference's"},
       {o->unpacked, "changing single weights (liveness)"},
       {o->kv == ZH_KV_Q8, "keys and values of type q8 (choose bf16 or f32)"}};
@@ -78,7 +77,6 @@ static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
     bool is;
     const char *what;
   } missing[] = {{a->normalised_head, "a head whose rows are divided by their length"},
-                 {a->alibi, "ALiBi"},
                  {a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
                  {a->experts_used > ZH_DEVICE_USED_MAX, "so many experts of a token"},
                  {a->router.groups > ZH_DEVICE_GROUPS_MAX, "so many groups of experts"}};
@@ -92,16 +90,12 @@ static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
 
 /* --- what must fit --- */
 
-typedef struct room {
-  uint64_t weights, cache, activations;
-} room;
-
-static room room_of(const zh_engine *engine) {
-  return (room){zh_device_weights_formula(engine), zh_device_cache_formula(engine),
-                zh_device_buffers_formula(engine)};
+zh_device_room zh_device_room_of(const zh_engine *engine) {
+  return (zh_device_room){zh_device_weights_formula(engine), zh_device_cache_formula(engine),
+                          zh_device_buffers_formula(engine)};
 }
 
-static uint64_t total_of(room r) {
+static uint64_t total_of(zh_device_room r) {
   uint64_t sum;
   if (__builtin_add_overflow(r.weights, r.cache, &sum) ||
       __builtin_add_overflow(sum, r.activations, &sum))
@@ -112,7 +106,7 @@ static uint64_t total_of(room r) {
 static bool fits_with(zh_engine *engine, uint32_t *field, uint32_t value, uint64_t available) {
   uint32_t was = *field;
   *field = value;
-  bool fits = total_of(room_of(engine)) <= available;
+  bool fits = total_of(zh_device_room_of(engine)) <= available;
   *field = was;
   return fits;
 }
@@ -130,6 +124,26 @@ static uint32_t largest(zh_engine *engine, uint32_t *field, uint64_t available) 
   return low;
 }
 
+/* The largest standard model whose weights leave a twentieth of the memory to everything else. */
+static const zh_standard_class *largest_class(uint64_t available) {
+  const zh_standard_class *classes, *best = NULL;
+  size_t count;
+  if (zh_standard_classes(&classes, &count, NULL) != ZH_OK) return NULL;
+  for (size_t i = 0; i < count; ++i)
+    if (classes[i].bytes <= available / 20 * 19 && (!best || classes[i].bytes > best->bytes))
+      best = &classes[i];
+  return best;
+}
+
+static void advise_model(char *out, size_t capacity, uint64_t available) {
+  const zh_standard_class *class = largest_class(available);
+  int used =
+      snprintf(out, capacity, "its weights alone leave no room; take a smaller model or type");
+  if (class && used > 0 && (size_t)used < capacity)
+    snprintf(out + used, capacity - (size_t)used, ": of the standard ones %s (%.2f GB) would fit",
+             class->name, (double)class->bytes / 1e9);
+}
+
 static void advise(char *out, size_t capacity, zh_engine *engine, uint64_t available) {
   uint32_t context = largest(engine, &engine->context, available),
            sequences = largest(engine, &engine->sequences, available);
@@ -140,22 +154,30 @@ static void advise(char *out, size_t capacity, zh_engine *engine, uint64_t avail
   else if (context > 0)
     snprintf(out, capacity, "a context of %" PRIu32 " positions would fit", context);
   else
-    snprintf(out, capacity, "its weights alone leave no room; take a smaller model or type");
+    advise_model(out, capacity, available);
+}
+
+/* Of a model that several ranks hold: " (the part of rank 1 of 8)". */
+static void name_part(char *out, size_t capacity, const zh_engine *engine) {
+  const zh_comm *comm = engine->stages.comm;
+  out[0] = '\0';
+  if (comm) snprintf(out, capacity, " (the part of rank %d of %d)", comm->rank, comm->size);
 }
 
 static zh_status judge_room(zh_engine *engine, zh_error *err) {
   const zh_device_engine *d = engine->device;
-  room r = room_of(engine);
+  zh_device_room r = zh_device_room_of(engine);
   uint64_t available = d->facts.free_bytes;
-  char advice[128];
+  char advice[192], part[64];
   if (available == 0 || total_of(r) <= available) return ZH_OK;
   advise(advice, sizeof advice, engine, available);
+  name_part(part, sizeof part, engine);
   return zh_fail(
       err, ZH_ERR_LACKING,
-      "GPU %d (%s) has %.2f GB free, but %s with %" PRIu32 " positions for each of %" PRIu32
+      "GPU %d (%s) has %.2f GB free, but %s%s with %" PRIu32 " positions for each of %" PRIu32
       " sequences needs %.2f GB: weights %.2f, keys and values %.2f, activations %.2f; "
       "%s",
-      d->index, d->facts.name, (double)available / 1e9, zh_model_name(engine->weights.model),
+      d->index, d->facts.name, (double)available / 1e9, zh_model_name(engine->weights.model), part,
       engine->context, engine->sequences, (double)total_of(r) / 1e9, (double)r.weights / 1e9,
       (double)r.cache / 1e9, (double)r.activations / 1e9, advice);
 }
@@ -225,6 +247,7 @@ void zh_device_engine_free(zh_engine *engine) {
   if (!d) return;
   if (d->device) {
     zh_device_end_observing(engine);
+    zh_device_leave(d);
     for (size_t i = 0; i < d->events; ++i) d->api->release_event(d->device, d->event[i]);
     d->api->release_graph(d->device, d->graph);
     d->api->release(d->device, d->weights);
@@ -263,7 +286,8 @@ void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine) {
   if (total->expert_bytes)
     cost->weight_bytes =
         total->step_bytes + (uint64_t)llround((double)total->expert_bytes * share_read(engine));
-  cost->kv_bytes_per_position = (uint64_t)total->layers * kv.kv_heads * row;
+  cost->kv_bytes_per_position =
+      (uint64_t)total->layers * (uint64_t)engine->stages.part.parts * kv.kv_heads * row;
   cost->memory_weights = d->weight_bytes;
   cost->memory_kv = d->cache_bytes;
   cost->memory_activations = d->activation_bytes;

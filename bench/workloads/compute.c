@@ -116,20 +116,15 @@ static void release(void *state) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   compute_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
+  *state = s;
   s->job = job;
   s->checksums = calloc((size_t)zh_threads_count(job->threads) * APART, sizeof(double));
-  zh_status status =
-      s->checksums ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for checksums");
-  for (const zh_peak_loop *p = zh_peak_loops(); status == ZH_OK && p->metric; p++)
+  if (!s->checksums) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for checksums");
+  for (const zh_peak_loop *p = zh_peak_loops(); p->metric; p++)
     if (is_listed(job, p->metric) && !has_loop(s, p->metric) && s->loop_count < LOOPS_MAX)
-      status = add_loop(s, p, err); /* the best of each metric comes first */
-  if (status == ZH_OK && s->loop_count == 0)
-    status = zh_fail(err, ZH_ERR_LACKING, "this CPU has none of the loops asked for");
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
-  *state = s;
+      ZH_TRY(add_loop(s, p, err)); /* the best of each metric comes first */
+  if (s->loop_count == 0)
+    return zh_fail(err, ZH_ERR_LACKING, "this CPU has none of the loops asked for");
   *cases = 2 * s->loop_count;
   return ZH_OK;
 }

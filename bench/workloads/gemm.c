@@ -227,14 +227,10 @@ static zh_status add_cases(gemm_state *s, zh_error *err) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   gemm_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  s->job = job;
-  zh_status status = add_cases(s, err);
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
-  s->current = s->count;
   *state = s;
+  s->job = job;
+  ZH_TRY(add_cases(s, err));
+  s->current = s->count;
   *cases = s->count;
   return ZH_OK;
 }

@@ -286,14 +286,10 @@ static zh_status make_ready(gpu_compute_state *s, zh_error *err) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   gpu_compute_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  s->job = job;
-  zh_status status = zh_comm_agree(job->comm, make_ready(s, err), err);
-  if (status == ZH_OK) status = share_rounds(s, err);
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
   *state = s;
+  s->job = job;
+  ZH_TRY(zh_comm_agree(job->comm, make_ready(s, err), err));
+  ZH_TRY(share_rounds(s, err));
   *cases = s->count;
   return ZH_OK;
 }

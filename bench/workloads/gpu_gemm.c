@@ -284,14 +284,10 @@ static zh_status make_ready(gpu_gemm_state *s, zh_error *err) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   gpu_gemm_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
+  *state = s;
   s->job = job;
   s->launches = (int)zh_job_int(job, "launches");
-  zh_status status = make_ready(s, err);
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
-  *state = s;
+  ZH_TRY(make_ready(s, err));
   *cases = s->count;
   return ZH_OK;
 }

@@ -60,13 +60,9 @@ static zh_status make_ready(gpu_launch_state *s, zh_error *err) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   gpu_launch_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  s->job = job;
-  zh_status status = make_ready(s, err);
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
   *state = s;
+  s->job = job;
+  ZH_TRY(make_ready(s, err));
   *cases = ALLOCATE + s->sizes;
   return ZH_OK;
 }

@@ -101,22 +101,16 @@ static zh_status allocate(gpu_memory_state *s, zh_error *err) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   gpu_memory_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
+  *state = s;
   s->job = job;
   s->launches = (int)zh_job_int(job, "launches");
   s->key = (uint32_t)job->seed;
-  zh_status status = zh_gpu_open(&s->gpu, job, err);
-  if (status == ZH_OK) {
-    add_sizes(s);
-    status = allocate(s, err);
-  }
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
+  ZH_TRY(zh_gpu_open(&s->gpu, job, err));
+  add_sizes(s);
+  ZH_TRY(allocate(s, err));
   json_object_set_new(job->facts, "array_bytes", json_integer((json_int_t)(s->large_words * 4)));
   json_object_set_new(job->facts, "arrays_exceed_caches",
                       json_boolean(s->large_words * 4 >= 4 * s->gpu.facts.l2_bytes));
-  *state = s;
   *cases = s->count;
   return ZH_OK;
 }

@@ -173,13 +173,10 @@ static zh_status allocate(memory_state *s, zh_error *err) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   memory_state *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
+  *state = s;
   s->job = job;
-  zh_status status = choose_size(s, err);
-  if (status == ZH_OK) status = allocate(s, err);
-  if (status != ZH_OK) {
-    release(s);
-    return status;
-  }
+  ZH_TRY(choose_size(s, err));
+  ZH_TRY(allocate(s, err));
   zh_threads_run(job->threads, fill, s);
   s->sum_b = total(s, 0);
   s->sum_c = total(s, 1);
@@ -188,7 +185,6 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
       if (is_listed(job, "operations", OPERATIONS[operation]) &&
           is_listed(job, "scopes", SCOPES[scope]))
         s->cases[s->count++] = (memory_case){operation, scope};
-  *state = s;
   *cases = s->count;
   return ZH_OK;
 }

@@ -1,17 +1,77 @@
-/* Attention: which kernels do it. */
+/* Attention: which kernels do it, and how parts of it are merged. */
 #include "attention.cuh"
 
 const zh_roundings zh_cuda_rounds = {ZH_ROUND_BF16, ZH_ROUND_BF16_INPUTS, ZH_ROUND_BF16, ZH_ROUND_BF16_INPUTS,
                                      ZH_ROUND_BF16};
 
-size_t zh_cuda_attention_scratch(const zh_device *, const zh_device_attention *most) {
-  return zh_cuda_few_scratch(most);
+namespace {
+
+enum { THREADS = 128, BLOCKS_AT_ONCE = 2 /* of a multiprocessor */, SCRATCH_MOST = 64 << 20 };
+
+enum attention_kind { BY_VALUES, BY_CORES, OF_LATENTS, BY_TILES };
+
+attention_kind kind_of(const zh_device_attention *w) {
+  if (!zh_device_attention_rounds(&zh_cuda_rounds, w)) return zh_cuda_cores_can(w) ? BY_CORES : BY_VALUES;
+  return zh_cuda_latent_can(w) ? OF_LATENTS : BY_TILES;
 }
 
-zh_status zh_cuda_attention(zh_device *device, const zh_device_attention *w, zh_error *err) {
-  if (w->tokens == 0) return ZH_OK;
-  if (w->kv.kv_heads == 0 || w->heads % w->kv.kv_heads != 0)
-    return zh_fail(err, ZH_ERR_ARG, "%zu query heads cannot share %u key heads", w->heads, w->kv.kv_heads);
+/* As many as give every multiprocessor work where each sequence of the cache has a token. */
+uint32_t wanted_parts(const zh_device *device, const zh_device_attention *w, attention_kind kind) {
+  if (kind == BY_VALUES) return ZH_MOST_PARTS;
+  uint32_t each = kind == BY_CORES ? zh_cuda_cores_blocks(w) : zh_cuda_latent_blocks(w);
+  uint64_t busy = (uint64_t)each * (w->kv.sequences ? w->kv.sequences : 1),
+           parts = ((uint64_t)device->facts.multiprocessors * BLOCKS_AT_ONCE + busy - 1) / busy;
+  return parts < 1 ? 1 : parts < ZH_MOST_PARTS ? (uint32_t)parts : (uint32_t)ZH_MOST_PARTS;
+}
+
+uint32_t most_parts(const zh_device_attention *w, uint32_t wanted) {
+  size_t seen = w->window && w->window < w->longest ? w->window : w->longest,
+         parts = (seen + ZH_LEAST_PART - 1) / ZH_LEAST_PART;
+  return parts < 1 ? 1 : parts < wanted ? (uint32_t)parts : wanted;
+}
+
+size_t scratch_of_token(const zh_device *device, const zh_device_attention *w, attention_kind kind) {
+  return w->heads * most_parts(w, wanted_parts(device, w, kind)) * (w->kv.value_dim + 2) * sizeof(float);
+}
+
+/* More tokens than these wait until the scratch is free again. */
+size_t tokens_at_once(const zh_device *device, const zh_device_attention *w, attention_kind kind) {
+  if (kind == BY_TILES) return w->tokens;
+  size_t most = SCRATCH_MOST / scratch_of_token(device, w, kind);
+  return most < 1 ? 1 : most < w->tokens ? most : w->tokens;
+}
+
+size_t scratch_of(const zh_device *device, const zh_device_attention *w, attention_kind kind) {
+  if (kind == BY_TILES) return 0;
+  size_t each = scratch_of_token(device, w, kind), most = each < SCRATCH_MOST ? (size_t)SCRATCH_MOST : each;
+  return w->tokens * each < most ? w->tokens * each : most;
+}
+
+/* Grid: heads, tokens. */
+ZH_KERNEL void merge_parts(zh_attention_view v) {
+  uint32_t head = blockIdx.x, token = blockIdx.y;
+  zh_seen seen = zh_seen_of(v, token);
+  uint32_t positions = seen.end - seen.begin, length = zh_part_length(v, positions),
+           parts = (positions + length - 1) / length;
+  float largest = -INFINITY, total = 0.0f;
+  if (v.sinks) largest = v.sinks[head];
+  for (uint32_t p = 0; p < parts; ++p) largest = fmaxf(largest, v.scratch[zh_part_place(v, token, head, p)]);
+  if (v.sinks) total = expf(v.sinks[head] - largest);
+  for (uint32_t p = 0; p < parts; ++p) {
+    size_t at = zh_part_place(v, token, head, p);
+    total = fmaf(v.scratch[at + 1], zh_weight_of(v.scratch[at], largest), total);
+  }
+  for (uint32_t i = threadIdx.x; i < v.values.dim; i += THREADS) {
+    float sum = 0.0f;
+    for (uint32_t p = 0; p < parts; ++p) {
+      size_t at = zh_part_place(v, token, head, p);
+      sum = fmaf(v.scratch[at + 2 + i], zh_weight_of(v.scratch[at], largest), sum);
+    }
+    v.out[((size_t)token * v.heads + head) * v.values.dim + i] = sum / total;
+  }
+}
+
+zh_attention_view view_of(const zh_device *device, const zh_device_attention *w, attention_kind kind) {
   zh_attention_view v = {};
   v.keys = zh_kv_view_of(&w->kv, false);
   v.values = zh_kv_view_of(&w->kv, true);
@@ -19,6 +79,7 @@ zh_status zh_cuda_attention(zh_device *device, const zh_device_attention *w, zh_
   v.scratch = zh_at<float>(w->scratch);
   v.q = zh_at<const float>(w->q);
   v.sinks = zh_at<const float>(w->sinks);
+  v.slopes = zh_at<const float>(w->slopes);
   v.position = zh_at<const uint32_t>(w->position);
   v.sequence = zh_at<const uint32_t>(w->sequence);
   v.heads = (uint32_t)w->heads;
@@ -28,6 +89,58 @@ zh_status zh_cuda_attention(zh_device *device, const zh_device_attention *w, zh_
   v.scale = w->scale;
   v.softcap = w->softcap;
   v.latent = w->kv.values == nullptr;
-  return zh_device_attention_rounds(&zh_cuda_rounds, w) ? zh_cuda_attend_many(device, w, &v, err)
-                                                        : zh_cuda_attend_few(device, w, &v, err);
+  if (kind != BY_TILES) {
+    v.wanted_parts = wanted_parts(device, w, kind);
+    v.most_parts = most_parts(w, v.wanted_parts);
+  }
+  return v;
+}
+
+zh_status attend(zh_device *device, const zh_device_attention *w, attention_kind kind, zh_error *err) {
+  zh_attention_view v = view_of(device, w, kind);
+  switch (kind) {
+  case BY_CORES:
+    return zh_cuda_attend_cores(device, w, &v, err);
+  case OF_LATENTS:
+    return zh_cuda_attend_latent(device, w, &v, err);
+  case BY_TILES:
+    return zh_cuda_attend_many(device, w, &v, err);
+  default:
+    return zh_cuda_attend_few(device, w, &v, err);
+  }
+}
+
+} // namespace
+
+/* Of all ways that these shapes may go. */
+size_t zh_cuda_attention_scratch(const zh_device *device, const zh_device_attention *most) {
+  zh_device_attention work = *most;
+  size_t bytes = scratch_of(device, &work, kind_of(&work));
+  work.way = ZH_FEW;
+  size_t few = scratch_of(device, &work, kind_of(&work));
+  return few > bytes ? few : bytes;
+}
+
+zh_status zh_cuda_merge_parts(zh_device *device, const zh_attention_view *v, zh_error *err) {
+  ZH_LAUNCH(merge_parts, dim3(v->heads, v->tokens), THREADS, 0, device->stream, *v);
+  return zh_cuda_launched(device, "merging attention", err);
+}
+
+zh_status zh_cuda_attention(zh_device *device, const zh_device_attention *w, zh_error *err) {
+  if (w->tokens == 0) return ZH_OK;
+  if (w->kv.kv_heads == 0 || w->heads % w->kv.kv_heads != 0)
+    return zh_fail(err, ZH_ERR_ARG, "%zu query heads cannot share %u key heads", w->heads, w->kv.kv_heads);
+  attention_kind kind = kind_of(w);
+  size_t at_once = tokens_at_once(device, w, kind);
+  for (size_t first = 0; first < w->tokens; first += at_once) {
+    zh_device_attention some = *w;
+    some.tokens = w->tokens - first < at_once ? w->tokens - first : at_once;
+    some.q += first * w->heads * w->kv.key_dim;
+    some.out += first * w->heads * w->kv.value_dim;
+    some.position += first;
+    some.sequence += first;
+    zh_status status = attend(device, &some, kind, err);
+    if (status != ZH_OK) return status;
+  }
+  return ZH_OK;
 }

@@ -9,20 +9,8 @@
 
 namespace {
 
-enum { THREADS = 128, WARP = 32, MOST_HEADS = 8, QUAD = 4, ITEMS = 4, MOST_PARTS = 128, LEAST_PART = 64, GAP = 16 };
+enum { THREADS = 128, WARP = 32, MOST_HEADS = 8, QUAD = 4, ITEMS = 4, GAP = 16 };
 enum { VALUES_MAX = THREADS * ITEMS * 2 / (MOST_HEADS / QUAD) }; /* 512 */
-
-/* Positions of a part of so many. */
-ZH_DEVICE uint32_t part_length(uint32_t positions) {
-  uint32_t length = LEAST_PART;
-  while ((positions + length - 1) / length > MOST_PARTS) length *= 2;
-  return length;
-}
-
-uint32_t most_parts_of(size_t longest, size_t window) {
-  size_t seen = window && window < longest ? window : longest, parts = (seen + LEAST_PART - 1) / LEAST_PART;
-  return parts < 1 ? 1 : parts < MOST_PARTS ? (uint32_t)parts : (uint32_t)MOST_PARTS;
-}
 
 /* Where things lie in a block's shared memory, in bytes. */
 struct room {
@@ -102,9 +90,11 @@ template <int TYPE> ZH_DEVICE float scale_at(zh_shared<uint8_t> rows, uint32_t r
   return 1.0f;
 }
 
-/* Each thread a position of the tile and some of the heads: all scores, -inf behind the last. */
+/* Each thread a position of the tile and some of the heads: all scores, -inf behind the last. back: how far the tile's
+ * first position is from the token's own. */
 template <int TYPE, int TILE, int HEADS>
-ZH_DEVICE void compare(const zh_attention_view &v, const shared_parts &s, const room &r, uint32_t count) {
+ZH_DEVICE void compare(const zh_attention_view &v, const shared_parts &s, const room &r, const share_of &mine,
+                       uint32_t count, uint32_t back) {
   constexpr uint32_t SHARES = THREADS / TILE, OWN = HEADS > SHARES ? HEADS / SHARES : 1, COUNT = sixteen<TYPE>::COUNT;
   uint32_t j = threadIdx.x % TILE, first = threadIdx.x / TILE * OWN, row = j * r.key_pitch, dim = v.keys.dim;
   if (first >= HEADS) return;
@@ -135,8 +125,13 @@ ZH_DEVICE void compare(const zh_attention_view &v, const shared_parts &s, const 
     }
   }
   float scale = j < count ? scale_at<TYPE>(s.keys, row) : 0.0f;
-  for (uint32_t h = 0; h < OWN; ++h)
-    s.scores[j * HEADS + first + h] = j < count ? zh_shaped_score(v, dot[h] * scale) : -INFINITY;
+  for (uint32_t h = 0; h < OWN; ++h) {
+    float score = -INFINITY;
+    if (j < count) score = zh_shaped_score(v, dot[h] * scale);
+    if (j < count && v.slopes)
+      score = zh_slanted_score(v, score, mine.head + min(first + h, mine.heads - 1), back - j);
+    s.scores[j * HEADS + first + h] = score;
+  }
 }
 
 /* Scores become weights, times the scales of values; each warp some heads. */
@@ -192,15 +187,10 @@ ZH_DEVICE void mix(float (&sum)[ITEMS][QUAD][2], const shared_parts &s, const ro
   }
 }
 
-/* A part's place in the scratch: largest score, sum of weights, then the values' sum. */
-ZH_DEVICE size_t place_of(const zh_attention_view &v, uint32_t token, uint32_t head, uint32_t part) {
-  return (((size_t)token * v.heads + head) * v.most_parts + part) * (v.values.dim + 2);
-}
-
 ZH_DEVICE void put_part(const zh_attention_view &v, const shared_parts &s, const share_of &mine,
                         const float (&sum)[ITEMS][QUAD][2], uint32_t pairs, uint32_t heads) {
   if (threadIdx.x < mine.heads) {
-    size_t at = place_of(v, mine.token, mine.head + threadIdx.x, mine.part);
+    size_t at = zh_part_place(v, mine.token, mine.head + threadIdx.x, mine.part);
     v.scratch[at] = s.largest[threadIdx.x];
     v.scratch[at + 1] = s.sum[threadIdx.x];
   }
@@ -212,7 +202,7 @@ ZH_DEVICE void put_part(const zh_attention_view &v, const shared_parts &s, const
     for (uint32_t h = 0; h < QUAD; ++h)
       for (uint32_t e = 0; e < 2; ++e)
         if (item.head + h < mine.heads && 2 * item.pair + e < v.values.dim)
-          v.scratch[place_of(v, mine.token, mine.head + item.head + h, mine.part) + 2 + 2 * item.pair + e] =
+          v.scratch[zh_part_place(v, mine.token, mine.head + item.head + h, mine.part) + 2 + 2 * item.pair + e] =
               sum[n][h][e];
   }
 }
@@ -242,7 +232,7 @@ template <int TYPE, int TILE, int HEADS> ZH_KERNEL void attend_part(zh_attention
   mine.head = mine.key_head * v.group + blockIdx.y % shares * HEADS;
   mine.heads = min((uint32_t)HEADS, (mine.key_head + 1) * v.group - mine.head);
   zh_seen seen = zh_seen_of(v, mine.token);
-  uint32_t length = part_length(seen.end - seen.begin), pairs = (v.values.dim + 1) / 2;
+  uint32_t length = zh_part_length(v, seen.end - seen.begin), pairs = (v.values.dim + 1) / 2;
   mine.begin = seen.begin + mine.part * length;
   if (mine.begin >= seen.end) return;
   mine.end = min(mine.begin + length, seen.end);
@@ -258,7 +248,7 @@ template <int TYPE, int TILE, int HEADS> ZH_KERNEL void attend_part(zh_attention
     zh_copies_commit();
     zh_copies_wait<1>();
     __syncthreads();
-    compare<TYPE, TILE, HEADS>(v, s, r, count);
+    compare<TYPE, TILE, HEADS>(v, s, r, mine, count, seen.end - 1 - at);
     zh_copies_wait<0>();
     __syncthreads();
     weigh<TYPE, TILE, HEADS>(s, r, count);
@@ -267,30 +257,6 @@ template <int TYPE, int TILE, int HEADS> ZH_KERNEL void attend_part(zh_attention
     __syncthreads();
   }
   put_part(v, s, mine, sum, pairs, HEADS);
-}
-
-/* Grid: heads, tokens. */
-ZH_KERNEL void merge_parts(zh_attention_view v) {
-  uint32_t head = blockIdx.x, token = blockIdx.y;
-  zh_seen seen = zh_seen_of(v, token);
-  uint32_t positions = seen.end - seen.begin, length = part_length(positions),
-           parts = (positions + length - 1) / length;
-  float largest = -INFINITY, total = 0.0f;
-  if (v.sinks) largest = v.sinks[head];
-  for (uint32_t p = 0; p < parts; ++p) largest = fmaxf(largest, v.scratch[place_of(v, token, head, p)]);
-  if (v.sinks) total = expf(v.sinks[head] - largest);
-  for (uint32_t p = 0; p < parts; ++p) {
-    size_t at = place_of(v, token, head, p);
-    total = fmaf(v.scratch[at + 1], zh_weight_of(v.scratch[at], largest), total);
-  }
-  for (uint32_t i = threadIdx.x; i < v.values.dim; i += THREADS) {
-    float sum = 0.0f;
-    for (uint32_t p = 0; p < parts; ++p) {
-      size_t at = place_of(v, token, head, p);
-      sum = fmaf(v.scratch[at + 2 + i], zh_weight_of(v.scratch[at], largest), sum);
-    }
-    v.out[((size_t)token * v.heads + head) * v.values.dim + i] = sum / total;
-  }
 }
 
 room room_of(const zh_attention_view *v, uint32_t tile) {
@@ -337,20 +303,13 @@ template <int TYPE> zh_status launch_type(zh_device *device, const zh_attention_
 
 } // namespace
 
-size_t zh_cuda_few_scratch(const zh_device_attention *most) {
-  return most->tokens * most->heads * most_parts_of(most->longest, most->window) * (most->kv.value_dim + 2) *
-         sizeof(float);
-}
-
 zh_status zh_cuda_attend_few(zh_device *device, const zh_device_attention *w, zh_attention_view *v, zh_error *err) {
   if (w->kv.value_dim > VALUES_MAX)
     return zh_fail(err, ZH_ERR_ARG, "values of %u dimensions are more than this GPU's kernel takes: %d",
                    w->kv.value_dim, VALUES_MAX);
-  v->most_parts = most_parts_of(w->longest, w->window);
   zh_status status = w->kv.type == ZH_DEVICE_KV_F32    ? launch_type<ZH_DEVICE_KV_F32>(device, v, err)
                      : w->kv.type == ZH_DEVICE_KV_BF16 ? launch_type<ZH_DEVICE_KV_BF16>(device, v, err)
                                                        : launch_type<ZH_DEVICE_KV_E4M3>(device, v, err);
   if (status != ZH_OK) return status;
-  ZH_LAUNCH(merge_parts, dim3(v->heads, v->tokens), THREADS, 0, device->stream, *v);
-  return zh_cuda_launched(device, "merging attention", err);
+  return zh_cuda_merge_parts(device, v, err);
 }

@@ -205,9 +205,15 @@ zh_status zh_cuda_fill(zh_device *device, void *to, uint8_t byte, size_t bytes, 
   return ZH_OK;
 }
 
+/* What failed was enqueued before: the last mark is where it was found. */
 zh_status zh_cuda_wait(zh_device *device, zh_error *err) {
-  ZH_CUDA(device, cudaStreamSynchronize(device->stream), "computing");
-  return ZH_OK;
+  cudaError_t status = cudaStreamSynchronize(device->stream);
+  if (status == cudaSuccess || !device->marked) return zh_cuda_status(device, status, "computing", err);
+  zh_status kind = zh_cuda_status(device, status, "computing", nullptr);
+  return zh_fail(err, kind,
+                 "GPU %d: computing failed, in '%s' of layer %d or before it: %s (%s); CUDA_LAUNCH_BLOCKING=1 in the "
+                 "environment says where",
+                 device->index, device->marked, device->layer, cudaGetErrorString(status), cudaGetErrorName(status));
 }
 
 void zh_cuda_mark(zh_device *device, const char *name, int layer) {

@@ -134,11 +134,14 @@ ZH_DEVICE uint32_t zh_word_of(const uint4 &v, uint32_t i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
+/* Of the upper bytes of both halves of a word; what the lower ones are does not matter. */
+ZH_DEVICE uint32_t zh_e4m3_apart(uint32_t word) {
+  uint32_t bits = (word >> 4 & 0x07F007F0u) | (word & 0x80008000u);
+  return zh_bf16_pair_fma(bits, 0x7B807B80u, 0x80008000u); /* 2^120; - 0 */
+}
 /* Two bytes of E4M3 from place i on. */
 ZH_DEVICE uint32_t zh_e4m3_pair(uint32_t word, uint32_t i) {
-  uint32_t apart = __byte_perm(word, 0u, i == 0 ? 0x1404u : 0x3424u); /* 0 a 0 b, from the low byte on */
-  uint32_t bits = (apart >> 4 & 0x07F007F0u) | (apart & 0x80008000u);
-  return zh_bf16_pair_fma(bits, 0x7B807B80u, 0x80008000u); /* 2^120; - 0 */
+  return zh_e4m3_apart(__byte_perm(word, 0u, i == 0 ? 0x1404u : 0x3424u)); /* 0 a 0 b, from the low byte on */
 }
 
 ZH_DEVICE uint32_t zh_q8_pair(uint32_t word, uint32_t i) {

@@ -1,4 +1,5 @@
 /* The module's table: what the program sees of it. */
+#include "group.cuh"
 #include "limits.cuh"
 
 #ifndef ZH_CUDA_BACKEND
@@ -65,6 +66,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.product_room = zh_cuda_product_room_bytes;
     t.lend_product_room = zh_cuda_lend_product_room;
     t.limits = &zh_cuda_limits;
+    t.groups = &zh_cuda_groups;
     return t;
   }();
   return &table;

@@ -14,15 +14,17 @@ typedef struct device_attention_shape {
   bool latent;
   uint32_t window, depth;
   float spread, softcap;
-  bool sinks;
+  bool sinks, slopes;
+  uint32_t longest; /* what the host is told; 0: as long as it is */
 } device_attention_shape;
 
 typedef struct device_attention_case {
   const device_attention_shape *shape;
   zh_device_attention work;
   zh_device_store store;
-  size_t stored;            /* rows */
-  float *k, *v, *q, *sinks; /* of the host; k, v [sequences][depth + 1][kv_heads][dim] as held */
+  size_t stored;         /* rows */
+  float *k, *v, *q;      /* of the host; k, v [sequences][depth + 1][kv_heads][dim] as held */
+  float *sinks, *slopes; /* [heads] of the host, or NULL */
   uint32_t *position, *sequence; /* of the host */
   uint32_t tokens;
 } device_attention_case;
@@ -36,6 +38,11 @@ static const float *key_at(const device_attention_case *c, size_t row) {
 }
 static const float *value_at(const device_attention_case *c, size_t row) {
   return c->shape->latent ? key_at(c, row) : c->v + row * c->shape->value_dim;
+}
+
+/* What a slope takes off the score of the key `back` positions before the token's own. */
+static double slant(const device_attention_case *c, size_t head, size_t back) {
+  return c->slopes ? (double)c->slopes[head] * (double)back : 0;
 }
 
 /* Weights of positions [*begin, *end), whose sum is 1, and the largest sum |q k| scale. */
@@ -59,7 +66,7 @@ static double *exact_weights(const device_attention_case *c, size_t t, size_t he
       size += fabs(product);
     }
     double score = dot * (double)c->work.scale;
-    p[j - *begin] = cap != 0 ? cap * tanh(score / cap) : score;
+    p[j - *begin] = (cap != 0 ? cap * tanh(score / cap) : score) - slant(c, head, *end - 1 - j);
     largest = fmax(largest, p[j - *begin]);
     *score_size = fmax(*score_size, size * (double)c->work.scale);
   }
@@ -71,26 +78,31 @@ static double *exact_weights(const device_attention_case *c, size_t t, size_t he
 
 /* As check_attention.c's row_error: scores are off by s, weights by exp(+-s) and the roundings of
  * exp, 4 u; sums of weights and of values by gamma of as many as are added, twice where tensor
- * cores add; each time the largest score grows 8 u + 2 s. A cap adds 12 u of the score. Tiles round
- * each weight to bf16, by 2^-9. */
+ * cores add; each time the largest score grows 8 u + 2 s. A cap adds 12 u of the score. What a
+ * slope takes off is off by 8 u of itself, of each key by itself: the largest have no weight. Tiles
+ * round each weight to bf16, by 2^-9. */
 static double row_error(const device_attention_case *c, const float *out, size_t t, size_t head) {
   const device_attention_shape *s = c->shape;
   size_t begin, end, kv_head = head / (s->heads / s->kv_heads);
-  double score_size, *p = exact_weights(c, t, head, &begin, &end, &score_size), worst = 0;
+  double score_size, *p = exact_weights(c, t, head, &begin, &end, &score_size), worst = 0,
+                     slanted = 0;
   bool rounds = zh_device_attention_rounds(&on.api->rounds, &c->work);
   double seen = (double)(end - begin), blocks = seen / 16 + 3;
   double off = (gamma_of(2 * (s->key_dim + 6)) + (s->softcap != 0 ? 12 : 4) * u) * score_size;
   double factor = 2 * off + 12 * u + 2 * gamma_of(2 * (fmin(seen, 4096) + 4)) +
                   blocks * (8 * u + 2 * off / fmax(1, blocks / 4)) + (rounds ? 0x1p-8 : 0);
+  for (size_t j = begin; j < end; j++)
+    slanted += p[j - begin] * 8 * u * slant(c, head, end - 1 - j);
   for (size_t i = 0; i < s->value_dim; i++) {
-    double exact = 0, mixed = 0;
+    double exact = 0, mixed = 0, slopes = 0;
     for (size_t j = begin; j < end; j++) {
       double v = value_at(c, row_at(c, c->sequence[t], j, kv_head))[i];
       exact += p[j - begin] * v;
       mixed += p[j - begin] * fabs(v);
+      slopes += p[j - begin] * fabs(v) * (8 * u * slant(c, head, end - 1 - j) + slanted);
     }
     worst = worse(worst, out[(t * s->heads + head) * s->value_dim + i], exact,
-                  1.01 * factor * mixed + 0x1p-120);
+                  1.01 * (factor * mixed + slopes) + 0x1p-120);
   }
   free(p);
   return worst;
@@ -199,24 +211,29 @@ static device_attention_case prepare(const device_attention_shape *s, zh_device_
   size_t floats = (size_t)tokens * s->heads;
   c.q = normal_floats(floats * s->key_dim, s->spread);
   c.sinks = s->sinks ? normal_floats(s->heads, 3) : NULL;
+  c.slopes = s->slopes ? zeroed(s->heads * sizeof *c.slopes) : NULL;
+  for (size_t h = 0; s->slopes && h < s->heads; h++)
+    c.slopes[h] = exp2f(-8 * (float)(h + 1) / (float)s->heads);
   c.work.out = device_copy(NULL, floats * s->value_dim * 4);
   c.work.q = device_copy(c.q, floats * s->key_dim * 4);
   c.work.heads = s->heads;
   c.work.tokens = tokens;
   c.work.window = s->window;
-  c.work.longest = s->depth + 1;
+  c.work.longest = s->longest ? s->longest : s->depth + 1;
   c.work.position = device_copy(c.position, tokens * 4);
   c.work.sequence = device_copy(c.sequence, tokens * 4);
   c.work.scale = 1 / sqrtf((float)s->key_dim);
   c.work.softcap = s->softcap;
   c.work.sinks = s->sinks ? device_copy(c.sinks, s->heads * 4) : NULL;
+  c.work.slopes = s->slopes ? device_copy(c.slopes, s->heads * 4) : NULL;
   c.work.way = way;
   c.work.scratch = device_copy(NULL, on.api->attention_scratch(on.device, &c.work) + 16);
   return c;
 }
 
 static void drop(device_attention_case *c) {
-  free(c->k), free(c->v), free(c->q), free(c->sinks), free(c->position), free(c->sequence);
+  free(c->k), free(c->v), free(c->q), free(c->position), free(c->sequence);
+  free(c->sinks), free(c->slopes);
   device_drop();
 }
 
@@ -248,32 +265,72 @@ static void check_shape(const device_attention_shape *s, zh_device_kv_type type,
     for (size_t h = 0; h < s->heads; h++) worst = fmax(worst, row_error(&c, out, t, h));
   worst = fmax(worst, alone(&c, out));
   char words[128];
-  snprintf(words, sizeof words, "%s %s %u/%u of %u/%u%s, depth %u, window %u, %u tokens%s%s",
+  snprintf(words, sizeof words, "%s %s %u/%u of %u/%u%s, depth %u, window %u, %u tokens%s%s%s",
            kv_names[type], way == ZH_MANY ? "many" : "few", s->heads, s->kv_heads, s->key_dim,
            s->value_dim, s->latent ? " latent" : "", s->depth, s->window, tokens,
-           s->softcap != 0 ? ", capped" : "", s->sinks ? ", sinks" : "");
+           s->softcap != 0 ? ", capped" : "", s->sinks ? ", sinks" : "",
+           s->slopes ? ", slopes" : "");
   check_report("attention", on.api->backend, words, worst);
   free(out);
   drop(&c);
 }
 
 static const device_attention_shape shapes[] = {
-    {4, 2, 64, 64, false, 0, 130, 1, 0, false},  {3, 1, 5, 5, false, 0, 18, 1, 0, false},
-    {10, 1, 32, 32, false, 0, 70, 10, 0, false}, {2, 2, 72, 40, false, 50, 90, 1, 2.5f, false},
-    {5, 1, 96, 64, true, 0, 75, 1, 0, false},    {2, 1, 128, 160, false, 60, 80, 3, 0, true},
+    {4, 2, 64, 64, false, 0, 130, 1, 0, false, false, 0},
+    {3, 1, 5, 5, false, 0, 18, 1, 0, false, false, 0},
+    {10, 1, 32, 32, false, 0, 70, 10, 0, false, false, 0},
+    {2, 2, 72, 40, false, 50, 90, 1, 2.5f, false, false, 0},
+    {5, 1, 96, 64, true, 0, 75, 1, 0, false, false, 0},
+    {2, 1, 128, 160, false, 60, 80, 3, 0, true, false, 0},
+    {5, 5, 64, 64, false, 0, 90, 2, 0, false, true, 0},
 };
 static const device_attention_shape large[] = {
-    {32, 8, 128, 128, false, 0, 8191, 1, 0, false},
-    {32, 8, 128, 128, false, 0, 20000, 4, 0, false},
-    {16, 1, 576, 512, true, 0, 3000, 1, 0, false},
-    {16, 4, 256, 256, false, 1024, 4000, 1, 50, true},
+    {32, 8, 128, 128, false, 0, 8191, 1, 0, false, false, 0},
+    {32, 8, 128, 128, false, 0, 20000, 4, 0, false, false, 0},
+    {16, 1, 576, 512, true, 0, 3000, 1, 0, false, false, 0},
+    {128, 1, 576, 512, true, 0, 3000, 1, 0, false, false, 0},
+    {16, 4, 256, 256, false, 1024, 4000, 1, 50, true, false, 0},
+    {40, 40, 128, 128, false, 0, 4000, 1, 0, false, true, 0},
 };
 
+/* By tensor cores, nothing rounded: groups of one head to more than a block takes, an odd number of
+ * sixteens, several tiles of a warp, several parts. */
+static const device_attention_shape cores[] = {
+    {7, 1, 80, 80, false, 0, 300, 2, 0, false, false, 0},
+    {9, 1, 128, 128, false, 0, 70, 5, 0, true, false, 0},
+    {3, 1, 96, 48, false, 40, 75, 1, 0, false, false, 0},
+    {8, 2, 192, 128, false, 0, 140, 1, 0, false, true, 0},
+    {2, 2, 256, 256, false, 0, 90, 1, 4, false, false, 0},
+    {5, 1, 16, 16, false, 0, 517, 3, 0, false, false, 0},
+};
+static const device_attention_shape latents[] = {
+    {16, 1, 576, 512, true, 0, 150, 2, 0, false, false, 0},
+    {37, 1, 576, 512, true, 60, 75, 1, 0, false, false, 0},
+    {3, 1, 96, 32, true, 0, 259, 1, 0, true, false, 0},
+    {20, 1, 352, 320, true, 0, 40, 1, 0, false, false, 0},
+};
+
+/* More tokens than the scratch holds at once. */
+static const device_attention_shape many_parts = {.heads = 32,
+                                                  .kv_heads = 1,
+                                                  .key_dim = 16,
+                                                  .value_dim = 256,
+                                                  .depth = 30,
+                                                  .spread = 1,
+                                                  .longest = 1 << 20};
+
 /* So long that a part is more than one tile. */
-static const device_attention_shape longer = {2, 1, 8, 8, false, 0, 8300, 2, 0, false};
+static const device_attention_shape longer = {2, 1, 8, 8, false, 0, 8300, 2, 0, false, false, 0};
 
 void check_device_attention(void) {
   check_shape(&longer, ZH_DEVICE_KV_BF16, 1, ZH_FEW);
+  check_shape(&many_parts, ZH_DEVICE_KV_F32, 20, ZH_FEW);
+  for (int type = ZH_DEVICE_KV_BF16; type <= ZH_DEVICE_KV_E4M3; type++) {
+    for (uint32_t i = 0; i < sizeof cores / sizeof *cores; i++)
+      check_shape(&cores[i], (zh_device_kv_type)type, 1 + i % 3, ZH_FEW);
+    for (uint32_t i = 0; i < sizeof latents / sizeof *latents; i++)
+      check_shape(&latents[i], (zh_device_kv_type)type, 1 + i % 3, ZH_MANY);
+  }
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int type = 0; type <= ZH_DEVICE_KV_E4M3; type++) {
       check_shape(&shapes[i], (zh_device_kv_type)type, i == 0 ? 1 : 4, ZH_FEW);

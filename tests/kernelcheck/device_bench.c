@@ -240,29 +240,31 @@ static zh_status enqueue_attention(void *user, size_t copy, zh_error *err) {
   return on.api->attention(on.device, &a->work, err);
 }
 
-/* tokens: each of a sequence of its own, or the last ones of one (many). */
+/* tokens: each of a sequence of its own, or the last ones of one (sequences 1). latent: dimensions
+ * of the values that latents begin with; 0: values lie apart. */
 static void bench_attention_of(zh_device_kv_type type, uint32_t heads, uint32_t kv_heads,
-                               uint32_t dim, uint32_t depth, uint32_t tokens, zh_way way) {
-  uint32_t sequences = way == ZH_FEW ? tokens : 1, *position = zeroed(tokens * 4),
+                               uint32_t dim, uint32_t latent, uint32_t depth, uint32_t tokens,
+                               uint32_t sequences, zh_way way) {
+  uint32_t values = latent ? latent : dim, *position = zeroed(tokens * 4),
            *sequence = zeroed(tokens * 4);
   attention_work a = {.work = {.heads = heads, .tokens = tokens, .longest = depth, .way = way}};
-  a.work.kv = (zh_device_kv){type, sequences, kv_heads, depth, dim, dim, NULL, NULL};
+  a.work.kv = (zh_device_kv){type, sequences, kv_heads, depth, dim, values, NULL, NULL};
   size_t bytes = zh_device_kv_bytes(&a.work.kv, false);
-  device_timing t = {enqueue_attention,   &a, copies_of(2.0 * (double)bytes),
-                     2.0 * (double)bytes, 0,  0};
+  double all = (latent ? 1.0 : 2.0) * (double)bytes;
+  device_timing t = {enqueue_attention, &a, copies_of(all), all, 0, 0};
   for (uint32_t i = 0; i < tokens; i++) {
-    position[i] = way == ZH_FEW ? depth - 1 : depth - tokens + i;
-    sequence[i] = way == ZH_FEW ? i : 0;
-    t.operations += 4.0 * heads * dim * (position[i] + 1.0);
+    position[i] = sequences > 1 ? depth - 1 : depth - tokens + i;
+    sequence[i] = sequences > 1 ? i : 0;
+    t.operations += 2.0 * heads * (dim + values) * (position[i] + 1.0);
   }
   uint32_t *zeros = zeroed(bytes);
   for (size_t i = 0; i < t.copies; i++) {
     a.keys[i] = device_copy(zeros, bytes);
-    a.values[i] = device_copy(zeros, bytes);
+    a.values[i] = latent ? NULL : device_copy(zeros, bytes);
   }
   float *q = normal_floats((size_t)tokens * heads * dim, 1);
   a.work.q = device_copy(q, (size_t)tokens * heads * dim * 4);
-  a.work.out = device_copy(NULL, (size_t)tokens * heads * dim * 4);
+  a.work.out = device_copy(NULL, (size_t)tokens * heads * values * 4);
   a.work.position = device_copy(position, tokens * 4);
   a.work.sequence = device_copy(sequence, tokens * 4);
   a.work.scale = 1 / sqrtf((float)dim);
@@ -279,14 +281,18 @@ static void bench_attention_of(zh_device_kv_type type, uint32_t heads, uint32_t 
 static void bench_attentions(void) {
   for (int type = ZH_DEVICE_KV_BF16; type <= ZH_DEVICE_KV_E4M3; type++) {
     if (on.slow) {
-      bench_attention_of((zh_device_kv_type)type, 4, 1, 64, 128, 1, ZH_FEW);
+      bench_attention_of((zh_device_kv_type)type, 4, 1, 64, 0, 128, 1, 1, ZH_FEW);
+      bench_attention_of((zh_device_kv_type)type, 16, 1, 96, 64, 128, 1, 1, ZH_MANY);
       continue;
     }
-    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 2048, 1, ZH_FEW);
-    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 32768, 1, ZH_FEW);
-    bench_attention_of((zh_device_kv_type)type, 64, 8, 128, 8192, 16, ZH_FEW);
-    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 2048, 2048, ZH_MANY);
-    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 8192, 2048, ZH_MANY);
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 0, 2048, 1, 1, ZH_FEW);
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 0, 32768, 1, 1, ZH_FEW);
+    bench_attention_of((zh_device_kv_type)type, 64, 8, 128, 0, 8192, 16, 16, ZH_FEW);
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 0, 2048, 2048, 1, ZH_MANY);
+    bench_attention_of((zh_device_kv_type)type, 32, 8, 128, 0, 8192, 2048, 1, ZH_MANY);
+    bench_attention_of((zh_device_kv_type)type, 16, 1, 576, 512, 8192, 16, 16, ZH_MANY);
+    bench_attention_of((zh_device_kv_type)type, 128, 1, 576, 512, 8192, 16, 16, ZH_MANY);
+    bench_attention_of((zh_device_kv_type)type, 128, 1, 576, 512, 4096, 1024, 1, ZH_MANY);
   }
 }
 

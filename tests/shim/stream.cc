@@ -50,6 +50,12 @@ void drain_all() {
   for (CUstream_st *stream : streams) drain(stream);
 }
 
+/* CUDA's own word, with which each call waits for what it has enqueued. */
+static bool calls_wait() {
+  const char *text = getenv("CUDA_LAUNCH_BLOCKING");
+  return text && strcmp(text, "1") == 0;
+}
+
 static CUstream_st *stream_of(cudaStream_t stream) {
   if (!stream) return &default_stream;
   return streams.count(stream) ? stream : nullptr;
@@ -59,10 +65,12 @@ cudaError_t enqueue(cudaStream_t which, std::function<void()> work) {
   CUstream_st *stream = stream_of(which);
   if (lost() != cudaSuccess) return failed(lost());
   if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
-  if (stream->captured)
+  if (stream->captured) {
     stream->captured->push_back(std::move(work));
-  else
-    stream->waiting.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  stream->waiting.push_back(std::move(work));
+  if (calls_wait()) drain(stream);
   return cudaSuccess;
 }
 
@@ -106,6 +114,23 @@ extern "C" __attribute__((visibility("default"))) void zh_shim_forget(uint64_t s
   forget_faults();
   launches = 0;
   seed_orders(seed);
+}
+
+/* --- for libraries that tests play --- */
+
+extern "C" __attribute__((visibility("default"))) int
+zh_shim_enqueue(void *stream, void (*work)(void *), void *context) {
+  locked lock(gate);
+  return enqueue(static_cast<cudaStream_t>(stream), [work, context] { work(context); });
+}
+
+extern "C" __attribute__((visibility("default"))) void *zh_shim_contents(const void *address,
+                                                                         size_t bytes) {
+  unsigned char *at = nullptr;
+  const memory *of = memory_at(address, &at);
+  if (!of || !of->bytes || bytes > of->size || (size_t)(at - of->bytes) > of->size - bytes)
+    return nullptr;
+  return at;
 }
 
 /* --- streams --- */
@@ -283,6 +308,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsign
   *out = nullptr;
   if (lost() != cudaSuccess) return failed(lost());
   *out = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+
+/* How many there are; nobody asks which. */
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void *, size_t *count) {
+  locked lock(gate);
+  *count = graph->work->size();
   return cudaSuccess;
 }
 

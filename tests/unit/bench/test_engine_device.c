@@ -310,6 +310,63 @@ static void too_large_a_cache_names_what_fits(void **state) {
   zh_model_free(model);
 }
 
+/* Weights alone that do not fit: a model that does is named. */
+static void too_large_a_model_names_one_that_fits(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  const zh_standard_class *classes;
+  size_t count;
+  char memory[32];
+  uint64_t small = UINT64_MAX, large = 0;
+  assert_int_equal(zh_standard_classes(&classes, &count, &err), ZH_OK);
+  for (size_t i = 0; i < count; ++i) {
+    if (classes[i].bytes < small) small = classes[i].bytes;
+    if (classes[i].bytes > large) large = classes[i].bytes;
+  }
+  const zh_standard_class *least = classes, *most = classes;
+  for (size_t i = 0; i < count; ++i) {
+    if (classes[i].bytes == small) least = &classes[i];
+    if (classes[i].bytes == large) most = &classes[i];
+  }
+  assert_true(small < large / 2);
+  zh_engine_options options = {
+      .precision = ZH_PRECISION_FAST, .sequences = 1, .context = CONTEXT, .device = 1};
+  snprintf(memory, sizeof memory, "%llu", (unsigned long long)(small + small / 10));
+  assert_int_equal(zh_model_open(&model, most->name, &err), ZH_OK);
+  setenv("ZH_SHIM_MEMORY", memory, 1);
+  zh_status status = zh_engine_create(&engine, model, threads, &options, &err);
+  unsetenv("ZH_SHIM_MEMORY");
+  assert_int_equal(status, ZH_ERR_LACKING);
+  if (!strstr(err.message, "leave no room") || !strstr(err.message, least->name))
+    fail_msg("%s", err.message);
+  zh_model_free(model);
+}
+
+/* Layers with and without a window need different room: the larger one counts. */
+static void long_contexts_of_windows_and_others_are_computed(void **state) {
+  enum { LONG = 100 };
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair("gemma3");
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = 1,
+                               .context = LONG,
+                               .micro_batch = LONG,
+                               .kv = ZH_KV_F32,
+                               .device = 1};
+  uint32_t token[LONG], position[LONG], sequence[LONG] = {0};
+  for (uint32_t i = 0; i < LONG; ++i) token[i] = i * 7 % p.vocab, position[i] = i;
+  if (zh_engine_create(&engine, p.model, threads, &options, &err) != ZH_OK)
+    fail_msg("%s", err.message);
+  if (zh_engine_forward(engine, token, position, sequence, LONG, NULL, p.logits[0], &err) != ZH_OK)
+    fail_msg("%s", err.message);
+  zh_engine_free(engine);
+  close_pair(&p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dense_families_are_computed),
@@ -322,6 +379,8 @@ int main(void) {
       cmocka_unit_test(weights_are_held_against_the_model),
       cmocka_unit_test(what_cannot_be_done_is_named),
       cmocka_unit_test(too_large_a_cache_names_what_fits),
+      cmocka_unit_test(too_large_a_model_names_one_that_fits),
+      cmocka_unit_test(long_contexts_of_windows_and_others_are_computed),
   };
   return cmocka_run_group_tests(tests, start, stop);
 }
