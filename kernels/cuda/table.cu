@@ -60,6 +60,8 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.route = zh_cuda_route;
     t.combine = zh_cuda_combine;
     t.answer = zh_cuda_answer;
+    t.draw = zh_cuda_draw;
+    t.scale_columns = zh_cuda_scale_columns;
     t.limits = &zh_cuda_limits;
     t.groups = &zh_cuda_groups;
     return t;
