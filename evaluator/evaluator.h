@@ -105,6 +105,22 @@ ZH_MUST_CHECK zh_status zh_statistics_list(json_t **out, zh_error *err);
 ZH_MUST_CHECK zh_status zh_rank(json_t **out, const char *protocol, const char *const *scores,
                                 size_t count, int threads, zh_error *err);
 
+/* --- registry of published scores (evaluator/registry/README.md) --- */
+typedef struct zh_registry_query {
+  const char *file;                                /* NULL: the one that comes with the program */
+  const char *model, *benchmark, *country, *kind; /* NULL: any; case does not count */
+} zh_registry_query;
+/* {"schema","count","rows":[{…,"score","line"}],"conflicts":[{"model","benchmark",…,"low","high",
+ * "rows"}]}: rows by benchmark, the best first; conflicts are different scores of one model, kind,
+ * benchmark, metric, shots, setting and unit, with the source of each. */
+ZH_MUST_CHECK zh_status zh_registry_scores(json_t **out, const zh_registry_query *query,
+                                           zh_error *err);
+/* [{"name","rows"}] of models, or of benchmarks. */
+ZH_MUST_CHECK zh_status zh_registry_names(json_t **out, const zh_registry_query *query,
+                                          bool models, zh_error *err);
+/* {"file","rows","faults":[{"line","model","benchmark","fault"}]} */
+ZH_MUST_CHECK zh_status zh_registry_check(json_t **out, const char *file, zh_error *err);
+
 /* --- bundles --- */
 /* The manifest, the documents' shape, and that each model that ran is the one that was counted. */
 ZH_MUST_CHECK zh_status zh_bundle_check(const char *folder, zh_error *err);

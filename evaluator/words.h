@@ -243,7 +243,13 @@ typedef struct zh_slot {
   ENTRY(leading, needs_peer)                                                                       \
   ENTRY(leading, needs_runs)                                                                       \
   ENTRY(leading, needs_variation)                                                                  \
-  ENTRY(leading, needs_clean)
+  ENTRY(leading, needs_clean)                                                                      \
+  ENTRY(leading, compared)                                                                         \
+  ENTRY(leading, tied_open)                                                                        \
+  ENTRY(leading, unbound)                                                                          \
+  ENTRY(leading, evidence)                                                                         \
+  ENTRY(leading, would)                                                                            \
+  ENTRY(leading, would_bind)
 
 typedef enum zh_word {
 #define ZH_WORD_ENTRY(section, key) ZH_WORD_##section##_##key,

@@ -44,12 +44,13 @@ typedef struct zh_device_group_plan {
   zh_device_group_kind kind;
   zh_exchange exchange;
   size_t most_bytes; /* of messages that go in one piece; larger ones go in several. PEER lays twice
-                        as much on the device; 0: 1 MiB */
+                        as much on the device, and for moves up to 2 MiB a rank; 0: 1 MiB */
   double patience_s; /* 0: 60 */
 } zh_device_group_plan;
 
-/* What goes to one rank and comes from another at the same time; to, from: -1, none. What a rank
- * sends, the other one receives in a call of the same number between the two. */
+/* What goes to one rank and comes from another at the same time; to, from: -1, none. The
+ * n-th that a rank sends to another is the n-th that the other one takes from it, of as many bytes.
+ */
 typedef struct zh_device_move {
   const void *out;
   int to;

@@ -65,6 +65,8 @@ ZH_MUST_CHECK zh_status zh_table_join(zh_table **out, const zh_scorer *scorers, 
 /* The same without the items of a table task,item; *left_out: how many. */
 ZH_MUST_CHECK zh_status zh_table_without(zh_table **out, size_t *left_out, const zh_table *table,
                                          const char *path, zh_error *err);
+/* All arrays zeroed; tasks: the most there may be. NULL where memory is short. */
+zh_table *zh_table_allocate(size_t models, size_t items, size_t tasks);
 void zh_table_free(zh_table *table); /* NULL is safe */
 
 #ifdef __cplusplus

@@ -9,6 +9,7 @@ static void set_verdict(json_t *object, const zh_words *words, zh_standing verdi
   const zh_phrase *name = zh_word_of(words, zh_standing_words[verdict]);
   json_object_set_new(object, "verdict", json_string(name->zh));
   json_object_set_new(object, "verdict_en", json_string(name->en));
+  json_object_set_new(object, "verdict_id", json_string(zh_standing_names[verdict]));
 }
 
 static json_t *text_or_null(const char *text) {
@@ -21,10 +22,11 @@ static json_t *protocol_json(const zh_protocol *p) {
     json_array_append_new(peers,
                           json_pack("{s:s, s:o, s:b}", "model", p->peers[i].model, "declared",
                                     text_or_null(p->peers[i].declared), "top", p->peers[i].top));
-  return json_pack("{s:s, s:s, s:o, s:s, s:f, s:f, s:I, s:I, s:o}", "name", p->name, "sm3", p->sm3,
-                   "locked", text_or_null(p->locked), "claimant", p->claimant, "alpha", p->alpha,
-                   "margin", p->margin, "replicates", (json_int_t)p->replicates, "seed",
-                   (json_int_t)p->seed, "peers", peers);
+  return json_pack("{s:s, s:s, s:o, s:s, s:o, s:f, s:f, s:I, s:I, s:o}", "name", p->name, "sm3",
+                   p->sm3, "locked", text_or_null(p->locked), "claimant", p->claimant,
+                   "claimant_sm3", text_or_null(p->claimant_sm3), "alpha", p->alpha, "margin",
+                   p->margin, "replicates", (json_int_t)p->replicates, "seed", (json_int_t)p->seed,
+                   "peers", peers);
 }
 
 static json_t *models_json(const zh_scorer *scorers, size_t count, const char *claimant) {

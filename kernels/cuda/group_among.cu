@@ -121,15 +121,18 @@ struct piece {
   uint32_t epoch;
 };
 
-/* In two stages rank r sums the r-th part of each slice in place, which nobody else reads before. */
-struct summed_parts {
-  const zh_peers &p;
-  size_t at, part;
-  ZH_DEVICE zh_global<const uint32_t> at_word(size_t i) const { return p.stage[i / part] + at; }
-};
+/* In two stages rank r makes the r-th part of each slice in its own, where nobody else reads that part before. */
+ZH_DEVICE size_t words_of_part(const zh_peers &p, const piece &c) {
+  return (c.count + (size_t)p.ranks * 4 - 1) / ((size_t)p.ranks * 4) * 4;
+}
+ZH_DEVICE size_t words_of_mine(const zh_peers &p, const piece &c, size_t part) {
+  size_t begin = (size_t)p.rank * part;
+  return begin >= c.count ? 0 : c.count - begin < part ? c.count - begin : part;
+}
 struct parts_source {
-  const summed_parts &of;
-  ZH_DEVICE zh_global<const uint32_t> at(size_t i) const { return of.at_word(i); }
+  const zh_peers &p;
+  size_t slice, part;
+  ZH_DEVICE zh_global<const uint32_t> at(size_t i) const { return p.stage[i / part] + slice; }
 };
 
 template <bool WIDE, bool TWO_STAGES> struct reduce_all {
@@ -142,12 +145,10 @@ template <bool WIDE, bool TWO_STAGES> struct reduce_all {
       sum_ranks<WIDE>(p, values + c.first, c.at, c.count);
       return true;
     }
-    size_t part = (c.count + (size_t)p.ranks * 4 - 1) / ((size_t)p.ranks * 4) * 4, begin = (size_t)p.rank * part;
-    size_t mine = begin >= c.count ? 0 : c.count - begin < part ? c.count - begin : part;
-    sum_ranks<true>(p, p.stage[p.rank] + c.at + begin, c.at + begin, mine);
-    if (!meet(p, FLAG_SUMMED, c.epoch, came)) return false;
-    summed_parts parts = {p, c.at, part};
-    copy_words<WIDE>(values + c.first, parts_source{parts}, c.count);
+    size_t part = words_of_part(p, c), at = c.at + (size_t)p.rank * part;
+    sum_ranks<true>(p, p.stage[p.rank] + at, at, words_of_mine(p, c, part));
+    if (!meet(p, FLAG_PARTS, c.epoch, came)) return false;
+    copy_words<WIDE>(values + c.first, parts_source{p, c.at, part}, c.count);
     return true;
   }
 };
@@ -194,14 +195,25 @@ template <bool WIDE> struct gather_all {
   }
 };
 
-template <bool WIDE> struct copy_of_root {
+/* In two stages the root gives each part once, and all pass theirs on. */
+template <bool WIDE, bool TWO_STAGES> struct copy_of_root {
   zh_global<uint32_t> data;
   int root;
   ZH_DEVICE void stage(const zh_peers &p, const piece &c) const {
     if (p.rank == root) copy_words<WIDE>(p.stage[root] + c.at, source{data + c.first}, c.count);
   }
-  ZH_DEVICE bool take(const zh_peers &p, const piece &c, zh_shared<uint32_t>) const {
-    if (p.rank != root) copy_words<WIDE>(data + c.first, source{p.stage[root] + c.at}, c.count);
+  ZH_DEVICE bool take(const zh_peers &p, const piece &c, zh_shared<uint32_t> came) const {
+    size_t part = TWO_STAGES ? words_of_part(p, c) : c.count, at = c.at + (size_t)p.rank * part;
+    if (TWO_STAGES) {
+      if (p.rank != root)
+        copy_words<true>(p.stage[p.rank] + at, source{p.stage[root] + at}, words_of_mine(p, c, part));
+      if (!meet(p, FLAG_PARTS, c.epoch, came)) return false;
+    }
+    if (p.rank == root) return true;
+    if (TWO_STAGES)
+      copy_words<WIDE>(data + c.first, parts_source{p, c.at, part}, c.count);
+    else
+      copy_words<WIDE>(data + c.first, source{p.stage[root] + c.at}, c.count);
     return true;
   }
 };
@@ -346,11 +358,15 @@ zh_status zh_peer_all_to_all(zh_device_group *g, void *in, const void *out, size
   return launch_among(g, exchange_parts<false>{i, o, words}, words, part_of(g), "an all-to-all", err);
 }
 
-zh_status zh_peer_broadcast(zh_device_group *g, void *data, size_t bytes, int root, zh_error *err) {
+template <bool WIDE> static zh_status copy_root(zh_device_group *g, void *data, size_t bytes, int root, zh_error *err) {
   zh_global<uint32_t> d = zh_at<uint32_t>(data);
-  if (is_wide(data, nullptr, 0))
-    return launch_among(g, copy_of_root<true>{d, root}, bytes / 4, slice_of(g), "a broadcast", err);
-  return launch_among(g, copy_of_root<false>{d, root}, bytes / 4, slice_of(g), "a broadcast", err);
+  if (takes_two_stages(g, bytes))
+    return launch_among(g, copy_of_root<WIDE, true>{d, root}, bytes / 4, slice_of(g), "a broadcast in two stages", err);
+  return launch_among(g, copy_of_root<WIDE, false>{d, root}, bytes / 4, slice_of(g), "a broadcast", err);
+}
+zh_status zh_peer_broadcast(zh_device_group *g, void *data, size_t bytes, int root, zh_error *err) {
+  return is_wide(data, nullptr, 0) ? copy_root<true>(g, data, bytes, root, err)
+                                   : copy_root<false>(g, data, bytes, root, err);
 }
 
 zh_status zh_peer_move(zh_device_group *g, const zh_device_move *w, zh_error *err) {

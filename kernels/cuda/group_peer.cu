@@ -62,9 +62,13 @@ static zh_status introduce(zh_device_group *g, introduction *mine, zh_error *err
   snprintf(mine->uuid, sizeof mine->uuid, "%s", g->device->facts.uuid);
   mine->most_bytes = g->most_bytes;
   mine->multiprocessors = (int)g->device->facts.multiprocessors;
+  ZH_CUDA(g->device, cudaSetDevice(g->device->index), "choosing the device");
   ZH_TRY(lay_memory(g, err));
-  ZH_CUDA(g->device, cudaIpcGetMemHandle(&mine->handle, g->peer->own), "showing memory to other processes");
-  return ZH_OK;
+  cudaError_t status = cudaIpcGetMemHandle(&mine->handle, g->peer->own);
+  if (status == cudaSuccess) return ZH_OK;
+  cudaGetLastError();
+  return zh_fail(err, ZH_ERR_LACKING, "GPU %d cannot show its memory to other processes (%s); use NCCL",
+                 g->device->index, cudaGetErrorString(status));
 }
 
 /* --- the others --- */

@@ -12,9 +12,9 @@
 #include "group.cuh"
 
 enum { GROUP_BLOCKS = 64, GROUP_THREADS = 512 };
-/* A block of this number has staged; has summed its part; has sent to one rank; has taken from one; will never read
+/* A block of this number has staged; has its part ready; has sent to one rank; has taken from one; will never read
  * again. */
-enum { FLAG_STAGED, FLAG_SUMMED, FLAG_SENT, FLAG_TAKEN, FLAG_FAREWELL, FLAG_KINDS };
+enum { FLAG_STAGED, FLAG_PARTS, FLAG_SENT, FLAG_TAKEN, FLAG_FAREWELL, FLAG_KINDS };
 enum { FLAG_WORDS = FLAG_KINDS * GROUP_BLOCKS * ZH_GROUP_RANKS_MAX };
 /* Counters of a block: epochs of collectives, of moves to each rank and from each. */
 enum { COUNTERS = 1 + 2 * ZH_GROUP_RANKS_MAX, COUNTER_LOST = -1 };

@@ -2,12 +2,16 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
+import jsonschema
 import numpy
 import pytest
 from scipy import stats as scipy_stats
 
 ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(os.environ["ZH_SOURCE_DIR"]) / "docs/schemas/rank.schema.json").read_text(encoding="utf-8")))
 
 
 class World:
@@ -56,7 +60,11 @@ class World:
         done = subprocess.run([ZHIHENG, "rank", self.protocol(), *tables, "--json", *words], capture_output=True, text=True,
                               timeout=120)
         assert done.returncode == status, done.stderr
-        return json.loads(done.stdout) if status == 0 else done.stderr
+        if status != 0:
+            return done.stderr
+        result = json.loads(done.stdout)
+        assert [error.message for error in SCHEMA.iter_errors(result)] == []
+        return result
 
 
 @pytest.fixture

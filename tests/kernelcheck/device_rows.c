@@ -381,6 +381,7 @@ void check_device_rows(void) {
 /* --- logits --- */
 
 typedef struct logits_case {
+  zh_device_answer *answer;
   float *z, cap;
   uint32_t *best;
   size_t tokens, vocab;
@@ -392,6 +393,36 @@ static zh_status enqueue_shape(void *user, zh_error *err) {
 static zh_status enqueue_argmax(void *user, zh_error *err) {
   const logits_case *c = user;
   return on.api->argmax(on.device, c->best, c->z, c->tokens, c->vocab, err);
+}
+
+static zh_status enqueue_answer(void *user, zh_error *err) {
+  const logits_case *c = user;
+  return on.api->answer(on.device, c->answer, c->best, c->z, c->tokens, c->vocab, err);
+}
+
+/* The same of argmax, the bits of what it found, and the sum of all. */
+static double wrong_answers(logits_case *c, const float *z, const uint32_t *expected) {
+  size_t bytes = c->tokens * sizeof(zh_device_answer);
+  zh_device_answer *answers = zeroed(bytes);
+  uint32_t *chosen = zeroed(c->tokens * 4);
+  c->answer = device_copy(NULL, bytes);
+  device_run run = {enqueue_answer, c, c->answer, NULL, bytes};
+  double worst = device_result(answers, &run);
+  device_read(chosen, c->best, c->tokens * 4);
+  worst = unless_equal(worst, chosen, expected, c->tokens * 4);
+  for (size_t t = 0; t < c->tokens; t++) {
+    uint32_t bits;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < c->vocab; i++) {
+      memcpy(&bits, &z[t * c->vocab + i], sizeof bits);
+      sum += bits;
+      if (i == expected[t]) worst = unless_equal(worst, &answers[t].logit_bits, &bits, 4);
+    }
+    worst = unless_equal(worst, &answers[t].chosen, &expected[t], 4);
+    worst = unless_equal(worst, &answers[t].bits_sum, &sum, sizeof sum);
+  }
+  free(answers), free(chosen);
+  return worst;
 }
 
 static void check_best(size_t vocab) {
@@ -416,6 +447,7 @@ static void check_best(size_t vocab) {
   char words[40];
   snprintf(words, sizeof words, "%zu logits", vocab);
   check_report("argmax", on.api->backend, words, unless_equal(worst, best, expected, sizeof best));
+  check_report("answer", on.api->backend, words, wrong_answers(&c, z, expected));
   free(z);
   device_drop();
 }

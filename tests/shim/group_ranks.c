@@ -280,7 +280,10 @@ static void try_everything(void) {
 /* So large that it goes in two stages, where there are three ranks. */
 static void try_large(void) {
   MUST(open_group((size_t)1 << 20, 60, &err));
-  if (group) try_all_reduce(300001, 0, 7);
+  if (!group) return;
+  try_all_reduce(300001, 0, 7);
+  try_broadcast(300001, 1, 1, 8);
+  try_broadcast(300000, 0, 2, 9);
   groups->close(group);
 }
 
@@ -303,6 +306,25 @@ static void try_late(void) {
     if (kind == ZH_GROUP_PEER && !strstr(told.message, who)) complain("late", &told);
   } else
     sleep(2);
+  drop(&a);
+  groups->close(group);
+}
+
+/* The last rank's device is lost in its third launch: it says so, and the others do not wait. */
+static void try_lost(void) {
+  zh_error told = ZH_ERROR_INIT;
+  zh_status status = ZH_OK;
+  bool is_last = comm->rank == comm->size - 1;
+  if (is_last) setenv("ZH_SHIM_FAIL", "3", 1);
+  MUST(open_group(0, 1, &err));
+  area a = make(100, 0);
+  put(&a);
+  for (int i = 0; i < 5 && status == ZH_OK; i++) {
+    status = groups->all_reduce(group, (float *)(void *)at(&a, 0), 100, &told);
+    if (status == ZH_OK) status = groups->wait(group, &told);
+  }
+  if (status != ZH_ERR_IO || !strstr(told.message, is_last ? "ECC" : "in vain"))
+    complain("lost", &told);
   drop(&a);
   groups->close(group);
 }
@@ -331,9 +353,10 @@ static void show_faults(void) {
 int main(int count, char **words) {
   zh_error err = ZH_ERROR_INIT;
   if (count < 3 || zh_comm_open_mpi(&comm, &err) != ZH_OK) {
-    fprintf(stderr,
-            "usage: mpirun -n N group_ranks everything|large|late|lacking|shared peer|nccl; %s\n",
-            err.message);
+    fprintf(
+        stderr,
+        "usage: mpirun -n N group_ranks everything|large|late|lost|lacking|shared peer|nccl; %s\n",
+        err.message);
     return 2;
   }
   kind = strcmp(words[2], "peer") == 0 ? ZH_GROUP_PEER : ZH_GROUP_NCCL;
@@ -341,6 +364,7 @@ int main(int count, char **words) {
   if (strcmp(words[1], "everything") == 0) try_everything();
   if (strcmp(words[1], "large") == 0) try_large();
   if (strcmp(words[1], "late") == 0) try_late();
+  if (strcmp(words[1], "lost") == 0) try_lost();
   if (strcmp(words[1], "shared") == 0) expect_lacking("share one GPU");
   if (strcmp(words[1], "lacking") == 0) expect_lacking(count > 3 ? words[3] : "");
   if (failures) show_faults();

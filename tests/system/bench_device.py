@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from bench_certificate import lines_of, put, verify  # noqa: E402
-from harness import ZHIHENG, check_manifest, journal, load, run
+from harness import SOURCE, ZHIHENG, check_manifest, journal, load, run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracle"))
 from test_engine_types import T, write_model  # noqa: E402
@@ -204,6 +204,19 @@ def test_a_kernel_that_fails_is_named_with_operator_layer_and_shape(tmp_path):
     assert done.returncode == 3
     assert re.search(r"\d+ tokens from position \d+ on: .+, \d+ rows of \d+ numbers to \d+: GPU 0: .+ failed in '.+' of layer "
                      r"\d+: uncorrectable ECC error", done.stderr), done.stderr
+
+
+def test_alibi_is_computed_and_certified(tmp_path):
+    """Baichuan's 13 B as GGUF, whose head's rows were divided by their lengths when it was converted."""
+    model, fixture = tmp_path / "model.gguf", SOURCE / "tests" / "golden" / "families" / "baichuan2-13b"
+    subprocess.run([ZHIHENG, "model", "convert", fixture, model], check=True, capture_output=True, timeout=60)
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", "--nonce", "n", env=HERE)
+    assert done.returncode == 0, done.stderr
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
+    assert step["status"] == "done" and step["facts"]["device"]["kind"] == "gpu"
+    checked = subprocess.run([ZHIHENG, "verify", tmp_path / "bundle", "--recompute", "--model", model],
+                             capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 # One model over the devices of two ranks.

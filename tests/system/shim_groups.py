@@ -40,6 +40,11 @@ def test_a_rank_that_does_not_come_is_named_in_time(kind):
     assert code == 0, said
 
 
+def test_a_rank_whose_device_is_lost_leaves_no_other_waiting():
+    code, said = ranks(3, "lost", "peer")
+    assert code == 0, said
+
+
 @pytest.mark.parametrize("kind", ["peer", "nccl"])
 def test_two_ranks_of_one_gpu_are_refused(kind):
     code, said = ranks(2, "shared", kind)
