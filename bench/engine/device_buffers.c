@@ -118,12 +118,15 @@ static void cut(cutting *c, const zh_engine *engine, zh_device_engine *d) {
   if (engine->weights.expert) {
     d->choice = take(c, tokens * a->experts_used, sizeof(uint32_t));
     d->lists = take(c, zh_device_list_words(tokens, a->experts, a->experts_used), sizeof(uint32_t));
+    d->counted = take(c, 2 * (size_t)a->layers, sizeof *d->counted);
   }
   /* Behind them what was chosen: zh_device_chosen. */
   d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer + sizeof(uint32_t));
   size_t gathered = zh_device_gathered_floats(engine);
   if (gathered > 0) d->gathered = take(c, gathered, sizeof(float));
   d->sum = take(c, ZH_DEVICE_SUMS, sizeof *d->sum);
+  if (engine->head_factor)
+    d->head_factor = take(c, engine->weights.whole[ZH_HEAD].matrix.rows, sizeof *d->head_factor);
   d->scratch = take(c, scratch_bytes(engine), 1);
   d->product_room_bytes = product_room(engine, used);
   d->product_room = take(c, d->product_room_bytes, 1);
@@ -152,5 +155,9 @@ zh_status zh_device_make_buffers(zh_engine *engine, zh_error *err) {
   if (engine->slopes)
     ZH_TRY(d->api->upload(d->device, d->slopes, engine->slopes,
                           engine->architecture.heads * sizeof(float), err));
+  if (engine->head_factor)
+    ZH_TRY(d->api->upload(d->device, d->head_factor, engine->head_factor,
+                          engine->weights.whole[ZH_HEAD].matrix.rows * sizeof *d->head_factor,
+                          err));
   return d->api->wait(d->device, err);
 }

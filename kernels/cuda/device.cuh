@@ -99,6 +99,10 @@ zh_status zh_cuda_shape_logits(zh_device *device, float *z, size_t tokens, size_
 /* answer.cu */
 zh_status zh_cuda_answer(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z, size_t tokens,
                          size_t vocab, zh_error *err);
+zh_status zh_cuda_scale_columns(zh_device *device, float *z, const float *factor, size_t rows, size_t columns,
+                                zh_error *err);
+/* draw.cu */
+zh_status zh_cuda_draw(zh_device *device, const zh_device_draw *work, zh_error *err);
 /* logits.cu */
 zh_status zh_cuda_argmax(zh_device *device, uint32_t *out, const float *z, size_t tokens, size_t vocab, zh_error *err);
 zh_status zh_cuda_advance(zh_device *device, uint32_t *position, size_t count, zh_error *err);
