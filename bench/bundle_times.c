@@ -38,7 +38,9 @@ static const words HELD = {"", "实占", "held"};
 static const words ANONYMOUS = {"", "匿名页", "anonymous"};
 static const words MAPPED = {"", "映射文件", "mapped files"};
 static const words PEAK = {"", "进程峰值", "the process's peak"};
+static const words RANK = {"", "进程", "rank"};
 static const words COLON = {"", "：", ": "};
+static const words SPACE = {"", " ", " "};
 static const words OPEN = {"", "（", " ("};
 static const words COMMA = {"", "，", ", "};
 static const words CLOSE = {"", "）；", "); "};
@@ -196,6 +198,23 @@ static void print_held(FILE *out, const char *step, const json_t *memory, const 
   print_bytes(out, &CLOSE, &PEAK, held, "peak", language);
 }
 
+/* "  rank 1, GPU 1: by formula weights 84.1 GB, keys and values 281 MB, activations 790 MB" */
+static void print_parts(FILE *out, const json_t *parts, const char *language) {
+  size_t i;
+  json_t *part;
+  json_array_foreach(parts, i, part) {
+    const json_t *gpu = json_object_get(part, "gpu");
+    if (!json_is_object(gpu)) continue;
+    fprintf(out, "  %s %.0f%sGPU %.0f", say(&RANK, language), zh_print_real(part, "rank"),
+            say(&COMMA, language), zh_print_real(gpu, "index"));
+    fprintf(out, "%s%s", say(&COLON, language), say(&BY_FORMULA, language));
+    print_bytes(out, &SPACE, &WEIGHTS, part, "memory_weights_bytes", language);
+    print_bytes(out, &COMMA, &CACHE, part, "memory_kv_bytes", language);
+    print_bytes(out, &COMMA, &ACTIVATIONS, part, "memory_activations_bytes", language);
+    fprintf(out, "\n");
+  }
+}
+
 void zh_print_memory(FILE *out, const json_t *run, const char *language, bool colour) {
   size_t i;
   json_t *step;
@@ -209,6 +228,7 @@ void zh_print_memory(FILE *out, const json_t *run, const char *language, bool co
       fprintf(out, "  %s%s%s", colour ? "\033[1;31m" : "", say(&BEYOND, language),
               colour ? "\033[0m" : "");
     fprintf(out, "\n");
+    print_parts(out, json_object_get(json_object_get(step, "facts"), "parts"), language);
   }
   if (any) fprintf(out, "\n");
 }

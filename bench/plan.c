@@ -155,7 +155,8 @@ static zh_status check_fault(const planner *p, const char *fault, zh_error *err)
                    fault, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   }
   for (size_t i = 0; i < p->suite->step_count; i++)
-    models = models || p->suite->steps[i].workload->needs_model;
+    models = models || p->suite->steps[i].workload->needs_model ||
+             strcmp(zh_fault_names[p->suite->steps[i].workload->own_fault], fault) == 0;
   if (!models && strcmp(fault, "none") != 0 && strcmp(fault, "clock") != 0)
     return zh_fail(err, ZH_ERR_USAGE,
                    "--inject fault=%s goes into a model, but suite %s has no step with a model",

@@ -103,6 +103,7 @@ typedef struct zh_workload {
   const char *summary_zh, *summary_en;
   const zh_parameter *parameters; /* ends with name == NULL */
   bool needs_model;
+  zh_fault own_fault; /* what it takes of --inject where it needs no model */
   int ranks_min; /* 1; `mpi` needs 2 for point to point */
   /* Builds the state; *cases is how many figures there are. What it has put into *state is released, on failure, too:
    * release takes a state that is half made. */

@@ -1,11 +1,10 @@
 #include "cli/doctor_gpu.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/nvml.h"
+#include "kernels/device_group.h"
 #include "kernels/device_limits.h"
 
 static const char *string_of(const json_t *object, const char *key, const char *otherwise) {
@@ -60,21 +59,11 @@ static json_t *vendor_library(const zh_device_api *api) {
   return found ? json_string(text) : json_null();
 }
 
-/* ZH_NCCL names the file, as where it is opened to be used. */
-static json_t *collectives_library(void) {
-  const char *asked = getenv("ZH_NCCL");
-  const char *file = asked && *asked ? asked : "libnccl.so.2";
-  void *library = dlopen(file, RTLD_LAZY | RTLD_LOCAL);
-  int (*version_of)(int *) = NULL;
-  char text[32] = "NCCL";
-  int version = 0;
-  if (!library) return json_null();
-  void *symbol = dlsym(library, "ncclGetVersion");
-  memcpy(&version_of, &symbol, sizeof symbol);
-  if (version_of && version_of(&version) == 0)
-    snprintf(text, sizeof text, "NCCL %d.%d.%d", version / 10000, version % 10000 / 100,
-             version % 100);
-  return json_string(text); /* kept open: it has threads of its own once asked */
+static json_t *collectives_library(const zh_device_api *api) {
+  char text[64];
+  bool found =
+      api && api->groups && api->groups->library(text, sizeof text, ZH_GROUP_NCCL, NULL) == ZH_OK;
+  return found ? json_string(text) : json_null();
 }
 
 json_t *zh_doctor_gpus(void) {
@@ -93,7 +82,7 @@ json_t *zh_doctor_gpus(void) {
     json_array_append_new(devices, describe_device(api, nvml, i));
   zh_nvml_close(nvml);
   return json_pack("{s:o,s:s,s:o,s:o,s:o}", "module", module, "note", err.message, "devices",
-                   devices, "cublaslt", vendor_library(api), "nccl", collectives_library());
+                   devices, "cublaslt", vendor_library(api), "nccl", collectives_library(api));
 }
 
 /* --- what will be left out --- */

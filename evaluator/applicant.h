@@ -33,6 +33,7 @@ typedef struct zh_claim {
   size_t paper_count;
   zh_date issued, valid_until; /* materials; ZH_NO_DATE: not said */
   int year;                    /* materials: of which year; 0: not said */
+  const struct zh_comparison *comparison; /* decisions on leadership; NULL: none was handed in */
 } zh_claim;
 
 typedef struct zh_claims {

@@ -4,6 +4,7 @@
 
 #include "evaluator/applicant_reader.h"
 #include "evaluator/exact.h"
+#include "evaluator/leading/comparison.h"
 #include "evaluator/policy/read.h"
 #include "evaluator/rules/rules.h"
 
@@ -30,10 +31,21 @@ static zh_status read_exclusion(zh_claim *claim, const zh_reader *r, const zh_ya
   return zh_read_own_paper(claim, r, map, err);
 }
 
+static bool is_leadership(const zh_policy *policy, const char *id) {
+  for (size_t i = 0; i < policy->rule_count; i++) {
+    if (strcmp(policy->rules[i]->id, id) == 0) return policy->rules[i]->kind == &zh_rule_leadership;
+  }
+  return false;
+}
+
+/* The authority's, or of leadership a comparison from which it is decided here. */
 static zh_status read_decision(zh_claim *claim, const zh_reader *r, const zh_yaml_node *map,
                                zh_error *err) {
   static const char *const keys[] = {"granted", "file", "sm3", NULL};
   const zh_yaml_node *granted;
+  if (is_leadership(r->policy, claim->id) && zh_yaml_node_kind(map) == ZH_YAML_MAP &&
+      zh_yaml_get(map, "granted") == NULL)
+    return zh_read_comparison(claim, r, map, err);
   ZH_TRY(zh_expect_entry(map, keys, err));
   ZH_TRY(zh_yaml_require(&granted, map, "granted", err));
   ZH_TRY(zh_yaml_bool(&claim->yes, granted, err));

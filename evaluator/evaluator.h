@@ -90,6 +90,37 @@ ZH_MUST_CHECK zh_status zh_checklist(json_t **out, const char *policy, const cha
 ZH_MUST_CHECK zh_status zh_applicant_example(char **out, const char *policy, const char *language,
                                              zh_error *err);
 
+/* --- statistics (evaluator/stats/; formulas and sources: docs/metrics.md, "Leading in China") --- */
+/* One test or interval by its name, from key=value words; each result has its own members. */
+ZH_MUST_CHECK zh_status zh_statistic(json_t **out, const char *name, const char *const *words,
+                                     size_t count, zh_error *err);
+/* [{"name","parameters","zh","en","source"}], in the order of methods.yaml. */
+ZH_MUST_CHECK zh_status zh_statistics_list(json_t **out, zh_error *err);
+
+/* --- leading in China (evaluator/leading/; docs/leading.md) --- */
+/* Holds one model against its peers under a locked protocol: verdict, what decided it, endpoints, rank
+ * sets, tasks (docs/schemas/rank.schema.json). scores: tables item,cluster,task,modality,score[,run],
+ * one a model. Input that cannot be compared is no failure: the verdict is 证据不足 and says why.
+ * threads: 0 for one each CPU; the same result with any number. */
+ZH_MUST_CHECK zh_status zh_rank(json_t **out, const char *protocol, const char *const *scores,
+                                size_t count, int threads, zh_error *err);
+
+/* --- registry of published scores (evaluator/registry/README.md) --- */
+typedef struct zh_registry_query {
+  const char *file;                                /* NULL: the one that comes with the program */
+  const char *model, *benchmark, *country, *kind; /* NULL: any; case does not count */
+} zh_registry_query;
+/* {"schema","count","rows":[{…,"score","line"}],"conflicts":[{"model","benchmark",…,"low","high",
+ * "rows"}]}: rows by benchmark, the best first; conflicts are different scores of one model, kind,
+ * benchmark, metric, shots, setting and unit, with the source of each. */
+ZH_MUST_CHECK zh_status zh_registry_scores(json_t **out, const zh_registry_query *query,
+                                           zh_error *err);
+/* [{"name","rows"}] of models, or of benchmarks. */
+ZH_MUST_CHECK zh_status zh_registry_names(json_t **out, const zh_registry_query *query,
+                                          bool models, zh_error *err);
+/* {"file","rows","faults":[{"line","model","benchmark","fault"}]} */
+ZH_MUST_CHECK zh_status zh_registry_check(json_t **out, const char *file, zh_error *err);
+
 /* --- bundles --- */
 /* The manifest, the documents' shape, and that each model that ran is the one that was counted. */
 ZH_MUST_CHECK zh_status zh_bundle_check(const char *folder, zh_error *err);

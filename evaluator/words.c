@@ -31,7 +31,9 @@ static const char *const slot_names[] = {
     "missing",   "question",   "policy",   "words",    "from",       "to",       "day",
     "yuan",      "received",   "limit",    "item",     "issued",     "pages",    "step",
     "date",      "amounts",    "stored",   "elements", "no_bias",    "no_ahead", "all",
-    "share",     "matrices",   "block",    "tokens",   NULL};
+    "share",     "matrices",   "block",    "tokens",   "line",     "task",
+    "peer",      "endpoint",   "difference", "low",    "high",     "p",
+    "margin",    "items",      NULL};
 
 static zh_status check_slots(const zh_yaml_node *node, const char *text, zh_error *err) {
   for (const char *open = strchr(text, '{'); open != NULL; open = strchr(open + 1, '{')) {

@@ -195,7 +195,61 @@ typedef struct zh_slot {
   ENTRY(example, exclusions)                                                                       \
   ENTRY(example, costs)                                                                            \
   ENTRY(example, received)                                                                         \
-  ENTRY(example, materials)
+  ENTRY(example, materials)                                                                        \
+  ENTRY(leading, leading)                                                                          \
+  ENTRY(leading, tied)                                                                             \
+  ENTRY(leading, not_leading)                                                                      \
+  ENTRY(leading, insufficient)                                                                     \
+  ENTRY(leading, not_finite)                                                                       \
+  ENTRY(leading, unknown_task)                                                                     \
+  ENTRY(leading, duplicate)                                                                        \
+  ENTRY(leading, runs_differ)                                                                      \
+  ENTRY(leading, protocol_differs)                                                                 \
+  ENTRY(leading, model_differs)                                                                    \
+  ENTRY(leading, items_missing)                                                                    \
+  ENTRY(leading, prompt_differs)                                                                   \
+  ENTRY(leading, cluster_differs)                                                                  \
+  ENTRY(leading, modality_differs)                                                                 \
+  ENTRY(leading, task_modality)                                                                    \
+  ENTRY(leading, item_count)                                                                       \
+  ENTRY(leading, item_digest)                                                                      \
+  ENTRY(leading, empty)                                                                            \
+  ENTRY(leading, peer_is_claimant)                                                                 \
+  ENTRY(leading, model_twice)                                                                      \
+  ENTRY(leading, same_table)                                                                       \
+  ENTRY(leading, claimant_missing)                                                                 \
+  ENTRY(leading, own_rank)                                                                         \
+  ENTRY(leading, published_above)                                                                  \
+  ENTRY(leading, modality_missing)                                                                 \
+  ENTRY(leading, task_missing)                                                                     \
+  ENTRY(leading, peer_missing)                                                                     \
+  ENTRY(leading, runs_apart)                                                                       \
+  ENTRY(leading, clean_differs)                                                                    \
+  ENTRY(leading, beats_all)                                                                        \
+  ENTRY(leading, task_lost)                                                                        \
+  ENTRY(leading, published_open)                                                                   \
+  ENTRY(leading, non_inferior)                                                                     \
+  ENTRY(leading, underpowered)                                                                     \
+  ENTRY(leading, zero_variance)                                                                    \
+  ENTRY(leading, no_pairs)                                                                         \
+  ENTRY(leading, gain)                                                                             \
+  ENTRY(leading, lead_gain)                                                                        \
+  ENTRY(leading, fragile)                                                                          \
+  ENTRY(leading, items_to_lead)                                                                    \
+  ENTRY(leading, items_to_tie)                                                                     \
+  ENTRY(leading, needs_input)                                                                      \
+  ENTRY(leading, needs_modality)                                                                   \
+  ENTRY(leading, needs_task)                                                                       \
+  ENTRY(leading, needs_peer)                                                                       \
+  ENTRY(leading, needs_runs)                                                                       \
+  ENTRY(leading, needs_variation)                                                                  \
+  ENTRY(leading, needs_clean)                                                                      \
+  ENTRY(leading, compared)                                                                         \
+  ENTRY(leading, tied_open)                                                                        \
+  ENTRY(leading, unbound)                                                                          \
+  ENTRY(leading, evidence)                                                                         \
+  ENTRY(leading, would)                                                                            \
+  ENTRY(leading, would_bind)
 
 typedef enum zh_word {
 #define ZH_WORD_ENTRY(section, key) ZH_WORD_##section##_##key,

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-enum { ZH_DEVICE_ABI = 1 };
+enum { ZH_DEVICE_ABI = 2 };
 
 typedef struct zh_device zh_device; /* one accelerator and its stream */
 typedef struct zh_device_graph zh_device_graph;
@@ -70,6 +70,7 @@ typedef struct zh_device_matrix {
   uint32_t rows, columns;
   uint32_t scale_rows, scale_columns; /* of E4M3's blocks; 0 in other forms */
   void *numbers, *scales;             /* on the device; scales NULL where there are none */
+  uint32_t first_row; /* `embed` counts ids from here on: of a part of a matrix; 0 else */
 } zh_device_matrix;
 
 /* The form of a file's type, or ZH_FORM_F32: its exact values (kernels/device_forms.c). */
@@ -371,6 +372,8 @@ typedef struct zh_device_api {
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;
+  /* Ranks that compute together (kernels/device_group.h); NULL in a module without them. */
+  const struct zh_device_groups *groups;
 } zh_device_api;
 
 /* Opens libzhiheng-cuda.so (zh_module_path; ZH_DEVICE_MODULE names another file). ZH_ERR_LACKING

@@ -166,6 +166,9 @@ uint64_t zh_standard_seed(void);
  * following each other): scales[blocks of rows][blocks of columns] from row `first`, a multiple of that, on. The rows
  * that zh_standard_rows gives of such a tensor are BF16, which holds number times scale exactly. */
 enum { ZH_STANDARD_BLOCK = 128 };
+/* Of columns [first_column, + columns), first_column a multiple of that, too. */
+void zh_standard_scales_of(float *scales, const zh_tensor *tensor, uint64_t first, uint64_t rows, uint64_t first_column,
+                           uint64_t columns);
 void zh_standard_scales(float *scales, const zh_tensor *tensor, uint64_t first, uint64_t rows);
 /* Names of the classes in model/classes.yaml, NULL-terminated, and one line each about them. */
 typedef struct zh_standard_class {

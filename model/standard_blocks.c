@@ -25,10 +25,15 @@ static float scale_at(const zh_tensor *t, uint64_t row, uint64_t column) {
   return ldexpf(1, exponent + (int)(bits & 1));
 }
 
-void zh_standard_scales(float *scales, const zh_tensor *t, uint64_t first, uint64_t rows) {
-  uint64_t columns = t->shape[t->dims - 1];
+void zh_standard_scales_of(float *scales, const zh_tensor *t, uint64_t first, uint64_t rows,
+                           uint64_t first_column, uint64_t columns) {
   for (uint64_t r = 0; r < rows; r += ZH_STANDARD_BLOCK)
-    for (uint64_t c = 0; c < columns; c += ZH_STANDARD_BLOCK) *scales++ = scale_at(t, first + r, c);
+    for (uint64_t c = 0; c < columns; c += ZH_STANDARD_BLOCK)
+      *scales++ = scale_at(t, first + r, first_column + c);
+}
+
+void zh_standard_scales(float *scales, const zh_tensor *t, uint64_t first, uint64_t rows) {
+  zh_standard_scales_of(scales, t, first, rows, 0, t->shape[t->dims - 1]);
 }
 
 /* To nearest, ties to even: in steps of an eighth of the power of two below it, and of 2^-9 below

@@ -23,6 +23,7 @@ zh_fuzz_target(yaml yaml.c zh_core)
 zh_fuzz_target(json json.c zh_core)
 zh_fuzz_target(manifest manifest.c zh_core)
 zh_fuzz_target(template template.c zh_core)
+zh_fuzz_target(csv csv.c zh_core)
 
 # Other rooms' targets: tests/fuzz/targets/<anything>.cmake, each calling zh_fuzz_target.
 file(GLOB fuzz_snippets CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/targets/*.cmake)

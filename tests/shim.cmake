@@ -6,7 +6,7 @@ set(SHIM_KERNEL_FLAGS -O2 -Wno-unknown-pragmas -Wno-conversion -Wno-extra -Wno-u
   $<$<CXX_COMPILER_ID:GNU>:-Wno-format-truncation>)
 
 add_library(zh_shim STATIC shim/block.cc shim/blocks.cc shim/device.cc shim/errors.cc shim/fibre.cc shim/launch.cc
-  shim/matrix.cc shim/memory.cc shim/random.cc shim/report.cc shim/stream.cc shim/warp.cc shim/watch.cc)
+  shim/matrix.cc shim/memory.cc shim/processes.cc shim/random.cc shim/report.cc shim/stream.cc shim/warp.cc shim/watch.cc)
 target_link_libraries(zh_shim PUBLIC zh_flags)
 target_include_directories(zh_shim BEFORE PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/shim)
 target_compile_options(zh_shim PRIVATE -O3 PUBLIC -fvisibility=hidden)
@@ -31,7 +31,7 @@ function(zh_shim_test source)
   set_tests_properties(shim.${what} PROPERTIES TIMEOUT 120 LABELS unit)
 endfunction()
 
-set(SHIM_TESTS test_matrix.cc test_memory.cc test_runtime.cc test_threads.cc)
+set(SHIM_TESTS test_matrix.cc test_memory.cc test_processes.cc test_runtime.cc test_threads.cc test_together.cc)
 list(TRANSFORM SHIM_TESTS PREPEND shim/ OUTPUT_VARIABLE SHIM_TEST_FILES)
 set_source_files_properties(${SHIM_TEST_FILES} PROPERTIES COMPILE_OPTIONS "${SHIM_KERNEL_FLAGS}")
 foreach(source ${SHIM_TESTS})
@@ -46,3 +46,12 @@ add_executable(shim_launch_time shim/launch_time.cc)
 set_source_files_properties(shim/launch_time.cc PROPERTIES COMPILE_OPTIONS "${SHIM_KERNEL_FLAGS}")
 target_link_libraries(shim_launch_time PRIVATE zh_shim)
 set_target_properties(shim_launch_time PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
+# Groups of GPUs: ranks under mpirun, each with the shim's device (system/shim_groups.py).
+if(ZH_ENABLE_MPI)
+  add_executable(group_ranks shim/group_ranks.c)
+  target_link_libraries(group_ranks PRIVATE zh_bench ${CMAKE_DL_LIBS})
+  set_target_properties(group_ranks PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  zh_python_test(shim.groups system/shim_groups.py)
+  set_tests_properties(shim.groups PROPERTIES LABELS system TIMEOUT 300)
+endif()

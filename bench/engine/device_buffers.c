@@ -102,7 +102,10 @@ static void cut(cutting *c, const zh_engine *engine, zh_device_engine *d) {
     d->choice = take(c, tokens * a->experts_used, sizeof(uint32_t));
     d->lists = take(c, zh_device_list_words(tokens, a->experts, a->experts_used), sizeof(uint32_t));
   }
-  d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer);
+  /* Behind them what was chosen: zh_device_chosen. */
+  d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer + sizeof(uint32_t));
+  size_t gathered = zh_device_gathered_floats(engine);
+  if (gathered > 0) d->gathered = take(c, gathered, sizeof(float));
   d->sum = take(c, ZH_DEVICE_SUMS, sizeof *d->sum);
   d->scratch = take(c, scratch_bytes(engine), 1);
 }

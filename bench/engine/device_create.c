@@ -14,7 +14,6 @@ static zh_status refuse_options(const zh_engine_options *o, zh_error *err) {
     bool is;
     const char *what;
   } missing[] = {
-      {o->ranks && o->ranks->comm && o->ranks->comm->size > 1, "one model over several ranks"},
       {o->precision == ZH_PRECISION_EXACT, "the precision 'exact', which is the reference's"},
       {o->unpacked, "changing single weights (liveness)"},
       {o->kv == ZH_KV_Q8, "keys and values of type q8 (choose bf16 or f32)"}};
@@ -91,16 +90,12 @@ static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
 
 /* --- what must fit --- */
 
-typedef struct room {
-  uint64_t weights, cache, activations;
-} room;
-
-static room room_of(const zh_engine *engine) {
-  return (room){zh_device_weights_formula(engine), zh_device_cache_formula(engine),
-                zh_device_buffers_formula(engine)};
+zh_device_room zh_device_room_of(const zh_engine *engine) {
+  return (zh_device_room){zh_device_weights_formula(engine), zh_device_cache_formula(engine),
+                          zh_device_buffers_formula(engine)};
 }
 
-static uint64_t total_of(room r) {
+static uint64_t total_of(zh_device_room r) {
   uint64_t sum;
   if (__builtin_add_overflow(r.weights, r.cache, &sum) ||
       __builtin_add_overflow(sum, r.activations, &sum))
@@ -111,7 +106,7 @@ static uint64_t total_of(room r) {
 static bool fits_with(zh_engine *engine, uint32_t *field, uint32_t value, uint64_t available) {
   uint32_t was = *field;
   *field = value;
-  bool fits = total_of(room_of(engine)) <= available;
+  bool fits = total_of(zh_device_room_of(engine)) <= available;
   *field = was;
   return fits;
 }
@@ -162,19 +157,27 @@ static void advise(char *out, size_t capacity, zh_engine *engine, uint64_t avail
     advise_model(out, capacity, available);
 }
 
+/* Of a model that several ranks hold: " (the part of rank 1 of 8)". */
+static void name_part(char *out, size_t capacity, const zh_engine *engine) {
+  const zh_comm *comm = engine->stages.comm;
+  out[0] = '\0';
+  if (comm) snprintf(out, capacity, " (the part of rank %d of %d)", comm->rank, comm->size);
+}
+
 static zh_status judge_room(zh_engine *engine, zh_error *err) {
   const zh_device_engine *d = engine->device;
-  room r = room_of(engine);
+  zh_device_room r = zh_device_room_of(engine);
   uint64_t available = d->facts.free_bytes;
-  char advice[192];
+  char advice[192], part[64];
   if (available == 0 || total_of(r) <= available) return ZH_OK;
   advise(advice, sizeof advice, engine, available);
+  name_part(part, sizeof part, engine);
   return zh_fail(
       err, ZH_ERR_LACKING,
-      "GPU %d (%s) has %.2f GB free, but %s with %" PRIu32 " positions for each of %" PRIu32
+      "GPU %d (%s) has %.2f GB free, but %s%s with %" PRIu32 " positions for each of %" PRIu32
       " sequences needs %.2f GB: weights %.2f, keys and values %.2f, activations %.2f; "
       "%s",
-      d->index, d->facts.name, (double)available / 1e9, zh_model_name(engine->weights.model),
+      d->index, d->facts.name, (double)available / 1e9, zh_model_name(engine->weights.model), part,
       engine->context, engine->sequences, (double)total_of(r) / 1e9, (double)r.weights / 1e9,
       (double)r.cache / 1e9, (double)r.activations / 1e9, advice);
 }
@@ -244,6 +247,7 @@ void zh_device_engine_free(zh_engine *engine) {
   if (!d) return;
   if (d->device) {
     zh_device_end_observing(engine);
+    zh_device_leave(d);
     for (size_t i = 0; i < d->events; ++i) d->api->release_event(d->device, d->event[i]);
     d->api->release_graph(d->device, d->graph);
     d->api->release(d->device, d->weights);
@@ -282,7 +286,8 @@ void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine) {
   if (total->expert_bytes)
     cost->weight_bytes =
         total->step_bytes + (uint64_t)llround((double)total->expert_bytes * share_read(engine));
-  cost->kv_bytes_per_position = (uint64_t)total->layers * kv.kv_heads * row;
+  cost->kv_bytes_per_position =
+      (uint64_t)total->layers * (uint64_t)engine->stages.part.parts * kv.kv_heads * row;
   cost->memory_weights = d->weight_bytes;
   cost->memory_kv = d->cache_bytes;
   cost->memory_activations = d->activation_bytes;

@@ -6,7 +6,8 @@
  * Files: device_create.c what is refused, what must fit; device_weights.c weights to the device,
  * and held against the model there; device_cache.c keys and values; device_buffers.c places of
  * values; device_pass.c the interpreter; device_observe.c what observers see; device_faults.c;
- * device_generate.c many steps without the host between. */
+ * device_generate.c many steps without the host between; device_group.c what GPUs of several ranks
+ * give each other. */
 #ifndef ZH_BENCH_ENGINE_DEVICE_ENGINE_H
 #define ZH_BENCH_ENGINE_DEVICE_ENGINE_H
 
@@ -14,6 +15,7 @@
 #include "bench/engine/inside.h"
 #include "bench/engine/order.h"
 #include "kernels/device.h"
+#include "kernels/device_group.h"
 
 /* A weight as it lies on the device; a vector as one row of fp32, the values that count. Those of
  * all experts of a layer's slot follow each other: the first one's matrix begins them all. */
@@ -64,6 +66,7 @@ struct zh_device_engine {
   zh_device_answer *answer; /* [logit_rows] */
   void *scratch;            /* of attention */
   uint64_t *sum;            /* [ZH_DEVICE_SUMS] of sum_of_bits */
+  float *gathered;          /* [parts][logit_rows][widest part]: logits; NULL: the head is whole */
 
   unsigned char *staging; /* on the host, as fast to copy as can be */
   size_t staging_bytes;
@@ -75,9 +78,23 @@ struct zh_device_engine {
   size_t tokens_of_pass;   /* of the last one */
   zh_device_event **event; /* [events] */
   size_t events;
+
+  /* Of several ranks: those that divide this stage's heads and columns; and all, where layers are
+   * divided. NULL: there are no others. */
+  zh_device_group *tied, *line;
+  zh_device_group_kind tied_by, line_by;
+  char group_why[512]; /* why another kind was not taken; "": none was wanted */
+  bool deserted;       /* another rank did not come */
+  size_t exchanged;    /* parts of sums that the pass at hand showed to observers */
 };
 
 enum { ZH_DEVICE_STAGING = 32 << 20, ZH_DEVICE_SUMS = 1024 };
+
+/* What must fit on the device, by formula. */
+typedef struct zh_device_room {
+  uint64_t weights, cache, activations;
+} zh_device_room;
+zh_device_room zh_device_room_of(const zh_engine *engine);
 
 /* device_create.c. open: before anything is read; fill: when weights are described, vectors there,
  * and sequences, context and micro_batch known. */
@@ -152,6 +169,47 @@ ZH_MUST_CHECK zh_status zh_device_run_instruction(zh_device_pass *pass, const zh
 static inline size_t zh_device_rows_of(const zh_device_pass *p, zh_value value) {
   size_t used = p->e->architecture.experts_used;
   return zh_value_is_of_choices(value) ? p->tokens * used : p->tokens;
+}
+
+/* device_group.c. Collective: opens the groups; behind it the device's facts are read anew. */
+ZH_MUST_CHECK zh_status zh_device_join(zh_engine *engine, const zh_ranks *ranks, zh_error *err);
+void zh_device_leave(zh_device_engine *d);
+/* zh_device_api.wait, and that the other ranks came. */
+ZH_MUST_CHECK zh_status zh_device_wait(zh_device_engine *d, zh_error *err);
+/* Collective: zh_comm_agree, in which what went wrong on a rank counts before what other ranks
+ * waited for in vain. */
+ZH_MUST_CHECK zh_status zh_device_agree(const zh_engine *engine, zh_status mine, zh_error *err);
+/* x [tokens][hidden], over the ranks that divide heads and columns; nothing where none do. */
+ZH_MUST_CHECK zh_status zh_device_sum_parts(zh_device_pass *pass, float *x, int layer,
+                                            zh_error *err);
+/* Where this rank's part of so many rows of logits is computed, [rows][part]; then all have all. */
+float *zh_device_part_of_logits(const zh_device_pass *pass, size_t rows);
+ZH_MUST_CHECK zh_status zh_device_gather_logits(zh_device_pass *pass, size_t rows, zh_error *err);
+size_t zh_device_gathered_floats(const zh_engine *engine);
+/* Hidden states from the stage before and to the one after, where there are such. */
+ZH_MUST_CHECK zh_status zh_device_take_states(zh_device_pass *pass, zh_error *err);
+ZH_MUST_CHECK zh_status zh_device_give_states(zh_device_pass *pass, zh_error *err);
+/* Where a step's answers are chosen from: behind the answers where they go to other ranks, else
+ * where the next step reads tokens; then all ranks have them. */
+uint32_t *zh_device_chosen(const zh_engine *engine, size_t sequences);
+ZH_MUST_CHECK zh_status zh_device_share_answers(zh_engine *engine, size_t sequences, zh_error *err);
+/* On the host, while observed: all [parts][floats] of what each rank that divides has. A rank whose
+ * device failed sits out the rest of a call, so that no other waits for it: of `tokens` tokens,
+ * `most` at once. */
+ZH_MUST_CHECK zh_status zh_device_show_parts(zh_engine *engine, float *all, const float *mine,
+                                             size_t floats, zh_error *err);
+void zh_device_sit_out(zh_engine *engine, size_t tokens, size_t most);
+bool zh_device_is_left_out(const zh_engine *engine, int layer);
+/* Of the model, where the pass counts those of this rank. */
+static inline int zh_device_layer_of_model(const zh_device_pass *p, int layer) {
+  return layer < 0 ? layer : layer + (int)p->e->weights.first_layer;
+}
+/* What is added to a sum over ranks, the first of them adds. */
+static inline const zh_weight *zh_device_bias(const zh_device_pass *p, const zh_instruction *is,
+                                              int layer) {
+  bool sums = is->out == ZH_VALUE_DELTA || is->out == ZH_VALUE_EXPERT;
+  if (sums && p->e->stages.part.index > 0) return NULL;
+  return zh_order_bias(is, layer, &p->e->weights);
 }
 
 /* device_joined.c: the instruction at i, or several of them in one call where nobody observes;

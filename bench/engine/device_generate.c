@@ -52,13 +52,15 @@ static zh_status enqueue_step(zh_engine *e, size_t sequences, zh_error *err) {
   zh_device_pass p = {.e = e,
                       .d = d,
                       .tokens = sequences,
-                      .wanted = sequences,
+                      .wanted = zh_engine_has_head(e) ? sequences : 0,
                       .way = zh_way_of(sequences),
                       .expert_way = zh_expert_way(&e->architecture, sequences)};
   ZH_TRY(zh_device_enqueue(&p, err));
   d->api->mark(d->device, "choice", -1);
-  ZH_TRY(d->api->answer(d->device, d->answer, d->tokens.token, d->value[ZH_VALUE_LOGITS], sequences,
-                        e->architecture.vocab, err));
+  if (p.wanted > 0)
+    ZH_TRY(d->api->answer(d->device, d->answer, zh_device_chosen(e, sequences),
+                          d->value[ZH_VALUE_LOGITS], sequences, e->architecture.vocab, err));
+  ZH_TRY(zh_device_share_answers(e, sequences, err));
   return d->api->advance(d->device, d->tokens.position, sequences, err);
 }
 
@@ -101,7 +103,7 @@ static zh_status run_steps(zh_engine *e, size_t sequences, size_t steps, zh_gene
     ZH_TRY(d->api->download(d->device, d->staging + i * bytes, d->answer, bytes, err));
     ZH_TRY(d->api->record(d->device, d->event[i + 1], err));
   }
-  ZH_TRY(d->api->wait(d->device, err));
+  ZH_TRY(zh_device_wait(d, err));
   for (size_t i = 0; i < steps * sequences; ++i)
     out[i] = (zh_generated){answers[i].chosen, answers[i].logit_bits, answers[i].bits_sum};
   for (size_t i = 0; i < steps; ++i) {
@@ -112,23 +114,27 @@ static zh_status run_steps(zh_engine *e, size_t sequences, size_t steps, zh_gene
   return ZH_OK;
 }
 
-zh_status zh_engine_prepare_generation(zh_engine *e, size_t sequences, size_t steps,
-                                       zh_error *err) {
+static zh_status prepare_here(zh_engine *e, size_t sequences, size_t steps, zh_error *err) {
   zh_device_engine *d = e->device;
-  if (!d || sequences == 0 || sequences > d->logit_rows) return ZH_OK;
   d->steps_at_once = d->staging_bytes / (sequences * sizeof(zh_device_answer));
   if (steps < d->steps_at_once) d->steps_at_once = steps;
   ZH_TRY(make_events(d, d->steps_at_once + 1, err));
   return capture(e, sequences, err);
 }
 
-zh_status zh_engine_generate(zh_engine *e, const uint32_t *first, uint32_t position,
-                             size_t sequences, size_t steps, zh_generated *out, double *step_ns,
-                             zh_error *err) {
+zh_status zh_engine_prepare_generation(zh_engine *e, size_t sequences, size_t steps,
+                                       zh_error *err) {
+  const zh_device_engine *d = e->device;
+  if (!d || sequences == 0 || sequences > d->logit_rows) return ZH_OK;
+  return zh_device_agree(e, prepare_here(e, sequences, steps, err), err);
+}
+
+static zh_status generate_here(zh_engine *e, const uint32_t *first, uint32_t position,
+                               size_t sequences, size_t steps, zh_generated *out, double *step_ns,
+                               zh_error *err) {
   zh_device_engine *d = e->device;
-  ZH_TRY(admit(e, position, sequences, steps, err));
   if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
-  ZH_TRY(zh_engine_prepare_generation(e, sequences, steps, err));
+  ZH_TRY(prepare_here(e, sequences, steps, err));
   d->tokens_of_pass = sequences;
   d->api->mark(d->device, "generating", -1);
   ZH_TRY(send_first(d, first, position, sequences, err));
@@ -140,4 +146,12 @@ zh_status zh_engine_generate(zh_engine *e, const uint32_t *first, uint32_t posit
   for (size_t s = 0; s < sequences; ++s) d->computed[s] = e->length[s] += (uint32_t)steps;
   zh_engine_mark_nothing(e);
   return ZH_OK;
+}
+
+zh_status zh_engine_generate(zh_engine *e, const uint32_t *first, uint32_t position,
+                             size_t sequences, size_t steps, zh_generated *out, double *step_ns,
+                             zh_error *err) {
+  ZH_TRY(admit(e, position, sequences, steps, err));
+  zh_status status = generate_here(e, first, position, sequences, steps, out, step_ns, err);
+  return zh_device_agree(e, status, err);
 }

@@ -107,7 +107,7 @@ static zh_status run_together(zh_device_pass *p, size_t i, size_t count, zh_erro
       add_product(&all, k, zh_order_weight(is, layer, weights), zh_order_bias(is, layer, weights),
                   1);
   }
-  p->d->api->mark(p->d->device, first->name, layer);
+  p->d->api->mark(p->d->device, first->name, zh_device_layer_of_model(p, layer));
   if (choices) {
     zh_device_grouped work = {.y = y,
                               .y_stride = y_stride,
@@ -141,6 +141,7 @@ static zh_status run_together(zh_device_pass *p, size_t i, size_t count, zh_erro
 
 static bool is_added(const zh_device_pass *p, size_t i, int layer) {
   int other;
+  if (p->d->tied) return false; /* what is added is the sum over the ranks */
   const zh_instruction *is = zh_program_at(&p->d->program, i, &other),
                        *next = zh_program_at(&p->d->program, i + 1, &other);
   return is->op == ZH_OP_MATMUL && is->out == ZH_VALUE_DELTA && next->op == ZH_OP_ADD &&
@@ -164,7 +165,7 @@ static zh_status run_added(zh_device_pass *p, const zh_instruction *is, int laye
                             .adds = true,
                             .factor = zh_factor(p->e->architecture.residual_scale),
                             .way = p->way};
-  p->d->api->mark(p->d->device, is->name, layer);
+  p->d->api->mark(p->d->device, is->name, zh_device_layer_of_model(p, layer));
   return p->d->api->product(p->d->device, &work, err);
 }
 

@@ -11,6 +11,7 @@ struct zh_device_sight {
   float *routed, *shared;   /* weights of the choices, and how much of the shared experts */
   uint32_t *choice, *place; /* [micro_batch][used] */
   const zh_weight **each;   /* [2][micro_batch used]: weights, then biases */
+  float *parts;             /* [parts][micro_batch][hidden]: of sums over ranks; NULL: none */
 };
 
 static size_t choices_of(const zh_engine *engine) {
@@ -30,6 +31,12 @@ static size_t most_floats(const zh_engine *engine) {
   return most;
 }
 
+static size_t part_floats(const zh_engine *engine) {
+  return engine->device->tied
+             ? (size_t)engine->stages.part.parts * engine->micro_batch * engine->architecture.hidden
+             : 0;
+}
+
 static void free_sight(zh_device_sight *s) {
   if (!s) return;
   free(s->input);
@@ -40,6 +47,7 @@ static void free_sight(zh_device_sight *s) {
   free(s->choice);
   free(s->place);
   free(s->each);
+  free(s->parts);
   free(s);
 }
 
@@ -55,10 +63,11 @@ zh_status zh_device_begin_observing(zh_engine *engine, zh_error *err) {
                          .shared = malloc(engine->micro_batch * sizeof(float)),
                          .choice = malloc((choices + 1) * sizeof(uint32_t)),
                          .place = malloc((choices + 1) * sizeof(uint32_t)),
-                         .each = calloc(2 * choices + 1, sizeof *s->each)};
+                         .each = calloc(2 * choices + 1, sizeof *s->each),
+                         .parts = malloc(part_floats(engine) * sizeof(float) + 1)};
   engine->gathered = malloc(3 * (size_t)engine->micro_batch * sizeof *engine->gathered);
   if (!s->input || !s->second || !s->output || !s->routed || !s->shared || !s->choice ||
-      !s->place || !s->each || !engine->gathered) {
+      !s->place || !s->each || !s->parts || !engine->gathered) {
     free_sight(s);
     return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
   }
@@ -133,8 +142,8 @@ static zh_expert_slot slot_of(zh_value out) {
 }
 
 /* Of each choice by itself. */
-static void spread_over_choices(zh_operation *o, const zh_device_pass *p,
-                                const zh_instruction *is) {
+static void spread_over_choices(zh_operation *o, const zh_device_pass *p, const zh_instruction *is,
+                                int layer) {
   const zh_weights *weights = &p->e->weights;
   zh_device_sight *s = p->d->sight;
   size_t choices = p->tokens * p->e->architecture.experts_used;
@@ -142,14 +151,16 @@ static void spread_over_choices(zh_operation *o, const zh_device_pass *p,
   zh_expert_slot slot = slot_of(is->out);
   bool product = is->op == ZH_OP_MATMUL;
   for (size_t i = 0; i < choices; ++i) {
-    const zh_weight *of = zh_weights_expert(weights, (uint32_t)o->layer, s->choice[i]);
+    const zh_weight *of = zh_weights_expert(weights, (uint32_t)layer, s->choice[i]);
     s->each[i] = product ? &of[slot] : NULL;
     bias[i] = &of[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
   }
-  const zh_weight *any = &zh_weights_expert(weights, (uint32_t)o->layer, 0)[slot];
+  const zh_weight *any = &zh_weights_expert(weights, (uint32_t)layer, 0)[slot];
   o->tokens = choices;
   o->each = s->each;
-  o->each_bias = product && p->e->architecture.ffn_bias ? bias : NULL;
+  bool biased =
+      slot != ZH_EXPERT_DOWN || p->e->stages.part.index == 0; /* of a sum over ranks once */
+  o->each_bias = product && biased && p->e->architecture.ffn_bias ? bias : NULL;
   o->spread = product && slot != ZH_EXPERT_DOWN;
   o->way = product ? zh_weight_way(any, &p->e->kernels->rounds, p->expert_way) : p->expert_way;
 }
@@ -176,10 +187,10 @@ static void name_tokens(zh_operation *o, const zh_device_pass *p, bool gathered)
 static zh_operation describe(const zh_device_pass *p, const zh_instruction *is, int layer) {
   const zh_weights *weights = &p->e->weights;
   const zh_weight *weight = zh_order_weight(is, layer, weights),
-                  *bias = zh_order_bias(is, layer, weights);
+                  *bias = zh_device_bias(p, is, layer);
   const zh_device_sight *s = p->d->sight;
   zh_operation o = {.op = is->op,
-                    .layer = layer,
+                    .layer = zh_device_layer_of_model(p, layer),
                     .name = is->name,
                     .weight = weight,
                     .bias = bias && bias->tensor ? bias : NULL,
@@ -190,11 +201,40 @@ static zh_operation describe(const zh_device_pass *p, const zh_instruction *is, 
                                                      : p->way,
                     .input = is->op == ZH_OP_EMBEDDING ? NULL : s->input,
                     .second = has_second(p->e, is) ? s->second : NULL,
-                    .output = is->out == ZH_VALUE_LOGITS ? p->logits : s->output};
+                    .output = s->output};
+  if (is->out == ZH_VALUE_LOGITS) { /* of this rank's rows */
+    o.out_width = weight->matrix.rows;
+    o.output_stride = p->e->architecture.vocab;
+    o.output = p->logits + weight->first_row;
+  }
   if (weight && (is->op == ZH_OP_MATMUL || is->op == ZH_OP_HEAD_MATMUL))
     o.way = zh_weight_way(weight, &p->e->kernels->rounds, p->way);
   name_tokens(&o, p, is_gathered(is, layer));
   return o;
+}
+
+/* What the ranks add up behind an instruction: shown by another way than it is summed, and the sum.
+ * Of the embedding the sum alone: all but one rank have zeros. */
+static zh_status see_sum(zh_device_pass *p, const zh_instruction *is, int layer, zh_error *err) {
+  zh_device_sight *s = p->d->sight;
+  size_t hidden = p->e->architecture.hidden, floats = p->tokens * hidden;
+  if (!p->d->tied || is->out != ZH_VALUE_DELTA) return ZH_OK;
+  ZH_TRY(zh_device_show_parts(p->e, s->parts, s->output, floats, err));
+  ZH_TRY(zh_device_sum_parts(p, p->d->value[is->out], layer, err));
+  ZH_TRY(download_value(p, s->output, is, layer, is->out, err));
+  zh_operation o = {.op = ZH_OP_SUM,
+                    .layer = zh_device_layer_of_model(p, layer),
+                    .name = is->weight == ZH_ATTN_OUTPUT ? "attention sum" : "ffn sum",
+                    .tokens = p->tokens,
+                    .in_width = hidden,
+                    .out_width = hidden,
+                    .input = s->parts,
+                    .addends = (size_t)p->e->stages.part.parts,
+                    .addend_stride = floats,
+                    .output = s->output};
+  name_tokens(&o, p, false);
+  p->e->observer(p->e->observer_user, &o);
+  return ZH_OK;
 }
 
 zh_status zh_device_run_observed(zh_device_pass *p, const zh_instruction *is, int layer,
@@ -203,6 +243,7 @@ zh_status zh_device_run_observed(zh_device_pass *p, const zh_instruction *is, in
   zh_kv kv;
   ZH_TRY(see_inputs(p, is, layer, err));
   ZH_TRY(zh_device_run_instruction(p, is, layer, err));
+  if (is->op == ZH_OP_EMBEDDING) ZH_TRY(zh_device_sum_parts(p, p->d->value[is->out], layer, err));
   zh_operation o = describe(p, is, layer);
   if (is->out == ZH_VALUE_LOGITS)
     ZH_TRY(p->d->api->wait(p->d->device, err));
@@ -217,14 +258,15 @@ zh_status zh_device_run_observed(zh_device_pass *p, const zh_instruction *is, in
     ZH_TRY(see_mixture(p, &mixture, err));
     o.mixture = &mixture;
   }
-  if (zh_value_is_of_choices(is->out)) spread_over_choices(&o, p, is);
+  if (zh_value_is_of_choices(is->out)) spread_over_choices(&o, p, is, layer);
   p->e->observer(p->e->observer_user, &o);
-  return ZH_OK;
+  return see_sum(p, is, layer, err);
 }
 
 uint64_t zh_device_sight_bytes(const zh_engine *engine) {
   uint64_t choices = choices_of(engine), tokens = engine->micro_batch;
   if (!engine->device->sight) return 0;
   return 3 * most_floats(engine) * sizeof(float) +
-         choices * (3 * sizeof(float) + 2 * sizeof(void *)) + tokens * 4 * sizeof(uint32_t);
+         choices * (3 * sizeof(float) + 2 * sizeof(void *)) + tokens * 4 * sizeof(uint32_t) +
+         part_floats(engine) * sizeof(float);
 }

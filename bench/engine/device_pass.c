@@ -31,8 +31,10 @@ static const float *values_of(const zh_weight *w) {
 
 static zh_status embed(const call *c) {
   const zh_device_engine *d = c->d;
-  return d->api->embed(d->device, c->out, &weight_of(c)->laid->matrix, d->tokens.token,
-                       c->p->tokens, zh_factor(c->a->embedding_scale), c->err);
+  zh_device_matrix rows = weight_of(c)->laid->matrix;
+  rows.first_row = (uint32_t)weight_of(c)->first_row; /* other ranks have the others */
+  return d->api->embed(d->device, c->out, &rows, d->tokens.token, c->p->tokens,
+                       zh_factor(c->a->embedding_scale), c->err);
 }
 
 /* heads parts of `columns` numbers in each row. */
@@ -142,7 +144,9 @@ static zh_status multiply_choices(const call *c) {
   const zh_weight *first = zh_weights_expert(weights, (uint32_t)c->layer, 0);
   zh_device_matrix all = first[slot].laid->matrix;
   all.rows *= c->a->experts;
-  const float *biases[] = {values_of(&first[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)])};
+  bool biased = !down || c->p->e->stages.part.index == 0; /* what is summed, by one rank */
+  const float *biases[] = {biased ? values_of(&first[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)])
+                                  : NULL};
   zh_device_grouped work = {.y = c->out,
                             .y_stride = c->out_width,
                             .matrices = &all,
@@ -162,13 +166,15 @@ static zh_status multiply_choices(const call *c) {
 /* The head, as many rows at once as there is room for; and what the architecture does to logits. */
 static zh_status compute_logits(const call *c) {
   zh_device_pass *p = c->p;
-  size_t vocab = c->a->vocab, most = c->d->logit_rows;
+  size_t vocab = c->a->vocab, part = weight_of(c)->matrix.rows, most = c->d->logit_rows;
   float scale = zh_factor(c->a->logit_scale), cap = c->a->logit_softcap;
   for (size_t first = 0; first < p->wanted; first += most) {
     size_t rows = p->wanted - first < most ? p->wanted - first : most;
-    ZH_TRY(multiply(c, c->out, weight_of(c), NULL, c->in + first * c->in_width, rows));
+    float *mine = zh_device_part_of_logits(p, rows);
+    ZH_TRY(multiply(c, mine, weight_of(c), NULL, c->in + first * c->in_width, rows));
     if (scale != 1 || cap != 0)
-      ZH_TRY(c->d->api->shape_logits(c->d->device, c->out, rows, vocab, scale, cap, c->err));
+      ZH_TRY(c->d->api->shape_logits(c->d->device, mine, rows, part, scale, cap, c->err));
+    ZH_TRY(zh_device_gather_logits(p, rows, c->err));
     if (p->logits)
       ZH_TRY(c->d->api->download(c->d->device, p->logits + first * vocab, c->out,
                                  rows * vocab * sizeof(float), c->err));
@@ -179,7 +185,7 @@ static zh_status compute_logits(const call *c) {
 static zh_status multiply_any(const call *c) {
   if (c->layer < 0) return compute_logits(c);
   if (zh_value_is_of_choices(c->is->out)) return multiply_choices(c);
-  return multiply(c, c->out, weight_of(c), zh_order_bias(c->is, c->layer, &c->p->e->weights), c->in,
+  return multiply(c, c->out, weight_of(c), zh_device_bias(c->p, c->is, c->layer), c->in,
                   c->p->tokens);
 }
 
@@ -319,12 +325,12 @@ zh_status zh_device_run_instruction(zh_device_pass *p, const zh_instruction *is,
   c.in = zh_device_value_at(p, is->in, &c.in_stride);
   c.second = zh_device_value_at(p, is->second, &c.second_stride);
   c.out = zh_device_value_at(p, is->out, &unused);
-  p->d->api->mark(p->d->device, is->name, layer);
+  p->d->api->mark(p->d->device, is->name, zh_device_layer_of_model(p, layer));
   return does[is->op](&c);
 }
 
 /* By an injected fault. */
-static bool is_left_out(const zh_engine *e, int layer) {
+bool zh_device_is_left_out(const zh_engine *e, int layer) {
   return layer >= 0 && ((uint32_t)layer >= e->architecture.layers - e->layers_left_out ||
                         (e->tamper.kind == ZH_TAMPER_LAYER && e->tamper.layer == (uint32_t)layer));
 }
@@ -347,22 +353,38 @@ static zh_status say_shape(const zh_device_pass *p, const zh_instruction *is, si
   return status;
 }
 
+/* What the ranks that divide heads and columns add up behind an instruction. */
+static zh_status sum_over_ranks(zh_device_pass *p, const zh_instruction *is, int layer,
+                                zh_error *err) {
+  bool sums = is->op == ZH_OP_EMBEDDING || is->out == ZH_VALUE_DELTA;
+  return sums ? zh_device_sum_parts(p, p->d->value[is->out], layer, err) : ZH_OK;
+}
+
+static zh_status run_unobserved(zh_device_pass *p, size_t i, size_t *taken, zh_error *err) {
+  int layer;
+  const zh_instruction *is = zh_program_at(&p->d->program, i, &layer);
+  ZH_TRY(zh_device_run_joined(p, i, taken, err));
+  return *taken == 1 ? sum_over_ranks(p, is, layer, err) : ZH_OK;
+}
+
 zh_status zh_device_enqueue(zh_device_pass *p, zh_error *err) {
   const zh_program *program = &p->d->program;
+  bool looks_up = p->e->weights.whole[ZH_EMBEDDING].tensor != NULL; /* not where states come in */
   size_t end = zh_program_length(program, p->wanted > 0), head = program->begin[program->layers];
-  for (size_t i = 0, taken; i < end; i += taken) {
+  ZH_TRY(zh_device_take_states(p, err));
+  for (size_t i = looks_up ? 0 : 1, taken; i < end; i += taken) {
     int layer;
     const zh_instruction *is = zh_program_at(program, i, &layer);
     taken = 1;
-    if (is_left_out(p->e, layer)) continue;
+    if (zh_device_is_left_out(p->e, layer)) continue;
     if (i == head) ZH_TRY(gather(p, err));
     zh_status status = p->e->observer ? zh_device_run_observed(p, is, layer, err)
-                                      : zh_device_run_joined(p, i, &taken, err);
+                                      : run_unobserved(p, i, &taken, err);
     ZH_TRY(say_shape(p, is, i < head ? zh_device_rows_of(p, is->out) : p->wanted, status, err));
     if (is->weight == ZH_ATTN_NORM && layer >= 0) /* nobody reads x here */
       ZH_TRY(zh_device_flip_activation(p, layer, err));
   }
-  return ZH_OK;
+  return zh_device_give_states(p, err);
 }
 
 /* --- a call --- */
@@ -385,16 +407,17 @@ static zh_status send_tokens(zh_device_pass *p, zh_error *err) {
   for (size_t t = 0; t < p->tokens; ++t) d->computed[p->sequence[t]] = p->position[t] + 1;
   for (size_t t = 0; t < p->tokens; ++t)
     if (wants(p, t)) rows[wanted++] = (uint32_t)t;
-  p->wanted = p->keeps_logits ? wanted : 0;
+  p->wanted = p->keeps_logits && zh_engine_has_head(p->e) ? wanted : 0;
   if (wanted == 0) return ZH_OK;
   return d->api->upload(d->device, d->tokens.wanted, rows, wanted * sizeof *rows, err);
 }
 
 static zh_status run_pass(zh_device_pass *p, zh_error *err) {
   p->d->api->mark(p->d->device, "copying tokens", -1);
+  p->d->exchanged = 0;
   ZH_TRY(send_tokens(p, err));
   ZH_TRY(zh_device_enqueue(p, err));
-  return p->d->api->wait(p->d->device, err);
+  return zh_device_wait(p->d, err);
 }
 
 /* What failed was this pass: its operator and layer are in the message already. A device that was
@@ -408,13 +431,14 @@ static zh_status say_pass(const zh_device_pass *p, zh_status status, zh_error *e
   return ZH_ERR_IO;
 }
 
-zh_status zh_device_forward(zh_engine *e, const uint32_t *token, const uint32_t *position,
-                            const uint32_t *sequence, size_t count, const bool *want, float *logits,
-                            zh_error *err) {
+static zh_status forward_here(zh_engine *e, const uint32_t *token, const uint32_t *position,
+                              const uint32_t *sequence, size_t count, const bool *want,
+                              float *logits, size_t *done, zh_error *err) {
   zh_device_engine *d = e->device;
+  size_t most = zh_engine_tokens_at_once(e, count);
   if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
-  for (size_t at = 0; at < count; at += e->micro_batch) {
-    size_t tokens = count - at < e->micro_batch ? count - at : e->micro_batch;
+  for (; *done < count; *done += most) {
+    size_t at = *done, tokens = count - at < most ? count - at : most;
     d->tokens_of_pass = tokens;
     zh_device_pass p = {.e = e,
                         .d = d,
@@ -433,6 +457,18 @@ zh_status zh_device_forward(zh_engine *e, const uint32_t *token, const uint32_t 
     e->tamper.kind = ZH_TAMPER_NONE;
     if (logits) logits += p.wanted * e->architecture.vocab;
   }
+  return ZH_OK;
+}
+
+/* What fails on one rank fails on all that compute the model with it. */
+zh_status zh_device_forward(zh_engine *e, const uint32_t *token, const uint32_t *position,
+                            const uint32_t *sequence, size_t count, const bool *want, float *logits,
+                            zh_error *err) {
+  size_t done = 0;
+  e->device->exchanged = 0;
+  zh_status status = forward_here(e, token, position, sequence, count, want, logits, &done, err);
+  if (status != ZH_OK) zh_device_sit_out(e, count - done, zh_engine_tokens_at_once(e, count));
+  ZH_TRY(zh_device_agree(e, status, err));
   zh_engine_mark_nothing(e);
   return ZH_OK;
 }

@@ -127,8 +127,9 @@ static uint64_t place_all(placing p, zh_weights *weights, uint64_t *begin) {
     place_layer(&p, weights, l);
   }
   if (begin) begin[layers] = (uint64_t)(p.next - base);
+  bool tied = weights->architecture.tied_head && weights->whole[ZH_EMBEDDING].tensor;
   for (int slot = 0; slot < ZH_MODEL_SLOTS; ++slot)
-    if (slot != ZH_HEAD || !weights->architecture.tied_head) place(&p, &weights->whole[slot], 1, 1);
+    if (slot != ZH_HEAD || !tied) place(&p, &weights->whole[slot], 1, 1);
   if (begin) begin[layers + 1] = (uint64_t)(p.next - base);
   return (uint64_t)(p.next - base);
 }
@@ -277,7 +278,8 @@ static zh_status lay_block_scales(const zh_device_engine *d, const zh_weight *w,
   if (floats == 0) return ZH_OK;
   float *scales = malloc(bytes);
   if (!scales) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for scales of weights");
-  zh_standard_scales(scales, w->source->stored, first_row(w), m->rows);
+  zh_standard_scales_of(scales, w->source->stored, first_row(w), m->rows, w->first_column,
+                        m->columns);
   zh_status status = d->api->upload(d->device, m->scales, scales, bytes, err);
   if (status == ZH_OK) status = d->api->wait(d->device, err);
   free(scales);
@@ -293,9 +295,23 @@ static zh_status generate(const zh_device_engine *d, const zh_weight *w, zh_erro
 
 static zh_status lay_weight(const zh_engine *engine, zh_weight *w, zh_error *err) {
   const zh_device_engine *d = engine->device;
-  d->api->mark(d->device, w->tensor->name, w->layer);
+  int layer = w->layer < 0 ? w->layer : w->layer + (int)engine->weights.first_layer;
+  d->api->mark(d->device, w->tensor->name, layer);
   if (is_vector(w)) return lay_vector(d, w, err);
   return is_standard(w) ? generate(d, w, err) : lay_rows(engine, w, err);
+}
+
+/* A part begins where a block of numbers with one scale does. */
+static zh_status refuse_cut(const zh_engine *engine, const zh_weight *w, zh_error *err) {
+  bool blocks = zh_device_form_for(engine->device, w) == ZH_FORM_E4M3;
+  if (!blocks ||
+      (first_row(w) % ZH_STANDARD_BLOCK == 0 && w->first_column % ZH_STANDARD_BLOCK == 0))
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: tensor '%s' cut for %d ranks would have a part that begins inside a block of "
+                 "%d rows and columns with one scale; take fewer ranks, or parallel: pipeline",
+                 zh_model_name(engine->weights.model), w->tensor->name, engine->stages.part.parts,
+                 ZH_STANDARD_BLOCK);
 }
 
 static zh_status refuse_form(const zh_engine *engine, const zh_weight *w, zh_error *err) {
@@ -343,8 +359,11 @@ zh_status zh_device_lay_weights(zh_engine *engine, zh_error *err) {
 }
 
 zh_status zh_device_check_forms(const zh_engine *engine, zh_error *err) {
-  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i)
-    ZH_TRY(refuse_form(engine, zh_weights_at(&engine->weights, i), err));
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_weight *w = zh_weights_at(&engine->weights, i);
+    ZH_TRY(refuse_form(engine, w, err));
+    if (engine->stages.part.parts > 1) ZH_TRY(refuse_cut(engine, w, err));
+  }
   return ZH_OK;
 }
 
@@ -372,7 +391,8 @@ static zh_status verify_sums(const zh_engine *engine, zh_error *err) {
     char where[32] = "the whole model";
     ZH_TRY(sum_section(&now, d, i, err));
     if (now == d->section_sum[i]) continue;
-    if (i < engine->architecture.layers) snprintf(where, sizeof where, "layer %zu", i);
+    if (i < engine->architecture.layers)
+      snprintf(where, sizeof where, "layer %zu", i + engine->weights.first_layer);
     return zh_fail(
         err, ZH_ERR_CHECK,
         "weights: the bits of the weights of %s in the GPU's memory add up to %016" PRIx64

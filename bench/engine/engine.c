@@ -276,15 +276,25 @@ static void set_micro_batch(zh_engine *engine, const zh_engine_options *options)
   if (engine->micro_batch > most) engine->micro_batch = (uint32_t)most;
 }
 
+static zh_status describe_on_device(zh_engine *engine, const zh_model *model,
+                                    const zh_engine_options *options, zh_error *err) {
+  ZH_TRY(zh_device_engine_open(engine, options, err));
+  ZH_TRY(zh_weights_describe(&engine->weights, model, err));
+  engine->weights.elsewhere = true;
+  ZH_TRY(zh_weights_cut(&engine->weights, engine->stages.part, err));
+  engine->architecture = engine->weights.architecture;
+  ZH_TRY(check_options(engine, err));
+  set_micro_batch(engine, options);
+  return ZH_OK;
+}
+
 /* Nothing but vectors and lengths is here; the rest is the device's. */
 static zh_status hold_on_device(zh_engine *engine, const zh_model *model,
                                 const zh_engine_options *options, zh_error *err) {
-  ZH_TRY(zh_device_engine_open(engine, options, err));
-  ZH_TRY(zh_weights_describe(&engine->weights, model, err));
-  engine->architecture = engine->weights.architecture;
-  engine->weights.elsewhere = true;
-  ZH_TRY(check_options(engine, err));
-  set_micro_batch(engine, options);
+  zh_status status = describe_on_device(engine, model, options, err);
+  if (engine->stages.comm) status = zh_comm_agree(engine->stages.comm, status, err);
+  ZH_TRY(status);
+  ZH_TRY(zh_device_join(engine, options->ranks, err));
   ZH_TRY(zh_weights_generate(&engine->weights, engine->threads, err));
   ZH_TRY(zh_weights_set_gains(&engine->weights, err));
   engine->length = calloc(engine->sequences, sizeof *engine->length);
@@ -315,6 +325,7 @@ static zh_status hold_activations(zh_engine *engine, const zh_engine_options *op
 static zh_status join_ranks(zh_engine *engine, zh_error *err) {
   const zh_comm *comm = engine->stages.comm, *tied = zh_stages_tied(&engine->stages);
   size_t floats = (size_t)engine->micro_batch * engine->architecture.hidden;
+  if (engine->device) return ZH_OK; /* zh_device_join */
   zh_status status = zh_stages_reserve(&engine->stages, floats, err);
   if (comm) ZH_TRY(zh_comm_agree(comm, status, err));
   if (tied)
@@ -466,6 +477,10 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
 
 const char *zh_engine_memory_peak(const zh_engine *engine) {
   return engine->device ? "gpu-memory/read" : "memory/read_all_cores";
+}
+
+double zh_engine_gpus(const zh_engine *engine) {
+  return engine->device && engine->stages.comm ? engine->stages.comm->size : 1;
 }
 
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {

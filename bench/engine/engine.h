@@ -29,9 +29,15 @@ typedef enum zh_split {
   ZH_SPLIT_PIPELINE, /* layers: each rank a stage */
   ZH_SPLIT_NODES     /* layers between nodes, heads and columns between the ranks of a node */
 } zh_split;
+/* How GPUs of several ranks reach each other (kernels/device_group.h): peer memory where all are of one node and can,
+ * else NCCL; or one of them alone. */
+typedef enum zh_group_choice { ZH_GROUP_AUTO, ZH_GROUP_BY_PEER, ZH_GROUP_BY_NCCL } zh_group_choice;
+extern const char *const zh_group_words[]; /* "auto", "peer", "nccl", NULL */
 typedef struct zh_ranks {
   const zh_comm *comm;
   zh_split split;
+  zh_group_choice group; /* of GPUs */
+  double patience_s;     /* a GPU waits so long for another rank's; 0: 60 */
 } zh_ranks;
 
 typedef struct zh_engine_options {
@@ -102,6 +108,9 @@ ZH_MUST_CHECK zh_status zh_engine_generate(zh_engine *engine, const uint32_t *fi
 ZH_MUST_CHECK zh_status zh_engine_prepare_generation(zh_engine *engine, size_t sequences, size_t steps, zh_error *err);
 /* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device; NULL on the CPU. */
 json_t *zh_engine_device_json(const zh_engine *engine);
+/* {"parts","stages": {"kind","library"}, "why"}: how the GPUs of several ranks reach each other, and why not the kind
+ * that is tried first; NULL where there is one. */
+json_t *zh_engine_group_json(const zh_engine *engine);
 
 #ifdef __cplusplus
 }

@@ -428,7 +428,7 @@ static zh_status admit(zh_engine *e, const uint32_t *token, const uint32_t *posi
 
 /* Tokens of a micro-batch. Stages work at the same time only where there are several: few enough
  * that the kernels still work at their pace. */
-static size_t tokens_at_once(const zh_engine *e, size_t count) {
+size_t zh_engine_tokens_at_once(const zh_engine *e, size_t count) {
   enum { FEWEST = 128, OF_A_STAGE = 4 };
   size_t batches = OF_A_STAGE * (size_t)e->stages.part.stages;
   if (batches <= OF_A_STAGE) return e->micro_batch;
@@ -444,7 +444,7 @@ zh_status zh_engine_forward(zh_engine *e, const uint32_t *token, const uint32_t 
   if (count == 0) return zh_fail(err, ZH_ERR_ARG, "a forward pass needs at least one token");
   ZH_TRY(admit(e, token, position, sequence, count, err));
   if (e->device) return zh_device_forward(e, token, position, sequence, count, want, logits, err);
-  size_t hidden = e->architecture.hidden, most = tokens_at_once(e, count);
+  size_t hidden = e->architecture.hidden, most = zh_engine_tokens_at_once(e, count);
   for (size_t at = 0; at < count; at += most) {
     size_t tokens = count - at < most ? count - at : most;
     zh_pass p = {.e = e,

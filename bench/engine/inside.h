@@ -123,8 +123,8 @@ typedef struct zh_device_engine zh_device_engine;
 struct zh_engine {
   zh_architecture architecture;
   zh_weights weights;
-  zh_stages stages;  /* this rank's part of the model, and its neighbours */
-  zh_reduce *reduce; /* what ties the parts together; NULL: all of the model is here */
+  zh_stages stages;         /* this rank's part of the model, and its neighbours */
+  zh_reduce *reduce;        /* what ties the parts together; NULL: all of the model is here */
   zh_device_engine *device; /* where all of it is computed; NULL: by the CPU */
   const zh_kernels *kernels;
   float *head_factor; /* [rows of the head]: by which each logit is multiplied; NULL: none */
@@ -198,6 +198,13 @@ static inline zh_way zh_attention_way(const zh_architecture *a, zh_way way) {
   return a->attention == ZH_ATTENTION_LATENT ? ZH_MANY : way;
 }
 
+/* Of a call of so many tokens: a micro-batch's. */
+size_t zh_engine_tokens_at_once(const zh_engine *engine, size_t count);
+/* Whether other ranks have other heads and columns of the layers that are here. */
+static inline bool zh_engine_is_divided(const zh_engine *engine) {
+  return engine->stages.part.parts > 1;
+}
+
 /* What the bounds of the checks depend on. */
 typedef struct zh_arithmetic {
   bool fp64_sums;      /* of the kernels */
@@ -210,6 +217,9 @@ zh_arithmetic zh_engine_arithmetic(const zh_engine *engine);
  * stands for it, "compute/int8_dot_all_cores". */
 zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens);
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens);
+/* GPUs over which the model lies, of each of which the peaks are one's; on the CPU 1: peaks are of
+ * all ranks together. */
+double zh_engine_gpus(const zh_engine *engine);
 /* The peak of what reads weights and cache. */
 const char *zh_engine_memory_peak(const zh_engine *engine);
 
@@ -219,11 +229,13 @@ ZH_MUST_CHECK zh_status zh_engine_observe(zh_engine *engine, zh_observer observe
 /* Forgets positions >= length of a sequence and fills their cache with NaN, so that nothing of an
  * earlier pass can be read unseen. */
 void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length);
-/* Where a device has the cache: brings its mirror here up to it. Before zh_engine_kv is read by others than
- * observers. */
+/* Where a device has the cache: brings its mirror here up to it. Before zh_engine_kv is read by
+ * others than observers. */
 ZH_MUST_CHECK zh_status zh_engine_fetch_cache(zh_engine *engine, zh_error *err);
-/* The weights that the engine reads, as zh_weights_digest and zh_weights_verify do it, wherever they are. */
-ZH_MUST_CHECK zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err);
+/* The weights that the engine reads, as zh_weights_digest and zh_weights_verify do it, wherever
+ * they are. */
+ZH_MUST_CHECK zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine,
+                                                 zh_error *err);
 ZH_MUST_CHECK zh_status zh_engine_verify_weights(zh_engine *engine, uint64_t seed, zh_error *err);
 /* A layer's cache. */
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer);

@@ -485,7 +485,7 @@ bool zh_order_visit(zh_order *order, const zh_operation *o, char *failure, size_
   if (now->op == ZH_OP_ATTENTION && !cache_holds(order, o))
     return fail(failure, capacity, "the cache does not hold the key and value just computed", o);
   keep(order, now->out, o);
-  if (order->engine->reduce && now->out == ZH_VALUE_DELTA)
+  if (zh_engine_is_divided(order->engine) && now->out == ZH_VALUE_DELTA)
     order->known[ZH_VALUE_DELTA] = false; /* a part alone, until the sum over the ranks */
   ++order->next;
   return true;

@@ -10,6 +10,7 @@ set(ENGINE_SOURCES
   engine/device_create.c
   engine/device_faults.c
   engine/device_generate.c
+  engine/device_group.c
   engine/device_joined.c
   engine/device_observe.c
   engine/device_pass.c

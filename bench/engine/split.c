@@ -20,9 +20,17 @@ static zh_status check_columns(const char *model, const char *what, uint32_t col
                  model, columns, what, parts);
 }
 
+/* Rows of the vocabulary are shared out in whole groups of packed rows; on a device in whole blocks
+ * that have one scale. */
+size_t zh_weights_vocab_grain(const zh_weights *weights) {
+  const zh_weight *w = &weights->whole[weights->whole[ZH_HEAD].tensor ? ZH_HEAD : ZH_EMBEDDING];
+  bool blocks = weights->elsewhere && w->tensor && w->source->stored->type == ZH_F8_E4M3;
+  return blocks ? ZH_STANDARD_BLOCK : ZH_PACKED_ROWS;
+}
+
 /* Divides unless some part would end inside a head that several share. */
 static zh_status check_heads(const char *model, const zh_architecture *a, zh_part part,
-                             zh_error *err) {
+                             size_t vocab_grain, zh_error *err) {
   uint32_t parts = (uint32_t)part.parts;
   if (a->heads % parts != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
@@ -39,7 +47,7 @@ static zh_status check_heads(const char *model, const zh_architecture *a, zh_par
   ZH_TRY(check_columns(model, "the feed-forward layer", a->ffn, parts, err));
   if (a->experts) ZH_TRY(check_columns(model, "each expert", a->expert_ffn, parts, err));
   ZH_TRY(check_columns(model, "the shared experts", a->shared_ffn, parts, err));
-  if (a->vocab / ZH_PACKED_ROWS < parts) {
+  if (a->vocab / vocab_grain < parts) {
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: a vocabulary of %" PRIu32 " tokens is too small for %" PRIu32 " ranks",
                    model, a->vocab, parts);
@@ -185,7 +193,8 @@ static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   zh_architecture *a = &weights->architecture;
   const char *model = zh_model_name(weights->model);
   uint32_t parts = (uint32_t)part.parts, index = (uint32_t)part.index;
-  ZH_TRY(check_heads(model, a, part, err));
+  size_t grain = zh_weights_vocab_grain(weights);
+  ZH_TRY(check_heads(model, a, part, grain, err));
   uint32_t kv_heads = a->kv_heads > parts ? a->kv_heads / parts : 1;
   size_t key_head = (size_t)index * a->kv_heads / parts;
   a->heads /= parts;
@@ -213,7 +222,7 @@ static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
       ZH_TRY(cut_expert(zh_weights_expert(weights, layer, e), model, &c, part, err));
   }
   size_t begin, end;
-  zh_share(&begin, &end, a->vocab, ZH_PACKED_ROWS, part.index, part.parts);
+  zh_share(&begin, &end, a->vocab, grain, part.index, part.parts);
   if (weights->whole[ZH_EMBEDDING].tensor)
     cut_rows(&weights->whole[ZH_EMBEDDING], begin, end - begin);
   if (weights->whole[ZH_HEAD].tensor) cut_rows(&weights->whole[ZH_HEAD], begin, end - begin);

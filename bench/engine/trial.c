@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench/content.h"
+#include "bench/device_place.h"
 #include "bench/engine/device_engine.h"
 #include "bench/engine/faults.h"
 #include "bench/engine/inside.h"
@@ -90,7 +91,7 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                         bool unpacked, zh_error *err) {
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
   out->time.began = zh_now_ns();
-  zh_ranks ranks = {job->comm, zh_job_split(job)};
+  zh_ranks ranks = {job->comm, zh_job_split(job), zh_job_group(job), 0};
   zh_kv_type kept = ZH_KV_F32;
   if (!unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
@@ -101,8 +102,8 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
                                .context = context,
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
                                .packed_cache = job->packed_cache,
-                               .device = job->device,
                                .unpacked = unpacked};
+  ZH_TRY(zh_device_place(&options.device, job->device, job->comm, err));
   int64_t begun = zh_now_ns();
   zh_status status = zh_model_open(&out->model, job->model, err);
   double load_s = seconds_since(begun), content_s = 0;
@@ -133,6 +134,8 @@ zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t
     status = zh_trial_fact(out, "weights_sm3", json_string(out->weights_sm3), err);
   if (status == ZH_OK && out->engine->device)
     status = zh_trial_fact(out, "device", zh_engine_device_json(out->engine), err);
+  if (status == ZH_OK && parallel && out->engine->device)
+    status = zh_trial_fact(out, "group", zh_engine_group_json(out->engine), err);
   if (status == ZH_OK && out->engine->device && job->watch)
     status = zh_gpu_watch_add(job->watch, out->engine->device->facts.bus, err);
   if (status == ZH_OK)

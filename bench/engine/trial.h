@@ -50,10 +50,14 @@ typedef struct zh_trial {
 #define ZH_PARALLEL_HELP                                                                           \
   "none: each rank measures the whole model by itself; else all hold one together: tensor: heads " \
   "and columns divided; pipeline: layers divided; nodes: layers between nodes, columns inside"
+#define ZH_GROUP_HELP                                                                              \
+  "how the GPUs of ranks that hold one model reach each other: peer: their own memory, on one "    \
+  "node; nccl: the library; auto: peer where it can be"
 extern const char *const zh_parallels[];
 /* Whether one model lies over all ranks of the job. */
 bool zh_job_is_parallel(const zh_job *job);
 zh_split zh_job_split(const zh_job *job);
+zh_group_choice zh_job_group(const zh_job *job);
 /* zh_comm_agree for such a job; else `mine`. */
 ZH_MUST_CHECK zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/content.h"
+#include "bench/engine/device_engine.h"
 #include "bench/engine/inside.h"
 #include "bench/engine/trial.h"
 
@@ -21,6 +22,14 @@ zh_split zh_job_split(const zh_job *job) {
   const char *word = parallel_word(job);
   if (strcmp(word, "pipeline") == 0) return ZH_SPLIT_PIPELINE;
   return strcmp(word, "nodes") == 0 ? ZH_SPLIT_NODES : ZH_SPLIT_TENSOR;
+}
+
+zh_group_choice zh_job_group(const zh_job *job) {
+  const char *word = json_string_value(json_object_get(job->parameters, "group"));
+  int choice = ZH_GROUP_AUTO;
+  for (int i = 0; word && zh_group_words[i]; ++i)
+    if (strcmp(word, zh_group_words[i]) == 0) choice = i;
+  return (zh_group_choice)choice;
 }
 
 zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err) {
@@ -62,14 +71,22 @@ typedef struct holding {
   uint32_t first_layer, layers;
   uint64_t weights, kv, activations; /* bytes */
   char weights_sm3[ZH_DIGEST_HEX];
+  int gpu; /* -1: the CPU */
+  char gpu_name[128], gpu_bus[32];
 } holding;
 
+static json_t *gpu_json(const holding *h) {
+  if (h->gpu < 0) return NULL;
+  return json_pack("{s:i, s:s, s:s}", "index", h->gpu, "name", h->gpu_name, "bus", h->gpu_bus);
+}
+
 static json_t *holding_json(const holding *h, int rank) {
-  return json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:I, s:I}", "rank", rank, "first_layer",
-                   (int)h->first_layer, "layers", (int)h->layers, "part", h->part.index, "parts",
-                   h->part.parts, "weights_sm3", h->weights_sm3, "memory_weights_bytes",
-                   (json_int_t)h->weights, "memory_kv_bytes", (json_int_t)h->kv,
-                   "memory_activations_bytes", (json_int_t)h->activations);
+  return json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:o*}", "rank", rank,
+                   "first_layer", (int)h->first_layer, "layers", (int)h->layers, "part",
+                   h->part.index, "parts", h->part.parts, "weights_sm3", h->weights_sm3,
+                   "memory_weights_bytes", (json_int_t)h->weights, "memory_kv_bytes",
+                   (json_int_t)h->kv, "memory_activations_bytes", (json_int_t)h->activations, "gpu",
+                   gpu_json(h));
 }
 
 zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err) {
@@ -82,7 +99,13 @@ zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err) {
                   .layers = e->architecture.layers,
                   .weights = cost.memory_weights,
                   .kv = cost.memory_kv,
-                  .activations = cost.memory_activations};
+                  .activations = cost.memory_activations,
+                  .gpu = -1};
+  if (e->device) {
+    mine.gpu = e->device->index;
+    memcpy(mine.gpu_name, e->device->facts.name, sizeof mine.gpu_name);
+    memcpy(mine.gpu_bus, e->device->facts.bus, sizeof mine.gpu_bus);
+  }
   memcpy(mine.weights_sm3, trial->weights_sm3, sizeof mine.weights_sm3);
   holding *all = calloc((size_t)comm->size, sizeof *all);
   zh_status status =

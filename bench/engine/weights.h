@@ -93,6 +93,8 @@ ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, 
  * the vocabulary are divided, norms stay whole; where there are more parts than key heads, several
  * hold the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
 ZH_MUST_CHECK zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err);
+/* Parts begin at multiples of so many rows of the vocabulary (zh_share). */
+size_t zh_weights_vocab_grain(const zh_weights *weights);
 /* The weights of a layer, and of one of its experts. */
 static inline zh_weight *zh_weights_layer(const zh_weights *weights, uint32_t layer) {
   return weights->layer + (size_t)layer * ZH_LAYER_SLOTS;

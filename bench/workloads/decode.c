@@ -25,6 +25,7 @@ static const zh_parameter parameters[] = {
     {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
      "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
+    {"group", ZH_PARAMETER_WORD, "auto", 0, 0, zh_group_words, ZH_GROUP_HELP},
     {0},
 };
 
@@ -36,6 +37,7 @@ typedef struct decode {
   uint32_t *first;                     /* [batch]: chosen after the prompt, fed at step 0 */
   uint32_t *fed, *position, *sequence; /* [batch]: one step */
   bool *want;
+  bool struck;                   /* a fault's step has been, on whichever rank it struck */
   zh_answer *reference, *answer; /* [steps][batch] */
   zh_generated *made;            /* the same, of an engine that writes by itself */
   uint64_t reference_cache;
@@ -136,7 +138,7 @@ static zh_status generate_apart(decode *d, size_t first, size_t end, zh_answer *
 
 /* A generation. Faults strike at a drawn step when `faults`: that one is the host's. */
 static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *err) {
-  zh_fault fault = faults && !d->trial.fault_done ? d->trial.job->fault : ZH_FAULT_NONE;
+  zh_fault fault = faults && !d->struck ? d->trial.job->fault : ZH_FAULT_NONE;
   size_t fault_step = zh_trial_draw(&d->trial, STREAM_FAULT_STEP) % (d->steps - 1);
   for (uint32_t s = 0; s < d->batch; ++s)
     zh_engine_truncate(d->trial.engine, s, (uint32_t)d->start);
@@ -150,12 +152,13 @@ static zh_status generate(decode *d, zh_answer *answers, bool faults, zh_error *
       continue;
     }
     int64_t begin = zh_now_ns();
-    if (faults && i == fault_step) zh_fault_strike(&d->trial, d->batch, true);
+    if (struck) zh_fault_strike(&d->trial, d->batch, true);
     ZH_TRY(step(d, i, answers + i * d->batch, err));
-    if (fault == ZH_FAULT_TOKEN && i == fault_step) {
+    if (struck && fault == ZH_FAULT_TOKEN) {
       d->fed[0] = d->fed[0] > 0 ? d->fed[0] - 1 : 1;
       d->trial.fault_done = true;
     }
+    d->struck |= struck;
     d->step_ns[i] = (double)(zh_now_ns() - begin);
   }
   return ZH_OK;
@@ -227,14 +230,15 @@ static double flop_per_token(const decode *d) {
 
 static void describe(const void *state, size_t index, zh_case *out) {
   const decode *d = state;
+  double gpus = zh_engine_gpus(d->trial.engine);
   (void)index;
   *out = (zh_case){.metric = "decode_rate",
                    .unit = "token/s",
                    .kind = ZH_SAMPLE_RATE,
                    .work = (double)d->batch * (double)d->steps,
 
-                   .peak_per_unit = bytes_per_token(d),
-                   .other_per_unit = flop_per_token(d),
+                   .peak_per_unit = bytes_per_token(d) / gpus,
+                   .other_per_unit = flop_per_token(d) / gpus,
                    .more_is_better = true};
   snprintf(out->peak, sizeof out->peak, "%s", zh_engine_memory_peak(d->trial.engine));
   snprintf(out->other_peak, sizeof out->other_peak, "%s",

@@ -23,6 +23,7 @@ static const zh_parameter parameters[] = {
     {"kv", ZH_PARAMETER_WORD, "bf16", 0, 0, zh_kv_names,
      "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
+    {"group", ZH_PARAMETER_WORD, "auto", 0, 0, zh_group_words, ZH_GROUP_HELP},
     {0},
 };
 
@@ -135,14 +136,15 @@ static double bytes_per_token(const prefill *p) {
 
 static void describe(const void *state, size_t index, zh_case *out) {
   const prefill *p = state;
+  double gpus = zh_engine_gpus(p->trial.engine);
   (void)index;
   *out = (zh_case){.metric = "prefill_rate",
                    .unit = "token/s",
                    .kind = ZH_SAMPLE_RATE,
                    .work = (double)p->batch * (double)p->prompt,
-                   .peak_per_unit = flop_per_token(p),
+                   .peak_per_unit = flop_per_token(p) / gpus,
 
-                   .other_per_unit = bytes_per_token(p),
+                   .other_per_unit = bytes_per_token(p) / gpus,
                    .more_is_better = true};
   snprintf(out->other_peak, sizeof out->other_peak, "%s", zh_engine_memory_peak(p->trial.engine));
   snprintf(out->peak, sizeof out->peak, "%s", zh_engine_peak(p->trial.engine, p->feed.count));

@@ -18,6 +18,7 @@ static const zh_workload *const TABLE[] = {&zh_workload_null,
                                            &zh_workload_gpu_gemm,
                                            &zh_workload_gpu_copy,
                                            &zh_workload_gpu_launch,
+                                           &zh_workload_gpu_collective,
 #ifdef ZH_MODEL_WORKLOADS
                                            &zh_workload_prefill,
                                            &zh_workload_decode,

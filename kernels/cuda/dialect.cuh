@@ -28,6 +28,8 @@
 #define ZH_DEVICE __device__ __forceinline__
 #define ZH_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                      \
   kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
+/* Of a grid whose blocks wait for those of the same number on other GPUs: no more than run at once. */
+#define ZH_LAUNCH_AMONG ZH_LAUNCH
 
 template <class T> using zh_global = T *;
 template <class T> using zh_shared = T *;
@@ -114,6 +116,22 @@ template <class T> ZH_DEVICE void zh_load_matrices_transposed(uint32_t (&r)[4], 
 
 ZH_DEVICE uint32_t zh_bits(float x) { return __float_as_uint(x); }
 ZH_DEVICE float zh_float(uint32_t bits) { return __uint_as_float(bits); }
+
+/* A word that other GPUs of the node reach, too. What was written before the store is seen after a load of what was
+ * stored, by the threads that a barrier orders with it. */
+ZH_DEVICE uint32_t zh_load_acquire_system(const uint32_t *p) {
+  uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
+  return value;
+}
+ZH_DEVICE void zh_store_release_system(uint32_t *p, uint32_t value) {
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(p), "r"(value) : "memory");
+}
+ZH_DEVICE uint64_t zh_clock_ns() {
+  uint64_t now;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+  return now;
+}
 
 #else
 #include "shim.h"

@@ -5,9 +5,10 @@ namespace {
 
 /* Grid: eights of columns, tokens. */
 template <int FORM>
-ZH_KERNEL void embed_rows(zh_global<float> out, zh_weights_view w, uint32_t rows, zh_global<const uint32_t> id,
-                          float factor) {
-  uint32_t column = (uint32_t)(zh_block_begin() + threadIdx.x) * 8, row = id[blockIdx.y];
+ZH_KERNEL void embed_rows(zh_global<float> out, zh_weights_view w, uint32_t first, uint32_t rows,
+                         zh_global<const uint32_t> id, float factor) {
+  uint32_t column = (uint32_t)(zh_block_begin() + threadIdx.x) * 8,
+           row = id[blockIdx.y] - first; /* of another part: too large */
   if (column >= w.columns) return;
   float value[8] = {0, 0, 0, 0, 0, 0, 0, 0};
   if (row < rows) zh_eight_values<FORM>(value, w, row, column);
@@ -20,7 +21,7 @@ void launch(zh_device *device, float *out, const zh_device_matrix *m, const uint
   enum { THREADS = 128 };
   auto kernel = embed_rows<FORM>;
   ZH_LAUNCH(kernel, dim3(zh_blocks((m->columns + 7) / 8, THREADS), (unsigned)tokens), THREADS, 0, device->stream,
-            zh_at<float>(out), zh_view_of(m), m->rows, zh_at<const uint32_t>(id), factor);
+            zh_at<float>(out), zh_view_of(m), m->first_row, m->rows, zh_at<const uint32_t>(id), factor);
 }
 
 typedef void (*launcher)(zh_device *, float *, const zh_device_matrix *, const uint32_t *, size_t, float);

@@ -31,13 +31,17 @@ struct copying {
   cudaEvent_t begin, end, held;
 };
 
-static zh_status prepare(copying *c, zh_error *err) {
+/* What goes against a copy between GPUs is the other GPU's work. */
+static zh_status prepare(copying *c, const zh_device *other, zh_error *err) {
   const zh_device *device = c->device;
   ZH_CUDA(device, cudaHostAlloc(reinterpret_cast<void **>(&c->gate), sizeof *c->gate, cudaHostAllocMapped), "a gate");
   *c->gate = 0;
   ZH_CUDA(device, cudaHostGetDevicePointer(reinterpret_cast<void **>(&c->gate_on_device), c->gate, 0), "a gate");
   ZH_CUDA(device, cudaStreamCreateWithFlags(&c->main, cudaStreamNonBlocking), "making a stream");
-  ZH_CUDA(device, cudaStreamCreateWithFlags(&c->against, cudaStreamNonBlocking), "making a stream");
+  if (other) ZH_CUDA(device, cudaSetDevice(other->index), "choosing the peer");
+  cudaError_t made = cudaStreamCreateWithFlags(&c->against, cudaStreamNonBlocking);
+  ZH_CUDA(device, cudaSetDevice(device->index), "choosing the device");
+  ZH_CUDA(device, made, "making a stream");
   ZH_CUDA(device, cudaEventCreate(&c->begin), "making an event");
   ZH_CUDA(device, cudaEventCreate(&c->end), "making an event");
   ZH_CUDA(device, cudaEventCreateWithFlags(&c->held, cudaEventDisableTiming), "making an event");
@@ -70,7 +74,7 @@ static zh_status enqueue(copying *c, zh_device *other, const zh_device_copies *w
   ZH_CUDA(device, cudaEventRecord(c->held, c->main), "recording an event");
   ZH_CUDA(device, cudaStreamWaitEvent(c->against, c->held, 0), "ordering streams");
   for (int i = 0; w->against_to && i < 2 * (w->warmups + w->count); ++i)
-    ZH_CUDA(device, copy(w->against_to, w->against_from, c->against), "copying");
+    ZH_CUDA(device, cudaMemcpyAsync(w->against_to, w->against_from, w->bytes, cudaMemcpyDefault, c->against), "copying");
   for (int i = 0; i < w->warmups; ++i) ZH_CUDA(device, copy(w->to, w->from, c->main), "copying");
   ZH_CUDA(device, cudaEventRecord(c->begin, c->main), "recording an event");
   for (int i = 0; i < w->count; ++i) ZH_CUDA(device, copy(w->to, w->from, c->main), "copying");
@@ -93,30 +97,11 @@ zh_status zh_cuda_copies(zh_device *device, zh_device *other, const zh_device_co
   copying c = {};
   c.device = device;
   ZH_CUDA(device, cudaSetDevice(device->index), "choosing the device");
-  zh_status status = prepare(&c, err);
+  zh_status status = prepare(&c, other, err);
   if (status == ZH_OK) status = enqueue(&c, other, work, err);
   if (status == ZH_OK) status = time_copies(&c, seconds, err);
   release(&c);
   return status;
-}
-
-/* Leaves `device` the current one. */
-bool zh_cuda_peers(zh_device *device, zh_device *other) {
-  zh_device *both[2] = {other, device};
-  int able = 1;
-  for (int i = 0; i < 2; ++i) {
-    int can = 0;
-    if (cudaDeviceCanAccessPeer(&can, both[i]->index, both[1 - i]->index) != cudaSuccess) can = 0;
-    able = able && can;
-  }
-  for (int i = 0; able && i < 2; ++i) {
-    cudaError_t status = cudaSetDevice(both[i]->index);
-    if (status == cudaSuccess) status = cudaDeviceEnablePeerAccess(both[1 - i]->index, 0);
-    if (status != cudaSuccess && status != cudaErrorPeerAccessAlreadyEnabled) able = 0;
-  }
-  cudaGetLastError();
-  cudaSetDevice(device->index);
-  return able != 0;
 }
 
 #else
@@ -142,6 +127,23 @@ zh_status zh_cuda_copies(zh_device *device, zh_device *, const zh_device_copies 
   return status;
 }
 
-bool zh_cuda_peers(zh_device *, zh_device *) { return false; }
-
 #endif
+
+/* Leaves `device` the current one. */
+bool zh_cuda_peers(zh_device *device, zh_device *other) {
+  zh_device *both[2] = {other, device};
+  int able = 1;
+  for (int i = 0; i < 2; ++i) {
+    int can = 0;
+    if (cudaDeviceCanAccessPeer(&can, both[i]->index, both[1 - i]->index) != cudaSuccess) can = 0;
+    able = able && can;
+  }
+  for (int i = 0; able && i < 2; ++i) {
+    cudaError_t status = cudaSetDevice(both[i]->index);
+    if (status == cudaSuccess) status = cudaDeviceEnablePeerAccess(both[1 - i]->index, 0);
+    if (status != cudaSuccess && status != cudaErrorPeerAccessAlreadyEnabled) able = 0;
+  }
+  cudaGetLastError();
+  cudaSetDevice(device->index);
+  return able != 0;
+}

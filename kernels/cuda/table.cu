@@ -1,4 +1,5 @@
 /* The module's table: what the program sees of it. */
+#include "group.cuh"
 #include "limits.cuh"
 
 #ifndef ZH_CUDA_BACKEND
@@ -60,6 +61,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.combine = zh_cuda_combine;
     t.answer = zh_cuda_answer;
     t.limits = &zh_cuda_limits;
+    t.groups = &zh_cuda_groups;
     return t;
   }();
   return &table;

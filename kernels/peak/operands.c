@@ -11,6 +11,15 @@ void zh_fma_state(float *x, float *y, float *h, size_t count, uint64_t seed, uin
   for (size_t i = 0; i < count; i++) h[i] = 0.5f + fabsf(h[i]);
 }
 
+void zh_fma_mirrors_state(zh_fma_mirrors *m, size_t count, size_t turns, uint64_t seed,
+                          uint64_t block) {
+  zh_fma_state(m->x, m->far, m->there, count, seed, block);
+  for (size_t i = 0; i < count; i++) {
+    m->back[i] = 1 / m->there[i];
+    m->near[i] = m->far[i] / m->there[i % turns];
+  }
+}
+
 double zh_fma_fold(const float *x, const float *y, size_t count) {
   double sum = 0;
   for (size_t i = 0; i < count; i++) sum += (double)(i + 1) * ((double)x[i] + 2 * (double)y[i]);

@@ -11,6 +11,11 @@
  * in [0.5, 1.76], so |x| stays below 4 e 6.3 and no orbit is flat. An FMA rounds once, in hardware
  * as in fmaf: the same bits.
  *
+ * Of a pair each step waits for the one before. Where registers are few, one number alone is
+ * mirrored there and back: x = far - there x, then x = near - back x, with there = h as above, back
+ * = 1 / there and near = far / there, rounded. It comes back to where it was but for rounding, at
+ * most (1 + 4u) a round and 2u |near|, so within 2^22 rounds |x| stays below e (|x| + |near|).
+ *
  * bf16 dot. Operands are round(64 z) / 64 with at most 8 significant bits: normal numbers on a grid
  * of 2^-6, whose products lie on 2^-12. The second half of a round's left operands are the
  * negatives of the first, plus one grid step: the sum swings far within a round and creeps by 2^-6
@@ -36,11 +41,22 @@ enum {
 
 /* x, y, h of `count` lanes, for one block of rounds. */
 void zh_fma_state(float *x, float *y, float *h, size_t count, uint64_t seed, uint64_t block);
+typedef struct zh_fma_mirrors {
+  /* read by every step: no vector may lie in two lines of the cache */
+  _Alignas(64) float far[ZH_FMA_STATE_MAX];
+  _Alignas(64) float near[ZH_FMA_STATE_MAX];
+  float x[ZH_FMA_STATE_MAX], there[ZH_FMA_STATE_MAX], back[ZH_FMA_STATE_MAX]; /* [turns] */
+} zh_fma_mirrors;
+/* Lane i is mirrored by `there` and `back` of lane i % turns. */
+void zh_fma_mirrors_state(zh_fma_mirrors *m, size_t count, size_t turns, uint64_t seed,
+                          uint64_t block);
 double zh_fma_fold(const float *x, const float *y, size_t count);
 /* By plain code with fmaf: the orbits of `count` lanes, where lane i turns by h of lane i % turns;
- * and the dot products of `sums` vectors of `elements` operands, pairs or fours of them to a lane.
+ * mirrors; and the dot products of `sums` vectors of `elements` operands, pairs or fours of them to
+ * a lane.
  */
 double zh_fma_reference(uint64_t rounds, uint64_t seed, size_t count, size_t turns);
+double zh_fma_mirrors_reference(uint64_t rounds, uint64_t seed, size_t count, size_t turns);
 double zh_bf16_dot_reference(uint64_t rounds, uint64_t seed, size_t steps, size_t sums,
                              size_t elements);
 double zh_int8_dot_reference(uint64_t rounds, uint64_t seed, size_t steps, size_t sums,

@@ -1,64 +1,52 @@
-/* The loops with 256-bit registers: sixteen of them, so h comes from memory (the first cache),
- * which an FMA reads in the same cycle. Eight pairs fill two units of latency 4. */
+/* The loops with 256-bit registers, of which there are sixteen: mirrors (peak.h) in fourteen of
+ * them, so that two units of latency 4 or 5 never wait; what is added comes from memory (the first
+ * cache), which an FMA reads in the same cycle. */
 #include "kernels/peak/peak.h"
 
 #include <immintrin.h>
 
-enum {
-  PAIRS = 8,
-  LANES = 8,
-  COUNT = PAIRS * LANES,
-  TURNS = 2,
-  DOT_SUMS = 8,
-  DOT_LANES = 32,
-  STEPS = 4
-};
+enum { CHAINS = 14, LANES = 8, COUNT = CHAINS * LANES, DOT_SUMS = 8, DOT_LANES = 32, STEPS = 4 };
 
-/* Hidden from the compiler, which would keep the value in a register and push out a sum. */
+/* Hidden from the compiler, which would keep the value in a register and push out a chain. */
 static inline __m256 read_again(const float *p) {
   __asm__ volatile("" ::: "memory");
   return _mm256_loadu_ps(p);
 }
 
-static void fma_rounds(float *x, float *y, const float *h, uint64_t rounds) {
-  __m256 a[PAIRS], b[PAIRS];
-  for (int p = 0; p < PAIRS; p++) {
-    a[p] = _mm256_loadu_ps(x + p * LANES);
-    b[p] = _mm256_loadu_ps(y + p * LANES);
-  }
+static void fma_rounds(zh_fma_mirrors *m, uint64_t rounds) {
+  __m256 x[CHAINS], there = _mm256_loadu_ps(m->there), back = _mm256_loadu_ps(m->back);
+  for (int c = 0; c < CHAINS; c++) x[c] = _mm256_loadu_ps(m->x + c * LANES);
   for (uint64_t r = 0; r < rounds; r++) {
-    for (int p = 0; p < PAIRS; p++)
-      a[p] = _mm256_fmadd_ps(read_again(h + p % TURNS * LANES), b[p], a[p]);
-    for (int p = 0; p < PAIRS; p++)
-      b[p] = _mm256_fnmadd_ps(read_again(h + p % TURNS * LANES), a[p], b[p]);
+    for (int c = 0; c < CHAINS; c++)
+      x[c] = _mm256_fnmadd_ps(there, x[c], read_again(m->far + c * LANES));
+    for (int c = 0; c < CHAINS; c++)
+      x[c] = _mm256_fnmadd_ps(back, x[c], read_again(m->near + c * LANES));
   }
-  for (int p = 0; p < PAIRS; p++) {
-    _mm256_storeu_ps(x + p * LANES, a[p]);
-    _mm256_storeu_ps(y + p * LANES, b[p]);
-  }
+  for (int c = 0; c < CHAINS; c++) _mm256_storeu_ps(m->x + c * LANES, x[c]);
 }
 
 static double fp32_run(uint64_t rounds, uint64_t seed, double *checksum) {
-  float x[COUNT], y[COUNT], h[COUNT];
+  zh_fma_mirrors m;
   *checksum = 0;
   for (uint64_t done = 0, block = 0; done < rounds; block++) {
     uint64_t now = rounds - done < ZH_FMA_BLOCK ? rounds - done : ZH_FMA_BLOCK;
-    zh_fma_state(x, y, h, COUNT, seed, block);
-    fma_rounds(x, y, h, now);
-    *checksum += zh_fma_fold(x, y, COUNT);
+    zh_fma_mirrors_state(&m, COUNT, LANES, seed, block);
+    fma_rounds(&m, now);
+    *checksum += zh_fma_fold(m.x, m.far, COUNT);
     done += now;
   }
   return (double)rounds * COUNT * 4;
 }
 
 static double fp32_reference(uint64_t rounds, uint64_t seed) {
-  return zh_fma_reference(rounds, seed, COUNT, TURNS * LANES);
+  return zh_fma_mirrors_reference(rounds, seed, COUNT, LANES);
 }
 
 /* maddubs: pairs of products added to 16 bits (at most 2 * 127 * 127 < 2^15), then pairs of those
  * to 32. */
 static double int8_run(uint64_t rounds, uint64_t seed, double *checksum) {
-  int8_t left[STEPS * DOT_LANES], right[DOT_SUMS * DOT_LANES];
+  int8_t left[STEPS * DOT_LANES];
+  _Alignas(64) int8_t right[DOT_SUMS * DOT_LANES]; /* read by every step */
   zh_int8_operands(left, sizeof left, seed, 0, true);
   zh_int8_operands(right, sizeof right, seed, 1, false);
   __m256i sum[DOT_SUMS], step[STEPS];

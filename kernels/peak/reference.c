@@ -24,6 +24,23 @@ double zh_fma_reference(uint64_t rounds, uint64_t seed, size_t count, size_t tur
   return checksum;
 }
 
+double zh_fma_mirrors_reference(uint64_t rounds, uint64_t seed, size_t count, size_t turns) {
+  zh_fma_mirrors m;
+  double checksum = 0;
+  for (uint64_t done = 0, block = 0; done < rounds; block++) {
+    uint64_t now = rounds - done < ZH_FMA_BLOCK ? rounds - done : ZH_FMA_BLOCK;
+    zh_fma_mirrors_state(&m, count, turns, seed, block);
+    for (uint64_t r = 0; r < now; r++)
+      for (size_t i = 0; i < count; i++) {
+        m.x[i] = fmaf(-m.there[i % turns], m.x[i], m.far[i]);
+        m.x[i] = fmaf(-m.back[i % turns], m.x[i], m.near[i]);
+      }
+    checksum += zh_fma_fold(m.x, m.far, count);
+    done += now;
+  }
+  return checksum;
+}
+
 double zh_bf16_dot_reference(uint64_t rounds, uint64_t seed, size_t steps, size_t sums,
                              size_t elements) {
   int16_t left[4 * 64], right[16 * 64];

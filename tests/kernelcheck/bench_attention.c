@@ -77,21 +77,8 @@ static void read_task(void *user, int thread, int threads) {
   if (thread == 0) read_sum += sum;
 }
 
-static double operations;
-static const zh_peak_loop *loop;
-static void peak_task(void *user, int thread, int threads) {
-  (void)user;
-  double checksum, done = loop->run(20000, 1, &checksum);
-  if (thread == 0) operations = done * threads;
-}
-
-static double time_peak(bed *b, const char *metric) {
-  for (loop = zh_peak_loops(); strcmp(loop->metric, metric) != 0;) loop++;
-  double ns = timed(b, peak_task);
-  return ns / operations;
-}
-
-static void print_times(const bed *b, times *t, double pairs, size_t tokens, double bytes) {
+static void print_times(const bed *b, times *t, const zh_peak_loop *loop, double pairs,
+                        size_t tokens, double bytes) {
   timing_report(&(timing){.operator= "attention",
                           .kernels = b->kernels->name,
                           .type = zh_kv_names[b->work.kv->type],
@@ -115,6 +102,7 @@ static void bench_depth(bed *b, uint32_t depth, size_t tokens) {
   zh_way way = tokens == 1 && !shape.shared ? ZH_FEW : ZH_MANY;
   bool tiles = zh_attention_rounds(&b->kernels->rounds, b->kv[0].type, shape.dim,
                                    zh_kv_value_dim(&b->kv[0]), way);
+  const zh_peak_loop *loop = timing_loop(tiles ? "bf16_dot" : "fp32_fma");
   double pairs = 0;
   for (size_t i = 0; i < tokens; i++) {
     b->position[i] = depth - (uint32_t)(tokens - i);
@@ -130,10 +118,10 @@ static void bench_depth(bed *b, uint32_t depth, size_t tokens) {
     t.attention[i] = time_attention(b, layer);
     b->work.kv = &b->kv[(layer + b->layers / 2) % b->layers];
     t.read[i] = tokens == 1 ? timed(b, read_task) : 0;
-    t.peak[i] = time_peak(b, tiles ? "bf16_dot" : "fp32_fma");
+    t.peak[i] = timing_peak(loop, b->threads);
   }
   double bytes = (double)depth * (double)zh_kv_position_bytes(&b->kv[0]);
-  print_times(b, &t, pairs, tokens, bytes);
+  print_times(b, &t, loop, pairs, tokens, bytes);
 }
 
 static void fill(bed *b, zh_kv_type type, uint32_t depth) {

@@ -14,20 +14,12 @@ static bool wanted(const char *only, const char *type) {
   return !only || strcmp(only, type) == 0;
 }
 
-/* ns of one operation. */
-static double time_loop(const zh_peak_loop *loop) {
-  double checksum;
-  int64_t start = zh_now_ns();
-  double operations = loop->run(20000, 1, &checksum);
-  return (double)(zh_now_ns() - start) / operations;
-}
-
 void time_peaks(const char *only_type, int threads) {
   (void)threads;
   for (const zh_peak_loop *loop = zh_peak_loops(); loop->metric; loop++) {
     double pass[REPEATS], one[REPEATS];
     if (!wanted(only_type, loop->metric)) continue;
-    for (size_t i = 0; i < REPEATS; i++) pass[i] = 1e6 * (one[i] = time_loop(loop));
+    for (size_t i = 0; i < REPEATS; i++) pass[i] = 1e6 * (one[i] = timing_peak(loop, NULL));
     timing_report(&(timing){.operator= "peak",
                             .kernels = loop->variant,
                             .type = loop->metric,
@@ -41,26 +33,20 @@ void time_peaks(const char *only_type, int threads) {
   }
 }
 
-static const zh_peak_loop *loop_of(const char *metric) {
-  const zh_peak_loop *loop = zh_peak_loops();
-  while (strcmp(loop->metric, metric) != 0) loop++;
-  return loop;
-}
-
 static void time_gemm(const zh_gemm *gemm) {
   size_t count = (size_t)SIDE * SIDE;
   void *a = zeroed(count * 4), *b = zeroed(count * 4), *c = zeroed(count * 4);
   zh_dtype type = strcmp(gemm->type, "fp32") == 0 ? ZH_F32 : ZH_BF16;
   random_weights(a, type, count); /* as int8 these bytes are as good as any */
   random_weights(b, type, count);
-  const zh_peak_loop *loop = loop_of(gemm->peak);
+  const zh_peak_loop *loop = timing_loop(gemm->peak);
   double pass[REPEATS], one[REPEATS];
   size_t repeats = strcmp(gemm->variant, "reference") == 0 ? 3 : REPEATS;
   for (size_t i = 0; i < repeats; i++) {
     int64_t start = zh_now_ns();
     gemm->run(c, a, b, SIDE, SIDE, SIDE, 0, SIDE);
     pass[i] = (double)(zh_now_ns() - start);
-    one[i] = time_loop(loop);
+    one[i] = timing_peak(loop, NULL);
   }
   timing_report(&(timing){.operator= "gemm",
                           .kernels = gemm->variant,

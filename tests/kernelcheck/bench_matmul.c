@@ -41,9 +41,7 @@ static const zh_peak_loop *loop_of(const setting *s) {
   static const char *const metrics[ZH_ROUNDINGS] = {"fp32_fma", "bf16_dot", "int8_dot", "int8_dot"};
   zh_rounding rounding =
       s->prepared ? zh_rounding_of(&s->kernels->rounds, s->w.type, s->way) : ZH_ROUND_NONE;
-  const zh_peak_loop *loop = zh_peak_loops();
-  while (strcmp(loop->metric, metrics[rounding]) != 0) loop++;
-  return loop;
+  return timing_loop(metrics[rounding]);
 }
 
 /* What all threads do at once. */
@@ -51,25 +49,12 @@ typedef struct work {
   const setting *s;
   const char *data;    /* of a copy */
   size_t first, bytes; /* the first row; to be read from data */
-  double operations;   /* of the peak loop, of each thread */
 } work;
 
 static double time_task(const setting *s, zh_task task, work *w) {
   int64_t start = zh_now_ns();
   zh_threads_run(s->threads, task, w);
   return (double)(zh_now_ns() - start);
-}
-
-static void peak_task(void *user, int thread, int threads) {
-  work *w = user;
-  double checksum, operations = loop_of(w->s)->run(20000, 1, &checksum);
-  if (thread == 0) w->operations = operations * threads;
-}
-
-static double time_peak(const setting *s) {
-  work w = {.s = s};
-  double ns = time_task(s, peak_task, &w);
-  return ns / w.operations;
 }
 
 static double read_sum;
@@ -136,7 +121,7 @@ static void bench_cold(setting *s) {
     t.product[i] = time_product(s, copy, 0);
     t.read[i] =
         time_read(s, (const char *)s->w.data + other * s->copy_bytes, s->rows * s->w.row_bytes);
-    t.peak[i] = time_peak(s);
+    t.peak[i] = timing_peak(loop_of(s), s->threads);
   }
   print_times(s, "cold", &t);
 }
@@ -149,7 +134,7 @@ static void bench_warm(setting *s) {
     t.product[i] = time_product(s, 0, 0);
     (void)time_read(s, s->w.data, s->rows * s->w.row_bytes);
     t.read[i] = time_read(s, s->w.data, s->rows * s->w.row_bytes);
-    t.peak[i] = time_peak(s);
+    t.peak[i] = timing_peak(loop_of(s), s->threads);
   }
   print_times(s, "warm", &t);
 }

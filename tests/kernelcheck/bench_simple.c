@@ -115,16 +115,6 @@ static void read_task(void *user, int thread, int threads) {
   double sum = zh_memory_read((const double *)(const void *)m->other, begin, end);
   if (thread == 0) read_sum += sum;
 }
-static const zh_peak_loop *fp32_loop(void) {
-  const zh_peak_loop *loop = zh_peak_loops();
-  while (strcmp(loop->metric, "fp32_fma") != 0) loop++;
-  return loop;
-}
-static void peak_task(void *user, int thread, int threads) {
-  measurement *m = user;
-  double checksum, operations = fp32_loop()->run(20000, 1, &checksum);
-  if (thread == 0) m->operations = operations * threads;
-}
 static double time_task(const measurement *m, zh_task task) {
   int64_t start = zh_now_ns();
   zh_threads_run(m->threads, task, (void *)(uintptr_t)m);
@@ -142,10 +132,10 @@ static void measure(timing t, measurement *m, char *(*place)(subject *s, size_t 
     pass[i] = time_task(m, pass_task);
     if (warm) (void)time_task(m, read_task);
     read[i] = time_task(m, read_task);
-    one[i] = time_task(m, peak_task) / m->operations;
+    one[i] = timing_peak(timing_loop("fp32_fma"), m->threads);
   }
   t.pass = pass, t.read = read, t.one = one, t.count = REPEATS;
-  t.loop = fp32_loop();
+  t.loop = timing_loop("fp32_fma");
   t.threads = zh_threads_count(m->threads);
   timing_report(&t);
 }

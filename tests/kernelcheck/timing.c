@@ -1,8 +1,11 @@
 #include "tests/kernelcheck/timing.h"
 
+#include "core/clock.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static json_t *results; /* NULL: lines for people */
 
@@ -22,6 +25,48 @@ void timing_end(void) {
   puts("");
   json_decref(all);
   results = NULL;
+}
+
+typedef struct peak_pass {
+  const zh_peak_loop *loop;
+  uint64_t rounds;
+  double operations; /* of all threads */
+} peak_pass;
+
+static void run_loop(void *user, int thread, int threads) {
+  peak_pass *p = user;
+  double checksum, operations = p->loop->run(p->rounds, 1, &checksum);
+  if (thread == 0) p->operations = operations * threads;
+}
+
+static double run_ns(peak_pass *p, zh_threads *threads) {
+  int64_t start = zh_now_ns();
+  if (threads)
+    zh_threads_run(threads, run_loop, p);
+  else
+    run_loop(p, 0, 1);
+  return (double)(zh_now_ns() - start);
+}
+
+/* Found once for a loop, and again when another one's turn has come between. */
+static uint64_t rounds_of(const zh_peak_loop *loop) {
+  static peak_pass last;
+  if (last.loop == loop) return last.rounds;
+  last = (peak_pass){.loop = loop, .rounds = 1000};
+  while (run_ns(&last, NULL) < 2e6) last.rounds *= 2;
+  return last.rounds;
+}
+
+const zh_peak_loop *timing_loop(const char *metric) {
+  const zh_peak_loop *loop = zh_peak_loops();
+  while (strcmp(loop->metric, metric) != 0) loop++;
+  return loop;
+}
+
+double timing_peak(const zh_peak_loop *loop, zh_threads *threads) {
+  peak_pass p = {.loop = loop, .rounds = rounds_of(loop)};
+  double ns = run_ns(&p, threads);
+  return ns / p.operations;
 }
 
 static int ascending(const void *a, const void *b) {

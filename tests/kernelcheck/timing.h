@@ -24,6 +24,12 @@ void timing_end(void);
 /* Nothing but results may be printed where JSON is wanted. */
 bool timing_is_json(void);
 
+/* The best of a metric. */
+const zh_peak_loop *timing_loop(const char *metric);
+/* ns of one operation where all threads run the loop; NULL: this thread alone. A pass takes some
+ * two milliseconds: drawing operands, and a clock that is still rising, then count for little. */
+double timing_peak(const zh_peak_loop *loop, zh_threads *threads);
+
 /* The operators without a bench of their own. */
 void time_simple(const char *name, const char *only_type, int threads);
 

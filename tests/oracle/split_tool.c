@@ -80,7 +80,7 @@ static zh_status run(const zh_comm *comm, char **argv, zh_error *err) {
   char path[4096];
   ZH_TRY(zh_model_open(&model, argv[1], err));
   ZH_TRY(start_threads(&threads, comm->rank, atoi(argv[6]), err));
-  zh_ranks ranks = {comm, split_of(argv[3])};
+  zh_ranks ranks = {.comm = comm, .split = split_of(argv[3])};
   zh_engine_options options = {.precision = strcmp(argv[2], "exact") == 0 ? ZH_PRECISION_EXACT
                                                                           : ZH_PRECISION_FAST,
                                .sequences = SEQUENCES,

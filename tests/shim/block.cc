@@ -8,6 +8,8 @@ namespace zh_shim {
 
 running now;
 block_run block;
+/* Where blocks live at once, about so many barriers of one go by before another goes on. */
+enum { BARRIERS_OF_A_TURN = 4 };
 
 static stack host;
 static std::vector<stack *> &stacks = *new std::vector<stack *>(); /* never destroyed */
@@ -23,10 +25,15 @@ static stack *take_stack() {
   return s;
 }
 
+void refresh_stamp() {
+  unsigned t = now.thread;
+  now.stamp = (uint64_t)now.epoch << 32 | (uint64_t)lane_clock(t) << 16 | t << 5;
+}
+
 static void become(unsigned thread) {
   dim3 b = blockDim;
   now.thread = thread;
-  now.stamp = (uint64_t)now.epoch << 32 | (uint64_t)lane_clock(thread) << 16 | thread << 5;
+  refresh_stamp();
   threadIdx = uint3{thread % b.x, thread / b.x % b.y, thread / (b.x * b.y)};
 }
 
@@ -46,7 +53,7 @@ static int next_thread() {
 }
 
 static void release_barrier() {
-  now.epoch++;
+  new_epoch();
   block.in_barrier = 0;
   for (unsigned t = 0; t < block.threads; t++)
     if (block.thread[t].state == IN_BLOCK_BARRIER) make_ready(t);
@@ -104,9 +111,17 @@ void wait_for_turn() {
   leave(false);
 }
 
+/* To another block, where they live at once. */
+static void leave_block() {
+  stack_switch(block.thread[now.thread].on, &host, false);
+}
+
 void give_way() {
   make_ready(now.thread);
-  leave(false);
+  if (now.together)
+    leave_block();
+  else
+    leave(false);
 }
 
 void stop_block() {
@@ -126,8 +141,12 @@ void meet_block(const site &where) {
   if (!same_site(block.barrier, where))
     fault("two barriers", where, "waits at one __syncthreads while others wait at that of line %d",
           block.barrier.line);
-  if (block.in_barrier == block.alive) release_barrier();
-  leave(false);
+  bool all = block.in_barrier == block.alive;
+  if (all) release_barrier();
+  if (all && now.together && drawn(BARRIERS_OF_A_TURN) == 0)
+    leave_block();
+  else
+    leave(false);
 }
 
 static std::string place_of(const site &where) {
@@ -166,7 +185,7 @@ static void begin_threads(const kernel_launch &work) {
   for (unsigned t = 0; t < block.threads; t++) {
     block.thread[t].on = nullptr;
     block.thread[t].groups = 0;
-    block.thread[t].has_fenced = false;
+    block.thread[t].fenced = 0;
     block.thread[t].copies.clear();
     make_ready(t);
   }
@@ -178,17 +197,108 @@ static void begin_threads(const kernel_launch &work) {
   }
 }
 
-void run_block(const kernel_launch &work, uint3 at) {
+static void begin(const kernel_launch &work, uint3 at) {
   blockIdx = at;
   begin_block(at);
   begin_threads(work);
-  stack_take_host(&host);
+}
+
+/* Until no thread of it can go on, or (where they live at once) another block's turn comes. */
+static void go_on() {
   int first = next_thread();
+  if (first < 0) return;
   become((unsigned)first);
   stack_switch(&host, stack_of((unsigned)first), false);
-  if (block.alive > 0 && !block.stopped) report_standstill();
+}
+
+static void end() {
   for (unsigned t = 0; t < block.threads; t++)
     if (block.thread[t].state != GONE && block.thread[t].on) unused.push_back(block.thread[t].on);
+}
+
+void run_block(const kernel_launch &work, uint3 at) {
+  now.together = false;
+  begin(work, at);
+  stack_take_host(&host);
+  go_on();
+  if (block.alive > 0 && !block.stopped) report_standstill();
+  end();
+}
+
+/* --- blocks that live at once --- */
+
+/* A block while another one runs. */
+struct block_life {
+  block_run run;
+  uint32_t epoch, block_epoch;
+  size_t slot; /* of shared memory */
+};
+static std::vector<block_life> lives;
+
+static void exchange(block_life &life) {
+  std::swap(block, life.run);
+  std::swap(now.epoch, life.epoch);
+  std::swap(now.block_epoch, life.block_epoch);
+}
+
+/* Whether it lives on. */
+static bool take_turn(block_life &life) {
+  exchange(life);
+  blockIdx = block.at;
+  shared_of_block(life.slot);
+  go_on();
+  if (block.alive > 0 && !block.stopped && block.ready.empty()) {
+    report_standstill();
+    block.stopped = true;
+  }
+  bool lives_on = block.alive > 0 && !block.stopped;
+  if (!lives_on) end();
+  exchange(life);
+  return lives_on;
+}
+
+std::string describe_blocks() {
+  std::string text;
+  for (const block_life &life : lives) {
+    if (life.run.number == block.number || life.run.work != block.work) continue; /* it runs */
+    text += text.empty() ? "; block " : ", block ";
+    text += block_name(life.run.at);
+    if (life.run.alive == 0)
+      text += " has ended";
+    else if (life.run.in_barrier > 0)
+      text += " waits at " + place_of(life.run.barrier);
+    else
+      text += " goes round";
+  }
+  return text;
+}
+
+void run_blocks_together(const kernel_launch &work, const std::vector<uint3> &places) {
+  size_t before = faults();
+  std::vector<size_t> alive;
+  lives = std::vector<block_life>(places.size());
+  now.together = true;
+  stack_take_host(&host);
+  for (size_t i = 0; i < places.size(); i++) {
+    exchange(lives[i]);
+    begin(work, places[i]);
+    exchange(lives[i]);
+    lives[i].slot = i;
+    alive.push_back(i);
+  }
+  while (!alive.empty() && faults() == before) {
+    size_t k = drawn((uint32_t)alive.size());
+    if (take_turn(lives[alive[k]])) continue;
+    alive[k] = alive.back();
+    alive.pop_back();
+  }
+  for (size_t i : alive) { /* that a fault left where they were */
+    exchange(lives[i]);
+    end();
+    exchange(lives[i]);
+  }
+  lives.clear();
+  now.together = false;
 }
 
 } // namespace zh_shim

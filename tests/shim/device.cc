@@ -1,32 +1,43 @@
 /* The pretended device: its properties, its memory, and copies to and from it. */
 #include <chrono>
+#include <stdlib.h>
 
 #include "engine.h"
 
 using namespace zh_shim;
 typedef std::lock_guard<std::recursive_mutex> locked;
 
-enum { MULTIPROCESSORS = 4, MAJOR = 8, MINOR = 9, L2_BYTES = 2 << 20, THREADS_OF_ONE = 1536 };
+enum { MAJOR = 8, MINOR = 9, L2_BYTES = 2 << 20 };
+
+/* They differ in their numbers alone: addresses are the process's. */
+static int device_count() {
+  const char *text = getenv("ZH_SHIM_DEVICES");
+  int count = text && *text ? atoi(text) : 1;
+  return count < 0 ? 0 : count;
+}
+static int current_device;
 
 cudaError_t cudaGetDeviceCount(int *out) {
-  *out = 1;
-  return cudaSuccess;
+  *out = device_count();
+  return *out ? cudaSuccess : failed(cudaErrorNoDevice);
 }
 
 cudaError_t cudaGetDevice(int *out) {
-  *out = 0;
+  *out = current_device;
   return cudaSuccess;
 }
 
 static bool is_none(int index) {
-  if (index == 0) return false;
+  if (index >= 0 && index < device_count()) return false;
   failed(cudaErrorInvalidDevice);
   return true;
 }
 
 cudaError_t cudaSetDevice(int index) {
   locked lock(gate);
-  return is_none(index) ? cudaErrorInvalidDevice : cudaSuccess;
+  if (is_none(index)) return cudaErrorInvalidDevice;
+  current_device = index;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int index) {
@@ -34,7 +45,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int index) {
   if (is_none(index)) return cudaErrorInvalidDevice;
   *out = cudaDeviceProp();
   snprintf(out->name, sizeof out->name, "no GPU: tests' shim on the CPU");
-  memcpy(out->uuid.bytes, "zhiheng-shim-0000", sizeof out->uuid.bytes);
+  memcpy(out->uuid.bytes, "zhiheng-shim-000", sizeof out->uuid.bytes);
+  out->uuid.bytes[sizeof out->uuid.bytes - 1] = (char)('0' + index);
+  out->pciBusID = index;
   out->totalGlobalMem = memory_limit();
   out->sharedMemPerBlock = STATIC_SHARED_MAX;
   out->sharedMemPerBlockOptin = shared_limit();
@@ -86,6 +99,9 @@ cudaError_t cudaDeviceGetAttribute(int *out, cudaDeviceAttr which, int index) {
   case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
     *out = (int)shared_limit() + 1024;
     break;
+  case cudaDevAttrCooperativeLaunch:
+    *out = 1;
+    break;
   case cudaDevAttrMaxSharedMemoryPerBlockOptin:
     *out = (int)shared_limit();
     break;
@@ -96,8 +112,12 @@ cudaError_t cudaDeviceGetAttribute(int *out, cudaDeviceAttr which, int index) {
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceCanAccessPeer(int *out, int, int) {
-  *out = 0;
+cudaError_t cudaDeviceCanAccessPeer(int *out, int index, int peer) {
+  const char *text = getenv("ZH_SHIM_PEERS");
+  *out = index != peer && !(text && strcmp(text, "0") == 0);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int *out) {
@@ -111,6 +131,10 @@ cudaError_t cudaRuntimeGetVersion(int *out) {
 
 long long clock64() {
   return std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
+uint64_t zh_clock_ns() {
+  return (uint64_t)clock64();
 }
 
 /* --- memory --- */
@@ -140,7 +164,7 @@ static cudaError_t release_address(void *address, bool pinned) {
   if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
   drain_all();
   memory *m = memory_exact(reinterpret_cast<uintptr_t>(address));
-  if (!m || m->pinned != pinned)
+  if (!m || m->pinned != pinned || is_of_others(m))
     return complain(cudaErrorInvalidValue, "an address given back that is none of an allocation's "
                                            "begin, or was given back before");
   memory_free(m);

@@ -21,6 +21,7 @@
 namespace zh_shim {
 
 enum { WARP = 32, THREADS_MAX = 1024, STATIC_SHARED_MAX = 48 << 10, SHARED_ARENA = 256 << 10 };
+enum { MULTIPROCESSORS = 4, THREADS_OF_ONE = 1536 };
 
 /* --- fibre.cc: stacks that are switched between --- */
 
@@ -69,7 +70,7 @@ struct block_thread {
   uint64_t result;
   std::vector<struct pending_copy> copies;
   unsigned groups; /* of copies that were committed */
-  bool has_fenced;
+  uint32_t fenced; /* the epoch of its last fence, 0: none */
 };
 struct block_warp {
   unsigned alive, waiting;
@@ -78,16 +79,23 @@ struct block_warp {
 };
 struct block_run {
   const kernel_launch *work;
+  uint3 at;
+  uint32_t number; /* in the order in which blocks began */
   unsigned threads, alive, in_barrier;
   bool stopped;
   site barrier;
   std::vector<block_thread> thread;
   std::vector<block_warp> warp;
   std::vector<uint16_t> ready;
+  std::vector<uint32_t> seen; /* [block]: up to which epoch what it did comes before this one */
 };
 extern block_run block;
 void run_block(const kernel_launch &work, uint3 at);
-void wait_for_turn(); /* the running thread's state says for what */
+/* All of them at once: one goes on where another waits. */
+void run_blocks_together(const kernel_launch &work, const std::vector<uint3> &places);
+std::string describe_blocks(); /* that live at once: what the others do */
+void refresh_stamp();          /* of the running thread, in another epoch */
+void wait_for_turn();          /* the running thread's state says for what */
 void make_ready(unsigned thread);
 void stop_block(); /* called by a thread whose access must not happen: never returns */
 void lane_left(unsigned thread);
@@ -111,14 +119,18 @@ void forget_faults();
 
 void begin_blocks(); /* of a launch */
 void begin_block(uint3 at);
+void new_epoch(); /* of the running block */
+bool is_of_other_block(uint32_t epoch); /* epochs: of this launch */
 uint3 block_of_epoch(uint32_t epoch);
 bool block_was_seen(uint32_t epoch);
 void shared_reset();     /* made at the first launch */
+void shared_of_block(size_t slot); /* of blocks that live at once each has its own */
 void stamps_reset_all(); /* epochs begin anew */
 
 /* --- memory.cc --- */
 
 memory *memory_new(size_t bytes, bool pinned);
+memory *memory_of_others(unsigned char *contents, size_t bytes); /* mapped; gets an address here */
 memory *memory_exact(uintptr_t address); /* that begins there, NULL: none */
 void memory_free(memory *m);
 bool is_device_address(const void *address);
@@ -126,6 +138,13 @@ size_t memory_limit();
 size_t memory_used();
 size_t shared_limit();
 void all_memories(const std::function<void(memory *)> &each);
+
+/* --- processes.cc --- */
+
+bool allowed_among_processes(const memory *of, const unsigned char *at, size_t bytes, access kind,
+                             const site &where);
+bool is_of_others(const memory *m);
+void shared_release(memory *m);
 
 /* --- errors.cc --- */
 

@@ -74,6 +74,21 @@ static size_t dynamic_limit(any_function function) {
   return found == dynamic_allowed.end() ? (size_t)STATIC_SHARED_MAX : found->second;
 }
 
+static int blocks_of_one(unsigned threads, size_t shared_bytes) {
+  int count = THREADS_OF_ONE / (int)threads;
+  if (shared_bytes && shared_limit() / shared_bytes < (size_t)count)
+    count = (int)(shared_limit() / shared_bytes);
+  return count;
+}
+
+static int blocks_at_once(const launch_shape &s) {
+  return MULTIPROCESSORS * blocks_of_one(s.block.x * s.block.y * s.block.z, s.shared_bytes);
+}
+
+static bool may_live_at_once(const launch_shape &s) {
+  return (uint64_t)s.grid.x * s.grid.y * s.grid.z <= (uint64_t)blocks_at_once(s);
+}
+
 void enqueue_launch(const launch_shape &shape, cudaStream_t stream, std::function<void()> thread) {
   std::lock_guard<std::recursive_mutex> lock(gate);
   if (!is_possible(shape)) {
@@ -86,6 +101,12 @@ void enqueue_launch(const launch_shape &shape, cudaStream_t stream, std::functio
     complain(cudaErrorInvalidValue,
              "kernel '%s' with %zu bytes of dynamic shared memory; %zu were allowed", shape.name,
              shape.shared_bytes, dynamic_limit(shape.function));
+    return;
+  }
+  if (shape.together && !may_live_at_once(shape)) {
+    complain(cudaErrorCooperativeLaunchTooLarge,
+             "kernel '%s' with %u x %u x %u blocks at once, of which %d fit", shape.name,
+             shape.grid.x, shape.grid.y, shape.grid.z, blocks_at_once(shape));
     return;
   }
   auto work = std::make_shared<kernel_launch>(kernel_launch{shape, std::move(thread)});
@@ -107,9 +128,7 @@ cudaError_t blocks_that_fit(int *out, any_function function, int threads, size_t
   *out = 0;
   if (threads < 1 || threads > THREADS_MAX) return failed(cudaErrorInvalidValue);
   if (shared_bytes > dynamic_limit(function)) return cudaSuccess;
-  *out = 1536 / threads;
-  if (shared_bytes && shared_limit() / shared_bytes < (size_t)*out)
-    *out = (int)(shared_limit() / shared_bytes);
+  *out = blocks_of_one((unsigned)threads, shared_bytes);
   return cudaSuccess;
 }
 
@@ -135,10 +154,12 @@ void run_launch(const kernel_launch &work) {
   declared_bytes = 0;
   shared_reset();
   begin_blocks();
-  for (uint32_t b : drawn_order((size_t)s.grid.x * s.grid.y * s.grid.z)) {
-    run_block(work, uint3{b % s.grid.x, b / s.grid.x % s.grid.y, b / s.grid.x / s.grid.y});
-    if (faults() > before) break;
-  }
+  std::vector<uint3> places;
+  for (uint32_t b : drawn_order((size_t)s.grid.x * s.grid.y * s.grid.z))
+    places.push_back(uint3{b % s.grid.x, b / s.grid.x % s.grid.y, b / s.grid.x / s.grid.y});
+  if (s.together) run_blocks_together(work, places);
+  for (size_t i = 0; i < places.size() && !s.together && faults() == before; i++)
+    run_block(work, places[i]);
   current = nullptr;
   if (faults() > before) lose(cudaErrorLaunchFailure);
 }

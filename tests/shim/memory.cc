@@ -61,6 +61,22 @@ static uintptr_t take_addresses(size_t bytes) {
   return address;
 }
 
+static memory *note_memory(unsigned char *contents, size_t bytes, uintptr_t address, bool pinned) {
+  memory *m = new memory();
+  m->bytes = contents;
+  m->size = bytes;
+  m->address = address;
+  m->serial = ++count;
+  m->pinned = pinned;
+  by_address[address] = m;
+  return m;
+}
+
+memory *memory_of_others(unsigned char *contents, size_t bytes) {
+  uintptr_t address = take_addresses(bytes);
+  return address ? note_memory(contents, bytes, address, false) : nullptr;
+}
+
 memory *memory_new(size_t bytes, bool pinned) {
   size_t limit = memory_limit(), left = used < limit ? limit - used : 0;
   size_t rounded = bytes > SIZE_MAX - ALIGN ? 0 : (bytes + ALIGN - 1) / ALIGN * ALIGN;
@@ -72,15 +88,8 @@ memory *memory_new(size_t bytes, bool pinned) {
     return nullptr;
   }
   memset(contents, 0xFF, rounded);
-  memory *m = new memory();
-  m->bytes = contents;
-  m->size = bytes;
-  m->address = address;
-  m->serial = ++count;
-  m->pinned = pinned;
-  by_address[address] = m;
   if (!pinned) used += rounded;
-  return m;
+  return note_memory(contents, bytes, address, pinned);
 }
 
 memory *memory_exact(uintptr_t address) {
@@ -89,15 +98,18 @@ memory *memory_exact(uintptr_t address) {
 }
 
 void memory_free(memory *m) {
-  free(m->bytes);
+  bool counted = !m->pinned && !is_of_others(m);
+  if (m->shared)
+    shared_release(m);
+  else
+    free(m->bytes);
   m->bytes = nullptr;
   if (m->stamps) munmap(m->stamps, (m->size + 3) / 4 * 4 * sizeof(uint64_t));
   m->stamps = nullptr;
   if (m->pinned)
     by_address.erase(m->address),
         buried.push_back(m); /* the host may be given that address again */
-  else
-    used -= (m->size + ALIGN - 1) / ALIGN * ALIGN;
+  if (counted) used -= (m->size + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 const memory *memory_at(const void *address, unsigned char **at) {

@@ -34,6 +34,11 @@
 
 #define ZH_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
   zh_shim::launch(#kernel, (grid), (block), (shared_bytes), (stream), kernel, ##__VA_ARGS__)
+#define ZH_LAUNCH_TOGETHER(kernel, grid, block, shared_bytes, stream, ...)                         \
+  zh_shim::launch<true>(#kernel, (grid), (block), (shared_bytes), (stream), kernel, ##__VA_ARGS__)
+
+/* Blocks that wait for those of the same number in other processes. */
+#define ZH_LAUNCH_AMONG ZH_LAUNCH_TOGETHER
 
 /* One store a declaration (and instance of a template) and block, as in CUDA. */
 #define ZH_SHARED(T, name, count)                                                                  \

@@ -231,6 +231,18 @@ ZH_DEVICE uint4 zh_load_once(const zh_global<T> &p, size_t i, const char *file =
   zh_shim::must_be_constant(p.space.of, p.place((ptrdiff_t)i), where);
   return zh_shim::load<uint4>(p.space, p.place((ptrdiff_t)i), where);
 }
+/* In CUDA where they lie; here a copy, whose bytes were all looked at. */
+template <class S, class T, class Space>
+ZH_DEVICE S zh_struct_at(const zh_shim::pointer<T, Space> &p, size_t i,
+                         const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+  return zh_shim::load<S>(p.space, p.place((ptrdiff_t)i), zh_shim::site{file, line});
+}
+/* Bounds and alignment alone. */
+template <class T>
+ZH_DEVICE void zh_prefetch(const zh_global<T> &p, size_t i, uint32_t bytes,
+                           const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+  zh_shim::may_ask_for(p.space.of, p.place((ptrdiff_t)i), bytes, zh_shim::site{file, line});
+}
 template <class T>
 static inline T __ldg(const zh_global<const T> &p, const char *file = __builtin_FILE(),
                       int line = __builtin_LINE()) {

@@ -3,7 +3,7 @@
  * what is still to be copied, is found out. A device's addresses are those of pages that the host
  * cannot touch. The environment: ZH_SHIM_SEED (of all orders), ZH_SHIM_MEMORY (bytes of the
  * device), ZH_SHIM_SHARED (bytes of a block, at most), ZH_SHIM_FAIL (the device is lost in its n-th
- * launch).
+ * launch), ZH_SHIM_DEVICES (how many there are), ZH_SHIM_PEERS (0: none reaches another's memory).
  */
 #ifndef ZH_TESTS_SHIM_RUNTIME_H
 #define ZH_TESTS_SHIM_RUNTIME_H
@@ -27,12 +27,15 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorMapBufferObjectFailed = 205,
   cudaErrorECCUncorrectable = 214,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorLaunchOutOfResources = 701,
   cudaErrorPeerAccessUnsupported = 217,
+  cudaErrorPeerAccessAlreadyEnabled = 704,
   cudaErrorLaunchFailure = 719,
+  cudaErrorCooperativeLaunchTooLarge = 720,
   cudaErrorNotSupported = 801,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
@@ -84,6 +87,9 @@ enum cudaFuncAttribute {
   cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
   cudaFuncAttributePreferredSharedMemoryCarveout = 9
 };
+struct cudaIpcMemHandle_t {
+  char reserved[64];
+};
 enum {
   cudaStreamDefault = 0,
   cudaStreamNonBlocking = 1,
@@ -91,7 +97,8 @@ enum {
   cudaEventDisableTiming = 2,
   cudaHostAllocDefault = 0,
   cudaHostAllocPortable = 1,
-  cudaHostAllocMapped = 2
+  cudaHostAllocMapped = 2,
+  cudaIpcMemLazyEnablePeerAccess = 1
 };
 
 struct CUstream_st;
@@ -114,6 +121,7 @@ cudaError_t cudaSetDevice(int index);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int index);
 cudaError_t cudaDeviceGetAttribute(int *out, cudaDeviceAttr which, int index);
 cudaError_t cudaDeviceCanAccessPeer(int *out, int index, int peer);
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags);
 cudaError_t cudaDriverGetVersion(int *out);
 cudaError_t cudaRuntimeGetVersion(int *out);
 cudaError_t cudaDeviceSynchronize();
@@ -124,6 +132,9 @@ cudaError_t cudaFree(void *address);
 cudaError_t cudaMallocHost(void **out, size_t bytes);
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *address);
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *out, void *address);
+cudaError_t cudaIpcOpenMemHandle(void **out, cudaIpcMemHandle_t handle, unsigned flags);
+cudaError_t cudaIpcCloseMemHandle(void *address);
 template <class T> static inline cudaError_t cudaMalloc(T **out, size_t bytes) {
   void *address = nullptr;
   cudaError_t status = cudaMalloc(&address, bytes);
@@ -155,6 +166,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
                                  unsigned long long flags = 0);
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void *nodes, size_t *count);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
@@ -164,6 +176,10 @@ extern "C" const char *zh_shim_report(void);
 /* Clears it and makes a device that failed or was lost usable again; orders begin anew from
  * `seed`. */
 extern "C" void zh_shim_forget(uint64_t seed);
+/* For libraries that tests play: `work` in the order of a stream or of the graph that is being made
+ * of it; and where the bytes of an address lie, NULL where they are not all an allocation's. */
+extern "C" int zh_shim_enqueue(void *stream, void (*work)(void *context), void *context);
+extern "C" void *zh_shim_contents(const void *address, size_t bytes);
 
 namespace zh_shim {
 
@@ -174,6 +190,7 @@ struct launch_shape {
   dim3 grid, block;
   size_t shared_bytes;
   any_function function;
+  bool together; /* all blocks live at once, and may wait for each other */
 };
 
 void enqueue_launch(const launch_shape &shape, cudaStream_t stream, std::function<void()> thread);
@@ -181,13 +198,15 @@ cudaError_t set_attribute(any_function function, cudaFuncAttribute which, int va
 cudaError_t blocks_that_fit(int *out, any_function function, int threads, size_t shared_bytes);
 
 /* Arguments travel by value, converted to the parameters' types, as to a GPU. */
-template <class... Parameters, class... Arguments>
+template <bool TOGETHER = false, class... Parameters, class... Arguments>
 void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
             void (*kernel)(Parameters...), Arguments &&...arguments) {
   std::tuple<std::decay_t<Parameters>...> kept(
       static_cast<std::decay_t<Parameters>>(std::forward<Arguments>(arguments))...);
   static_assert(sizeof kept <= 4096, "a kernel's parameters take 4096 bytes at most");
-  launch_shape shape = {name, grid, block, shared_bytes, reinterpret_cast<any_function>(kernel)};
+  launch_shape shape = {name,         grid,
+                        block,        shared_bytes,
+                        reinterpret_cast<any_function>(kernel), TOGETHER};
   enqueue_launch(shape, stream, [kernel, kept] { std::apply(kernel, kept); });
 }
 

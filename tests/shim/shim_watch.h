@@ -5,7 +5,7 @@
  * and the blocks begun, over all launches, so that nothing is cleared between them. Two threads of
  * a block are ordered by a barrier in between (another epoch), or within a warp by __syncwarp
  * (vector clocks); two blocks of a launch only where one's atomic, after __threadfence, was seen by
- * an atomic of the other. Shuffles and votes order no memory. */
+ * an atomic of the other: then what came before the fence. Where blocks live at once, a fence begins an epoch. Shuffles and votes order no memory. */
 #ifndef ZH_TESTS_SHIM_WATCH_H
 #define ZH_TESTS_SHIM_WATCH_H
 
@@ -38,6 +38,7 @@ struct memory {
   uint64_t *stamps;         /* [words][4], made at the first access that is kept */
   uint64_t written_launch;  /* that last wrote to it, 0: none */
   struct release *releases; /* what atomics after a fence told other blocks */
+  struct shared_part *shared; /* what other processes reach, too (processes.cc); else NULL */
 };
 
 enum access { READ, WRITE, ATOMIC };
@@ -47,7 +48,9 @@ struct running {
   uint64_t stamp; /* its epoch, clock and number */
   uint32_t epoch, block_epoch, launch_epoch;
   unsigned thread; /* in its block, x fastest */
-  uint64_t launch; /* 0: none runs */
+  uint64_t launch;  /* 0: none runs */
+  uint64_t changes; /* of values in global memory, by kernels */
+  bool together;    /* this launch's blocks live at once */
   unsigned char *shared;
   uint64_t *shared_cells; /* [words][5]: stamps, then block_epoch << 4 | bytes that are set */
   size_t shared_bytes;
@@ -63,6 +66,8 @@ bool allowed_shared(const unsigned char *low, const unsigned char *high, const u
 void unset_shared(const unsigned char *at, size_t bytes);
 /* Of memory that must not change while the kernel runs. */
 void must_be_constant(const memory *block, const unsigned char *at, const site &where);
+/* That 16-byte pieces are the allocation's. */
+void may_ask_for(const memory *block, const unsigned char *at, size_t bytes, const site &where);
 /* A write of what stands there already is no race in global memory. */
 void note_same_value(bool same);
 
@@ -80,7 +85,8 @@ static inline bool may_read(const memory *block, const unsigned char *at, size_t
                             size_t align, const site &where) {
   if (__builtin_expect(block && block->bytes && at >= block->bytes && bytes <= block->size &&
                            at <= block->bytes + (block->size - bytes) &&
-                           reinterpret_cast<uintptr_t>(at) % align == 0 && !reads_are_kept(block),
+                           reinterpret_cast<uintptr_t>(at) % align == 0 && !reads_are_kept(block) &&
+                           !block->shared,
                        1))
     return true;
   return allowed_global(block, at, bytes, align, READ, where);

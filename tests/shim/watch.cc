@@ -36,7 +36,7 @@ static bool is_over(uint64_t stamp, bool global) {
 static bool is_concurrent(uint64_t stamp, bool global) {
   uint32_t epoch = epoch_of(stamp);
   if (is_over(stamp, global)) return false;
-  if (epoch < now.block_epoch) return !block_was_seen(epoch);
+  if (global && is_of_other_block(epoch)) return !block_was_seen(epoch);
   unsigned thread = thread_of(stamp);
   if (epoch != now.epoch || thread == now.thread) return false;
   return thread / WARP != now.thread / WARP || !ordered_within_warp(thread, clock_of(stamp));
@@ -47,7 +47,7 @@ static void report_race(uint64_t stamp, bool global, bool it_wrote, access kind,
   static const char *const does[] = {"reads", "writes", "changes by an atomic"};
   static const char *const kinds[] = {"read race", "write race", "atomic race"};
   std::string who = "thread " + thread_name(thread_of(stamp));
-  if (global && epoch_of(stamp) < now.block_epoch)
+  if (global && is_of_other_block(epoch_of(stamp)))
     who += " of block " + block_name(block_of_epoch(epoch_of(stamp)));
   fault(kinds[kind], where,
         "race: %s byte %zu of %s memory, which %s %s with nothing to order them", does[kind], byte,
@@ -138,7 +138,8 @@ static bool fits(const memory *of, const unsigned char *at, size_t bytes, size_t
           DOES[kind], bytes, offset, offset / (ptrdiff_t)bytes, of->serial, of->size);
     return false;
   }
-  if ((size_t)offset % align == 0) return true;
+  if ((size_t)offset % align == 0)
+    return !of->shared || allowed_among_processes(of, at, bytes, kind, where);
   fault("alignment", where, "%s %zu bytes at byte %td of allocation %u, no multiple of %zu",
         DOES[kind], bytes, offset, of->serial, align);
   return false;
@@ -158,32 +159,44 @@ static uint64_t *stamps_of(memory *of) {
 
 /* --- waiting for what another thread will write: its turn must come, and there must be one --- */
 
-enum : uint64_t { SPINS_OF_A_TURN = 100, TURNS_MAX = 20000 };
+enum : uint64_t { SPINS_OF_A_TURN = 100, SPINS_TOGETHER = 4, TURNS_MAX = 20000 };
 static struct {
   const unsigned char *at;
   unsigned thread;
-  uint64_t times, turns; /* turns: of the block that began in block_epoch */
+  uint64_t times, turns; /* turns: of the block that began in block_epoch, or since `changes` */
   uint32_t block_epoch;
+  uint64_t changes;
 } spinning;
 
+static void give_up_waiting(const memory *of, const unsigned char *at, const site &where) {
+  if (now.together)
+    fault("waits", where,
+          "looks at byte %td of allocation %u again and again, and no thread of the launch changes "
+          "anything any more%s",
+          at - of->bytes, of->serial, describe_blocks().c_str());
+  else
+    fault("waits", where,
+          "looks at byte %td of allocation %u again and again: no thread of its block will change "
+          "it, and blocks run one after another here",
+          at - of->bytes, of->serial);
+  stop_block();
+}
+
 static void notice_spinning(const memory *of, const unsigned char *at, const site &where) {
+  if (of->shared) return; /* another process may change it */
   if (at != spinning.at || now.thread != spinning.thread) {
     spinning.at = at;
     spinning.thread = now.thread;
     spinning.times = 0;
     return;
   }
-  if (++spinning.times < SPINS_OF_A_TURN) return;
+  if (++spinning.times < (now.together ? SPINS_TOGETHER : SPINS_OF_A_TURN)) return;
   spinning.times = 0;
-  if (spinning.block_epoch != now.block_epoch) spinning.turns = 0;
+  if (now.together ? spinning.changes != now.changes : spinning.block_epoch != now.block_epoch)
+    spinning.turns = 0;
   spinning.block_epoch = now.block_epoch;
-  if (++spinning.turns > TURNS_MAX) {
-    fault("waits", where,
-          "looks at byte %td of allocation %u again and again: no thread of its block will change "
-          "it, and blocks run one after another here",
-          at - of->bytes, of->serial);
-    stop_block();
-  }
+  spinning.changes = now.changes;
+  if (++spinning.turns > TURNS_MAX) give_up_waiting(of, at, where);
   give_way();
 }
 
@@ -193,6 +206,7 @@ bool allowed_global(const memory *block_of, const unsigned char *at, size_t byte
   if (!fits(of, at, bytes, align, kind, where)) stop_block();
   if (kind != WRITE) notice_spinning(of, at, where);
   if (kind != READ) of->written_launch = now.launch;
+  if (kind == WRITE && !same_value) now.changes++;
   if (of->size > WATCHED_BYTES || (kind == READ && !reads_are_kept(of))) return true;
   uint64_t *stamps = stamps_of(of);
   size_t begin = (size_t)(at - of->bytes);
@@ -212,6 +226,11 @@ void must_be_constant(const memory *of, const unsigned char *at, const site &whe
           "reads by a load for constant memory what this launch has written (allocation %u, byte "
           "%td)",
           of->serial, at - of->bytes);
+}
+
+void may_ask_for(const memory *of, const unsigned char *at, size_t bytes, const site &where) {
+  if (!fits(of, at, bytes, 16, READ, where)) stop_block();
+  if (bytes % 16) fault("alignment", where, "asks for %zu bytes, no multiple of 16", bytes);
 }
 
 /* --- shared memory --- */
@@ -261,28 +280,39 @@ void unset_shared(const unsigned char *at, size_t bytes) {
   });
 }
 
+enum : size_t { CELLS_BYTES = SHARED_ARENA / 4 * SHARED_CELL * sizeof(uint64_t) };
+struct shared_memory {
+  unsigned char *bytes;
+  uint64_t *cells;
+};
+static std::vector<shared_memory> shared_memories; /* never given back */
+
 static void make_shared() {
   void *arena = nullptr;
-  now.shared_cells =
-      static_cast<uint64_t *>(calloc(SHARED_ARENA / 4 * SHARED_CELL, sizeof(uint64_t)));
-  if (!now.shared_cells || posix_memalign(&arena, 1024, SHARED_ARENA) != 0) {
+  uint64_t *cells = static_cast<uint64_t *>(calloc(1, CELLS_BYTES));
+  if (!cells || posix_memalign(&arena, 1024, SHARED_ARENA) != 0) {
     perror("shim: shared memory");
     abort();
   }
   memset(arena, 0xFF, SHARED_ARENA);
-  now.shared = static_cast<unsigned char *>(arena);
+  shared_memories.push_back(shared_memory{static_cast<unsigned char *>(arena), cells});
+}
+
+void shared_of_block(size_t slot) {
+  while (shared_memories.size() <= slot) make_shared();
+  now.shared = shared_memories[slot].bytes;
+  now.shared_cells = shared_memories[slot].cells;
 }
 
 void shared_reset() {
-  if (!now.shared) make_shared();
+  shared_of_block(0);
 }
 
 void stamps_reset_all() {
   all_memories([](memory *m) {
     if (m->stamps) madvise(m->stamps, (m->size + 3) / 4 * STAMPS * sizeof(uint64_t), MADV_DONTNEED);
   });
-  if (now.shared_cells)
-    memset(now.shared_cells, 0, SHARED_ARENA / 4 * SHARED_CELL * sizeof(uint64_t));
+  for (const shared_memory &one : shared_memories) memset(one.cells, 0, CELLS_BYTES);
   now.epoch = now.launch_epoch = 1;
 }
 

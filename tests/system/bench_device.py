@@ -3,6 +3,7 @@ checks, faults, and machines without a device."""
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -129,3 +130,67 @@ def test_alibi_is_computed_and_certified(tmp_path):
     checked = subprocess.run([ZHIHENG, "verify", tmp_path / "bundle", "--recompute", "--model", model],
                              capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+# One model over the devices of two ranks.
+ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+TWO = HERE | ROOT | {"ZH_SHIM_DEVICES": "2"}
+FAMILIES = pathlib.Path(__file__).parent.parent / "golden" / "families"
+MPI = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "lib" / "zhiheng" / "libzhiheng-mpi.so"
+with_ranks = pytest.mark.skipif(shutil.which("mpirun") is None or not MPI.exists(), reason="no mpirun or no MPI module here")
+
+
+def divided(folder, parallel):
+    path = probe(folder)
+    path.write_text(path.read_text().replace("batch: 2}", f"batch: 2, parallel: {parallel}}}"))
+    return path
+
+
+def step_of(bundle):
+    return next(s for s in load(bundle)[0]["steps"] if s["workload"] == "decode")
+
+
+@with_ranks
+@pytest.mark.parametrize("name, parallel", [("qwen3", "tensor"), ("qwen3", "pipeline"), ("qwen3-moe", "tensor"),
+                                            ("deepseek-v3", "tensor")])
+def test_one_model_over_two_devices(tmp_path, name, parallel):
+    """Tokens of one device's run, and a certificate that the CPU checks."""
+    model = FAMILIES / name
+    done = run(divided(tmp_path, parallel), "--model", model, "--out", tmp_path / "two", "--ranks", 2, "--threads", 1,
+               "--nonce", "n", env=TWO)
+    assert done.returncode == 0, done.stderr
+    step = step_of(tmp_path / "two")
+    facts = step["facts"]
+    assert step["status"] == "done" and facts["ranks_of_one_model"] == 2
+    assert facts["group"]["parts" if parallel == "tensor" else "stages"]["kind"] == "peer"
+    assert [part["gpu"]["index"] for part in facts["parts"]] == [0, 1]
+    assert run(probe(tmp_path), "--model", model, "--out", tmp_path / "one", env=HERE).returncode == 0
+    one = step_of(tmp_path / "one")["facts"]
+    assert facts["first_tokens"] == one["first_tokens"]
+    if parallel == "pipeline":
+        assert facts["chain_sm3"] == one["chain_sm3"]
+    held = {key: sum(part[f"memory_{key}_bytes"] for part in facts["parts"]) for key in ("weights", "kv")}
+    assert one["memory_weights_bytes"] <= held["weights"] < 1.3 * one["memory_weights_bytes"]
+    checked = subprocess.run([ZHIHENG, "verify", tmp_path / "two", "--recompute", "--model", model],
+                             capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@with_ranks
+@pytest.mark.parametrize("fault", ["weight", "token", "activation", "stale"])
+def test_faults_on_one_of_two_devices_are_caught(tmp_path, fault):
+    done = run(divided(tmp_path, "tensor"), "--model", FAMILIES / "qwen3", "--out", tmp_path / "bundle", "--ranks", 2,
+               "--threads", 1, "--inject", f"fault={fault}", env=TWO)
+    assert done.returncode == 1, done.stderr
+    assert step_of(tmp_path / "bundle")["status"] == "failed"
+    assert "decode_rate" not in (tmp_path / "bundle" / "measurements.jsonl").read_text()
+
+
+@with_ranks
+@pytest.mark.parametrize("environment, sentence", [({"ZH_SHIM_DEVICES": "1"}, "would share one GPU"),
+                                                   ({"ZH_SHIM_PEERS": "0", "ZH_NCCL": "/nowhere/libnccl.so"}, "NCCL")])
+def test_what_two_ranks_lack_is_said(tmp_path, environment, sentence):
+    done = run(divided(tmp_path, "tensor"), "--model", FAMILIES / "qwen3", "--out", tmp_path / "bundle", "--ranks", 2,
+               "--threads", 1, env=TWO | environment)
+    step = step_of(tmp_path / "bundle")
+    assert step["status"] == "skipped" and sentence in step["reason"], (done.stderr, step)

@@ -74,7 +74,8 @@ steps:
 
 def environment(nvml="", **more):
     return {**os.environ, "ZH_DEVICE_MODULE": str(SHIM), "ZH_NVML": str(BUILD / "tests" / "fake_nvml.so"),
-            "ZH_FAKE_NVML": nvml, "ZH_CUBLASLT": str(BUILD / "tests" / "fake_cublaslt.so"), **more}
+            "ZH_FAKE_NVML": nvml, "ZH_CUBLASLT": str(BUILD / "tests" / "fake_cublaslt.so"),
+            "ZH_NCCL": str(BUILD / "tests" / "fake_nccl.so"), **more}
 
 
 def measure(folder, suite, env, code=0):
@@ -240,6 +241,7 @@ def test_doctor_shows_what_a_module_finds():
     document, plain = doctor(environment("power=350 busy"))
     found = document["accelerators"]
     assert found["module"]["backend"] == "shim" and found["cublaslt"] == "cuBLASLt 13.1.0"
+    assert found["nccl"] == "NCCL 2.27.5"
     assert found["devices"][0]["usable"] and "it is busy: 1 process computes on it" in found["devices"][0]["notes"][0]
     assert "it is busy" in plain and "cuBLASLt 13.1.0" in plain
     assert document["machine"]["gpus"][0]["processes"] == 1
@@ -266,8 +268,8 @@ def test_doctor_says_why_there_is_no_gpu(script, words):
 
 
 def test_doctor_says_that_the_vendors_library_is_missing():
-    document, _ = doctor(environment(ZH_CUBLASLT="/nowhere/libcublasLt.so"))
-    assert document["accelerators"]["cublaslt"] is None
+    document, _ = doctor(environment(ZH_CUBLASLT="/nowhere/libcublasLt.so", ZH_NCCL="/nowhere/libnccl.so"))
+    assert document["accelerators"]["cublaslt"] is None and document["accelerators"]["nccl"] is None
     assert any("gpu-gemm" in item["what"] for item in document["left_out"])
 
 

@@ -204,7 +204,7 @@ def test_changes_of_perplexity_are_paired():
 
 
 def peers_state(samples, faults):
-    return {"commit": "c", "cells": {"m": {"model": "smollm2", "type": "Q8_0", "threads": 2, "group": "plain", "depth": 0,
+    return {"cells": {"m": {"commit": "c", "model": "smollm2", "type": "Q8_0", "threads": 2, "group": "plain", "depth": 0,
             "rounds": 3, "samples": samples, "faults": faults, "per_token": {"decode": 2.0},
             "rates": {"read_all_cores": [350.0, 400.0], "bf16_dot_all_cores": [1.0], "int8_dot_all_cores": [1.0]}}}}
 
@@ -226,9 +226,34 @@ def test_an_interrupted_comparison_goes_on(tmp_path):
     peers.keeper(part)(state)
     assert peers.begun(part, True) == state
     assert peers.begun(part, False)["cells"] == {}
-    state["commit"] = "another"
-    peers.keeper(part)(state)
-    assert peers.begun(part, True)["cells"] == {}
+
+
+def test_what_another_commit_gave_is_measured_anew_and_the_rest_is_kept():
+    peers, state = load("bench-peers"), {"cells": {}}
+    first = {"model": "m", "type": "Q8_0", "threads": 2, "group": "plain", "commit": "a", "rounds": 0}
+    peers.opened(state, first)["rounds"] = 3
+    peers.opened(state, dict(first, type="Q4_0"))["rounds"] = 5
+    assert peers.opened(state, dict(first, rounds=0))["rounds"] == 3
+    assert peers.opened(state, dict(first, commit="b", rounds=0))["rounds"] == 0
+    assert [cell["commit"] for cell in state["cells"].values()] == ["b", "a"]
+
+
+def test_results_do_not_make_what_is_measured_another_commit(tmp_path, monkeypatch):
+    peers = load("bench-peers")
+    monkeypatch.setattr(peers, "ROOT", tmp_path)
+    for name in ("docs", "bench/results", "kernels"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text("one")
+    git = ["git", "-C", tmp_path, "-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run(git + ["init", "-q"], check=True)
+    subprocess.run(git + ["add", "."], check=True)
+    subprocess.run(git + ["commit", "-qm", "one"], check=True)
+    clean = peers.commit()
+    for name in ("docs", "bench/results"):
+        (tmp_path / name / "file").write_text("two")
+    assert peers.commit() == clean
+    (tmp_path / "kernels" / "file").write_text("two")
+    assert peers.commit() == clean + "-dirty"
 
 
 def test_a_peer_that_ends_badly_or_talks_nonsense_is_a_fault(tmp_path):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
-COMMANDS = ["doctor", "list", "run", "show", "audit", "model", "policy", "checklist", "evaluate", "report", "verify"]
+COMMANDS = ["doctor", "list", "run", "show", "audit", "model", "policy", "checklist", "evaluate", "report", "verify", "stats", "rank", "registry"]
 
 
 def zhiheng(*words, **more):

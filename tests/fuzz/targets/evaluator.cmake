@@ -1,3 +1,3 @@
-foreach(reader policy applicant bundle)
+foreach(reader policy applicant bundle protocol)
   zh_fuzz_target(${reader} ${reader}.c zh_evaluator)
 endforeach()

@@ -233,6 +233,11 @@ static void test_fp8_is_numbers_times_scales(void **state) {
   zh_standard_rows(again, t, first + 2, 1);
   assert_memory_equal(again, rows + 2 * COLUMNS, sizeof again);
   zh_standard_scales(scales, t, first, ZH_STANDARD_BLOCK);
+  enum { PART = 3 }; /* of the columns, as a rank has them */
+  float part[PART];
+  zh_standard_scales_of(part, t, first, ZH_STANDARD_BLOCK, 7 * ZH_STANDARD_BLOCK,
+                        PART * ZH_STANDARD_BLOCK);
+  assert_memory_equal(part, scales + 7, sizeof part);
   for (size_t i = 0; i < ROWS * COLUMNS; i++) {
     float scale = scales[i % COLUMNS / ZH_STANDARD_BLOCK], number = widen(rows[i]) / scale, normal;
     zh_normal_fill(&normal, 1, zh_standard_seed(), t->stream, first * COLUMNS + i, t->scale);

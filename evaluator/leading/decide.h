@@ -1,0 +1,68 @@
+/* The verdict: the first line of the table in docs/leading.md that holds, from the top. */
+#ifndef ZH_EVALUATOR_LEADING_DECIDE_H
+#define ZH_EVALUATOR_LEADING_DECIDE_H
+
+#include "evaluator/leading/unit.h"
+#include "evaluator/stats/proportions.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum zh_standing {
+  ZH_NOT_ENOUGH,
+  ZH_NOT_LEADING,
+  ZH_LEADING,
+  ZH_TIED,
+  ZH_STANDINGS
+} zh_standing;
+extern const char *const zh_standing_names[ZH_STANDINGS];
+extern const zh_word zh_standing_words[ZH_STANDINGS];
+
+/* The claimant on one task against a published score: independent samples, another protocol. */
+typedef struct zh_unmatched {
+  const char *peer;
+  const zh_published *published;
+  size_t task; /* of the table */
+  double difference;
+  zh_interval interval; /* 95 % */
+} zh_unmatched;
+
+/* All that a comparison found. */
+typedef struct zh_matter {
+  const zh_words *words;
+  const zh_protocol *protocol;
+  const zh_table *table;
+  double scale;               /* what a difference is shown by: 100 for shares, in points */
+  zh_unit *endpoints, *tasks; /* modalities; single tasks of the table */
+  size_t endpoint_count;
+  double *losses; /* [tasks][models]: Holm's p that the claimant is worse; NAN: none */
+  zh_unmatched *unmatched;
+  size_t unmatched_count;
+} zh_matter;
+
+typedef struct zh_decision {
+  zh_standing verdict;
+  const char *rule;
+  json_t *decided_by, *would_change; /* lists of {"rule", figures, "zh","en"} */
+} zh_decision;
+
+/* whole: over all endpoints, with what the protocol requires; else over these units alone. */
+ZH_MUST_CHECK zh_status zh_decide(zh_decision *out, const zh_matter *matter, const zh_unit *units,
+                                  size_t count, bool whole, zh_error *err);
+void zh_decision_clear(zh_decision *decision);
+
+/* A sentence with figures, for either list. pairs: slot, value, …, NULL. */
+json_t *zh_say(const zh_words *words, const char *rule, zh_word word, ...);
+/* A figure as sentences show it: points with two decimals; a p value. */
+typedef struct zh_figure {
+  char text[32];
+} zh_figure;
+zh_figure zh_points(const zh_matter *matter, double difference);
+zh_figure zh_p_text(double p);
+zh_figure zh_count_text(size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

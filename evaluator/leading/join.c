@@ -1,0 +1,247 @@
+/* Joins tables of scores on task and item. The claimant's items are what the others are held to. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/digest.h"
+#include "evaluator/leading/scores.h"
+
+/* One item of the claimant on its way into the table. */
+typedef struct place {
+  const zh_scored *row; /* the claimant's first of the item */
+  size_t index;         /* among the claimant's items, by task and name */
+  size_t modality;      /* its rank */
+} place;
+
+typedef struct join {
+  const zh_scorer *scorers;
+  size_t count, items;
+  const zh_protocol *protocol;
+  zh_refusals *refusals;
+  place *places;         /* [items], in the table's order once sorted */
+  const char **modality; /* [tasks of the protocol] */
+} join;
+
+static const zh_scored *row_of(const zh_scorer *s, size_t item) {
+  return &s->rows[item * s->runs];
+}
+
+static int compare_items(const zh_scored *a, const zh_scored *b) {
+  if (a->task != b->task) return a->task < b->task ? -1 : 1;
+  return strcmp(a->item, b->item);
+}
+
+/* Items that stand in one of two lists alone, of those two; both are sorted. */
+static void compare_lists(const join *j, const zh_scorer *other) {
+  const zh_scorer *first = &j->scorers[0];
+  size_t a = 0, b = 0, a_count = first->row_count / first->runs,
+         b_count = other->row_count / other->runs, missing[2] = {0};
+  const zh_scored *example[2] = {NULL};
+  while (a < a_count || b < b_count) {
+    int order = a == a_count   ? 1
+                : b == b_count ? -1
+                               : compare_items(row_of(first, a), row_of(other, b));
+    if (order != 0) {
+      int which = order > 0; /* 0: the other lacks it, 1: the claimant does */
+      if (missing[which]++ == 0) example[which] = which ? row_of(other, b) : row_of(first, a);
+    }
+    a += order <= 0;
+    b += order >= 0;
+  }
+  for (int which = 0; which < 2; which++) {
+    if (missing[which] == 0) continue;
+    const zh_scorer *lacks = which ? first : other, *has = which ? other : first;
+    char count[32];
+    snprintf(count, sizeof count, "%zu", missing[which]);
+    zh_refuse(j->refusals, "items_missing", lacks->name, ZH_WORD_leading_items_missing, "model",
+              lacks->name, "other", has->name, "count", count, "item", example[which]->item, "task",
+              j->protocol->tasks[example[which]->task].task, NULL);
+  }
+}
+
+/* What both tables say of the same item must be the same. */
+static void compare_words(const join *j, const zh_scorer *other) {
+  static const struct {
+    size_t offset;
+    const char *kind;
+    zh_word word;
+  } fields[] = {
+      {offsetof(zh_scored, prompt), "prompt_differs", ZH_WORD_leading_prompt_differs},
+      {offsetof(zh_scored, cluster), "cluster_differs", ZH_WORD_leading_cluster_differs},
+      {offsetof(zh_scored, modality), "modality_differs", ZH_WORD_leading_modality_differs}};
+  const zh_scorer *first = &j->scorers[0];
+  for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
+    for (size_t i = 0; i < j->items; i++) {
+      const zh_scored *a = row_of(first, i), *b = row_of(other, i);
+      const char *x = *(const char *const *)((const char *)a + fields[f].offset),
+                 *y = *(const char *const *)((const char *)b + fields[f].offset);
+      if (strcmp(x, y) == 0) continue;
+      zh_refuse(j->refusals, fields[f].kind, other->name, fields[f].word, "model", other->name,
+                "other", first->name, "item", a->item, "task", j->protocol->tasks[a->task].task,
+                NULL);
+      break;
+    }
+  }
+}
+
+/* The modality of each task: the protocol's, else the rows'. */
+static void find_modalities(join *j) {
+  const zh_scorer *first = &j->scorers[0];
+  for (size_t t = 0; t < j->protocol->task_count; t++)
+    j->modality[t] = j->protocol->tasks[t].modality;
+  const char *said = NULL;
+  for (size_t i = 0; i < j->items; i++) {
+    const zh_scored *row = row_of(first, i);
+    const char *known = j->modality[row->task];
+    if (known == NULL) j->modality[row->task] = row->modality;
+    if (known == NULL || row->modality[0] == '\0' || strcmp(known, row->modality) == 0) continue;
+    if (said == NULL)
+      zh_refuse(j->refusals, "modality_differs", first->name, ZH_WORD_leading_task_modality,
+                "model", first->name, "task", j->protocol->tasks[row->task].task, "item", row->item,
+                "from", row->modality, "to", known, NULL);
+    said = row->item;
+  }
+}
+
+static zh_status check_task(const join *j, size_t begin, size_t end, zh_error *err) {
+  const zh_asked *asked = &j->protocol->tasks[row_of(&j->scorers[0], begin)->task];
+  zh_digest *digest;
+  char sm3[ZH_DIGEST_HEX] = "", count[32], wanted[32];
+  ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
+  zh_status status = ZH_OK;
+  for (size_t i = begin; i < end && status == ZH_OK; i++) {
+    const char *item = row_of(&j->scorers[0], i)->item;
+    status = zh_digest_update(digest, item, strlen(item), err);
+    if (status == ZH_OK) status = zh_digest_update(digest, "\n", 1, err);
+  }
+  if (status == ZH_OK) status = zh_digest_final(sm3, digest, err);
+  zh_digest_free(digest);
+  snprintf(count, sizeof count, "%zu", end - begin);
+  snprintf(wanted, sizeof wanted, "%lld", (long long)asked->items);
+  if (status == ZH_OK && asked->items > 0 && (size_t)asked->items != end - begin)
+    zh_refuse(j->refusals, "items_differ", j->scorers[0].name, ZH_WORD_leading_item_count, "task",
+              asked->task, "count", count, "needed", wanted, NULL);
+  if (status == ZH_OK && asked->items_sm3 != NULL && strcmp(asked->items_sm3, sm3) != 0)
+    zh_refuse(j->refusals, "items_differ", j->scorers[0].name, ZH_WORD_leading_item_digest, "task",
+              asked->task, "sm3", sm3, "needed", asked->items_sm3, NULL);
+  return status;
+}
+
+static zh_status check_tasks(const join *j, zh_error *err) {
+  for (size_t i = 0, next; i < j->items; i = next) {
+    uint32_t task = row_of(&j->scorers[0], i)->task;
+    for (next = i + 1; next < j->items && row_of(&j->scorers[0], next)->task == task;) next++;
+    ZH_TRY(check_task(j, i, next, err));
+  }
+  return ZH_OK;
+}
+
+static int by_modality(const void *a, const void *b) {
+  const place *x = a, *y = b;
+  if (x->modality != y->modality) return x->modality < y->modality ? -1 : 1;
+  if (x->row->task != y->row->task) return x->row->task < y->row->task ? -1 : 1;
+  int order = strcmp(x->row->cluster, y->row->cluster);
+  return order != 0 ? order : strcmp(x->row->item, y->row->item);
+}
+
+/* Modalities rank as they come up in the protocol's tasks. */
+static size_t rank_of(const join *j, uint32_t task) {
+  size_t t = 0;
+  while (strcmp(j->modality[t] != NULL ? j->modality[t] : "", j->modality[task]) != 0) t++;
+  return t;
+}
+
+static void order_items(join *j) {
+  for (size_t i = 0; i < j->items; i++) {
+    const zh_scored *row = row_of(&j->scorers[0], i);
+    j->places[i] = (place){.row = row, .index = i, .modality = rank_of(j, row->task)};
+  }
+  qsort(j->places, j->items, sizeof *j->places, by_modality);
+}
+
+static zh_status fill_scores(zh_table *t, size_t m, const join *j, zh_error *err) {
+  const zh_scorer *s = &j->scorers[m];
+  t->names[m] = s->name;
+  t->runs[m] = s->runs;
+  if (s->runs > 1) {
+    t->run_scores[m] = calloc(s->runs * t->items, sizeof *t->run_scores[m]);
+    if (t->run_scores[m] == NULL)
+      return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu runs", s->runs);
+  }
+  for (size_t i = 0; i < t->items; i++) {
+    const zh_scored *rows = row_of(s, j->places[i].index);
+    double sum = 0;
+    for (size_t r = 0; r < s->runs; r++) {
+      sum += rows[r].score;
+      if (s->runs > 1) t->run_scores[m][r * t->items + i] = rows[r].score;
+    }
+    t->scores[m * t->items + i] = sum / (double)s->runs;
+  }
+  return ZH_OK;
+}
+
+static void fill_items(zh_table *t, const join *j) {
+  uint32_t cluster = 0;
+  for (size_t i = 0; i < t->items; i++) {
+    const zh_scored *row = j->places[i].row, *before = i > 0 ? j->places[i - 1].row : NULL;
+    bool new_task = before == NULL || before->task != row->task;
+    bool same = !new_task && row->cluster[0] != '\0' && strcmp(row->cluster, before->cluster) == 0;
+    cluster += i > 0 && !same;
+    if (new_task) {
+      t->task[t->tasks] = &j->protocol->tasks[row->task];
+      t->modality[t->tasks] = j->modality[row->task];
+      t->first_item[t->tasks++] = i;
+    }
+    t->items_named[i] = row->item;
+    t->task_of[i] = (uint32_t)t->tasks - 1;
+    t->cluster_of[i] = cluster;
+  }
+  t->first_item[t->tasks] = t->items;
+}
+
+static zh_status build(zh_table **out, join *j, zh_error *err) {
+  order_items(j);
+  zh_table *t = zh_table_allocate(j->count, j->items, j->protocol->task_count);
+  if (t == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", j->items);
+  fill_items(t, j);
+  zh_status status = ZH_OK;
+  for (size_t m = 0; m < j->count && status == ZH_OK; m++) status = fill_scores(t, m, j, err);
+  if (status == ZH_OK)
+    *out = t;
+  else
+    zh_table_free(t);
+  return status;
+}
+
+zh_status zh_table_join(zh_table **out, const zh_scorer *scorers, size_t count,
+                        const zh_protocol *protocol, zh_refusals *refusals, zh_error *err) {
+  *out = NULL;
+  if (json_array_size(refusals->list) > 0) return ZH_OK;
+  for (size_t m = 0; m < count; m++) {
+    if (scorers[m].row_count > 0) continue;
+    zh_refuse(refusals, "empty", scorers[m].name, ZH_WORD_leading_empty, "model", scorers[m].name,
+              "file", scorers[m].file, NULL);
+    return ZH_OK;
+  }
+  join j = {.scorers = scorers,
+            .count = count,
+            .items = scorers[0].row_count / scorers[0].runs,
+            .protocol = protocol,
+            .refusals = refusals};
+  j.places = calloc(j.items, sizeof *j.places);
+  j.modality = calloc(protocol->task_count, sizeof *j.modality);
+  zh_status status = j.places == NULL || j.modality == NULL
+                         ? zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", j.items)
+                         : ZH_OK;
+  if (status == ZH_OK) {
+    for (size_t m = 1; m < count; m++) compare_lists(&j, &scorers[m]);
+    for (size_t m = 1; m < count && json_array_size(refusals->list) == 0; m++)
+      compare_words(&j, &scorers[m]);
+    find_modalities(&j);
+    status = check_tasks(&j, err);
+  }
+  if (status == ZH_OK && json_array_size(refusals->list) == 0) status = build(out, &j, err);
+  free(j.places);
+  free(j.modality);
+  return status;
+}

@@ -1,0 +1,58 @@
+/* What a verdict is about: a modality (the mean of its tasks) or one task, with the claimant held
+ * against every peer that answered the same items. */
+#ifndef ZH_EVALUATOR_LEADING_UNIT_H
+#define ZH_EVALUATOR_LEADING_UNIT_H
+
+#include "evaluator/leading/scores.h"
+#include "evaluator/stats/rank_sets.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum zh_pair_way { ZH_BY_MCNEMAR, ZH_BY_FLIPS, ZH_BY_T, ZH_BY_NOTHING } zh_pair_way;
+extern const char *const zh_pair_ways[]; /* as results show them */
+
+/* The claimant less one peer. */
+typedef struct zh_pair {
+  zh_estimate estimate;            /* variance with that of runs; 0 or NAN: none is known */
+  zh_pair_way way;                 /* how the p values were made */
+  double p_greater, p_less;        /* NAN where there is no variance */
+  double low, high;                /* 95 %, two-sided */
+  double bound;                    /* lower, one-sided alpha: for non-inferiority */
+  int64_t only_first, only_second; /* items, of McNemar's test */
+  bool ahead;                      /* the peer is, by the claimant's own rank set */
+} zh_pair;
+
+typedef struct zh_unit {
+  const char *name;
+  bool is_task;
+  size_t first_task, tasks; /* of the table */
+  size_t models;
+  zh_groups *groups;
+  double *scores;     /* [models][items] */
+  double *means;      /* [models] */
+  double *extra;      /* [models]: variance of the mean over runs; 0 where it is not known */
+  zh_pair *pairs;     /* [models]; of 0, the claimant, nothing */
+  zh_rank_set own;    /* of the claimant */
+  zh_rank_set *joint; /* [models] */
+  double run_spread;  /* the largest range over runs of any model; NAN where nothing ran twice */
+  size_t run_spread_model;
+} zh_unit;
+
+/* Tasks first … first + count - 1 of the table. */
+ZH_MUST_CHECK zh_status zh_unit_create(zh_unit *out, const zh_table *table, size_t first,
+                                       size_t count, bool is_task, const zh_protocol *protocol,
+                                       zh_threads *threads, zh_error *err);
+void zh_unit_clear(zh_unit *unit);
+
+/* Whether a variance is known, so that anything can be said. */
+bool zh_pair_known(const zh_pair *pair);
+/* Clusters in favour of the claimant that, had they come out the other way, would end its lead over
+ * that peer at one-sided alpha, the largest first; 0 where it does not lead. */
+size_t zh_unit_fragility(const zh_unit *unit, size_t peer, double alpha, zh_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

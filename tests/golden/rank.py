@@ -1,0 +1,388 @@
+"""`zhiheng rank`: figures against numpy and scipy, every line of the table of verdicts, and input that cannot be compared."""
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import numpy
+import pytest
+from scipy import stats as scipy_stats
+
+ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(os.environ["ZH_SOURCE_DIR"]) / "docs/schemas/rank.schema.json").read_text(encoding="utf-8")))
+
+
+class World:
+    """Tables of scores in a folder; scores[model][task] is a list, clusters[task] one of labels."""
+
+    def __init__(self, folder):
+        self.folder, self.scores, self.clusters, self.modality = folder, {}, {}, {}
+        self.lines = {"claimant": "claimant: ours", "margin": "margin: 1 point"}
+        self.tasks = None
+
+    def task(self, name, modality="text", clusters=None, **shares):
+        """shares: of each model a share of right answers with its own draw, or the scores themselves."""
+        self.modality[name] = modality
+        for model, values in shares.items():
+            self.scores.setdefault(model, {})[name] = list(values)
+        self.clusters[name] = clusters
+        return self
+
+    def peers(self):
+        return [model for model in self.scores if model != "ours"]
+
+    def protocol(self):
+        lines = dict(self.lines)
+        lines.setdefault("peers", "peers: [" + ", ".join(self.peers()) + "]")
+        tasks = self.tasks or [f"{{task: {name}, modality: {modality}}}" for name, modality in self.modality.items()]
+        lines.setdefault("tasks", "tasks: [" + ", ".join(tasks) + "]")
+        path = self.folder / "protocol.yaml"
+        path.write_text("\n".join(["protocol: a world", *lines.values()]) + "\n")
+        return path
+
+    def rows(self, model):
+        for task, values in self.scores[model].items():
+            labels = self.clusters[task]
+            for i, value in enumerate(values):
+                cluster = "" if labels is None else f"c{labels[i]}"
+                yield [f"{task}-{i}", cluster, task, self.modality[task], repr(float(value))]
+
+    def table(self, model, rows=None, header="item,cluster,task,modality,score", first=""):
+        path = self.folder / f"{model}.csv"
+        rows = list(self.rows(model)) if rows is None else rows
+        path.write_text(first + header + "\n" + "".join(",".join(map(str, line)) + "\n" for line in rows))
+        return path
+
+    def run(self, *words, tables=None, status=0):
+        tables = [self.table(model) for model in self.scores] if tables is None else tables
+        done = subprocess.run([ZHIHENG, "rank", self.protocol(), *tables, "--json", *words], capture_output=True, text=True,
+                              timeout=120)
+        assert done.returncode == status, done.stderr
+        if status != 0:
+            return done.stderr
+        result = json.loads(done.stdout)
+        assert [error.message for error in SCHEMA.iter_errors(result)] == []
+        return result
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def answers(seed, items, *shares, shared=0.0):
+    """0 and 1 for each share; `shared`: how much of the luck all have in common."""
+    rng = numpy.random.default_rng(seed)
+    common, own = rng.random(items), rng.random((len(shares), items))
+    luck = numpy.where(rng.random((len(shares), items)) < shared, common, own)
+    return [(line < share).astype(float) for line, share in zip(luck, shares)]
+
+
+# --- figures ---
+
+def clustered_variance(values, labels):
+    values, labels = numpy.asarray(values), numpy.asarray(labels)
+    centred = values - values.mean()
+    sums = numpy.array([centred[labels == label].sum() for label in numpy.unique(labels)])
+    count = len(sums)
+    return count / (count - 1) * (sums**2).sum() / len(values) ** 2, count - 1
+
+
+def test_macro_mean_with_clusters(world):
+    rng = numpy.random.default_rng(2)
+    labels = {"a": rng.permutation(numpy.repeat(numpy.arange(40), 6)), "b": numpy.arange(90)}
+    scores = {model: {"a": rng.random(240), "b": rng.random(90)} for model in ("ours", "peer")}
+    for task in "ab":
+        world.task(task, clusters=labels[task], **{model: scores[model][task] for model in scores})
+    got = world.run()["endpoints"]["text"]
+    parts = [clustered_variance(scores["ours"][task] - scores["peer"][task], labels[task]) for task in "ab"]
+    variances, df = numpy.array([part[0] for part in parts]) / 4, [part[1] for part in parts]
+    difference = sum((scores["ours"][task] - scores["peer"][task]).mean() for task in "ab") / 2
+    se, freedom = variances.sum() ** 0.5, variances.sum() ** 2 / sum(v**2 / d for v, d in zip(variances, df))
+    assert got["difference"] == pytest.approx(difference, rel=1e-12)
+    assert got["se"] == pytest.approx(se, rel=1e-12) and got["df"] == pytest.approx(freedom, rel=1e-12)
+    assert got["p"] == pytest.approx(scipy_stats.t.sf(difference / se, freedom), rel=1e-10) and got["method"] == "t"
+    half = scipy_stats.t.ppf(0.975, freedom) * se
+    assert [got["low"], got["high"]] == pytest.approx([difference - half, difference + half], rel=1e-10)
+    assert got["bound"] == pytest.approx(difference - scipy_stats.t.ppf(0.95, freedom) * se, rel=1e-10)
+
+
+def test_binary_items_alone_take_mcnemars_mid_p(world):
+    ours, peer = answers(3, 300, 0.8, 0.7)
+    got = world.task("a", ours=ours, peer=peer).run()["tasks"]["a"]
+    b, c = int((ours > peer).sum()), int((ours < peer).sum())
+    want = scipy_stats.binom.sf(b - 1, b + c, 0.5) - 0.5 * scipy_stats.binom.pmf(b, b + c, 0.5)
+    assert got["method"] == "mcnemar_mid_p" and got["discordant"] == [b, c] and got["p"] == pytest.approx(want, rel=1e-10)
+
+
+def test_few_clusters_flip_signs(world):
+    rng = numpy.random.default_rng(4)
+    labels = numpy.repeat(numpy.arange(12), 10)
+    ours, peer = rng.random(120) + 0.1 * rng.standard_normal(12)[labels], rng.random(120) - 0.05
+    got = world.task("a", clusters=labels, ours=ours, peer=peer).run()["endpoints"]["text"]
+    sums = numpy.array([(ours - peer)[labels == label].sum() for label in range(12)])
+    flips = (numpy.array([[1 if k >> i & 1 else -1 for i in range(12)] for k in range(4096)]) * sums).sum(axis=1)
+    assert got["method"] == "sign_flip" and got["p"] == pytest.approx((flips >= sums.sum() - 1e-9).mean(), abs=1e-12)
+
+
+def test_order_of_rows_files_and_threads_changes_nothing(world):
+    ours, one, two = answers(5, 200, 0.8, 0.75, 0.7)
+    clusters = numpy.random.default_rng(0).integers(0, 50, 200)
+    world.task("a", clusters=clusters, ours=ours, one=one, two=two).task("b", "vision", ours=ours, one=two, two=one)
+    first = world.run("--threads", "1")
+    rng = numpy.random.default_rng(1)
+    tables = [world.table(model, [list(world.rows(model))[i] for i in rng.permutation(400)]) for model in ("two", "ours", "one")]
+    again = world.run("--threads", "3", tables=tables)
+    assert [model["model"] for model in first["models"]] == ["ours", "one", "two"]
+    for result in (first, again):
+        for model in result["models"]:
+            model.pop("sm3")
+    assert first == again
+
+
+# --- verdicts, from the top of the table down ---
+
+def rules(result, key="decided_by"):
+    return [entry["rule"] for entry in result[key]]
+
+
+def test_leading(world):
+    ours, one, two = answers(6, 800, 0.9, 0.8, 0.75, shared=0.5)
+    result = world.task("a", ours=ours, one=one, two=two).run()
+    assert (result["verdict"], result["verdict_en"], rules(result)) == ("领先", "leading", ["beats_all"])
+    assert result["rank_sets"]["text"]["own"] == {"L": 1, "U": 1} and result["would_change"][0]["clusters"] > 0
+    assert result["endpoints"]["text"]["p"] == max(p["p"] for p in result["endpoints"]["text"]["peers"].values())
+
+
+def test_not_leading(world):
+    ours, one, two = answers(7, 800, 0.7, 0.8, 0.6, shared=0.5)
+    result = world.task("a", ours=ours, one=one, two=two).run()
+    assert (result["verdict"], rules(result)) == ("不领先", ["own_rank"]) and result["endpoints"]["text"]["L"] == 2
+    assert result["decided_by"][0]["peer"] == "one" and result["would_change"][0]["gain"] > 0
+
+
+def test_tied(world):
+    ours, one = answers(8, 20000, 0.8, 0.8, shared=0.98)
+    result = world.task("a", ours=ours, one=one).run()
+    assert (result["verdict"], rules(result)) == ("并列领先", ["non_inferior"])
+    assert result["decided_by"][0]["bound"] >= -0.01
+
+
+def test_too_few_items(world):
+    ours, one = answers(9, 60, 0.8, 0.78)
+    result = world.task("a", ours=ours, one=one).run()
+    assert (result["verdict"], result["rule"], rules(result)) == ("证据不足", "underpowered", ["underpowered"])
+    needed = [entry["items"] for entry in result["would_change"] if entry["rule"] == "items_to_tie"]
+    se, difference = result["endpoints"]["text"]["se"], result["endpoints"]["text"]["difference"]
+    if difference + 0.01 > 0:
+        z = scipy_stats.norm.ppf(0.95) + scipy_stats.norm.ppf(0.8)
+        assert needed == [int(numpy.ceil(60 * (z * se / (difference + 0.01)) ** 2))]
+
+
+def test_every_modality_must_hold(world):
+    ours, one = answers(10, 800, 0.9, 0.8, shared=0.5)
+    world.task("a", ours=ours, one=one).task("b", "vision", ours=one, one=ours)
+    result = world.run()
+    assert result["verdict"] == "不领先"
+    assert {name: unit["verdict"] for name, unit in result["endpoints"].items()} == {"text": "领先", "vision": "不领先"}
+
+
+def test_a_missing_modality_is_not_enough(world):
+    ours, one = answers(11, 800, 0.9, 0.8, shared=0.5)
+    world.lines["required"] = "required: {modalities: [text, vision]}"
+    result = world.task("a", ours=ours, one=one).run()
+    assert (result["verdict"], rules(result)) == ("证据不足", ["modality_missing"])
+
+
+def test_a_missing_peer_is_not_enough(world):
+    ours, one = answers(12, 800, 0.9, 0.8, shared=0.5)
+    world.lines["peers"] = "peers: [one, absent]"
+    world.task("a", ours=ours, one=one)
+    assert rules(world.run()) == ["peer_missing"]
+    world.lines["peers"] = "peers: [one, {model: absent, top: false}]"
+    assert world.run()["verdict"] == "领先"
+
+
+def test_a_loss_on_a_primary_task_bars_the_lead(world):
+    """Ahead in the mean of three tasks, significantly behind on one of them."""
+    better, worse = answers(13, 1500, 0.9, 0.7, shared=0.5)
+    low, high = answers(14, 1500, 0.6, 0.7, shared=0.5)
+    world.task("a", ours=better, one=worse).task("b", ours=better, one=worse).task("c", ours=low, one=high)
+    result = world.run()
+    assert result["endpoints"]["text"]["p"] < 0.001 and "task_lost" in rules(result) and result["verdict"] != "领先"
+    world.tasks = ["{task: a, modality: text}", "{task: b, modality: text}", "{task: c, modality: text, primary: false}"]
+    assert world.run()["verdict"] == "领先"
+
+
+PUBLISHED = "peers: [one, {model: far, published: [{task: a, score: %s %%, items: 1346, source: a page}]}]"
+
+
+@pytest.mark.parametrize("score, verdict, rule", [
+    ("97", "不领先", "published_above"), ("89.5", None, "published_open"), ("70", "领先", "beats_all")])
+def test_published_scores_defeat_and_never_establish(world, score, verdict, rule):
+    ours, one = answers(15, 1000, 0.9, 0.8, shared=0.5)
+    world.lines["peers"] = PUBLISHED % score
+    result = world.task("a", ours=ours, one=one).run()
+    assert rule in rules(result) and (result["verdict"] == verdict if verdict else result["verdict"] != "领先")
+    assert result["published"][0]["peer"] == "far"
+
+
+def test_published_scores_alone_are_not_enough(world):
+    (ours,) = answers(16, 1000, 0.9)
+    world.lines["peers"] = "peers: [{model: far, published: [{task: a, score: 0.5, items: 1000}]}]"
+    result = world.task("a", ours=ours).run()
+    assert (result["verdict"], "no_pairs" in rules(result)) == ("证据不足", True)
+
+
+def runs(world, model, spread):
+    """Three runs, each shifted by that much on every item."""
+    return [[*line[:4], float(line[4]) + (run - 1) * spread, run] for line in world.rows(model) for run in range(3)]
+
+
+def test_runs_that_lie_apart(world):
+    rng = numpy.random.default_rng(17)
+    ours, one = rng.random(400) * 0.2 + 0.6, rng.random(400) * 0.2 + 0.4
+    world.task("a", ours=ours, one=one)
+    header = "item,cluster,task,modality,score,run"
+    for spread, verdict in ((0.002, "领先"), (0.02, "证据不足")):
+        tables = [world.table(model, runs(world, model, spread), header) for model in ("ours", "one")]
+        result = world.run(tables=tables)
+        assert result["verdict"] == verdict and result["endpoints"]["text"]["run_spread"] == pytest.approx(2 * spread)
+    assert rules(result) == ["runs_apart"]
+    variance, _ = clustered_variance(ours - one, numpy.arange(400))
+    extra = 2 * 0.02**2 / 3  # of both models' runs: the variance of -s, 0, s is s^2
+    assert result["endpoints"]["text"]["se"] == pytest.approx((variance + extra) ** 0.5, rel=1e-9)
+
+
+def test_the_clean_subset_must_say_the_same(world):
+    ours, one = answers(18, 600, 0.8, 0.8, shared=0.9)
+    ours[:200], one[:200] = 1, 0
+    ours[0] = 0
+    world.task("a", ours=ours, one=one)
+    assert world.run()["verdict"] == "领先"
+    (world.folder / "seen.csv").write_text("task,item\n" + "".join(f"a,a-{i}\n" for i in range(200)))
+    world.lines["contaminated"] = "contaminated: seen.csv"
+    result = world.run()
+    assert (result["verdict"], rules(result)) == ("证据不足", ["clean_differs"])
+    assert result["clean"]["left_out"] == 200 and result["clean"]["items"] == 400
+
+
+# --- what cannot be compared: named, 证据不足, and no figure ---
+
+@pytest.fixture
+def pair(world):
+    ours, one = answers(19, 50, 0.9, 0.5)
+    return world.task("a", ours=ours, one=one)
+
+
+def refused(world, tables, kind):
+    result = world.run(tables=tables)
+    assert (result["verdict"], result["refused"], result["endpoints"], result["tasks"]) == ("证据不足", True, {}, {})
+    assert kind in rules(result) and all(entry["zh"] and entry["en"] for entry in result["decided_by"])
+    return [entry for entry in result["decided_by"] if entry["rule"] == kind][0]
+
+
+def test_missing_items(pair):
+    tables = [pair.table("ours"), pair.table("one", list(pair.rows("one"))[:-3])]
+    said = refused(pair, tables, "items_missing")
+    assert said["model"] == "one" and "a-47" in said["en"] and "(3)" in said["en"]
+
+
+def test_duplicates(pair):
+    rows = list(pair.rows("one"))
+    assert "line 52" in refused(pair, [pair.table("ours"), pair.table("one", [*rows, rows[7]])], "duplicate")["en"]
+
+
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "NaN"])
+def test_scores_that_are_no_numbers(pair, score):
+    rows = list(pair.rows("one"))
+    rows[3][4] = score
+    assert "line 5" in refused(pair, [pair.table("ours"), pair.table("one", rows)], "not_finite")["en"]
+
+
+def test_other_prompts(pair):
+    header = "item,cluster,task,modality,score,prompt"
+    tables = [pair.table(model, [[*row, "p1" if model == "ours" or i else "p2"] for i, row in enumerate(pair.rows(model))], header)
+              for model in ("ours", "one")]
+    assert "a-0" in refused(pair, tables, "prompt_differs")["en"]
+
+
+def test_a_peer_that_is_the_claimant(pair):
+    pair.lines["peers"] = "peers: [one, ours]"
+    refused(pair, None, "peer_is_claimant")
+
+
+def test_the_same_table_twice(pair):
+    pair.scores["one"] = pair.scores["ours"]
+    refused(pair, None, "same_table")
+
+
+def test_another_protocol_and_another_model(pair):
+    tables = [pair.table("ours", first="# protocol: " + 64 * "0" + "\n"), pair.table("one")]
+    refused(pair, tables, "protocol_differs")
+    pair.lines["claimant"] = "claimant: {model: ours, sm3: " + 64 * "1" + "}"
+    refused(pair, [pair.table("ours", first="# model_sm3: " + 64 * "2" + "\n"), pair.table("one")], "model_differs")
+
+
+def test_items_that_the_protocol_did_not_lock(pair):
+    pair.tasks = ["{task: a, modality: text, items: 51}"]
+    refused(pair, None, "items_differ")
+    pair.tasks = ["{task: a, modality: text, items_sm3: " + 64 * "3" + "}"]
+    refused(pair, None, "items_differ")
+
+
+def test_tasks_and_clusters_that_differ(pair):
+    rows = list(pair.rows("one"))
+    rows[0][2] = "other"
+    refused(pair, [pair.table("ours"), pair.table("one", rows)], "unknown_task")
+    rows = [[row[0], "same", *row[2:]] for row in pair.rows("one")]
+    refused(pair, [pair.table("ours"), pair.table("one", rows)], "cluster_differs")
+
+
+def test_no_table_of_the_claimant(pair):
+    refused(pair, [pair.table("one")], "claimant_missing")
+
+
+def test_no_variance(world):
+    """Every item one better: no ±0, no p of 0, and no lead."""
+    result = world.task("a", ours=[1] * 30, one=[0] * 30).run()
+    assert (result["verdict"], result["rule"], rules(result)) == ("证据不足", "zero_variance", ["zero_variance"])
+    unit = result["endpoints"]["text"]
+    assert (unit["difference"], unit["se"], unit["p"], unit["low"], unit["bound"]) == (1, None, None, None, None)
+
+
+def test_one_cluster_says_nothing(world):
+    ours, one = answers(20, 50, 0.9, 0.3)
+    result = world.task("a", clusters=[0] * 50, ours=ours, one=one).run()
+    assert result["verdict"] == "证据不足" and result["endpoints"]["text"]["se"] is None
+
+
+@pytest.mark.parametrize("text, said", [
+    ("item,task\n1,a\n", "no column 'score'"), ("", "no header line"), ("item,task,score\n1,a\n", "2 fields, where the header has 3"),
+    ("item,task,score\n1,a,x\n", "one.csv:2: the score is 'x'"), ('item,task,score\n"1,a,1\n', "does not close"),
+    ("item,item,task,score\n", "named twice"), ("item,task,score\n\xff\n", "not UTF-8")])
+def test_broken_tables_are_refused(pair, text, said):
+    (pair.folder / "one.csv").write_bytes(text.encode("latin-1"))
+    assert said in pair.run(tables=[pair.table("ours"), pair.folder / "one.csv"], status=2)
+
+
+@pytest.mark.parametrize("line, said", [
+    ("alpha: 2", "alpha: 2"), ("alhpa: 0.05", "did you mean 'alpha'?"), ("required: {tasks: [z]}", "no task is called 'z'")])
+def test_broken_protocols_are_refused(pair, line, said):
+    pair.lines["more"] = line
+    assert said in pair.run(status=2)
+
+
+def test_an_undeclared_model_is_refused(pair):
+    tables = [pair.table("ours"), pair.table("one")]
+    (pair.folder / "onne.csv").write_text(tables[1].read_text())
+    assert "did you mean 'one'?" in pair.run(tables=[*tables, pair.folder / "onne.csv"], status=2)
+
+
+def test_people_read_it_in_both_languages(pair):
+    words = [ZHIHENG, "rank", pair.protocol(), pair.table("ours"), pair.table("one")]
+    for language, want in (("zh_CN.UTF-8", "ours: 领先"), ("C", "ours: leading")):
+        done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "LC_ALL": language})
+        assert done.returncode == 0 and done.stdout.startswith(want + "\n")

@@ -1,0 +1,91 @@
+"""`zhiheng registry`: every row of the table as it stands, conflicts with their sources, faults by line."""
+import collections
+import csv
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
+FILE = Path(os.environ["ZH_SOURCE_DIR"]) / "evaluator/registry/published-scores.csv"
+SAME = ("model", "kind", "benchmark", "metric", "shots", "setting", "unit")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    with open(FILE, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def ask(*words, status=0):
+    done = subprocess.run([ZHIHENG, "registry", *words, "--json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("words, wanted", [
+    (["--benchmark", "C-Eval"], {"benchmark": "C-Eval"}), (["--model", "deepseek-v3"], {"model": "DeepSeek-V3"}),
+    (["--benchmark", "mmlu", "--country", "cn", "--kind", "base"], {"benchmark": "MMLU", "country": "CN", "kind": "base"})])
+def test_scores_are_those_of_the_table(rows, words, wanted):
+    got = ask(*words)
+    want = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert got["count"] == len(got["rows"]) == len(want) > 3
+    key = lambda row: tuple(str(row[name]) for name in want[0] if name != "score") + (float(row["score"]),)
+    assert sorted(map(key, got["rows"])) == sorted(map(key, want))
+    for before, after in zip(got["rows"], got["rows"][1:]):
+        if (before["benchmark"], before["unit"]) == (after["benchmark"], after["unit"]):
+            assert before["score"] >= after["score"]
+
+
+def test_conflicts_show_every_source(rows):
+    groups = collections.defaultdict(list)
+    for row in rows:
+        if row["benchmark"] == "MMLU":
+            groups[tuple(row[key] for key in SAME)].append(row)
+    want = {key: group for key, group in groups.items() if len({float(row["score"]) for row in group}) > 1}
+    got = ask("--benchmark", "MMLU")["conflicts"]
+    assert len(got) == len(want) > 0
+    for conflict in got:
+        group = want[tuple(conflict["rows"][0][key] for key in SAME)]
+        assert [conflict["low"], conflict["high"]] == [f(float(row["score"]) for row in group) for f in (min, max)]
+        assert sorted(row["source_repo"] for row in conflict["rows"]) == sorted(row["source_repo"] for row in group)
+
+
+def test_names(rows):
+    assert {entry["name"]: entry["rows"] for entry in ask("benchmarks")} == collections.Counter(row["benchmark"] for row in rows)
+    cn = collections.Counter(row["model"] for row in rows if row["country"] == "CN")
+    assert {entry["name"]: entry["rows"] for entry in ask("models", "--country", "CN")} == cn
+
+
+def test_the_registry_has_no_faults(rows):
+    got = ask("check")
+    assert (got["rows"], got["faults"]) == (len(rows), [])
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"score": "101"}, "no number from 0 to 100"), ({"score": "nan"}, "no number"), ({"unit": "furlong"}, "unknown unit"),
+    ({"kind": "chatty"}, "unknown kind"), ({"release": "2025-13"}, None), ({"release": "May 2025"}, "is no date"),
+    ({"country": "China"}, "two letters"), ({"source_repo": ""}, "source_repo is empty"), ("twice", "the same as line 2")])
+def test_faults_are_named_by_line(rows, tmp_path, change, said):
+    row = dict(rows[0], **(change if change != "twice" else {}))
+    path = tmp_path / "scores.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows([rows[0], row] if change == "twice" else [row])
+    got = ask("check", "--file", path, status=1 if said else 0)
+    assert [said in fault["fault"] for fault in got["faults"]] == ([True] if said else [])
+    assert not said or got["faults"][0]["line"] == (3 if change == "twice" else 2)
+
+
+def test_unknown_names_get_the_nearest():
+    done = subprocess.run([ZHIHENG, "registry", "--benchmark", "CEval"], capture_output=True, text=True)
+    assert done.returncode == 2 and "did you mean 'C-Eval'?" in done.stderr
+
+
+def test_people_see_bars_and_sources():
+    done = subprocess.run([ZHIHENG, "registry", "--benchmark", "CMMLU", "--plot"], capture_output=True, text=True, check=True,
+                          env={**os.environ, "LC_ALL": "zh_CN.UTF-8"})
+    assert done.stdout.startswith("CMMLU\n") and "█" in done.stdout and "来源不一致：" in done.stdout

@@ -1,0 +1,307 @@
+"""`zhiheng stats` against scipy, statsmodels' recorded answers, and worked examples of the papers that it names."""
+import json
+import os
+import re
+import subprocess
+from fractions import Fraction
+from math import comb
+from pathlib import Path
+
+import numpy
+import pytest
+from scipy import stats as scipy_stats
+
+ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
+SOURCE = Path(os.environ["ZH_SOURCE_DIR"])
+GOLDEN = json.loads((Path(__file__).parent / "statistics" / "statsmodels.json").read_text())
+
+
+def ask(name, **given):
+    words = [f"{key}={value}" for key, value in given.items()]
+    done = subprocess.run([ZHIHENG, "stats", name, *words, "--json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def row(values):
+    return ",".join(repr(float(value)) for value in values)
+
+
+def near(got, want, bound=1e-12):
+    assert got == pytest.approx(want, rel=bound, abs=1e-300), f"{got!r} is not {want!r}"
+
+
+# --- distribution functions: 1e-12 of scipy; the tails are compared as tails ---
+
+@pytest.mark.parametrize("t, df", [(-0.5, 1), (-2.5, 3.5), (-12, 9), (-1.96, 1e6), (-40, 29), (-3, 0.7), (-1e-9, 5), (-250, 4)])
+def test_t_cdf(t, df):
+    near(ask("t-cdf", t=t, df=df)["value"], scipy_stats.t.cdf(t, df))
+
+
+@pytest.mark.parametrize("p, df", [(0.025, 1), (0.05, 9), (0.001, 3.5), (0.975, 29), (0.5, 7), (1e-12, 12), (0.4999, 1e5), (0.05, 0.6)])
+def test_t_quantile(p, df):
+    near(ask("t-quantile", p=p, df=df)["value"], scipy_stats.t.ppf(p, df), 2e-12)
+
+
+@pytest.mark.parametrize("p", [1e-300, 1e-12, 0.02425, 0.05, 0.4, 0.975, 1 - 1e-12])
+def test_normal(p):
+    x = scipy_stats.norm.ppf(p)
+    near(ask("normal-quantile", p=repr(p))["value"], x)
+    near(ask("normal-cdf", x=repr(float(x)))["value"], scipy_stats.norm.cdf(x))
+
+
+@pytest.mark.parametrize("k, n", [(0, 5), (3, 10), (480, 1000), (4_900, 10_000), (10, 1_000_000), (123_456, 250_000)])
+def test_binomial_against_exact_sums(k, n):
+    if n <= 10_000:
+        want = float(Fraction(sum(comb(n, i) for i in range(k + 1)), 2**n))
+        near(ask("binomial-cdf", k=k, n=n, p=0.5)["value"], want)
+        near(ask("binomial-pmf", k=k, n=n, p=0.5)["value"], float(Fraction(comb(n, k), 2**n)))
+    p = 0.7 * k / n + 1e-5
+    near(ask("binomial-pmf", k=k, n=n, p=p)["value"], scipy_stats.binom.pmf(k, n, p), 1e-10)
+    near(ask("binomial-cdf", k=k, n=n, p=p)["value"], scipy_stats.binom.cdf(k, n, p), 1e-10)
+
+
+@pytest.mark.parametrize("x, a, b", [(0.3, 2, 5), (0.5, 0.5, 0.5), (1e-8, 3, 4), (0.999, 40, 0.3), (0.2, 1e4, 5e4), (0.9, 1e-3, 2)])
+def test_beta(x, a, b):
+    near(ask("beta-cdf", x=x, a=a, b=b)["value"], scipy_stats.beta.cdf(x, a, b), 5e-12)
+
+
+# --- shares ---
+
+@pytest.mark.parametrize("b, c", [(1, 7), (5, 12), (0, 9), (6, 6), (40, 25), (900, 1000)])
+def test_mcnemar(b, c):
+    got, n = ask("mcnemar", b=b, c=c), b + c
+    below = Fraction(sum(comb(n, i) for i in range(min(b, c) + 1)), 2**n)
+    at = Fraction(comb(n, b), 2**n)
+    near(got["p_exact"], scipy_stats.binomtest(b, n).pvalue)
+    near(got["p_mid"], float(1 - at / 2 if b == c else 2 * below - at))
+    greater = Fraction(sum(comb(n, i) for i in range(b, n + 1)), 2**n)
+    near(got["p_exact_greater"], float(greater))
+    near(got["p_mid_greater"], float(greater - at / 2))
+
+
+def test_the_example_of_fagerland():
+    """Fagerland et al. 2013, airway hyper-responsiveness: 1 and 7 discordant pairs."""
+    got = ask("mcnemar", b=1, c=7)
+    assert (round(got["p_exact"], 3), round(got["p_mid"], 3)) == (0.070, 0.039)
+
+
+@pytest.mark.parametrize("k, n", [(40, 50), (0, 10), (10, 10), (1, 1), (7_000, 14_042)])
+@pytest.mark.parametrize("confidence", [0.95, 0.9])
+def test_wilson(k, n, confidence):
+    got = ask("wilson", k=k, n=n, confidence=confidence)
+    want = scipy_stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
+    assert got["low"] == pytest.approx(want.low, abs=1e-13) and got["high"] == pytest.approx(want.high, abs=1e-13)
+
+
+# Newcombe 1998 (Statistics in Medicine 17, 873-890), table II, method 10.
+@pytest.mark.parametrize("k1, n1, k2, n2, low, high", [
+    (56, 70, 48, 80, 0.0524, 0.3339), (9, 10, 3, 10, 0.1705, 0.8090), (6, 7, 2, 7, 0.0582, 0.8062),
+    (5, 56, 0, 29, -0.0381, 0.1926), (0, 10, 0, 20, -0.1611, 0.2775), (0, 10, 0, 10, -0.2775, 0.2775),
+    (10, 10, 0, 20, 0.6791, 1.0), (10, 10, 0, 10, 0.6075, 1.0)])
+def test_the_examples_of_newcombe(k1, n1, k2, n2, low, high):
+    got = ask("newcombe", k1=k1, n1=n1, k2=k2, n2=n2)
+    assert (round(got["low"], 4), round(got["high"], 4)) == (low, high)
+
+
+def test_paired_newcombe():
+    """Newcombe 1998 (Statistics in Medicine 17, 2635-2650): 36, 12, 2, 0 of 50; method 10 gives 0.0569 to 0.3404."""
+    got = ask("newcombe-paired", a=36, b=12, c=2, d=0)
+    assert (round(got["low"], 4), round(got["high"], 4)) == (0.0569, 0.3404)
+
+
+def test_items_of_a_one_point_lead():
+    assert ask("items-paired", difference=0.01, discordance=0.1)["items"] == 7847
+    assert ask("items-paired", difference=0.01, discordance=0.1, sides=1)["items"] == 6181
+    assert ask("power-paired", difference=0.01, discordance=0.1, items=7847)["power"] == pytest.approx(0.8, abs=1e-4)
+    needed = ask("items-two", p1=0.85, p2=0.84)["items"]
+    assert ask("power-two", p1=0.85, p2=0.84, items=needed)["power"] == pytest.approx(0.8, abs=1e-5)
+
+
+# --- rounding: of what is written ---
+
+@pytest.mark.parametrize("value, digits, even, up", [
+    ("0.35", 1, "0.4", "0.4"), ("0.25", 1, "0.2", "0.3"), ("0.45", 1, "0.4", "0.5"), ("2.675", 2, "2.68", "2.68"),
+    ("-0.05", 1, "0.0", "-0.1"), ("9.96", 1, "10.0", "10.0"), ("1250", -2, "1200", "1300"), ("0.25001", 1, "0.3", "0.3"),
+    ("3.5e-1", 1, "0.4", "0.4"), ("1e3", 2, "1000.00", "1000.00"), ("0.5", 0, "0", "1"), ("1.5", 0, "2", "2"), ("55", -2, "100", "100"),
+    ("0.004", 1, "0.0", "0.0"), ("5", -1, "0", "10"), ("60.5", 0, "60", "61"), ("+.5", 0, "0", "1")])
+def test_rounding(value, digits, even, up):
+    assert ask("round", value=value, digits=digits)["text"] == even
+    assert ask("round", value=value, digits=digits, rule="half-up")["text"] == up
+
+
+def test_rounding_equals_decimal():
+    from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+    rng = numpy.random.default_rng(7)
+    for _ in range(30):
+        value = f"{int(rng.integers(-10**6, 10**6))}e-{int(rng.integers(0, 7))}"
+        digits = int(rng.integers(-2, 6))
+        for rule, decimal_rule in (("half-even", ROUND_HALF_EVEN), ("half-up", ROUND_HALF_UP)):
+            want = Decimal(value).quantize(Decimal((0, (1,), -digits)), rounding=decimal_rule)
+            assert Decimal(ask("round", value=value, digits=digits, rule=rule)["text"]) == want
+
+
+# --- means ---
+
+def clustered(values, labels):
+    """Mean and clustered standard error, as Miller 2024 has it with C / (C - 1)."""
+    values, labels = numpy.asarray(values, float), numpy.asarray(labels)
+    centred = values - values.mean()
+    sums = numpy.array([centred[labels == label].sum() for label in numpy.unique(labels)])
+    count = len(sums)
+    return values.mean(), numpy.sqrt(count / (count - 1) * (sums**2).sum()) / len(values), count - 1
+
+
+def test_clustered_mean():
+    rng = numpy.random.default_rng(3)
+    values, labels = rng.normal(size=60), rng.integers(0, 11, 60)
+    mean, se, df = clustered(values, labels)
+    got = ask("mean", values=row(values), cluster=row(labels))
+    near(got["mean"], mean), near(got["se"], se)
+    assert got["df"] == df and got["clusters"] == len(set(labels))
+    half = scipy_stats.t.ppf(0.975, df) * se
+    near(got["low"], mean - half, 1e-11), near(got["high"], mean + half, 1e-11)
+
+
+def test_paired_without_clusters_is_the_t_test():
+    rng = numpy.random.default_rng(4)
+    a, b = rng.normal(size=40), rng.normal(size=40)
+    want = scipy_stats.ttest_rel(a, b)
+    got = ask("paired", a=row(a), b=row(b))
+    near(got["t"], want.statistic, 1e-11), near(got["p_two_sided"], want.pvalue, 1e-10)
+    near(got["p_greater"], scipy_stats.ttest_rel(a, b, alternative="greater").pvalue, 1e-10)
+
+
+def test_no_variance_is_no_error_of_zero():
+    got = ask("paired", a="1,1,1,1,1", b="0,0,0,0,0")
+    assert got["difference"] == 1 and got["se"] is None and got["low"] is None and got["p_two_sided"] is None
+
+
+def test_all_sign_flips():
+    """Five differences of 1: the exact two-sided p is 2 / 32, not 0."""
+    got = ask("sign-flip", differences="1,1,1,1,1")
+    assert got == {"p_greater": 1 / 32, "p_two_sided": 2 / 32, "flips": 32, "exact": True}
+
+
+def test_sign_flips_equal_scipys_permutations():
+    values = numpy.random.default_rng(5).normal(0.4, 1, 12)
+    want = scipy_stats.permutation_test((values,), numpy.sum, permutation_type="samples", n_resamples=5000, alternative="greater")
+    got = ask("sign-flip", differences=row(values))
+    assert got["exact"] and got["p_greater"] == pytest.approx(want.pvalue, abs=1e-12)
+
+
+def test_drawn_sign_flips_come_near_the_exact_p():
+    """5 standard errors of 10,000 draws."""
+    values = numpy.random.default_rng(6).normal(0.3, 1, 18)
+    exact = ask("sign-flip", differences=row(values), replicates=300_000)
+    drawn = ask("sign-flip", differences=row(values), seed=9)
+    assert exact["exact"] and not drawn["exact"]
+    p = exact["p_greater"]
+    assert abs(drawn["p_greater"] - p) < 5 * (p * (1 - p) / 10_000) ** 0.5 + 1e-4
+
+
+# --- several tests ---
+
+def test_adjusted_p_values():
+    p = [0.01, 0.04, 0.03, 0.005, 0.5, 0.03]
+    order = numpy.argsort(p, kind="stable")
+    holm = numpy.maximum.accumulate([min(1, p[i] * (len(p) - k)) for k, i in enumerate(order)])
+    got = ask("holm", p=row(p))["adjusted"]
+    for k, i in enumerate(order):
+        near(got[i], holm[k])
+    for a, b in zip(ask("bh", p=row(p))["adjusted"], scipy_stats.false_discovery_control(p)):
+        near(a, b)
+    assert ask("intersection-union", p="0.01,0.04,0.06") == {"p": 0.06, "rejected": False, "alpha": 0.05}
+
+
+def test_welch_satterthwaite_is_that_of_welchs_t_test():
+    rng = numpy.random.default_rng(8)
+    a, b = rng.normal(size=12), rng.normal(size=30) * 3
+    want = scipy_stats.ttest_ind(a, b, equal_var=False)
+    got = ask("welch-satterthwaite", variances=row([a.var(ddof=1) / 12, b.var(ddof=1) / 30]), df="11,29")
+    near(got["df"], want.df, 1e-11)
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
+def test_statsmodels(case):
+    got = ask(case["method"], **case["given"])
+    for key, want in case["want"].items():
+        value = got[key]
+        for x, y in zip(value if isinstance(value, list) else [value], want if isinstance(want, list) else [want]):
+            assert x == pytest.approx(y, rel=case["bound"]), (key, value, want)
+
+
+# --- several models ---
+
+def test_rank_sets_tell_clear_differences_and_no_others():
+    rng = numpy.random.default_rng(11)
+    items = rng.random(400)
+    shares = (0.9, 0.6, 0.6, 0.3)
+    table = ";".join(row((rng.random(400) < share).astype(float)) for share in shares)
+    sets = ask("rank-sets", scores=table, replicates=2000)["sets"]
+    assert [(s["L"], s["U"]) for s in sets] == [(1, 1), (2, 3), (2, 3), (4, 4)] and len(items) == 400
+
+
+def test_graded_and_binary_scores_take_the_same_way():
+    """Scores of 0 and 1 are packed into bits, those of 0 and 2 are not; the sets must be the same."""
+    rng = numpy.random.default_rng(12)
+    scores = (rng.random((6, 150)) < numpy.linspace(0.4, 0.7, 6)[:, None]).astype(float)
+    packed, dense = (ask("rank-sets", scores=";".join(row(line) for line in factor * scores), replicates=3000)["sets"]
+                     for factor in (1, 2))
+    assert [(s["L"], s["U"]) for s in packed] == [(s["L"], s["U"]) for s in dense]
+
+
+def test_bootstrap_has_the_variance_of_the_binomial():
+    rng = numpy.random.default_rng(13)
+    scores = (rng.random((2, 500)) < 0.7).astype(float)
+    for factor in (1, 3):
+        got = ask("bootstrap", scores=";".join(row(line) for line in factor * scores), replicates=4000)["models"]
+        for line, model in zip(scores, got):
+            p = line.mean()
+            assert model["mean"] == pytest.approx(factor * p, abs=5 * factor * (p * (1 - p) / 500 / 4000) ** 0.5)
+            assert model["se"] == pytest.approx(factor * (p * (1 - p) / 500) ** 0.5, rel=5 / (2 * 4000) ** 0.5)
+
+
+def test_bradley_terry(tmp_path):
+    """Two models: the strength is half the logit of the share; three: the likelihood's gradient vanishes."""
+    table = tmp_path / "two.csv"
+    table.write_text("a,b,won,prompt\n" + "".join(f"x,y,{int(i % 4 != 0)},p{i}\n" for i in range(40)))
+    got = {m["model"]: m for m in ask("bradley-terry", file=table)["models"]}
+    near(got["x"]["strength"] - got["y"]["strength"], numpy.log(3), 1e-10)
+    assert got["x"]["low"] < got["x"]["strength"] < got["x"]["high"]
+    wins = {("x", "y"): 14, ("y", "x"): 6, ("y", "z"): 11, ("z", "y"): 9, ("x", "z"): 17, ("z", "x"): 3}
+    table.write_text("a,b,won\n" + "".join(f"{a},{b},1\n" * n for (a, b), n in wins.items()))
+    s = {m["model"]: m["strength"] for m in ask("bradley-terry", file=table, replicates=50)["models"]}
+    assert abs(sum(s.values())) < 1e-10
+    for model in s:
+        expected = sum(n / (1 + numpy.exp(s[b] - s[a])) + wins[b, a] / (1 + numpy.exp(s[b] - s[a]))
+                       for (a, b), n in wins.items() if a == model)
+        assert expected == pytest.approx(sum(n for (a, _), n in wins.items() if a == model), abs=1e-8)
+
+
+def test_bradley_terry_refuses_what_has_no_estimate(tmp_path):
+    table = tmp_path / "one-sided.csv"
+    table.write_text("a,b,won\nx,y,1\nx,y,1\n")
+    done = subprocess.run([ZHIHENG, "stats", "bradley-terry", f"file={table}"], capture_output=True, text=True)
+    assert done.returncode == 2 and "not finite" in done.stderr
+
+
+# --- the command line ---
+
+@pytest.mark.parametrize("words, said", [
+    (["mcnemar", "b=5"], "c=… is missing"), (["mcnemer", "b=5", "c=1"], "did you mean 'mcnemar'?"),
+    (["mcnemar", "b=5", "d=1"], "unknown key 'd'"), (["wilson", "k=60", "n=50"], "a number from 0 to 50"),
+    (["mcnemar", "b=5", "b=6", "c=1"], "given twice"), (["mean", "values=1,nan"], "finite number"),
+    (["round", "value=abc", "digits=1"], "not a decimal number"), (["paired", "a=1,2", "b=1"], "a has 2 numbers, b 1"),
+    (["mean", "values=1,2", "cluster=1"], "cluster has 1 numbers for 2 items"), (["holm", "p=0.1,2"], "between 0 and 1")])
+def test_bad_words_are_named(words, said):
+    done = subprocess.run([ZHIHENG, "stats", *words], capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr and done.stdout == ""
+
+
+def test_help_lists_every_test_with_its_source():
+    done = subprocess.run([ZHIHENG, "stats", "help", "--json"], capture_output=True, text=True, check=True)
+    listed = json.loads(done.stdout)
+    assert all(re.search(r"doi:10\.|arXiv:|DLMF|\d{4}", entry["source"]) for entry in listed)
+    assert {entry["name"] for entry in listed} >= {"mcnemar", "wilson", "newcombe", "paired", "sign-flip", "holm", "bh",
+                                                   "rank-sets", "bradley-terry", "bootstrap", "round", "items-paired"}
