@@ -154,10 +154,13 @@ def test_an_interrupted_evaluation_goes_on(fast, tmp_path):
 
 def test_made_items_are_the_seeds(tmp_path):
     def questions(name, *words):
-        run(tmp_path / name, "--limit", "3", *words, tasks="made_sorting_zh,made_lookup_en")
+        run(tmp_path / name, "--limit", "3", *words, tasks="made_sorting_zh,made_calendar_en")
         return {task: [json.loads(line)["doc"] for line in text.splitlines()] for task, text in rows_of(tmp_path / name).items()}
     first, again, other = questions("a", "--seed", "5"), questions("b", "--seed", "5"), questions("c", "--seed", "6")
     assert first == again and first != other
+    assert [doc["level"] for doc in first["made_calendar_en"]] == [1, 2, 3]
+    checked = subprocess.run([ZHIHENG, "data", "check", "--tasks", "made", "--seed", "5"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
     for doc in first["made_sorting_zh"]:
         numbers = [int(word) for word in doc["question"].removeprefix("把这些数从小到大排列：").rstrip("。").split(", ")]
         assert [int(word) for word in doc["answer"].split(", ")] == sorted(numbers)
