@@ -1,4 +1,6 @@
 """`zhiheng eval` against what lm-evaluation-harness 0.4.13 said of the same tasks, items and model (golden/quality)."""
+import csv
+import hashlib
 import json
 import math
 import os
@@ -220,3 +222,38 @@ doc_to_target: a
     found = {f["check"]: (f["items"], f["severity"]) for f in json.loads(done.stdout)["tasks"][0]["findings"]}
     assert found == {"duplicate": ([1], "warning"), "contradiction": ([2], "error"), "empty_option": ([3], "error"), "equal_options": ([4], "error"),
                      "empty_question": ([5], "error"), "answer_outside": ([6], "error"), "leaked_example": ([7], "error"), "label_skew": ([], "warning")}
+
+
+LAYOUTS = ["accountant/val.csv", "val/accountant.csv", "val/accountant_val.csv", "accountant_val.tsv", "accountant/val.jsonl", "accountant/val.json"]
+
+
+@pytest.mark.parametrize("place", LAYOUTS)
+def test_data_sets_of_a_hub_from_a_folder(tmp_path, place):
+    """C-Eval's shape. Quotes, commas and line ends within a field; a byte order mark; what was read is named with its digest."""
+    header = ["id", "question", "A", "B", "C", "D", "answer", "explanation"]
+    rows = [["0", '下列，"哪一项"\n正确？', "1,000", "025", "25.00", "－", "B", ""], ["1", "第二题", "甲", "乙", "丙", "丁", "D", "见 \"书\""]]
+    path = tmp_path / "data/ceval/ceval-exam" / place
+    path.parent.mkdir(parents=True)
+    if place.endswith("json") or place.endswith("jsonl"):
+        items = [dict(zip(header, row)) for row in rows]
+        path.write_text(json.dumps(items) if place.endswith("json") else "".join(json.dumps(item) + "\n" for item in items))
+    else:
+        with path.open("w", newline="", encoding="utf-8-sig") as file:
+            csv.writer(file, delimiter="\t" if place.endswith("tsv") else ",").writerows([header, *rows])
+    (tmp_path / "ceval-valid_accountant.yaml").write_text("""task: ceval-valid_accountant
+dataset_path: ceval/ceval-exam
+dataset_name: accountant
+validation_split: val
+output_type: multiple_choice
+doc_to_text: "{{question.strip()}}\\nA. {{A}}\\nB. {{B}}\\nC. {{C}}\\nD. {{D}}\\n答案："
+doc_to_choice: "{{ [A, B, C, D] }}"
+doc_to_target: "{{['A', 'B', 'C', 'D'].index(answer)}}"
+""", encoding="utf-8")
+    words = [ZHIHENG, "data", "check", "--tasks", "ceval-valid_accountant", "--include", tmp_path, "--json"]
+    done = subprocess.run([*words, "--data", tmp_path / "data"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)["tasks"][0]
+    assert report["items"] == 2 and report["findings"] == [] and report["labels"] == [0, 1, 0, 1]
+    assert report["files"][0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "nothing is fetched here" in done.stdout
