@@ -1,9 +1,10 @@
-/* zhiheng list suites|workloads|backends|models|policies */
+/* zhiheng list suites|workloads|backends|models|policies|tasks */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/quality/quality.h"
 #include "bench/workload.h"
 #include "cli/cli.h"
 #include "core/text.h"
@@ -119,14 +120,15 @@ static zh_status list_policies(json_t *items, zh_error *err) {
   return ZH_OK;
 }
 
+static zh_status list_tasks(json_t *items, zh_error *err) {
+  return zh_exam_list(items, err);
+}
+
 static const struct {
   const char *name;
   zh_status (*fill)(json_t *items, zh_error *err);
-} kinds[] = {{"suites", list_suites},
-             {"workloads", list_workloads},
-             {"backends", list_backends},
-             {"models", list_models},
-             {"policies", list_policies}};
+} kinds[] = {{"suites", list_suites}, {"workloads", list_workloads}, {"backends", list_backends},
+             {"models", list_models}, {"policies", list_policies},   {"tasks", list_tasks}};
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 static zh_status fill(json_t *items, const char *kind, zh_error *err) {
@@ -136,8 +138,9 @@ static zh_status fill(json_t *items, const char *kind, zh_error *err) {
     words[i] = kinds[i].name;
   }
   char guess[ZH_GUESS_BYTES];
-  return zh_fail(err, ZH_ERR_USAGE, "'%s' is not suites, workloads, backends, models or policies%s",
-                 kind, zh_did_you_mean(guess, kind, words));
+  return zh_fail(err, ZH_ERR_USAGE,
+                 "'%s' is not suites, workloads, backends, models, policies or tasks%s", kind,
+                 zh_did_you_mean(guess, kind, words));
 }
 
 static void print_items(const json_t *items) {
@@ -155,10 +158,10 @@ static void print_items(const json_t *items) {
 }
 
 static int run(int argc, char **argv) {
-  zh_cli_word given = {.many = "one kind at a time",
-                       .missing =
-                           "say what to list: suites, workloads, backends, models or policies"};
-  zh_cli_parse_word(&given, "suites|workloads|backends|models|policies", doc, argc, argv);
+  zh_cli_word given = {
+      .many = "one kind at a time",
+      .missing = "say what to list: suites, workloads, backends, models, policies or tasks"};
+  zh_cli_parse_word(&given, "suites|workloads|backends|models|policies|tasks", doc, argc, argv);
   zh_error err = ZH_ERROR_INIT;
   json_t *items = json_array();
   int code = 0;
@@ -174,4 +177,5 @@ static int run(int argc, char **argv) {
   return code;
 }
 
-const zh_command zh_command_list = {"list", "suites, workloads, backends, models, policies", run};
+const zh_command zh_command_list = {"list", "suites, workloads, backends, models, policies, tasks",
+                                    run};

@@ -22,12 +22,20 @@ static const struct argp_option options[] = {
     {"stop", ZH_KEY_STOP, NULL, 0, "stop after the model's end-of-text token", 0},
     {"temperature", ZH_KEY_TEMPERATURE, "T", 0,
      "draw at this temperature; 0, the default: the likeliest", 0},
+    {"top-k", ZH_KEY_TOP_K, "N", 0, "draw from the N likeliest alone (all)", 0},
+    {"top-p", ZH_KEY_TOP_P, "P", 0,
+     "draw from the likeliest that have this share of the probability together (1: all)", 0},
+    {"min-p", ZH_KEY_MIN_P, "P", 0,
+     "draw from tokens of at least this part of the likeliest one's probability (0: all)", 0},
     {"seed", ZH_KEY_SEED, "N", 0, "seed of the draws (0)", 0},
     {"context", ZH_KEY_CONTEXT, "N", 0, "positions held; for perplexity the window (512)", 0},
     {"precision", ZH_KEY_PRECISION, "WORD", 0,
      "exact (the default): reference kernels; fast: the timed path", 0},
     {"kv", ZH_KEY_KV, "WORD", 0,
-     "how --precision fast keeps keys and values: bf16 (the default), f32 or q8", 0},
+     "how --precision fast keeps keys and values: bf16 (the default), f32, q8 (on CPUs) or e4m3 "
+     "(on "
+     "GPUs)",
+     0},
     {"threads", ZH_KEY_THREADS, "N", 0, "threads (one for each core that this process may use)", 0},
     {"out", ZH_KEY_OUT, "PATH", 0,
      "where convert writes: a file with .gguf at its end, or a folder for safetensors; of a "
@@ -102,7 +110,11 @@ static const struct argp parser = {
         "  zhiheng model perplexity model.gguf --file text.txt --context 512\n"
         "  zhiheng model convert folder model.gguf --type q8_0\n"
         "  zhiheng model convert model.gguf folder --type bf16\n\n"
-        "generate writes exactly --max-new tokens unless --stop is given. --chat takes a list of "
+        "generate writes exactly --max-new tokens unless --stop is given. --top-k, --top-p and "
+        "--min-p cut "
+        "in this order what --temperature draws from; a seed draws the same on every machine from "
+        "the "
+        "same logits. --chat takes a list of "
         "messages, or an object with them as \"messages\" and with \"tools\" or whatever else the "
         "template knows; words such as <|im_end|> become special tokens wherever they stand, in "
         "messages, too. docs/metrics.md defines perplexity. convert goes between safetensors and "
@@ -127,7 +139,8 @@ static const action actions[] = {
      BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_ALL) | CHAT_OPTIONS | ENGINE_OPTIONS},
     {"generate", zh_action_generate,
      BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_PROMPT) | BIT(ZH_KEY_MAX_NEW) | BIT(ZH_KEY_TEMPERATURE) |
-         BIT(ZH_KEY_SEED) | BIT(ZH_KEY_STOP) | CHAT_OPTIONS | ENGINE_OPTIONS},
+         BIT(ZH_KEY_TOP_K) | BIT(ZH_KEY_TOP_P) | BIT(ZH_KEY_MIN_P) | BIT(ZH_KEY_SEED) |
+         BIT(ZH_KEY_STOP) | CHAT_OPTIONS | ENGINE_OPTIONS},
     {"perplexity", zh_action_perplexity,
      BIT(ZH_KEY_FILE) | BIT(ZH_KEY_TOKENS) | BIT(ZH_KEY_WAY) | ENGINE_OPTIONS},
     {"convert", zh_action_convert,

@@ -22,7 +22,7 @@ static zh_status kv_of(zh_kv_type *out, const zh_session_arguments *given, zh_er
   const char *word = given->value[ZH_KEY_KV];
   *out = ZH_KV_BF16;
   if (!word || zh_kv_find(out, word)) return ZH_OK;
-  return zh_fail(err, ZH_ERR_USAGE, "--kv %s: expected bf16, f32 or q8", word);
+  return zh_fail(err, ZH_ERR_USAGE, "--kv %s: expected bf16, f32, q8 or e4m3", word);
 }
 
 /* A tokenizer may know more tokens than the embedding has rows. */

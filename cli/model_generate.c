@@ -9,28 +9,62 @@
 #include "bench/engine/sampling.h"
 #include "core/progress.h"
 
-static zh_status temperature_of(double *out, const zh_session_arguments *given, zh_error *err) {
-  const char *text = given->value[ZH_KEY_TEMPERATURE];
-  *out = 0;
+enum { AT_ONCE = 16 }; /* tokens drawn on a device before the host looks at them */
+
+/* A number of at most `most`, or `fallback` where it is not given. */
+static zh_status number_of(double *out, const zh_session_arguments *given, int key,
+                           const char *name, double fallback, double most, zh_error *err) {
+  const char *text = given->value[key];
+  *out = fallback;
   if (!text) return ZH_OK;
   char *end = NULL;
   *out = strtod(text, &end);
-  if (end != text && *end == '\0' && isfinite(*out) && *out >= 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_USAGE, "--temperature %s: expected a number of 0 or more", text);
+  if (end != text && *end == '\0' && isfinite(*out) && *out >= 0 && *out <= most) return ZH_OK;
+  if (most == 1)
+    return zh_fail(err, ZH_ERR_USAGE, "--%s %s: expected a number from 0 to 1", name, text);
+  return zh_fail(err, ZH_ERR_USAGE, "--%s %s: expected a number of 0 or more", name, text);
 }
 
 typedef struct drawing {
-  double temperature;
-  uint64_t seed, most;
+  zh_sampling sampling;
+  uint64_t most;
   int64_t stop; /* end-of-text token; -1: never */
 } drawing;
 
 static zh_status read_drawing(drawing *out, const zh_session *s, zh_error *err) {
-  ZH_TRY(temperature_of(&out->temperature, s->given, err));
-  ZH_TRY(zh_session_whole(&out->seed, s->given, ZH_KEY_SEED, "seed", 0, 0, UINT64_MAX, err));
+  zh_sampling *how = &out->sampling;
+  uint64_t top_k = 0;
+  ZH_TRY(
+      number_of(&how->temperature, s->given, ZH_KEY_TEMPERATURE, "temperature", 0, HUGE_VAL, err));
+  ZH_TRY(number_of(&how->top_p, s->given, ZH_KEY_TOP_P, "top-p", 1, 1, err));
+  ZH_TRY(number_of(&how->min_p, s->given, ZH_KEY_MIN_P, "min-p", 0, 1, err));
+  ZH_TRY(zh_session_whole(&top_k, s->given, ZH_KEY_TOP_K, "top-k", 0, 0, UINT32_MAX, err));
+  how->top_k = (uint32_t)top_k;
+  ZH_TRY(zh_session_whole(&how->seed, s->given, ZH_KEY_SEED, "seed", 0, 0, UINT64_MAX, err));
   ZH_TRY(zh_session_whole(&out->most, s->given, ZH_KEY_MAX_NEW, "max-new", 32, 1, UINT32_MAX, err));
   out->stop =
       s->given->value[ZH_KEY_STOP] && s->tokenizer ? zh_tokenizer_special(s->tokenizer).eos : -1;
+  return ZH_OK;
+}
+
+static zh_status refuse_logits(const zh_session *s, size_t count, zh_error *err) {
+  return zh_fail(err, ZH_ERR_CHECK, "the logits at position %zu are not numbers",
+                 s->count + count - 1);
+}
+
+/* Some more tokens behind made[*count - 1], by the device alone; what it wrote behind an end is
+ * left. */
+static zh_status draw_apart(uint32_t *made, size_t *count, zh_session *s, const drawing *how,
+                            zh_error *err) {
+  zh_draw_rule rule = zh_sampling_rule(&how->sampling, *count);
+  size_t at = *count, steps = how->most - at < AT_ONCE ? (size_t)how->most - at : AT_ONCE;
+  ZH_TRY(zh_engine_draw(s->engine, &rule, made[at - 1], (uint32_t)(s->count + at - 1), steps,
+                        made + at, err));
+  for (size_t end = at + steps; at < end;) {
+    if (made[at] >= s->architecture.vocab) return refuse_logits(s, at, err);
+    *count = ++at;
+    if ((int64_t)made[at - 1] == how->stop) break;
+  }
   return ZH_OK;
 }
 
@@ -39,14 +73,18 @@ static zh_status draw_tokens(uint32_t *made, size_t *count, zh_session *s, const
   zh_status status = zh_session_feed(s, s->tokens, 0, s->count, false, values, err);
   const zh_kernels *kernels = zh_kernels_reference();
   for (*count = 0; status == ZH_OK && *count < how->most;) {
-    size_t next = zh_sample_token(kernels, values, s->architecture.vocab, how->temperature,
-                                  how->seed, *count);
-    if (next >= s->architecture.vocab)
-      return zh_fail(err, ZH_ERR_CHECK, "the logits at position %zu are not numbers",
-                     s->count + *count - 1);
-    made[(*count)++] = (uint32_t)next;
-    if (*count == how->most || (int64_t)next == how->stop) break;
-    status = zh_session_feed(s, &made[*count - 1], s->count + *count - 1, 1, false, values, err);
+    if (*count > 0 && zh_engine_draws(s->engine)) {
+      status = draw_apart(made, count, s, how, err);
+    } else {
+      if (*count > 0)
+        status =
+            zh_session_feed(s, &made[*count - 1], s->count + *count - 1, 1, false, values, err);
+      if (status != ZH_OK) break;
+      size_t next = zh_sample_token(kernels, values, s->architecture.vocab, &how->sampling, *count);
+      if (next >= s->architecture.vocab) return refuse_logits(s, *count, err);
+      made[(*count)++] = (uint32_t)next;
+    }
+    if (status == ZH_OK && (int64_t)made[*count - 1] == how->stop) break;
   }
   return status;
 }

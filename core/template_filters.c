@@ -2,6 +2,7 @@
  * template_sequences.c. */
 #include <string.h>
 
+#include "core/regex.h"
 #include "core/template_parts.h"
 
 #define FILTER(name)                                                                               \
@@ -58,6 +59,38 @@ FILTER(run_replace) {
   for (int i = 0; i < 2; i++) ZH_TRY(tpl_to_string(&texts[i], run, given[i]));
   if (texts[2].kind == TPL_NONE) texts[2].kind = TPL_MISSING;
   return by_method(out, run, v, "replace", texts);
+}
+
+/* Of task files alone: re.sub. */
+FILTER(run_regex_replace) {
+  UNUSED;
+  tpl_string *text, *pattern, *by;
+  tpl_value ended;
+  int64_t count = 0;
+  zh_regex *regex;
+  zh_text made = {0};
+  if (!run->tpl->style.html_json)
+    return tpl_fail(run, "%s", "the filter 'regex_replace' is not known to this version");
+  ZH_TRY(tpl_want_string(&text, run, v, "what 'regex_replace' changes"));
+  ZH_TRY(tpl_want_string(&pattern, run, given[0], "the pattern of 'regex_replace'"));
+  ZH_TRY(tpl_want_string(&by, run, given[1], "the replacement of 'regex_replace'"));
+  if (!missing(given[2])) ZH_TRY(tpl_want_int(&count, run, given[2], "the count"));
+  if (memchr(by->bytes, 0, by->length) != NULL)
+    return tpl_fail(run, "%s", "a replacement of 'regex_replace' holds a NUL character");
+  zh_text_append(&made, by->bytes, by->length);
+  zh_text_append(&made, "", 1);
+  ZH_TRY(tpl_take_text(&ended, run, &made)); /* with its NUL */
+  ZH_TRY(tpl_charge(run, text->length * 16));
+  ZH_TRY(zh_regex_compile(&regex, pattern->bytes, pattern->length, false, run->err));
+  zh_status status =
+      zh_regex_replace(&made, regex, text->bytes, text->length, ended.as.string->bytes,
+                       count > 0 ? (size_t)count : 0, run->err);
+  zh_regex_free(regex);
+  if (status == ZH_OK && made.length > run->output)
+    status = tpl_fail(run, "%s", "the text that 'regex_replace' makes is too long");
+  if (status == ZH_OK) return tpl_take_text(out, run, &made);
+  zh_text_free(&made);
+  return status;
 }
 
 FILTER(run_string) {
@@ -264,6 +297,7 @@ static const tpl_builtin filters[] = {
     {"title", run_title, ""},
     {"center", run_center, "?width"},
     {"replace", run_replace, "old new ?count"},
+    {"regex_replace", run_regex_replace, "pattern repl ?count"},
     {"string", run_string, ""},
     {"safe", run_safe, ""},
     {"escape", run_escape, ""},

@@ -197,6 +197,10 @@ static zh_yaml_node *new_node(reader *r, zh_yaml_kind kind) {
   return node;
 }
 
+static bool is_function(const reader *r, const yaml_char_t *tag) {
+  return r->doc->foreign && tag != NULL && strcmp((const char *)tag, "!function") == 0;
+}
+
 static zh_status refuse_tag(reader *r, const yaml_char_t *tag) {
   return tag == NULL
              ? ZH_OK
@@ -204,9 +208,11 @@ static zh_status refuse_tag(reader *r, const yaml_char_t *tag) {
 }
 
 static zh_status read_scalar(const zh_yaml_node **out, reader *r) {
-  ZH_TRY(refuse_tag(r, r->event.data.scalar.tag));
+  bool function = is_function(r, r->event.data.scalar.tag);
+  if (!function) ZH_TRY(refuse_tag(r, r->event.data.scalar.tag));
   zh_yaml_node *node = new_node(r, ZH_YAML_SCALAR);
   if (node == NULL) return out_of_memory(r);
+  node->function = function;
   node->length = r->event.data.scalar.length;
   node->plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
   node->text =
@@ -375,8 +381,8 @@ static zh_status parse(zh_yaml_doc *doc, zh_error *err) {
   return status;
 }
 
-zh_status zh_yaml_load_text(zh_yaml_doc **out, const char *text, size_t length, const char *name,
-                            zh_error *err) {
+static zh_status load_text(zh_yaml_doc **out, const char *text, size_t length, const char *name,
+                           bool foreign, zh_error *err) {
   *out = NULL;
   zh_yaml_doc *doc = calloc(1, sizeof *doc);
   if (doc == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", name);
@@ -385,6 +391,7 @@ zh_status zh_yaml_load_text(zh_yaml_doc **out, const char *text, size_t length, 
     doc->name = zh_arena_strdup(doc->arena, name);
     doc->text = zh_arena_strndup(doc->arena, text, length);
     doc->length = length;
+    doc->foreign = foreign;
     status = doc->name != NULL && doc->text != NULL
                  ? parse(doc, err)
                  : zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", name);
@@ -397,14 +404,27 @@ zh_status zh_yaml_load_text(zh_yaml_doc **out, const char *text, size_t length, 
   return ZH_OK;
 }
 
-zh_status zh_yaml_load_file(zh_yaml_doc **out, const char *path, zh_error *err) {
+zh_status zh_yaml_load_text(zh_yaml_doc **out, const char *text, size_t length, const char *name,
+                            zh_error *err) {
+  return load_text(out, text, length, name, false, err);
+}
+
+static zh_status load_file(zh_yaml_doc **out, const char *path, bool foreign, zh_error *err) {
   char *text;
   size_t length;
   *out = NULL;
   ZH_TRY(zh_read_file(&text, &length, path, MAX_BYTES, err));
-  zh_status status = zh_yaml_load_text(out, text, length, path, err);
+  zh_status status = load_text(out, text, length, path, foreign, err);
   free(text);
   return status;
+}
+
+zh_status zh_yaml_load_file(zh_yaml_doc **out, const char *path, zh_error *err) {
+  return load_file(out, path, false, err);
+}
+
+zh_status zh_yaml_load_foreign(zh_yaml_doc **out, const char *path, zh_error *err) {
+  return load_file(out, path, true, err);
 }
 
 void zh_yaml_free(zh_yaml_doc *doc) {

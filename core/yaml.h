@@ -9,6 +9,7 @@
 #ifndef ZH_CORE_YAML_H
 #define ZH_CORE_YAML_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,9 @@ typedef struct zh_yaml_doc zh_yaml_doc;
 typedef struct zh_yaml_node zh_yaml_node; /* owned by its document */
 
 ZH_MUST_CHECK zh_status zh_yaml_load_file(zh_yaml_doc **out, const char *path, zh_error *err);
+/* Files that others wrote for PyYAML: scalars may have the tag !function, which names a piece of
+ * Python. */
+ZH_MUST_CHECK zh_status zh_yaml_load_foreign(zh_yaml_doc **out, const char *path, zh_error *err);
 /* name stands where the path would in messages; text need not end in NUL. */
 ZH_MUST_CHECK zh_status zh_yaml_load_text(zh_yaml_doc **out, const char *text, size_t length,
                                           const char *name, zh_error *err);
@@ -43,6 +47,11 @@ size_t zh_yaml_count(const zh_yaml_node *node);
 const zh_yaml_node *zh_yaml_item(const zh_yaml_node *node, size_t i);
 const char *zh_yaml_key(const zh_yaml_node *map, size_t i);
 const zh_yaml_node *zh_yaml_get(const zh_yaml_node *map, const char *key); /* NULL when absent */
+/* "utils.process_docs" of `!function utils.process_docs`; NULL where there is no such tag. */
+const char *zh_yaml_function(const zh_yaml_node *node);
+/* The value as PyYAML reads it (YAML 1.1: `no` is false, `012` ten, `1e3` text); functions become
+ * the text "!function NAME". New reference. */
+ZH_MUST_CHECK zh_status zh_yaml_to_json(json_t **out, const zh_yaml_node *node, zh_error *err);
 
 /* What the value must be; each failure is ZH_ERR_INPUT with position, line, caret and what was
  * expected. */

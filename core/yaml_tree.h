@@ -16,7 +16,8 @@ typedef struct zh_yaml_span {
 
 struct zh_yaml_node {
   zh_yaml_kind kind;
-  bool plain; /* scalar without quotes */
+  bool plain;    /* scalar without quotes */
+  bool function; /* scalar with the tag !function */
   zh_yaml_span where;
   const zh_yaml_doc *doc;
   const char *text;           /* scalar */
@@ -30,6 +31,7 @@ struct zh_yaml_doc {
   zh_arena *arena;
   const char *name, *text;
   size_t length;
+  bool foreign; /* written for PyYAML */
   const zh_yaml_node *root;
 };
 

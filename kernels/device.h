@@ -17,6 +17,7 @@
 
 #include "core/dtype.h"
 #include "core/status.h"
+#include "kernels/drawing.h"
 #include "kernels/kernels.h"
 
 #ifdef __cplusplus
@@ -73,13 +74,16 @@ typedef struct zh_device_matrix {
   uint32_t first_row; /* `embed` counts ids from here on: of a part of a matrix; 0 else */
 } zh_device_matrix;
 
-/* The form of a file's type, or ZH_FORM_F32: its exact values (kernels/device_forms.c). */
+/* The form that holds a file's type as it is, or ZH_FORM_F32: its exact values
+ * (kernels/device_forms.c). Of Q8 a row may have whole multiples of an f16 scale in other types:
+ * Q5_0, IQ4_NL; and MXFP4, where zh_device_holds. */
 zh_device_form zh_device_form_of(zh_dtype type);
+bool zh_device_holds(zh_device_form form, zh_dtype type, const void *row, size_t columns);
 size_t zh_device_number_bytes(zh_device_form form, size_t rows, size_t columns);
 size_t zh_device_scale_bytes(const zh_device_matrix *shape);
 size_t zh_device_scale_row_bytes(zh_device_form form, size_t columns); /* 0 of E4M3 */
-/* On the host: `count` rows of a file's type, row_bytes apart, into a row's numbers and scales. Not
- * for E4M3, whose bytes and scales the reader has apart. */
+/* On the host: `count` rows of a file's type, row_bytes apart, into a row's numbers and scales. Of
+ * E4M3 (type F8_E4M3) its bytes alone: scales are the reader's. */
 void zh_device_lay(zh_device_form form, void *numbers, void *scales, zh_dtype type,
                    const void *rows, size_t count, size_t row_bytes, size_t columns);
 /* A row back as values, by the host: what checks compute with. */
@@ -142,6 +146,7 @@ typedef struct zh_device_route {
   bool renormalise;
   double scale;                       /* 0: 1 */
   const float *bias, *selection_bias; /* [experts], or NULL */
+  uint64_t *counted; /* [2]: experts that have choices, and 1, are added; NULL: they are not */
 } zh_device_route;
 enum { ZH_DEVICE_EXPERTS_MAX = 1024, ZH_DEVICE_USED_MAX = 32, ZH_DEVICE_GROUPS_MAX = 64 };
 size_t zh_device_list_words(size_t tokens, uint32_t experts, uint32_t used);
@@ -275,6 +280,17 @@ typedef struct zh_device_answer {
   uint64_t bits_sum;
 } zh_device_answer;
 
+/* Tokens drawn instead of the largest (kernels/drawing.h), which `answer` has put into out and
+ * chosen. */
+typedef struct zh_device_draw {
+  zh_device_answer *out; /* [tokens]: chosen and logit_bits become those of what is drawn */
+  uint32_t *chosen;      /* the same once more */
+  zh_draw_rule *how;     /* [tokens]; index += 1, drawn or not */
+  const float *z;        /* [tokens][vocab] */
+  uint64_t *weights;     /* the same: room */
+  size_t tokens, vocab;
+} zh_device_draw;
+
 /* --- the table --- */
 
 typedef struct zh_device_api {
@@ -369,6 +385,26 @@ typedef struct zh_device_api {
   /* Of each row; chosen: the same tokens once more, for the next step. */
   zh_status (*answer)(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z,
                       size_t tokens, size_t vocab, zh_error *err);
+  zh_status (*draw)(zh_device *device, const zh_device_draw *work, zh_error *err);
+  /* z[r][i] *= factor[i] */
+  zh_status (*scale_columns)(zh_device *device, float *z, const float *factor, size_t rows,
+                             size_t columns, zh_error *err);
+
+  /* Products of many tokens (ZH_MANY) come in variants. Those that this device can run, the
+   * preferred one first, NULL-terminated, until the thread's next call: "wgmma" (Hopper), "mma",
+   * "cublaslt" where that library is. */
+  const char *const *(*product_variants)(const zh_device *device);
+  const char *(*product_variant)(const zh_device *device); /* which is taken */
+  /* From here on: one of them, or NULL: as after `open`, what ZH_GPU_PRODUCT names, else the
+   * preferred one. What a variant cannot do the preferred one does. With cublaslt a token's sums
+   * may depend on how many there are. ZH_ERR_USAGE: there is no such name; ZH_ERR_LACKING. */
+  zh_status (*choose_product)(zh_device *device, const char *variant, zh_error *err);
+  /* Bytes of memory that the variant needs beside operands, for products with up to `inputs` rows
+   * of inputs (grouped: choices; by heads: heads times tokens) of so many columns. The caller lends
+   * it until the device is closed or something else is lent (NULL, 0: nothing); a product that
+   * needs more allocates it, unless a graph is being made. */
+  size_t (*product_room)(const zh_device *device, size_t inputs, size_t columns);
+  void (*lend_product_room)(zh_device *device, void *at, size_t bytes);
 
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/halves.h"
+#include "kernels/dequantize/tables.h"
 #include "kernels/device.h"
 #include "kernels/device_layout.h"
 #include "kernels/variants.h"
@@ -21,6 +22,8 @@ zh_device_form zh_device_form_of(zh_dtype type) {
   case ZH_BF16:
     return ZH_FORM_BF16;
   case ZH_Q8_0:
+  case ZH_Q5_0:
+  case ZH_IQ4_NL:
     return ZH_FORM_Q8;
   case ZH_Q4_0:
     return ZH_FORM_Q4;
@@ -62,12 +65,71 @@ static unsigned half_at(const uint8_t *numbers, size_t column) {
 
 /* --- a row of a file's type into a form --- */
 
-static void lay_q8(uint8_t *numbers, uint8_t *scales, const uint8_t *row, size_t columns) {
-  for (size_t b = 0; b < columns / ZH_DEVICE_BLOCK; ++b, row += 34) {
-    memcpy(scales + 2 * b, row, 2);
-    for (size_t i = 0; i < ZH_DEVICE_BLOCK; ++i)
-      numbers[byte_of_q8(b * ZH_DEVICE_BLOCK + i)] = row[2 + i];
+/* A block of 32 columns: its scale, and by how many of it each column is. */
+typedef struct steps {
+  uint16_t scale; /* f16 */
+  int8_t of[ZH_DEVICE_BLOCK];
+} steps;
+
+static void put_looked_up(steps *out, const uint8_t *nibbles, const int8_t values[16]) {
+  for (size_t i = 0; i < ZH_DEVICE_BLOCK / 2; ++i) {
+    out->of[i] = values[nibbles[i] & 15u];
+    out->of[ZH_DEVICE_BLOCK / 2 + i] = values[nibbles[i] >> 4];
   }
+}
+
+/* Types whose values are whole multiples of an f16 scale, -128 to 127 of it. */
+static steps steps_of(zh_dtype type, const uint8_t *block) {
+  static const int8_t iq4[16] = {ZH_IQ4_VALUES}, mxfp4[16] = {ZH_MXFP4_VALUES};
+  static const int8_t five[16] = {-16, -15, -14, -13, -12, -11, -10, -9,
+                                  -8,  -7,  -6,  -5,  -4,  -3,  -2,  -1};
+  static const int8_t four[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+  steps s;
+  uint32_t fifth;
+  memcpy(&s.scale, block, sizeof s.scale);
+  switch (type) {
+  case ZH_Q4_0:
+    put_looked_up(&s, block + 2, four);
+    break;
+  case ZH_Q5_0:
+    memcpy(&fifth, block + 2, sizeof fifth);
+    put_looked_up(&s, block + 6, five);
+    for (size_t i = 0; i < ZH_DEVICE_BLOCK; ++i)
+      s.of[i] = (int8_t)(s.of[i] + 16 * (int)(fifth >> i & 1u));
+    break;
+  case ZH_IQ4_NL:
+    put_looked_up(&s, block + 2, iq4);
+    break;
+  case ZH_MXFP4:
+    s.scale = zh_f32_to_f16(zh_e8m0_half(block[0]));
+    put_looked_up(&s, block + 1, mxfp4);
+    break;
+  default:
+    memcpy(s.of, block + 2, ZH_DEVICE_BLOCK);
+  }
+  return s;
+}
+
+static void lay_q8(uint8_t *numbers, uint8_t *scales, zh_dtype type, const uint8_t *row,
+                   size_t columns) {
+  size_t bytes = zh_dtype_find((uint32_t)type)->block_bytes;
+  for (size_t b = 0; b < columns / ZH_DEVICE_BLOCK; ++b, row += bytes) {
+    steps s = steps_of(type, row);
+    memcpy(scales + 2 * b, &s.scale, 2);
+    for (size_t i = 0; i < ZH_DEVICE_BLOCK; ++i)
+      numbers[byte_of_q8(b * ZH_DEVICE_BLOCK + i)] = (uint8_t)s.of[i];
+  }
+}
+
+/* Of MXFP4 an f16 holds the scales from 2^-24 to 2^15, in halves of the file's. */
+bool zh_device_holds(zh_device_form form, zh_dtype type, const void *row, size_t columns) {
+  const uint8_t *block = row;
+  if (form != ZH_FORM_Q8 || type != ZH_MXFP4) return true;
+  for (size_t b = 0; b < columns / ZH_DEVICE_BLOCK; ++b, block += 17) {
+    float scale = zh_e8m0_half(block[0]);
+    if (zh_f16_to_f32(zh_f32_to_f16(scale)) != scale) return false;
+  }
+  return true;
 }
 
 /* scale: bytes of d, or of d and m. */
@@ -103,8 +165,11 @@ static void lay_row(zh_device_form form, uint8_t *numbers, uint8_t *scales, zh_d
   case ZH_FORM_BF16:
     memcpy(numbers, row, columns * 2);
     break;
+  case ZH_FORM_E4M3:
+    memcpy(numbers, row, columns);
+    break;
   case ZH_FORM_Q8:
-    lay_q8(numbers, scales, row, columns);
+    lay_q8(numbers, scales, type, row, columns);
     break;
   case ZH_FORM_Q4:
     lay_halves(numbers, scales, row, columns, 2);

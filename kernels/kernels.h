@@ -84,10 +84,12 @@ typedef enum zh_kv_type {
   ZH_KV_BF16, /* rounded to nearest even: what tile products take, and the range of fp32 */
   ZH_KV_Q8,   /* bytes n s, one scale s for a head of a position: the largest magnitude / 127,
                  rounded up to bf16, so that n s is exact in fp32 */
+  ZH_KV_E4M3, /* eight-bit floats n s: kernels/device.h. Only accelerators keep them so */
   ZH_KV_TYPES
 } zh_kv_type;
+enum { ZH_KV_CPU_TYPES = ZH_KV_E4M3 }; /* those before it have a zh_kv */
 bool zh_kv_find(zh_kv_type *out, const char *name);    /* false: no such name, or NULL */
-extern const char *const zh_kv_names[ZH_KV_TYPES + 1]; /* "f32", "bf16", "q8", NULL */
+extern const char *const zh_kv_names[ZH_KV_TYPES + 1]; /* "f32", "bf16", "q8", "e4m3", NULL */
 
 /* One layer's cache: for each sequence and head `capacity` positions, in the order that all kernels
  * read (kernels/attention/kv.h): sixteen keys beside each other, values in pairs. Values that are

@@ -143,6 +143,14 @@ void zh_source_rows(void *out, const zh_source *source, uint64_t first, uint64_t
 const zh_tensor *zh_source_part(const zh_source *source, int i);
 /* Gives back the memory of the file's pages that were read to make rows of codes; they can be read again. */
 void zh_source_leave(const zh_source *source);
+/* Whether the rows are made of E4M3 bytes and scales (FP8), one of each, not turned: then also what the file has.
+ * Value = scale E4M3(byte). Blocks of so many rows and columns, counted from the weight's first ones, share a scale. */
+typedef struct zh_fp8_blocks {
+  uint64_t rows, columns;
+} zh_fp8_blocks;
+bool zh_source_fp8(zh_fp8_blocks *out, const zh_source *source);
+const uint8_t *zh_source_fp8_bytes(const zh_source *source, uint64_t row);
+float zh_source_fp8_scale(const zh_source *source, uint64_t row, uint64_t column);
 
 /* NULL when the model has none (standard models: tokens are numbers). Owned by the model. */
 ZH_MUST_CHECK zh_status zh_model_tokenizer(const zh_tokenizer **out, const zh_model *model, zh_error *err);

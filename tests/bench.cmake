@@ -10,3 +10,10 @@ zh_python_test(bench.device system/bench_device.py)
 foreach(name bench.resume bench.faults bench.certificate bench.chain bench.device)
   set_tests_properties(${name} PROPERTIES LABELS system TIMEOUT 1200)
 endforeach()
+
+# Quality tasks: against Python itself, and against what lm-evaluation-harness answered (golden/quality).
+add_executable(quality_tool oracle/quality_tool.c)
+target_link_libraries(quality_tool PRIVATE zh_bench)
+set_target_properties(quality_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+zh_python_test(oracle.quality_parts oracle/test_quality_parts.py)
+zh_python_test(oracle.quality oracle/test_quality.py)

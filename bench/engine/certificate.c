@@ -292,19 +292,23 @@ static json_t *header_of(const certificate *c, const char *commitment, const cha
       (json_int_t)run->sequences, "start", (json_int_t)run->start, "links", links, "marks", marks);
 }
 
-/* Types whose weights a device holds as bf16 (device_weights.c). */
+/* Types whose weights a device holds as bf16, and whether it holds FP8 as it is (device_forms.c).
+ */
 static zh_status say_held(json_t *header, const zh_engine *engine, zh_error *err) {
   json_t *names = json_array();
+  bool fp8 = false;
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
+    fp8 |= w->matrix.type == ZH_F8_E4M3;
     const char *name = zh_dtype_find((uint32_t)w->tensor->type)->name;
-    bool known = w->matrix.type == w->tensor->type;
+    bool known = w->matrix.type == w->tensor->type || w->matrix.type == ZH_F8_E4M3;
     for (size_t k = 0; !known && k < json_array_size(names); ++k)
       known = strcmp(json_string_value(json_array_get(names, k)), name) == 0;
     if (!known) json_array_append_new(names, json_string(name));
   }
   bool any = json_array_size(names) > 0;
-  if (names && (!any || json_object_set(header, "held_bf16", names) == 0)) {
+  bool said = !fp8 || json_object_set_new(header, "held_e4m3", json_true()) == 0;
+  if (names && said && (!any || json_object_set(header, "held_bf16", names) == 0)) {
     json_decref(names);
     return ZH_OK;
   }

@@ -105,6 +105,10 @@ static void judge(zh_check *check, const zh_operation *o, size_t t, size_t row, 
 
 /* Row r of a weight by its definition, not as the engine holds it. */
 static float *source_row(zh_check *check, const zh_weight *w, size_t r) {
+  if (w->matrix.type == ZH_F8_E4M3) {
+    zh_weight_fp8_values(check->row, w, r);
+    return check->row;
+  }
   const void *bytes = zh_weight_source_row(w, r, check->source);
   zh_dequantize_row(check->row, bytes, w->tensor->type, w->matrix.columns);
   return check->row;

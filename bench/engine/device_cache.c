@@ -1,5 +1,5 @@
-/* Keys and values on a device, and their mirror on the host in the form that the CPU's cache has:
- * the same values, for what checks and certificates read. */
+/* Keys and values on a device, and their mirror on the host in a form that the CPU's cache has: the
+ * same values, for what checks and certificates read; of e4m3, which the CPU has not, as f32. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

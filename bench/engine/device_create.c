@@ -16,7 +16,7 @@ static zh_status refuse_options(const zh_engine_options *o, zh_error *err) {
   } missing[] = {
       {o->precision == ZH_PRECISION_EXACT, "the precision 'exact', which is the reference's"},
       {o->unpacked, "changing single weights (liveness)"},
-      {o->kv == ZH_KV_Q8, "keys and values of type q8 (choose bf16 or f32)"}};
+      {o->kv == ZH_KV_Q8, "keys and values of type q8 (choose bf16, e4m3 or f32)"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
     if (missing[i].is)
       return zh_fail(err, ZH_ERR_LACKING, "this version does not compute %s on a GPU; use the CPU",
@@ -65,6 +65,10 @@ static zh_status refuse_operators(const zh_engine *engine, zh_error *err) {
                      "%s needs '%s', which the module '%s' does not compute; use the CPU",
                      zh_model_name(engine->weights.model), is->name, d->api->backend);
   }
+  if (engine->head_factor && !d->api->scale_columns)
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "the module '%s' cannot normalise the head of %s; use the CPU", d->api->backend,
+                   zh_model_name(engine->weights.model));
   if (!d->api->generate || !d->api->sum_of_bits)
     return zh_fail(err, ZH_ERR_LACKING, "the module '%s' cannot hold weights; use the CPU",
                    d->api->backend);
@@ -76,8 +80,7 @@ static zh_status refuse_architecture(const zh_engine *engine, zh_error *err) {
   const struct {
     bool is;
     const char *what;
-  } missing[] = {{a->normalised_head, "a head whose rows are divided by their length"},
-                 {a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
+  } missing[] = {{a->experts > ZH_DEVICE_EXPERTS_MAX, "so many experts"},
                  {a->experts_used > ZH_DEVICE_USED_MAX, "so many experts of a token"},
                  {a->router.groups > ZH_DEVICE_GROUPS_MAX, "so many groups of experts"}};
   for (size_t i = 0; i < sizeof missing / sizeof missing[0]; ++i)
@@ -222,8 +225,12 @@ zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine_options *opti
                                 zh_error *err) {
   zh_device_engine *d = engine->device;
   const zh_architecture *a = &engine->architecture;
-  d->kv_type = options->kv == ZH_KV_F32 ? ZH_DEVICE_KV_F32 : ZH_DEVICE_KV_BF16;
-  engine->kv = (zh_kv){.type = options->kv,
+  static const zh_device_kv_type kept[] = {[ZH_KV_F32] = ZH_DEVICE_KV_F32,
+                                           [ZH_KV_BF16] = ZH_DEVICE_KV_BF16,
+                                           [ZH_KV_E4M3] = ZH_DEVICE_KV_E4M3};
+  d->kv_type = kept[options->kv];
+  engine->kept = options->kv;
+  engine->kv = (zh_kv){.type = options->kv == ZH_KV_E4M3 ? ZH_KV_F32 : options->kv,
                        .sequences = engine->sequences,
                        .kv_heads = a->kv_heads,
                        .head_dim = zh_key_dim(a),
@@ -232,7 +239,7 @@ zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine_options *opti
   engine->kv_layer = zh_kv_bytes(&engine->kv);
   zh_program_of(&d->program, a);
   ZH_TRY(refuse_architecture(engine, err));
-  zh_device_choose_types(engine);
+  ZH_TRY(zh_device_choose_forms(engine, err));
   ZH_TRY(zh_device_check_forms(engine, err));
   d->logit_rows = zh_device_logit_rows(engine);
   d->weight_bytes = zh_device_weights_formula(engine);
@@ -247,6 +254,7 @@ void zh_device_engine_free(zh_engine *engine) {
   if (!d) return;
   if (d->device) {
     zh_device_end_observing(engine);
+    zh_device_end_drawing(d);
     for (size_t i = 0; i < d->events; ++i) d->api->release_event(d->device, d->event[i]);
     d->api->release_graph(d->device, d->graph);
     zh_device_leave(d);
@@ -269,12 +277,42 @@ uint64_t zh_device_host_bytes(const zh_engine *engine) {
   return ZH_DEVICE_STAGING + zh_device_mirror_bytes(engine) + zh_device_sight_bytes(engine);
 }
 
-/* Of a layer's experts how many a pass of so many tokens reads, where each is as likely as another:
- * which it really was, is known on the device alone. */
+/* --- what a step reads of experts --- */
+
+/* Enqueued behind what was counted, before what comes. */
+void zh_device_restart_count(zh_engine *engine) {
+  zh_device_engine *d = engine->device;
+  size_t bytes = 2 * (size_t)engine->architecture.layers * sizeof *d->counted;
+  if (!d->counted || d->late.status != ZH_OK) return;
+  (void)d->api->fill(d->device, d->counted, 0, bytes, &d->late);
+}
+
+/* Bytes of all experts of a layer, as files have them. */
+static double bytes_of_experts(const zh_engine *engine, uint32_t layer) {
+  const zh_weight *first = zh_weights_expert(&engine->weights, layer, 0);
+  double bytes = 0;
+  for (size_t i = 0; i < (size_t)engine->architecture.experts * ZH_EXPERT_SLOTS; ++i)
+    if (first[i].tensor) bytes += (double)first[i].tensor->bytes;
+  return bytes;
+}
+
+/* Of the experts' bytes those that were read, on the mean of the passes since the count began;
+ * before any, a token's. Waits for the device: never between timed passes. */
 static double share_read(const zh_engine *engine) {
+  zh_device_engine *d = engine->device;
   const zh_architecture *a = &engine->architecture;
-  size_t tokens = engine->device->tokens_of_pass ? engine->device->tokens_of_pass : 1;
-  return 1 - pow(1 - (double)a->experts_used / a->experts, (double)tokens);
+  uint64_t *counted = (uint64_t *)(void *)d->staging;
+  size_t bytes = 2 * (size_t)a->layers * sizeof *counted;
+  double read = 0, offered = 0;
+  if (d->late.status == ZH_OK && d->api->wait(d->device, &d->late) == ZH_OK &&
+      d->api->download(d->device, counted, d->counted, bytes, &d->late) == ZH_OK &&
+      d->api->wait(d->device, &d->late) == ZH_OK)
+    for (uint32_t l = 0; l < a->layers; ++l) {
+      double all = bytes_of_experts(engine, l);
+      read += all * (double)counted[2 * l] / a->experts;
+      offered += all * (double)counted[2 * l + 1];
+    }
+  return offered > 0 ? read / offered : (double)a->experts_used / a->experts;
 }
 
 void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine) {
@@ -283,9 +321,11 @@ void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine) {
   zh_device_kv kv = zh_device_cache_of(engine, 0);
   size_t row = zh_device_kv_row_bytes(kv.type, kv.key_dim) +
                (kv.values ? zh_device_kv_row_bytes(kv.type, kv.value_dim) : 0);
-  if (total->expert_bytes)
-    cost->weight_bytes =
-        total->step_bytes + (uint64_t)llround((double)total->expert_bytes * share_read(engine));
+  cost->weight_bytes = total->step_bytes - total->step_fp8_less;
+  if (total->expert_bytes) {
+    double experts = (double)(total->expert_bytes - total->expert_fp8_less);
+    cost->weight_bytes += (uint64_t)llround(experts * share_read(engine));
+  }
   cost->kv_bytes_per_position =
       (uint64_t)total->layers * (uint64_t)engine->stages.part.parts * kv.kv_heads * row;
   cost->memory_weights = d->weight_bytes;
@@ -296,10 +336,12 @@ void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine) {
 json_t *zh_engine_device_json(const zh_engine *engine) {
   const zh_device_engine *d = engine->device;
   if (!d) return NULL;
-  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "kind", "gpu", "index", d->index,
+  const char *products = d->api->product_variant ? d->api->product_variant(d->device) : "";
+  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "kind", "gpu", "index", d->index,
                    "name", d->facts.name, "uuid", d->facts.uuid, "backend", d->api->backend,
                    "build", d->api->build, "driver", d->facts.driver, "runtime", d->facts.runtime,
-                   "memory_bytes", (json_int_t)d->facts.memory_bytes);
+                   "memory_bytes", (json_int_t)d->facts.memory_bytes, "products", products,
+                   "weights", zh_device_forms_json(engine));
 }
 
 zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err) {

@@ -3,11 +3,12 @@
  * device's table. All that stands above the engine is the same: what observers are shown is
  * downloaded for them, and the cache has a mirror here in the form that the CPU's has.
  *
- * Files: device_create.c what is refused, what must fit; device_weights.c weights to the device,
- * and held against the model there; device_cache.c keys and values; device_buffers.c places of
- * values; device_pass.c the interpreter; device_observe.c what observers see; device_faults.c;
- * device_generate.c many steps without the host between; device_group.c what GPUs of several ranks
- * give each other. */
+ * Files: device_create.c what is refused, what must fit; device_forms.c in which
+ * forms weights lie; device_weights.c weights to the device, and held against the model there;
+ * device_cache.c keys and values; device_buffers.c places of values; device_pass.c the interpreter;
+ * device_observe.c what observers see; device_faults.c; device_generate.c many steps without the
+ * host between; device_draw.c the same of tokens that are drawn; device_group.c what GPUs of
+ * several ranks give each other. */
 #ifndef ZH_BENCH_ENGINE_DEVICE_ENGINE_H
 #define ZH_BENCH_ENGINE_DEVICE_ENGINE_H
 
@@ -30,6 +31,7 @@ typedef struct zh_device_tokens {
 } zh_device_tokens;
 
 typedef struct zh_device_sight zh_device_sight;
+typedef struct zh_device_drawing zh_device_drawing;
 
 struct zh_device_engine {
   const zh_device_api *api;
@@ -40,7 +42,7 @@ struct zh_device_engine {
   zh_program program;
   zh_error late; /* of a call that could not return it; the next pass does */
 
-  zh_laid *laid; /* [zh_weights_count] */
+  zh_laid *laid; /* [zh_weights_count], by their numbers */
   unsigned char *weights;
   uint64_t weight_bytes;
   uint64_t *section;     /* [layers + 2]: where each layer's weights begin, then the whole model's,
@@ -63,16 +65,21 @@ struct zh_device_engine {
   float *slopes; /* [heads]: of ALiBi */
   zh_device_tokens tokens;
   uint32_t *choice, *lists; /* of experts */
+  uint64_t *counted; /* [layers][2]: experts that had choices, and passes, since the count began */
   zh_device_answer *answer; /* [logit_rows] */
+  float *head_factor;       /* [vocab]: of a normalised head; NULL: none */
   void *scratch;            /* of attention */
+  void *product_room;       /* lent to the device */
+  size_t product_room_bytes;
   uint64_t *sum;            /* [ZH_DEVICE_SUMS] of sum_of_bits */
   float *gathered;          /* [parts][logit_rows][widest part]: logits; NULL: the head is whole */
 
   unsigned char *staging; /* on the host, as fast to copy as can be */
   size_t staging_bytes;
 
-  zh_device_sight *sight; /* of observers; NULL: nobody has observed */
-  zh_device_graph *graph; /* of a step of so many sequences */
+  zh_device_sight *sight;     /* of observers; NULL: nobody has observed */
+  zh_device_drawing *drawing; /* NULL: nothing was drawn */
+  zh_device_graph *graph;     /* of a step of so many sequences */
   size_t graph_sequences, steps_at_once;
   uint32_t graph_left_out;
   size_t tokens_of_pass;   /* of the last one */
@@ -103,19 +110,28 @@ ZH_MUST_CHECK zh_status zh_device_engine_open(zh_engine *engine, const zh_engine
 ZH_MUST_CHECK zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine_options *options,
                                               zh_error *err);
 void zh_device_engine_free(zh_engine *engine); /* safe where there is none */
+/* Anew from here on: which experts tokens went to. */
+void zh_device_restart_count(zh_engine *engine);
 /* What of the cost is the device's. */
 void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine);
 /* On the host, beside the model's vectors. */
 uint64_t zh_device_host_bytes(const zh_engine *engine);
 
+/* device_forms.c: laid matrices without their places, before the formula is asked for. ZH_FORMS
+ * where no form keeps to a type's roundings. */
+ZH_MUST_CHECK zh_status zh_device_choose_forms(zh_engine *engine, zh_error *err);
+zh_laid *zh_device_laid_of(const zh_device_engine *d, const zh_weight *w);
+static inline zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w) {
+  (void)d;
+  return w->laid->matrix.form;
+}
+/* {"e4m3": bytes, …}: how many of the weights lie in each form. */
+json_t *zh_device_forms_json(const zh_engine *engine);
+
 /* device_weights.c */
 ZH_MUST_CHECK zh_status zh_device_lay_weights(zh_engine *engine, zh_error *err);
 uint64_t zh_device_weights_formula(const zh_engine *engine);
-/* Before the formula is asked for. */
-void zh_device_choose_types(zh_engine *engine);
 ZH_MUST_CHECK zh_status zh_device_check_forms(const zh_engine *engine, zh_error *err);
-/* The form that a weight takes on this device; ZH_FORMS where none keeps to its roundings. */
-zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w);
 /* SM3 over the sums of their bits as they were laid. */
 ZH_MUST_CHECK zh_status zh_device_weights_digest(char out[ZH_DIGEST_HEX], zh_engine *engine,
                                                  zh_error *err);
@@ -224,6 +240,9 @@ void zh_device_end_observing(zh_engine *engine);
 uint64_t zh_device_sight_bytes(const zh_engine *engine);
 ZH_MUST_CHECK zh_status zh_device_run_observed(zh_device_pass *pass, const zh_instruction *is,
                                                int layer, zh_error *err);
+
+/* device_draw.c */
+void zh_device_end_drawing(zh_device_engine *d);
 
 /* device_faults.c: what engine->tamper does at its place, and nothing where that is another one. */
 ZH_MUST_CHECK zh_status zh_device_flip_activation(zh_device_pass *pass, int layer, zh_error *err);

@@ -115,7 +115,8 @@ zh_status zh_device_swap_weight(zh_engine *engine, const zh_weight *w, const zh_
   const zh_device_engine *d = engine->device;
   const zh_device_matrix *to = &w->laid->matrix, *other = &from->laid->matrix;
   size_t scales = zh_device_scale_bytes(to);
-  if (to->form != other->form)
+  if (to->form != other->form || to->scale_rows != other->scale_rows ||
+      to->scale_columns != other->scale_columns)
     return zh_fail(err, ZH_ERR_INPUT, "%s and %s lie in different forms and cannot be swapped",
                    w->tensor->name, from->tensor->name);
   ZH_TRY(d->api->copy(d->device, to->numbers, other->numbers, number_bytes(w->laid), err));

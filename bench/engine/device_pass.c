@@ -172,6 +172,8 @@ static zh_status compute_logits(const call *c) {
     size_t rows = p->wanted - first < most ? p->wanted - first : most;
     float *mine = zh_device_part_of_logits(p, rows);
     ZH_TRY(multiply(c, mine, weight_of(c), NULL, c->in + first * c->in_width, rows));
+    if (c->d->head_factor)
+      ZH_TRY(c->d->api->scale_columns(c->d->device, mine, c->d->head_factor, rows, part, c->err));
     if (scale != 1 || cap != 0)
       ZH_TRY(c->d->api->shape_logits(c->d->device, mine, rows, part, scale, cap, c->err));
     ZH_TRY(zh_device_gather_logits(p, rows, c->err));
@@ -233,7 +235,8 @@ static zh_status route(const call *c) {
                           .renormalise = r->renormalise,
                           .scale = r->scale,
                           .bias = values_of(&c->weight[ZH_ROUTER_BIAS]),
-                          .selection_bias = values_of(&c->weight[ZH_ROUTER_SELECTION_BIAS])};
+                          .selection_bias = values_of(&c->weight[ZH_ROUTER_SELECTION_BIAS]),
+                          .counted = c->d->counted + 2 * (size_t)c->layer};
   ZH_TRY(c->d->api->route(c->d->device, &work, c->err));
   return zh_device_lose_choices(c->p, c->layer, c->err);
 }

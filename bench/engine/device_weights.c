@@ -2,6 +2,7 @@
  * memory, one piece laid by all threads while the one before is on its way; a standard model's are
  * generated where they are read. No copy stays on the host. */
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,49 +27,6 @@ static bool is_standard(const zh_weight *w) {
   return w->source->stored->data == NULL;
 }
 
-/* --- forms --- */
-
-static bool is_rounded_alike(const zh_device_engine *d, zh_device_form form, zh_dtype type) {
-  const zh_roundings *rounds = &d->api->rounds;
-  for (int way = ZH_FEW; way <= ZH_MANY; ++way)
-    if (zh_device_rounding_of(rounds, form, (zh_way)way) !=
-        zh_rounding_of(rounds, type, (zh_way)way))
-      return false;
-  return true;
-}
-
-/* A form whose products round as the type's do. */
-zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w) {
-  zh_dtype type = w->matrix.type;
-  /* Matrices whose heads are no whole groups of rows are never rounded. */
-  if (is_vector(w) || w->head_rows % ZH_PACKED_ROWS != 0) return ZH_FORM_F32;
-  if (is_standard(w) && w->source->stored->type == ZH_F8_E4M3) return ZH_FORM_E4M3;
-  const zh_device_form tried[] = {zh_device_form_of(type), ZH_FORM_F32, ZH_FORM_BF16};
-  for (size_t i = 0; i < sizeof tried / sizeof tried[0]; ++i)
-    if (is_rounded_alike(d, tried[i], type)) return tried[i];
-  return ZH_FORMS;
-}
-
-/* Weights of a type without a form are held as bf16, to which their products then round them; but
- * what is looked up is held as it is, in fp32. matrix.type says so to checks and certificates. */
-void zh_device_choose_types(zh_engine *engine) {
-  zh_weights *weights = &engine->weights;
-  for (size_t i = 0; i < zh_weights_count(weights); ++i) {
-    zh_weight *w = zh_weights_at(weights, i);
-    if (zh_device_form_for(engine->device, w) == ZH_FORMS)
-      w->matrix.type = w == &weights->whole[ZH_EMBEDDING] ? ZH_F32 : ZH_BF16;
-  }
-  zh_weights_tie_head(weights);
-}
-
-static zh_device_matrix shape_of(const zh_device_engine *d, const zh_weight *w) {
-  zh_device_matrix m = {.form = zh_device_form_for(d, w),
-                        .rows = (uint32_t)w->matrix.rows,
-                        .columns = (uint32_t)w->matrix.columns};
-  if (m.form == ZH_FORM_E4M3) m.scale_rows = m.scale_columns = ZH_STANDARD_BLOCK;
-  return m;
-}
-
 static size_t number_bytes(const zh_device_matrix *m) {
   return zh_device_number_bytes(m->form, m->rows, m->columns);
 }
@@ -77,13 +35,18 @@ static size_t scale_bytes(const zh_device_matrix *m) {
   return zh_device_scale_bytes(m);
 }
 
+/* Scales that lie row by row: E4M3's do not, and are laid by themselves. */
+static size_t row_scale_bytes(const zh_device_matrix *m) {
+  return m->rows * zh_device_scale_row_bytes(m->form, m->columns);
+}
+
 /* --- places: of each layer its weights, then its experts', of each slot one behind the other ---
  */
 
 typedef struct placing {
   const zh_device_engine *d;
-  unsigned char *next; /* NULL + offset while counting */
-  zh_laid *laid;       /* NULL while counting */
+  unsigned char *next; /* from a base that is not used while counting */
+  bool places;         /* false while counting */
 } placing;
 
 static void *take(placing *p, size_t bytes) {
@@ -95,16 +58,14 @@ static void *take(placing *p, size_t bytes) {
 /* The same slot of `count` weights, `step` apart, as one matrix: numbers, then scales. */
 static void place(placing *p, zh_weight *w, size_t count, size_t step) {
   if (!w->tensor) return;
-  zh_device_matrix one = shape_of(p->d, w);
+  zh_device_matrix one = w->laid->matrix;
   size_t numbers = is_vector(w) ? one.columns * sizeof(float) : number_bytes(&one),
          scales = scale_bytes(&one);
   unsigned char *first = take(p, count * numbers), *first_scale = take(p, count * scales);
-  for (size_t i = 0; p->laid && i < count; ++i) {
-    zh_laid *laid = p->laid++;
-    laid->matrix = one;
+  for (size_t i = 0; p->places && i < count; ++i) {
+    zh_laid *laid = zh_device_laid_of(p->d, &w[i * step]);
     laid->matrix.numbers = first + i * numbers;
     laid->matrix.scales = scales ? first_scale + i * scales : NULL;
-    w[i * step].laid = laid;
   }
 }
 
@@ -136,7 +97,7 @@ static uint64_t place_all(placing p, zh_weights *weights, uint64_t *begin) {
 
 uint64_t zh_device_weights_formula(const zh_engine *engine) {
   static unsigned char base[1];
-  return place_all((placing){engine->device, base, NULL}, (zh_weights *)&engine->weights, NULL);
+  return place_all((placing){engine->device, base, false}, (zh_weights *)&engine->weights, NULL);
 }
 
 /* --- rows of a file, laid piece by piece --- */
@@ -149,7 +110,7 @@ typedef struct piece {
   unsigned char *numbers, *scales;
   unsigned char *row; /* [threads][row_bytes] */
   size_t row_bytes;
-
+  atomic_size_t *no_number; /* a row of E4M3 that holds one; SIZE_MAX: none */
 } piece;
 
 /* A row of another type as its products round it. */
@@ -157,6 +118,17 @@ static void round_row(void *out, float *values, const void *row, zh_dtype type, 
   uint16_t *bits = out;
   zh_dequantize_row(values, row, type, columns);
   for (size_t i = 0; i < columns; ++i) bits[i] = zh_f32_to_bf16(values[i]);
+}
+
+/* Bytes of a file as they are. 0x7F and 0xFF are no numbers, and the device would take them for
+ * some. */
+static void lay_fp8_row(const piece *p, size_t r, size_t numbers) {
+  const zh_weight *w = p->w;
+  const uint8_t *row = zh_weight_fp8_row(w, p->first + r);
+  size_t columns = w->matrix.columns;
+  zh_device_lay(ZH_FORM_E4M3, p->numbers + r * numbers, NULL, ZH_F8_E4M3, row, 1, columns, columns);
+  for (size_t c = 0; c < columns; ++c)
+    if ((row[c] & 0x7F) == 0x7F) *p->no_number = w->first_row + p->first + r;
 }
 
 static void lay_share(void *user, int thread, int threads) {
@@ -167,9 +139,13 @@ static void lay_share(void *user, int thread, int threads) {
   unsigned char *room = p->row + (size_t)thread * p->row_bytes,
                 *after = room + aligned(zh_weight_whole_row_bytes(w));
   one.rows = 1;
-  size_t numbers = zh_device_number_bytes(one.form, 1, columns), scales = scale_bytes(&one);
+  size_t numbers = zh_device_number_bytes(one.form, 1, columns), scales = row_scale_bytes(&one);
   zh_share(&begin, &end, p->count, 1, thread, threads);
   for (size_t r = begin; r < end; ++r) {
+    if (one.form == ZH_FORM_E4M3) {
+      lay_fp8_row(p, r, numbers);
+      continue;
+    }
     const void *row = zh_weight_source_row(w, p->first + r, room);
     zh_dtype type = w->tensor->type;
     if (one.form == ZH_FORM_BF16 && type != ZH_BF16) {
@@ -187,7 +163,7 @@ static void lay_share(void *user, int thread, int threads) {
 static size_t rows_at_once(const zh_device_engine *d, const zh_device_matrix *m) {
   zh_device_matrix one = *m;
   one.rows = 1;
-  size_t bytes = number_bytes(&one) + scale_bytes(&one), rows = d->staging_bytes / 2 / bytes;
+  size_t bytes = number_bytes(&one) + row_scale_bytes(&one), rows = d->staging_bytes / 2 / bytes;
   return rows < m->rows ? rows : m->rows;
 }
 
@@ -211,8 +187,8 @@ static planes planes_of(const piece *p) {
   before.rows = (uint32_t)p->first;
   part.rows = (uint32_t)p->count;
   return (planes){(unsigned char *)p->m->numbers + number_bytes(&before),
-                  p->m->scales ? (unsigned char *)p->m->scales + scale_bytes(&before) : NULL,
-                  number_bytes(&part), scale_bytes(&part)};
+                  p->m->scales ? (unsigned char *)p->m->scales + row_scale_bytes(&before) : NULL,
+                  number_bytes(&part), row_scale_bytes(&part)};
 }
 
 static zh_status send(const zh_device_engine *d, const piece *p, zh_error *err) {
@@ -238,9 +214,16 @@ static unsigned char *room_for_rows(const zh_engine *engine, const zh_weight *w,
   return aligned_alloc(ALIGNMENT, *each * (size_t)zh_threads_count(engine->threads));
 }
 
+static zh_status refuse_no_number(const zh_weight *w, size_t row, zh_error *err) {
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "tensor '%s': row %zu holds a byte that is no number in E4M3 (0x7f or 0xff)",
+                 w->source->stored->name, row);
+}
+
 static zh_status lay_rows(const zh_engine *engine, const zh_weight *w, zh_error *err) {
   const zh_device_engine *d = engine->device;
   size_t each, first = 0;
+  atomic_size_t no_number = SIZE_MAX;
   unsigned char *room = room_for_rows(engine, w, &each);
   zh_status status =
       room ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory for rows of weights");
@@ -248,8 +231,11 @@ static zh_status lay_rows(const zh_engine *engine, const zh_weight *w, zh_error 
     piece p = piece_at(d, w, first, half);
     p.row = room;
     p.row_bytes = each;
+    p.no_number = &no_number;
     zh_threads_run(engine->threads, lay_share, &p);
-    status = d->api->wait(d->device, err); /* for the other half, which is laid anew next */
+    if (no_number != SIZE_MAX) status = refuse_no_number(w, no_number, err);
+    if (status == ZH_OK)
+      status = d->api->wait(d->device, err); /* for the other half, which is laid anew next */
     if (status == ZH_OK) status = send(d, &p, err);
     first += p.count;
   }
@@ -272,23 +258,33 @@ static uint64_t first_row(const zh_weight *w) {
   return w->source->first + w->first_row;
 }
 
+/* Of blocks of E4M3, as the model has them; *out is the caller's (free), NULL in other forms. */
+static zh_status block_scales(float **out, const zh_weight *w, zh_error *err) {
+  const zh_device_matrix *m = &w->laid->matrix;
+  *out = NULL;
+  if (m->form != ZH_FORM_E4M3) return ZH_OK;
+  *out = malloc(scale_bytes(m));
+  if (!*out) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for scales of weights");
+  if (is_standard(w))
+    zh_standard_scales_of(*out, w->source->stored, first_row(w), m->rows, w->first_column,
+                          m->columns);
+  else
+    zh_weight_fp8_scales(*out, w, m->scale_rows);
+  return ZH_OK;
+}
+
 static zh_status lay_block_scales(const zh_device_engine *d, const zh_weight *w, zh_error *err) {
   const zh_device_matrix *m = &w->laid->matrix;
-  size_t bytes = scale_bytes(m), floats = bytes / sizeof(float);
-  if (floats == 0) return ZH_OK;
-  float *scales = malloc(bytes);
-  if (!scales) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for scales of weights");
-  zh_standard_scales_of(scales, w->source->stored, first_row(w), m->rows, w->first_column,
-                        m->columns);
-  zh_status status = d->api->upload(d->device, m->scales, scales, bytes, err);
-  if (status == ZH_OK) status = d->api->wait(d->device, err);
+  float *scales;
+  zh_status status = block_scales(&scales, w, err);
+  if (scales) status = d->api->upload(d->device, m->scales, scales, scale_bytes(m), err);
+  if (scales && status == ZH_OK) status = d->api->wait(d->device, err);
   free(scales);
   return status;
 }
 
 static zh_status generate(const zh_device_engine *d, const zh_weight *w, zh_error *err) {
   const zh_tensor *t = w->source->stored;
-  ZH_TRY(lay_block_scales(d, w, err));
   return d->api->generate(d->device, &w->laid->matrix, zh_standard_seed(), t->stream, first_row(w),
                           w->first_column, t->shape[t->dims - 1], t->scale, err);
 }
@@ -298,24 +294,30 @@ static zh_status lay_weight(const zh_engine *engine, zh_weight *w, zh_error *err
   int layer = w->layer < 0 ? w->layer : w->layer + (int)engine->weights.first_layer;
   d->api->mark(d->device, w->tensor->name, layer);
   if (is_vector(w)) return lay_vector(d, w, err);
+  ZH_TRY(lay_block_scales(d, w, err));
   return is_standard(w) ? generate(d, w, err) : lay_rows(engine, w, err);
 }
 
-/* A part begins where a block of numbers with one scale does. */
+/* A part of a generated weight begins where a block of numbers with one scale does; all experts'
+ * parts, which are one matrix, are whole blocks of rows. */
 static zh_status refuse_cut(const zh_engine *engine, const zh_weight *w, zh_error *err) {
-  bool blocks = zh_device_form_for(engine->device, w) == ZH_FORM_E4M3;
-  if (!blocks ||
-      (first_row(w) % ZH_STANDARD_BLOCK == 0 && w->first_column % ZH_STANDARD_BLOCK == 0))
-    return ZH_OK;
+  const zh_weights *weights = &engine->weights;
+  const zh_device_matrix *m = &w->laid->matrix;
+  bool expert = weights->expert && w >= weights->expert &&
+                w < zh_weights_expert(weights, weights->architecture.layers, 0);
+  bool begins = first_row(w) % ZH_STANDARD_BLOCK == 0 && w->first_column % ZH_STANDARD_BLOCK == 0,
+       ends = !expert || m->scale_rows <= 1 || m->rows % m->scale_rows == 0;
+  if (m->form != ZH_FORM_E4M3 || ((begins || !is_standard(w)) && ends)) return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT,
-                 "%s: tensor '%s' cut for %d ranks would have a part that begins inside a block of "
-                 "%d rows and columns with one scale; take fewer ranks, or parallel: pipeline",
-                 zh_model_name(engine->weights.model), w->tensor->name, engine->stages.part.parts,
+                 "%s: tensor '%s' cut for %d ranks would have a part that begins or ends within a "
+                 "block of %d rows and columns with one scale; take fewer ranks, or parallel: "
+                 "pipeline",
+                 zh_model_name(weights->model), w->tensor->name, engine->stages.part.parts,
                  ZH_STANDARD_BLOCK);
 }
 
 static zh_status refuse_form(const zh_engine *engine, const zh_weight *w, zh_error *err) {
-  if (zh_device_form_for(engine->device, w) != ZH_FORMS) return ZH_OK;
+  if (w->laid->matrix.form != ZH_FORMS) return ZH_OK;
   return zh_fail(err, ZH_ERR_LACKING,
                  "%s: tensor '%s' is of type %s, which this version does not compute on a GPU; run "
                  "it with --device cpu, or convert it (zhiheng model convert)",
@@ -340,14 +342,12 @@ zh_status zh_device_lay_weights(zh_engine *engine, zh_error *err) {
   zh_device_engine *d = engine->device;
   zh_weights *weights = &engine->weights;
   size_t count = zh_weights_count(weights), sections = (size_t)weights->architecture.layers + 1;
-  d->laid = calloc(count, sizeof *d->laid);
   d->section = calloc(2 * sections + 1, sizeof *d->section);
-  if (!d->laid || !d->section)
-    return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the weights' places");
+  if (!d->section) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for the weights' places");
   d->section_sum = d->section + sections + 1;
   ZH_TRY(d->api->alloc(d->device, (void **)&d->weights, d->weight_bytes, "weights", err));
   ZH_TRY(d->api->fill(d->device, d->weights, 0, d->weight_bytes, err)); /* gaps count in sums */
-  (void)place_all((placing){d, d->weights, d->laid}, weights, d->section);
+  (void)place_all((placing){d, d->weights, true}, weights, d->section);
   int64_t begun = zh_now_ns();
   for (size_t i = 0; i < count; ++i) ZH_TRY(lay_weight(engine, zh_weights_at(weights, i), err));
   ZH_TRY(d->api->wait(d->device, err));
@@ -426,6 +426,7 @@ static zh_status compare_piece(const zh_device_engine *d, const piece *p, zh_err
 static zh_status compare_with_model(const zh_engine *engine, const zh_weight *w, zh_error *err) {
   const zh_device_engine *d = engine->device;
   size_t each, first = 0;
+  atomic_size_t no_number = SIZE_MAX;
   unsigned char *room = room_for_rows(engine, w, &each);
   zh_status status =
       room ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
@@ -433,12 +434,34 @@ static zh_status compare_with_model(const zh_engine *engine, const zh_weight *w,
     piece p = piece_at(d, w, first, 0);
     p.row = room;
     p.row_bytes = each;
+    p.no_number = &no_number;
     zh_threads_run(engine->threads, lay_share, &p);
     status = compare_piece(d, &p, err);
     first += p.count;
   }
   free(room);
   give_back(w);
+  return status;
+}
+
+static zh_status compare_block_scales(const zh_engine *engine, const zh_weight *w, zh_error *err) {
+  const zh_device_engine *d = engine->device;
+  size_t bytes = scale_bytes(&w->laid->matrix);
+  float *scales, *there = malloc(bytes + 1);
+  zh_status status = block_scales(&scales, w, err);
+  if (status == ZH_OK && !there)
+    status = zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check the weights");
+  if (scales && status == ZH_OK)
+    status = d->api->download(d->device, there, w->laid->matrix.scales, bytes, err);
+  if (scales && status == ZH_OK) status = d->api->wait(d->device, err);
+  if (scales && status == ZH_OK && memcmp(there, scales, bytes) != 0)
+    status =
+        zh_fail(err, ZH_ERR_CHECK,
+                "weights: the scales of tensor %s are not in the GPU's memory as the model has "
+                "them",
+                w->tensor->name);
+  free(scales);
+  free(there);
   return status;
 }
 
@@ -496,6 +519,7 @@ static zh_status compare_vector(const zh_engine *engine, const zh_weight *w, zh_
 zh_status zh_device_weights_verify(zh_engine *engine, uint64_t seed, zh_error *err) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
+    ZH_TRY(compare_block_scales(engine, w, err));
     if (is_vector(w))
       ZH_TRY(compare_vector(engine, w, err));
     else if (is_standard(w))

@@ -54,6 +54,7 @@ static zh_status allocate_cache(zh_engine *engine, zh_kv_type type, zh_error *er
                        .head_dim = zh_key_dim(a),
                        .capacity = engine->context,
                        .shared = a->attention == ZH_ATTENTION_LATENT ? zh_seen_dim(a) : 0};
+  engine->kept = type;
   engine->kv_layer = zh_kv_bytes(&engine->kv);
   size_t bytes = product(engine->kv_layer, a->layers);
   if (bytes != SIZE_MAX) {
@@ -297,6 +298,7 @@ static zh_status hold_on_device(zh_engine *engine, const zh_model *model,
   ZH_TRY(zh_device_join(engine, options->ranks, err));
   ZH_TRY(zh_weights_generate(&engine->weights, engine->threads, err));
   ZH_TRY(zh_weights_set_gains(&engine->weights, err));
+  ZH_TRY(measure_head(engine, err));
   engine->length = calloc(engine->sequences, sizeof *engine->length);
   if (!engine->length) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for an engine");
   ZH_TRY(set_frequencies(engine, err));
@@ -334,9 +336,21 @@ static zh_status join_ranks(zh_engine *engine, zh_error *err) {
   return comm ? zh_comm_agree(comm, status, err) : status;
 }
 
+/* Before anything is read. */
+static zh_status refuse_kept(const zh_engine_options *options, zh_error *err) {
+  bool rounds = options->precision == ZH_PRECISION_FAST && !options->unpacked;
+  if (!rounds || options->kv != ZH_KV_E4M3) return ZH_OK;
+  return zh_fail(
+      err, ZH_ERR_LACKING,
+      "keys and values of type %s are kept on GPUs alone; ask for bf16, f32 or q8, or for "
+      "a GPU",
+      zh_kv_names[options->kv]);
+}
+
 static zh_status hold_model(zh_engine *engine, const zh_model *model,
                             const zh_engine_options *options, zh_error *err) {
   if (options->device > 0) return hold_on_device(engine, model, options, err);
+  ZH_TRY(refuse_kept(options, err));
   ZH_TRY(hold_weights(engine, model, options, err));
   return hold_activations(engine, options, err);
 }
@@ -452,7 +466,7 @@ zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, z
 zh_arithmetic zh_engine_arithmetic(const zh_engine *engine) {
   /* Products of packed weights are summed in fp32, whatever the table does else. */
   zh_arithmetic arithmetic = {.fp64_sums = engine->kernels->fp64_sums && !engine->weights.packed,
-                              .kv = engine->kv.type,
+                              .kv = engine->kept,
                               .context = engine->context};
   if (engine->weights.packed || engine->device) arithmetic.rounds = engine->kernels->rounds;
   arithmetic.rounds.attention = engine->kernels->rounds.attention;

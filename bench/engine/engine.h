@@ -11,6 +11,7 @@
 #include "bench/comm.h"
 #include "core/json.h"
 #include "core/status.h"
+#include "kernels/drawing.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 
@@ -106,6 +107,13 @@ ZH_MUST_CHECK zh_status zh_engine_generate(zh_engine *engine, const uint32_t *fi
                                            zh_error *err);
 /* What the first call would do besides: no part of what is timed. Nothing where the engine is no such one. */
 ZH_MUST_CHECK zh_status zh_engine_prepare_generation(zh_engine *engine, size_t sequences, size_t steps, zh_error *err);
+/* Whether tokens are drawn there, too, without the host between them; then of sequence 0: feeds `first` at
+ * `position`, then what was drawn after it, `steps` times. out: [steps], UINT32_MAX from where a logit was no number.
+ * Of its rule number `index` is the first draw; with rate 0 the largest are taken. */
+enum { ZH_DRAW_STEPS_MAX = 4096 };
+bool zh_engine_draws(const zh_engine *engine);
+ZH_MUST_CHECK zh_status zh_engine_draw(zh_engine *engine, const zh_draw_rule *how, uint32_t first, uint32_t position,
+                                       size_t steps, uint32_t *out, zh_error *err);
 /* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device; NULL on the CPU. */
 json_t *zh_engine_device_json(const zh_engine *engine);
 /* {"parts","stages": {"kind","library"}, "why"}: how the GPUs of several ranks reach each other, and why not the kind

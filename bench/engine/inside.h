@@ -132,6 +132,8 @@ struct zh_engine {
   uint32_t sequences, context, micro_batch;
   uint32_t *length; /* [sequences]: positions held */
   zh_kv kv;         /* of layer 0 */
+  zh_kv_type kept;  /* what keys and values are rounded to: kv.type, but where a device has them
+                       otherwise and kv mirrors their values */
   size_t kv_layer;  /* bytes from a layer's keys to the next one's; of values the same */
   /* Of rope[0] and rope[1]; where both are the same, the same. */
   double *frequency[2]; /* [dims / 2] */

@@ -408,7 +408,7 @@ static bool cache_holds(const zh_order *order, const zh_operation *o) {
 static uint64_t sum_when_cached(const zh_order *order, const float *values, size_t width) {
   size_t d = order->engine->kv.head_dim;
   memcpy(order->row, values, width * sizeof *values);
-  for (size_t at = 0; at < width; at += d) zh_kv_round(order->row + at, order->engine->kv.type, d);
+  for (size_t at = 0; at < width; at += d) zh_kv_round(order->row + at, order->engine->kept, d);
   return sum_of(order->row, width);
 }
 

@@ -261,10 +261,17 @@ static zh_status read_fine(recheck *r, const json_t *header, const char *where, 
                  where);
 }
 
-/* Of these types weights were held as bf16; what is looked up as fp32. */
+/* Of these types weights were held as bf16; what is looked up as fp32. FP8 as it is, or as bf16. */
 static zh_status read_held(recheck *r, const json_t *header, const char *where, zh_error *err) {
   zh_weights *weights = &r->weights;
   const json_t *names = json_object_get(header, "held_bf16");
+  bool fp8 = json_is_true(json_object_get(header, "held_e4m3"));
+  for (size_t i = 0; fp8 && i < zh_weights_count(weights); ++i) {
+    zh_weight *w = zh_weights_at(weights, i);
+    if (w->fp8.rows > 0 && w->tensor->type == ZH_BF16 && w->source->stored->data)
+      w->matrix.type = ZH_F8_E4M3;
+  }
+  zh_weights_tie_head(weights);
   if (!names) return ZH_OK;
   if (!json_is_array(names))
     return zh_fail(err, ZH_ERR_INPUT, "%s: 'held_bf16' must list the names of element types",
@@ -282,8 +289,8 @@ static zh_status read_kv(zh_kv_type *out, const json_t *header, const char *wher
   const char *name = NULL;
   ZH_TRY(zh_json_string(&name, header, "kv", where, err));
   if (zh_kv_find(out, name)) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT, "%s: 'kv' must be 'f32', 'bf16' or 'q8': how keys were kept",
-                 where);
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: 'kv' must be 'f32', 'bf16', 'q8' or 'e4m3': how keys were kept", where);
 }
 
 static zh_status begin(recheck *r, const json_t *header, zh_error *err) {

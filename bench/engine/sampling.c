@@ -1,23 +1,19 @@
 #include "bench/engine/sampling.h"
 
-#include <math.h>
-
-#include "core/philox.h"
-
-enum { STREAM_SAMPLING = 7 };
+zh_draw_rule zh_sampling_rule(const zh_sampling *how, uint64_t index) {
+  const double log2_e = 1.44269504088896340736;
+  zh_draw_rule rule = {.seed = how->seed, .index = index, .top_k = how->top_k};
+  if (!(how->temperature > 0)) return rule;
+  rule.rate = log2_e / how->temperature;
+  rule.min_p = (uint64_t)(how->min_p * 0x1p40);
+  if (how->top_p < 1) rule.top_p = (uint32_t)(how->top_p * 0x1p32);
+  if (how->top_p < 1 && rule.top_p == 0) rule.top_p = 1;
+  return rule;
+}
 
 size_t zh_sample_token(const zh_kernels *kernels, const float *logits, size_t count,
-                       double temperature, uint64_t seed, uint64_t index) {
+                       const zh_sampling *how, uint64_t index) {
+  zh_draw_rule rule = zh_sampling_rule(how, index);
   size_t largest = kernels->argmax(logits, count);
-  if (largest >= count || !(temperature > 0)) return largest;
-  double top = logits[largest], total = 0, below = 0;
-  for (size_t i = 0; i < count; ++i) total += exp(((double)logits[i] - top) / temperature);
-  uint32_t bits;
-  zh_random_fill(&bits, 1, seed, STREAM_SAMPLING, index);
-  double target = ((double)bits + 0.5) * 0x1p-32 * total;
-  for (size_t i = 0; i < count; ++i) {
-    below += exp(((double)logits[i] - top) / temperature);
-    if (below > target) return i;
-  }
-  return largest; /* the sums' last rounding */
+  return largest < count ? zh_draw_token(logits, count, largest, &rule) : SIZE_MAX;
 }

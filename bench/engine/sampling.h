@@ -5,12 +5,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/drawing.h"
 #include "kernels/kernels.h"
 
-/* temperature 0: the largest, ties to the lowest id. Else id i with probability exp(logit[i] /
- * temperature) / sum, by inversion of the distribution function in the order of ids, with the 32
- * bits of Philox number `index` of `seed`. SIZE_MAX when a logit is not a number. */
+/* kernels/drawing.h says what each does, with temperature 0 nothing. */
+typedef struct zh_sampling {
+  double temperature; /* 0: the largest, ties to the lowest id */
+  uint64_t seed;
+  uint32_t top_k;      /* 0: all */
+  double top_p, min_p; /* 0 … 1; top_p 1 and min_p 0: all */
+} zh_sampling;
+/* Of number `index` from the beginning. */
+zh_draw_rule zh_sampling_rule(const zh_sampling *how, uint64_t index);
+/* SIZE_MAX when a logit is not a number. */
 size_t zh_sample_token(const zh_kernels *kernels, const float *logits, size_t count,
-                       double temperature, uint64_t seed, uint64_t index);
+                       const zh_sampling *how, uint64_t index);
 
 #endif

@@ -8,7 +8,9 @@ set(ENGINE_SOURCES
   engine/device_buffers.c
   engine/device_cache.c
   engine/device_create.c
+  engine/device_draw.c
   engine/device_faults.c
+  engine/device_forms.c
   engine/device_generate.c
   engine/device_group.c
   engine/device_joined.c
@@ -46,6 +48,7 @@ set(ENGINE_SOURCES
   engine/weights.c
   engine/weights_describe.c
   engine/weights_flip.c
+  engine/weights_fp8.c
   engine/weights_generate.c
   engine/weights_verify.c
   liveness/bound.c

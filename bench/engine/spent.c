@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/device_engine.h"
 #include "bench/engine/experts.h"
 #include "bench/engine/inside.h"
 
@@ -24,6 +25,7 @@ zh_status zh_engine_count(zh_engine *engine, bool on, zh_error *err) {
 void zh_engine_restart_count(zh_engine *engine) {
   size_t counters = (size_t)zh_threads_count(engine->threads) + 1;
   zh_experts_restart_count(engine->experts);
+  if (engine->device) zh_device_restart_count(engine);
   if (!engine->spent) return;
   memset(engine->spent, 0, counters * sizeof *engine->spent);
   engine->passes = 0;

@@ -312,7 +312,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; ++i)
     ZH_TRY(zh_trial_fact(trial, facts[i].name, json_integer((json_int_t)facts[i].value), err));
-  ZH_TRY(zh_trial_fact(trial, "kv", json_string(zh_kv_names[trial->engine->kv.type]), err));
+  ZH_TRY(zh_trial_fact(trial, "kv", json_string(zh_kv_names[trial->engine->kept]), err));
   zh_status status = zh_engine_verify_weights(trial->engine, trial->job->seed ^ STREAM_ROWS, err);
   if (status == ZH_OK) status = zh_model_unchanged(trial->model, err);
   bool same = status == ZH_OK;

@@ -21,6 +21,11 @@ typedef struct zh_part {
   int stage, stages;
 } zh_part;
 
+/* Blocks of rows and columns that share a scale. */
+typedef struct zh_fp8 {
+  uint32_t rows, columns;
+} zh_fp8;
+
 /* How a slot that the architecture does not have looks: all zero. */
 typedef struct zh_weight {
   const zh_source *source;        /* where its rows come from */
@@ -36,16 +41,19 @@ typedef struct zh_weight {
   size_t head_rows; /* of latent attention's products, of which each head has so many rows and an
                        input of its own; 0: all rows have one */
   const struct zh_laid *laid; /* on a device (device_engine.h); NULL: it is not on one */
-  bool fine;        /* activations that would become bytes for its product become two */
+  bool fine;                  /* activations that would become bytes for its product become two */
+  zh_fp8 fp8; /* its file has E4M3 and scales of such blocks, and a device may hold it so: then
+                 matrix.type is F8_E4M3 where a file's is; rows 0: it has not */
 } zh_weight;
 
 /* Of the whole model, however it is cut. */
 typedef struct zh_weights_total {
   zh_architecture architecture;
   uint32_t layers;
-  uint64_t step_bytes;      /* all but an embedding that is not the head as well, and experts */
-  uint64_t expert_bytes;    /* of all routed experts: a step reads those that are chosen */
-  uint64_t flops_per_token; /* 2 x weights multiplied in the layers */
+  uint64_t step_bytes;   /* all but an embedding that is not the head as well, and experts */
+  uint64_t expert_bytes; /* of all routed experts: a step reads those that are chosen */
+  uint64_t step_fp8_less, expert_fp8_less; /* of these, where FP8 is held as it is */
+  uint64_t flops_per_token;                /* 2 x weights multiplied in the layers */
 } zh_weights_total;
 
 /* What it took until the weights could be used. */
@@ -159,6 +167,14 @@ size_t zh_weights_count(const zh_weights *weights);
 zh_weight *zh_weights_at(const zh_weights *weights, size_t i);
 /* After a change of the embedding: a tied head reads the same. */
 void zh_weights_tie_head(zh_weights *weights);
+
+/* bench/engine/weights_fp8.c: which weights have `fp8`; of those all bytes, scales of blocks that
+ * begin at every multiple of scale_rows, and rows: as they lie, and the values they stand for. */
+void zh_weights_find_fp8(zh_weights *weights);
+uint64_t zh_weight_fp8_bytes(const zh_weight *w);
+void zh_weight_fp8_scales(float *out, const zh_weight *w, size_t scale_rows);
+const uint8_t *zh_weight_fp8_row(const zh_weight *w, size_t r);
+void zh_weight_fp8_values(float *out, const zh_weight *w, size_t r);
 
 /* SM3 over the SM3 (in hex) of each tensor's bytes that the engine reads, in the order of
  * zh_weights_at; the tensors' digests are kept for zh_weights_verify. */

@@ -71,10 +71,14 @@ static void add_up(zh_weights *weights) {
     const zh_weight *w = zh_weights_at(weights, i);
     bool looked_up = w == &weights->whole[ZH_EMBEDDING] && !a->tied_head;
     bool is_routed = first && w >= first && w < end;
-    if (is_routed)
+    uint64_t less = w->fp8.rows ? w->tensor->bytes - zh_weight_fp8_bytes(w) : 0;
+    if (is_routed) {
       weights->total.expert_bytes += w->tensor->bytes;
-    else if (!looked_up)
+      weights->total.expert_fp8_less += less;
+    } else if (!looked_up) {
       weights->total.step_bytes += w->tensor->bytes;
+      weights->total.step_fp8_less += less;
+    }
     if (w->layer < 0 || w->tensor->dims != 2) continue;
     if (is_routed)
       routed += 2 * w->tensor->elements;
@@ -124,6 +128,7 @@ zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *
   ZH_TRY(refuse(&out->architecture, zh_model_name(model), err));
   zh_status status = allocate(out, err);
   if (status == ZH_OK) status = describe_all(out, err);
+  if (status == ZH_OK) zh_weights_find_fp8(out);
   if (status == ZH_OK) add_up(out);
   if (status != ZH_OK) zh_weights_close(out);
   return status;

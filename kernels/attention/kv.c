@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-const char *const zh_kv_names[ZH_KV_TYPES + 1] = {"f32", "bf16", "q8", NULL};
+#include "kernels/device.h"
+
+const char *const zh_kv_names[ZH_KV_TYPES + 1] = {"f32", "bf16", "q8", "e4m3", NULL};
 
 bool zh_kv_find(zh_kv_type *out, const char *name) {
   for (int type = 0; type < ZH_KV_TYPES; type++)
@@ -187,6 +189,10 @@ void zh_kv_values(float *out, const zh_kv *kv, size_t sequence, size_t head, siz
 }
 
 void zh_kv_round(float *head, zh_kv_type type, size_t head_dim) {
+  if (type == ZH_KV_E4M3) {
+    zh_device_kv_round(head, ZH_DEVICE_KV_E4M3, head_dim);
+    return;
+  }
   float scale = type == ZH_KV_Q8 ? zh_bf16_to_f32(q8_scale(head, head_dim)) : 0;
   for (size_t i = 0; i < head_dim && type != ZH_KV_F32; i++)
     head[i] = type == ZH_KV_BF16 ? zh_bf16_to_f32(zh_f32_to_bf16(head[i]))

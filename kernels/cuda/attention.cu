@@ -48,25 +48,31 @@ size_t scratch_of(const zh_device *device, const zh_device_attention *w, attenti
 }
 
 /* Grid: heads, tokens. */
-ZH_KERNEL void merge_parts(zh_attention_view v) {
+ZH_KERNEL void __launch_bounds__(THREADS) merge_parts(zh_attention_view v) {
+  ZH_SHARED(float, largest_of, ZH_MOST_PARTS);
+  ZH_SHARED(float, weight_of, ZH_MOST_PARTS);
+  ZH_SHARED(float, factor_of, ZH_MOST_PARTS);
   uint32_t head = blockIdx.x, token = blockIdx.y;
   zh_seen seen = zh_seen_of(v, token);
   uint32_t positions = seen.end - seen.begin, length = zh_part_length(v, positions),
            parts = (positions + length - 1) / length;
+  size_t first = zh_part_place(v, token, head, 0), apart = v.values.dim + 2;
   float largest = -INFINITY, total = 0.0f;
-  if (v.sinks) largest = v.sinks[head];
-  for (uint32_t p = 0; p < parts; ++p) largest = fmaxf(largest, v.scratch[zh_part_place(v, token, head, p)]);
-  if (v.sinks) total = expf(v.sinks[head] - largest);
-  for (uint32_t p = 0; p < parts; ++p) {
-    size_t at = zh_part_place(v, token, head, p);
-    total = fmaf(v.scratch[at + 1], zh_weight_of(v.scratch[at], largest), total);
+  for (uint32_t p = threadIdx.x; p < parts; p += THREADS) {
+    largest_of[p] = v.scratch[first + p * apart];
+    weight_of[p] = v.scratch[first + p * apart + 1];
   }
+  __syncthreads();
+  if (v.sinks) largest = v.sinks[head];
+  for (uint32_t p = 0; p < parts; ++p) largest = fmaxf(largest, largest_of[p]);
+  for (uint32_t p = threadIdx.x; p < parts; p += THREADS) factor_of[p] = zh_weight_of(largest_of[p], largest);
+  __syncthreads();
+  if (v.sinks) total = expf(v.sinks[head] - largest);
+  for (uint32_t p = 0; p < parts; ++p) total = fmaf(weight_of[p], factor_of[p], total);
   for (uint32_t i = threadIdx.x; i < v.values.dim; i += THREADS) {
     float sum = 0.0f;
-    for (uint32_t p = 0; p < parts; ++p) {
-      size_t at = zh_part_place(v, token, head, p);
-      sum = fmaf(v.scratch[at + 2 + i], zh_weight_of(v.scratch[at], largest), sum);
-    }
+#pragma unroll 8
+    for (uint32_t p = 0; p < parts; ++p) sum = fmaf(v.scratch[first + p * apart + 2 + i], factor_of[p], sum);
     v.out[((size_t)token * v.heads + head) * v.values.dim + i] = sum / total;
   }
 }

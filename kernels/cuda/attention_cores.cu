@@ -1,12 +1,15 @@
 /* Attention of few tokens by tensor cores, nothing rounded: what a product takes is bf16, and a query, or a weight of a
  * value, is the sum of three of them (8 bits of it each), keys and values are one. Held by how fast these come from
- * memory: at eight heads the products take a fifth of what mma.sync gives meanwhile.
+ * memory: for bf16 the products are, by count, a fifth of what mma.sync could do meanwhile.
  *
  * A block has a part of the positions that a token sees, and up to eight query heads of a key head. Of each 64
  * positions a warp has sixteen, which it alone copies to shared memory, while it computes with earlier ones: warps meet
  * at the end only. Positions are the rows of the products of queries, dimensions those of the products of weights, heads
  * the columns of both: scores and sums of a head stand in the same threads, and what is kept of a warp's sums is small.
- * Weights go to other threads once, between the two. */
+ * Weights go to other threads once, between the two.
+ *
+ * Under way at 128 dimensions of bf16: three blocks on a multiprocessor, each with a stage of 32 KiB or two, 96 KiB and
+ * more, where 4.8 TB/s at 800 ns over 132 of them want 29. */
 #include "attention.cuh"
 #include "kv_words.cuh"
 

@@ -1,24 +1,13 @@
 /* Weights of standard models, made in place: core/philox.h's numbers, the same bits. */
-#include "device.cuh"
+#include "philox.cuh"
 
 namespace {
 
-enum { THREADS = 256, BLOCKS = 2048, OCTAVES = 32, CORNERS = 17, ROUNDS = 10 };
+enum { THREADS = 256, BLOCKS = 2048, OCTAVES = 32, CORNERS = 17 };
 
 __device__ const int32_t corners[OCTAVES][CORNERS] = {
 #include "core/normal_table.inc"
 };
-
-ZH_DEVICE void philox(uint32_t (&c)[4], uint64_t block, uint64_t stream, uint64_t seed) {
-  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-  c[0] = (uint32_t)block, c[1] = (uint32_t)(block >> 32), c[2] = (uint32_t)stream, c[3] = (uint32_t)(stream >> 32);
-  for (int round = 0; round < ROUNDS; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-    uint32_t a = 0xD2511F53u * c[0], b = 0xCD9E8D57u * c[2], a_high = __umulhi(0xD2511F53u, c[0]),
-             b_high = __umulhi(0xCD9E8D57u, c[2]);
-    c[0] = b_high ^ c[1] ^ k0, c[2] = a_high ^ c[3] ^ k1;
-    c[1] = b, c[3] = a;
-  }
-}
 
 /* zh_normal_q16. */
 ZH_DEVICE int32_t normal_q16(zh_shared<int32_t> table, uint32_t bits) {
@@ -68,7 +57,7 @@ template <int FORM> ZH_KERNEL void make_weights(target to, origin from, uint32_t
   for (uint64_t i = zh_block_begin() + threadIdx.x; i < (uint64_t)to.rows * fours; i += (uint64_t)gridDim.x * THREADS) {
     uint32_t row = (uint32_t)(i / fours), bits[4];
     uint64_t first = from.first + row * from.whole_columns, block = first / 4 + i % fours;
-    philox(bits, block, from.stream, from.seed);
+    zh_philox(bits, block, from.stream, from.seed);
     for (uint32_t k = 0; k < 4; ++k) {
       uint64_t index = 4 * block + k;
       if (index < first || index - first >= padded) continue;
@@ -89,7 +78,7 @@ ZH_DEVICE void block_values(float (&x)[32], zh_shared<int32_t> table, const orig
   uint32_t bits[4] = {0, 0, 0, 0};
   for (uint32_t k = 0; k < 32; ++k) {
     uint64_t index = first + k;
-    if (k == 0 || index % 4 == 0) philox(bits, index / 4, from.stream, from.seed);
+    if (k == 0 || index % 4 == 0) zh_philox(bits, index / 4, from.stream, from.seed);
     uint32_t lane = (uint32_t)index % 4, own = lane == 0   ? bits[0]
                                                : lane == 1 ? bits[1]
                                                : lane == 2 ? bits[2]

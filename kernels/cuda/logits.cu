@@ -12,6 +12,11 @@ ZH_KERNEL void shape_values(zh_global<float> z, size_t count, float scale, float
   z[i] = cap == 0.0f ? x : cap * tanhf(x / cap);
 }
 
+ZH_KERNEL void scale_values(zh_global<float> z, zh_global<const float> factor, size_t count, size_t columns) {
+  size_t i = zh_block_begin() + threadIdx.x;
+  if (i < count) z[i] = (float)z[i] * (float)factor[i % columns];
+}
+
 struct best {
   float value;
   uint32_t index; /* UINT32_MAX: none yet */
@@ -64,6 +69,15 @@ zh_status zh_cuda_shape_logits(zh_device *device, float *z, size_t tokens, size_
   if (count == 0 || (scale == 1.0f && cap == 0.0f)) return ZH_OK;
   ZH_LAUNCH(shape_values, zh_blocks(count, THREADS), THREADS, 0, device->stream, zh_at<float>(z), count, scale, cap);
   return zh_cuda_launched(device, "shaping logits", err);
+}
+
+zh_status zh_cuda_scale_columns(zh_device *device, float *z, const float *factor, size_t rows, size_t columns,
+                                zh_error *err) {
+  size_t count = rows * columns;
+  if (count == 0) return ZH_OK;
+  ZH_LAUNCH(scale_values, zh_blocks(count, THREADS), THREADS, 0, device->stream, zh_at<float>(z),
+            zh_at<const float>(factor), count, columns);
+  return zh_cuda_launched(device, "scaling columns", err);
 }
 
 zh_status zh_cuda_argmax(zh_device *device, uint32_t *out, const float *z, size_t tokens, size_t vocab, zh_error *err) {

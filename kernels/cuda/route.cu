@@ -17,6 +17,7 @@ struct route_view {
   zh_device_score score;
   bool best_two, renormalise;
   double scale;
+  zh_global<uint64_t> counted;
 };
 
 struct ranked {
@@ -163,6 +164,9 @@ ZH_DEVICE void begin_lists(const route_view &v, zh_shared<uint32_t> count) {
   }
   v.lists[1 + 2 * v.experts] = at;
   v.lists[0] = busy;
+  if (!v.counted) return;
+  v.counted[0] += busy;
+  v.counted[1] += 1;
 }
 
 /* One block; a warp goes through all choices for each of its experts, so that an expert's keep their order. */
@@ -208,7 +212,8 @@ zh_status zh_cuda_route(zh_device *device, const zh_device_route *w, zh_error *e
                   w->score,
                   w->best_two,
                   w->renormalise,
-                  w->scale};
+                  w->scale,
+                  zh_at<uint64_t>(w->counted)};
   ZH_LAUNCH(choose_experts, (unsigned)w->tokens, WARP, 0, device->stream, v);
   ZH_LAUNCH(list_choices, 1, LISTERS, 0, device->stream, v);
   return zh_cuda_launched(device, "routing to experts", err);

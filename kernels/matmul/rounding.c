@@ -24,7 +24,8 @@ bool zh_rounding_find(zh_rounding *out, const char *name) {
 }
 
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way) {
-  if (type == ZH_F32 || type == ZH_F16 || !zh_packs(type)) return ZH_ROUND_NONE;
+  bool held = zh_packs(type) || type == ZH_F8_E4M3; /* on accelerators */
+  if (type == ZH_F32 || type == ZH_F16 || !held) return ZH_ROUND_NONE;
   if (type == ZH_BF16) return table->bf16;
   return way == ZH_FEW ? table->few : way == ZH_MANY ? table->many : table->fine;
 }

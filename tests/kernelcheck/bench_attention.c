@@ -192,7 +192,7 @@ void bench_attention(const char *only_type, int thread_count) {
     if ((*k)->fp64_sums) continue; /* the reference is for its results */
     if (getenv("ZH_CPU") && *k != zh_kernels_best()) continue;
     b.kernels = *k;
-    for (int type = 0; type < ZH_KV_TYPES; type++)
+    for (int type = 0; type < ZH_KV_CPU_TYPES; type++)
       if (!only_type || strcmp(only_type, zh_kv_names[type]) == 0) bench_type(&b, (zh_kv_type)type);
   }
   zh_threads_free(b.threads);

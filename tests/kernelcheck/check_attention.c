@@ -298,7 +298,7 @@ void check_attention(const zh_kernels *kernels) {
       {3, 1, 32, 100, 700, 2, 0, true, 0, true},
   };
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-    for (int type = 0; type < ZH_KV_TYPES; type++) {
+    for (int type = 0; type < ZH_KV_CPU_TYPES; type++) {
       check_case(kernels, &shapes[i], (zh_kv_type)type, ZH_FEW);
       if (zh_attention_rounds(&kernels->rounds, (zh_kv_type)type, shapes[i].head_dim,
                               shapes[i].shared ? shapes[i].shared : shapes[i].head_dim, ZH_MANY))

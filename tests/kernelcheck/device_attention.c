@@ -294,14 +294,14 @@ static const device_attention_shape large[] = {
 };
 
 /* By tensor cores, nothing rounded: groups of one head to more than a block takes, an odd number of
- * sixteens, several tiles of a warp, several parts. */
+ * sixteens, several parts, more tiles of a warp than are under way. */
 static const device_attention_shape cores[] = {
     {7, 1, 80, 80, false, 0, 300, 2, 0, false, false, 0},
     {9, 1, 128, 128, false, 0, 70, 5, 0, true, false, 0},
     {3, 1, 96, 48, false, 40, 75, 1, 0, false, false, 0},
     {8, 2, 192, 128, false, 0, 140, 1, 0, false, true, 0},
     {2, 2, 256, 256, false, 0, 90, 1, 4, false, false, 0},
-    {5, 1, 16, 16, false, 0, 517, 3, 0, false, false, 0},
+    {8, 4, 16, 32, false, 0, 517, 3, 0, false, false, 0},
 };
 static const device_attention_shape latents[] = {
     {16, 1, 576, 512, true, 0, 150, 2, 0, false, false, 0},

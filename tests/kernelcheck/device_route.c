@@ -117,6 +117,8 @@ static double list_error(const route_case *c, const uint32_t *lists, const uint3
 static void check_route(const route_shape *s, size_t tokens, const char *words) {
   size_t choices = tokens * s->used,
          words_of_lists = zh_device_list_words(tokens, s->experts, s->used);
+  static const uint64_t nothing[2] = {0, 0};
+  uint64_t counted[2];
   route_case c = {.shape = s, .tokens = tokens};
   c.logits = normal_floats(tokens * s->experts, 2);
   c.bias = normal_floats(s->experts, 1);
@@ -137,6 +139,7 @@ static void check_route(const route_shape *s, size_t tokens, const char *words) 
       .best_two = s->best_two,
       .renormalise = s->renormalise,
       .scale = s->scale,
+      .counted = device_copy(nothing, sizeof nothing),
       .bias = s->bias ? device_copy(c.bias, s->experts * 4) : NULL,
       .selection_bias = s->selection_bias ? device_copy(c.selection, s->experts * 4) : NULL};
   device_run run = {enqueue_route, &c, c.work.weight, NULL, choices * 4};
@@ -146,6 +149,9 @@ static void check_route(const route_shape *s, size_t tokens, const char *words) 
   for (size_t t = 0; t < tokens; t++)
     worst = fmax(worst, token_error(&c, t, choice + t * s->used, weight + t * s->used));
   worst = fmax(worst, list_error(&c, lists, choice));
+  device_read(counted, c.work.counted,
+              sizeof counted); /* once a run: by itself, and from a graph */
+  if (counted[1] == 0 || counted[0] != counted[1] * lists[0]) worst = INFINITY;
   check_report("route", on.api->backend, words, worst);
   free(c.logits), free(c.bias), free(c.selection), free(choice), free(lists), free(weight);
   device_drop();

@@ -381,6 +381,7 @@ void check_device_rows(void) {
 /* --- logits --- */
 
 typedef struct logits_case {
+  zh_device_answer *answer;
   float *z, cap;
   uint32_t *best;
   size_t tokens, vocab;
@@ -392,6 +393,36 @@ static zh_status enqueue_shape(void *user, zh_error *err) {
 static zh_status enqueue_argmax(void *user, zh_error *err) {
   const logits_case *c = user;
   return on.api->argmax(on.device, c->best, c->z, c->tokens, c->vocab, err);
+}
+
+static zh_status enqueue_answer(void *user, zh_error *err) {
+  const logits_case *c = user;
+  return on.api->answer(on.device, c->answer, c->best, c->z, c->tokens, c->vocab, err);
+}
+
+/* The same of argmax, the bits of what it found, and the sum of all. */
+static double wrong_answers(logits_case *c, const float *z, const uint32_t *expected) {
+  size_t bytes = c->tokens * sizeof(zh_device_answer);
+  zh_device_answer *answers = zeroed(bytes);
+  uint32_t *chosen = zeroed(c->tokens * 4);
+  c->answer = device_copy(NULL, bytes);
+  device_run run = {enqueue_answer, c, c->answer, NULL, bytes};
+  double worst = device_result(answers, &run);
+  device_read(chosen, c->best, c->tokens * 4);
+  worst = unless_equal(worst, chosen, expected, c->tokens * 4);
+  for (size_t t = 0; t < c->tokens; t++) {
+    uint32_t bits;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < c->vocab; i++) {
+      memcpy(&bits, &z[t * c->vocab + i], sizeof bits);
+      sum += bits;
+      if (i == expected[t]) worst = unless_equal(worst, &answers[t].logit_bits, &bits, 4);
+    }
+    worst = unless_equal(worst, &answers[t].chosen, &expected[t], 4);
+    worst = unless_equal(worst, &answers[t].bits_sum, &sum, sizeof sum);
+  }
+  free(answers), free(chosen);
+  return worst;
 }
 
 static void check_best(size_t vocab) {
@@ -416,6 +447,7 @@ static void check_best(size_t vocab) {
   char words[40];
   snprintf(words, sizeof words, "%zu logits", vocab);
   check_report("argmax", on.api->backend, words, unless_equal(worst, best, expected, sizeof best));
+  check_report("answer", on.api->backend, words, wrong_answers(&c, z, expected));
   free(z);
   device_drop();
 }
@@ -437,12 +469,105 @@ static void check_shaped(float cap) {
   device_drop();
 }
 
+/* --- tokens drawn --- */
+
+typedef struct draw_case {
+  zh_device_draw work;
+} draw_case;
+static zh_status enqueue_draw(void *user, zh_error *err) {
+  const zh_device_draw *w = &((const draw_case *)user)->work;
+  ZH_TRY(on.api->answer(on.device, w->out, w->chosen, w->z, w->tokens, w->vocab, err));
+  return on.api->draw(on.device, w, err);
+}
+
+typedef struct drawn {
+  zh_draw_rule how;
+  zh_device_answer answer;
+} drawn;
+
+static drawn expected_draw(const zh_draw_rule *how, const float *z, size_t vocab) {
+  drawn d = {.how = *how};
+  size_t at = zh_kernels_reference()->argmax(z, vocab);
+  d.how.index += 1;
+  d.answer.chosen = UINT32_MAX;
+  if (at == SIZE_MAX) return d;
+  d.answer.chosen = (uint32_t)zh_draw_token(z, vocab, at, how);
+  memcpy(&d.answer.logit_bits, &z[d.answer.chosen], sizeof(float));
+  return d;
+}
+
+static void check_draws(size_t vocab) {
+  static const zh_draw_rule rules[] = {
+      {.rate = 0, .top_k = 3},
+      {.rate = 1.44},
+      {.rate = 0.3},
+      {.rate = 14},
+      {.rate = 0.2, .top_k = 1},
+      {.rate = 0.2, .top_k = 7},
+      {.rate = 0.2, .top_k = 40},
+      {.rate = 0.2, .top_p = 0x40000000u},
+      {.rate = 0.2, .top_p = 0xF0000000u},
+      {.rate = 0.2, .top_p = 1},
+      {.rate = 0.2, .min_p = (uint64_t)1 << 38},
+      {.rate = 0.1, .top_k = 50, .top_p = 0xE0000000u, .min_p = (uint64_t)1 << 34},
+      {.rate = 1e300},
+      {.rate = 0.2}, /* what is no number */
+      {.rate = 0.2}  /* one that is -inf, one +inf */
+  };
+  enum { ROWS = sizeof rules / sizeof *rules };
+  float *z = normal_floats(ROWS * vocab, 5);
+  struct {
+    zh_draw_rule how[ROWS];
+    zh_device_answer answer[ROWS];
+  } before, after;
+  memset(&before, 0, sizeof before);
+  for (size_t r = 0; r < ROWS; r++) {
+    before.how[r] = rules[r];
+    before.how[r].seed = 0x123456789abcull + r;
+    before.how[r].index = (uint64_t)r << 33 | r;
+  }
+  for (size_t i = 0; i < vocab; i += 3) z[6 * vocab + i] = 1.25f; /* ties at the cut */
+  for (size_t i = 0; i < vocab; i += 2) z[8 * vocab + i] = i % 4 ? 0.0f : -0.0f;
+  z[13 * vocab + vocab / 2] = NAN;
+  z[14 * vocab] = -INFINITY;
+  z[14 * vocab + vocab - 1] = INFINITY;
+  void *out = device_copy(NULL, sizeof before);
+  draw_case c = {{.how = out,
+                  .out = (zh_device_answer *)(void *)((uint8_t *)out + sizeof before.how),
+                  .chosen = device_copy(NULL, ROWS * 4),
+                  .z = device_copy(z, ROWS * vocab * 4),
+                  .weights = device_copy(NULL, ROWS * vocab * 8),
+                  .tokens = ROWS,
+                  .vocab = vocab}};
+  device_run run = {enqueue_draw, &c, out, &before, sizeof before};
+  double worst = device_result(&after, &run);
+  for (size_t r = 0; r < ROWS; r++) {
+    drawn expected = expected_draw(&before.how[r], z + r * vocab, vocab);
+    bool none = expected.answer.chosen == UINT32_MAX;
+    if (memcmp(&expected.how, &after.how[r], sizeof expected.how) != 0 ||
+        expected.answer.chosen != after.answer[r].chosen ||
+        (!none && expected.answer.logit_bits != after.answer[r].logit_bits)) {
+      printf("draw, rule %zu of %zu logits: token %u, expected %u\n", r, vocab,
+             after.answer[r].chosen, expected.answer.chosen);
+      worst = INFINITY;
+    }
+  }
+  char words[40];
+  snprintf(words, sizeof words, "%zu logits", vocab);
+  check_report("draw", on.api->backend, words, worst);
+  free(z);
+  device_drop();
+}
+
 void check_device_logits(void) {
   check_best(1);
   check_best(79);
   check_best(on.slow ? 3001 : 151936);
   check_shaped(0);
   check_shaped(30);
+  check_draws(2);
+  check_draws(79);
+  check_draws(on.slow ? 3001 : 151936);
 }
 
 /* --- weights made in place --- */

@@ -1,5 +1,6 @@
 """Runs on a device, through the module of kernels that is compiled for the host: bundles, certificates that the CPU
 checks, faults, and machines without a device."""
+import json
 import os
 import pathlib
 import re
@@ -9,10 +10,11 @@ import sys
 
 import pytest
 from bench_certificate import lines_of, put, verify  # noqa: E402
-from harness import ZHIHENG, check_manifest, journal, load, run
+from harness import SOURCE, ZHIHENG, check_manifest, journal, load, run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracle"))
 from test_engine_types import T, write_model  # noqa: E402
+from test_packed_weights import HIDDEN, LAYERS, VOCAB, header_of, linear_of, write_both  # noqa: E402
 
 SHIM = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "lib" / "zhiheng" / "libzhiheng-shim.so"
 HERE = os.environ | {"ZH_DEVICE_MODULE": str(SHIM)}
@@ -26,13 +28,13 @@ steps:
     deadline: 110 s
     warmup: 0
     repeats: 1
-    parameters: {prompt: 4, tokens: 3, batch: 2}
+    parameters: {prompt: 4, tokens: 3, batch: 2%s}
 %s"""
 
 
-def probe(folder, device="    device: gpu\n"):
+def probe(folder, device="    device: gpu\n", more=""):
     path = folder / "probe.yaml"
-    path.write_text(SUITE % device)
+    path.write_text(SUITE % (more, device))
     return path
 
 
@@ -45,11 +47,97 @@ def test_runs_are_certified_on_the_cpu(tmp_path, kind):
     check_manifest(tmp_path / "bundle")
     step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
     assert step["status"] == "done"
-    assert step["facts"]["device"]["kind"] == "gpu" and step["facts"]["device"]["backend"] == "shim"
+    device = step["facts"]["device"]
+    assert device["kind"] == "gpu" and device["backend"] == "shim" and device["products"] == "mma"
     assert step["facts"]["kernels"] == "shim"
     checked = subprocess.run([ZHIHENG, "verify", tmp_path / "bundle", "--recompute", "--model", model],
                              capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+FAMILIES = pathlib.Path(__file__).parent.parent / "golden" / "families"
+
+
+@pytest.mark.parametrize("name", ["llama3", "gpt-oss", "deepseek-v3"])
+def test_keys_and_values_in_eight_bits_are_certified_on_the_cpu(tmp_path, name):
+    done = run(probe(tmp_path, more=", kv: e4m3"), "--model", FAMILIES / name, "--out", tmp_path / "bundle",
+               "--nonce", "n", env=HERE)
+    assert done.returncode == 0, done.stderr
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
+    config = json.loads((FAMILIES / name / "config.json").read_text())
+    rows = ([config["kv_lora_rank"] + config["qk_rope_head_dim"]] if name == "deepseek-v3" else
+            2 * config["num_key_value_heads"] * [config["head_dim"]])
+    assert step["facts"]["kv"] == "e4m3"
+    assert step["facts"]["kv_bytes_per_position"] == config["num_hidden_layers"] * sum(16 + -(-d // 16) * 16 for d in rows)
+    assert verify(tmp_path / "bundle")[0] == 0
+    lines = lines_of(tmp_path / "bundle")
+    for kept in ("bf16", "f32", "q8"):
+        lines[0]["kv"] = kept
+        put(tmp_path / "bundle", lines)
+        assert verify(tmp_path / "bundle")[0] == 1, kept
+
+
+# what packers made, held on a device in the form that has it as it is
+HELD = [("llama3", "fp8-block", "e4m3"), ("llama3", "fp8-row", "e4m3"), ("llama3", "fp8-tensor", "e4m3"),
+        ("llama3", "fp8-block-e5m2", "bf16"), ("qwen3-moe", "fp8-block", "e4m3"), ("llama3", "int8", "q8"),
+        ("llama3", "ct-4", "q4"), ("qwen3-moe", "gptq", "q8"), ("llama3", "mxfp4", "q8")]
+
+
+@pytest.mark.parametrize("family, name, form", HELD, ids=lambda word: word)
+def test_packed_weights_are_held_as_they_are(tmp_path, family, name, form):
+    model, _ = write_both(tmp_path, family, [name])
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", "--nonce", "n", env=HERE)
+    assert done.returncode == 0, done.stderr
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
+    packed = sum(rows * columns for rows, columns in linear_of(family).values()) * LAYERS
+    held = step["facts"]["device"]["weights"]
+    assert set(held) == {form, "f32"} and held[form] >= packed * {"q4": 0.5, "bf16": 2}.get(form, 1)
+    assert verify(tmp_path / "bundle")[0] == 0
+    lines = lines_of(tmp_path / "bundle")
+    assert lines[0].get("held_e4m3", False) == (form == "e4m3") and "held_bf16" not in lines[0]
+    if name == "fp8-block" and family == "llama3":  # its bytes are those of a step, and what it is called matters
+        assert step["facts"]["weight_bytes_per_step"] < 1.1 * packed + 4 * (VOCAB + 20) * HIDDEN
+        lines[0]["held_e4m3"] = False
+        put(tmp_path / "bundle", lines)
+        assert verify(tmp_path / "bundle")[0] == 1
+
+
+def test_experts_that_are_packed_otherwise_than_their_neighbours(tmp_path):
+    """All of a slot are one matrix there: in bytes where those hold all of them, else the CPU has to do it."""
+    model, _ = write_both(tmp_path, "qwen3-moe", ["ct-4", "ct-4-asym"])
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", "--nonce", "n", env=HERE)
+    assert done.returncode == 0, done.stderr
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
+    held, shapes = step["facts"]["device"]["weights"], linear_of("qwen3-moe")
+    assert set(held) == {"q4", "q8", "f32"}
+    assert held["q8"] >= LAYERS * sum(rows * columns for name, (rows, columns) in shapes.items() if "experts" in name)
+    assert verify(tmp_path / "bundle")[0] == 0
+    (tmp_path / "other").mkdir()
+    model, _ = write_both(tmp_path / "other", "qwen3-moe", ["fp8-row", "int8"])
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "refused", env=HERE)
+    step = next(s for s in load(tmp_path / "refused")[0]["steps"] if s["workload"] == "decode")
+    assert step["status"] == "skipped" and "packed in different ways" in step["reason"], done.stderr
+
+
+def test_a_byte_that_is_no_number_is_refused(tmp_path):
+    model, _ = write_both(tmp_path, "llama3", ["fp8-block"])
+    path = model / "model.safetensors"
+    raw = bytearray(path.read_bytes())
+    said = json.loads(header_of(path))["model.layers.1.mlp.up_proj.weight"]["data_offsets"]
+    raw[8 + int.from_bytes(raw[:8], "little") + said[0] + 3 * HIDDEN + 5] = 0xFF
+    path.write_bytes(raw)
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", env=HERE)
+    assert done.returncode != 0 and "up_proj.weight': row 3 holds a byte that is no number" in done.stderr
+
+
+def test_eight_bits_are_no_choice_of_the_cpu(tmp_path):
+    model = write_model(tmp_path / "model.gguf", T.Q8_0)
+    done = run(probe(tmp_path, "", ", kv: e4m3"), "--model", model, "--out", tmp_path / "bundle", env=NOWHERE)
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
+    assert step["status"] == "skipped" and "e4m3" in step["reason"] and "GPU" in step["reason"], done.stderr
+    said = subprocess.run([ZHIHENG, "model", "generate", model, "--tokens", "1,2", "--precision", "fast", "--kv", "e4m3"],
+                          capture_output=True, text=True, timeout=60)
+    assert said.returncode != 0 and len(said.stderr.strip().splitlines()) == 1 and "e4m3" in said.stderr
 
 
 def test_what_a_device_holds_otherwise_is_part_of_the_certificate(tmp_path):
@@ -119,6 +207,19 @@ def test_a_kernel_that_fails_is_named_with_operator_layer_and_shape(tmp_path):
                      r"\d+: uncorrectable ECC error", done.stderr), done.stderr
 
 
+def test_alibi_is_computed_and_certified(tmp_path):
+    """Baichuan's 13 B as GGUF, whose head's rows were divided by their lengths when it was converted."""
+    model, fixture = tmp_path / "model.gguf", SOURCE / "tests" / "golden" / "families" / "baichuan2-13b"
+    subprocess.run([ZHIHENG, "model", "convert", fixture, model], check=True, capture_output=True, timeout=60)
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", "--nonce", "n", env=HERE)
+    assert done.returncode == 0, done.stderr
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
+    assert step["status"] == "done" and step["facts"]["device"]["kind"] == "gpu"
+    checked = subprocess.run([ZHIHENG, "verify", tmp_path / "bundle", "--recompute", "--model", model],
+                             capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 # One model over the devices of two ranks.
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
 TWO = HERE | ROOT | {"ZH_SHIM_DEVICES": "2"}
@@ -181,3 +282,22 @@ def test_what_two_ranks_lack_is_said(tmp_path, environment, sentence):
                "--threads", 1, env=TWO | environment)
     step = step_of(tmp_path / "bundle")
     assert step["status"] == "skipped" and sentence in step["reason"], (done.stderr, step)
+
+
+def generated(model, *words):
+    done = subprocess.run([ZHIHENG, "model", "generate", model, "--device", "gpu", "--tokens", "1,2,3", "--max-new", "20",
+                           "--json", *words], capture_output=True, text=True, timeout=100, env=HERE)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["tokens"]
+
+
+def test_tokens_are_drawn_on_the_device(tmp_path):
+    """In batches: one of sixteen, and what is left. The likeliest alone are the greedy ones; a seed draws the same again."""
+    model = write_model(tmp_path / "model.gguf", T.Q8_0)
+    greedy = generated(model)
+    assert len(greedy) == 20 and generated(model, "--temperature", "2", "--top-k", "1") == greedy
+    warm = ["--temperature", "9", "--top-k", "30", "--top-p", "0.99", "--min-p", "0.001", "--seed", "5"]
+    assert generated(model, *warm) == generated(model, *warm) != generated(model, *warm[:-1], "6")
+    for words in (["--top-p", "1.5"], ["--min-p", "-1"], ["--temperature", "nan"], ["--top-k", "x"]):
+        done = subprocess.run([ZHIHENG, "model", "generate", model, "--tokens", "1", *words], capture_output=True, text=True)
+        assert done.returncode == 2 and words[0] in done.stderr

@@ -10,6 +10,7 @@
 #include "bench/engine/inside.h"
 #include "bench/engine/perplexity.h"
 #include "bench/engine/sampling.h"
+#include "kernels/drawing_rule.h"
 #include "tests/unit/bench/tiny_model.h"
 #include "tests/unit/folder.h"
 
@@ -201,8 +202,8 @@ static void costs_follow_the_formulas(void **state) {
   assert_int_equal(cost.attention_flops_per_pair, 4 * TINY_LAYERS * 96);
   close_engine(&f);
   options.precision = ZH_PRECISION_FAST;
-  static const uint64_t head_bytes[ZH_KV_TYPES] = {32 * 4, 32 * 2, 32 + 2 * (32 / TINY_DIM)};
-  for (int type = 0; type < ZH_KV_TYPES; ++type) {
+  static const uint64_t head_bytes[ZH_KV_CPU_TYPES] = {32 * 4, 32 * 2, 32 + 2 * (32 / TINY_DIM)};
+  for (int type = 0; type < ZH_KV_CPU_TYPES; ++type) {
     options.kv = (zh_kv_type)type;
     f = open_engine(2, options);
     assert_int_equal(zh_engine_cost_of(f.engine).kv_bytes_per_position,
@@ -273,15 +274,79 @@ static void draws_follow_the_distribution(void **state) {
   const double p[4] = {0.14697, 0.39951, 0.39951, 0.05407}, n = 20000;
   const zh_kernels *k = zh_kernels_reference();
   double seen[4] = {0};
-  assert_int_equal(zh_sample_token(k, logits, 4, 0, 1, 1),
-                   1); /* greedy: the tie goes to the lower id */
-  for (uint64_t i = 0; i < 20000; ++i) seen[zh_sample_token(k, logits, 4, 1.0, 9, i)] += 1;
+  zh_sampling greedy = {.seed = 1, .top_p = 1}, warm = {.temperature = 1, .seed = 9, .top_p = 1},
+              cold = {.temperature = 0.001, .seed = 9, .top_p = 1};
+  assert_int_equal(zh_sample_token(k, logits, 4, &greedy, 1), 1); /* the tie goes to the lower id */
+  for (uint64_t i = 0; i < 20000; ++i) seen[zh_sample_token(k, logits, 4, &warm, i)] += 1;
   for (int i = 0; i < 4; ++i) {
     double off = seen[i] - n * p[i];
     assert_true(off * off <= 25 * n * p[i] * (1 - p[i]));
   }
-  for (uint64_t i = 0; i < 100; ++i)
-    assert_in_range(zh_sample_token(k, logits, 4, 0.001, 9, i), 1, 2);
+  for (uint64_t i = 0; i < 100; ++i) assert_in_range(zh_sample_token(k, logits, 4, &cold, i), 1, 2);
+}
+
+/* Weights are the exponential's, in 2^-40ths of the largest. */
+static void weights_of_draws_are_exponentials(void **state) {
+  (void)state;
+  for (int i = 0; i <= 4000; ++i) {
+    float z = 3 - (float)i * 0.0078125f;
+    double exact = ldexp(exp2(((double)z - 3) * 1.3), ZH_DRAW_BITS),
+           weight = (double)zh_draw_weight(z, 3, 1.3);
+    assert_true(fabs(weight - exact) <= 0.5 + exact * 0x1p-46);
+  }
+  assert_true(zh_draw_weight(NAN, 3, 1) == 0 && zh_draw_weight(-INFINITY, 3, 1) == 0);
+  assert_true(zh_draw_weight(INFINITY, INFINITY, 1) == UINT64_C(1) << ZH_DRAW_BITS);
+  assert_true(zh_draw_key(0.0f) == zh_draw_key(-0.0f) && zh_draw_key(-1) < zh_draw_key(-0.5f));
+}
+
+enum { WORDS = 90 };
+
+/* Which tokens a rule leaves, by sorting: the cuts one after the other, as drawing.h says them. */
+static void stay_by_sorting(bool stays[WORDS], const float *z, const zh_sampling *how) {
+  size_t order[WORDS], count = WORDS;
+  zh_draw_rule rule = zh_sampling_rule(how, 0);
+  for (size_t i = 0; i < WORDS; ++i) {
+    size_t at = i;
+    for (; at > 0 && z[order[at - 1]] < z[i]; --at) order[at] = order[at - 1];
+    order[at] = i;
+  }
+  uint64_t weight[WORDS], sum = 0, some = 0;
+  for (size_t i = 0; i < WORDS; ++i)
+    weight[i] = zh_draw_weight(z[order[i]], z[order[0]], rule.rate);
+  if (how->top_k > 0 && how->top_k < count) count = how->top_k;
+  for (size_t i = 0; i < count; ++i) sum += weight[i];
+  for (size_t i = 0; i < count && how->top_p < 1; ++i) {
+    some += weight[i];
+    if ((double)some >= (double)sum * how->top_p * (1 - 0x1p-30)) count = i + 1;
+  }
+  memset(stays, 0, WORDS * sizeof *stays);
+  for (size_t i = 0; i < count; ++i)
+    stays[order[i]] = (double)weight[i] >= how->min_p * (double)weight[0];
+}
+
+/* What is drawn stays, and what stays is drawn sooner or later. */
+static void draws_are_cut_as_defined(void **state) {
+  (void)state;
+  static const zh_sampling rules[] = {{.top_k = 5, .top_p = 1},
+                                      {.top_k = 12, .top_p = 1},
+                                      {.top_p = 0.6},
+                                      {.top_p = 1e-12},
+                                      {.top_p = 1, .min_p = 0.3},
+                                      {.top_k = 20, .top_p = 0.8, .min_p = 0.2}};
+  float z[WORDS];
+  for (size_t i = 0; i < WORDS; ++i) z[i] = (float)(i * 37 % 23) * 0.25f; /* with ties */
+  for (size_t r = 0; r < sizeof rules / sizeof *rules; ++r) {
+    bool stays[WORDS], seen[WORDS] = {false};
+    zh_sampling how = rules[r];
+    how.temperature = 2;
+    how.seed = 11 + r;
+    stay_by_sorting(stays, z, &how);
+    for (uint64_t i = 0; i < 3000; ++i)
+      seen[zh_sample_token(zh_kernels_reference(), z, WORDS, &how, i)] = true;
+    for (size_t i = 0; i < WORDS; ++i)
+      if (seen[i] != stays[i])
+        fail_msg("rule %zu: token %zu %s", r, i, stays[i] ? "stays" : "does not");
+  }
 }
 
 int main(void) {
@@ -293,6 +358,8 @@ int main(void) {
                                      cmocka_unit_test(activations_are_bounded_by_the_micro_batch),
                                      cmocka_unit_test(activations_are_bounded_by_the_micro_batch),
                                      cmocka_unit_test(windows_are_cut_as_defined),
-                                     cmocka_unit_test(draws_follow_the_distribution)};
+                                     cmocka_unit_test(draws_follow_the_distribution),
+                                     cmocka_unit_test(weights_of_draws_are_exponentials),
+                                     cmocka_unit_test(draws_are_cut_as_defined)};
   return cmocka_run_group_tests_name("engine", tests, write_model, NULL);
 }

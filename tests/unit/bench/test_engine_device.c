@@ -14,6 +14,7 @@
 
 #include "bench/engine/check.h"
 #include "bench/engine/device_engine.h"
+#include "bench/engine/sampling.h"
 #include "core/files.h"
 
 enum { PROMPT = 11, STEPS = 3, CONTEXT = PROMPT + STEPS };
@@ -59,7 +60,7 @@ static zh_status open_on_device(zh_engine **out, const zh_model *model, zh_kv_ty
   return zh_engine_create(out, model, threads, &options, err);
 }
 
-static pair open_pair(const char *family) {
+static pair open_pair_with(const char *family, zh_kv_type kv) {
   zh_error err = ZH_ERROR_INIT;
   pair p = {0};
   char path[512];
@@ -70,12 +71,16 @@ static pair open_pair(const char *family) {
     snprintf(path, sizeof path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, family);
   if (zh_model_open(&p.model, path, &err) != ZH_OK ||
       zh_engine_create(&p.host, p.model, threads, &exact, &err) != ZH_OK ||
-      open_on_device(&p.device, p.model, ZH_KV_BF16, &err) != ZH_OK)
+      open_on_device(&p.device, p.model, kv, &err) != ZH_OK)
     fail_msg("%s: %s", family, err.message);
   p.vocab = p.host->architecture.vocab;
   for (uint32_t i = 0; i < CONTEXT; ++i) p.token[i] = i * 7 % p.vocab, p.position[i] = i;
   for (int i = 0; i < 2; ++i) p.logits[i] = calloc((size_t)PROMPT * p.vocab, sizeof(float));
   return p;
+}
+
+static pair open_pair(const char *family) {
+  return open_pair_with(family, ZH_KV_BF16);
 }
 
 static void close_pair(pair *p) {
@@ -111,9 +116,9 @@ static void compare_logits(const pair *p, const char *family, double part) {
   }
 }
 
-static void family_is_computed(const char *family, double part) {
+static void family_is_computed_with(const char *family, zh_kv_type kv, double part) {
   zh_error err = ZH_ERROR_INIT;
-  pair p = open_pair(family);
+  pair p = open_pair_with(family, kv);
   zh_check *check = NULL;
   assert_int_equal(read_prompt(&p, p.host, p.logits[0], &err), ZH_OK);
   assert_int_equal(zh_check_create(&check, p.device, 17, &err), ZH_OK);
@@ -128,11 +133,16 @@ static void family_is_computed(const char *family, double part) {
   close_pair(&p);
 }
 
+static void family_is_computed(const char *family, double part) {
+  family_is_computed_with(family, ZH_KV_BF16, part);
+}
+
 static void dense_families_are_computed(void **state) {
   (void)state;
   family_is_computed("llama3", 0.04);
   family_is_computed("qwen3", 0.04);
   family_is_computed("gemma3", 0.04);
+  family_is_computed("baichuan2", 0.04); /* its head is normalised */
 }
 
 static void experts_are_computed(void **state) {
@@ -144,6 +154,14 @@ static void experts_are_computed(void **state) {
 static void latent_attention_is_computed(void **state) {
   (void)state;
   family_is_computed("deepseek-v3", 0.1);
+}
+
+/* Four significant bits a number instead of eight; the order of operators knows them, too. */
+static void keys_and_values_in_eight_bits(void **state) {
+  (void)state;
+  family_is_computed_with("llama3", ZH_KV_E4M3, 0.15);
+  family_is_computed_with("gemma3", ZH_KV_E4M3, 0.3);
+  family_is_computed_with("deepseek-v3", ZH_KV_E4M3, 0.3);
 }
 
 static void standard_models_are_generated_in_place(void **state) {
@@ -227,10 +245,66 @@ static void generations_are_steps_bit_for_bit(void **state) {
   close_pair(&p);
 }
 
+/* Drawn on the device from the logits there: the tokens that the host draws of the same ones. */
+static void draws_are_the_hosts(void **state) {
+  (void)state;
+  static const zh_sampling rules[] = {{.top_p = 1},
+                                      {.temperature = 1, .top_p = 1},
+                                      {.temperature = 3, .top_k = 9, .top_p = 0.9, .min_p = 0.01}};
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair("llama3");
+  float *logits = calloc(p.vocab, sizeof *logits);
+  assert_int_equal(read_prompt(&p, p.device, p.logits[1], &err), ZH_OK);
+  assert_true(zh_engine_draws(p.device) && !zh_engine_draws(p.host));
+  for (size_t r = 0; r < sizeof rules / sizeof *rules; ++r) {
+    uint32_t made[STEPS], token = 3;
+    zh_draw_rule rule = zh_sampling_rule(&rules[r], 5);
+    zh_engine_poison(p.device, 0, PROMPT);
+    if (zh_engine_draw(p.device, &rule, token, PROMPT, STEPS, made, &err) != ZH_OK)
+      fail_msg("%s", err.message);
+    assert_int_equal(zh_engine_draw(p.device, &rule, token, PROMPT, 1, made, NULL), ZH_ERR_ARG);
+    zh_engine_poison(p.device, 0, PROMPT);
+    for (uint32_t i = 0; i < STEPS; ++i) {
+      uint32_t position = PROMPT + i, sequence = 0;
+      assert_int_equal(
+          zh_engine_forward(p.device, &token, &position, &sequence, 1, NULL, logits, &err), ZH_OK);
+      token = (uint32_t)zh_sample_token(zh_kernels_reference(), logits, p.vocab, &rules[r], 5 + i);
+      assert_int_equal(made[i], token);
+    }
+  }
+  free(logits);
+  close_pair(&p);
+}
+
+/* Of experts those are counted that tokens went to: one step reads those of one token in each
+ * layer. */
+static void experts_that_were_read_are_counted(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair("qwen3-moe");
+  const zh_weights_total *total = &p.device->weights.total;
+  const zh_architecture *a = zh_engine_architecture(p.device);
+  uint64_t of_a_token = total->step_bytes + total->expert_bytes * a->experts_used / a->experts;
+  assert_int_equal(zh_engine_cost_of(p.device).weight_bytes, of_a_token); /* before any pass */
+  assert_int_equal(read_prompt(&p, p.device, p.logits[1], &err), ZH_OK);
+  uint64_t of_prompt = zh_engine_cost_of(p.device).weight_bytes;
+  assert_true(of_prompt > of_a_token && of_prompt <= total->step_bytes + total->expert_bytes);
+  zh_engine_restart_count(p.device);
+  uint32_t position = PROMPT, sequence = 0, token = 3;
+  assert_int_equal(
+      zh_engine_forward(p.device, &token, &position, &sequence, 1, NULL, p.logits[1], &err), ZH_OK);
+  assert_int_equal(zh_engine_cost_of(p.device).weight_bytes, of_a_token);
+  zh_generated made[2];
+  zh_engine_restart_count(p.device); /* in a graph, too */
+  assert_int_equal(zh_engine_generate(p.device, &token, PROMPT + 1, 1, 2, made, NULL, &err), ZH_OK);
+  assert_int_equal(zh_engine_cost_of(p.device).weight_bytes, of_a_token);
+  close_pair(&p);
+}
+
 /* --- faults --- */
 
-static zh_status check_with(zh_tamper tamper, zh_error *err) {
-  pair p = open_pair("llama3");
+static zh_status check_with(zh_tamper tamper, zh_kv_type kv, zh_error *err) {
+  pair p = open_pair_with("llama3", kv);
   zh_check *check = NULL;
   assert_int_equal(zh_check_create(&check, p.device, 17, err), ZH_OK);
   assert_int_equal(zh_check_attach(check, err), ZH_OK);
@@ -251,7 +325,13 @@ static void faults_are_noticed(void **state) {
                                       {ZH_TAMPER_LAYER, 1, 0, 0}};
   for (size_t i = 0; i < sizeof tampers / sizeof tampers[0]; ++i) {
     zh_error err = ZH_ERROR_INIT;
-    if (check_with(tampers[i], &err) != ZH_ERR_CHECK) fail_msg("fault %zu was not noticed", i);
+    if (check_with(tampers[i], ZH_KV_BF16, &err) != ZH_ERR_CHECK)
+      fail_msg("fault %zu was not noticed", i);
+  }
+  for (size_t i = 1; i < 3; ++i) { /* of keys and values */
+    zh_error err = ZH_ERROR_INIT;
+    if (check_with(tampers[i], ZH_KV_E4M3, &err) != ZH_ERR_CHECK)
+      fail_msg("fault %zu was not noticed in eight bits", i);
   }
 }
 
@@ -372,9 +452,12 @@ int main(void) {
       cmocka_unit_test(dense_families_are_computed),
       cmocka_unit_test(experts_are_computed),
       cmocka_unit_test(latent_attention_is_computed),
+      cmocka_unit_test(keys_and_values_in_eight_bits),
       cmocka_unit_test(standard_models_are_generated_in_place),
       cmocka_unit_test(joined_instructions_give_the_same_bits),
       cmocka_unit_test(generations_are_steps_bit_for_bit),
+      cmocka_unit_test(draws_are_the_hosts),
+      cmocka_unit_test(experts_that_were_read_are_counted),
       cmocka_unit_test(faults_are_noticed),
       cmocka_unit_test(weights_are_held_against_the_model),
       cmocka_unit_test(what_cannot_be_done_is_named),

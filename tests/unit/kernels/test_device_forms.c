@@ -11,8 +11,8 @@
 #include "core/philox.h"
 #include "kernels/device.h"
 
-static const zh_dtype types[] = {ZH_F32,  ZH_F16,  ZH_BF16, ZH_Q8_0, ZH_Q4_0,   ZH_Q4_1,
-                                 ZH_Q4_K, ZH_Q5_0, ZH_Q6_K, ZH_Q2_K, ZH_IQ4_XS, ZH_MXFP4};
+static const zh_dtype types[] = {ZH_F32,  ZH_F16,  ZH_BF16, ZH_Q8_0,   ZH_Q4_0,  ZH_Q4_1,  ZH_Q4_K,
+                                 ZH_Q5_0, ZH_Q6_K, ZH_Q2_K, ZH_IQ4_XS, ZH_MXFP4, ZH_IQ4_NL};
 
 /* Bits that may be of any numbers, but not of those that are none: they stay what they are, but not
  * bit for bit in sums. */
@@ -24,15 +24,16 @@ static void random_rows(uint8_t *rows, size_t bytes, uint64_t stream) {
   free(words);
 }
 
-static void rows_come_back(zh_dtype type, size_t columns) {
+static void rows_come_back(zh_device_form form, zh_dtype type, size_t columns) {
   enum { ROWS = 3, APART = 7 };
   uint64_t bytes;
   assert_true(zh_dtype_bytes(&bytes, type, columns));
-  zh_device_matrix m = {
-      .form = zh_device_form_of(type), .rows = ROWS, .columns = (uint32_t)columns};
+  zh_device_matrix m = {.form = form, .rows = ROWS, .columns = (uint32_t)columns};
   size_t stride = bytes + APART, number_bytes = zh_device_number_bytes(m.form, ROWS, columns);
   uint8_t *rows = malloc(ROWS * stride);
   random_rows(rows, ROWS * stride, columns);
+  for (size_t b = 0; form == ZH_FORM_Q8 && type == ZH_MXFP4 && b < ROWS * stride; b++)
+    rows[b] = (uint8_t)(104 + rows[b] % 40); /* scales that an f16 holds */
   m.numbers = malloc(number_bytes);
   m.scales = malloc(zh_device_scale_bytes(&m) + 1);
   memset(m.numbers, 0xFF, number_bytes);
@@ -51,8 +52,25 @@ static void laid_rows_are_what_they_were(void **state) {
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
     size_t block = zh_dtype_find(types[i])->block_elements;
     static const size_t blocks[] = {1, 2, 3, 5, 19};
-    for (size_t b = 0; b < 5; b++) rows_come_back(types[i], block * blocks[b]);
+    for (size_t b = 0; b < 5; b++)
+      rows_come_back(zh_device_form_of(types[i]), types[i], block * blocks[b]);
   }
+}
+
+/* Whole multiples of an f16 scale, in bytes; of MXFP4 where the scale is one. */
+static void steps_in_bytes(void **state) {
+  (void)state;
+  static const zh_dtype held[] = {ZH_Q8_0, ZH_Q4_0, ZH_Q5_0, ZH_IQ4_NL, ZH_MXFP4};
+  for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+    for (size_t blocks = 1; blocks < 6; blocks++) rows_come_back(ZH_FORM_Q8, held[i], 32 * blocks);
+  uint8_t block[34] = {104};
+  block[17] = 143;
+  assert_true(zh_device_holds(ZH_FORM_Q8, ZH_MXFP4, block, 64));
+  block[17] = 144;
+  assert_false(zh_device_holds(ZH_FORM_Q8, ZH_MXFP4, block, 64));
+  assert_true(zh_device_holds(ZH_FORM_Q8, ZH_MXFP4, block, 32));
+  block[0] = 103;
+  assert_false(zh_device_holds(ZH_FORM_Q8, ZH_MXFP4, block, 32));
 }
 
 /* What lies behind the columns is zero, and a row begins at a multiple of 64 bytes. */
@@ -138,6 +156,8 @@ static void keys_in_e4m3(void **state) {
   for (size_t i = 0; i < DIM; i++)
     assert_true(fabsf(rounded[i] - row[i]) <= fabsf(row[i]) * 0x1p-4f + most / 448 * 0x1p-9f);
   memcpy(again, rounded, sizeof rounded);
+  zh_kv_round(again, ZH_KV_E4M3, DIM); /* what is rounded stays */
+  assert_memory_equal(again, rounded, sizeof rounded);
   again[0] = NAN;
   zh_device_kv_round(again, ZH_DEVICE_KV_E4M3, DIM);
   for (size_t i = 0; i < DIM; i++) assert_true(isnan(again[i]));
@@ -163,9 +183,13 @@ static void sizes_that_are_too_much(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(laid_rows_are_what_they_were), cmocka_unit_test(rows_end_in_zeros),
-      cmocka_unit_test(e4m3_by_definition),           cmocka_unit_test(e4m3_rounds_to_nearest_even),
-      cmocka_unit_test(e4m3_scales_by_blocks),        cmocka_unit_test(keys_in_e4m3),
+      cmocka_unit_test(laid_rows_are_what_they_were),
+      cmocka_unit_test(rows_end_in_zeros),
+      cmocka_unit_test(steps_in_bytes),
+      cmocka_unit_test(e4m3_by_definition),
+      cmocka_unit_test(e4m3_rounds_to_nearest_even),
+      cmocka_unit_test(e4m3_scales_by_blocks),
+      cmocka_unit_test(keys_in_e4m3),
       cmocka_unit_test(sizes_that_are_too_much),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,110 @@
+/* Tokens drawn on the device, many steps without the host between: a step of one sequence is a
+ * graph as a greedy one's, with a draw behind its answer. The rule and its counter lie on the
+ * device, so that one graph does for all. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/engine/device_engine.h"
+
+/* What drawing needs there besides. */
+struct zh_device_drawing {
+  zh_draw_rule *how;
+  uint64_t *weights; /* [vocab] */
+  zh_device_graph *graph;
+};
+
+bool zh_engine_draws(const zh_engine *e) {
+  return zh_engine_generates(e) && e->device->api->draw && !e->stages.comm;
+}
+
+void zh_device_end_drawing(zh_device_engine *d) {
+  zh_device_drawing *drawing = d->drawing;
+  if (!drawing) return;
+  d->api->release_graph(d->device, drawing->graph);
+  d->api->release(d->device, drawing->weights);
+  d->api->release(d->device, drawing->how);
+  free(drawing);
+  d->drawing = NULL;
+}
+
+static zh_status enqueue_step(zh_engine *e, zh_error *err) {
+  zh_device_engine *d = e->device;
+  const zh_device_drawing *drawing = d->drawing;
+  zh_device_pass p = {.e = e,
+                      .d = d,
+                      .tokens = 1,
+                      .wanted = 1,
+                      .way = zh_way_of(1),
+                      .expert_way = zh_expert_way(&e->architecture, 1)};
+  zh_device_draw draw = {.out = d->answer,
+                         .chosen = d->tokens.token,
+                         .how = drawing->how,
+                         .z = d->value[ZH_VALUE_LOGITS],
+                         .weights = drawing->weights,
+                         .tokens = 1,
+                         .vocab = e->architecture.vocab};
+  ZH_TRY(zh_device_enqueue(&p, err));
+  d->api->mark(d->device, "drawing", -1);
+  ZH_TRY(d->api->answer(d->device, draw.out, draw.chosen, draw.z, 1, draw.vocab, err));
+  ZH_TRY(d->api->draw(d->device, &draw, err));
+  return d->api->advance(d->device, d->tokens.position, 1, err);
+}
+
+static zh_status prepare(zh_engine *e, zh_error *err) {
+  zh_device_engine *d = e->device;
+  size_t bytes = e->architecture.vocab * sizeof(uint64_t);
+  zh_error ending = ZH_ERROR_INIT; /* a capture that failed is ended, too */
+  if (d->drawing && d->drawing->graph) return ZH_OK;
+  if (!d->drawing) d->drawing = calloc(1, sizeof *d->drawing);
+  if (!d->drawing) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to draw tokens");
+  zh_device_drawing *drawing = d->drawing;
+  if (!drawing->how)
+    ZH_TRY(d->api->alloc(d->device, (void **)&drawing->how, sizeof *drawing->how, "a rule", err));
+  if (!drawing->weights)
+    ZH_TRY(d->api->alloc(d->device, (void **)&drawing->weights, bytes, "weights of tokens", err));
+  ZH_TRY(d->api->begin_graph(d->device, err));
+  zh_status status = enqueue_step(e, err),
+            ended = d->api->end_graph(d->device, &drawing->graph, &ending);
+  if (status != ZH_OK) return status;
+  return ended == ZH_OK ? ZH_OK : zh_fail(err, ended, "%s", ending.message);
+}
+
+/* The rule, the first token, its position; sequence and row 0. */
+static zh_status send_first(zh_device_engine *d, const zh_draw_rule *how, uint32_t first,
+                            uint32_t position, zh_error *err) {
+  const uint32_t words[] = {first, position, 0, 0};
+  uint32_t *to[] = {d->tokens.token, d->tokens.position, d->tokens.sequence, d->tokens.wanted},
+           *from = (uint32_t *)(void *)(d->staging + sizeof *how);
+  memcpy(d->staging, how, sizeof *how);
+  memcpy(from, words, sizeof words);
+  ZH_TRY(d->api->upload(d->device, d->drawing->how, d->staging, sizeof *how, err));
+  for (size_t i = 0; i < 4; ++i)
+    ZH_TRY(d->api->upload(d->device, to[i], from + i, sizeof *words, err));
+  return d->api->wait(d->device, err);
+}
+
+zh_status zh_engine_draw(zh_engine *e, const zh_draw_rule *how, uint32_t first, uint32_t position,
+                         size_t steps, uint32_t *out, zh_error *err) {
+  zh_device_engine *d = e->device;
+  if (e->length[0] != position || position + steps > e->context || steps > ZH_DRAW_STEPS_MAX)
+    return zh_fail(err, ZH_ERR_ARG,
+                   "%zu tokens from position %" PRIu32
+                   " on cannot be drawn: the sequence has %" PRIu32 " of at most %" PRIu32
+                   " positions, and %d are drawn at once",
+                   steps, position, e->length[0], e->context, ZH_DRAW_STEPS_MAX);
+  if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
+  ZH_TRY(prepare(e, err));
+  d->api->mark(d->device, "drawing", -1);
+  ZH_TRY(send_first(d, how, first, position, err));
+  for (size_t i = 0; i < steps; ++i) {
+    ZH_TRY(d->api->launch(d->device, d->drawing->graph, err));
+    ZH_TRY(d->api->download(d->device, d->staging + i * sizeof *out, d->tokens.token, sizeof *out,
+                            err));
+  }
+  ZH_TRY(d->api->wait(d->device, err));
+  memcpy(out, d->staging, steps * sizeof *out);
+  d->computed[0] = e->length[0] += (uint32_t)steps;
+  zh_engine_mark_nothing(e);
+  return ZH_OK;
+}

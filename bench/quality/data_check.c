@@ -1,0 +1,227 @@
+#include "bench/quality/data_check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/quality/python_values.h"
+#include "core/text.h"
+
+enum { SHOWN = 10, OPTIONS_MAX = 64, LEAST_FOR_SKEW = 30 };
+
+typedef enum check {
+  UNREADABLE,
+  EMPTY_QUESTION,
+  EMPTY_OPTION,
+  EQUAL_OPTIONS,
+  ANSWER_OUTSIDE,
+  EMPTY_ANSWER,
+  CONTRADICTION,
+  DUPLICATE,
+  LEAKED,
+  LABEL_SKEW,
+  CHECKS
+} check;
+
+static const struct {
+  const char *name, *what;
+  bool error;
+} checks[CHECKS] = {
+    [UNREADABLE] = {"unreadable", "the task's templates fail on the item", true},
+    [EMPTY_QUESTION] = {"empty_question", "the question is empty", true},
+    [EMPTY_OPTION] = {"empty_option", "an option is empty", true},
+    [EQUAL_OPTIONS] = {"equal_options", "two options are the same text", true},
+    [ANSWER_OUTSIDE] = {"answer_outside", "the answer is none of the options", true},
+    [EMPTY_ANSWER] = {"empty_answer", "the right answer is empty", true},
+    [CONTRADICTION] = {"contradiction", "the same question and options, another answer", true},
+    [DUPLICATE] = {"duplicate", "the same question, options and answer as an item before", false},
+    [LEAKED] = {"leaked_example", "the item is also among the few-shot examples", true},
+    [LABEL_SKEW] = {"label_skew",
+                    "right answers are spread over the options as chance would not (chi-square, "
+                    "p < 0.001): a model that always says one of them gains by it",
+                    false}};
+
+typedef struct looking {
+  const zh_exam_task *task;
+  size_t count[CHECKS];
+  json_t *items[CHECKS]; /* the first ones */
+  json_t *seen;          /* question and options: {"item", "answer"} */
+  json_t *examples;      /* question and options of the few-shot examples */
+  double labels[OPTIONS_MAX];
+  size_t options, labelled;
+  zh_error *err;
+} looking;
+
+static void found(looking *l, check what, size_t item) {
+  if (l->count[what]++ < SHOWN)
+    json_array_append_new(l->items[what], json_integer((json_int_t)item));
+}
+
+/* What an item asks, in one text. New reference in *options (NULL where there are none). */
+static zh_status read_item(char **key, json_t **question, json_t **options, const looking *l,
+                           const json_t *doc, zh_error *err) {
+  const zh_exam_task *t = l->task;
+  size_t length;
+  *key = NULL;
+  *question = *options = NULL;
+  if (t->text.value) ZH_TRY(zh_task_text(question, t, &t->text, doc, err));
+  if (t->choice.value) ZH_TRY(zh_task_choices(options, t, &t->choice, doc, err));
+  json_t *both =
+      json_pack("[O, O]", *question ? *question : json_null(), *options ? *options : json_null());
+  zh_status status = zh_python_dumps(key, &length, both, false, err);
+  json_decref(both);
+  return status;
+}
+
+static bool is_blank(const json_t *text) {
+  const char *bytes = json_string_value(text);
+  size_t length = json_string_length(text);
+  return bytes && zh_python_lstrip(bytes, length) == length;
+}
+
+static void look_at_options(looking *l, size_t item, const json_t *options) {
+  bool empty = false, equal = false;
+  size_t count = json_array_size(options);
+  for (size_t i = 0; i < count; i++) {
+    empty |= is_blank(json_array_get(options, i));
+    for (size_t k = 0; k < i; k++)
+      equal |= json_equal(json_array_get(options, i), json_array_get(options, k)) != 0;
+  }
+  if (empty) found(l, EMPTY_OPTION, item);
+  if (equal) found(l, EQUAL_OPTIONS, item);
+}
+
+/* Number of the right option; -1: none. */
+static int64_t label_of(const json_t *answer, const json_t *options) {
+  size_t count = json_array_size(options);
+  if (json_is_integer(answer)) {
+    json_int_t i = json_integer_value(answer);
+    return i >= 0 && i < (json_int_t)count ? i : -1;
+  }
+  for (size_t i = 0; i < count; i++)
+    if (json_equal(answer, json_array_get(options, i))) return (int64_t)i;
+  return -1;
+}
+
+static void look_at_answer(looking *l, size_t item, const json_t *answer, const json_t *options) {
+  if (!options) {
+    if (is_blank(answer) || !answer || json_is_null(answer)) found(l, EMPTY_ANSWER, item);
+    return;
+  }
+  bool outside = json_is_array(answer) && json_array_size(answer) == 0;
+  for (size_t i = 0; i < json_array_size(answer); i++)
+    outside |= label_of(json_array_get(answer, i), options) < 0;
+  int64_t label = json_is_array(answer) ? -1 : label_of(answer, options);
+  if (json_is_array(answer) ? outside : label < 0) found(l, ANSWER_OUTSIDE, item);
+  if (label < 0 || label >= OPTIONS_MAX) return;
+  l->labels[label]++;
+  l->labelled++;
+  if (json_array_size(options) > l->options) l->options = json_array_size(options);
+}
+
+static void compare_with_others(looking *l, size_t item, const char *key, json_t *answer) {
+  const json_t *before = json_object_get(l->seen, key);
+  if (json_object_get(l->examples, key)) found(l, LEAKED, item);
+  if (!before) {
+    json_object_set_new(l->seen, key, json_pack("{s:O}", "answer", answer ? answer : json_null()));
+  } else {
+    bool same = json_equal(json_object_get(before, "answer"), answer ? answer : json_null()) != 0;
+    found(l, same ? DUPLICATE : CONTRADICTION, item);
+  }
+}
+
+static void look_at_item(looking *l, size_t item) {
+  const zh_exam_task *t = l->task;
+  const json_t *doc = json_array_get(t->docs, item);
+  char *key = NULL;
+  json_t *question = NULL, *options = NULL, *answer = NULL;
+  zh_error ignored = ZH_ERROR_INIT;
+  bool read = read_item(&key, &question, &options, l, doc, &ignored) == ZH_OK;
+  const zh_field *gold = t->multiple_input ? &t->text : &t->target;
+  if (read)
+    read = (t->multiple_input ? zh_task_text(&answer, t, gold, doc, &ignored)
+                              : zh_task_target(&answer, t, gold, doc, &ignored)) == ZH_OK;
+  if (!read) {
+    found(l, UNREADABLE, item);
+  } else {
+    if (t->output != ZH_OUTPUT_ROLLING && is_blank(question)) found(l, EMPTY_QUESTION, item);
+    if (options) look_at_options(l, item, options);
+    look_at_answer(l, item, answer, options);
+    compare_with_others(l, item, key, answer);
+  }
+  free(key);
+  json_decref(question);
+  json_decref(options);
+  json_decref(answer);
+}
+
+/* P(X² > x) with k degrees of freedom, by the series of the lower incomplete gamma function. */
+static double chi_square_tail(double x, double k) {
+  double a = k / 2, half = x / 2, term = 1 / a, sum = term;
+  if (x <= 0) return 1;
+  for (int n = 1; n < 1000 && term > sum * 1e-16; n++) {
+    term *= half / (a + n);
+    sum += term;
+  }
+  double lower = sum * exp(a * log(half) - half - lgamma(a));
+  return lower < 1 ? 1 - lower : 0;
+}
+
+static void look_at_labels(looking *l) {
+  if (l->labelled < LEAST_FOR_SKEW || l->options < 2) return;
+  double expected = (double)l->labelled / (double)l->options, x = 0;
+  for (size_t i = 0; i < l->options && i < OPTIONS_MAX; i++)
+    x += (l->labels[i] - expected) * (l->labels[i] - expected) / expected;
+  if (chi_square_tail(x, (double)l->options - 1) < 0.001) l->count[LABEL_SKEW] = l->labelled;
+}
+
+static void read_examples(looking *l) {
+  for (size_t i = 0; i < json_array_size(l->task->shot_docs); i++) {
+    char *key;
+    json_t *question, *options;
+    zh_error ignored = ZH_ERROR_INIT;
+    if (read_item(&key, &question, &options, l, json_array_get(l->task->shot_docs, i), &ignored) ==
+        ZH_OK)
+      json_object_set_new(l->examples, key, json_true());
+    free(key);
+    json_decref(question);
+    json_decref(options);
+  }
+}
+
+static json_t *findings_json(const looking *l) {
+  json_t *list = json_array();
+  for (int i = 0; i < CHECKS; i++) {
+    if (l->count[i] == 0) continue;
+    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:O, s:s}", "check", checks[i].name,
+                                          "severity", checks[i].error ? "error" : "warning",
+                                          "count", (json_int_t)l->count[i], "items", l->items[i],
+                                          "what", checks[i].what));
+  }
+  return list;
+}
+
+static json_t *labels_json(const looking *l) {
+  json_t *labels = json_array();
+  for (size_t i = 0; i < l->options && i < OPTIONS_MAX; i++)
+    json_array_append_new(labels, json_integer((json_int_t)l->labels[i]));
+  return labels;
+}
+
+zh_status zh_data_check(json_t **out, const zh_exam_task *task, zh_error *err) {
+  looking l = {.task = task, .seen = json_object(), .examples = json_object(), .err = err};
+  bool whole = l.seen && l.examples;
+  for (int i = 0; i < CHECKS; i++) whole = (l.items[i] = json_array()) != NULL && whole;
+  /* Where an item is kept out of its own examples, standing among them is no leak. */
+  if (whole && !task->exclude_itself) read_examples(&l);
+  for (size_t i = 0; whole && i < json_array_size(task->docs); i++) look_at_item(&l, i);
+  if (whole) look_at_labels(&l);
+  *out = whole ? json_pack("{s:s, s:I, s:o, s:o, s:O}", "task", task->name, "items",
+                           (json_int_t)json_array_size(task->docs), "findings", findings_json(&l),
+                           "labels", labels_json(&l), "files", task->files)
+               : NULL;
+  for (int i = 0; i < CHECKS; i++) json_decref(l.items[i]);
+  json_decref(l.seen);
+  json_decref(l.examples);
+  return *out ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory (check of items)");
+}

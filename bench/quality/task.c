@@ -1,0 +1,432 @@
+/* What a task file says, checked and made ready. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/quality/python_values.h"
+#include "bench/quality/quality.h"
+#include "bench/quality/task_data.h"
+
+enum { DEFAULT_MAX_NEW = 256, REPEATS_MAX = 1000, SHOTS_MAX = 10000 };
+
+/* Keys of a task, as lm-evaluation-harness 0.4.13 has them. */
+static const char *const keys[] = {"task",
+                                   "task_alias",
+                                   "tag",
+                                   "group",
+                                   "custom_dataset",
+                                   "dataset_path",
+                                   "dataset_name",
+                                   "dataset_kwargs",
+                                   "training_split",
+                                   "validation_split",
+                                   "test_split",
+                                   "fewshot_split",
+                                   "process_docs",
+                                   "doc_to_text",
+                                   "doc_to_target",
+                                   "doc_to_choice",
+                                   "doc_to_image",
+                                   "doc_to_audio",
+                                   "unsafe_code",
+                                   "process_results",
+                                   "use_prompt",
+                                   "description",
+                                   "target_delimiter",
+                                   "fewshot_delimiter",
+                                   "fewshot_config",
+                                   "num_fewshot",
+                                   "metric_list",
+                                   "output_type",
+                                   "generation_kwargs",
+                                   "repeats",
+                                   "filter_list",
+                                   "should_decontaminate",
+                                   "doc_to_decontamination_query",
+                                   "gen_prefix",
+                                   "metadata",
+                                   NULL};
+
+/* What is Python's own or a library's, and cannot be run here. */
+static const char *const refused[] = {"custom_dataset",
+                                      "doc_to_image",
+                                      "doc_to_audio",
+                                      "process_docs",
+                                      "process_results",
+                                      "use_prompt",
+                                      NULL};
+
+typedef struct reading {
+  zh_exam_task *task;
+  const zh_task_file *file;
+  json_t *config;
+  const zh_task_options *options;
+  zh_error *err;
+} reading;
+
+static const char *word_of(const json_t *object, const char *key) {
+  return json_string_value(json_object_get(object, key));
+}
+
+static bool is_given(const json_t *config, const char *key) {
+  const json_t *value = json_object_get(config, key);
+  return value && !json_is_null(value) && !json_is_false(value);
+}
+
+#define fail_at(r, key, ...)                                                                       \
+  (zh_task_file_node((r)->file, key)                                                               \
+       ? zh_yaml_fail((r)->err, zh_task_file_node((r)->file, key), __VA_ARGS__)                    \
+       : zh_fail((r)->err, ZH_ERR_INPUT, __VA_ARGS__))
+
+/* The first function below a node, or NULL. */
+static const zh_yaml_node *function_in(const zh_yaml_node *node) {
+  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) return zh_yaml_function(node) ? node : NULL;
+  for (size_t i = 0; i < zh_yaml_count(node); i++) {
+    const zh_yaml_node *found = function_in(zh_yaml_item(node, i));
+    if (found) return found;
+  }
+  return NULL;
+}
+
+static zh_status check_keys(const reading *r) {
+  const char *key;
+  json_t *value;
+  json_object_foreach(r->config, key, value) {
+    bool known = false;
+    for (size_t i = 0; keys[i]; i++) known |= strcmp(key, keys[i]) == 0;
+    const zh_yaml_node *node = zh_task_file_node(r->file, key);
+    const zh_yaml_node *function = node ? function_in(node) : NULL;
+    char guess[ZH_GUESS_BYTES];
+    if (!known)
+      return fail_at(r, key, "unknown key '%.60s' of a task%s", key,
+                     zh_did_you_mean(guess, key, keys));
+    if (function)
+      return zh_yaml_fail(r->err, function,
+                          "'%.80s' is a function in Python, and nothing of that name is written "
+                          "here; a task without Python can be run",
+                          zh_yaml_function(function));
+  }
+  for (size_t i = 0; refused[i]; i++)
+    if (is_given(r->config, refused[i]))
+      return fail_at(r, refused[i], "'%s' is not known to this version", refused[i]);
+  if (is_given(r->config, "unsafe_code"))
+    return fail_at(r, "unsafe_code", "tasks that run generated code are not known to this version");
+  return ZH_OK;
+}
+
+static zh_status read_word(const char **out, const reading *r, const json_t *object,
+                           const char *key, const char *fallback) {
+  const json_t *value = json_object_get(object, key);
+  *out = fallback;
+  if (!value || json_is_null(value)) return ZH_OK;
+  if (!json_is_string(value)) return fail_at(r, key, "'%s' must be text", key);
+  *out = json_string_value(value);
+  return ZH_OK;
+}
+
+static zh_status read_whole(int64_t *out, const reading *r, const json_t *object, const char *key,
+                            int64_t fallback, int64_t least, int64_t most) {
+  const json_t *value = json_object_get(object, key);
+  *out = fallback;
+  if (!value || json_is_null(value)) return ZH_OK;
+  *out = json_integer_value(value);
+  if (json_is_integer(value) && *out >= least && *out <= most) return ZH_OK;
+  return fail_at(r, key, "'%s' must be a whole number from %lld to %lld", key, (long long)least,
+                 (long long)most);
+}
+
+static zh_status read_output(const reading *r) {
+  static const char *const words[] = {"loglikelihood", "multiple_choice", "loglikelihood_rolling",
+                                      "generate_until", NULL};
+  const char *word;
+  ZH_TRY(read_word(&word, r, r->config, "output_type", "generate_until"));
+  for (size_t i = 0; words[i]; i++) {
+    if (strcmp(word, words[i]) != 0) continue;
+    r->task->output = (zh_output)i;
+    return ZH_OK;
+  }
+  char guess[ZH_GUESS_BYTES];
+  return fail_at(r, "output_type",
+                 "unknown output_type '%.60s'%s; loglikelihood, multiple_choice, "
+                 "loglikelihood_rolling and generate_until are known",
+                 word, zh_did_you_mean(guess, word, words));
+}
+
+static zh_status read_field(zh_field *out, const reading *r, const json_t *object,
+                            const char *key) {
+  return zh_field_read(out, r->file, key, json_object_get(object, key), r->err);
+}
+
+static zh_status read_texts(const reading *r) {
+  zh_exam_task *t = r->task;
+  const json_t *shots = json_object_get(r->config, "fewshot_config");
+  ZH_TRY(read_field(&t->text, r, r->config, "doc_to_text"));
+  ZH_TRY(read_field(&t->target, r, r->config, "doc_to_target"));
+  ZH_TRY(read_field(&t->choice, r, r->config, "doc_to_choice"));
+  ZH_TRY(read_field(&t->description, r, r->config, "description"));
+  ZH_TRY(read_field(&t->gen_prefix, r, r->config, "gen_prefix"));
+  ZH_TRY(read_field(&t->shot_text, r, shots, "doc_to_text"));
+  ZH_TRY(read_field(&t->shot_target, r, shots, "doc_to_target"));
+  ZH_TRY(read_field(&t->shot_choice, r, shots, "doc_to_choice"));
+  ZH_TRY(read_field(&t->shot_gen_prefix, r, shots, "gen_prefix"));
+  ZH_TRY(read_word(&t->target_delimiter, r, r->config, "target_delimiter", " "));
+  ZH_TRY(read_word(&t->fewshot_delimiter, r, r->config, "fewshot_delimiter", "\n\n"));
+  ZH_TRY(read_word(&t->shot_target_delimiter, r, shots, "target_delimiter", t->target_delimiter));
+  ZH_TRY(read_word(&t->shot_delimiter, r, shots, "fewshot_delimiter", t->fewshot_delimiter));
+  if (!t->target.value)
+    return fail_at(r, "doc_to_target", "%s: 'doc_to_target' is missing", r->file->path);
+  if (!t->text.value && t->output != ZH_OUTPUT_ROLLING)
+    return fail_at(r, "doc_to_text", "%s: 'doc_to_text' is missing", r->file->path);
+  if (!t->choice.value && t->output == ZH_OUTPUT_CHOICE)
+    return fail_at(r, "doc_to_choice", "%s: 'doc_to_choice' is missing", r->file->path);
+  return ZH_OK;
+}
+
+/* ---- items ---- */
+
+static zh_status read_examples(const reading *r, const char *test, const char *validation) {
+  zh_exam_task *t = r->task;
+  const json_t *shots = json_object_get(r->config, "fewshot_config");
+  const char *training, *split, *sampler;
+  ZH_TRY(read_word(&training, r, r->config, "training_split", NULL));
+  ZH_TRY(read_word(&split, r, r->config, "fewshot_split", word_of(shots, "split")));
+  ZH_TRY(read_word(&sampler, r, shots, "sampler", "default"));
+  t->first_n = strcmp(sampler, "first_n") == 0;
+  if (!t->first_n && strcmp(sampler, "default") != 0)
+    return fail_at(r, "fewshot_config", "unknown sampler '%.60s'; default and first_n are known",
+                   sampler);
+  /* An item is kept out of its own examples only where both splits have the same name, or none. */
+  t->exclude_itself = split && test ? strcmp(split, test) == 0 : !split && !test;
+  json_t *samples = json_object_get(shots, "samples");
+  if (!split && json_is_array(samples)) {
+    t->shot_docs = json_incref(samples);
+    return ZH_OK;
+  }
+  if (t->shots == 0) return ZH_OK;
+  if (!split) split = training ? training : validation ? validation : test;
+  return zh_task_split(&t->shot_docs, t->files, r->file, r->config, split, r->options, r->err);
+}
+
+static zh_status read_items(const reading *r) {
+  zh_exam_task *t = r->task;
+  const char *test, *validation;
+  ZH_TRY(read_word(&test, r, r->config, "test_split", NULL));
+  ZH_TRY(read_word(&validation, r, r->config, "validation_split", NULL));
+  const char *split = test ? test : validation;
+  if (!split)
+    return fail_at(r, "test_split", "%s: neither test_split nor validation_split is given",
+                   r->file->path);
+  t->files = json_array();
+  t->columns = json_object();
+  if (!t->files || !t->columns) return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (items)");
+  ZH_TRY(zh_task_split(&t->docs, t->files, r->file, r->config, split, r->options, r->err));
+  const char *key;
+  json_t *value;
+  json_object_foreach(json_array_get(t->docs, 0), key, value)
+      json_object_set_new(t->columns, key, json_true());
+  size_t count = json_array_size(t->docs);
+  double limit = r->options->limit;
+  t->taken = count;
+  if (limit > 0 && limit < 1) t->taken = (size_t)ceil((double)count * limit);
+  if (limit >= 1 && limit < (double)count) t->taken = (size_t)limit;
+  return read_examples(r, test, validation);
+}
+
+static zh_status read_shots(const reading *r) {
+  const json_t *given = json_object_get(r->config, "num_fewshot"),
+               *shots = json_object_get(r->config, "fewshot_config");
+  ZH_TRY(read_whole(&r->task->shots, r, r->config, "num_fewshot", 0, 0, SHOTS_MAX));
+  if ((!given || json_is_null(given)) && json_object_get(shots, "num_fewshot"))
+    ZH_TRY(read_whole(&r->task->shots, r, shots, "num_fewshot", 0, 0, SHOTS_MAX));
+  /* A task that says 0 means it. */
+  bool fixed = json_is_integer(given) && json_integer_value(given) == 0;
+  if (r->options->shots >= 0 && !fixed) {
+    r->task->shots = r->options->shots;
+    json_object_set_new(r->config, "num_fewshot", json_integer(r->options->shots));
+  }
+  return ZH_OK;
+}
+
+/* ---- generation ---- */
+
+static zh_status read_until(const reading *r) {
+  zh_exam_task *t = r->task;
+  json_t *until = json_object_get(t->generation, "until");
+  t->until = json_array();
+  if (!t->until) return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (until)");
+  if (json_is_string(until)) json_array_append(t->until, until);
+  for (size_t i = 0; i < json_array_size(until); i++) {
+    if (!json_is_string(json_array_get(until, i)))
+      return fail_at(r, "generation_kwargs", "'until' must be text, or a list of texts");
+    json_array_append(t->until, json_array_get(until, i));
+  }
+  return ZH_OK;
+}
+
+/* What is drawn is not known here: an examination must give the same answers twice. */
+static zh_status check_greedy(const reading *r) {
+  const char *key;
+  json_t *value;
+  static const char *const taken[] = {
+      "until",          "do_sample",  "temperature", "max_gen_toks", "top_p",
+      "max_new_tokens", "max_tokens", "top_k",       "max_length",   NULL};
+  json_object_foreach(r->task->generation, key, value) {
+    bool known = false;
+    for (size_t i = 0; taken[i]; i++) known |= strcmp(key, taken[i]) == 0;
+    if (!known) return fail_at(r, "generation_kwargs", "unknown key '%.60s'", key);
+  }
+  const json_t *sample = json_object_get(r->task->generation, "do_sample"),
+               *warm = json_object_get(r->task->generation, "temperature");
+  bool cold = json_is_number(warm) && json_number_value(warm) == 0;
+  bool draws = json_is_true(sample) ? !cold : !sample && json_number_value(warm) > 0;
+  if (!draws) return ZH_OK;
+  return fail_at(r, "generation_kwargs",
+                 "answers that are drawn (do_sample, temperature) are not known to this version");
+}
+
+static zh_status read_generation(const reading *r) {
+  zh_exam_task *t = r->task;
+  int64_t most = DEFAULT_MAX_NEW;
+  if (t->output != ZH_OUTPUT_GENERATE) return ZH_OK;
+  json_t *given = json_object_get(r->config, "generation_kwargs");
+  t->generation = json_is_object(given)
+                      ? json_deep_copy(given)
+                      : json_pack("{s:[s], s:b, s:i}", "until", t->fewshot_delimiter, "do_sample",
+                                  0, "temperature", 0);
+  if (!t->generation) return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (generation)");
+  if (json_is_integer(json_object_get(t->generation, "temperature")) && json_is_object(given))
+    json_object_set_new(
+        t->generation, "temperature",
+        json_real(json_number_value(json_object_get(t->generation, "temperature"))));
+  if (!json_object_get(t->generation, "until"))
+    json_object_set_new(t->generation, "until", json_pack("[s]", t->fewshot_delimiter));
+  json_object_set(r->config, "generation_kwargs", t->generation);
+  static const char *const limits[] = {"max_gen_toks", "max_new_tokens", "max_tokens", NULL};
+  for (size_t i = 0; limits[i]; i++)
+    if (json_object_get(t->generation, limits[i])) {
+      ZH_TRY(read_whole(&most, r, t->generation, limits[i], DEFAULT_MAX_NEW, 1, 1 << 20));
+      break;
+    }
+  t->max_new = (uint64_t)most;
+  ZH_TRY(check_greedy(r));
+  ZH_TRY(read_until(r));
+  return ZH_OK;
+}
+
+/* ---- metrics ---- */
+
+static zh_status read_metric(zh_item_metric *out, const reading *r, const json_t *entry) {
+  const char *name = word_of(entry, "metric"), *usual;
+  if (!name) return fail_at(r, "metric_list", "an entry of metric_list names no 'metric'");
+  *out = (zh_item_metric){.name = name, .options = entry};
+  usual = zh_metric_aggregation(name, &out->higher_is_better);
+  if (!usual)
+    return fail_at(r, "metric_list", "the metric '%.60s' is not known to this version", name);
+  ZH_TRY(read_word(&out->aggregation, r, entry, "aggregation", usual));
+  if (!zh_aggregation_known(out->aggregation))
+    return fail_at(r, "metric_list", "the aggregation '%.60s' is not known to this version",
+                   out->aggregation);
+  const json_t *higher = json_object_get(entry, "higher_is_better");
+  if (json_is_boolean(higher)) out->higher_is_better = json_is_true(higher);
+  return ZH_OK;
+}
+
+static zh_status read_metrics(const reading *r) {
+  static const char *const usual[][4] = {
+      [ZH_OUTPUT_LOGLIKELIHOOD] = {"perplexity", "acc"},
+      [ZH_OUTPUT_CHOICE] = {"acc", "acc_norm"},
+      [ZH_OUTPUT_ROLLING] = {"word_perplexity", "byte_perplexity", "bits_per_byte"},
+      [ZH_OUTPUT_GENERATE] = {"exact_match"}};
+  zh_exam_task *t = r->task;
+  const json_t *list = json_object_get(r->config, "metric_list");
+  size_t count = json_array_size(list);
+  const char *const *names = usual[t->output];
+  if (count == 0)
+    while (count < 4 && names[count]) count++;
+  t->metrics = zh_arena_alloc(t->arena, count, sizeof *t->metrics);
+  if (!t->metrics) return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (metrics)");
+  for (size_t i = 0; i < count; i++) {
+    zh_item_metric *m = &t->metrics[i];
+    if (json_array_size(list) > 0) {
+      ZH_TRY(read_metric(m, r, json_array_get(list, i)));
+    } else {
+      *m = (zh_item_metric){.name = names[i]};
+      m->aggregation = zh_metric_aggregation(names[i], &m->higher_is_better);
+    }
+  }
+  t->metric_count = count;
+  return ZH_OK;
+}
+
+/* ---- the first item tells how the others are read ---- */
+
+static zh_status look_at_first(const reading *r) {
+  zh_exam_task *t = r->task;
+  const json_t *doc = json_array_get(t->docs, 0);
+  json_t *text = NULL, *target = NULL;
+  zh_status status = ZH_OK;
+  if (t->text.value) status = zh_task_text(&text, t, &t->text, doc, r->err);
+  if (status == ZH_OK) status = zh_task_target(&target, t, &t->target, doc, r->err);
+  t->multiple_input = json_is_integer(text) && t->choice.value;
+  t->multiple_target = json_is_array(target);
+  json_decref(text);
+  json_decref(target);
+  return status;
+}
+
+static zh_status read_task(const reading *r, const char *name) {
+  zh_exam_task *t = r->task;
+  const json_t *metadata = json_object_get(r->config, "metadata");
+  ZH_TRY(check_keys(r));
+  t->name = zh_arena_strdup(t->arena, name);
+  t->path = zh_arena_strdup(t->arena, r->file->path);
+  if (!t->name || !t->path) return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (task)");
+  ZH_TRY(read_word(&t->alias, r, r->config, "task_alias", t->name));
+  t->version = json_incref(json_object_get(metadata, "version"));
+  ZH_TRY(read_output(r));
+  ZH_TRY(read_whole(&t->repeats, r, r->config, "repeats", 1, 1, REPEATS_MAX));
+  if (t->repeats > 1)
+    return fail_at(r, "repeats", "repeated answers are not known to this version");
+  ZH_TRY(read_texts(r));
+  ZH_TRY(read_shots(r));
+  ZH_TRY(read_generation(r));
+  ZH_TRY(read_metrics(r));
+  ZH_TRY(zh_filters_read(t, r->file, json_object_get(r->config, "filter_list"), r->err));
+  ZH_TRY(read_items(r));
+  return look_at_first(r);
+}
+
+zh_status zh_task_create(zh_exam_task **out, const zh_task_file *file, json_t *config,
+                         const char *name, const zh_task_options *options, zh_error *err) {
+  zh_exam_task *task = calloc(1, sizeof *task);
+  *out = NULL;
+  if (!task) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (task)");
+  zh_status status = zh_arena_create(&task->arena, 0, err);
+  if (status == ZH_OK) {
+    task->config = json_deep_copy(config); /* the task's texts live in it */
+    if (!task->config) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory (task)");
+  }
+  reading r = {.task = task, .file = file, .config = task->config, .options = options, .err = err};
+  if (status == ZH_OK) status = read_task(&r, name);
+  if (status != ZH_OK) {
+    zh_task_free(task);
+    return status;
+  }
+  *out = task;
+  return ZH_OK;
+}
+
+void zh_task_free(zh_exam_task *t) {
+  if (!t) return;
+  zh_field *fields[] = {&t->text,        &t->target,      &t->choice,
+                        &t->description, &t->gen_prefix,  &t->shot_text,
+                        &t->shot_target, &t->shot_choice, &t->shot_gen_prefix};
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) zh_field_free(fields[i]);
+  for (size_t c = 0; c < t->chain_count; c++)
+    for (size_t i = 0; i < t->chains[c].count; i++) zh_regex_free(t->chains[c].filters[i].regex);
+  json_t *held[] = {t->config,  t->version, t->docs,  t->shot_docs,
+                    t->columns, t->files,   t->until, t->generation};
+  for (size_t i = 0; i < sizeof held / sizeof held[0]; i++) json_decref(held[i]);
+  zh_arena_free(t->arena);
+  free(t);
+}

@@ -1,0 +1,144 @@
+/* zhiheng data check: what is wrong with the items of tasks. */
+#include <argp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/quality/data_check.h"
+#include "cli/cli.h"
+
+enum { FOLDERS = 16, KEY_INCLUDE = 256, KEY_DATA, KEY_SEED };
+
+typedef struct arguments {
+  const char *action, *tasks, *folders[FOLDERS];
+  size_t folder_count;
+  zh_task_options options;
+  bool json;
+} arguments;
+
+static const struct argp_option options[] = {
+    {"tasks", 't', "NAME,NAME", 0, "tasks, groups, tags, or paths of task files", 0},
+    {"include", KEY_INCLUDE, "DIR", 0, "folder of task files, searched first; may be repeated", 0},
+    {"data", KEY_DATA, "DIR", 0, "folder of the data sets that task files name", 0},
+    {"seed", KEY_SEED, "N", 0, "seed of made items (0)", 0},
+    {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  arguments *given = state->input;
+  switch (key) {
+  case 't':
+    given->tasks = arg;
+    return 0;
+  case 'j':
+    given->json = true;
+    return 0;
+  case KEY_INCLUDE:
+    if (given->folder_count == FOLDERS) argp_error(state, "--include: at most %d folders", FOLDERS);
+    given->folders[given->folder_count++] = arg;
+    return 0;
+  case KEY_DATA:
+    given->options.data = arg;
+    return 0;
+  case KEY_SEED:
+    given->options.seed = zh_cli_whole("seed", arg, 0, INT64_MAX, state);
+    return 0;
+  case ARGP_KEY_ARG:
+    if (given->action) argp_error(state, "one action at a time, but got '%s' as well", arg);
+    given->action = arg;
+    if (strcmp(arg, "check") != 0) argp_error(state, "data %s: expected check", arg);
+    return 0;
+  case ARGP_KEY_END:
+    if (!given->action) argp_error(state, "say what to do: check");
+    if (!given->tasks) argp_error(state, "name the tasks: --tasks NAME,NAME");
+    return 0;
+  default:
+    return ARGP_ERR_UNKNOWN;
+  }
+}
+
+static const struct argp parser = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "check --tasks NAME,NAME",
+    .doc =
+        "Looks through the items of tasks for what makes scores wrong or doubtful: empty or equal "
+        "options, answers outside the options, duplicates and contradictions, items that are their "
+        "own examples, right answers that gather on one option. No model is asked.\v"
+        "Example:\n"
+        "  zhiheng data check --tasks ceval-valid --include tasks --data data\n\n"
+        "Exit status 1 where an error was found, 0 where there are warnings at most."};
+
+/* "0, 7, 12 …" */
+static void print_items(const json_t *finding) {
+  const json_t *items = json_object_get(finding, "items");
+  size_t shown = json_array_size(items);
+  for (size_t i = 0; i < shown; i++)
+    printf("%s%lld", i == 0 ? ": item " : ", ",
+           (long long)json_integer_value(json_array_get(items, i)));
+  if (shown > 0 && (size_t)json_integer_value(json_object_get(finding, "count")) > shown)
+    printf(" …");
+}
+
+static void print_report(const json_t *report) {
+  const json_t *findings = json_object_get(report, "findings");
+  printf("%s: %lld items%s\n", json_string_value(json_object_get(report, "task")),
+         (long long)json_integer_value(json_object_get(report, "items")),
+         json_array_size(findings) == 0 ? ", nothing found" : "");
+  for (size_t i = 0; i < json_array_size(findings); i++) {
+    const json_t *f = json_array_get(findings, i);
+    printf("  %-8s %-15s %6lld  %s", json_string_value(json_object_get(f, "severity")),
+           json_string_value(json_object_get(f, "check")),
+           (long long)json_integer_value(json_object_get(f, "count")),
+           json_string_value(json_object_get(f, "what")));
+    print_items(f);
+    putchar('\n');
+  }
+}
+
+static bool has_error(const json_t *report) {
+  const json_t *findings = json_object_get(report, "findings");
+  for (size_t i = 0; i < json_array_size(findings); i++) {
+    const char *word = json_string_value(json_object_get(json_array_get(findings, i), "severity"));
+    if (strcmp(word, "error") == 0) return true;
+  }
+  return false;
+}
+
+static zh_status check_all(json_t *reports, bool *wrong, const arguments *given, zh_error *err) {
+  zh_exam *exam;
+  ZH_TRY(
+      zh_exam_open(&exam, given->tasks, given->folders, given->folder_count, &given->options, err));
+  zh_status status = ZH_OK;
+  for (size_t i = 0; status == ZH_OK && i < exam->task_count; i++) {
+    json_t *report;
+    status = zh_data_check(&report, exam->tasks[i], err);
+    if (status != ZH_OK) break;
+    *wrong |= has_error(report);
+    if (!given->json) print_report(report);
+    json_array_append_new(reports, report);
+  }
+  zh_exam_free(exam);
+  return status;
+}
+
+static int run(int argc, char **argv) {
+  arguments given = {.options = {.shots = -1}};
+  zh_error err = ZH_ERROR_INIT;
+  bool wrong = false;
+  zh_cli_parse(&parser, argc, argv, &given);
+  json_t *reports = json_array();
+  zh_status status = check_all(reports, &wrong, &given, &err);
+  int code = 0;
+  if (status != ZH_OK) {
+    json_decref(reports);
+    return zh_cli_fail(&err, given.json);
+  }
+  if (given.json)
+    code = zh_cli_print_json(json_pack("{s:o}", "tasks", reports));
+  else
+    json_decref(reports);
+  if (code == 0 && !given.json) code = zh_cli_flush();
+  return code != 0 ? code : wrong ? zh_status_exit_code(ZH_ERR_CHECK) : 0;
+}
+
+const zh_command zh_command_data = {"data", "what is wrong with the items of tasks: check", run};
