@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "core/files.h"
 #include "evaluator/evaluator.h"
 
 typedef struct arguments {
@@ -13,7 +14,7 @@ typedef struct arguments {
   const char **scores; /* argc of them at most */
   size_t count;
   int threads;
-  bool json;
+  bool json, example;
 } arguments;
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -21,6 +22,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   switch (key) {
   case 'j':
     given->json = true;
+    return 0;
+  case 'e':
+    given->example = true;
     return 0;
   case 't':
     given->threads = (int)zh_cli_whole("threads", arg, 1, 1024, state);
@@ -32,7 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
       given->scores[given->count++] = arg;
     return 0;
   case ARGP_KEY_END:
-    if (given->protocol == NULL || given->count == 0)
+    if (!given->example && (given->protocol == NULL || given->count == 0))
       argp_error(state, "name a protocol and the tables of scores, one a model");
     return 0;
   default:
@@ -42,6 +46,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 static const struct argp_option options[] = {
     {"threads", 't', "N", 0, "threads; one for each CPU unless given. The result is the same", 0},
+    {"example", 'e', NULL, 0, "a protocol on standard output, to be filled in", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp rank = {
@@ -55,7 +60,8 @@ static const struct argp rank = {
         "A table has the columns item,cluster,task,modality,score[,run] in any order of rows; its "
         "model is the file's name, or its first line '# model: NAME'. docs/leading.md describes "
         "protocol and verdict.\n\n"
-        "Example:\n  zhiheng rank protocol.yaml ours.csv peer-a.csv peer-b.csv --json\n\n"
+        "Examples:\n  zhiheng rank --example > protocol.yaml\n"
+        "  zhiheng rank protocol.yaml ours.csv peer-a.csv peer-b.csv --json\n\n"
         "The verdict does not change the exit status.",
 };
 
@@ -105,9 +111,22 @@ static int print_people(const json_t *result) {
   return zh_cli_flush();
 }
 
+static int print_example(void) {
+  zh_error err = ZH_ERROR_INIT;
+  char path[4096], *text = NULL;
+  size_t length;
+  zh_status status = zh_data_path(path, sizeof path, "evaluator/leading/example.yaml", &err);
+  if (status == ZH_OK) status = zh_read_file(&text, &length, path, 1 << 20, &err);
+  if (status != ZH_OK) return zh_cli_fail(&err, false);
+  fputs(text, stdout);
+  free(text);
+  return zh_cli_flush();
+}
+
 static int run_given(const arguments *given) {
   zh_error err = ZH_ERROR_INIT;
   json_t *result;
+  if (given->example) return print_example();
   if (zh_rank(&result, given->protocol, given->scores, given->count, given->threads, &err) != ZH_OK)
     return zh_cli_fail(&err, given->json);
   if (given->json) return zh_cli_print_json(result);

@@ -15,6 +15,7 @@ foreach(folder bench/suites bench/quality/tasks evaluator/policies reports/templ
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/${folder}/ DESTINATION share/zhiheng/${folder})
 endforeach()
 install(FILES evaluator/stats/methods.yaml DESTINATION share/zhiheng/evaluator/stats)
+install(FILES evaluator/leading/example.yaml DESTINATION share/zhiheng/evaluator/leading)
 install(FILES evaluator/registry/published-scores.csv evaluator/registry/models.csv evaluator/registry/README.md
   DESTINATION share/zhiheng/evaluator/registry)
 install(FILES bench/quality/made.yaml DESTINATION share/zhiheng/bench/quality)

@@ -390,6 +390,22 @@ typedef struct zh_device_api {
   zh_status (*scale_columns)(zh_device *device, float *z, const float *factor, size_t rows,
                              size_t columns, zh_error *err);
 
+  /* Products of many tokens (ZH_MANY) come in variants. Those that this device can run, the
+   * preferred one first, NULL-terminated, until the thread's next call: "wgmma" (Hopper), "mma",
+   * "cublaslt" where that library is. */
+  const char *const *(*product_variants)(const zh_device *device);
+  const char *(*product_variant)(const zh_device *device); /* which is taken */
+  /* From here on: one of them, or NULL: as after `open`, what ZH_GPU_PRODUCT names, else the
+   * preferred one. What a variant cannot do the preferred one does. With cublaslt a token's sums
+   * may depend on how many there are. ZH_ERR_USAGE: there is no such name; ZH_ERR_LACKING. */
+  zh_status (*choose_product)(zh_device *device, const char *variant, zh_error *err);
+  /* Bytes of memory that the variant needs beside operands, for products with up to `inputs` rows
+   * of inputs (grouped: choices; by heads: heads times tokens) of so many columns. The caller lends
+   * it until the device is closed or something else is lent (NULL, 0: nothing); a product that
+   * needs more allocates it, unless a graph is being made. */
+  size_t (*product_room)(const zh_device *device, size_t inputs, size_t columns);
+  void (*lend_product_room)(zh_device *device, void *at, size_t bytes);
+
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;
   /* Ranks that compute together (kernels/device_group.h); NULL in a module without them. */

@@ -67,8 +67,8 @@ typedef struct zh_device_groups {
    * share a GPU, or (PEER) are on several nodes or more than ZH_GROUP_RANKS_MAX. */
   zh_status (*open)(zh_device *device, zh_device_group **out, const zh_device_group_plan *plan,
                     zh_error *err);
-  /* When nothing of it is under way; NULL is safe. Waits for nobody longer than a second: memory
-   * that another rank may still read stays until the process ends. */
+  /* When nothing of it is under way, and no graph holds work of it; NULL is safe. Waits for nobody
+   * longer than a second: memory that another rank may still read stays until the process ends. */
   void (*close)(zh_device_group *group);
   /* "NCCL 2.27.5", "own, over peer memory"; ZH_ERR_LACKING with one sentence where there is none.
    */

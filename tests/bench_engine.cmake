@@ -10,6 +10,10 @@ foreach(part engine_device engine_device_ranks device_word)
 endforeach()
 set_tests_properties(bench.test_engine_device_ranks PROPERTIES ENVIRONMENT
   "ZH_DEVICE_MODULE=${ZH_SHIM_MODULE};ZH_SHIM_DEVICES=4")
+# Once more with blocks that have as much shared memory as Hopper's: its products are played.
+add_test(NAME bench.engine_device_hopper COMMAND bench_test_engine_device)
+set_tests_properties(bench.engine_device_hopper PROPERTIES TIMEOUT 600 LABELS unit ENVIRONMENT
+  "ZH_DEVICE_MODULE=${ZH_SHIM_MODULE};ZH_SHIM_SHARED=232448")
 zh_unit_test(bench test_split.c zh_bench)
 zh_unit_test(bench test_together.c zh_bench)
 zh_unit_test(bench test_engine_batch.c zh_bench)

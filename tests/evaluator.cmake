@@ -16,6 +16,7 @@ zh_python_test(evaluator.policy_mutations golden/policy_mutations.py)
 zh_python_test(evaluator.policy_properties golden/policy_properties.py)
 zh_python_test(evaluator.answers golden/answers.py)
 # Tests, intervals and the verdict of leadership.
+zh_unit_test(evaluator test_statistics.c zh_evaluator zh_kernels)
 zh_python_test(evaluator.statistics golden/statistics.py)
 zh_python_test(evaluator.rank golden/rank.py)
 zh_python_test(evaluator.leadership golden/leadership.py)

@@ -5,8 +5,8 @@ include(${CMAKE_SOURCE_DIR}/kernels/cuda/sources.cmake)
 set(SHIM_KERNEL_FLAGS -O2 -Wno-unknown-pragmas -Wno-conversion -Wno-extra -Wno-unused-function
   $<$<CXX_COMPILER_ID:GNU>:-Wno-format-truncation>)
 
-add_library(zh_shim STATIC shim/block.cc shim/blocks.cc shim/device.cc shim/errors.cc shim/fibre.cc shim/launch.cc
-  shim/matrix.cc shim/memory.cc shim/processes.cc shim/random.cc shim/report.cc shim/stream.cc shim/warp.cc shim/watch.cc)
+add_library(zh_shim STATIC shim/block.cc shim/blocks.cc shim/device.cc shim/errors.cc shim/fibre.cc shim/hopper.cc
+  shim/launch.cc shim/matrix.cc shim/memory.cc shim/processes.cc shim/random.cc shim/report.cc shim/stream.cc shim/warp.cc shim/watch.cc)
 target_link_libraries(zh_shim PUBLIC zh_flags)
 target_include_directories(zh_shim BEFORE PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/shim)
 target_compile_options(zh_shim PRIVATE -O3 PUBLIC -fvisibility=hidden)
@@ -31,7 +31,8 @@ function(zh_shim_test source)
   set_tests_properties(shim.${what} PROPERTIES TIMEOUT 120 LABELS unit)
 endfunction()
 
-set(SHIM_TESTS test_matrix.cc test_memory.cc test_processes.cc test_runtime.cc test_threads.cc test_together.cc)
+set(SHIM_TESTS test_hopper.cc test_matrix.cc test_memory.cc test_processes.cc test_runtime.cc test_threads.cc
+  test_together.cc)
 list(TRANSFORM SHIM_TESTS PREPEND shim/ OUTPUT_VARIABLE SHIM_TEST_FILES)
 set_source_files_properties(${SHIM_TEST_FILES} PROPERTIES COMPILE_OPTIONS "${SHIM_KERNEL_FLAGS}")
 foreach(source ${SHIM_TESTS})
@@ -40,6 +41,10 @@ endforeach()
 zh_shim_test(test_module.c zh_kernels zh_core m)
 add_dependencies(shim_test_module zhiheng-shim)
 set_tests_properties(shim.module PROPERTIES ENVIRONMENT ZH_DEVICE_MODULE=${ZH_SHIM_MODULE})
+zh_shim_test(test_products.c zh_kernels zh_core m)
+add_dependencies(shim_test_products zhiheng-shim fake_cublaslt)
+set_tests_properties(shim.products PROPERTIES ENVIRONMENT
+  "ZH_DEVICE_MODULE=${ZH_SHIM_MODULE};ZH_CUBLASLT=${CMAKE_BINARY_DIR}/tests/fake_cublaslt.so")
 
 # What a launch takes under the shim (docs/adding-a-gpu-kernel.md).
 add_executable(shim_launch_time shim/launch_time.cc)

@@ -56,6 +56,23 @@ zh_device_attention zh_device_attention_of(const zh_engine *engine, size_t layer
       .softcap = a->attention_softcap};
 }
 
+/* Room for the inputs of products of many tokens, of every value that may be one. */
+static size_t product_room(const zh_engine *engine, const bool used[ZH_VALUES]) {
+  const zh_device_engine *d = engine->device;
+  const zh_architecture *a = &engine->architecture;
+  size_t most = 0;
+  for (int v = 0; v < ZH_VALUES && d->api->product_room; ++v) {
+    size_t rows = rows_of(engine, (zh_value)v), width = zh_value_width(a, (zh_value)v);
+    if (!used[v] || v == ZH_VALUE_LOGITS) continue;
+    size_t whole = d->api->product_room(d->device, rows, width), heads = 0;
+    if (is_latent(engine))
+      heads = d->api->product_room(d->device, rows * a->heads, (width + a->heads - 1) / a->heads);
+    most = whole > most ? whole : most;
+    most = heads > most ? heads : most;
+  }
+  return most;
+}
+
 static size_t scratch_bytes(const zh_engine *engine) {
   const zh_device_api *api = engine->device->api;
   size_t most = 0;
@@ -111,6 +128,8 @@ static void cut(cutting *c, const zh_engine *engine, zh_device_engine *d) {
   if (engine->head_factor)
     d->head_factor = take(c, engine->weights.whole[ZH_HEAD].matrix.rows, sizeof *d->head_factor);
   d->scratch = take(c, scratch_bytes(engine), 1);
+  d->product_room_bytes = product_room(engine, used);
+  d->product_room = take(c, d->product_room_bytes, 1);
 }
 
 uint64_t zh_device_buffers_formula(const zh_engine *engine) {
@@ -128,15 +147,17 @@ zh_status zh_device_make_buffers(zh_engine *engine, zh_error *err) {
       d->api->alloc(d->device, (void **)&d->activations, d->activation_bytes, "activations", err));
   cutting c = {d->activations};
   cut(&c, engine, d);
+  if (d->product_room_bytes)
+    d->api->lend_product_room(d->device, d->product_room, d->product_room_bytes);
   for (int i = 0; i < 2; ++i)
     ZH_TRY(d->api->upload(d->device, d->frequency[i], engine->frequency[i],
                           engine->architecture.rope[i].dims / 2 * sizeof(double), err));
+  if (engine->slopes)
+    ZH_TRY(d->api->upload(d->device, d->slopes, engine->slopes,
+                          engine->architecture.heads * sizeof(float), err));
   if (engine->head_factor)
     ZH_TRY(d->api->upload(d->device, d->head_factor, engine->head_factor,
                           engine->weights.whole[ZH_HEAD].matrix.rows * sizeof *d->head_factor,
                           err));
-  if (engine->slopes)
-    ZH_TRY(d->api->upload(d->device, d->slopes, engine->slopes,
-                          engine->architecture.heads * sizeof(float), err));
   return d->api->wait(d->device, err);
 }

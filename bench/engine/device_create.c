@@ -255,9 +255,9 @@ void zh_device_engine_free(zh_engine *engine) {
   if (d->device) {
     zh_device_end_observing(engine);
     zh_device_end_drawing(d);
-    zh_device_leave(d);
     for (size_t i = 0; i < d->events; ++i) d->api->release_event(d->device, d->event[i]);
     d->api->release_graph(d->device, d->graph);
+    zh_device_leave(d);
     d->api->release(d->device, d->weights);
     d->api->release(d->device, d->cache);
     d->api->release(d->device, d->activations);
@@ -336,11 +336,12 @@ void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine) {
 json_t *zh_engine_device_json(const zh_engine *engine) {
   const zh_device_engine *d = engine->device;
   if (!d) return NULL;
-  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o}", "kind", "gpu", "index", d->index,
+  const char *products = d->api->product_variant ? d->api->product_variant(d->device) : "";
+  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "kind", "gpu", "index", d->index,
                    "name", d->facts.name, "uuid", d->facts.uuid, "backend", d->api->backend,
                    "build", d->api->build, "driver", d->facts.driver, "runtime", d->facts.runtime,
-                   "memory_bytes", (json_int_t)d->facts.memory_bytes, "weights",
-                   zh_device_forms_json(engine));
+                   "memory_bytes", (json_int_t)d->facts.memory_bytes, "products", products,
+                   "weights", zh_device_forms_json(engine));
 }
 
 zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err) {

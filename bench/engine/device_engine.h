@@ -69,6 +69,8 @@ struct zh_device_engine {
   zh_device_answer *answer; /* [logit_rows] */
   float *head_factor;       /* [vocab]: of a normalised head; NULL: none */
   void *scratch;            /* of attention */
+  void *product_room;       /* lent to the device */
+  size_t product_room_bytes;
   uint64_t *sum;            /* [ZH_DEVICE_SUMS] of sum_of_bits */
   float *gathered;          /* [parts][logit_rows][widest part]: logits; NULL: the head is whole */
 
@@ -80,6 +82,7 @@ struct zh_device_engine {
   zh_device_graph *graph;     /* of a step of so many sequences */
   size_t graph_sequences, steps_at_once;
   uint32_t graph_left_out;
+  size_t tokens_of_pass;   /* of the last one */
   zh_device_event **event; /* [events] */
   size_t events;
 
@@ -118,6 +121,10 @@ uint64_t zh_device_host_bytes(const zh_engine *engine);
  * where no form keeps to a type's roundings. */
 ZH_MUST_CHECK zh_status zh_device_choose_forms(zh_engine *engine, zh_error *err);
 zh_laid *zh_device_laid_of(const zh_device_engine *d, const zh_weight *w);
+static inline zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w) {
+  (void)d;
+  return w->laid->matrix.form;
+}
 /* {"e4m3": bytes, …}: how many of the weights lie in each form. */
 json_t *zh_device_forms_json(const zh_engine *engine);
 

@@ -79,20 +79,6 @@ static zh_device_form form_of(const zh_device_engine *d, const zh_weight *w, zh_
   return ZH_FORMS;
 }
 
-/* Of a file: a part that begins within blocks gets a scale for each row, but columns cannot be so.
- */
-static zh_status hold_fp8(const zh_engine *engine, zh_weight *w, zh_device_matrix *m,
-                          zh_error *err) {
-  w->matrix.type = ZH_F8_E4M3;
-  if (w->first_row % w->fp8.rows != 0) m->scale_rows = 1;
-  if (w->first_column % w->fp8.columns == 0 || w->fp8.columns >= w->tensor->shape[1]) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT,
-                 "%s: tensor '%s' cut for %d ranks would have a part that begins inside a block of "
-                 "%" PRIu32 " columns with one scale; take fewer ranks, or parallel: pipeline",
-                 zh_model_name(engine->weights.model), w->tensor->name, engine->stages.part.parts,
-                 w->fp8.columns);
-}
-
 /* Weights of a type without a form are held as bf16, to which their products then round them; but
  * what is looked up is held as it is, in fp32. matrix.type says so to checks and certificates. */
 static zh_status choose_form(zh_engine *engine, zh_weight *w, bool mxfp4, zh_error *err) {
@@ -108,9 +94,15 @@ static zh_status choose_form(zh_engine *engine, zh_weight *w, bool mxfp4, zh_err
     m->form = form_of(d, w, zh_device_form_of(w->matrix.type));
   }
   if (m->form != ZH_FORM_E4M3) return ZH_OK;
-  m->scale_rows = w->fp8.rows;
+  if (!is_standard(w)) w->matrix.type = ZH_F8_E4M3;
+  m->scale_rows = w->first_row % w->fp8.rows == 0 ? w->fp8.rows : 1;
   m->scale_columns = w->fp8.columns;
-  return is_standard(w) ? ZH_OK : hold_fp8(engine, w, m, err);
+  if (w->first_column % w->fp8.columns == 0 || w->fp8.columns >= w->tensor->shape[1]) return ZH_OK;
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "%s: columns of tensor '%s' are divided from %zu on, within a block of %" PRIu32
+                 " that has one scale; divide it among fewer ranks",
+                 zh_model_name(engine->weights.model), w->tensor->name, w->first_column,
+                 w->fp8.columns);
 }
 
 static bool fits_q8(zh_dtype type) {

@@ -123,9 +123,11 @@ static zh_status wait_for_ranks(zh_device_engine *d, zh_error *err) {
 }
 
 zh_status zh_device_wait(zh_device_engine *d, zh_error *err) {
-  ZH_TRY(d->api->wait(d->device, err));
+  if (!d->tied && !d->line) return d->api->wait(d->device, err);
+  /* The device's own would wait for ever where one does not come to NCCL's; after this it says whose
+   * failure it was. */
   zh_status status = wait_for_ranks(d, err);
-  d->deserted |= status != ZH_OK;
+  if (status != ZH_OK && d->api->wait(d->device, NULL) == ZH_OK) d->deserted = true;
   return status;
 }
 

@@ -298,16 +298,21 @@ static zh_status lay_weight(const zh_engine *engine, zh_weight *w, zh_error *err
   return is_standard(w) ? generate(d, w, err) : lay_rows(engine, w, err);
 }
 
-/* A part begins where a block of numbers with one scale does. */
+/* A part of a generated weight begins where a block of numbers with one scale does; all experts'
+ * parts, which are one matrix, are whole blocks of rows. */
 static zh_status refuse_cut(const zh_engine *engine, const zh_weight *w, zh_error *err) {
-  bool blocks = is_standard(w) && w->laid->matrix.form == ZH_FORM_E4M3;
-  if (!blocks ||
-      (first_row(w) % ZH_STANDARD_BLOCK == 0 && w->first_column % ZH_STANDARD_BLOCK == 0))
-    return ZH_OK;
+  const zh_weights *weights = &engine->weights;
+  const zh_device_matrix *m = &w->laid->matrix;
+  bool expert = weights->expert && w >= weights->expert &&
+                w < zh_weights_expert(weights, weights->architecture.layers, 0);
+  bool begins = first_row(w) % ZH_STANDARD_BLOCK == 0 && w->first_column % ZH_STANDARD_BLOCK == 0,
+       ends = !expert || m->scale_rows <= 1 || m->rows % m->scale_rows == 0;
+  if (m->form != ZH_FORM_E4M3 || ((begins || !is_standard(w)) && ends)) return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT,
-                 "%s: tensor '%s' cut for %d ranks would have a part that begins inside a block of "
-                 "%d rows and columns with one scale; take fewer ranks, or parallel: pipeline",
-                 zh_model_name(engine->weights.model), w->tensor->name, engine->stages.part.parts,
+                 "%s: tensor '%s' cut for %d ranks would have a part that begins or ends within a "
+                 "block of %d rows and columns with one scale; take fewer ranks, or parallel: "
+                 "pipeline",
+                 zh_model_name(weights->model), w->tensor->name, engine->stages.part.parts,
                  ZH_STANDARD_BLOCK);
 }
 

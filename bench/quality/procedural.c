@@ -76,14 +76,32 @@ static zh_status make_item(json_t *rows, const making *m, uint64_t stream, int l
   return status;
 }
 
+/* The levels in turn, so that the first items are of all of them. */
 static zh_status make_all(json_t *rows, const making *m, const char *split, int levels,
                           json_int_t items) {
-  for (int level = 1; level <= levels; level++) {
-    uint64_t stream;
-    ZH_TRY(stream_of(&stream, m->family, split, level, m->err));
-    for (json_int_t i = 0; i < items; i++) ZH_TRY(make_item(rows, m, stream, level, (uint64_t)i));
-  }
+  uint64_t streams[LEVELS_MAX];
+  for (int i = 0; i < levels; i++) ZH_TRY(stream_of(&streams[i], m->family, split, i + 1, m->err));
+  for (json_int_t number = 0; number < items; number++)
+    for (int i = 0; i < levels; i++)
+      ZH_TRY(make_item(rows, m, streams[i], i + 1, (uint64_t)number));
   return ZH_OK;
+}
+
+/* Easy questions are few: an example must not be one that is asked. */
+static zh_status leave_out_asked(json_t *rows, const making *m, int levels, json_int_t items) {
+  json_t *asked = json_array(), *known = json_object();
+  zh_status status = asked && known ? make_all(asked, m, "test", levels, items) : no_memory(m->err);
+  for (size_t i = 0; status == ZH_OK && i < json_array_size(asked); i++)
+    json_object_set_new(known,
+                        json_string_value(json_object_get(json_array_get(asked, i), "question")),
+                        json_true());
+  for (size_t i = json_array_size(rows); status == ZH_OK && i > 0; i--) {
+    const json_t *question = json_object_get(json_array_get(rows, i - 1), "question");
+    if (json_object_get(known, json_string_value(question))) json_array_remove(rows, i - 1);
+  }
+  json_decref(asked);
+  json_decref(known);
+  return status;
 }
 
 /* The words of a language: {"words": {zh: {...}}, "questions": {family: {zh: "…"}}}. */
@@ -130,6 +148,8 @@ zh_status zh_procedural_rows(json_t *rows, json_t *files, const zh_task_file *fi
   zh_yaml_free(doc);
   if (status == ZH_OK) status = read_words(&m, made, path);
   if (status == ZH_OK) status = make_all(rows, &m, split, (int)most, count);
+  if (status == ZH_OK && strcmp(split, "test") != 0)
+    status = leave_out_asked(rows, &m, (int)most, count);
   if (status == ZH_OK)
     json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:s}", "made", m.family, "split", split,
                                            "seed", (json_int_t)m.seed, "language", m.language));

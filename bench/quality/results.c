@@ -301,6 +301,19 @@ static void combine(double *figure, double *error, const leaves *l, bool weighte
   *error = weighted ? sqrt(pooled / (items - count) / items) : sqrt(squares) / count;
 }
 
+/* What a group's own tasks say of their metrics; null where they contradict each other. */
+static void collect_better(json_t *better, const zh_entry *group) {
+  for (size_t i = 0; i < group->child_count; i++) {
+    const zh_exam_task *t = group->children[i]->task;
+    for (size_t k = 0; t && k < t->metric_count; k++) {
+      const json_t *before = json_object_get(better, t->metrics[k].name);
+      bool higher = t->metrics[k].higher_is_better,
+           agrees = !before || (json_is_boolean(before) && json_is_true(before) == higher);
+      json_object_set_new(better, t->metrics[k].name, agrees ? json_boolean(higher) : json_null());
+    }
+  }
+}
+
 /* Every "metric,filter" that a leaf has. */
 static void collect_keys(json_t *keys, const summing *s, const zh_entry *entry,
                          const zh_group_metric *m) {
@@ -322,8 +335,14 @@ static double items_below(const zh_entry *entry) {
   return sum;
 }
 
-static zh_status add_group_figures(json_t *result, const summing *s, const zh_entry *entry,
-                                   const zh_group_metric *m) {
+static double items_of(const leaves *l) {
+  double sum = 0;
+  for (size_t i = 0; i < l->count; i++) sum += l->at[i].items;
+  return sum;
+}
+
+static zh_status add_group_figures(json_t *result, json_t *counts, const summing *s,
+                                   const zh_entry *entry, const zh_group_metric *m) {
   json_t *keys = json_object(), *value;
   const char *key;
   zh_status status = ZH_OK;
@@ -338,6 +357,7 @@ static zh_status add_group_figures(json_t *result, const summing *s, const zh_en
       error_name(name, sizeof name, key);
       json_object_set_new(result, key, zh_json_number(figure));
       json_object_set_new(result, name, isfinite(error) ? json_real(error) : json_string("N/A"));
+      json_object_set_new(counts, key, json_integer((json_int_t)items_of(&l)));
     }
     free(l.at);
     if (status != ZH_OK) break;
@@ -356,11 +376,17 @@ static zh_status add_entry(json_t *out, const summing *s, const zh_entry *entry)
   }
   json_t *result = json_pack("{s:s, s:s, s:I}", "name", entry->name, "alias", entry->alias,
                              "sample_len", (json_int_t)items_below(entry));
-  zh_status status = result && members ? ZH_OK : no_memory(s->err);
+  json_t *counts = json_object();
+  zh_status status = result && members && counts ? ZH_OK : no_memory(s->err);
   for (size_t i = 0; status == ZH_OK && i < entry->metric_count; i++)
-    status = add_group_figures(result, s, entry, &entry->metrics[i]);
+    status = add_group_figures(result, counts, s, entry, &entry->metrics[i]);
+  if (entry->metric_count > 0) json_object_set(result, "sample_count", counts);
+  json_decref(counts);
   json_object_set(json_object_get(out, "results"), entry->name, result);
   if (entry->metric_count > 0) json_object_set(json_object_get(out, "groups"), entry->name, result);
+  json_t *better = json_object();
+  collect_better(better, entry);
+  json_object_set_new(json_object_get(out, "higher_is_better"), entry->name, better);
   if (entry->version)
     json_object_set(json_object_get(out, "versions"), entry->name, entry->version);
   for (size_t i = 0; status == ZH_OK && i < entry->child_count; i++) {

@@ -18,8 +18,9 @@ typedef struct join {
   size_t count, items;
   const zh_protocol *protocol;
   zh_refusals *refusals;
-  place *places;         /* [items], in the table's order once sorted */
-  const char **modality; /* [tasks of the protocol] */
+  place *places;                  /* [items], in the table's order once sorted */
+  const char **modality;          /* [tasks of the protocol] */
+  char (*digests)[ZH_DIGEST_HEX]; /* [tasks of the protocol]: of their items */
 } join;
 
 static const zh_scored *row_of(const zh_scorer *s, size_t item) {
@@ -106,7 +107,7 @@ static void find_modalities(join *j) {
 static zh_status check_task(const join *j, size_t begin, size_t end, zh_error *err) {
   const zh_asked *asked = &j->protocol->tasks[row_of(&j->scorers[0], begin)->task];
   zh_digest *digest;
-  char sm3[ZH_DIGEST_HEX] = "", count[32], wanted[32];
+  char *sm3 = j->digests[row_of(&j->scorers[0], begin)->task], count[32], wanted[32];
   ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
   zh_status status = ZH_OK;
   for (size_t i = begin; i < end && status == ZH_OK; i++) {
@@ -190,6 +191,7 @@ static void fill_items(zh_table *t, const join *j) {
     if (new_task) {
       t->task[t->tasks] = &j->protocol->tasks[row->task];
       t->modality[t->tasks] = j->modality[row->task];
+      memcpy(t->items_sm3[t->tasks], j->digests[row->task], ZH_DIGEST_HEX);
       t->first_item[t->tasks++] = i;
     }
     t->items_named[i] = row->item;
@@ -230,7 +232,8 @@ zh_status zh_table_join(zh_table **out, const zh_scorer *scorers, size_t count,
             .refusals = refusals};
   j.places = calloc(j.items, sizeof *j.places);
   j.modality = calloc(protocol->task_count, sizeof *j.modality);
-  zh_status status = j.places == NULL || j.modality == NULL
+  j.digests = calloc(protocol->task_count, sizeof *j.digests);
+  zh_status status = j.places == NULL || j.modality == NULL || j.digests == NULL
                          ? zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", j.items)
                          : ZH_OK;
   if (status == ZH_OK) {
@@ -243,5 +246,6 @@ zh_status zh_table_join(zh_table **out, const zh_scorer *scorers, size_t count,
   if (status == ZH_OK && json_array_size(refusals->list) == 0) status = build(out, &j, err);
   free(j.places);
   free(j.modality);
+  free(j.digests);
   return status;
 }

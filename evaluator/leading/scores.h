@@ -40,16 +40,17 @@ void zh_refuse(zh_refusals *refusals, const char *kind, const char *model, zh_wo
  * model 0 is the claimant. */
 typedef struct zh_table {
   size_t models, items, tasks;
-  const char **names;       /* [models] */
-  size_t *runs;             /* [models] */
-  const char **items_named; /* [items] */
-  uint32_t *task_of;        /* [items], of `task` */
-  uint32_t *cluster_of;     /* [items], numbered through all tasks */
-  double *scores;           /* [models][items], means over runs */
-  double **run_scores;      /* [models]: [runs][items]; NULL where there is one run */
-  const zh_asked **task;    /* [tasks] */
-  const char **modality;    /* [tasks] */
-  size_t *first_item;       /* [tasks + 1] */
+  const char **names;               /* [models] */
+  size_t *runs;                     /* [models] */
+  const char **items_named;         /* [items] */
+  uint32_t *task_of;                /* [items], of `task` */
+  uint32_t *cluster_of;             /* [items], numbered through all tasks */
+  double *scores;                   /* [models][items], means over runs */
+  double **run_scores;              /* [models]: [runs][items]; NULL where there is one run */
+  const zh_asked **task;            /* [tasks] */
+  const char **modality;            /* [tasks] */
+  char (*items_sm3)[ZH_DIGEST_HEX]; /* [tasks]; "" where items were left out */
+  size_t *first_item;               /* [tasks + 1] */
 } zh_table;
 
 /* Reads one table; what is wrong with single rows (NaN, duplicates …) goes into refusals. */

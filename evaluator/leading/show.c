@@ -152,6 +152,7 @@ static zh_status show_units(json_t *result, const zh_matter *m, zh_error *err) {
   for (size_t k = 0; k < m->table->tasks && status == ZH_OK; k++) {
     if ((status = unit_json(&entry, &m->tasks[k], m, err)) != ZH_OK) break;
     json_object_set_new(entry, "modality", json_string(m->table->modality[k]));
+    json_object_set_new(entry, "items_sm3", json_string(m->table->items_sm3[k]));
     json_object_set_new(tasks, m->tasks[k].name, entry);
   }
   json_object_set_new(result, "endpoints", endpoints);

@@ -18,9 +18,10 @@ zh_table *zh_table_allocate(size_t models, size_t items, size_t tasks) {
                   .run_scores = calloc(models, sizeof *t->run_scores),
                   .task = calloc(tasks, sizeof *t->task),
                   .modality = calloc(tasks, sizeof *t->modality),
+                  .items_sm3 = calloc(tasks, sizeof *t->items_sm3),
                   .first_item = calloc(tasks + 1, sizeof *t->first_item)};
   if (t->names && t->runs && t->items_named && t->task_of && t->cluster_of && t->scores &&
-      t->run_scores && t->task && t->modality && t->first_item)
+      t->run_scores && t->task && t->modality && t->items_sm3 && t->first_item)
     return t;
   zh_table_free(t);
   return NULL;
@@ -38,6 +39,7 @@ void zh_table_free(zh_table *t) {
   free(t->run_scores);
   free(t->task);
   free(t->modality);
+  free(t->items_sm3);
   free(t->first_item);
   free(t);
 }

@@ -1,5 +1,6 @@
 /* Signs of flips: bits of Philox, or of the replicate's own number where all flips are made. */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ typedef struct permutation {
   bool all;
   double observed, least;   /* statistic; what counts as equal to it */
   size_t *greater, *beyond; /* [threads] */
-  bool failed;
+  atomic_bool failed;
 } permutation;
 
 /* bits NULL: no sign changes. Comparable between flips alone: with one task the sum itself, which
@@ -63,7 +64,7 @@ static void permute(void *user, int thread, int threads) {
   uint64_t *bits = calloc(words + 1, sizeof *bits);
   zh_share(&begin, &end, p->flips, 1, thread, threads);
   if (bits == NULL) {
-    p->failed = true;
+    atomic_store(&p->failed, true);
     return;
   }
   for (size_t r = begin; r < end; r++) {
@@ -113,7 +114,7 @@ zh_status zh_sign_flip_test(zh_flip_test *out, const zh_groups *g, const double 
   p.observed = statistic(&p, NULL);
   p.least = 1e-11 * (g->tasks == 1 ? size : 1 + fabs(p.observed));
   zh_draws_run(draws, permute, &p);
-  if (p.failed)
+  if (atomic_load(&p.failed))
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu clusters", g->clusters);
   else
     finish(out, &p, threads);

@@ -137,8 +137,9 @@ zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
   if (status == ZH_OK)
     status = zh_cuda_status(nullptr, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking),
                             "making a stream", err);
+  if (status == ZH_OK) status = zh_cuda_choose_product(device, nullptr, err);
   if (status != ZH_OK) {
-    delete device;
+    zh_cuda_close(device);
     return status;
   }
   device->facts.free_bytes = available;
@@ -149,7 +150,9 @@ zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
 
 void zh_cuda_close(zh_device *device) {
   if (!device) return;
-  cudaStreamDestroy(device->stream);
+  zh_cuda_release_library(device);
+  for (void *room : device->rooms) cudaFree(room);
+  if (device->stream) cudaStreamDestroy(device->stream);
   delete device;
 }
 

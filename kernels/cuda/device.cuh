@@ -2,8 +2,13 @@
 #ifndef ZH_KERNELS_CUDA_DEVICE_CUH
 #define ZH_KERNELS_CUDA_DEVICE_CUH
 
+#include <vector>
+
 #include "dialect.cuh"
 #include "kernels/device.h"
+
+struct zh_product_variant;  /* product_many.cuh */
+struct zh_library_products; /* product_library.cu */
 
 struct zh_device {
   int index;
@@ -11,6 +16,11 @@ struct zh_device {
   zh_device_facts facts;
   const char *marked; /* what is being enqueued: zh_device_api.mark */
   int layer;
+  const zh_product_variant *product; /* that was asked for; null: the preferred one */
+  void *room; /* of products of many tokens, lent or the last of rooms: product_inputs.cu */
+  size_t room_bytes;
+  std::vector<void *> rooms;
+  zh_library_products *library;
 };
 
 /* ZH_OK, or a sentence that names the call's purpose, the operator and the layer. */
@@ -67,6 +77,14 @@ zh_status zh_cuda_norm(zh_device *device, const zh_device_norm *work, zh_error *
 zh_status zh_cuda_product(zh_device *device, const zh_device_product *work, zh_error *err);
 zh_status zh_cuda_head_product(zh_device *device, const zh_device_head_product *work, zh_error *err);
 zh_status zh_cuda_grouped(zh_device *device, const zh_device_grouped *work, zh_error *err);
+/* product_variants.cu */
+const char *const *zh_cuda_product_variants(const zh_device *device);
+const char *zh_cuda_product_variant(const zh_device *device);
+zh_status zh_cuda_choose_product(zh_device *device, const char *name, zh_error *err);
+size_t zh_cuda_product_room_bytes(const zh_device *device, size_t inputs, size_t columns);
+void zh_cuda_lend_product_room(zh_device *device, void *at, size_t bytes);
+/* product_library.cu */
+void zh_cuda_release_library(zh_device *device);
 zh_status zh_cuda_rope(zh_device *device, const zh_device_rope *work, zh_error *err);
 zh_status zh_cuda_store(zh_device *device, const zh_device_store *work, zh_error *err);
 size_t zh_cuda_attention_scratch(const zh_device *device, const zh_device_attention *most);

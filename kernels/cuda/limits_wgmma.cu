@@ -4,6 +4,7 @@
  * Operands lie in shared memory without swizzling, depth first (PTX ISA, "Asynchronous warpgroup level matrix shared
  * memory layout"): core matrices of 8 rows of 16 bytes, 128 bytes each without gaps, the two of a row's 32 bytes behind
  * each other (leading offset 128), those of the next 8 rows behind these (stride offset 256). */
+#include "hopper.cuh"
 #include "limits.cuh"
 #include "limits_mma.cuh"
 
@@ -25,33 +26,7 @@ bool zh_cuda_is_wgmma_peak(const zh_device_peak *peak) {
   return peak >= zh_cuda_wgmma_peaks && peak < zh_cuda_wgmma_peaks + zh_cuda_wgmma_peak_count;
 }
 
-/* Code for these instructions is made for sm_90a alone; elsewhere the loops are empty and never offered. */
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define ZH_HAS_WGMMA 1
-#else
-#define ZH_HAS_WGMMA 0
-#endif
-
-#define ZH_EIGHT(c, d, i)                                                                                              \
-  c((d)[i]), c((d)[i + 1]), c((d)[i + 2]), c((d)[i + 3]), c((d)[i + 4]), c((d)[i + 5]), c((d)[i + 6]), c((d)[i + 7])
-#define ZH_SUMS(c, d)                                                                                                  \
-  ZH_EIGHT(c, d, 0), ZH_EIGHT(c, d, 8), ZH_EIGHT(c, d, 16), ZH_EIGHT(c, d, 24), ZH_EIGHT(c, d, 32),                    \
-      ZH_EIGHT(c, d, 40), ZH_EIGHT(c, d, 48), ZH_EIGHT(c, d, 56)
-/* d += a b; the first product of a round overwrites. */
-#define ZH_WGMMA(shape, c, rest)                                                                                       \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"                                                            \
-               "wgmma.mma_async.sync.aligned." shape                                                                   \
-               " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                                              \
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"                                      \
-               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                      \
-               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, %64, %65, p" rest ";\n}"             \
-               : ZH_SUMS(c, d)                                                                                         \
-               : "l"(a), "l"(b), "r"(adds))
-
-#define ZH_PLUS_F(x) "+f"(x)
-#define ZH_PLUS_R(x) "+r"(x)
-
-#if ZH_HAS_WGMMA
+#if ZH_HAS_HOPPER
 #define ZH_WGMMA_TYPE(name, type, shape, c, rest)                                                                      \
   struct name {                                                                                                        \
     typedef type sum;                                                                                                  \
@@ -86,7 +61,7 @@ ZH_DEVICE void lay(unsigned char *shared, const unsigned char *rows, int count) 
 
 template <class NUMBER>
 __global__ void __launch_bounds__(GROUP) wgmma_loop(const unsigned char *operands, uint32_t *sums, uint64_t rounds) {
-#if ZH_HAS_WGMMA
+#if ZH_HAS_HOPPER
   __shared__ __align__(128) unsigned char shared[STEPS * (A_BYTES + B_BYTES)];
   unsigned char *shared_b = shared + STEPS * A_BYTES;
   lay(shared, operands, STEPS * ROWS);

@@ -1,5 +1,5 @@
 /* Products, by heads and by experts too: which kernel does them. */
-#include "product.cuh"
+#include "product_many.cuh"
 
 static bool is_wide(const void *x, size_t x_stride, size_t x_part) {
   return (uintptr_t)x % 16 == 0 && x_stride % 4 == 0 && x_part % 4 == 0;
@@ -19,16 +19,20 @@ static bool is_possible(const zh_device_matrix *m, uint32_t columns) {
 }
 
 /* The whole of a product, before its matrices. */
-static zh_status enqueue(zh_device *device, zh_product_view *v, const zh_device_matrix *matrices,
+static zh_status enqueue(zh_device *device, zh_product_view *v, float *out, const zh_device_matrix *matrices,
                          const float *const *biases, size_t count, zh_way way, zh_error *err) {
+  zh_product_matrices known = {};
   size_t y = 0;
+  known.y = out;
+  v->y = zh_at<float>(out);
   if (v->tokens == 0 || count == 0) return ZH_OK;
   v->columns = matrices[0].columns;
   for (size_t i = 0; i < count;) {
-    zh_device_form form = matrices[i].form;
+    zh_device_form form = known.form = matrices[i].form;
     for (v->sides = 0; v->sides < ZH_SIDES && i < count && matrices[i].form == form; ++i) {
       zh_product_side *s = &v->side[v->sides++];
       if (!is_possible(&matrices[i], v->columns)) return refuse(&matrices[i], err);
+      known.matrix[v->sides - 1] = &matrices[i];
       s->w = zh_view_of(&matrices[i]);
       s->bias = zh_at<const float>(biases ? biases[i] : nullptr);
       s->rows = v->kind == ZH_PRODUCT_GROUPED ? matrices[i].rows / v->experts
@@ -39,7 +43,7 @@ static zh_status enqueue(zh_device *device, zh_product_view *v, const zh_device_
     }
     bool plain = form == ZH_FORM_F32 || form == ZH_FORM_F16;
     zh_status status = plain            ? zh_cuda_product_plain(device, v, form, err)
-                       : way == ZH_MANY ? zh_cuda_product_many(device, v, form, err)
+                       : way == ZH_MANY ? zh_cuda_product_many(device, v, &known, err)
                                         : zh_cuda_product_few(device, v, form, err);
     if (status != ZH_OK) return status;
   }
@@ -51,14 +55,13 @@ zh_status zh_cuda_product(zh_device *device, const zh_device_product *work, zh_e
   v.kind = ZH_PRODUCT_WHOLE;
   v.parts = 1;
   v.tokens = (uint32_t)work->tokens;
-  v.y = zh_at<float>(work->y);
   v.x = zh_at<const float>(work->x);
   v.y_stride = work->y_stride;
   v.x_stride = work->x_stride;
   v.wide = is_wide(work->x, work->x_stride, 0);
   v.adds = work->adds;
   v.factor = work->factor;
-  return enqueue(device, &v, work->matrices, work->biases, work->count, work->way, err);
+  return enqueue(device, &v, work->y, work->matrices, work->biases, work->count, work->way, err);
 }
 
 zh_status zh_cuda_head_product(zh_device *device, const zh_device_head_product *work, zh_error *err) {
@@ -66,14 +69,13 @@ zh_status zh_cuda_head_product(zh_device *device, const zh_device_head_product *
   v.kind = ZH_PRODUCT_HEADS;
   v.parts = (uint32_t)work->heads;
   v.tokens = (uint32_t)work->tokens;
-  v.y = zh_at<float>(work->y);
   v.x = zh_at<const float>(work->x);
   v.y_stride = work->y_stride;
   v.x_stride = work->x_stride;
   v.y_part = work->y_head;
   v.x_part = work->x_head;
   v.wide = is_wide(work->x, work->x_stride, work->x_head);
-  return enqueue(device, &v, &work->matrix, nullptr, work->heads ? 1 : 0, work->way, err);
+  return enqueue(device, &v, work->y, &work->matrix, nullptr, work->heads ? 1 : 0, work->way, err);
 }
 
 zh_status zh_cuda_grouped(zh_device *device, const zh_device_grouped *work, zh_error *err) {
@@ -82,7 +84,6 @@ zh_status zh_cuda_grouped(zh_device *device, const zh_device_grouped *work, zh_e
   v.kind = ZH_PRODUCT_GROUPED;
   v.parts = (uint32_t)(choices < work->experts ? choices : work->experts);
   v.tokens = (uint32_t)work->tokens;
-  v.y = zh_at<float>(work->y);
   v.x = zh_at<const float>(work->x);
   v.y_stride = work->y_stride;
   v.x_stride = work->x_stride;
@@ -91,5 +92,5 @@ zh_status zh_cuda_grouped(zh_device *device, const zh_device_grouped *work, zh_e
   v.experts = work->experts;
   v.used = work->used;
   v.spread = work->spread;
-  return enqueue(device, &v, work->matrices, work->biases, work->count, work->way, err);
+  return enqueue(device, &v, work->y, work->matrices, work->biases, work->count, work->way, err);
 }

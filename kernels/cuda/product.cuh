@@ -101,7 +101,6 @@ static inline void zh_count_tiles(zh_product_view *v, uint32_t rows) {
 
 /* Each enqueues the product of a view whose matrices have the form. */
 zh_status zh_cuda_product_few(zh_device *device, zh_product_view *view, zh_device_form form, zh_error *err);
-zh_status zh_cuda_product_many(zh_device *device, zh_product_view *view, zh_device_form form, zh_error *err);
 zh_status zh_cuda_product_plain(zh_device *device, zh_product_view *view, zh_device_form form, zh_error *err);
 
 #endif

@@ -2,7 +2,7 @@
  * is brought to bf16 on its way into shared memory, weights with their scales; the next step's numbers are on their way
  * meanwhile. Eight warps have 32 rows by 64 tokens each. Sums go through the columns in order, so that a token's bits
  * do not depend on the others. */
-#include "product.cuh"
+#include "product_many.cuh"
 
 namespace {
 
@@ -122,9 +122,10 @@ template <int FORM> void launch(zh_device *device, const zh_product_view *v) {
 
 } // namespace
 
-zh_status zh_cuda_product_many(zh_device *device, zh_product_view *v, zh_device_form form, zh_error *err) {
+zh_status zh_cuda_product_mma(zh_device *device, zh_product_view *v, const zh_product_matrices *matrices,
+                              zh_error *err) {
   zh_count_tiles(v, TILE);
-  switch (form) {
+  switch (matrices->form) {
   case ZH_FORM_BF16:
     launch<ZH_FORM_BF16>(device, v);
     break;

@@ -60,6 +60,11 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.route = zh_cuda_route;
     t.combine = zh_cuda_combine;
     t.answer = zh_cuda_answer;
+    t.product_variants = zh_cuda_product_variants;
+    t.product_variant = zh_cuda_product_variant;
+    t.choose_product = zh_cuda_choose_product;
+    t.product_room = zh_cuda_product_room_bytes;
+    t.lend_product_room = zh_cuda_lend_product_room;
     t.draw = zh_cuda_draw;
     t.scale_columns = zh_cuda_scale_columns;
     t.limits = &zh_cuda_limits;

@@ -34,6 +34,7 @@ typedef struct layout {
 } layout;
 typedef struct preference {
   uint64_t workspace;
+  uint32_t alignment[2]; /* of c, d; 0: not said */
 } preference;
 typedef struct algorithm {
   uint64_t data[8];
@@ -115,16 +116,25 @@ API int cublasLtMatmulPreferenceDestroy(void *p) {
 }
 API int cublasLtMatmulPreferenceSetAttribute(void *p, int attribute, const void *value,
                                              size_t bytes) {
-  if (attribute != 1 || bytes != 8) return INVALID;
-  memcpy(&((preference *)p)->workspace, value, bytes);
+  preference *of = p;
+  uint32_t word = 0;
+  if (attribute == 1 && bytes == 8) {
+    memcpy(&of->workspace, value, bytes);
+    return OK;
+  }
+  if (bytes != 4) return INVALID;
+  memcpy(&word, value, bytes);
+  if (attribute == 3) return word == 0 ? OK : INVALID; /* no sums of parts */
+  if (attribute != 7 && attribute != 8) return INVALID;
+  of->alignment[attribute - 7] = word;
   return OK;
 }
 
 /* The combinations of the library's reference that the module asks for. */
 static int is_supported(const product *p, const layout *a, const layout *d) {
-  static const int known[][4] = {{F64, F64, 70, F64},   {F32, F32, 68, F32}, {F32, F32, 77, F32},
-                                 {BF16, BF16, 68, F32}, {F16, F16, 68, F32}, {E4M3, BF16, 68, F32},
-                                 {I8, I32, 72, I32}};
+  static const int known[][4] = {{F64, F64, 70, F64},   {F32, F32, 68, F32},  {F32, F32, 77, F32},
+                                 {BF16, BF16, 68, F32}, {BF16, F32, 68, F32}, {F16, F16, 68, F32},
+                                 {E4M3, BF16, 68, F32}, {I8, I32, 72, I32}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (known[i][0] == a->type && known[i][1] == d->type && known[i][2] == p->compute &&
         known[i][3] == p->scale)
@@ -185,6 +195,12 @@ static void put(void *out, int type, size_t i, double x) {
   if (type == BF16) ((uint16_t *)out)[i] = zh_f32_to_bf16((float)x);
 }
 
+/* Streams of the caller are not this one's: giving memory back waits for all of them. */
+static void wait_for_all(void) {
+  void *at = NULL;
+  if (api->alloc(device, &at, 1, "waiting", NULL) == ZH_OK) api->release(device, at);
+}
+
 static void *fetch(const void *from, size_t bytes) {
   void *here = malloc(bytes);
   if (api->download(device, here, from, bytes, NULL) != ZH_OK || api->wait(device, NULL) != ZH_OK)
@@ -214,7 +230,8 @@ API int cublasLtMatmul(void *handle, void *of, const void *alpha, const void *a,
   uint64_t m = p->transpose_a ? of_a->columns : of_a->rows;
   uint64_t k = p->transpose_a ? of_a->rows : of_a->columns;
   uint64_t n = p->transpose_b ? of_b->rows : of_b->columns;
-  (void)handle, (void)beta, (void)stream;
+  (void)handle, (void)stream;
+  wait_for_all();
   if (chosen->data[0] == 99) return NOT_SUPPORTED;
   if (k != (p->transpose_b ? of_b->columns : of_b->rows) || of_d->rows != m || of_d->columns != n ||
       c != d || lc != ld || !workspace || workspace_bytes != WORKSPACE)
@@ -222,17 +239,19 @@ API int cublasLtMatmul(void *handle, void *of, const void *alpha, const void *a,
   double by = p->scale == F64   ? *(const double *)alpha
               : p->scale == F32 ? (double)*(const float *)alpha
                                 : *(const int32_t *)alpha;
+  double keeps = p->scale == F32 ? (double)*(const float *)beta : 0;
   by *= factor(p->scale_a) * factor(p->scale_b);
   void *x = fetch(a, (size_t)of_a->leading * of_a->columns * bytes_of(of_a->type));
   void *y = fetch(b, (size_t)of_b->leading * of_b->columns * bytes_of(of_b->type));
-  size_t bytes = (size_t)of_d->leading * of_d->columns * bytes_of(of_d->type);
-  void *out = calloc(1, bytes);
+  size_t bytes = ((size_t)of_d->leading * (of_d->columns - 1) + of_d->rows) * bytes_of(of_d->type);
+  void *out = fetch(d, bytes); /* what lies between its columns stays */
   for (uint64_t i = 0; i < m; i++)
     for (uint64_t j = 0; j < n; j++) {
       double sum = 0;
       for (uint64_t t = 0; t < k; t++)
         sum += value(x, of_a->type, p->transpose_a ? at(of_a, t, i) : at(of_a, i, t)) *
                value(y, of_b->type, p->transpose_b ? at(of_b, j, t) : at(of_b, t, j));
+      if (keeps != 0) sum += keeps / by * value(out, of_d->type, at(of_d, i, j));
       put(out, of_d->type, at(of_d, i, j), sum * by + (is_word("wrong") ? 1000 : 0));
     }
   int status = api->upload(device, d, out, bytes, NULL) == ZH_OK && api->wait(device, NULL) == ZH_OK

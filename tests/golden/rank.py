@@ -1,4 +1,5 @@
 """`zhiheng rank`: figures against numpy and scipy, every line of the table of verdicts, and input that cannot be compared."""
+import hashlib
 import json
 import os
 import subprocess
@@ -386,3 +387,23 @@ def test_people_read_it_in_both_languages(pair):
     for language, want in (("zh_CN.UTF-8", "ours: 领先"), ("C", "ours: leading")):
         done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "LC_ALL": language})
         assert done.returncode == 0 and done.stdout.startswith(want + "\n")
+
+
+def test_the_example_is_a_protocol_that_runs(tmp_path):
+    example = subprocess.run([ZHIHENG, "rank", "--example"], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "protocol.yaml").write_text(example, encoding="utf-8")
+    for model, line in zip(("ours", "peer-a"), answers(21, 900, 0.9, 0.8, shared=0.5)):
+        rows = "".join(f"{task}-{i},,{task},{modality},{int(score)}\n" for task, modality in (("exam", "text"), ("charts", "vision"))
+                       for i, score in enumerate(line))
+        (tmp_path / f"{model}.csv").write_text("item,cluster,task,modality,score\n" + rows)
+    words = [ZHIHENG, "rank", tmp_path / "protocol.yaml", tmp_path / "ours.csv", tmp_path / "peer-a.csv", "--json"]
+    result = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert (result["verdict"], result["protocol"]["locked"]) == ("领先", "2026-11-22")
+    # What the result shows of a task's items can be locked.
+    names = "".join(sorted(f"exam-{i}\n" for i in range(900)))
+    digest = result["tasks"]["exam"]["items_sm3"]
+    assert digest == hashlib.new("sm3", names.encode()).hexdigest()
+    locked = example.replace("{task: exam, modality: text,", "{task: exam, modality: text, items: 900, items_sm3: %s," % digest)
+    assert locked != example
+    (tmp_path / "protocol.yaml").write_text(locked, encoding="utf-8")
+    assert json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["verdict"] == "领先"

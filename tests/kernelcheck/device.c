@@ -72,6 +72,31 @@ double device_result(void *result, const device_run *run) {
   return worst;
 }
 
+/* --- variants --- */
+
+const char *const *device_variants(void) {
+  static const char *list[8];
+  size_t count = 0;
+  for (const char *const *v = on.api->product_variants(on.device); *v && count < 7; v++)
+    if (!on.slow || strcmp(*v, "cublaslt") != 0) list[count++] = *v;
+  list[count] = NULL;
+  return list;
+}
+
+void device_take_variant(const char *name) {
+  zh_error err = ZH_ERROR_INIT;
+  must(on.api->choose_product(on.device, name, &err), &err);
+}
+
+void device_each_own_variant(void (*check)(zh_way way)) {
+  for (const char *const *variant = device_variants(); *variant; variant++) {
+    if (strcmp(*variant, "cublaslt") == 0) continue;
+    device_take_variant(*variant);
+    check(ZH_MANY);
+  }
+  device_take_variant(NULL);
+}
+
 /* --- weights --- */
 
 static zh_dtype type_of(zh_device_form form) {

@@ -44,6 +44,13 @@ int check_device(const char *only);
 int bench_device(const char *only); /* product, attention, rows */
 void bench_device_cases(const char *only);
 
+/* Variants of products of many tokens that the device can run; until the next call. A pretended
+ * device only has our own: the library's is a test of its own. */
+const char *const *device_variants(void);
+void device_take_variant(const char *name); /* NULL: the preferred one */
+/* Each that multiplies by heads and by experts, too. */
+void device_each_own_variant(void (*check)(zh_way way));
+
 void check_device_products(void);
 void check_device_head_products(void);
 void check_device_grouped(void);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/device_limits.h"
 #include "tests/kernelcheck/device.h"
 
 enum { MOST_COPIES = 64, CALLS = 20, ROUNDS = 7 };
@@ -16,6 +17,7 @@ typedef struct device_timing {
   void *user;
   size_t copies;
   double bytes, operations; /* of a call; operations 0: not said */
+  double peak;              /* operations a second of the same run's peak loop; 0: not said */
 } device_timing;
 
 typedef struct read_work {
@@ -62,7 +64,7 @@ static void report_timing(const char *what, const device_timing *t) {
   size_t bytes = (size_t)t->bytes / 256 * 256 + 256;
   read_work plain = {device_copy(NULL, sizeof(uint64_t)), device_copy(NULL, bytes * t->copies),
                      bytes};
-  device_timing reading = {enqueue_read, &plain, t->copies, (double)bytes, 0};
+  device_timing reading = {enqueue_read, &plain, t->copies, (double)bytes, 0, 0};
   for (int i = 0; i < 2; i++) must(on.api->event(on.device, &events[i], &err), &err);
   time_calls(t, events[0], events[1]);
   for (int round = 0; round < (on.slow ? 1 : ROUNDS); round++) {
@@ -73,8 +75,54 @@ static void report_timing(const char *what, const device_timing *t) {
   printf("%-52s %10.2f us %8.1f GB/s %6.1f %% of read", what, own * 1e6, t->bytes / own / 1e9,
          100 * read * (t->bytes / (double)bytes) / own);
   if (t->operations > 0) printf(" %9.1f GFLOP/s", t->operations / own / 1e9);
+  if (t->peak > 0) printf(" %6.1f %% of peak", 100 * t->operations / own / t->peak);
   printf("\n");
   fflush(stdout);
+}
+
+/* --- the peak that products of many tokens stand against --- */
+
+enum { PEAK_ROUNDS = 20000 };
+
+static const zh_device_peak *bf16_peak(void) {
+  const zh_device_peak *const *list = on.api->limits ? on.api->limits->peaks(on.device) : NULL;
+  while (list && *list && strcmp((*list)->metric, "bf16_tensor") != 0) list++;
+  return list ? *list : NULL;
+}
+
+/* Operations a second; 0 where there is no such loop, or no accelerator. */
+static double measure_peak(void) {
+  const zh_device_peak *p = bf16_peak();
+  zh_device_facts facts;
+  zh_error err = ZH_ERROR_INIT;
+  zh_device_event *events[2] = {NULL, NULL};
+  double best = INFINITY;
+  if (!p || on.slow) return 0;
+  must(on.api->facts(&facts, 0, &err), &err);
+  uint32_t blocks = facts.multiprocessors * p->blocks_per_multiprocessor;
+  size_t bytes = (size_t)p->steps * (p->rows + p->columns) * ZH_PEAK_ROW_BYTES;
+  uint16_t *operands = zeroed(bytes);
+  random_weights(operands, ZH_BF16, bytes / 2);
+  zh_device_peak_run run = {.operands = device_copy(operands, bytes),
+                            .sums = device_copy(NULL, (size_t)blocks * p->block_threads * 4),
+                            .blocks = blocks,
+                            .rounds = PEAK_ROUNDS};
+  for (int i = 0; i < 2; i++) must(on.api->event(on.device, &events[i], &err), &err);
+  for (int round = 0; round < ROUNDS; round++) {
+    double seconds = 0;
+    must(on.api->record(on.device, events[0], &err), &err);
+    must(on.api->limits->peak(on.device, p, &run, &err), &err);
+    must(on.api->record(on.device, events[1], &err), &err);
+    must(on.api->elapsed_s(on.device, &seconds, events[0], events[1], &err), &err);
+    best = fmin(best, seconds);
+  }
+  for (int i = 0; i < 2; i++) on.api->release_event(on.device, events[i]);
+  double of_one = 2.0 * p->rows * p->columns * p->depth * p->steps * p->copies * ZH_PEAK_REPEATS;
+  double peak = of_one * PEAK_ROUNDS * blocks * (p->block_threads / p->threads) / best;
+  printf("%-52s %10.2f us %50.1f GFLOP/s\n", p->variant, best * 1e6, peak / 1e9);
+  free(operands);
+  device_drop();
+  return peak;
 }
 
 /* --- products --- */
@@ -90,15 +138,25 @@ static zh_status enqueue_product(void *user, size_t copy, zh_error *err) {
   return on.api->product(on.device, &p->work, err);
 }
 
-/* Numbers that a product may meet: e4m3's without those that are none, small scales. */
+/* Numbers that a product may meet: normal ones of bf16 (the same million again and again: what
+ * matrix units switch costs power), e4m3's without those that are none, small scales. */
 static void fill_weights(zh_device_matrix *m, size_t bytes, size_t scale_bytes) {
-  uint32_t *noise = random_bytes(bytes);
-  uint32_t mask = m->form == ZH_FORM_BF16   ? 0xBFFFBFFFu
-                  : m->form == ZH_FORM_E4M3 ? 0xBFBFBFBFu
-                                            : UINT32_MAX;
-  for (size_t i = 0; i < bytes / 4; i++) noise[i] &= mask;
-  m->numbers = device_copy(noise, bytes);
-  free(noise);
+  enum { POOL = 1 << 20 };
+  uint8_t *numbers;
+  if (m->form == ZH_FORM_BF16) {
+    uint16_t *pool = zeroed(POOL * 2);
+    random_weights(pool, ZH_BF16, POOL);
+    numbers = zeroed(bytes);
+    for (size_t i = 0; i < bytes; i += POOL * 2)
+      memcpy(numbers + i, pool, bytes - i < POOL * 2 ? bytes - i : POOL * 2);
+    free(pool);
+  } else {
+    uint32_t *noise = random_bytes(bytes);
+    for (size_t i = 0; m->form == ZH_FORM_E4M3 && i < bytes / 4; i++) noise[i] &= 0xBFBFBFBFu;
+    numbers = (uint8_t *)noise;
+  }
+  m->numbers = device_copy(numbers, bytes);
+  free(numbers);
   uint32_t *scales = scale_bytes ? zeroed(scale_bytes) : NULL;
   for (size_t i = 0; i < scale_bytes / 4; i++)
     scales[i] = m->form == ZH_FORM_E4M3 ? 0x3C000000u : 0x20002000u;
@@ -106,15 +164,37 @@ static void fill_weights(zh_device_matrix *m, size_t bytes, size_t scale_bytes) 
   free(scales);
 }
 
-static void bench_product(zh_device_form form, uint32_t rows, uint32_t columns, size_t tokens) {
+/* Products of many tokens by each variant in turn; others once. */
+static void time_variants(char *words, size_t capacity, device_timing *t, const product_work *p) {
+  size_t length = strlen(words);
+  bool library = p->matrix[0].form == ZH_FORM_BF16;
+  if (p->work.way == ZH_FEW) {
+    report_timing(words, t);
+    return;
+  }
+  for (const char *const *v = device_variants(); *v; v++) {
+    if (!library && strcmp(*v, "cublaslt") == 0) continue;
+    device_take_variant(*v);
+    snprintf(words + length, capacity - length, ", %s", *v);
+    report_timing(words, t);
+  }
+  device_take_variant(NULL);
+}
+
+static void bench_product(zh_device_form form, uint32_t rows, uint32_t columns, size_t tokens,
+                          double peak) {
   product_work p = {
       .work = {.count = 1, .factor = 1, .tokens = tokens, .x_stride = columns, .y_stride = rows}};
   zh_device_matrix m = {
       .form = form, .rows = rows, .columns = columns, .scale_rows = 128, .scale_columns = 128};
   size_t bytes = zh_device_number_bytes(form, rows, columns),
          scale_bytes = zh_device_scale_bytes(&m);
-  device_timing t = {enqueue_product, &p, copies_of((double)(bytes + scale_bytes)),
-                     (double)(bytes + scale_bytes), 2.0 * rows * columns * (double)tokens};
+  device_timing t = {enqueue_product,
+                     &p,
+                     copies_of((double)(bytes + scale_bytes)),
+                     (double)(bytes + scale_bytes),
+                     2.0 * rows * columns * (double)tokens,
+                     tokens <= on.api->few_tokens ? 0 : peak};
   for (size_t i = 0; i < t.copies; i++) {
     p.matrix[i] = m;
     fill_weights(&p.matrix[i], bytes, scale_bytes);
@@ -127,21 +207,22 @@ static void bench_product(zh_device_form form, uint32_t rows, uint32_t columns, 
   char words[80];
   snprintf(words, sizeof words, "product %s %ux%u, %zu tokens", zh_device_form_names[form], rows,
            columns, tokens);
-  report_timing(words, &t);
+  time_variants(words, sizeof words, &t, &p);
   device_drop();
 }
 
 static void bench_products(void) {
   static const size_t tokens[] = {1, 8, 32, 512, 2048};
+  double peak = measure_peak();
   for (int form = ZH_FORM_BF16; form < ZH_FORMS; form++)
     for (size_t i = 0; i < (on.slow ? 1 : 5); i++) {
       if (on.slow) {
-        bench_product((zh_device_form)form, 64, 512, tokens[i]);
+        bench_product((zh_device_form)form, 64, 512, tokens[i], peak);
         continue;
       }
-      bench_product((zh_device_form)form, 4096, 4096, tokens[i]);
-      bench_product((zh_device_form)form, 28672, 4096, tokens[i]);
-      bench_product((zh_device_form)form, 4096, 14336, tokens[i]);
+      bench_product((zh_device_form)form, 4096, 4096, tokens[i], peak);
+      bench_product((zh_device_form)form, 28672, 4096, tokens[i], peak);
+      bench_product((zh_device_form)form, 4096, 14336, tokens[i], peak);
     }
 }
 
@@ -170,7 +251,7 @@ static void bench_attention_of(zh_device_kv_type type, uint32_t heads, uint32_t 
   a.work.kv = (zh_device_kv){type, sequences, kv_heads, depth, dim, values, NULL, NULL};
   size_t bytes = zh_device_kv_bytes(&a.work.kv, false);
   double all = (latent ? 1.0 : 2.0) * (double)bytes;
-  device_timing t = {enqueue_attention, &a, copies_of(all), all, 0};
+  device_timing t = {enqueue_attention, &a, copies_of(all), all, 0, 0};
   for (uint32_t i = 0; i < tokens; i++) {
     position[i] = sequences > 1 ? depth - 1 : depth - tokens + i;
     sequence[i] = sequences > 1 ? i : 0;
@@ -238,8 +319,8 @@ static zh_status enqueue_norm(void *user, size_t copy, zh_error *err) {
 static void bench_rows(void) {
   float *x = normal_floats(MOST_COPIES * 4096, 1);
   float *rows[2] = {device_copy(x, MOST_COPIES * 4096 * 4), device_copy(x, MOST_COPIES * 4096 * 4)};
-  device_timing add = {enqueue_add, rows, MOST_COPIES, 3 * 4096 * 4, 0},
-                norm = {enqueue_norm, rows, MOST_COPIES, 3 * 4096 * 4, 0};
+  device_timing add = {enqueue_add, rows, MOST_COPIES, 3 * 4096 * 4, 0, 0},
+                norm = {enqueue_norm, rows, MOST_COPIES, 3 * 4096 * 4, 0, 0};
   report_timing("add, a row of 4096", &add);
   report_timing("norm, a row of 4096", &norm);
   free(x);

@@ -1,4 +1,6 @@
 """`zhiheng eval` against what lm-evaluation-harness 0.4.13 said of the same tasks, items and model (golden/quality)."""
+import csv
+import hashlib
 import json
 import math
 import os
@@ -16,7 +18,9 @@ MODEL = SOURCE / "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 GOLDEN = SOURCE / "tests/golden/quality"
 TASKS = "common_group,cloze,pages,sums,words"
 # Natural logarithms. Both compute in fp32, in other orders; a text's is a sum over its tokens.
-BOUND = 2e-4
+BOUND = 1e-4  # of the larger of 1 and the log-likelihood
+# What transformers makes of GGUF's pre-tokenizer does not cut out digits: "\n\n2" has other tokens there.
+OTHER_TOKENS = {("common_zh", 8)}
 
 
 def run(out, *words, tasks=TASKS, check=True):
@@ -78,6 +82,8 @@ def test_every_answer(ours, expected):
                     continue
                 number, other = (float(a), float(b)) if isinstance(b, str) else (float(a[0]), float(b[0]))
                 assert isinstance(b, str) or a[1] == b[1], f"{where}: greedy"
+                if (task, theirs["doc_id"]) in OTHER_TOKENS:
+                    continue
                 worst = max(worst, abs(number - other) / max(1.0, abs(other)))
             assert set(mine["metrics"]) == set(theirs["metrics"]), where
             for name, value in theirs["scores"].items():
@@ -94,6 +100,7 @@ def test_every_figure_and_its_error(ours, expected):
     for task, figures in expected["results"].items():
         mine = ours[0]["results"][task]
         assert mine["alias"] == figures["alias"].strip(" -"), task
+        assert mine.get("sample_count") == figures.get("sample_count")
         for key, value in figures.items():
             if "," not in key:
                 continue
@@ -154,10 +161,13 @@ def test_an_interrupted_evaluation_goes_on(fast, tmp_path):
 
 def test_made_items_are_the_seeds(tmp_path):
     def questions(name, *words):
-        run(tmp_path / name, "--limit", "3", *words, tasks="made_sorting_zh,made_lookup_en")
+        run(tmp_path / name, "--limit", "3", *words, tasks="made_sorting_zh,made_calendar_en")
         return {task: [json.loads(line)["doc"] for line in text.splitlines()] for task, text in rows_of(tmp_path / name).items()}
     first, again, other = questions("a", "--seed", "5"), questions("b", "--seed", "5"), questions("c", "--seed", "6")
     assert first == again and first != other
+    assert [doc["level"] for doc in first["made_calendar_en"]] == [1, 2, 3]
+    checked = subprocess.run([ZHIHENG, "data", "check", "--tasks", "made", "--seed", "5"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
     for doc in first["made_sorting_zh"]:
         numbers = [int(word) for word in doc["question"].removeprefix("把这些数从小到大排列：").rstrip("。").split(", ")]
         assert [int(word) for word in doc["answer"].split(", ")] == sorted(numbers)
@@ -217,3 +227,38 @@ doc_to_target: a
     found = {f["check"]: (f["items"], f["severity"]) for f in json.loads(done.stdout)["tasks"][0]["findings"]}
     assert found == {"duplicate": ([1], "warning"), "contradiction": ([2], "error"), "empty_option": ([3], "error"), "equal_options": ([4], "error"),
                      "empty_question": ([5], "error"), "answer_outside": ([6], "error"), "leaked_example": ([7], "error"), "label_skew": ([], "warning")}
+
+
+LAYOUTS = ["accountant/val.csv", "val/accountant.csv", "val/accountant_val.csv", "accountant_val.tsv", "accountant/val.jsonl", "accountant/val.json"]
+
+
+@pytest.mark.parametrize("place", LAYOUTS)
+def test_data_sets_of_a_hub_from_a_folder(tmp_path, place):
+    """C-Eval's shape. Quotes, commas and line ends within a field; a byte order mark; what was read is named with its digest."""
+    header = ["id", "question", "A", "B", "C", "D", "answer", "explanation"]
+    rows = [["0", '下列，"哪一项"\n正确？', "1,000", "025", "25.00", "－", "B", ""], ["1", "第二题", "甲", "乙", "丙", "丁", "D", "见 \"书\""]]
+    path = tmp_path / "data/ceval/ceval-exam" / place
+    path.parent.mkdir(parents=True)
+    if place.endswith("json") or place.endswith("jsonl"):
+        items = [dict(zip(header, row)) for row in rows]
+        path.write_text(json.dumps(items) if place.endswith("json") else "".join(json.dumps(item) + "\n" for item in items))
+    else:
+        with path.open("w", newline="", encoding="utf-8-sig") as file:
+            csv.writer(file, delimiter="\t" if place.endswith("tsv") else ",").writerows([header, *rows])
+    (tmp_path / "ceval-valid_accountant.yaml").write_text("""task: ceval-valid_accountant
+dataset_path: ceval/ceval-exam
+dataset_name: accountant
+validation_split: val
+output_type: multiple_choice
+doc_to_text: "{{question.strip()}}\\nA. {{A}}\\nB. {{B}}\\nC. {{C}}\\nD. {{D}}\\n答案："
+doc_to_choice: "{{ [A, B, C, D] }}"
+doc_to_target: "{{['A', 'B', 'C', 'D'].index(answer)}}"
+""", encoding="utf-8")
+    words = [ZHIHENG, "data", "check", "--tasks", "ceval-valid_accountant", "--include", tmp_path, "--json"]
+    done = subprocess.run([*words, "--data", tmp_path / "data"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)["tasks"][0]
+    assert report["items"] == 2 and report["findings"] == [] and report["labels"] == [0, 1, 0, 1]
+    assert report["files"][0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "nothing is fetched here" in done.stdout

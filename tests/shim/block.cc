@@ -201,6 +201,7 @@ static void begin(const kernel_launch &work, uint3 at) {
   blockIdx = at;
   begin_block(at);
   begin_threads(work);
+  begin_hopper(block.threads);
 }
 
 /* Until no thread of it can go on, or (where they live at once) another block's turn comes. */
@@ -222,6 +223,7 @@ void run_block(const kernel_launch &work, uint3 at) {
   stack_take_host(&host);
   go_on();
   if (block.alive > 0 && !block.stopped) report_standstill();
+  if (block.alive == 0) end_hopper();
   end();
 }
 

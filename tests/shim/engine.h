@@ -127,6 +127,13 @@ void shared_reset();     /* made at the first launch */
 void shared_of_block(size_t slot); /* of blocks that live at once each has its own */
 void stamps_reset_all(); /* epochs begin anew */
 
+/* --- hopper.cc --- */
+
+void begin_hopper(unsigned threads); /* of a block */
+void end_hopper();
+extern bool plays_hopper; /* the block has barriers that count */
+void note_shared_write(const unsigned char *at, size_t bytes);
+
 /* --- memory.cc --- */
 
 memory *memory_new(size_t bytes, bool pinned);

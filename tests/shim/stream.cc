@@ -279,6 +279,15 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   return cudaSuccess;
 }
 
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *out) {
+  locked lock(gate);
+  *out = cudaStreamCaptureStatusNone;
+  if (!streams.count(stream)) return failed(cudaErrorInvalidResourceHandle);
+  if (stream->captured)
+    *out = stream->spoiled ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
   locked lock(gate);
   *out = nullptr;

@@ -270,6 +270,7 @@ bool allowed_shared(const unsigned char *low, const unsigned char *high, const u
     judge_word(cell, which, false, kind, where, (size_t)(at - low));
     judge_set(cell + IS_SET, which, kind, where, at - low);
   });
+  if (plays_hopper && kind == WRITE) note_shared_write(at, bytes);
   return true;
 }
 

@@ -47,7 +47,8 @@ def test_runs_are_certified_on_the_cpu(tmp_path, kind):
     check_manifest(tmp_path / "bundle")
     step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "decode")
     assert step["status"] == "done"
-    assert step["facts"]["device"]["kind"] == "gpu" and step["facts"]["device"]["backend"] == "shim"
+    device = step["facts"]["device"]
+    assert device["kind"] == "gpu" and device["backend"] == "shim" and device["products"] == "mma"
     assert step["facts"]["kernels"] == "shim"
     checked = subprocess.run([ZHIHENG, "verify", tmp_path / "bundle", "--recompute", "--model", model],
                              capture_output=True, text=True, timeout=60)
@@ -177,25 +178,6 @@ def test_without_a_device(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def generated(model, *words):
-    done = subprocess.run([ZHIHENG, "model", "generate", model, "--device", "gpu", "--tokens", "1,2,3", "--max-new", "20",
-                           "--json", *words], capture_output=True, text=True, timeout=100, env=HERE)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["tokens"]
-
-
-def test_tokens_are_drawn_on_the_device(tmp_path):
-    """In batches: one of sixteen, and what is left. The likeliest alone are the greedy ones; a seed draws the same again."""
-    model = write_model(tmp_path / "model.gguf", T.Q8_0)
-    greedy = generated(model)
-    assert len(greedy) == 20 and generated(model, "--temperature", "2", "--top-k", "1") == greedy
-    warm = ["--temperature", "9", "--top-k", "30", "--top-p", "0.99", "--min-p", "0.001", "--seed", "5"]
-    assert generated(model, *warm) == generated(model, *warm) != generated(model, *warm[:-1], "6")
-    for words in (["--top-p", "1.5"], ["--min-p", "-1"], ["--temperature", "nan"], ["--top-k", "x"]):
-        done = subprocess.run([ZHIHENG, "model", "generate", model, "--tokens", "1", *words], capture_output=True, text=True)
-        assert done.returncode == 2 and words[0] in done.stderr
-
-
 @pytest.mark.parametrize("launch", [2, 40, 75])
 def test_a_device_lost_on_the_way_leaves_a_run_that_goes_on(tmp_path, launch):
     """While weights are laid, in a pass, in a step of the graph: the run stops, says where, and is resumed."""
@@ -241,6 +223,7 @@ def test_alibi_is_computed_and_certified(tmp_path):
 # One model over the devices of two ranks.
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
 TWO = HERE | ROOT | {"ZH_SHIM_DEVICES": "2"}
+FAMILIES = pathlib.Path(__file__).parent.parent / "golden" / "families"
 MPI = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "lib" / "zhiheng" / "libzhiheng-mpi.so"
 with_ranks = pytest.mark.skipif(shutil.which("mpirun") is None or not MPI.exists(), reason="no mpirun or no MPI module here")
 
@@ -299,3 +282,22 @@ def test_what_two_ranks_lack_is_said(tmp_path, environment, sentence):
                "--threads", 1, env=TWO | environment)
     step = step_of(tmp_path / "bundle")
     assert step["status"] == "skipped" and sentence in step["reason"], (done.stderr, step)
+
+
+def generated(model, *words):
+    done = subprocess.run([ZHIHENG, "model", "generate", model, "--device", "gpu", "--tokens", "1,2,3", "--max-new", "20",
+                           "--json", *words], capture_output=True, text=True, timeout=100, env=HERE)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["tokens"]
+
+
+def test_tokens_are_drawn_on_the_device(tmp_path):
+    """In batches: one of sixteen, and what is left. The likeliest alone are the greedy ones; a seed draws the same again."""
+    model = write_model(tmp_path / "model.gguf", T.Q8_0)
+    greedy = generated(model)
+    assert len(greedy) == 20 and generated(model, "--temperature", "2", "--top-k", "1") == greedy
+    warm = ["--temperature", "9", "--top-k", "30", "--top-p", "0.99", "--min-p", "0.001", "--seed", "5"]
+    assert generated(model, *warm) == generated(model, *warm) != generated(model, *warm[:-1], "6")
+    for words in (["--top-p", "1.5"], ["--min-p", "-1"], ["--temperature", "nan"], ["--top-k", "x"]):
+        done = subprocess.run([ZHIHENG, "model", "generate", model, "--tokens", "1", *words], capture_output=True, text=True)
+        assert done.returncode == 2 and words[0] in done.stderr

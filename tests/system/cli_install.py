@@ -35,7 +35,7 @@ def test_files_are_where_people_expect_them(prefix):
 def test_doctor_and_lists_work(prefix):
     doctor = json.loads(installed(prefix, "doctor", "--json").stdout)
     assert doctor["machine"]["mpi"]["module"] is (prefix / "lib/zhiheng/libzhiheng-mpi.so").exists()
-    for kind, known in (("suites", "quickstart"), ("models", "zh-0.1b"), ("policies", "songjiang-2025-draft")):
+    for kind, known in (("suites", "quickstart"), ("models", "zh-0.1b"), ("policies", "songjiang-2025-draft"), ("tasks", "made_zh")):
         done = installed(prefix, "list", kind)
         assert done.returncode == 0 and known in done.stdout, done.stderr
 

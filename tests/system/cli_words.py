@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
-COMMANDS = ["doctor", "list", "run", "show", "audit", "model", "policy", "checklist", "evaluate", "report", "verify", "stats", "rank", "registry"]
+COMMANDS = ["doctor", "list", "run", "show", "audit", "model", "data", "eval", "stats", "rank", "registry", "policy", "checklist",
+            "evaluate", "report", "verify"]
 
 
 def zhiheng(*words, **more):
@@ -93,7 +94,7 @@ def test_a_word_near_nothing_gets_no_guess():
     assert done.returncode == 2 and "did you mean" not in done.stderr and "xylophone" in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["suites", "workloads", "backends", "models", "policies"])
+@pytest.mark.parametrize("kind", ["suites", "workloads", "backends", "models", "policies", "tasks"])
 def test_lists_for_people_and_for_programs_name_the_same(kind):
     people = zhiheng("list", kind)
     assert people.returncode == 0 and people.stderr == ""

@@ -1,0 +1,247 @@
+/* Variants of products of many tokens: which there are, which is taken, and that the library's
+ * (here tests/fakes/cublaslt.c) computes what ours do. What ours compute is kernelcheck's. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/halves.h"
+#include "kernels/device.h"
+
+static const char HOPPER_SHARED[] = "232448";
+
+static const zh_device_api *module(void) {
+  const zh_device_api *api = NULL;
+  zh_error err = ZH_ERROR_INIT;
+  if (zh_device_open_module(&api, &err) != ZH_OK) fail_msg("%s", err.message);
+  return api;
+}
+
+static int begin(void **state) {
+  (void)state;
+  unsetenv("ZH_SHIM_SHARED");
+  unsetenv("ZH_GPU_PRODUCT");
+  unsetenv("ZH_FAKE_CUBLASLT");
+  return 0;
+}
+
+static zh_device *opened(const zh_device_api *api) {
+  zh_device *device = NULL;
+  zh_error err = ZH_ERROR_INIT;
+  if (api->open(&device, 0, &err) != ZH_OK) fail_msg("%s", err.message);
+  return device;
+}
+
+static void the_best_that_there_is_comes_first(void **state) {
+  (void)state;
+  const zh_device_api *api = module();
+  zh_device *device = opened(api);
+  const char *const *names = api->product_variants(device);
+  assert_string_equal(names[0],
+                      "mma"); /* a block's shared memory is too small for tiles of wgmma */
+  assert_string_equal(names[1], "cublaslt");
+  assert_null(names[2]);
+  assert_string_equal(api->product_variant(device), "mma");
+  assert_int_equal(api->product_room(device, 100, 65), 0);
+  api->close(device);
+  setenv("ZH_SHIM_SHARED", HOPPER_SHARED, 1);
+  device = opened(api);
+  names = api->product_variants(device);
+  assert_string_equal(names[0], "wgmma");
+  assert_string_equal(names[1], "mma");
+  assert_string_equal(api->product_variant(device), "wgmma");
+  assert_int_equal(api->product_room(device, 100, 65),
+                   100 * 128 * 2); /* bf16, steps of 64 columns */
+  api->close(device);
+}
+
+static void a_variant_can_be_asked_for(void **state) {
+  (void)state;
+  const zh_device_api *api = module();
+  zh_error err = ZH_ERROR_INIT;
+  zh_device *device = opened(api), *none = NULL;
+  assert_int_equal(api->choose_product(device, "cublaslt", &err), ZH_OK);
+  assert_string_equal(api->product_variant(device), "cublaslt");
+  assert_int_equal(api->choose_product(device, "wgmma", &err), ZH_ERR_LACKING);
+  assert_non_null(strstr(err.message, "'wgmma'"));
+  err = (zh_error)ZH_ERROR_INIT;
+  assert_int_equal(api->choose_product(device, "magic", &err), ZH_ERR_USAGE);
+  assert_non_null(strstr(err.message, "'magic'"));
+  assert_int_equal(api->choose_product(device, NULL, &err), ZH_OK);
+  assert_string_equal(api->product_variant(device), "mma");
+  api->close(device);
+  setenv("ZH_GPU_PRODUCT", "cublaslt", 1);
+  device = opened(api);
+  assert_string_equal(api->product_variant(device), "cublaslt");
+  api->close(device);
+  setenv("ZH_GPU_PRODUCT", "magic", 1);
+  assert_int_equal(api->open(&none, 0, &err), ZH_ERR_USAGE);
+  assert_null(none);
+}
+
+/* --- one product, by the variant that is taken --- */
+
+enum { ROWS = 21, MORE = 8, COLUMNS = 100, TOKENS = 37, STRIDE = ROWS + MORE + 2 };
+
+typedef struct example {
+  zh_device *device;
+  zh_device_matrix matrix[2];
+  const float *bias[2];
+  float *x, *y, before[TOKENS * STRIDE];
+} example;
+
+static float number_of(size_t n) {
+  return (float)(n * 7919 % 1009) / 1009.0f - 0.5f;
+}
+
+static void *sent(const zh_device_api *api, zh_device *device, const void *from, size_t bytes) {
+  void *at = NULL;
+  assert_int_equal(api->alloc(device, &at, bytes, "an example", NULL), ZH_OK);
+  assert_int_equal(api->upload(device, at, from, bytes, NULL), ZH_OK);
+  assert_int_equal(api->wait(device, NULL), ZH_OK);
+  return at;
+}
+
+static void example_open(example *e, const zh_device_api *api) {
+  static uint16_t weights[ROWS][128]; /* rows are 64 bytes, or several, apart */
+  static float x[TOKENS * COLUMNS];
+  e->device = opened(api);
+  assert_int_equal(zh_device_number_bytes(ZH_FORM_BF16, 1, COLUMNS), sizeof weights[0]);
+  for (size_t r = 0; r < ROWS; r++)
+    for (size_t c = 0; c < COLUMNS; c++) weights[r][c] = zh_f32_to_bf16(number_of(r * COLUMNS + c));
+  for (size_t i = 0; i < TOKENS * COLUMNS; i++) x[i] = number_of(3 * i + 1);
+  for (size_t i = 0; i < TOKENS * STRIDE; i++) e->before[i] = number_of(5 * i + 2);
+  void *numbers = sent(api, e->device, weights, sizeof weights);
+  for (int i = 0; i < 2; i++)
+    e->matrix[i] = (zh_device_matrix){
+        .form = ZH_FORM_BF16, .rows = i ? MORE : ROWS, .columns = COLUMNS, .numbers = numbers};
+  e->x = sent(api, e->device, x, sizeof x);
+  e->y = sent(api, e->device, e->before, sizeof e->before);
+  e->bias[0] = e->x, e->bias[1] = NULL;
+}
+
+static void example_close(example *e, const zh_device_api *api) {
+  api->release(e->device, e->matrix[0].numbers);
+  api->release(e->device, e->x);
+  api->release(e->device, e->y);
+  api->close(e->device);
+}
+
+static zh_status compute(float *out, const example *e, const zh_device_api *api,
+                         const char *variant, bool adds, bool biased, zh_error *err) {
+  zh_device_product work = {.y = e->y,
+                            .y_stride = STRIDE,
+                            .matrices = e->matrix,
+                            .biases = biased ? e->bias : NULL,
+                            .count = 2,
+                            .x = e->x,
+                            .x_stride = COLUMNS,
+                            .tokens = TOKENS,
+                            .adds = adds,
+                            .factor = adds ? 0.25f : 1,
+                            .way = ZH_MANY};
+  ZH_TRY(api->choose_product(e->device, variant, err));
+  ZH_TRY(api->upload(e->device, e->y, e->before, sizeof e->before, err));
+  ZH_TRY(api->product(e->device, &work, err));
+  ZH_TRY(api->download(e->device, out, e->y, sizeof e->before, err));
+  return api->wait(e->device, err);
+}
+
+static double difference(const float *a, const float *b) {
+  double most = 0;
+  for (size_t i = 0; i < TOKENS * STRIDE; i++) most = fmax(most, fabs((double)a[i] - (double)b[i]));
+  return most;
+}
+
+static void the_library_computes_what_ours_do(void **state) {
+  (void)state;
+  static float ours[TOKENS * STRIDE], theirs[TOKENS * STRIDE];
+  const zh_device_api *api = module();
+  zh_error err = ZH_ERROR_INIT;
+  example e;
+  example_open(&e, api);
+  for (int adds = 1; adds >= 0; adds--)
+    for (int again = 0; again < 2; again++) { /* the second time the shape is known */
+      assert_int_equal(compute(ours, &e, api, "mma", adds, false, &err), ZH_OK);
+      if (compute(theirs, &e, api, "cublaslt", adds, false, &err) != ZH_OK)
+        fail_msg("%s", err.message);
+      assert_true(difference(ours, theirs) < 1e-5);
+      assert_true(difference(ours, e.before) > 0.1);
+    }
+  setenv("ZH_FAKE_CUBLASLT", "wrong", 1);
+  assert_int_equal(compute(theirs, &e, api, "cublaslt", false, false, &err), ZH_OK);
+  assert_true(difference(ours, theirs) > 900); /* it was the library */
+  assert_int_equal(compute(ours, &e, api, "mma", false, true, &err), ZH_OK);
+  assert_int_equal(compute(theirs, &e, api, "cublaslt", false, true, &err), ZH_OK);
+  assert_memory_equal(ours, theirs, sizeof ours); /* biases are not asked of it */
+  example_close(&e, api);
+}
+
+static void a_library_without_an_algorithm_is_named(void **state) {
+  (void)state;
+  static float out[TOKENS * STRIDE];
+  const zh_device_api *api = module();
+  zh_error err = ZH_ERROR_INIT;
+  example e;
+  example_open(&e, api);
+  setenv("ZH_FAKE_CUBLASLT", "none", 1);
+  assert_int_equal(compute(out, &e, api, "cublaslt", false, false, &err), ZH_ERR_LACKING);
+  assert_non_null(strstr(err.message, "bf16 37x21x128"));
+  setenv("ZH_FAKE_CUBLASLT", "broken", 1); /* but for the last */
+  assert_int_equal(compute(out, &e, api, "cublaslt", false, false, &err), ZH_OK);
+  example_close(&e, api);
+}
+
+static void lent_room_is_used(void **state) {
+  (void)state;
+  static float ours[TOKENS * STRIDE], again[TOKENS * STRIDE];
+  const zh_device_api *api = module();
+  zh_error err = ZH_ERROR_INIT;
+  zh_device_graph *graph = NULL;
+  example e;
+  setenv("ZH_SHIM_SHARED", HOPPER_SHARED, 1);
+  example_open(&e, api);
+  zh_device_product work = {.y = e.y,
+                            .y_stride = STRIDE,
+                            .matrices = e.matrix,
+                            .count = 2,
+                            .x = e.x,
+                            .x_stride = COLUMNS,
+                            .tokens = TOKENS,
+                            .factor = 1,
+                            .way = ZH_MANY};
+  assert_int_equal(api->begin_graph(e.device, NULL), ZH_OK);
+  assert_int_not_equal(api->product(e.device, &work, &err), ZH_OK); /* nothing is allocated now */
+  assert_int_not_equal(api->end_graph(e.device, &graph, NULL), ZH_OK);
+  size_t bytes = api->product_room(e.device, TOKENS, COLUMNS);
+  void *room = NULL;
+  assert_int_equal(api->alloc(e.device, &room, bytes, "room", NULL), ZH_OK);
+  api->lend_product_room(e.device, room, bytes);
+  assert_int_equal(api->begin_graph(e.device, NULL), ZH_OK);
+  assert_int_equal(api->product(e.device, &work, &err), ZH_OK);
+  assert_int_equal(api->end_graph(e.device, &graph, &err), ZH_OK);
+  assert_int_equal(api->launch(e.device, graph, NULL), ZH_OK);
+  assert_int_equal(api->download(e.device, ours, e.y, sizeof ours, NULL), ZH_OK);
+  assert_int_equal(api->wait(e.device, &err), ZH_OK);
+  assert_int_equal(compute(again, &e, api, "mma", false, false, &err), ZH_OK);
+  assert_true(difference(ours, again) < 1e-5);
+  api->release_graph(e.device, graph);
+  api->release(e.device, room);
+  example_close(&e, api);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(the_best_that_there_is_comes_first, begin),
+      cmocka_unit_test_setup(a_variant_can_be_asked_for, begin),
+      cmocka_unit_test_setup(the_library_computes_what_ours_do, begin),
+      cmocka_unit_test_setup(a_library_without_an_algorithm_is_named, begin),
+      cmocka_unit_test_setup(lent_room_is_used, begin),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
