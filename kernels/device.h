@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-enum { ZH_DEVICE_ABI = 1 };
+enum { ZH_DEVICE_ABI = 2 };
 
 typedef struct zh_device zh_device; /* one accelerator and its stream */
 typedef struct zh_device_graph zh_device_graph;
@@ -33,7 +33,8 @@ typedef struct zh_device_facts {
   char name[128];         /* "NVIDIA H200" */
   char uuid[64], bus[32]; /* "GPU-…" or "MIG-…", "0000:17:00.0" */
   int major, minor;       /* compute capability */
-  uint64_t memory_bytes, free_bytes; /* free: now, of the device that was opened last; 0 of others */
+  uint64_t memory_bytes,
+      free_bytes;                  /* free: now, of the device that was opened last; 0 of others */
   uint64_t l2_bytes, shared_bytes; /* shared: of a block, at most */
   uint32_t multiprocessors;
   uint32_t clock_khz, memory_clock_khz; /* highest; 0: not said */
@@ -265,8 +266,8 @@ typedef struct zh_device_activate {
   float limit;
 } zh_device_activate;
 
-/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all as unsigned
- * integers, modulo 2^64. */
+/* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all
+ * as unsigned integers, modulo 2^64. */
 typedef struct zh_device_answer {
   uint32_t chosen, logit_bits;
   uint64_t bits_sum;
@@ -320,6 +321,14 @@ typedef struct zh_device_api {
   zh_status (*end_graph)(zh_device *device, zh_device_graph **out, zh_error *err);
   zh_status (*launch)(zh_device *device, zh_device_graph *graph, zh_error *err);
   void (*release_graph)(zh_device *device, zh_device_graph *graph);
+  /* As begin_graph and end_graph, launched and released like a graph, with the same bits; but one
+   * kernel goes through all calls: its blocks stay on the device, wait for each other where one
+   * call needs what another makes, and ask for the next weights meanwhile. ZH_ERR_LACKING where the
+   * device cannot, or of a call that has no place in such a kernel: copies, ZH_MANY, generate,
+   * sum_of_bits, argmax. A program that was begun is ended, whatever failed. NULL: there are none.
+   */
+  zh_status (*begin_program)(zh_device *device, zh_error *err);
+  zh_status (*end_program)(zh_device *device, zh_device_graph **out, zh_error *err);
 
   /* Operators. */
   /* out[t] = values of row id[t], times factor; ids that the matrix has not give zeros. */

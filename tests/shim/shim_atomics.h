@@ -40,8 +40,7 @@ ZH_SHIM_ATOMIC(atomicInc, old >= value ? 0 : old + 1)
 #undef ZH_SHIM_ATOMIC
 
 /* Sees all that was told by whoever put there what it finds. */
-template <class T>
-static inline T zh_load_acquire(const zh_global<T> &p, ZH_SHIM_WHERE) {
+template <class T> static inline T zh_load_acquire(const zh_global<T> &p, ZH_SHIM_WHERE) {
   return zh_shim::change(p, ZH_SHIM_HERE, [](T old) { return old; });
 }
 
