@@ -240,7 +240,7 @@ struct view {
 };
 
 /* Which of the bodies below, as one number. */
-constexpr unsigned variant_of(unsigned type, unsigned tile, unsigned heads) {
+__host__ __device__ constexpr unsigned variant_of(unsigned type, unsigned tile, unsigned heads) {
   return type * 6 + (tile == 64 ? 0 : tile == 32 ? 2 : 4) + (heads == QUAD ? 0 : 1);
 }
 
