@@ -106,7 +106,8 @@ ZH_MUST_CHECK zh_status zh_engine_generate(zh_engine *engine, const uint32_t *fi
                                            zh_error *err);
 /* What the first call would do besides: no part of what is timed. Nothing where the engine is no such one. */
 ZH_MUST_CHECK zh_status zh_engine_prepare_generation(zh_engine *engine, size_t sequences, size_t steps, zh_error *err);
-/* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device; NULL on the CPU. */
+/* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device, and "decode" where it generated:
+ * "graph" or "persistent"; NULL on the CPU. */
 json_t *zh_engine_device_json(const zh_engine *engine);
 /* {"parts","stages": {"kind","library"}, "why"}: how the GPUs of several ranks reach each other, and why not the kind
  * that is tried first; NULL where there is one. */

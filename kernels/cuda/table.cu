@@ -60,6 +60,8 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.route = zh_cuda_route;
     t.combine = zh_cuda_combine;
     t.answer = zh_cuda_answer;
+    t.begin_program = zh_cuda_begin_program;
+    t.end_program = zh_cuda_end_program;
     t.limits = &zh_cuda_limits;
     t.groups = &zh_cuda_groups;
     return t;
