@@ -339,6 +339,14 @@ typedef struct zh_device_api {
   zh_status (*end_graph)(zh_device *device, zh_device_graph **out, zh_error *err);
   zh_status (*launch)(zh_device *device, zh_device_graph *graph, zh_error *err);
   void (*release_graph)(zh_device *device, zh_device_graph *graph);
+  /* As begin_graph and end_graph, launched and released like a graph, with the same bits; but one
+   * kernel goes through all calls: its blocks stay on the device, wait for each other where one
+   * call needs what another makes, and ask for the next weights meanwhile. ZH_ERR_LACKING where the
+   * device cannot, or of a call that has no place in such a kernel: copies, ZH_MANY, generate,
+   * sum_of_bits, argmax. A program that was begun is ended, whatever failed. NULL: there are none.
+   */
+  zh_status (*begin_program)(zh_device *device, zh_error *err);
+  zh_status (*end_program)(zh_device *device, zh_device_graph **out, zh_error *err);
 
   /* Operators. */
   /* out[t] = values of row id[t], times factor; ids that the matrix has not give zeros. */

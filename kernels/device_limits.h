@@ -186,6 +186,9 @@ typedef struct zh_device_limits {
 
   /* A kernel of one thread that does nothing. */
   zh_status (*empty)(zh_device *device, zh_error *err);
+  /* A kernel of 256 threads a block, two blocks a multiprocessor, in which all wait for each other
+   * `count` times and do nothing else. word: 4 bytes of the device, 0 before the first call. */
+  zh_status (*meetings)(zh_device *device, void *word, uint32_t count, zh_error *err);
 } zh_device_limits;
 
 #ifdef __cplusplus

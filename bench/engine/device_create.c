@@ -337,11 +337,12 @@ json_t *zh_engine_device_json(const zh_engine *engine) {
   const zh_device_engine *d = engine->device;
   if (!d) return NULL;
   const char *products = d->api->product_variant ? d->api->product_variant(d->device) : "";
-  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "kind", "gpu", "index", d->index,
+  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:s*}", "kind", "gpu", "index", d->index,
                    "name", d->facts.name, "uuid", d->facts.uuid, "backend", d->api->backend,
                    "build", d->api->build, "driver", d->facts.driver, "runtime", d->facts.runtime,
                    "memory_bytes", (json_int_t)d->facts.memory_bytes, "products", products,
-                   "weights", zh_device_forms_json(engine));
+                   "weights", zh_device_forms_json(engine), "decode",
+                   zh_device_decode_form(d));
 }
 
 zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err) {

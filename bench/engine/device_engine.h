@@ -79,9 +79,10 @@ struct zh_device_engine {
 
   zh_device_sight *sight;     /* of observers; NULL: nobody has observed */
   zh_device_drawing *drawing; /* NULL: nothing was drawn */
-  zh_device_graph *graph;     /* of a step of so many sequences */
+  zh_device_graph *graph;     /* of a step of so many sequences, or one kernel that does it */
   size_t graph_sequences, steps_at_once;
   uint32_t graph_left_out;
+  bool persists; /* which of the two the last one is */
   size_t tokens_of_pass;   /* of the last one */
   zh_device_event **event; /* [events] */
   size_t events;
@@ -161,6 +162,9 @@ uint64_t zh_device_buffers_formula(const zh_engine *engine);
 size_t zh_device_logit_rows(const zh_engine *engine);
 /* Of a layer and so many tokens, without what differs from pass to pass. */
 zh_device_attention zh_device_attention_of(const zh_engine *engine, size_t layer, size_t tokens);
+
+/* device_generate.c: "graph" or "persistent"; NULL: nothing was generated. */
+const char *zh_device_decode_form(const zh_device_engine *engine);
 
 /* device_pass.c */
 typedef struct zh_device_pass {

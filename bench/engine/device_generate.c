@@ -1,6 +1,7 @@
 /* Greedy generation without the host between tokens: one step of all sequences - a pass, the
- * choice, the next position - is a graph, captured once for a number of sequences and launched for
- * each step; answers are copied behind it, and read when all are there. */
+ * choice, the next position - is a graph, or (of small models) one kernel, made once for a number
+ * of sequences and launched for each step; answers are copied behind it, and read when all are
+ * there. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,18 +65,86 @@ static zh_status enqueue_step(zh_engine *e, size_t sequences, zh_error *err) {
   return d->api->advance(d->device, d->tokens.position, sequences, err);
 }
 
+/* --- a graph, or one kernel that stays --- */
+
+/* Boundaries between the kernels of a graph are about a tenth of a step at this size, and less
+ * beyond. */
+static const uint64_t PERSISTS_PARAMETERS = 8500000000;
+enum { PERSISTS_SEQUENCES = 8 };
+
+typedef enum zh_decode_form { DECODE_CHOSEN, DECODE_GRAPH, DECODE_PERSISTENT } zh_decode_form;
+
+static zh_status form_asked_for(zh_decode_form *out, zh_error *err) {
+  const char *asked = getenv("ZH_GPU_DECODE");
+  *out = DECODE_CHOSEN;
+  if (!asked || !*asked) return ZH_OK;
+  if (strcmp(asked, "graph") == 0)
+    *out = DECODE_GRAPH;
+  else if (strcmp(asked, "persistent") == 0)
+    *out = DECODE_PERSISTENT;
+  else
+    return zh_fail(err, ZH_ERR_ARG, "ZH_GPU_DECODE is '%s'; it may be 'graph' or 'persistent'",
+                   asked);
+  return ZH_OK;
+}
+
+static bool is_small(const zh_engine *e, size_t sequences) {
+  uint64_t parameters = 0;
+  for (size_t i = 0; i < zh_weights_count(&e->weights); ++i)
+    parameters += zh_weights_at(&e->weights, i)->tensor->elements;
+  return sequences <= PERSISTS_SEQUENCES && parameters <= PERSISTS_PARAMETERS;
+}
+
+static zh_status capture_as(zh_engine *e, size_t sequences, bool persists, zh_error *err) {
+  zh_device_engine *d = e->device;
+  zh_error ending = ZH_ERROR_INIT; /* a capture that failed is ended, too */
+  ZH_TRY(persists ? d->api->begin_program(d->device, err) : d->api->begin_graph(d->device, err));
+  zh_status status = enqueue_step(e, sequences, err);
+  zh_status ended = persists ? d->api->end_program(d->device, &d->graph, &ending)
+                             : d->api->end_graph(d->device, &d->graph, &ending);
+  if (status == ZH_OK && ended != ZH_OK) return zh_fail(err, ended, "%s", ending.message);
+  if (status == ZH_OK) return ZH_OK;
+  d->api->release_graph(d->device, d->graph);
+  d->graph = NULL;
+  return status;
+}
+
+/* What has no place in one kernel, or a device that cannot: then the graph, unless the kernel was
+ * asked for. */
+static zh_status capture_any(zh_engine *e, size_t sequences, zh_error *err) {
+  zh_device_engine *d = e->device;
+  zh_decode_form form;
+  ZH_TRY(form_asked_for(&form, err));
+  d->persists = form == DECODE_PERSISTENT || (form == DECODE_CHOSEN && is_small(e, sequences));
+  bool divided = d->tied || d->line;
+  if (d->persists && (divided || !d->api->begin_program)) {
+    if (form == DECODE_PERSISTENT && divided)
+      return zh_fail(err, ZH_ERR_LACKING,
+                     "a model that several ranks hold has no persistent kernel (ZH_GPU_DECODE)");
+    if (form == DECODE_PERSISTENT)
+      return zh_fail(err, ZH_ERR_LACKING,
+                     "the module '%s' has no persistent kernel (ZH_GPU_DECODE)", d->api->backend);
+    d->persists = false;
+  }
+  if (!d->persists || form == DECODE_PERSISTENT) return capture_as(e, sequences, d->persists, err);
+  zh_status status = capture_as(e, sequences, true, err);
+  if (status != ZH_ERR_LACKING) return status;
+  if (err) *err = (zh_error)ZH_ERROR_INIT;
+  d->persists = false;
+  return capture_as(e, sequences, false, err);
+}
+
+const char *zh_device_decode_form(const zh_device_engine *d) {
+  return !d->graph ? NULL : d->persists ? "persistent" : "graph";
+}
+
 static zh_status capture(zh_engine *e, size_t sequences, zh_error *err) {
   zh_device_engine *d = e->device;
   if (d->graph && d->graph_sequences == sequences && d->graph_left_out == e->layers_left_out)
     return ZH_OK;
   d->api->release_graph(d->device, d->graph);
   d->graph = NULL;
-  ZH_TRY(d->api->begin_graph(d->device, err));
-  zh_status status = enqueue_step(e, sequences, err);
-  zh_error ending = ZH_ERROR_INIT; /* a capture that failed is ended, too */
-  zh_status ended = d->api->end_graph(d->device, &d->graph, &ending);
-  if (status != ZH_OK) return status;
-  if (ended != ZH_OK) return zh_fail(err, ended, "%s", ending.message);
+  ZH_TRY(capture_any(e, sequences, err));
   d->graph_sequences = sequences;
   d->graph_left_out = e->layers_left_out;
   return ZH_OK;

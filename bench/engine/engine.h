@@ -114,7 +114,8 @@ enum { ZH_DRAW_STEPS_MAX = 4096 };
 bool zh_engine_draws(const zh_engine *engine);
 ZH_MUST_CHECK zh_status zh_engine_draw(zh_engine *engine, const zh_draw_rule *how, uint32_t first, uint32_t position,
                                        size_t steps, uint32_t *out, zh_error *err);
-/* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device; NULL on the CPU. */
+/* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device, and "decode" where it generated:
+ * "graph" or "persistent"; NULL on the CPU. */
 json_t *zh_engine_device_json(const zh_engine *engine);
 /* {"parts","stages": {"kind","library"}, "why"}: how the GPUs of several ranks reach each other, and why not the kind
  * that is tried first; NULL where there is one. */

@@ -201,6 +201,9 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   if (status == ZH_OK) status = check_pass(d, err);
   if (status == ZH_OK)
     status = zh_engine_prepare_generation(d->trial.engine, d->batch, d->steps, err);
+  json_t *device = status == ZH_OK ? zh_engine_device_json(d->trial.engine) : NULL;
+  if (device) /* with the form that steps have now */
+    status = zh_trial_fact(&d->trial, "device", device, err);
   if (status != ZH_OK) {
     release(d);
     return status;

@@ -1,6 +1,7 @@
 /* What a GPU costs before it computes: launching a kernel, the boundary between two kernels of a
- * stream and of a graph, launching a graph, memory. Kernels here do nothing, so a boundary is the
- * time that each more of them adds: of two lengths the difference, which leaves the ends out. */
+ * stream and of a graph, and between two parts of one kernel whose blocks wait for each other,
+ * launching a graph, memory. Kernels here do nothing, so a boundary is the time that each more of
+ * them adds: of two lengths the difference, which leaves the ends out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +10,17 @@
 #include "bench/workloads/table.h"
 #include "core/clock.h"
 
-enum { CASES_MAX = 5 + 16, GRAPHS = 3 };
-enum { CALL, ROUND_TRIP, STREAM, GRAPH, GRAPH_ROUND_TRIP, ALLOCATE };
-static const char *const NAMES[] = {"launch_call",       "launch_round_trip", "boundary_in_stream",
-                                    "boundary_in_graph", "graph_round_trip",  "allocate"};
+enum { CASES_MAX = 6 + 16, GRAPHS = 3 };
+enum { CALL, ROUND_TRIP, STREAM, GRAPH, KERNEL, GRAPH_ROUND_TRIP, ALLOCATE };
+static const char *const NAMES[] = {"launch_call",       "launch_round_trip",  "boundary_in_stream",
+                                    "boundary_in_graph", "boundary_in_kernel", "graph_round_trip",
+                                    "allocate"};
 
 typedef struct gpu_launch_state {
   zh_job *job;
   zh_gpu gpu;
   zh_device_graph *graphs[GRAPHS]; /* of 1, `kernels` and twice as many kernels */
+  void *word;                      /* of the blocks that wait for each other */
   int kernels, trips;
   size_t mib[CASES_MAX];
   size_t sizes;
@@ -27,6 +30,7 @@ static void release(void *state) {
   gpu_launch_state *s = state;
   for (int i = 0; s->gpu.device && i < GRAPHS; i++)
     s->gpu.api->release_graph(s->gpu.device, s->graphs[i]);
+  if (s->gpu.device) s->gpu.api->release(s->gpu.device, s->word);
   zh_gpu_close(&s->gpu);
   free(s);
 }
@@ -51,6 +55,8 @@ static zh_status make_ready(gpu_launch_state *s, zh_error *err) {
   for (size_t i = 0; i < s->sizes; i++) s->mib[i] = (size_t)mib[i];
   ZH_TRY(zh_gpu_open(&s->gpu, s->job, err));
   ZH_TRY(empties(s, 1, err)); /* loads the code before a graph is made of it */
+  ZH_TRY(s->gpu.api->alloc(s->gpu.device, &s->word, sizeof(uint32_t), "a word", err));
+  ZH_TRY(s->gpu.api->fill(s->gpu.device, s->word, 0, sizeof(uint32_t), err));
   ZH_TRY(s->gpu.api->wait(s->gpu.device, err));
   ZH_TRY(make_graph(s, 0, 1, err));
   ZH_TRY(make_graph(s, 1, s->kernels, err));
@@ -69,7 +75,7 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
 
 static void describe(const void *state, size_t index, zh_case *out) {
   const gpu_launch_state *s = state;
-  bool is_difference = index == STREAM || index == GRAPH;
+  bool is_difference = index == STREAM || index == GRAPH || index == KERNEL;
   double work = index == CALL ? s->kernels : s->trips;
   *out = (zh_case){.unit = "s",
                    .kind = is_difference ? ZH_SAMPLE_VALUE : ZH_SAMPLE_TIME,
@@ -102,13 +108,19 @@ static zh_status time_trips(gpu_launch_state *s, bool graph, double *ns, zh_erro
   return ZH_OK;
 }
 
+static zh_status enqueue_boundaries(gpu_launch_state *s, size_t index, int times, zh_error *err) {
+  const zh_gpu *gpu = &s->gpu;
+  if (index == STREAM) return empties(s, times * s->kernels, err);
+  if (index == GRAPH) return gpu->api->launch(gpu->device, s->graphs[times], err);
+  return gpu->limits->meetings(gpu->device, s->word, (uint32_t)(times * s->kernels), err);
+}
+
 /* By events: of twice as many kernels less those of once as many, for each. */
-static zh_status time_boundary(gpu_launch_state *s, bool graph, double *seconds, zh_error *err) {
+static zh_status time_boundary(gpu_launch_state *s, size_t index, double *seconds, zh_error *err) {
   double ns[2] = {0};
   for (int i = 0; i < 2; i++) {
     ZH_TRY(zh_gpu_begin(&s->gpu, err));
-    ZH_TRY(graph ? s->gpu.api->launch(s->gpu.device, s->graphs[1 + i], err)
-                 : empties(s, (1 + i) * s->kernels, err));
+    ZH_TRY(enqueue_boundaries(s, index, 1 + i, err));
     ZH_TRY(zh_gpu_end(&s->gpu, &ns[i], err));
   }
   *seconds = (ns[1] - ns[0]) / s->kernels * 1e-9;
@@ -138,7 +150,8 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
     return time_trips(s, index == GRAPH_ROUND_TRIP, sample, err);
   case STREAM:
   case GRAPH:
-    return time_boundary(s, index == GRAPH, sample, err);
+  case KERNEL:
+    return time_boundary(s, index, sample, err);
   default:
     return time_allocations(s, s->mib[index - ALLOCATE], sample, err);
   }
@@ -150,7 +163,8 @@ static const zh_parameter PARAMETERS[] = {
      .fallback = "500",
      .min = 1,
      .max = 100000,
-     .help = "empty kernels in a row; at most about 1000 fit a stream's queue"},
+     .help = "empty kernels, or waits of all blocks, in a row; at most about 1000 kernels fit a "
+             "stream's queue"},
     {.name = "trips",
      .kind = ZH_PARAMETER_INT,
      .fallback = "100",
@@ -166,13 +180,10 @@ static const zh_parameter PARAMETERS[] = {
     ZH_GPU_PARAMETER,
     {.name = NULL}};
 
-static const zh_metric METRICS[] = {{"launch_call", "s"},
-                                    {"launch_round_trip", "s"},
-                                    {"boundary_in_stream", "s"},
-                                    {"boundary_in_graph", "s"},
-                                    {"graph_round_trip", "s"},
-                                    {"allocate_*", "s"},
-                                    {NULL, NULL}};
+static const zh_metric METRICS[] = {{"launch_call", "s"},        {"launch_round_trip", "s"},
+                                    {"boundary_in_stream", "s"}, {"boundary_in_graph", "s"},
+                                    {"boundary_in_kernel", "s"}, {"graph_round_trip", "s"},
+                                    {"allocate_*", "s"},         {NULL, NULL}};
 
 const zh_workload zh_workload_gpu_launch = {
     .name = "gpu-launch",

@@ -1,61 +1,33 @@
 /* The activation of an FFN: of its gate, times what goes up. */
-#include "device.cuh"
+#include "activate.cuh"
+#include "persist.cuh"
+
+using namespace zh_activations;
 
 namespace {
 
-/* Of gpt-oss. */
-const float SLOPE = 1.702f;
-
-ZH_DEVICE float silu(float x) {
-  return x / (1.0f + expf(-x));
-}
-
-template <int KIND> ZH_DEVICE float activated(float g, float u, float limit) {
-  if constexpr (KIND == ZH_DEVICE_SILU) {
-    return silu(g) * u;
-  } else if constexpr (KIND == ZH_DEVICE_GELU) {
-    return 0.5f * g * erfcf(-0.70710678118654752f * g) * u;
-  } else if constexpr (KIND == ZH_DEVICE_GELU_TANH) { /* (1 + tanh z) / 2 = 1 / (1 + exp(-2 z)) */
-    float z = 0.79788456080286536f * (g + 0.044715f * g * g * g);
-    return g / (1.0f + expf(-2.0f * z)) * u;
-  } else { /* NaN stays one */
-    float low = g > limit ? limit : g, part = u > limit ? limit : u < -limit ? -limit : u;
-    return low / (1.0f + expf(-SLOPE * low)) * (part + 1.0f);
-  }
-}
-
 /* Grid: columns, tokens. */
-template <int KIND>
-ZH_KERNEL void activate_rows(zh_global<float> y, zh_global<const float> gate, zh_global<const float> up, size_t columns,
-                             size_t gate_stride, size_t up_stride, float limit) {
-  size_t i = zh_block_begin() + threadIdx.x, t = blockIdx.y;
-  if (i < columns) y[t * columns + i] = activated<KIND>(gate[t * gate_stride + i], up[t * up_stride + i], limit);
-}
-
-template <int KIND> void launch(zh_device *device, const zh_device_activate *w) {
-  enum { THREADS = 256 };
-  auto kernel = activate_rows<KIND>;
-  ZH_LAUNCH(kernel, dim3(zh_blocks(w->columns, THREADS), (unsigned)w->tokens), THREADS, 0, device->stream,
-            zh_at<float>(w->y), zh_at<const float>(w->gate), zh_at<const float>(w->up), w->columns, w->gate_stride,
-            w->up_stride, w->limit);
+template <int KIND> ZH_KERNEL void activate_rows(view v) {
+  activate<KIND>(v, blockIdx.x, blockIdx.y);
 }
 
 } // namespace
 
-zh_status zh_cuda_activate(zh_device *device, const zh_device_activate *work, zh_error *err) {
-  if (work->tokens == 0 || work->columns == 0) return ZH_OK;
-  switch (work->kind) {
-  case ZH_DEVICE_GELU:
-    launch<ZH_DEVICE_GELU>(device, work);
-    break;
-  case ZH_DEVICE_GELU_TANH:
-    launch<ZH_DEVICE_GELU_TANH>(device, work);
-    break;
-  case ZH_DEVICE_CLAMPED:
-    launch<ZH_DEVICE_CLAMPED>(device, work);
-    break;
-  default:
-    launch<ZH_DEVICE_SILU>(device, work);
-  }
+zh_status zh_cuda_activate(zh_device *device, const zh_device_activate *w, zh_error *err) {
+  if (w->tokens == 0 || w->columns == 0) return ZH_OK;
+  view v = {zh_at<float>(w->y), zh_at<const float>(w->gate), zh_at<const float>(w->up), w->columns, w->gate_stride,
+            w->up_stride,       w->limit};
+  dim3 grid(zh_blocks(w->columns, THREADS), (unsigned)w->tokens);
+  if (device->recording)
+    return zh_record(device, ZH_STEP_ACTIVATE, w->kind, grid, v, 0,
+                     {zh_touch_rows(w->y, w->tokens, w->columns, w->columns)},
+                     {zh_touch_rows(w->gate, w->tokens, w->gate_stride, w->columns),
+                      zh_touch_rows(w->up, w->tokens, w->up_stride, w->columns)},
+                     err);
+  auto kernel = w->kind == ZH_DEVICE_GELU        ? activate_rows<ZH_DEVICE_GELU>
+                : w->kind == ZH_DEVICE_GELU_TANH ? activate_rows<ZH_DEVICE_GELU_TANH>
+                : w->kind == ZH_DEVICE_CLAMPED   ? activate_rows<ZH_DEVICE_CLAMPED>
+                                                 : activate_rows<ZH_DEVICE_SILU>;
+  ZH_LAUNCH(kernel, grid, THREADS, 0, device->stream, v);
   return zh_cuda_launched(device, "an activation", err);
 }

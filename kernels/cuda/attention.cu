@@ -1,5 +1,6 @@
 /* Attention: which kernels do it, and how parts of it are merged. */
-#include "attention.cuh"
+#include "attention_merge.cuh"
+#include "attention_record.cuh"
 
 const zh_roundings zh_cuda_rounds = {ZH_ROUND_BF16, ZH_ROUND_BF16_INPUTS, ZH_ROUND_BF16, ZH_ROUND_BF16_INPUTS,
                                      ZH_ROUND_BF16};
@@ -48,33 +49,9 @@ size_t scratch_of(const zh_device *device, const zh_device_attention *w, attenti
 }
 
 /* Grid: heads, tokens. */
-ZH_KERNEL void __launch_bounds__(THREADS) merge_parts(zh_attention_view v) {
-  ZH_SHARED(float, largest_of, ZH_MOST_PARTS);
-  ZH_SHARED(float, weight_of, ZH_MOST_PARTS);
-  ZH_SHARED(float, factor_of, ZH_MOST_PARTS);
-  uint32_t head = blockIdx.x, token = blockIdx.y;
-  zh_seen seen = zh_seen_of(v, token);
-  uint32_t positions = seen.end - seen.begin, length = zh_part_length(v, positions),
-           parts = (positions + length - 1) / length;
-  size_t first = zh_part_place(v, token, head, 0), apart = v.values.dim + 2;
-  float largest = -INFINITY, total = 0.0f;
-  for (uint32_t p = threadIdx.x; p < parts; p += THREADS) {
-    largest_of[p] = v.scratch[first + p * apart];
-    weight_of[p] = v.scratch[first + p * apart + 1];
-  }
-  __syncthreads();
-  if (v.sinks) largest = v.sinks[head];
-  for (uint32_t p = 0; p < parts; ++p) largest = fmaxf(largest, largest_of[p]);
-  for (uint32_t p = threadIdx.x; p < parts; p += THREADS) factor_of[p] = zh_weight_of(largest_of[p], largest);
-  __syncthreads();
-  if (v.sinks) total = expf(v.sinks[head] - largest);
-  for (uint32_t p = 0; p < parts; ++p) total = fmaf(weight_of[p], factor_of[p], total);
-  for (uint32_t i = threadIdx.x; i < v.values.dim; i += THREADS) {
-    float sum = 0.0f;
-#pragma unroll 8
-    for (uint32_t p = 0; p < parts; ++p) sum = fmaf(v.scratch[first + p * apart + 2 + i], factor_of[p], sum);
-    v.out[((size_t)token * v.heads + head) * v.values.dim + i] = sum / total;
-  }
+ZH_KERNEL void __launch_bounds__(THREADS) merge(zh_attention_view v) {
+  ZH_SHARED(float, room, zh_attention_merge::ROOM);
+  zh_attention_merge::merge_parts<THREADS>(v, blockIdx.x, blockIdx.y, room);
 }
 
 zh_attention_view view_of(const zh_device *device, const zh_device_attention *w, attention_kind kind) {
@@ -128,7 +105,12 @@ size_t zh_cuda_attention_scratch(const zh_device *device, const zh_device_attent
 }
 
 zh_status zh_cuda_merge_parts(zh_device *device, const zh_attention_view *v, zh_error *err) {
-  ZH_LAUNCH(merge_parts, dim3(v->heads, v->tokens), THREADS, 0, device->stream, *v);
+  size_t out = (size_t)v->heads * v->values.dim;
+  if (device->recording)
+    return zh_record(device, ZH_STEP_MERGE, 0, dim3(v->heads, v->tokens), *v, zh_attention_merge::ROOM * sizeof(float),
+                     {{zh_place(v->out), v->tokens * out * sizeof(float), 0}},
+                     {zh_touch_scratch(*v), {zh_place(v->position), v->tokens * sizeof(uint32_t), 0}}, err);
+  ZH_LAUNCH(merge, dim3(v->heads, v->tokens), THREADS, 0, device->stream, *v);
   return zh_cuda_launched(device, "merging attention", err);
 }
 

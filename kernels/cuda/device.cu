@@ -34,6 +34,9 @@ zh_status zh_cuda_status(const zh_device *device, cudaError_t status, const char
 }
 
 zh_status zh_cuda_launched(const zh_device *device, const char *kernel, zh_error *err) {
+  if (device->recording)
+    return zh_fail(err, ZH_ERR_LACKING, "GPU %d: '%s' of layer %d has no place in one kernel: %s", device->index,
+                   device->marked ? device->marked : "", device->layer, kernel);
   return zh_cuda_status(device, cudaGetLastError(), kernel, err);
 }
 
@@ -253,11 +256,6 @@ zh_status zh_cuda_elapsed_s(zh_device *device, double *out, zh_device_event *fir
 
 /* --- graphs --- */
 
-struct zh_device_graph {
-  cudaGraph_t graph;
-  cudaGraphExec_t executable;
-};
-
 zh_status zh_cuda_begin_graph(zh_device *device, zh_error *err) {
   ZH_CUDA(device, cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
   return ZH_OK;
@@ -279,6 +277,7 @@ zh_status zh_cuda_end_graph(zh_device *device, zh_device_graph **out, zh_error *
 }
 
 zh_status zh_cuda_launch_graph(zh_device *device, zh_device_graph *graph, zh_error *err) {
+  if (graph->program) return zh_program_launch(device, graph->program, err);
   ZH_CUDA(device, cudaGraphLaunch(graph->executable, device->stream), "launching a graph");
   return ZH_OK;
 }
@@ -287,5 +286,6 @@ void zh_cuda_release_graph(zh_device *, zh_device_graph *graph) {
   if (!graph) return;
   if (graph->executable) cudaGraphExecDestroy(graph->executable);
   if (graph->graph) cudaGraphDestroy(graph->graph);
+  zh_program_free(graph->program);
   delete graph;
 }

@@ -21,6 +21,14 @@ struct zh_device {
   size_t room_bytes;
   std::vector<void *> rooms;
   zh_library_products *library;
+  struct zh_recording *recording; /* between begin_program and end_program: persist.cuh */
+};
+
+/* Either a graph of CUDA's, or a program that one kernel goes through. */
+struct zh_device_graph {
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  struct zh_program *program;
 };
 
 /* ZH_OK, or a sentence that names the call's purpose, the operator and the layer. */
@@ -63,6 +71,12 @@ zh_status zh_cuda_begin_graph(zh_device *device, zh_error *err);
 zh_status zh_cuda_end_graph(zh_device *device, zh_device_graph **out, zh_error *err);
 zh_status zh_cuda_launch_graph(zh_device *device, zh_device_graph *graph, zh_error *err);
 void zh_cuda_release_graph(zh_device *device, zh_device_graph *graph);
+
+/* persist.cu */
+zh_status zh_cuda_begin_program(zh_device *device, zh_error *err);
+zh_status zh_cuda_end_program(zh_device *device, zh_device_graph **out, zh_error *err);
+zh_status zh_program_launch(zh_device *device, const zh_program *program, zh_error *err);
+void zh_program_free(zh_program *program);
 
 #ifdef __CUDACC__
 /* Whether this build has code for the current device (limits_copy.cu, which has the smallest kernel). */

@@ -31,6 +31,25 @@
 /* Of a grid whose blocks wait for those of the same number on other GPUs: no more than run at once. */
 #define ZH_LAUNCH_AMONG ZH_LAUNCH
 
+/* Blocks that all live at once and may wait for each other; refused where they do not fit. */
+#define ZH_LAUNCH_TOGETHER(kernel, grid, block, shared_bytes, stream, ...)                                             \
+  zh_launch_together((kernel), (grid), (block), (shared_bytes), (stream), __VA_ARGS__)
+template <class... Parameters, class... Arguments>
+static inline void zh_launch_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                                      cudaStream_t stream, Arguments... arguments) {
+  cudaLaunchConfig_t how = {};
+  cudaLaunchAttribute together = {};
+  together.id = cudaLaunchAttributeCooperative;
+  together.val.cooperative = 1;
+  how.gridDim = grid;
+  how.blockDim = block;
+  how.dynamicSmemBytes = shared_bytes;
+  how.stream = stream;
+  how.attrs = &together;
+  how.numAttrs = 1;
+  cudaLaunchKernelEx(&how, kernel, arguments...);
+}
+
 template <class T> using zh_global = T *;
 template <class T> using zh_shared = T *;
 template <class T> static inline zh_global<T> zh_at(const void *address) {
@@ -66,6 +85,26 @@ template <class T> ZH_DEVICE uint4 zh_load_once(const T *p, size_t i) {
                : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
                : "l"(p + i));
   return v;
+}
+
+/* The bytes from p[i] on as a struct: where they lie, not a copy. */
+template <class S, class T> ZH_DEVICE const S &zh_struct_at(const T *p, size_t i) {
+  return *reinterpret_cast<const S *>(p + i);
+}
+/* Sees all that was told by whoever put there what it finds. */
+ZH_DEVICE uint32_t zh_load_acquire(const uint32_t *p) {
+  uint32_t v;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+  return v;
+}
+/* One thread asks for `bytes` from p[i] on (both multiples of 16) to come to the second level. */
+template <class T> ZH_DEVICE void zh_prefetch(const T *p, size_t i, uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p + i), "r"(bytes) : "memory");
+#else
+  for (uint32_t at = 0; at < bytes; at += 128)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(reinterpret_cast<const char *>(p + i) + at) : "memory");
+#endif
 }
 
 /* 16 bytes from global to shared memory, meanwhile; done after zh_copies_wait and a barrier. `valid` false writes

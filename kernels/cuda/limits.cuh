@@ -43,6 +43,9 @@ zh_status zh_cuda_copies(zh_device *device, zh_device *other, const zh_device_co
 bool zh_cuda_peers(zh_device *device, zh_device *other);
 zh_status zh_cuda_empty(zh_device *device, zh_error *err);
 
+/* limits_meet.cu */
+zh_status zh_cuda_meetings(zh_device *device, void *word, uint32_t count, zh_error *err);
+
 /* limits_table.cu */
 extern const zh_device_limits zh_cuda_limits;
 

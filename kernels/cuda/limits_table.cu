@@ -14,6 +14,7 @@ static zh_device_limits make_limits() {
   t.copies = zh_cuda_copies;
   t.peers = zh_cuda_peers;
   t.empty = zh_cuda_empty;
+  t.meetings = zh_cuda_meetings;
   return t;
 }
 

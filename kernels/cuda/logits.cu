@@ -1,15 +1,15 @@
 /* What becomes of logits: their shape, and the best of each row. */
-#include "device.cuh"
+#include "logits.cuh"
+#include "persist.cuh"
+
+using namespace zh_logits;
 
 namespace {
 
-enum { THREADS = 256, SEARCHERS = 1024, WARP = 32 };
+enum { SEARCHERS = 1024, WARP = 32 };
 
-ZH_KERNEL void shape_values(zh_global<float> z, size_t count, float scale, float cap) {
-  size_t i = zh_block_begin() + threadIdx.x;
-  if (i >= count) return;
-  float x = z[i] * scale;
-  z[i] = cap == 0.0f ? x : cap * tanhf(x / cap);
+ZH_KERNEL void shape_values(shape_view v) {
+  shape(v, blockIdx.x);
 }
 
 ZH_KERNEL void scale_values(zh_global<float> z, zh_global<const float> factor, size_t count, size_t columns) {
@@ -67,7 +67,13 @@ zh_status zh_cuda_shape_logits(zh_device *device, float *z, size_t tokens, size_
                                zh_error *err) {
   size_t count = tokens * vocab;
   if (count == 0 || (scale == 1.0f && cap == 0.0f)) return ZH_OK;
-  ZH_LAUNCH(shape_values, zh_blocks(count, THREADS), THREADS, 0, device->stream, zh_at<float>(z), count, scale, cap);
+  shape_view v = {zh_at<float>(z), count, scale, cap};
+  dim3 grid(zh_blocks(count, THREADS));
+  if (device->recording) {
+    zh_touched all = zh_touch(z, count * sizeof *z);
+    return zh_record(device, ZH_STEP_SHAPE, 0, grid, v, 0, {all}, {}, err);
+  }
+  ZH_LAUNCH(shape_values, grid, THREADS, 0, device->stream, v);
   return zh_cuda_launched(device, "shaping logits", err);
 }
 

@@ -4,6 +4,7 @@
 #define ZH_KERNELS_CUDA_PRODUCT_CUH
 
 #include "forms.cuh"
+#include "persist.cuh"
 
 enum { ZH_SIDES = 4 };
 
@@ -97,6 +98,26 @@ static inline void zh_count_tiles(zh_product_view *v, uint32_t rows) {
     v->side[i].first_tile = v->tiles;
     v->tiles += (v->side[i].rows + rows - 1) / rows;
   }
+}
+
+/* What a product touches, beside weights. */
+static inline size_t zh_choices_of(const zh_product_view &v) {
+  return v.kind == ZH_PRODUCT_GROUPED ? (size_t)v.tokens * v.used : v.tokens;
+}
+static inline zh_touched zh_product_writes(const zh_product_view &v) {
+  const zh_product_side &first = v.side[0], &last = v.side[v.sides - 1];
+  size_t width = last.y + last.rows - first.y;
+  if (v.kind == ZH_PRODUCT_HEADS) width += (v.parts - 1) * v.y_part;
+  return {zh_place(v.y) + first.y * sizeof(float), zh_row_bytes(zh_choices_of(v), v.y_stride, width), 0};
+}
+static inline zh_touched zh_product_reads(const zh_product_view &v) {
+  size_t width = v.columns;
+  if (v.kind == ZH_PRODUCT_HEADS) width += (v.parts - 1) * v.x_part;
+  return {zh_place(v.x), zh_row_bytes(v.spread ? v.tokens : zh_choices_of(v), v.x_stride, width), 0};
+}
+static inline zh_touched zh_product_lists(const zh_product_view &v) {
+  if (v.kind != ZH_PRODUCT_GROUPED) return {};
+  return {zh_place(v.lists), zh_device_list_words(v.tokens, v.experts, v.used) * sizeof(uint32_t), 0};
 }
 
 /* Each enqueues the product of a view whose matrices have the form. */

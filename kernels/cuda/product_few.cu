@@ -9,169 +9,72 @@
  *
  * The columns of a row are divided over up to eight warps, as many as have work; their sums are added in order. All
  * this depends on the matrix alone, so that a token's bits do not depend on the others. */
-#include "product.cuh"
+#include "product_few.cuh"
+#include "persist.cuh"
+
+using namespace zh_few;
 
 namespace {
 
-enum { WARPS = 8, ROWS = 16, SOME_TOKENS = 4 };
-
-/* Pieces that a thread asks for before it uses the first. */
-template <int FORM> struct depth { static constexpr uint32_t PIECES = zh_piece<FORM>::UNITS == 4 ? 2 : 4; };
-
-template <int NT> struct inputs { uint32_t pair[NT][4]; };
-
-/* Where the token's row of x begins that a thread takes for each tile of eight tokens, or none. */
-template <int NT> struct input_rows {
-  size_t at[NT];
-  bool there[NT];
-};
-
-template <int NT>
-ZH_DEVICE inputs<NT> load_inputs(const zh_product_view &v, const input_rows<NT> &rows, uint32_t column) {
-  inputs<NT> in;
-#pragma unroll
-  for (int n = 0; n < NT; ++n) {
-    float x[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    if (rows.there[n]) zh_eight_inputs(x, v, rows.at[n], column);
-    zh_pairs_of(in.pair[n], x);
-  }
-  return in;
-}
-
-/* d += 16 rows of 32 columns of a by b. */
-ZH_DEVICE void multiply_unit(float (&d)[4], const uint32_t (&low)[4], const uint32_t (&high)[4],
-                             const uint32_t (&b)[4]) {
-  const uint32_t a0[4] = {low[0], high[0], low[1], high[1]}, a1[4] = {low[2], high[2], low[3], high[3]};
-  const uint32_t b0[2] = {b[0], b[1]}, b1[2] = {b[2], b[3]};
-  zh_mma_bf16(d, a0, b0);
-  zh_mma_bf16(d, a1, b1);
-}
-
-template <int FORM, int NT>
-ZH_DEVICE void take_unit(float (&sum)[NT][4], const zh_loaded (&row)[2], uint32_t piece, uint32_t unit,
-                         const inputs<NT> &in) {
-  const uint32_t ones[4] = {0x3F803F80u, 0x3F803F80u, 0x3F803F80u, 0x3F803F80u};
-  uint32_t low[4], high[4];
-  zh_unit_pairs<FORM>(low, row[0].numbers, unit);
-  zh_unit_pairs<FORM>(high, row[1].numbers, unit);
-  zh_scale_pair s0 = zh_unit_scale<FORM>(row[0], piece, unit), s1 = zh_unit_scale<FORM>(row[1], piece, unit);
-#pragma unroll
-  for (int n = 0; n < NT; ++n) {
-    if constexpr (!zh_piece<FORM>::SCALED) {
-      multiply_unit(sum[n], low, high, in.pair[n]);
-    } else {
-      float part[4] = {0, 0, 0, 0};
-      multiply_unit(part, low, high, in.pair[n]);
-      for (int i = 0; i < 4; ++i) sum[n][i] = fmaf(i < 2 ? s0.scale : s1.scale, part[i], sum[n][i]);
-    }
-    if constexpr (zh_piece<FORM>::MINIMUM) {
-      float inputs_sum[4] = {0, 0, 0, 0};
-      multiply_unit(inputs_sum, ones, ones, in.pair[n]);
-      for (int i = 0; i < 4; ++i) sum[n][i] = fmaf(i < 2 ? s0.minimum : s1.minimum, inputs_sum[i], sum[n][i]);
-    }
-  }
-}
-
-/* This warp's pieces of two rows of every thread, for each of RT sixteens of rows. */
-template <int FORM, int NT, int RT>
-ZH_DEVICE void take_rows(float (&sum)[RT][NT][4], const zh_product_view &v, const zh_weights_view &w,
-                         const size_t (&row)[2 * RT], const input_rows<NT> &rows, uint32_t share, uint32_t shares) {
-  constexpr uint32_t DEPTH = depth<FORM>::PIECES;
-  uint32_t pieces = (v.columns + zh_piece<FORM>::COLUMNS - 1) / zh_piece<FORM>::COLUMNS, c = threadIdx.x % 4;
-  for (uint32_t first = share * DEPTH; first < pieces; first += shares * DEPTH) {
-    zh_loaded loaded[DEPTH][RT][2];
-#pragma unroll
-    for (uint32_t i = 0; i < DEPTH; ++i)
-#pragma unroll
-      for (uint32_t r = 0; r < 2 * RT; ++r)
-        if (first + i < pieces) loaded[i][r / 2][r % 2] = zh_load_piece<FORM>(w, row[r], first + i, c);
-#pragma unroll
-    for (uint32_t i = 0; i < DEPTH; ++i) {
-      if (first + i >= pieces) break;
-#pragma unroll
-      for (uint32_t unit = 0; unit < zh_piece<FORM>::UNITS; ++unit) {
-        inputs<NT> in = load_inputs<NT>(v, rows, zh_unit_column<FORM>(first + i, unit, c));
-#pragma unroll
-        for (uint32_t r = 0; r < RT; ++r) take_unit<FORM, NT>(sum[r], loaded[i][r], first + i, unit, in);
-      }
-    }
-  }
-}
-
-/* The warps' sums, [warp][row][token], added in order and put where they belong. */
-template <int NT, int RT>
-ZH_DEVICE void put_rows(const zh_product_view &v, const zh_part_of &p, zh_shared<float> sums, uint32_t first_tile,
-                        uint32_t shares, uint32_t first_token) {
-  constexpr uint32_t TOKENS = 8 * NT, TILE = ROWS * RT;
-  uint32_t tiles = WARPS / shares;
-  for (uint32_t o = threadIdx.x; o < tiles * TILE * TOKENS; o += blockDim.x) {
-    uint32_t r = o % TILE, token = o / TILE % TOKENS, local = o / (TILE * TOKENS), tile = first_tile + local;
-    if (tile >= v.tiles || first_token + token >= p.tokens) continue;
-    const zh_product_side &s = v.side[zh_side_of(v, tile)];
-    uint32_t row = (tile - s.first_tile) * TILE + r;
-    if (row >= s.rows) continue;
-    float sum = 0.0f;
-    for (uint32_t k = 0; k < shares; ++k) sum += sums[((local * shares + k) * TILE + r) * TOKENS + token];
-    zh_put_product(v, s, p, row, first_token + token, sum);
-  }
-}
-
 /* Grid: tiles of rows (WARPS / shares of them a block), parts. */
 template <int FORM, int NT, int RT>
-ZH_KERNEL void __launch_bounds__(32 * WARPS, NT == 1 && RT == 1 ? 3 : 1)
-    few_tokens(zh_product_view v, uint32_t shares) {
-  constexpr uint32_t TOKENS = 8 * NT, TILE = ROWS * RT;
+ZH_KERNEL void __launch_bounds__(32 * WARPS, NT == 1 && RT == 1 ? 3 : 1) few_tokens(view v) {
   ZH_SHARED(float, sums, WARPS *ROWS *RT * 8 * NT);
-  zh_part_of p = zh_part_at(v, blockIdx.y);
-  uint32_t warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, c = threadIdx.x % 4;
-  uint32_t first_tile = blockIdx.x * (WARPS / shares), tile = first_tile + warp / shares;
-  bool works = tile < v.tiles;
-  const zh_product_side &s = v.side[zh_side_of(v, works ? tile : 0)];
-  uint32_t first_row = works ? (tile - s.first_tile) * TILE : 0;
-  size_t row[2 * RT];
-#pragma unroll
-  for (uint32_t i = 0; i < 2 * RT; ++i) /* rows behind the last are read as it and not put */
-    row[i] = (size_t)p.part * s.rows + min(first_row + g + 8 * i, s.rows - 1);
-  for (uint32_t token = 0; token < p.tokens; token += TOKENS) {
-    float sum[RT][NT][4] = {};
-    input_rows<NT> rows;
-    for (uint32_t n = 0; n < NT; ++n) {
-      uint32_t mine = token + 8 * n + g;
-      rows.there[n] = mine < p.tokens;
-      rows.at[n] = rows.there[n] ? zh_place_of_x(v, p, mine) : 0;
-    }
-    if (works) take_rows<FORM, NT, RT>(sum, v, s.w, row, rows, warp % shares, shares);
-#pragma unroll
-    for (uint32_t k = 0; k < RT * NT * 4; ++k) {
-      uint32_t r = k / (NT * 4), n = k / 4 % NT, i = k % 4;
-      sums[(warp * TILE + 16 * r + g + i / 2 * 8) * TOKENS + 8 * n + 2 * c + i % 2] = sum[r][n][i];
-    }
-    __syncthreads();
-    put_rows<NT, RT>(v, p, sums, first_tile, shares, token);
-    __syncthreads();
+  multiply_tiles<FORM, NT, RT>(v, blockIdx.x, blockIdx.y, sums);
+}
+
+dim3 grid_of(const view &v) {
+  uint32_t at_once = WARPS / v.shares;
+  return dim3((v.v.tiles + at_once - 1) / at_once, v.v.parts);
+}
+
+/* What blocks of a persistent kernel ask for before they may read activations. */
+zh_ahead ahead_of(const view &v) {
+  enum { BYTES_OF_BLOCK = 32 * 1024 };
+  zh_ahead ahead = {};
+  const zh_product_view &p = v.v;
+  uint32_t row_bytes = p.side[0].w.row_bytes, tiles = WARPS / v.shares, bytes = BYTES_OF_BLOCK / (tiles * ROWS);
+  static_assert((int)ZH_AHEAD_SIDES >= (int)ZH_SIDES, "all of a product's matrices");
+  if (p.kind != ZH_PRODUCT_WHOLE) return ahead;
+  for (uint32_t i = 0; i < p.sides; ++i) {
+    ahead.numbers[i] = p.side[i].w.numbers;
+    ahead.rows[i] = p.side[i].rows;
+    ahead.first_tile[i] = p.side[i].first_tile;
   }
+  ahead.sides = p.sides;
+  ahead.tiles = p.tiles;
+  ahead.rows_of_tile = ROWS;
+  ahead.tiles_of_task = tiles;
+  ahead.row_bytes = row_bytes;
+  ahead.bytes = bytes < row_bytes ? bytes : row_bytes;
+  return ahead;
 }
 
-/* Of the warps of a block, how many share a tile's columns: each has two rounds of work. */
-template <int FORM> uint32_t shares_of(uint32_t columns) {
-  uint32_t pieces = (columns + zh_piece<FORM>::COLUMNS - 1) / zh_piece<FORM>::COLUMNS, shares = WARPS;
-  while (shares > 1 && shares * 2 * depth<FORM>::PIECES > pieces) shares /= 2;
-  return shares;
+zh_status record(zh_device *device, zh_device_form form, const view &v, zh_error *err) {
+  zh_status status = zh_record(device, ZH_STEP_FEW, form, grid_of(v), v, WARPS * ROWS * 8 * sizeof(float),
+                               {zh_product_writes(v.v)}, {zh_product_reads(v.v), zh_product_lists(v.v)}, err);
+  if (status == ZH_OK) zh_record_ahead(device, ahead_of(v));
+  return status;
 }
 
-template <int FORM, int NT, int RT> void launch(zh_device *device, zh_product_view *v) {
-  zh_count_tiles(v, ROWS * RT);
-  uint32_t shares = shares_of<FORM>(v->columns), at_once = WARPS / shares;
+template <int FORM, int NT, int RT> zh_status launch(zh_device *device, zh_product_view *p, zh_error *err) {
+  zh_count_tiles(p, ROWS * RT);
+  view v = {*p, shares_of<FORM>(p->columns)};
   auto kernel = few_tokens<FORM, NT, RT>;
-  ZH_LAUNCH(kernel, dim3((v->tiles + at_once - 1) / at_once, v->parts), 32 * WARPS, 0, device->stream, *v, shares);
+  ZH_LAUNCH(kernel, grid_of(v), 32 * WARPS, 0, device->stream, v);
+  return zh_cuda_launched(device, "a product of few tokens", err);
 }
 
 /* Twice as many rows where that leaves work for everyone. Sums of a row and a token are the same in all of these. */
-template <int FORM> void launch_form(zh_device *device, zh_product_view *v) {
-  zh_count_tiles(v, 2 * ROWS);
-  bool twice = v->tokens > SOME_TOKENS && (size_t)v->tiles * v->parts >= 2 * (size_t)device->facts.multiprocessors;
-  if (v->tokens <= 8) return twice ? launch<FORM, 1, 2>(device, v) : launch<FORM, 1, 1>(device, v);
-  return twice ? launch<FORM, 4, 2>(device, v) : launch<FORM, 4, 1>(device, v);
+template <int FORM> zh_status launch_form(zh_device *device, zh_product_view *p, zh_error *err) {
+  if (device->recording) {
+    zh_count_tiles(p, ROWS);
+    return record(device, (zh_device_form)FORM, {*p, shares_of<FORM>(p->columns)}, err);
+  }
+  zh_count_tiles(p, 2 * ROWS);
+  bool twice = p->tokens > SOME_TOKENS && (size_t)p->tiles * p->parts >= 2 * (size_t)device->facts.multiprocessors;
+  if (p->tokens <= 8) return twice ? launch<FORM, 1, 2>(device, p, err) : launch<FORM, 1, 1>(device, p, err);
+  return twice ? launch<FORM, 4, 2>(device, p, err) : launch<FORM, 4, 1>(device, p, err);
 }
 
 } // namespace
@@ -179,22 +82,16 @@ template <int FORM> void launch_form(zh_device *device, zh_product_view *v) {
 zh_status zh_cuda_product_few(zh_device *device, zh_product_view *v, zh_device_form form, zh_error *err) {
   switch (form) {
   case ZH_FORM_BF16:
-    launch_form<ZH_FORM_BF16>(device, v);
-    break;
+    return launch_form<ZH_FORM_BF16>(device, v, err);
   case ZH_FORM_E4M3:
-    launch_form<ZH_FORM_E4M3>(device, v);
-    break;
+    return launch_form<ZH_FORM_E4M3>(device, v, err);
   case ZH_FORM_Q8:
-    launch_form<ZH_FORM_Q8>(device, v);
-    break;
+    return launch_form<ZH_FORM_Q8>(device, v, err);
   case ZH_FORM_Q4:
-    launch_form<ZH_FORM_Q4>(device, v);
-    break;
+    return launch_form<ZH_FORM_Q4>(device, v, err);
   case ZH_FORM_Q4_1:
-    launch_form<ZH_FORM_Q4_1>(device, v);
-    break;
+    return launch_form<ZH_FORM_Q4_1>(device, v, err);
   default:
-    launch_form<ZH_FORM_Q4_K>(device, v);
+    return launch_form<ZH_FORM_Q4_K>(device, v, err);
   }
-  return zh_cuda_launched(device, "a product of few tokens", err);
 }

@@ -67,6 +67,8 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.lend_product_room = zh_cuda_lend_product_room;
     t.draw = zh_cuda_draw;
     t.scale_columns = zh_cuda_scale_columns;
+    t.begin_program = zh_cuda_begin_program;
+    t.end_program = zh_cuda_end_program;
     t.limits = &zh_cuda_limits;
     t.groups = &zh_cuda_groups;
     return t;

@@ -50,26 +50,42 @@ static zh_status run_once(void *result, const device_run *run, zh_device_graph *
   return api->wait(on.device, err);
 }
 
-static zh_status run_twice(void *result, void *again, const device_run *run, zh_error *err) {
+typedef zh_status (*begins)(zh_device *device, zh_error *err);
+typedef zh_status (*ends)(zh_device *device, zh_device_graph **out, zh_error *err);
+
+static zh_status run_kept(void *again, const device_run *run, begins begin, ends end,
+                          zh_error *err) {
   zh_device_graph *graph = NULL;
-  ZH_TRY(run_once(result, run, NULL, err));
-  ZH_TRY(on.api->begin_graph(on.device, err));
+  ZH_TRY(begin(on.device, err));
   zh_status status = run->enqueue(run->user, err);
-  zh_status ended = on.api->end_graph(on.device, &graph, status == ZH_OK ? err : NULL);
+  zh_status ended = end(on.device, &graph, status == ZH_OK ? err : NULL);
   if (status == ZH_OK) status = ended;
   if (status == ZH_OK) status = run_once(again, run, graph, err);
   on.api->release_graph(on.device, graph);
   return status;
 }
 
+static zh_status run_in_program(void *again, const device_run *run, zh_error *err) {
+  zh_status status = run_kept(again, run, on.api->begin_program, on.api->end_program, err);
+  if (!run->apart) return status;
+  if (status != ZH_ERR_LACKING)
+    return zh_fail(err, ZH_ERR_CHECK, "a program took what has no place there");
+  if (err) *err = (zh_error)ZH_ERROR_INIT;
+  return ZH_OK;
+}
+
 double device_result(void *result, const device_run *run) {
   zh_error err = ZH_ERROR_INIT;
   void *again = zeroed(run->bytes);
-  zh_status status = run_twice(result, again, run, &err);
-  double worst = status == ZH_OK ? unless_equal(0, result, again, run->bytes) : INFINITY;
+  double worst = 0;
+  zh_status status = run_once(result, run, NULL, &err);
+  if (status == ZH_OK) status = run_kept(again, run, on.api->begin_graph, on.api->end_graph, &err);
+  if (status == ZH_OK) worst = unless_equal(worst, result, again, run->bytes);
+  if (status == ZH_OK) status = run_in_program(again, run, &err);
+  if (status == ZH_OK && !run->apart) worst = unless_equal(worst, result, again, run->bytes);
   if (status != ZH_OK) fprintf(stderr, "zhiheng-kernelcheck: %s\n", err.message);
   free(again);
-  return worst;
+  return status == ZH_OK ? worst : (double)INFINITY;
 }
 
 /* --- variants --- */

@@ -28,9 +28,10 @@ typedef struct device_run {
   void *out;
   const void *before;
   size_t bytes;
+  bool apart; /* it has no place in a program, and must be refused there */
 } device_run;
-/* Runs it by itself and from a graph: 0, or infinity where the two differ or one failed (with a
- * line that says why). result: [bytes]. */
+/* Runs it by itself, from a graph and from a program: 0, or infinity where two differ or one failed
+ * (with a line that says why). result: [bytes]. */
 double device_result(void *result, const device_run *run);
 
 typedef struct device_case {

@@ -237,12 +237,18 @@ static void drop(device_attention_case *c) {
   device_drop();
 }
 
+/* Tiles on tensor cores. */
+static bool is_apart(const zh_device_attention *work) {
+  return zh_device_attention_rounds(&on.api->rounds, work);
+}
+
 /* The last token alone gives the same bits. */
 static double alone(device_attention_case *c, const float *out) {
   const device_attention_shape *s = c->shape;
   size_t width = (size_t)s->heads * s->value_dim, last = c->tokens - 1;
   float *one = zeroed(width * sizeof *one);
-  device_run run = {enqueue_attention, c, c->work.out, NULL, width * sizeof *one};
+  device_run run = {enqueue_attention, c, c->work.out, NULL, width * sizeof *one,
+                    is_apart(&c->work)};
   c->work.tokens = 1;
   c->work.q += last * s->heads * s->key_dim;
   c->work.position += last;
@@ -259,7 +265,7 @@ static void check_shape(const device_attention_shape *s, zh_device_kv_type type,
   device_attention_case c = prepare(s, type, tokens, way);
   size_t bytes = (size_t)tokens * s->heads * s->value_dim * sizeof(float);
   float *out = zeroed(bytes);
-  device_run run = {enqueue_attention, &c, c.work.out, NULL, bytes};
+  device_run run = {enqueue_attention, &c, c.work.out, NULL, bytes, is_apart(&c.work)};
   double worst = device_result(out, &run);
   for (size_t t = 0; t < tokens; t++)
     for (size_t h = 0; h < s->heads; h++) worst = fmax(worst, row_error(&c, out, t, h));

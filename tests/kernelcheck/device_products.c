@@ -92,6 +92,11 @@ static double product_errors(const product_case *c, const product_shape *s, cons
   return worst;
 }
 
+/* Tiles on tensor cores. */
+static bool is_apart(zh_device_form form, zh_way way) {
+  return way == ZH_MANY && form != ZH_FORM_F32 && form != ZH_FORM_F16;
+}
+
 /* Each token alone equals itself among the others. */
 static double alone(product_case *c, const product_shape *s, const float *y) {
   size_t stride = c->work.y_stride;
@@ -99,8 +104,12 @@ static double alone(product_case *c, const product_shape *s, const float *y) {
   const float *x = c->work.x;
   double worst = 0;
   for (size_t t = 0; t<s->tokens; t += s->tokens> 2 ? s->tokens - 1 : 1) {
-    device_run run = {enqueue_product, &c->work, c->work.y, s->adds ? c->before + t * stride : NULL,
-                      stride * sizeof *one};
+    device_run run = {enqueue_product,
+                      &c->work,
+                      c->work.y,
+                      s->adds ? c->before + t * stride : NULL,
+                      stride * sizeof *one,
+                      is_apart(s->form, c->work.way)};
     c->work.tokens = 1;
     c->work.x = x + t * c->work.x_stride;
     worst = fmax(worst, device_result(one, &run));
@@ -115,7 +124,8 @@ static void check_product(const product_shape *s, zh_way way) {
   c.work.matrices = c.matrices;
   size_t bytes = s->tokens * c.work.y_stride * sizeof(float);
   float *y = zeroed(bytes);
-  device_run run = {enqueue_product, &c.work, c.work.y, s->adds ? c.before : NULL, bytes};
+  device_run run = {enqueue_product,           &c.work, c.work.y,
+                    s->adds ? c.before : NULL, bytes,   is_apart(s->form, way)};
   double worst = device_result(y, &run);
   worst = fmax(worst, product_errors(&c, s, y));
   if (sums_alike(way)) worst = fmax(worst, alone(&c, s, y));
@@ -222,7 +232,7 @@ static void check_heads(zh_device_form form, uint32_t each, uint32_t columns, si
                                  .heads = heads,
                                  .tokens = tokens,
                                  .way = way};
-  device_run run = {enqueue_heads, &work, work.y, NULL, bytes};
+  device_run run = {enqueue_heads, &work, work.y, NULL, bytes, is_apart(w.host.form, way)};
   double worst = device_result(y, &run);
   for (size_t t = 0; t < tokens; t++)
     for (size_t h = 0; h < heads; h++)
@@ -301,7 +311,7 @@ static void check_experts(zh_device_form form, uint32_t columns, uint32_t expert
                                .used = used,
                                .lists = c.route.lists,
                                .way = way};
-  device_run run = {enqueue_grouped, &c, c.work.y, NULL, bytes};
+  device_run run = {enqueue_grouped, &c, c.work.y, NULL, bytes, is_apart(form, way)};
   double worst = device_result(y, &run);
   device_read(choice, c.route.choice, choices * 4);
   for (size_t i = 0; i < choices && worst <= 1; i++)

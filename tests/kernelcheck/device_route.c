@@ -142,7 +142,7 @@ static void check_route(const route_shape *s, size_t tokens, const char *words) 
       .counted = device_copy(nothing, sizeof nothing),
       .bias = s->bias ? device_copy(c.bias, s->experts * 4) : NULL,
       .selection_bias = s->selection_bias ? device_copy(c.selection, s->experts * 4) : NULL};
-  device_run run = {enqueue_route, &c, c.work.weight, NULL, choices * 4};
+  device_run run = {enqueue_route, &c, c.work.weight, NULL, choices * 4, false};
   double worst = device_result(weight, &run);
   device_read(choice, c.work.choice, choices * 4);
   device_read(lists, c.work.lists, words_of_lists * 4);
@@ -174,7 +174,7 @@ static void check_ties(void) {
                              .experts = EXPERTS,
                              .used = USED,
                              .score = s.score};
-  device_run run = {enqueue_route, &c, c.work.choice, NULL, sizeof choice};
+  device_run run = {enqueue_route, &c, c.work.choice, NULL, sizeof choice, false};
   double worst = device_result(choice, &run);
   static const uint32_t expected[2 * USED] = {1, 4, 7, 10, 0, 3, 6, 9}; /* 40 % 3 is 1 */
   check_report("route", on.api->backend, "ties, NaN",

@@ -39,7 +39,7 @@ void check_device_embed(void) {
     embed_case c = {w.device, device_copy(NULL, bytes), device_copy(id, sizeof id), TOKENS};
     uint32_t first = form % 2 ? 3 : 0; /* as of a part of a matrix */
     c.matrix.first_row = first;
-    device_run run = {enqueue_embed, &c, c.out, NULL, bytes};
+    device_run run = {enqueue_embed, &c, c.out, NULL, bytes, false};
     double worst = device_result(out, &run);
     for (size_t t = 0; t < TOKENS; t++)
       for (size_t i = 0; i < columns; i++) {
@@ -80,7 +80,7 @@ static void check_norm(size_t columns, size_t heads, bool layer, bool in_place) 
                          .heads = heads,
                          .tokens = TOKENS,
                          .eps = eps};
-  device_run run = {enqueue_norm, &work, work.y, in_place ? x : NULL, bytes};
+  device_run run = {enqueue_norm, &work, work.y, in_place ? x : NULL, bytes, false};
   double worst = device_result(y, &run);
   for (size_t part = 0; part < TOKENS * heads; part++) {
     size_t at = part / heads * stride + part % heads * columns;
@@ -141,7 +141,7 @@ static void check_rope(size_t head_dim, size_t dims, size_t offset, bool interle
                          .frequency = device_copy(frequency, pairs * sizeof *frequency),
                          .factor = 1.25,
                          .position = device_copy(position, sizeof position)};
-  device_run run = {enqueue_rope, &work, work.x, before, bytes};
+  device_run run = {enqueue_rope, &work, work.x, before, bytes, false};
   worst = device_result(x, &run);
   for (size_t k = 0; k < TOKENS * HEADS * pairs; k++) {
     size_t i = k % pairs, t = k / pairs / HEADS,
@@ -223,7 +223,7 @@ static void check_activation(zh_device_activation kind, const char *name) {
                              .up_stride = UP,
                              .kind = kind,
                              .limit = limit};
-  device_run run = {enqueue_activate, &work, work.y, NULL, TOKENS * COLUMNS * 4};
+  device_run run = {enqueue_activate, &work, work.y, NULL, TOKENS * COLUMNS * 4, false};
   double worst = device_result(y, &run);
   for (size_t i = 0; i < TOKENS * COLUMNS; i++) {
     double g = gate[i / COLUMNS * GATE + i % COLUMNS], z = up[i / COLUMNS * UP + i % COLUMNS],
@@ -278,8 +278,8 @@ static void check_exact_rows(void) {
   float *x = normal_floats(COUNT, 1), *y = normal_floats(COUNT, 3), *z = zeroed(COUNT * 4);
   rows_case c = {device_copy(y, COUNT * 4), device_copy(x, COUNT * 4),
                  device_copy(index, sizeof index), device_copy(NULL, sizeof(uint64_t))};
-  device_run add = {enqueue_add, &c, c.y, y, COUNT * 4},
-             gather = {enqueue_gather, &c, c.y, NULL, 5 * WIDTH * 4};
+  device_run add = {enqueue_add, &c, c.y, y, COUNT * 4, false},
+             gather = {enqueue_gather, &c, c.y, NULL, 5 * WIDTH * 4, false};
   double worst = device_result(z, &add);
   for (size_t i = 0; i < COUNT; i++)
     worst =
@@ -290,13 +290,13 @@ static void check_exact_rows(void) {
     worst = unless_equal(worst, z + r * WIDTH, x + index[r] * WIDTH, WIDTH * 4);
   check_report("gather", on.api->backend, "5 rows of 59", worst);
   uint32_t next[5];
-  device_run advance = {enqueue_advance, &c, c.index, index, sizeof index};
+  device_run advance = {enqueue_advance, &c, c.index, index, sizeof index, false};
   worst = device_result(next, &advance);
   for (size_t i = 0; i < 5; i++) worst = next[i] == index[i] + 1 ? worst : INFINITY;
   check_report("advance", on.api->backend, "5 positions", worst);
   uint64_t sum, expected = 0;
-  device_run sums = {enqueue_sum, &c, c.sum, NULL, sizeof sum},
-             unaligned = {enqueue_fewer, &c, c.sum, NULL, sizeof sum};
+  device_run sums = {enqueue_sum, &c, c.sum, NULL, sizeof sum, true},
+             unaligned = {enqueue_fewer, &c, c.sum, NULL, sizeof sum, true};
   worst = device_result(&sum, &sums);
   for (uint64_t i = 0; i < COUNT; i++) {
     uint32_t bits;
@@ -327,7 +327,7 @@ static void check_slices(void) {
         *z = zeroed(ROWS * TO * 4);
   zh_device_slices work = {
       device_copy(y, ROWS * TO * 4), device_copy(x, ROWS * FROM * 4), TO, FROM, PART, ROWS};
-  device_run run = {enqueue_slices, &work, work.to, y, ROWS * TO * 4};
+  device_run run = {enqueue_slices, &work, work.to, y, ROWS * TO * 4, false};
   double worst = device_result(z, &run);
   for (size_t r = 0; r < ROWS; r++) memcpy(y + r * TO, x + r * FROM, PART * 4);
   check_report("slices", on.api->backend, "13 of 11", unless_equal(worst, z, y, ROWS * TO * 4));
@@ -348,7 +348,7 @@ static void check_combine(bool shared, bool scored) {
                             .columns = COLUMNS,
                             .tokens = TOKENS,
                             .used = USED};
-  device_run run = {enqueue_combine, &work, work.y, NULL, TOKENS * COLUMNS * 4};
+  device_run run = {enqueue_combine, &work, work.y, NULL, TOKENS * COLUMNS * 4, false};
   double worst = device_result(y, &run);
   for (size_t i = 0; i < TOKENS * COLUMNS; i++) {
     size_t t = i / COLUMNS;
@@ -406,7 +406,7 @@ static double wrong_answers(logits_case *c, const float *z, const uint32_t *expe
   zh_device_answer *answers = zeroed(bytes);
   uint32_t *chosen = zeroed(c->tokens * 4);
   c->answer = device_copy(NULL, bytes);
-  device_run run = {enqueue_answer, c, c->answer, NULL, bytes};
+  device_run run = {enqueue_answer, c, c->answer, NULL, bytes, false};
   double worst = device_result(answers, &run);
   device_read(chosen, c->best, c->tokens * 4);
   worst = unless_equal(worst, chosen, expected, c->tokens * 4);
@@ -442,7 +442,7 @@ static void check_best(size_t vocab) {
                    .best = device_copy(NULL, sizeof best),
                    .tokens = TOKENS,
                    .vocab = vocab};
-  device_run run = {enqueue_argmax, &c, c.best, NULL, sizeof best};
+  device_run run = {enqueue_argmax, &c, c.best, NULL, sizeof best, true};
   double worst = device_result(best, &run);
   char words[40];
   snprintf(words, sizeof words, "%zu logits", vocab);
@@ -457,7 +457,7 @@ static void check_shaped(float cap) {
   float *z = normal_floats(TOKENS * VOCAB, 30), *y = zeroed(TOKENS * VOCAB * 4);
   logits_case c = {
       .z = device_copy(z, TOKENS * VOCAB * 4), .cap = cap, .tokens = TOKENS, .vocab = VOCAB};
-  device_run run = {enqueue_shape, &c, c.z, z, TOKENS * VOCAB * 4};
+  device_run run = {enqueue_shape, &c, c.z, z, TOKENS * VOCAB * 4, false};
   double worst = device_result(y, &run);
   for (size_t i = 0; i < TOKENS * VOCAB; i++) {
     double x = (double)z[i] * (double)0.7f,
@@ -615,7 +615,7 @@ static void check_generated(zh_device_form form, uint64_t column, uint64_t whole
   c.matrix.numbers = device_copy(NULL, bytes);
   c.matrix.scales = scale_bytes ? device_copy(scales, scale_bytes) : NULL;
   uint8_t *made = zeroed(bytes), *expected = zeroed(bytes);
-  device_run run = {enqueue_generate, &c, c.matrix.numbers, NULL, bytes};
+  device_run run = {enqueue_generate, &c, c.matrix.numbers, NULL, bytes, true};
   double worst = device_result(made, &run);
   for (size_t r = 0; r < ROWS; r++)
     expect_row(expected + zh_device_number_bytes(form, r, COLUMNS), &m, &c, r);
@@ -647,7 +647,7 @@ static void check_generated_blocks(zh_device_form form, zh_dtype type, uint64_t 
   generate_case c = {m, 5, column, WHOLE};
   c.matrix.numbers = device_copy(NULL, all); /* both planes beside each other */
   c.matrix.scales = (uint8_t *)c.matrix.numbers + bytes;
-  device_run run = {enqueue_generate, &c, c.matrix.numbers, NULL, all};
+  device_run run = {enqueue_generate, &c, c.matrix.numbers, NULL, all, true};
   worst = fmax(worst, device_result(made, &run));
   char words[64];
   snprintf(words, sizeof words, "%s, %u columns from %llu on", zh_device_form_names[form], columns,

@@ -119,13 +119,13 @@ void forget_faults();
 
 void begin_blocks(); /* of a launch */
 void begin_block(uint3 at);
-void new_epoch(); /* of the running block */
+void new_epoch();                       /* of the running block */
 bool is_of_other_block(uint32_t epoch); /* epochs: of this launch */
 uint3 block_of_epoch(uint32_t epoch);
 bool block_was_seen(uint32_t epoch);
-void shared_reset();     /* made at the first launch */
+void shared_reset();               /* made at the first launch */
 void shared_of_block(size_t slot); /* of blocks that live at once each has its own */
-void stamps_reset_all(); /* epochs begin anew */
+void stamps_reset_all();           /* epochs begin anew */
 
 /* --- hopper.cc --- */
 

@@ -52,8 +52,7 @@ static inline void zh_store_release_system(const zh_global<uint32_t> &p, uint32_
 }
 
 /* Sees all that was told by whoever put there what it finds. */
-template <class T>
-static inline T zh_load_acquire(const zh_global<T> &p, ZH_SHIM_WHERE) {
+template <class T> static inline T zh_load_acquire(const zh_global<T> &p, ZH_SHIM_WHERE) {
   return zh_shim::change(p, ZH_SHIM_HERE, [](T old) { return old; });
 }
 

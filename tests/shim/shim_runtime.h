@@ -210,9 +210,8 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, cudaSt
   std::tuple<std::decay_t<Parameters>...> kept(
       static_cast<std::decay_t<Parameters>>(std::forward<Arguments>(arguments))...);
   static_assert(sizeof kept <= 4096, "a kernel's parameters take 4096 bytes at most");
-  launch_shape shape = {name,         grid,
-                        block,        shared_bytes,
-                        reinterpret_cast<any_function>(kernel), TOGETHER};
+  launch_shape shape = {name,    grid, block, shared_bytes, reinterpret_cast<any_function>(kernel),
+                        TOGETHER};
   enqueue_launch(shape, stream, [kernel, kept] { std::apply(kernel, kept); });
 }
 

@@ -5,7 +5,8 @@
  * and the blocks begun, over all launches, so that nothing is cleared between them. Two threads of
  * a block are ordered by a barrier in between (another epoch), or within a warp by __syncwarp
  * (vector clocks); two blocks of a launch only where one's atomic, after __threadfence, was seen by
- * an atomic of the other: then what came before the fence. Where blocks live at once, a fence begins an epoch. Shuffles and votes order no memory. */
+ * an atomic of the other: then what came before the fence. Where blocks live at once, a fence
+ * begins an epoch. Shuffles and votes order no memory. */
 #ifndef ZH_TESTS_SHIM_WATCH_H
 #define ZH_TESTS_SHIM_WATCH_H
 
@@ -47,7 +48,7 @@ enum access { READ, WRITE, ATOMIC };
 struct running {
   uint64_t stamp; /* its epoch, clock and number */
   uint32_t epoch, block_epoch, launch_epoch;
-  unsigned thread; /* in its block, x fastest */
+  unsigned thread;  /* in its block, x fastest */
   uint64_t launch;  /* 0: none runs */
   uint64_t changes; /* of values in global memory, by kernels */
   bool together;    /* this launch's blocks live at once */

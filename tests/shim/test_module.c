@@ -108,7 +108,7 @@ static void a_kernel_that_goes_too_far_names_itself(void **state) {
   const char *(*report)(void) = NULL;
   *(void **)&report = dlsym(dlopen(getenv("ZH_DEVICE_MODULE"), RTLD_NOW), "zh_shim_report");
   assert_non_null(report);
-  assert_non_null(strstr(report(), "rows.cu:"));
+  assert_non_null(strstr(report(), "rows.cuh:"));
   rows_close(&r, api);
   rows_are_added(state); /* opened anew, the device works */
 }

@@ -1,5 +1,5 @@
-/* Blocks that live at once: they wait for each other, what is not ordered is reported, and so is who
- * waits for ever. */
+/* Blocks that live at once: they wait for each other, what is not ordered is reported, and so is
+ * who waits for ever. */
 #include "try.h"
 
 #include "kernels/cuda/meeting.cuh"
@@ -10,8 +10,8 @@ enum meeting_fault {
   RIGHT,
   NO_MEETING,
   NO_FENCE,
-  LATE_FENCE,    /* in front of the block's last writes */
-  NO_BARRIER     /* behind the meeting: threads go on before their block has met */
+  LATE_FENCE, /* in front of the block's last writes */
+  NO_BARRIER  /* behind the meeting: threads go on before their block has met */
 };
 
 /* As zh_arrive and zh_meet, with a fault. */
@@ -59,10 +59,10 @@ static void blocks_meet(void **) {
       for (uint32_t i = 0; i < THREADS; i++) expected[(k + 1) % 2][b * THREADS + i] = sum + i;
     }
   must_pass([&] { /* one word for all launches */
-    run(y, word, RIGHT);
-    assert_int_equal(cudaStreamSynchronize(nullptr), cudaSuccess);
-    assert_memory_equal(&y.get()[ROUNDS % 2 * BLOCKS * THREADS], expected[ROUNDS % 2],
-                        sizeof expected[0]);
+                  run(y, word, RIGHT);
+                  assert_int_equal(cudaStreamSynchronize(nullptr), cudaSuccess);
+                  assert_memory_equal(&y.get()[ROUNDS % 2 * BLOCKS * THREADS], expected[ROUNDS % 2],
+                                      sizeof expected[0]);
   });
 }
 
@@ -114,7 +114,8 @@ ZH_KERNEL void own_memory(zh_global<uint32_t> y, zh_global<uint32_t> word) {
 
 static void blocks_keep_what_is_theirs(void **) {
   buffer<uint32_t> y(BLOCKS * THREADS), word(1);
-  must_pass([&] { ZH_LAUNCH_TOGETHER(own_memory, BLOCKS, THREADS, 0, nullptr, y.to(), word.to()); });
+  must_pass(
+      [&] { ZH_LAUNCH_TOGETHER(own_memory, BLOCKS, THREADS, 0, nullptr, y.to(), word.to()); });
   std::vector<uint32_t> out = y.get();
   for (uint32_t b = 0; b < BLOCKS; b++)
     for (uint32_t i = 0; i < THREADS; i++) {

@@ -104,7 +104,8 @@ def test_every_step_is_done_and_has_its_figures(honest):
                                                   "fp16_tensor", "fp8_tensor", "int8_tensor")}
     copies = {f"gpu-copy/{way}" for way in ("h2d", "d2h", "h2d_bidirectional", "d2h_bidirectional", "d2d")}
     launches = {f"gpu-launch/{what}" for what in ("launch_call", "launch_round_trip", "boundary_in_stream",
-                                                  "boundary_in_graph", "graph_round_trip", "allocate_1MiB")}
+                                                  "boundary_in_graph", "boundary_in_kernel", "graph_round_trip",
+                                                  "allocate_1MiB")}
     types = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp8_fast", "int8")
     products = {f"gpu-gemm/{kind}_{shape}" for kind in types for shape in ("16x32x48", "48x16x64")}
     ratios = {f"gpu-gemm/zeros_ratio_{kind}" for kind in types}

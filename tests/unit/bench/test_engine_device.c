@@ -301,6 +301,100 @@ static void experts_that_were_read_are_counted(void **state) {
   close_pair(&p);
 }
 
+
+/* --- one kernel for a step --- */
+
+enum { BOTH = 2 };
+
+/* Both sequences, by a graph or by one kernel. */
+static zh_status generate_as(zh_generated *out, pair *p, const char *form, size_t sequences,
+                             zh_error *err) {
+  uint32_t first[BOTH] = {3, 5};
+  setenv("ZH_GPU_DECODE", form, 1);
+  p->device->device->graph_sequences = 0; /* made anew */
+  for (uint32_t s = 0; s < BOTH; ++s) zh_engine_poison(p->device, s, PROMPT);
+  zh_status status = zh_engine_generate(p->device, first, PROMPT, sequences, STEPS, out, NULL, err);
+  unsetenv("ZH_GPU_DECODE");
+  return status;
+}
+
+static void read_both(pair *p, zh_error *err) {
+  uint32_t token[BOTH * PROMPT], position[BOTH * PROMPT], sequence[BOTH * PROMPT];
+  for (uint32_t i = 0; i < BOTH * PROMPT; ++i) {
+    sequence[i] = i / PROMPT;
+    position[i] = i % PROMPT;
+    token[i] = (i * 7 + sequence[i]) % p->vocab;
+  }
+  if (zh_engine_forward(p->device, token, position, sequence, BOTH * PROMPT, NULL, p->logits[1],
+                        err) != ZH_OK)
+    fail_msg("%s", err->message);
+}
+
+static void one_kernel_is_the_graph(const char *family) {
+  zh_error err = ZH_ERROR_INIT;
+  pair p = open_pair(family);
+  read_both(&p, &err);
+  for (size_t sequences = 1; sequences <= BOTH; ++sequences) {
+    zh_generated made[2][BOTH * STEPS];
+    memset(made, 0, sizeof made);
+    if (generate_as(made[0], &p, "graph", sequences, &err) != ZH_OK ||
+        generate_as(made[1], &p, "persistent", sequences, &err) != ZH_OK)
+      fail_msg("%s: %s", family, err.message);
+    assert_true(p.device->device->persists);
+    for (size_t i = 0; i < STEPS * sequences; ++i)
+      if (memcmp(&made[0][i], &made[1][i], sizeof made[0][i]) != 0)
+        fail_msg("%s: answer %zu of %zu sequences is token %u, in a graph %u", family, i, sequences,
+                 made[1][i].chosen, made[0][i].chosen);
+  }
+  close_pair(&p);
+}
+
+static void one_kernel_gives_the_bits_of_a_graph(void **state) {
+  static const char *const families[] = {"llama3",      "qwen3",   "gemma2",    "gemma3-nested",
+                                         "glm4",        "minicpm", "qwen2",     "phi3-window",
+                                         "deepseek-v3", "gpt-oss", "qwen2-moe", "zh-tiny"};
+  (void)state;
+  for (size_t i = 0; i < sizeof families / sizeof families[0]; ++i)
+    one_kernel_is_the_graph(families[i]);
+}
+
+static zh_status generate_many(zh_engine *engine, const char *form, zh_error *err) {
+  uint32_t first[ZH_FEW_TOKENS + 1] = {0};
+  zh_generated made[ZH_FEW_TOKENS + 1];
+  setenv("ZH_GPU_DECODE", form, 1);
+  engine->device->graph_sequences = 0;
+  for (uint32_t s = 0; s <= ZH_FEW_TOKENS; ++s) zh_engine_poison(engine, s, 0);
+  zh_status status = zh_engine_generate(engine, first, 0, ZH_FEW_TOKENS + 1, 1, made, NULL, err);
+  unsetenv("ZH_GPU_DECODE");
+  return status;
+}
+
+/* Products of many tokens have no place in one kernel: asked for, that is said; else it is a graph.
+ */
+static void where_one_kernel_cannot_a_graph_does(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT, asked = ZH_ERROR_INIT, unknown = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = ZH_FEW_TOKENS + 1,
+                               .context = 2,
+                               .micro_batch = ZH_FEW_TOKENS + 1,
+                               .kv = ZH_KV_BF16,
+                               .device = 1};
+  assert_int_equal(zh_model_open(&model, "zh-tiny", &err), ZH_OK);
+  if (zh_engine_create(&engine, model, threads, &options, &err) != ZH_OK)
+    fail_msg("%s", err.message);
+  assert_int_equal(generate_many(engine, "persistent", &asked), ZH_ERR_LACKING);
+  if (!strstr(asked.message, "has no place in one kernel")) fail_msg("%s", asked.message);
+  assert_int_equal(generate_many(engine, "both", &unknown), ZH_ERR_ARG);
+  assert_non_null(strstr(unknown.message, "ZH_GPU_DECODE"));
+  if (generate_many(engine, "", &err) != ZH_OK) fail_msg("%s", err.message);
+  assert_string_equal(zh_device_decode_form(engine->device), "graph");
+  zh_engine_free(engine);
+  zh_model_free(model);
+}
+
 /* --- faults --- */
 
 static zh_status check_with(zh_tamper tamper, zh_kv_type kv, zh_error *err) {
@@ -458,6 +552,8 @@ int main(void) {
       cmocka_unit_test(generations_are_steps_bit_for_bit),
       cmocka_unit_test(draws_are_the_hosts),
       cmocka_unit_test(experts_that_were_read_are_counted),
+      cmocka_unit_test(one_kernel_gives_the_bits_of_a_graph),
+      cmocka_unit_test(where_one_kernel_cannot_a_graph_does),
       cmocka_unit_test(faults_are_noticed),
       cmocka_unit_test(weights_are_held_against_the_model),
       cmocka_unit_test(what_cannot_be_done_is_named),
