@@ -10,7 +10,7 @@ namespace {
 /* Grid: heads, tokens. */
 template <bool LAYER> ZH_KERNEL void __launch_bounds__(MOST) norm_rows(view v) {
   ZH_SHARED(float, sums, SUMS);
-  norm_row<LAYER>(v, blockIdx.x, blockIdx.y, sums);
+  norm_in_place<LAYER>(v, blockIdx.x, blockIdx.y, sums);
 }
 
 } // namespace

@@ -32,11 +32,12 @@ enum zh_step_kind {
   ZH_STEP_ROUTE,
   ZH_STEP_LIST,
   ZH_STEP_SHAPE,
+  ZH_STEP_SLICE, /* of logits */
   ZH_STEP_ANSWER,
   ZH_STEP_ADVANCE
 };
 
-enum { ZH_STEP_THREADS = 256, ZH_STEP_VIEW = 640, ZH_AHEAD_SIDES = 4 };
+enum { ZH_STEP_THREADS = 256, ZH_STEP_VIEW = 768, ZH_AHEAD_SIDES = 4 };
 
 /* Weights of a product to come, of which each block asks for the begin of what it will read first. */
 struct zh_ahead {
@@ -88,6 +89,15 @@ static inline zh_touched zh_touch_rows(const void *address, size_t tokens, size_
 typedef std::initializer_list<zh_touched> zh_touches;
 zh_status zh_record_bytes(zh_device *device, const zh_step &step, size_t shared_bytes, zh_touches writes,
                           zh_touches reads, zh_error *err);
+/* A norm of whole rows whose output nothing has changed since, nor its input, where it is exactly what is given. */
+struct zh_recorded_norm {
+  const unsigned char *view;
+  uint32_t variant;
+  zh_touched reads;
+};
+bool zh_find_norm(zh_device *device, zh_recorded_norm *out, const zh_touched &output);
+/* Memory of the program for what one step leaves to another. */
+void *zh_record_scratch(zh_device *device, size_t *bytes);
 /* The last step is a product, and these are its weights. */
 void zh_record_ahead(zh_device *device, const zh_ahead &ahead);
 
