@@ -74,7 +74,8 @@ view view_of(const zh_attention_view *v) {
 zh_status record(zh_device *device, const zh_device_attention *w, const view &of, zh_error *err) {
   const zh_attention_view &v = of.v;
   size_t words = w->tokens * sizeof(uint32_t);
-  zh_touched scratch = zh_touch(w->scratch, zh_cuda_few_scratch(w)), position = zh_touch(w->position, words), values = {};
+  zh_touched scratch = zh_touch(w->scratch, zh_cuda_few_scratch(w)), position = zh_touch(w->position, words),
+             values = {};
   if (w->kv.values) values = zh_touch(w->kv.values, zh_device_kv_bytes(&w->kv, true));
   size_t q = w->heads * w->kv.key_dim, out = w->heads * w->kv.value_dim;
   zh_status status =

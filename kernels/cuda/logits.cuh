@@ -74,8 +74,7 @@ template <int THREADS> ZH_DEVICE found join(found mine, const room &r) {
 }
 
 /* Of logits [begin, end) of a row. */
-template <int THREADS>
-ZH_DEVICE found find(const view &v, uint32_t token, size_t begin, size_t end, const room &r) {
+template <int THREADS> ZH_DEVICE found find(const view &v, uint32_t token, size_t begin, size_t end, const room &r) {
   found mine = {0, 0.0f, UINT32_MAX, 0};
   for (size_t i = begin + threadIdx.x; i < end; i += THREADS) {
     float x = v.z[token * v.vocab + i];
@@ -95,8 +94,7 @@ struct sliced_view {
   size_t length;           /* of a slice */
   uint32_t count;          /* at most as many as threads */
 };
-template <int THREADS>
-ZH_DEVICE void find_slice(const sliced_view &v, uint32_t slice, uint32_t token, const room &r) {
+template <int THREADS> ZH_DEVICE void find_slice(const sliced_view &v, uint32_t slice, uint32_t token, const room &r) {
   size_t begin = slice * v.length, end = begin + v.length < v.of.vocab ? begin + v.length : v.of.vocab;
   found all = find<THREADS>(v.of, token, begin, end, r);
   if (threadIdx.x == 0) v.slices[(size_t)token * v.count + slice] = all;

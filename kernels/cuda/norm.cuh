@@ -16,8 +16,8 @@ struct view {
   uint32_t lanes; /* which decide the order of sums: places that each take every so many-th column */
 };
 
-/* The sum of what `part` says of each lane, a warp's first, in every thread. The block may have fewer threads than there
- * are lanes, or more. */
+/* The sum of what `part` says of each lane, a warp's first, in every thread. The block may have fewer threads than
+ * there are lanes, or more. */
 template <class Part> ZH_DEVICE float sum_of(uint32_t lanes, zh_shared<float> sums, Part part) {
   for (uint32_t lane = threadIdx.x; lane < lanes; lane += blockDim.x) {
     float x = zh_warp_sum(part(lane));

@@ -22,7 +22,7 @@ struct zh_recording {
   std::vector<norm> norms;
   std::vector<touch> touched; /* since blocks last waited for each other */
   size_t shared_bytes;
-  size_t product; /* the step behind which weights of the next product may be asked for */
+  size_t product;      /* the step behind which weights of the next product may be asked for */
   uint32_t most_tasks; /* of a step */
   void *memory;        /* of the program, as far as it is there while recording */
 };
@@ -81,8 +81,8 @@ bool zh_find_norm(zh_device *device, zh_recorded_norm *out, const zh_touched &ou
   zh_recording *r = device->recording;
   for (const zh_recording::norm &n : r->norms) {
     if (!n.unchanged || n.writes.begin != output.at || n.writes.end != output.at + output.bytes) continue;
-    *out = {r->steps[n.step].view, r->steps[n.step].variant,
-            {n.reads.begin, n.reads.end - n.reads.begin, n.reads.unit}};
+    *out = {
+        r->steps[n.step].view, r->steps[n.step].variant, {n.reads.begin, n.reads.end - n.reads.begin, n.reads.unit}};
     return true;
   }
   return false;
@@ -179,8 +179,7 @@ static zh_status end_capture(zh_device *device, zh_error *err) {
   cudaError_t status = cudaGraphGetNodes(stray, nullptr, &strays);
   cudaGraphDestroy(stray);
   ZH_CUDA(device, status, "ending a program");
-  if (strays)
-    return zh_fail(err, ZH_ERR_LACKING, "%zu of a program's calls have no place in one kernel", strays);
+  if (strays) return zh_fail(err, ZH_ERR_LACKING, "%zu of a program's calls have no place in one kernel", strays);
   return ZH_OK;
 }
 

@@ -48,7 +48,7 @@ struct zh_ahead {
 };
 
 struct alignas(16) zh_step {
-  uint32_t kind, variant; /* which instance of the body */
+  uint32_t kind, variant;        /* which instance of the body */
   uint32_t tasks, width, height; /* task t is block (t % width, t / width % height, …) of the operator's grid */
   uint32_t meets;                /* whether all blocks wait for each other behind it */
   zh_ahead ahead;                /* what is asked for meanwhile */
@@ -74,7 +74,9 @@ static inline zh_touched zh_touch(const void *address, size_t bytes, size_t unit
   return {address ? zh_place(zh_at<const uint8_t>(address)) : 0, bytes, unit};
 }
 
-static inline zh_touched zh_touch_everything() { return {1, UINTPTR_MAX - 1, 0}; }
+static inline zh_touched zh_touch_everything() {
+  return {1, UINTPTR_MAX - 1, 0};
+}
 
 /* `tokens` rows of `width` floats; a task has `unit` of them, token by token. */
 static inline size_t zh_row_bytes(size_t tokens, size_t stride, size_t width) {
@@ -121,7 +123,8 @@ cudaError_t zh_steps_blocks(unsigned *out, const zh_device *device, size_t share
 void zh_steps_launch(zh_device *device, const void *steps, size_t count, void *word, unsigned blocks,
                      size_t shared_bytes);
 /* Of a block: the steps at hand and what bodies need. */
-static inline size_t zh_steps_shared(size_t of_bodies) { return 2 * sizeof(zh_step) + (of_bodies + 15) / 16 * 16; }
-
+static inline size_t zh_steps_shared(size_t of_bodies) {
+  return 2 * sizeof(zh_step) + (of_bodies + 15) / 16 * 16;
+}
 
 #endif

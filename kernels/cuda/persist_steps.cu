@@ -219,8 +219,7 @@ ZH_DEVICE void answer(const header &h, bytes all, size_t at, bytes room) {
   const zh_answers::room r = {zh_part<uint64_t>(room, 0, THREADS), zh_part<float>(room, THREADS * 8, THREADS),
                               zh_part<uint32_t>(room, THREADS * 12, THREADS),
                               zh_part<uint32_t>(room, THREADS * 16, THREADS)};
-  if (h.kind == ZH_STEP_SLICE)
-    return each_task(h, [&](place p) { zh_answers::find_slice<THREADS>(v, p.x, p.y, r); });
+  if (h.kind == ZH_STEP_SLICE) return each_task(h, [&](place p) { zh_answers::find_slice<THREADS>(v, p.x, p.y, r); });
   each_task(h, [&](place p) {
     zh_answers::found found = zh_answers::join_slices<THREADS>(v, p.x, r);
     if (threadIdx.x == 0) zh_answers::put_answer(v.of, p.x, found);
