@@ -12,6 +12,7 @@
 
 #include <initializer_list>
 #include <string.h>
+#include <type_traits>
 
 #include "device.cuh"
 
