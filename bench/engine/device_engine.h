@@ -83,7 +83,6 @@ struct zh_device_engine {
   size_t graph_sequences, steps_at_once;
   uint32_t graph_left_out;
   bool persists; /* which of the two the last one is */
-  size_t tokens_of_pass;   /* of the last one */
   zh_device_event **event; /* [events] */
   size_t events;
 
@@ -122,10 +121,6 @@ uint64_t zh_device_host_bytes(const zh_engine *engine);
  * where no form keeps to a type's roundings. */
 ZH_MUST_CHECK zh_status zh_device_choose_forms(zh_engine *engine, zh_error *err);
 zh_laid *zh_device_laid_of(const zh_device_engine *d, const zh_weight *w);
-static inline zh_device_form zh_device_form_for(const zh_device_engine *d, const zh_weight *w) {
-  (void)d;
-  return w->laid->matrix.form;
-}
 /* {"e4m3": bytes, …}: how many of the weights lie in each form. */
 json_t *zh_device_forms_json(const zh_engine *engine);
 

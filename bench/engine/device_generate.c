@@ -204,7 +204,6 @@ static zh_status generate_here(zh_engine *e, const uint32_t *first, uint32_t pos
   zh_device_engine *d = e->device;
   if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
   ZH_TRY(prepare_here(e, sequences, steps, err));
-  d->tokens_of_pass = sequences;
   d->api->mark(d->device, "generating", -1);
   ZH_TRY(send_first(d, first, position, sequences, err));
   for (size_t done = 0, some; done < steps; done += some) {

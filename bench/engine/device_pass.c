@@ -442,7 +442,6 @@ static zh_status forward_here(zh_engine *e, const uint32_t *token, const uint32_
   if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
   for (; *done < count; *done += most) {
     size_t at = *done, tokens = count - at < most ? count - at : most;
-    d->tokens_of_pass = tokens;
     zh_device_pass p = {.e = e,
                         .d = d,
                         .token = token + at,
