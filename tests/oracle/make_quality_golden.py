@@ -37,11 +37,19 @@ def condensed(folder):
     return {**{key: results[key] for key in WANTED if key in results}, "samples": samples}
 
 
+def mend_tokenizer(lm):
+    """transformers makes of GGUF's pre-tokenizer "smollm" one that does not cut out digits, as the published one does."""
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+    lm.tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)])
+    assert len(lm.tokenizer.encode("\n\n2")) == 2
+
+
 def main(out):
     import lm_eval
     import transformers
     from lm_eval.models.huggingface import HFLM
     lm = HFLM(pretrained=str(Path("models").resolve()), gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf", dtype="float32", device="cpu", batch_size=1)
+    mend_tokenizer(lm)
     document = {"lm_eval": lm_eval.__version__, "transformers": transformers.__version__}
     for name, (tasks, length) in RUNS.items():
         lm._max_length = length
