@@ -15,8 +15,13 @@ template <int KIND> ZH_KERNEL void activate_rows(view v) {
 
 zh_status zh_cuda_activate(zh_device *device, const zh_device_activate *w, zh_error *err) {
   if (w->tokens == 0 || w->columns == 0) return ZH_OK;
-  view v = {zh_at<float>(w->y), zh_at<const float>(w->gate), zh_at<const float>(w->up), w->columns, w->gate_stride,
-            w->up_stride,       w->limit};
+  view v = {zh_at<float>(w->y),
+            zh_at<const float>(w->gate),
+            zh_at<const float>(w->up),
+            w->columns,
+            w->gate_stride,
+            w->up_stride,
+            w->limit};
   dim3 grid(zh_blocks(w->columns, THREADS), (unsigned)w->tokens);
   if (device->recording)
     return zh_record(device, ZH_STEP_ACTIVATE, w->kind, grid, v, 0,

@@ -19,17 +19,33 @@ ZH_KERNEL void answer_rows(view v) {
   if (threadIdx.x == 0) put_answer(v, blockIdx.x, all);
 }
 
+/* Several blocks a row, which is long. */
+zh_status record(zh_device *device, const view &v, const zh_device_answer *out, const uint32_t *chosen, const float *z,
+                 size_t tokens, zh_error *err) {
+  enum { SLICE = 256, SLICES_MAX = 128, SHARED = ZH_STEP_THREADS * 20 };
+  sliced_view s = {v, {}, 0, 0};
+  size_t count = (v.vocab + SLICE - 1) / SLICE, bytes;
+  void *scratch = zh_record_scratch(device, &bytes);
+  s.count = (uint32_t)(count < SLICES_MAX ? count : SLICES_MAX);
+  s.length = (v.vocab + s.count - 1) / s.count;
+  s.slices = zh_at<found>(scratch);
+  if (tokens * s.count * sizeof(found) > bytes)
+    return zh_fail(err, ZH_ERR_LACKING, "a program's answers are of fewer than %zu rows", tokens);
+  zh_touched slices = zh_touch(scratch, tokens * s.count * sizeof(found));
+  zh_status status = zh_record(device, ZH_STEP_SLICE, 0, dim3(s.count, (unsigned)tokens), s, SHARED, {slices},
+                               {zh_touch_rows(z, tokens, v.vocab, v.vocab)}, err);
+  if (status != ZH_OK) return status;
+  return zh_record(device, ZH_STEP_ANSWER, 0, dim3((unsigned)tokens), s, SHARED,
+                   {zh_touch(out, tokens * sizeof *out), zh_touch(chosen, tokens * sizeof *chosen)}, {slices}, err);
+}
+
 } // namespace
 
 zh_status zh_cuda_answer(zh_device *device, zh_device_answer *out, uint32_t *chosen, const float *z, size_t tokens,
                          size_t vocab, zh_error *err) {
   if (tokens == 0) return ZH_OK;
   view v = {zh_at<zh_device_answer>(out), zh_at<uint32_t>(chosen), zh_at<const float>(z), vocab};
-  if (device->recording)
-    return zh_record(device, ZH_STEP_ANSWER, 0, dim3((unsigned)tokens), v,
-                     ZH_STEP_THREADS * (sizeof(uint64_t) + 3 * sizeof(uint32_t)),
-                     {zh_touch(out, tokens * sizeof *out), zh_touch(chosen, tokens * sizeof *chosen)},
-                     {zh_touch_rows(z, tokens, vocab, vocab)}, err);
+  if (device->recording) return record(device, v, out, chosen, z, tokens, err);
   ZH_LAUNCH(answer_rows, (unsigned)tokens, THREADS, 0, device->stream, v);
   return zh_cuda_launched(device, "choosing tokens", err);
 }

@@ -8,7 +8,9 @@ namespace zh_attention_few {
 
 enum { WARP = 32, MOST_HEADS = 8, QUAD = 4, GAP = 16, VALUES_MAX = 512 };
 /* Items of a thread: pairs of dimensions of values for QUAD heads. */
-template <int THREADS> struct items { static constexpr uint32_t COUNT = VALUES_MAX / 2 * (MOST_HEADS / QUAD) / THREADS; };
+template <int THREADS> struct items {
+  static constexpr uint32_t COUNT = VALUES_MAX / 2 * (MOST_HEADS / QUAD) / THREADS;
+};
 
 /* Where things lie in a block's shared memory, in bytes. */
 struct room {
@@ -260,7 +262,8 @@ ZH_DEVICE void attend_part(const view &of, uint32_t share, uint32_t token, uint3
     copy_rows<THREADS>(s.keys, r.key_pitch, v.keys, zh_kv_row(v.keys, sequence, mine.key_head, at), count, TILE);
     zh_copies_commit();
     if (!v.latent)
-      copy_rows<THREADS>(s.values, r.value_pitch, v.values, zh_kv_row(v.values, sequence, mine.key_head, at), count, TILE);
+      copy_rows<THREADS>(s.values, r.value_pitch, v.values, zh_kv_row(v.values, sequence, mine.key_head, at), count,
+                         TILE);
     zh_copies_commit();
     zh_copies_wait<1>();
     __syncthreads();

@@ -53,19 +53,9 @@ struct room {
   zh_shared<uint32_t> indices, nans;
 };
 
-/* Logits [begin, end) of a row; all of them in the first thread's answer. THREADS: a power of two. */
-template <int THREADS>
-ZH_DEVICE found find(const view &v, uint32_t token, size_t begin, size_t end, const room &r) {
+/* What all threads have found, in the first one's answer. THREADS: a power of two. */
+template <int THREADS> ZH_DEVICE found join(found mine, const room &r) {
   const uint32_t me = threadIdx.x;
-  found mine = {0, 0.0f, UINT32_MAX, 0};
-  for (size_t i = begin + me; i < end; i += THREADS) {
-    float x = v.z[token * v.vocab + i];
-    mine.sum += zh_bits(x);
-    if (x != x) mine.nan = 1;
-    if (!is_better(x, (uint32_t)i, mine.value, mine.index)) continue;
-    mine.value = x;
-    mine.index = (uint32_t)i;
-  }
   r.sums[me] = mine.sum;
   r.values[me] = mine.value;
   r.indices[me] = mine.index;
@@ -81,6 +71,38 @@ ZH_DEVICE found find(const view &v, uint32_t token, size_t begin, size_t end, co
   }
   if (me == 0) mine = {r.sums[0], r.values[0], r.indices[0], r.nans[0]};
   return mine;
+}
+
+/* Of logits [begin, end) of a row. */
+template <int THREADS> ZH_DEVICE found find(const view &v, uint32_t token, size_t begin, size_t end, const room &r) {
+  found mine = {0, 0.0f, UINT32_MAX, 0};
+  for (size_t i = begin + threadIdx.x; i < end; i += THREADS) {
+    float x = v.z[token * v.vocab + i];
+    mine.sum += zh_bits(x);
+    if (x != x) mine.nan = 1;
+    if (!is_better(x, (uint32_t)i, mine.value, mine.index)) continue;
+    mine.value = x;
+    mine.index = (uint32_t)i;
+  }
+  return join<THREADS>(mine, r);
+}
+
+/* In a program: blocks have a slice of a row each, then one has what they found. */
+struct sliced_view {
+  view of;
+  zh_global<found> slices; /* [tokens][count] */
+  size_t length;           /* of a slice */
+  uint32_t count;          /* at most as many as threads */
+};
+template <int THREADS> ZH_DEVICE void find_slice(const sliced_view &v, uint32_t slice, uint32_t token, const room &r) {
+  size_t begin = slice * v.length, end = begin + v.length < v.of.vocab ? begin + v.length : v.of.vocab;
+  found all = find<THREADS>(v.of, token, begin, end, r);
+  if (threadIdx.x == 0) v.slices[(size_t)token * v.count + slice] = all;
+}
+template <int THREADS> ZH_DEVICE found join_slices(const sliced_view &v, uint32_t token, const room &r) {
+  found mine = {0, 0.0f, UINT32_MAX, 0};
+  if (threadIdx.x < v.count) mine = v.slices[(size_t)token * v.count + threadIdx.x];
+  return join<THREADS>(mine, r);
 }
 
 /* By the first thread. */

@@ -10,7 +10,7 @@ namespace {
 /* Grid: heads, tokens. */
 template <bool LAYER> ZH_KERNEL void __launch_bounds__(MOST) norm_rows(view v) {
   ZH_SHARED(float, sums, SUMS);
-  norm_row<LAYER>(v, blockIdx.x, blockIdx.y, sums);
+  norm_in_place<LAYER>(v, blockIdx.x, blockIdx.y, sums);
 }
 
 } // namespace
@@ -26,7 +26,9 @@ zh_status zh_cuda_norm(zh_device *device, const zh_device_norm *w, zh_error *err
             w->columns,
             w->heads,
             w->eps,
-            (uint32_t)(w->columns <= SOME ? WARP : w->columns <= 4 * SOME ? SOME : MOST)};
+            (uint32_t)(w->columns <= SOME       ? WARP
+                       : w->columns <= 4 * SOME ? SOME
+                                                : MOST)};
   dim3 grid((unsigned)w->heads, (unsigned)w->tokens);
   if (device->recording)
     return zh_record(device, ZH_STEP_NORM, w->bias != nullptr, grid, v, SUMS * sizeof(float),

@@ -16,8 +16,8 @@ struct view {
   uint32_t lanes; /* which decide the order of sums: places that each take every so many-th column */
 };
 
-/* The sum of what `part` says of each lane, a warp's first, in every thread. The block may have fewer threads than there
- * are lanes, or more. */
+/* The sum of what `part` says of each lane, a warp's first, in every thread. The block may have fewer threads than
+ * there are lanes, or more. */
 template <class Part> ZH_DEVICE float sum_of(uint32_t lanes, zh_shared<float> sums, Part part) {
   for (uint32_t lane = threadIdx.x; lane < lanes; lane += blockDim.x) {
     float x = zh_warp_sum(part(lane));
@@ -29,10 +29,11 @@ template <class Part> ZH_DEVICE float sum_of(uint32_t lanes, zh_shared<float> su
   return all;
 }
 
-/* sums: SUMS. y may be x: all is read before anything is written. */
-template <bool LAYER>
-ZH_DEVICE void norm_row(const view &v, uint32_t head, uint32_t token, zh_shared<float> sums) {
-  size_t from = token * v.x_stride + head * v.columns, to = token * v.y_stride + head * v.columns;
+/* To out[to …]. sums: SUMS. `out` may be x: all is read before anything is written. */
+template <bool LAYER, class Out>
+ZH_DEVICE void norm_row(const view &v, uint32_t head, uint32_t token, const Out &out, size_t to,
+                        zh_shared<float> sums) {
+  size_t from = token * v.x_stride + head * v.columns;
   float mean = 0.0f;
   if constexpr (LAYER)
     mean = sum_of(v.lanes, sums + MOST / WARP,
@@ -54,8 +55,13 @@ ZH_DEVICE void norm_row(const view &v, uint32_t head, uint32_t token, zh_shared<
   for (size_t i = threadIdx.x; i < v.columns; i += blockDim.x) {
     float normed = v.gain[i] * ((v.x[from + i] - mean) * scale);
     if constexpr (LAYER) normed += v.bias[i];
-    v.y[to + i] = normed;
+    out[to + i] = normed;
   }
+}
+
+template <bool LAYER>
+ZH_DEVICE void norm_in_place(const view &v, uint32_t head, uint32_t token, zh_shared<float> sums) {
+  norm_row<LAYER>(v, head, token, v.y, token * v.y_stride + head * v.columns, sums);
 }
 
 } // namespace zh_norms

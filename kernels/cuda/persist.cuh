@@ -32,11 +32,12 @@ enum zh_step_kind {
   ZH_STEP_ROUTE,
   ZH_STEP_LIST,
   ZH_STEP_SHAPE,
+  ZH_STEP_SLICE, /* of logits */
   ZH_STEP_ANSWER,
   ZH_STEP_ADVANCE
 };
 
-enum { ZH_STEP_THREADS = 256, ZH_STEP_VIEW = 640, ZH_AHEAD_SIDES = 4 };
+enum { ZH_STEP_THREADS = 256, ZH_STEP_VIEW = 768, ZH_AHEAD_SIDES = 4 };
 
 /* Weights of a product to come, of which each block asks for the begin of what it will read first. */
 struct zh_ahead {
@@ -47,7 +48,7 @@ struct zh_ahead {
 };
 
 struct alignas(16) zh_step {
-  uint32_t kind, variant; /* which instance of the body */
+  uint32_t kind, variant;        /* which instance of the body */
   uint32_t tasks, width, height; /* task t is block (t % width, t / width % height, …) of the operator's grid */
   uint32_t meets;                /* whether all blocks wait for each other behind it */
   zh_ahead ahead;                /* what is asked for meanwhile */
@@ -73,7 +74,9 @@ static inline zh_touched zh_touch(const void *address, size_t bytes, size_t unit
   return {address ? zh_place(zh_at<const uint8_t>(address)) : 0, bytes, unit};
 }
 
-static inline zh_touched zh_touch_everything() { return {1, UINTPTR_MAX - 1, 0}; }
+static inline zh_touched zh_touch_everything() {
+  return {1, UINTPTR_MAX - 1, 0};
+}
 
 /* `tokens` rows of `width` floats; a task has `unit` of them, token by token. */
 static inline size_t zh_row_bytes(size_t tokens, size_t stride, size_t width) {
@@ -88,6 +91,15 @@ static inline zh_touched zh_touch_rows(const void *address, size_t tokens, size_
 typedef std::initializer_list<zh_touched> zh_touches;
 zh_status zh_record_bytes(zh_device *device, const zh_step &step, size_t shared_bytes, zh_touches writes,
                           zh_touches reads, zh_error *err);
+/* A norm of whole rows whose output nothing has changed since, nor its input, where it is exactly what is given. */
+struct zh_recorded_norm {
+  const unsigned char *view;
+  uint32_t variant;
+  zh_touched reads;
+};
+bool zh_find_norm(zh_device *device, zh_recorded_norm *out, const zh_touched &output);
+/* Memory of the program for what one step leaves to another. */
+void *zh_record_scratch(zh_device *device, size_t *bytes);
 /* The last step is a product, and these are its weights. */
 void zh_record_ahead(zh_device *device, const zh_ahead &ahead);
 
@@ -111,7 +123,8 @@ cudaError_t zh_steps_blocks(unsigned *out, const zh_device *device, size_t share
 void zh_steps_launch(zh_device *device, const void *steps, size_t count, void *word, unsigned blocks,
                      size_t shared_bytes);
 /* Of a block: the steps at hand and what bodies need. */
-static inline size_t zh_steps_shared(size_t of_bodies) { return 2 * sizeof(zh_step) + (of_bodies + 15) / 16 * 16; }
-
+static inline size_t zh_steps_shared(size_t of_bodies) {
+  return 2 * sizeof(zh_step) + (of_bodies + 15) / 16 * 16;
+}
 
 #endif

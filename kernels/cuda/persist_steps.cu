@@ -42,27 +42,48 @@ template <class Do> ZH_DEVICE void each_task(const header &h, Do do_task) {
   }
 }
 
-template <int FORM> ZH_DEVICE void multiply(const header &h, bytes all, size_t at, bytes room) {
-  const zh_few::view &v = zh_struct_at<zh_few::view>(all, at);
-  zh_shared<float> sums = zh_part<float>(room, 0, zh_few::WARPS * zh_few::ROWS * 8);
-  each_task(h, [&](place p) { zh_few::multiply_tiles<FORM, 1, 1>(v, p.x, p.y, sums); });
+/* from: the product's x, or the same rows in shared memory. */
+template <int FORM, class From>
+ZH_DEVICE void multiply(const header &h, const zh_few::view &v, const From &from, zh_shared<float> sums) {
+  each_task(h, [&](place p) { zh_few::multiply_tiles<FORM, 1, 1>(v, p.x, p.y, from, sums); });
+}
+
+template <class From>
+ZH_DEVICE void multiply_form(const header &h, const zh_few::view &v, const From &from, zh_shared<float> sums) {
+  switch (h.variant) {
+  case ZH_FORM_BF16:
+    return multiply<ZH_FORM_BF16>(h, v, from, sums);
+  case ZH_FORM_E4M3:
+    return multiply<ZH_FORM_E4M3>(h, v, from, sums);
+  case ZH_FORM_Q8:
+    return multiply<ZH_FORM_Q8>(h, v, from, sums);
+  case ZH_FORM_Q4:
+    return multiply<ZH_FORM_Q4>(h, v, from, sums);
+  case ZH_FORM_Q4_1:
+    return multiply<ZH_FORM_Q4_1>(h, v, from, sums);
+  default:
+    return multiply<ZH_FORM_Q4_K>(h, v, from, sums);
+  }
+}
+
+ZH_DEVICE void norm_for_itself(const zh_product_norm &n, uint32_t token, zh_shared<float> to, zh_shared<float> sums) {
+  size_t at = (size_t)token * n.norm.columns;
+  if (n.layer)
+    zh_norms::norm_row<true>(n.norm, 0, token, to, at, sums);
+  else
+    zh_norms::norm_row<false>(n.norm, 0, token, to, at, sums);
+  __syncthreads();
 }
 
 ZH_DEVICE void multiply_any(const header &h, bytes all, size_t at, bytes room) {
-  switch (h.variant) {
-  case ZH_FORM_BF16:
-    return multiply<ZH_FORM_BF16>(h, all, at, room);
-  case ZH_FORM_E4M3:
-    return multiply<ZH_FORM_E4M3>(h, all, at, room);
-  case ZH_FORM_Q8:
-    return multiply<ZH_FORM_Q8>(h, all, at, room);
-  case ZH_FORM_Q4:
-    return multiply<ZH_FORM_Q4>(h, all, at, room);
-  case ZH_FORM_Q4_1:
-    return multiply<ZH_FORM_Q4_1>(h, all, at, room);
-  default:
-    return multiply<ZH_FORM_Q4_K>(h, all, at, room);
-  }
+  const zh_few::step_view &s = zh_struct_at<zh_few::step_view>(all, at);
+  zh_shared<float> sums = zh_part<float>(room, 0, zh_few::SUMS_BYTES / 4);
+  if (!s.before.is) return multiply_form(h, s.product, s.product.v.x, sums);
+  if (blockIdx.x >= h.tasks) return;
+  uint32_t tokens = s.product.v.tokens;
+  zh_shared<float> x = zh_part<float>(room, zh_few::SUMS_BYTES, (size_t)tokens * s.product.v.columns);
+  for (uint32_t t = 0; t < tokens; ++t) norm_for_itself(s.before, t, x, sums);
+  multiply_form(h, s.product, x, sums);
 }
 
 template <int FORM> ZH_DEVICE void embed(const header &h, bytes all, size_t at) {
@@ -99,7 +120,7 @@ template <int FORM> ZH_DEVICE void multiply_plain(const header &h, bytes all, si
 template <bool LAYER> ZH_DEVICE void norm(const header &h, bytes all, size_t at, bytes room) {
   const zh_norms::view &v = zh_struct_at<zh_norms::view>(all, at);
   zh_shared<float> sums = zh_part<float>(room, 0, zh_norms::SUMS);
-  each_task(h, [&](place p) { zh_norms::norm_row<LAYER>(v, p.x, p.y, sums); });
+  each_task(h, [&](place p) { zh_norms::norm_in_place<LAYER>(v, p.x, p.y, sums); });
 }
 
 ZH_DEVICE void turn(const header &h, bytes all, size_t at, bytes room) {
@@ -218,13 +239,14 @@ ZH_DEVICE void list(const header &h, bytes all, size_t at, bytes room) {
 }
 
 ZH_DEVICE void answer(const header &h, bytes all, size_t at, bytes room) {
-  const zh_answers::view &v = zh_struct_at<zh_answers::view>(all, at);
+  const zh_answers::sliced_view &v = zh_struct_at<zh_answers::sliced_view>(all, at);
   const zh_answers::room r = {zh_part<uint64_t>(room, 0, THREADS), zh_part<float>(room, THREADS * 8, THREADS),
                               zh_part<uint32_t>(room, THREADS * 12, THREADS),
                               zh_part<uint32_t>(room, THREADS * 16, THREADS)};
+  if (h.kind == ZH_STEP_SLICE) return each_task(h, [&](place p) { zh_answers::find_slice<THREADS>(v, p.x, p.y, r); });
   each_task(h, [&](place p) {
-    zh_answers::found found = zh_answers::find<THREADS>(v, p.x, 0, v.vocab, r);
-    if (threadIdx.x == 0) zh_answers::put_answer(v, p.x, found);
+    zh_answers::found found = zh_answers::join_slices<THREADS>(v, p.x, r);
+    if (threadIdx.x == 0) zh_answers::put_answer(v.of, p.x, found);
   });
 }
 
@@ -282,6 +304,7 @@ ZH_DEVICE void do_step(const header &h, bytes all, size_t at, bytes room) {
     return route(h, all, at, room);
   case ZH_STEP_LIST:
     return list(h, all, at, room);
+  case ZH_STEP_SLICE:
   case ZH_STEP_ANSWER:
     return answer(h, all, at, room);
   default:

@@ -74,17 +74,22 @@ ZH_DEVICE void zh_put_product(const zh_product_view &v, const zh_product_side &s
   v.y[at] = v.adds ? fmaf(v.factor, sum, v.y[at]) : sum;
 }
 
-/* Eight activations from `at` on, of which `have` are there, the rest zeros. */
-ZH_DEVICE void zh_eight_inputs(float (&x)[8], const zh_product_view &v, size_t at, uint32_t column) {
+/* Eight activations of a row of `from` that begins at `at`; zeros behind the last. */
+template <class From>
+ZH_DEVICE void zh_eight_inputs_of(float (&x)[8], const From &from, const zh_product_view &v, size_t at,
+                                  uint32_t column) {
   if (v.wide && column + 8 <= v.columns) {
-    float4 a = zh_load<float4>(v.x, at + column), b = zh_load<float4>(v.x, at + column + 4);
+    float4 a = zh_load<float4>(from, at + column), b = zh_load<float4>(from, at + column + 4);
     x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w, x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
     return;
   }
   for (uint32_t i = 0; i < 8; ++i) {
     x[i] = 0.0f;
-    if (column + i < v.columns) x[i] = v.x[at + column + i];
+    if (column + i < v.columns) x[i] = from[at + column + i];
   }
+}
+ZH_DEVICE void zh_eight_inputs(float (&x)[8], const zh_product_view &v, size_t at, uint32_t column) {
+  zh_eight_inputs_of(x, v.x, v, at, column);
 }
 
 ZH_DEVICE void zh_pairs_of(uint32_t (&pair)[4], const float (&x)[8]) {

@@ -20,7 +20,7 @@ namespace {
 template <int FORM, int NT, int RT>
 ZH_KERNEL void __launch_bounds__(32 * WARPS, NT == 1 && RT == 1 ? 3 : 1) few_tokens(view v) {
   ZH_SHARED(float, sums, WARPS *ROWS *RT * 8 * NT);
-  multiply_tiles<FORM, NT, RT>(v, blockIdx.x, blockIdx.y, sums);
+  multiply_tiles<FORM, NT, RT>(v, blockIdx.x, blockIdx.y, v.v.x, sums);
 }
 
 dim3 grid_of(const view &v) {
@@ -50,9 +50,28 @@ zh_ahead ahead_of(const view &v) {
   return ahead;
 }
 
+/* Where x is what a norm gives, of few numbers, each block makes it for itself, and nobody waits for the norm. */
+bool takes_norm(zh_device *device, zh_product_norm *out, const zh_product_view &p, zh_touched *reads) {
+  enum { BYTES_MAX = 32 * 1024 };
+  zh_recorded_norm found;
+  size_t bytes = (size_t)p.tokens * p.columns * sizeof(float);
+  if (p.kind != ZH_PRODUCT_WHOLE || p.x_stride != p.columns || bytes > BYTES_MAX) return false;
+  if (!zh_find_norm(device, &found, zh_product_reads(p))) return false;
+  memcpy(&out->norm, found.view, sizeof out->norm);
+  if (out->norm.columns != p.columns || out->norm.y_stride != p.columns) return false;
+  out->is = true;
+  out->layer = found.variant != 0;
+  *reads = found.reads;
+  return true;
+}
+
 zh_status record(zh_device *device, zh_device_form form, const view &v, zh_error *err) {
-  zh_status status = zh_record(device, ZH_STEP_FEW, form, grid_of(v), v, WARPS * ROWS * 8 * sizeof(float),
-                               {zh_product_writes(v.v)}, {zh_product_reads(v.v), zh_product_lists(v.v)}, err);
+  step_view s = {v, {}};
+  zh_touched reads = zh_product_reads(v.v);
+  size_t shared = SUMS_BYTES;
+  if (takes_norm(device, &s.before, v.v, &reads)) shared += (size_t)v.v.tokens * v.v.columns * sizeof(float);
+  zh_status status = zh_record(device, ZH_STEP_FEW, form, grid_of(v), s, shared, {zh_product_writes(v.v)},
+                               {reads, zh_product_lists(v.v)}, err);
   if (status == ZH_OK) zh_record_ahead(device, ahead_of(v));
   return status;
 }

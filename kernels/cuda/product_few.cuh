@@ -2,7 +2,14 @@
 #ifndef ZH_KERNELS_CUDA_PRODUCT_FEW_CUH
 #define ZH_KERNELS_CUDA_PRODUCT_FEW_CUH
 
+#include "norm.cuh"
 #include "product.cuh"
+
+/* A norm that a block makes of its product's input, for itself. */
+struct zh_product_norm {
+  zh_norms::view norm;
+  bool is, layer;
+};
 
 namespace zh_few {
 
@@ -19,13 +26,14 @@ template <int NT> struct input_rows {
   bool there[NT];
 };
 
-template <int NT>
-ZH_DEVICE inputs<NT> load_inputs(const zh_product_view &v, const input_rows<NT> &rows, uint32_t column) {
+template <int NT, class From>
+ZH_DEVICE inputs<NT> load_inputs(const zh_product_view &v, const From &from, const input_rows<NT> &rows,
+                                 uint32_t column) {
   inputs<NT> in;
 #pragma unroll
   for (int n = 0; n < NT; ++n) {
     float x[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    if (rows.there[n]) zh_eight_inputs(x, v, rows.at[n], column);
+    if (rows.there[n]) zh_eight_inputs_of(x, from, v, rows.at[n], column);
     zh_pairs_of(in.pair[n], x);
   }
   return in;
@@ -66,8 +74,8 @@ ZH_DEVICE void take_unit(float (&sum)[NT][4], const zh_loaded (&row)[2], uint32_
 }
 
 /* This warp's pieces of two rows of every thread, for each of RT sixteens of rows. */
-template <int FORM, int NT, int RT>
-ZH_DEVICE void take_rows(float (&sum)[RT][NT][4], const zh_product_view &v, const zh_weights_view &w,
+template <int FORM, int NT, int RT, class From>
+ZH_DEVICE void take_rows(float (&sum)[RT][NT][4], const zh_product_view &v, const zh_weights_view &w, const From &from,
                          const size_t (&row)[2 * RT], const input_rows<NT> &rows, uint32_t share, uint32_t shares) {
   constexpr uint32_t DEPTH = depth<FORM>::PIECES;
   uint32_t pieces = (v.columns + zh_piece<FORM>::COLUMNS - 1) / zh_piece<FORM>::COLUMNS, c = threadIdx.x % 4;
@@ -83,7 +91,7 @@ ZH_DEVICE void take_rows(float (&sum)[RT][NT][4], const zh_product_view &v, cons
       if (first + i >= pieces) break;
 #pragma unroll
       for (uint32_t unit = 0; unit < zh_piece<FORM>::UNITS; ++unit) {
-        inputs<NT> in = load_inputs<NT>(v, rows, zh_unit_column<FORM>(first + i, unit, c));
+        inputs<NT> in = load_inputs<NT>(v, from, rows, zh_unit_column<FORM>(first + i, unit, c));
 #pragma unroll
         for (uint32_t r = 0; r < RT; ++r) take_unit<FORM, NT>(sum[r], loaded[i][r], first + i, unit, in);
       }
@@ -113,11 +121,17 @@ struct view {
   zh_product_view v;
   uint32_t shares;
 };
+/* In a program. */
+struct step_view {
+  view product;
+  zh_product_norm before;
+};
+enum { SUMS_BYTES = WARPS * ROWS * 8 * 4 };
 
-/* WARPS / shares tiles of rows, the index-th of such, of a part. sums: [WARPS][ROWS RT][8 NT]; all threads may go on to
- * write there afterwards. */
-template <int FORM, int NT, int RT>
-ZH_DEVICE void multiply_tiles(const view &of, uint32_t index, uint32_t part, zh_shared<float> sums) {
+/* WARPS / shares tiles of rows, the index-th of such, of a part. from: the view's x, or the same rows in shared memory.
+ * sums: [WARPS][ROWS RT][8 NT]; all threads may go on to write there afterwards. */
+template <int FORM, int NT, int RT, class From>
+ZH_DEVICE void multiply_tiles(const view &of, uint32_t index, uint32_t part, const From &from, zh_shared<float> sums) {
   constexpr uint32_t TOKENS = 8 * NT, TILE = ROWS * RT;
   const zh_product_view &v = of.v;
   uint32_t shares = of.shares;
@@ -139,7 +153,7 @@ ZH_DEVICE void multiply_tiles(const view &of, uint32_t index, uint32_t part, zh_
       rows.there[n] = mine < p.tokens;
       rows.at[n] = rows.there[n] ? zh_place_of_x(v, p, mine) : 0;
     }
-    if (works) take_rows<FORM, NT, RT>(sum, v, s.w, row, rows, warp % shares, shares);
+    if (works) take_rows<FORM, NT, RT>(sum, v, s.w, from, row, rows, warp % shares, shares);
 #pragma unroll
     for (uint32_t k = 0; k < RT * NT * 4; ++k) {
       uint32_t r = k / (NT * 4), n = k / 4 % NT, i = k % 4;

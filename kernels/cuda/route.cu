@@ -28,8 +28,9 @@ ZH_KERNEL void __launch_bounds__(LISTERS) list_choices(view v) {
 zh_status record(zh_device *device, const zh_device_route *w, const view &v, zh_error *err) {
   size_t choices = w->tokens * w->used * sizeof(uint32_t);
   zh_touched choice = zh_touch(w->choice, choices);
-  zh_status status = zh_record(device, ZH_STEP_ROUTE, 0, dim3(v.tokens), v, ROOM, {choice, zh_touch(w->weight, choices)},
-                               {zh_touch_rows(w->logits, w->tokens, w->experts, w->experts)}, err);
+  zh_status status =
+      zh_record(device, ZH_STEP_ROUTE, 0, dim3(v.tokens), v, ROOM, {choice, zh_touch(w->weight, choices)},
+                {zh_touch_rows(w->logits, w->tokens, w->experts, w->experts)}, err);
   if (status != ZH_OK) return status;
   size_t words = zh_device_list_words(w->tokens, w->experts, w->used);
   return zh_record(device, ZH_STEP_LIST, 0, dim3(1), v, ZH_DEVICE_EXPERTS_MAX * sizeof(uint32_t),
