@@ -539,7 +539,7 @@ static void check_draws(size_t vocab) {
                   .weights = device_copy(NULL, ROWS * vocab * 8),
                   .tokens = ROWS,
                   .vocab = vocab}};
-  device_run run = {enqueue_draw, &c, out, &before, sizeof before};
+  device_run run = {enqueue_draw, &c, out, &before, sizeof before, true};
   double worst = device_result(&after, &run);
   for (size_t r = 0; r < ROWS; r++) {
     drawn expected = expected_draw(&before.how[r], z + r * vocab, vocab);
