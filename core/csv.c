@@ -7,13 +7,14 @@
 #include "core/files.h"
 #include "core/text.h"
 
-enum { MAX_COLUMNS = 256 };
-static const size_t DEFAULT_MAX_BYTES = (size_t)256 << 20;
+enum { MAX_COLUMNS = 4096 };
+static const zh_csv_form USUAL = {.separator = ',', .remarks = true, .max_bytes = (size_t)256 << 20};
 
 struct zh_csv {
   char *path, *text, *end;
   char *at; /* what is not read yet */
   char *remarks;
+  zh_csv_form form;
   size_t line, next_line; /* of the current row, of what follows it */
   size_t columns;
   char *names[MAX_COLUMNS], *fields[MAX_COLUMNS];
@@ -99,12 +100,12 @@ static zh_status cut_field(char **field, bool *last, zh_csv *csv, zh_error *err)
                      csv->path, csv->line);
     at = behind;
     taken = line_end(at, csv->end);
-    if (taken == 0 && *at != ',')
-      return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: a comma must follow the closing quote", csv->path,
-                     csv->line);
+    if (taken == 0 && *at != csv->form.separator)
+      return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: a %s must follow the closing quote", csv->path,
+                     csv->line, csv->form.separator == '\t' ? "tab" : "comma");
   } else {
     *field = at;
-    while (at < csv->end && *at != ',' && line_end(at, csv->end) == 0) at++;
+    while (at < csv->end && *at != csv->form.separator && line_end(at, csv->end) == 0) at++;
     stop = at;
     taken = line_end(at, csv->end);
   }
@@ -152,7 +153,7 @@ static zh_status read_head(zh_csv *csv, zh_error *err) {
   if (csv->end - csv->at >= 3 && memcmp(csv->at, mark, 3) == 0) csv->at += 3;
   char *begin = csv->at;
   skip_empty_lines(csv);
-  while (csv->at < csv->end && *csv->at == '#') {
+  while (csv->form.remarks && csv->at < csv->end && *csv->at == '#') {
     while (csv->at < csv->end && *csv->at != '\n') csv->at++;
     skip_empty_lines(csv);
   }
@@ -181,16 +182,17 @@ static zh_status check_text(const char *path, const char *text, size_t length, z
                  valid);
 }
 
-zh_status zh_csv_open(zh_csv **out, const char *path, size_t max_bytes, zh_error *err) {
+zh_status zh_csv_open(zh_csv **out, const char *path, const zh_csv_form *form, zh_error *err) {
   *out = NULL;
   zh_csv *csv = calloc(1, sizeof *csv);
   size_t length = 0;
   zh_status status = csv == NULL || (csv->path = strdup(path)) == NULL
                          ? zh_fail(err, ZH_ERR_MEMORY, "out of memory for %s", path)
                          : ZH_OK;
-  if (status == ZH_OK)
-    status =
-        zh_read_file(&csv->text, &length, path, max_bytes > 0 ? max_bytes : DEFAULT_MAX_BYTES, err);
+  if (status == ZH_OK) {
+    csv->form = form ? *form : USUAL;
+    status = zh_read_file(&csv->text, &length, path, csv->form.max_bytes, err);
+  }
   if (status == ZH_OK) status = check_text(path, csv->text, length, err);
   if (status == ZH_OK) {
     csv->at = csv->text;

@@ -1,5 +1,5 @@
-/* Tables as RFC 4180 has them: comma-separated, quotes doubled, LF or CRLF, UTF-8 with or without a
- * byte order mark, one header line. Lines that begin with '#' before the header are remarks.
+/* Tables as RFC 4180 has them: separated by commas or another character, quotes doubled, LF or CRLF,
+ * UTF-8 with or without a byte order mark, one header line.
  *
  * The file is read whole and cut in place, so that fields stay where they are until the table is
  * freed. Every row must have as many fields as the header. */
@@ -17,9 +17,15 @@ extern "C" {
 
 typedef struct zh_csv zh_csv;
 
-/* Refuses NUL bytes, invalid UTF-8, quotes that do not close, a repeated column name, and files
- * over max_bytes (0: 256 MiB). Messages: "path:line: …". */
-ZH_MUST_CHECK zh_status zh_csv_open(zh_csv **out, const char *path, size_t max_bytes,
+typedef struct zh_csv_form {
+  char separator;
+  bool remarks; /* lines before the header that begin with '#' are none of the table */
+  size_t max_bytes;
+} zh_csv_form;
+
+/* form NULL: commas, remarks, 256 MiB. Refuses NUL bytes, invalid UTF-8, quotes that do not close, a
+ * repeated column name, and larger files. Messages: "path:line: …". */
+ZH_MUST_CHECK zh_status zh_csv_open(zh_csv **out, const char *path, const zh_csv_form *form,
                                     zh_error *err);
 void zh_csv_free(zh_csv *csv); /* NULL is safe */
 

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/csv.h"
 #include "core/files.h"
 #include "core/text.h"
 
-enum { FILE_BYTES = 1 << 30, COLUMNS_MAX = 4096 };
+enum { FILE_BYTES = 1 << 30 };
 
 static zh_status no_memory(const char *path, zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", path);
@@ -76,87 +77,11 @@ static zh_status read_json_or_lines(json_t *rows, const char *path, const char *
 
 /* ---- CSV ---- */
 
-typedef struct csv {
-  const char *path, *at, *end;
-  char separator;
-  size_t line;
-} csv;
-
-/* One field into *out; *last: it ends its record. RFC 4180: quotes around, doubled within. */
-static zh_status read_field(zh_text *out, bool *last, csv *c, zh_error *err) {
-  out->length = 0;
-  size_t begun = c->line;
-  if (c->at < c->end && *c->at == '"') {
-    for (c->at++;; c->at++) {
-      if (c->at >= c->end)
-        return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: the quote that begins here has no end", c->path,
-                       begun);
-      if (*c->at == '"' && (c->at + 1 >= c->end || c->at[1] != '"')) break;
-      if (*c->at == '"') c->at++;
-      c->line += *c->at == '\n';
-      zh_text_append(out, c->at, 1);
-    }
-    c->at++;
-  }
-  while (c->at < c->end && *c->at != c->separator && *c->at != '\n' &&
-         !(*c->at == '\r' && (c->at + 1 >= c->end || c->at[1] == '\n')))
-    zh_text_append(out, c->at++, 1);
-  *last = c->at >= c->end || *c->at != c->separator;
-  if (c->at < c->end && *c->at == '\r') c->at++;
-  if (c->at < c->end) {
-    c->line += *c->at == '\n';
-    c->at++;
-  }
-  return out->failed ? no_memory(c->path, err) : ZH_OK;
-}
-
-/* The fields of a record as an array of texts. */
-static zh_status read_record(json_t *fields, csv *c, zh_text *held, zh_error *err) {
-  bool last = false;
-  json_array_clear(fields);
-  while (!last) {
-    size_t line = c->line;
-    ZH_TRY(read_field(held, &last, c, err));
-    size_t valid = held->length > 0 ? zh_utf8_valid_prefix(held->data, held->length) : 0;
-    if (valid < held->length)
-      return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: byte 0x%02X is not valid UTF-8", c->path, line,
-                     (unsigned char)held->data[valid]);
-    if (json_array_append_new(fields, json_stringn(zh_text_string(held), held->length)) != 0)
-      return no_memory(c->path, err);
-    if (json_array_size(fields) > COLUMNS_MAX)
-      return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: more than %d columns", c->path, line, COLUMNS_MAX);
-  }
-  return ZH_OK;
-}
-
-static zh_status check_header(const json_t *header, const csv *c, zh_error *err) {
-  for (size_t i = 0; i < json_array_size(header); i++)
-    for (size_t j = 0; j < i; j++)
-      if (json_equal(json_array_get(header, i), json_array_get(header, j)))
-        return zh_fail(err, ZH_ERR_INPUT, "%s:1: the column '%.80s' is there twice", c->path,
-                       json_string_value(json_array_get(header, i)));
-  return ZH_OK;
-}
-
-static zh_status read_records(json_t *rows, json_t *header, json_t *fields, csv *c, zh_text *held,
-                              zh_error *err) {
-  ZH_TRY(read_record(header, c, held, err));
-  ZH_TRY(check_header(header, c, err));
-  while (c->at < c->end) {
-    size_t line = c->line, columns = json_array_size(header);
-    ZH_TRY(read_record(fields, c, held, err));
-    bool blank = json_array_size(fields) == 1 &&
-                 json_string_length(json_array_get(fields, 0)) == 0 && columns > 1;
-    if (blank) continue;
-    if (json_array_size(fields) != columns)
-      return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: %zu fields, and the first line names %zu columns",
-                     c->path, line, json_array_size(fields), columns);
-    json_t *row = json_object();
-    for (size_t i = 0; row && i < columns; i++)
-      json_object_set(row, json_string_value(json_array_get(header, i)), json_array_get(fields, i));
-    if (!row || json_array_append_new(rows, row) != 0) return no_memory(c->path, err);
-  }
-  return ZH_OK;
+static zh_status add_record(json_t *rows, const zh_csv *csv, zh_error *err) {
+  json_t *row = json_object();
+  for (size_t i = 0; row && i < zh_csv_columns(csv); i++)
+    json_object_set_new(row, zh_csv_name(csv, i), json_string(zh_csv_field(csv, i)));
+  return row && json_array_append_new(rows, row) == 0 ? ZH_OK : no_memory(zh_csv_path(csv), err);
 }
 
 /* As short as it can be written: "0", "-7", "42", not "007" or "+1". */
@@ -168,9 +93,9 @@ static bool is_plain_whole(const char *text) {
 }
 
 /* Columns of whole numbers alone become numbers: nothing is lost by it. */
-static void number_columns(json_t *rows, size_t first, const json_t *header) {
-  for (size_t column = 0; column < json_array_size(header); column++) {
-    const char *name = json_string_value(json_array_get(header, column));
+static void number_columns(json_t *rows, size_t first, const zh_csv *csv) {
+  for (size_t column = 0; column < zh_csv_columns(csv); column++) {
+    const char *name = zh_csv_name(csv, column);
     bool whole = first < json_array_size(rows);
     for (size_t i = first; whole && i < json_array_size(rows); i++)
       whole = is_plain_whole(json_string_value(json_object_get(json_array_get(rows, i), name)));
@@ -183,21 +108,18 @@ static void number_columns(json_t *rows, size_t first, const json_t *header) {
 }
 
 static zh_status read_csv(json_t *rows, const char *path, char separator, zh_error *err) {
-  char *text;
-  size_t length;
-  ZH_TRY(zh_read_file(&text, &length, path, FILE_BYTES, err));
-  csv c = {.path = path, .at = text, .end = text + length, .separator = separator, .line = 1};
-  if (length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) c.at += 3;
-  json_t *header = json_array(), *fields = json_array();
-  zh_text held = {0};
+  const zh_csv_form form = {.separator = separator, .max_bytes = FILE_BYTES};
+  zh_csv *csv;
+  ZH_TRY(zh_csv_open(&csv, path, &form, err));
   size_t first = json_array_size(rows);
-  zh_status status =
-      header && fields ? read_records(rows, header, fields, &c, &held, err) : no_memory(path, err);
-  if (status == ZH_OK) number_columns(rows, first, header);
-  zh_text_free(&held);
-  json_decref(header);
-  json_decref(fields);
-  free(text);
+  bool more = true;
+  zh_status status = ZH_OK;
+  while (status == ZH_OK && more) {
+    status = zh_csv_next(&more, csv, err);
+    if (status == ZH_OK && more) status = add_record(rows, csv, err);
+  }
+  if (status == ZH_OK) number_columns(rows, first, csv);
+  zh_csv_free(csv);
   return status;
 }
 

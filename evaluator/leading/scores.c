@@ -186,7 +186,7 @@ zh_status zh_scorer_read(zh_scorer *s, const char *path, const zh_protocol *prot
   columns c;
   *s = (zh_scorer){.file = path};
   ZH_TRY(zh_digest_file(s->sm3, ZH_SM3, path, err));
-  ZH_TRY(zh_csv_open(&s->csv, path, 0, err));
+  ZH_TRY(zh_csv_open(&s->csv, path, NULL, err));
   for (int i = 0; i < COLUMNS; i++) {
     c.there[i] = zh_csv_find(&c.at[i], s->csv, column_names[i]);
     if (!c.there[i] && i < NEEDED) ZH_TRY(zh_csv_require(&c.at[i], s->csv, column_names[i], err));

@@ -49,7 +49,7 @@ static zh_status mark_gone(bool *gone, const zh_table *t, const char *path, zh_e
   zh_csv *csv;
   size_t task, item;
   bool more;
-  ZH_TRY(zh_csv_open(&csv, path, 0, err));
+  ZH_TRY(zh_csv_open(&csv, path, NULL, err));
   zh_status status = zh_csv_require(&task, csv, "task", err);
   if (status == ZH_OK) status = zh_csv_require(&item, csv, "item", err);
   while (status == ZH_OK && (status = zh_csv_next(&more, csv, err)) == ZH_OK && more) {

@@ -45,7 +45,7 @@ zh_status zh_registry_load(zh_registry *out, const char *file, zh_error *err) {
     ZH_TRY(zh_data_path(path, sizeof path, "evaluator/registry/published-scores.csv", err));
     file = path;
   }
-  zh_status status = zh_csv_open(&out->csv, file, 0, err);
+  zh_status status = zh_csv_open(&out->csv, file, NULL, err);
   if (status == ZH_OK) status = read_entries(out, err);
   if (status != ZH_OK) zh_registry_clear(out);
   return status;

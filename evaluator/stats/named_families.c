@@ -220,7 +220,7 @@ static zh_status read_match(arena_table *t, zh_error *err) {
 static zh_status read_matches(arena_table *t, const char *path, zh_error *err) {
   static const char *const columns[] = {"a", "b", "won"};
   bool more;
-  ZH_TRY(zh_csv_open(&t->csv, path, 0, err));
+  ZH_TRY(zh_csv_open(&t->csv, path, NULL, err));
   for (int i = 0; i < 3; i++) ZH_TRY(zh_csv_require(&t->columns[i], t->csv, columns[i], err));
   t->clustered = zh_csv_find(&t->columns[3], t->csv, "prompt");
   for (;;) {

@@ -9,7 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   zh_csv *csv = NULL;
   bool more = true;
   size_t line = 0, length = 0;
-  if (zh_csv_open(&csv, fuzz_file(data, size), 1 << 20, &err) != ZH_OK) {
+  const zh_csv_form form = {
+      .separator = size % 2 ? ',' : '\t', .remarks = size % 4 < 2, .max_bytes = 1 << 20};
+  if (zh_csv_open(&csv, fuzz_file(data, size), &form, &err) != ZH_OK) {
     if (err.message[0] == 0 || csv != NULL) abort(); /* refused without a word, or half kept */
     return 0;
   }

@@ -16,7 +16,7 @@ static zh_csv *open_text(const char *text, size_t length, zh_error *err) {
   zh_csv *csv = NULL;
   snprintf(path, sizeof path, "%s/table.csv", test_folder());
   assert_int_equal(zh_write_file(path, text, length, err), ZH_OK);
-  zh_status status = zh_csv_open(&csv, path, 0, err);
+  zh_status status = zh_csv_open(&csv, path, NULL, err);
   assert_true((status == ZH_OK) == (csv != NULL));
   return csv;
 }
@@ -71,6 +71,25 @@ static void broken_tables_are_refused_by_line(void **state) {
   }
 }
 
+static void tabs_separate_where_asked_and_nothing_is_a_remark(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  static const char text[] = "#id\ta, b\n1\t\"x\ty\"\n";
+  const zh_csv_form form = {.separator = '\t', .max_bytes = sizeof text};
+  char path[300];
+  zh_csv *csv;
+  bool more;
+  snprintf(path, sizeof path, "%s/table.tsv", test_folder());
+  assert_int_equal(zh_write_file(path, text, sizeof text - 1, &err), ZH_OK);
+  assert_int_equal(zh_csv_open(&csv, path, &form, &err), ZH_OK);
+  assert_string_equal(zh_csv_name(csv, 0), "#id");
+  assert_string_equal(zh_csv_name(csv, 1), "a, b");
+  assert_int_equal(zh_csv_next(&more, csv, &err), ZH_OK);
+  assert_true(more);
+  assert_string_equal(zh_csv_field(csv, 1), "x\ty");
+  zh_csv_free(csv);
+}
+
 static void a_nul_is_refused(void **state) {
   (void)state;
   zh_error err = ZH_ERROR_INIT;
@@ -92,6 +111,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fields_come_unquoted),
       cmocka_unit_test(broken_tables_are_refused_by_line),
+      cmocka_unit_test(tabs_separate_where_asked_and_nothing_is_a_remark),
       cmocka_unit_test(a_nul_is_refused),
       cmocka_unit_test(a_column_that_must_be_there_is_guessed_at),
   };
