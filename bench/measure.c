@@ -227,6 +227,18 @@ static zh_status keep_case(json_t *list, const case_samples *c, zh_error *err) {
   return keep_energy(list, c, err);
 }
 
+zh_status zh_keep_time(zh_kept_times *times, double ns, zh_error *err) {
+  if (times->count == times->capacity) {
+    size_t capacity = times->capacity ? 2 * times->capacity : 64;
+    double *grown = realloc(times->ns, capacity * sizeof *grown);
+    if (!grown) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu times", capacity);
+    times->ns = grown;
+    times->capacity = capacity;
+  }
+  times->ns[times->count++] = ns;
+  return ZH_OK;
+}
+
 zh_status zh_job_series(zh_job *job, const zh_case *what, const double *samples, size_t count,
                         zh_error *err) {
   if (count == 0) return zh_fail(err, ZH_ERR_ARG, "series %s has no samples", what->metric);

@@ -132,6 +132,13 @@ int64_t zh_job_int(const zh_job *job, const char *name);
 size_t zh_job_ints(const zh_job *job, const char *name, int64_t *out, size_t capacity);
 const char *zh_job_word(const zh_job *job, const char *name);
 
+/* Times that a workload keeps of a case for such a series; zero to begin with, free(ns) at the end. */
+typedef struct zh_kept_times {
+  double *ns;
+  size_t count, capacity;
+} zh_kept_times;
+ZH_MUST_CHECK zh_status zh_keep_time(zh_kept_times *times, double ns, zh_error *err);
+
 /* A further series beside the cases (inter-token times): becomes its own measurement with its own samples. Rank 0's
  * samples are kept. */
 ZH_MUST_CHECK zh_status zh_job_series(zh_job *job, const zh_case *what, const double *samples, size_t count, zh_error *err);

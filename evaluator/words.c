@@ -31,9 +31,9 @@ static const char *const slot_names[] = {
     "missing",   "question",   "policy",   "words",    "from",       "to",       "day",
     "yuan",      "received",   "limit",    "item",     "issued",     "pages",    "step",
     "date",      "amounts",    "stored",   "elements", "no_bias",    "no_ahead", "all",
-    "share",     "matrices",   "block",    "tokens",   "line",     "task",
-    "peer",      "endpoint",   "difference", "low",    "high",     "p",
-    "margin",    "items",      NULL};
+    "share",     "matrices",   "block",    "tokens",   "line",       "task",     "peer",
+    "endpoint",  "difference", "low",      "high",     "p",          "margin",   "items",
+    NULL};
 
 static zh_status check_slots(const zh_yaml_node *node, const char *text, zh_error *err) {
   for (const char *open = strchr(text, '{'); open != NULL; open = strchr(open + 1, '{')) {
@@ -172,4 +172,14 @@ static json_t *fill(const char *text, const zh_slot *slots, size_t count, bool c
 json_t *zh_phrase_json(const zh_phrase *phrase, const zh_slot *slots, size_t count) {
   return json_pack("{s:o, s:o}", "zh", fill(phrase->zh, slots, count, true), "en",
                    fill(phrase->en, slots, count, false));
+}
+
+json_t *zh_phrase_of(const zh_phrase *phrase, va_list pairs) {
+  zh_slot slots[ZH_SLOTS_MAX];
+  size_t count = 0;
+  for (const char *name; count < ZH_SLOTS_MAX && (name = va_arg(pairs, const char *)) != NULL;) {
+    const char *value = va_arg(pairs, const char *);
+    slots[count++] = (zh_slot){name, value, value};
+  }
+  return zh_phrase_json(phrase, slots, count);
 }

@@ -3,6 +3,7 @@
 #ifndef ZH_EVALUATOR_WORDS_H
 #define ZH_EVALUATOR_WORDS_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 #include "core/arena.h"
@@ -273,6 +274,9 @@ ZH_MUST_CHECK zh_status zh_phrase_require(zh_phrase *out, const zh_yaml_node *ma
 /* New {"zh","en"} with each {name} replaced; NULL when memory is short. A slot that is not given
  * stays as it is. */
 json_t *zh_phrase_json(const zh_phrase *phrase, const zh_slot *slots, size_t count);
+/* The same of names and values, which both languages share, up to NULL; at most ZH_SLOTS_MAX. */
+enum { ZH_SLOTS_MAX = 16 };
+json_t *zh_phrase_of(const zh_phrase *phrase, va_list pairs);
 
 #ifdef __cplusplus
 }

@@ -30,8 +30,7 @@ typedef struct collective_case {
   size_t asked;    /* bytes, as the metric's name has them */
   size_t part;     /* words of one rank's part, or of all where nothing is divided */
   size_t words;    /* S in words */
-  double *kept_ns; /* [kept]: the slowest rank's times, for busbw */
-  size_t kept, capacity;
+  zh_kept_times kept; /* the slowest rank's times, for busbw */
 } collective_case;
 
 typedef struct collective_state {
@@ -179,18 +178,6 @@ static zh_status time_graph(collective_state *s, const collective_case *c, doubl
   return status;
 }
 
-static zh_status keep_ns(collective_case *c, double ns, zh_error *err) {
-  if (c->kept == c->capacity) {
-    size_t capacity = c->capacity ? 2 * c->capacity : 64;
-    double *more = realloc(c->kept_ns, capacity * sizeof *more);
-    if (!more) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the times of a collective");
-    c->kept_ns = more;
-    c->capacity = capacity;
-  }
-  c->kept_ns[c->kept++] = ns;
-  return ZH_OK;
-}
-
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   collective_state *s = state;
   collective_case *c = &s->cases[index];
@@ -201,7 +188,7 @@ static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_
   double slowest = *sample;
   ZH_TRY(s->job->comm->max_f64(s->job->comm, &slowest, 1, err));
   *sample = slowest;
-  return warmup ? ZH_OK : keep_ns(c, slowest, err);
+  return warmup ? ZH_OK : zh_keep_time(&c->kept, slowest, err);
 }
 
 /* --- checks --- */
@@ -297,12 +284,12 @@ static zh_status finish(void *state, zh_error *err) {
   for (size_t i = 0; i < s->count; i++) {
     const collective_case *c = &s->cases[i];
     zh_case what;
-    if (c->kept == 0) continue;
+    if (c->kept.count == 0) continue;
     describe(s, i, &what);
     what.work *= link_factor(c->operation, s->job->comm->size);
     snprintf(what.metric, sizeof what.metric, "%s_%s_busbw_%zuB", zh_device_group_name(c->kind),
              OPERATION_NAMES[c->operation], c->asked);
-    ZH_TRY(zh_job_series(s->job, &what, c->kept_ns, c->kept, err));
+    ZH_TRY(zh_job_series(s->job, &what, c->kept.ns, c->kept.count, err));
   }
   return ZH_OK;
 }
@@ -311,7 +298,7 @@ static void release(void *state) {
   collective_state *s = state;
   for (int k = 0; k < ZH_GROUP_KINDS; k++)
     if (s->group[k]) s->groups->close(s->group[k]);
-  for (size_t i = 0; i < s->count; i++) free(s->cases[i].kept_ns);
+  for (size_t i = 0; i < s->count; i++) free(s->cases[i].kept.ns);
   if (s->gpu.device) {
     s->gpu.api->release(s->gpu.device, s->a);
     s->gpu.api->release(s->gpu.device, s->b);
@@ -331,7 +318,7 @@ static void add_case(collective_state *s, zh_device_group_kind kind, int operati
   if (s->count == CASES_MAX) return;
   if (part == 0) part = 4;
   collective_case *c = &s->cases[s->count++];
-  *c = (collective_case){kind, operation, measures, (size_t)asked, part, part * ranks, NULL, 0, 0};
+  *c = (collective_case){kind, operation, measures, (size_t)asked, part, part * ranks, {0}};
   if (words_in(s, c) > s->a_words) s->a_words = words_in(s, c);
   if (words_out(c) > s->b_words) s->b_words = words_out(c);
 }

@@ -21,8 +21,7 @@ static const char *const NAMES[] = {"latency", "bandwidth", "allreduce_algbw"};
 typedef struct mpi_case {
   int kind;
   size_t bytes;
-  double *kept_ns; /* [kept]: the slowest rank's time of each all-reduce repeat, for busbw */
-  size_t kept, capacity;
+  zh_kept_times kept; /* the slowest rank's time of each all-reduce repeat, for busbw */
 } mpi_case;
 
 typedef struct mpi_state {
@@ -110,15 +109,7 @@ static zh_status all_reduce(double *ns, mpi_state *s, const mpi_case *c, zh_erro
 /* The same sample that the harness will keep: the slowest rank's. */
 static zh_status keep_time(mpi_state *s, mpi_case *c, double ns, zh_error *err) {
   ZH_TRY(s->job->comm->max_f64(s->job->comm, &ns, 1, err));
-  if (c->kept == c->capacity) {
-    size_t capacity = c->capacity ? 2 * c->capacity : 64;
-    double *grown = realloc(c->kept_ns, capacity * sizeof *grown);
-    if (!grown) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the times of an all-reduce");
-    c->kept_ns = grown;
-    c->capacity = capacity;
-  }
-  c->kept_ns[c->kept++] = ns;
-  return ZH_OK;
+  return zh_keep_time(&c->kept, ns, err);
 }
 
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
@@ -186,11 +177,11 @@ static zh_status finish(void *state, zh_error *err) {
   for (size_t i = 0; i < s->count; i++) {
     const mpi_case *c = &s->cases[i];
     zh_case what;
-    if (c->kept == 0) continue;
+    if (c->kept.count == 0) continue;
     describe(s, i, &what);
     what.work *= 2 * (n - 1) / n;
     snprintf(what.metric, sizeof what.metric, "allreduce_busbw_%zuB", c->bytes);
-    ZH_TRY(zh_job_series(s->job, &what, c->kept_ns, c->kept, err));
+    ZH_TRY(zh_job_series(s->job, &what, c->kept.ns, c->kept.count, err));
   }
   return ZH_OK;
 }
@@ -208,7 +199,7 @@ static void add_sizes(mpi_state *s, const char *parameter, int kind) {
 
 static void release(void *state) {
   mpi_state *s = state;
-  for (size_t i = 0; i < s->count; i++) free(s->cases[i].kept_ns);
+  for (size_t i = 0; i < s->count; i++) free(s->cases[i].kept.ns);
   free(s->out);
   free(s->in);
   free(s->values);

@@ -4,8 +4,6 @@
 
 #include "evaluator/leading/decide.h"
 
-enum { SLOTS_MAX = 10 };
-
 const char *const zh_standing_names[ZH_STANDINGS] = {"insufficient", "not_leading", "leading",
                                                      "tied"};
 const zh_word zh_standing_words[ZH_STANDINGS] = {ZH_WORD_leading_insufficient,
@@ -13,16 +11,10 @@ const zh_word zh_standing_words[ZH_STANDINGS] = {ZH_WORD_leading_insufficient,
                                                  ZH_WORD_leading_leading, ZH_WORD_leading_tied};
 
 json_t *zh_say(const zh_words *words, const char *rule, zh_word word, ...) {
-  zh_slot slots[SLOTS_MAX];
-  size_t count = 0;
   va_list list;
   va_start(list, word);
-  for (const char *name; count < SLOTS_MAX && (name = va_arg(list, const char *)) != NULL;) {
-    const char *value = va_arg(list, const char *);
-    slots[count++] = (zh_slot){name, value, value};
-  }
+  json_t *sentence = zh_phrase_of(zh_word_of(words, word), list);
   va_end(list);
-  json_t *sentence = zh_phrase_json(zh_word_of(words, word), slots, count);
   json_t *entry = json_pack("{s:s}", "rule", rule);
   json_object_update(entry, sentence);
   json_decref(sentence);

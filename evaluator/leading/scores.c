@@ -9,19 +9,13 @@
 
 #include "core/text.h"
 
-enum { SLOTS_MAX = 8, COLUMNS = 7 };
+enum { COLUMNS = 7 };
 
 void zh_refuse(zh_refusals *refusals, const char *kind, const char *model, zh_word word, ...) {
-  zh_slot slots[SLOTS_MAX];
-  size_t count = 0;
   va_list list;
   va_start(list, word);
-  for (const char *name; count < SLOTS_MAX && (name = va_arg(list, const char *)) != NULL;) {
-    const char *value = va_arg(list, const char *);
-    slots[count++] = (zh_slot){name, value, value};
-  }
+  json_t *entry = zh_phrase_of(zh_word_of(refusals->words, word), list);
   va_end(list);
-  json_t *entry = zh_phrase_json(zh_word_of(refusals->words, word), slots, count);
   json_object_set_new(entry, "kind", json_string(kind));
   json_object_set_new(entry, "model", json_string(model));
   json_array_append_new(refusals->list, entry);

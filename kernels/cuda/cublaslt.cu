@@ -1,9 +1,9 @@
 /* Opens cuBLASLt, describes a product to it, lets it choose an algorithm by time. */
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cublaslt.cuh"
+#include "library.cuh"
 
 enum { PROPOSALS_MAX = 32, TRIALS = 4 };
 
@@ -22,10 +22,7 @@ static void *open_library(void) {
 static lt_library load_library(void) {
   lt_library lib = {};
   void *file = open_library();
-  const struct {
-    const char *name;
-    void *function;
-  } symbols[] = {{"cublasLtCreate", &lib.create},
+  const zh_symbol symbols[] = {{"cublasLtCreate", &lib.create},
                  {"cublasLtGetVersion", &lib.version},
                  {"cublasLtMatmulDescCreate", &lib.product_create},
                  {"cublasLtMatmulDescDestroy", &lib.product_destroy},
@@ -41,11 +38,7 @@ static lt_library load_library(void) {
     lib.missing = "the library libcublasLt.so (of CUDA 12 or 13) is not found";
     return lib;
   }
-  for (const auto &symbol : symbols) {
-    void *found = dlsym(file, symbol.name);
-    memcpy(symbol.function, &found, sizeof found);
-    if (!found) lib.missing = symbol.name;
-  }
+  lib.missing = zh_find_symbols(file, symbols);
   return lib;
 }
 

@@ -1,12 +1,14 @@
 /* A group by NCCL, which is looked up at run time and never needed. Its few functions and numbers are declared here, as
  * its public reference gives them, so that no header is needed either. */
-#include <dlfcn.h>
 #include <new>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "group.cuh"
+#include "library.cuh"
 
 struct nccl_id {
   char bytes[128];
@@ -48,10 +50,7 @@ static void *open_library(void) {
 static nccl_library load_library(void) {
   nccl_library lib = {};
   void *file = open_library();
-  const struct {
-    const char *name;
-    void *function;
-  } symbols[] = {{"ncclGetVersion", &lib.version},
+  const zh_symbol symbols[] = {{"ncclGetVersion", &lib.version},
                  {"ncclGetUniqueId", &lib.unique_id},
                  {"ncclCommInitRank", &lib.init},
                  {"ncclCommAbort", &lib.abort},
@@ -69,11 +68,7 @@ static nccl_library load_library(void) {
     lib.missing = "the library libnccl.so.2 is not found";
     return lib;
   }
-  for (const auto &symbol : symbols) {
-    void *found = dlsym(file, symbol.name);
-    memcpy(symbol.function, &found, sizeof found);
-    if (!found) lib.missing = symbol.name;
-  }
+  lib.missing = zh_find_symbols(file, symbols);
   return lib;
 }
 
@@ -175,8 +170,6 @@ static zh_status give_up(zh_device_group *g, zh_error *err) {
 }
 
 #ifdef __CUDACC__
-#include <sched.h>
-#include <time.h>
 
 static double seconds_now() {
   timespec now;
