@@ -277,7 +277,10 @@ static void print_figures(const char *name, const json_t *result, int depth) {
     snprintf(shown, sizeof shown, "%*s%s", 2 * depth, "", first ? name : "");
     printf("%-34s %-10.40s %-20.*s %10.4f", shown, key + length + 1, (int)length, key,
            json_number_value(value));
-    if (json_is_number(error)) printf(" ± %.4f", json_number_value(error));
+    if (json_is_number(error) && json_number_value(error) > 0)
+      printf(" ± %.4f", json_number_value(error));
+    else if (json_is_number(error))
+      printf("   all items alike: no error can be told");
     putchar('\n');
     first = false;
   }

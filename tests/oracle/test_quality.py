@@ -258,3 +258,8 @@ doc_to_target: "{{['A', 'B', 'C', 'D'].index(answer)}}"
     assert report["files"][0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "nothing is fetched here" in done.stdout
+
+
+def test_no_error_is_shown_where_all_items_are_alike(tmp_path):
+    shown = run(tmp_path, "--limit", "2", "--seed", "3", tasks="made_calendar_zh").stdout
+    assert "0.0000   all items alike: no error can be told" in shown and "±" not in shown
