@@ -238,6 +238,7 @@ def test_what_another_commit_gave_is_measured_anew_and_the_rest_is_kept():
     assert [cell["commit"] for cell in state["cells"].values()] == ["b", "a"]
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 def test_results_do_not_make_what_is_measured_another_commit(tmp_path, monkeypatch):
     peers = load("bench-peers")
     monkeypatch.setattr(peers, "ROOT", tmp_path)
