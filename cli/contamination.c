@@ -261,8 +261,8 @@ static zh_status search_corpora(search *s, zh_error *err) {
   zh_status status = add_items(overlap, s->exam, err);
   for (size_t i = 0; status == ZH_OK && i < s->given->corpus_count; i++) {
     zh_progress_step((int)i + 1, (int)s->given->corpus_count, "%s", s->given->corpora[i]);
-    status = zh_overlap_read(overlap, s->given->corpora[i], s->given->field, tell_of_file, NULL,
-                             err);
+    status =
+        zh_overlap_read(overlap, s->given->corpora[i], s->given->field, tell_of_file, NULL, err);
     if (status == ZH_OK) zh_progress_done("read");
   }
   if (status == ZH_OK) keep_overlap(s, overlap);
@@ -394,7 +394,8 @@ static long long whole(const json_t *part, const char *key) {
 
 static void print_task(const json_t *task) {
   const json_t *overlap = json_object_get(task, "overlap"), *order = json_object_get(task, "order"),
-               *options_ = json_object_get(task, "options"), *least = json_object_get(task, "least");
+               *options_ = json_object_get(task, "options"),
+               *least = json_object_get(task, "least");
   printf("%s: %lld items\n", json_string_value(json_object_get(task, "task")),
          whole(task, "items"));
   if (overlap)
@@ -448,8 +449,8 @@ static zh_status write_table(const json_t *result, const char *path, zh_error *e
 
 static zh_status look(search *s, zh_error *err) {
   const arguments *given = s->given;
-  ZH_TRY(zh_exam_open(&s->exam, given->tasks, given->folders, given->folder_count, &given->task,
-                      err));
+  ZH_TRY(
+      zh_exam_open(&s->exam, given->tasks, given->folders, given->folder_count, &given->task, err));
   ZH_TRY(begin_measured(&s->measured, s->exam, err));
   ZH_TRY(search_corpora(s, err));
   ZH_TRY(ask_model(s, err));
@@ -501,5 +502,5 @@ static int run(int argc, char **argv) {
   return code;
 }
 
-const zh_command zh_command_contamination = {
-    "contamination", "which items a corpus has, or a model has seen", run};
+const zh_command zh_command_contamination = {"contamination",
+                                             "which items a corpus has, or a model has seen", run};

@@ -49,7 +49,8 @@ static void decide_overlap(subject *s, const decision *d) {
   size_t run = (size_t)json_integer_value(json_object_get(part, "run"));
   size_t too_short = 0, not_clean = 0, dirty = 0;
   for (size_t i = 0; part && i < s->items; i++) {
-    double share = size_at(words, i) > 0 ? (double)size_at(covered, i) / (double)size_at(words, i) : 0;
+    double share =
+        size_at(words, i) > 0 ? (double)size_at(covered, i) / (double)size_at(words, i) : 0;
     too_short += size_at(words, i) < run;
     dirty += share >= DIRTY;
     if (share < d->options->not_clean) continue;
@@ -91,12 +92,12 @@ static zh_status decide_order(subject *s, const decision *d, zh_error *err) {
     ZH_TRY(status);
   }
   s->p[0] = test.p;
-  json_object_set_new(
-      s->shown, "order",
-      json_pack("{s:I, s:I, s:O, s:o, s:o, s:o, s:o}", "rows", (json_int_t)json_array_size(rows),
-                "orders", (json_int_t)columns, "left_out", json_object_get(part, "left_out"),
-                "difference", zh_json_number(test.difference), "t", zh_json_number(test.t), "p_t",
-                zh_json_number(test.p_t), "p", zh_json_number(test.p)));
+  json_object_set_new(s->shown, "order",
+                      json_pack("{s:I, s:I, s:O, s:o, s:o, s:o, s:o}", "rows",
+                                (json_int_t)json_array_size(rows), "orders", (json_int_t)columns,
+                                "left_out", json_object_get(part, "left_out"), "difference",
+                                zh_json_number(test.difference), "t", zh_json_number(test.t), "p_t",
+                                zh_json_number(test.p_t), "p", zh_json_number(test.p)));
   return ZH_OK;
 }
 
@@ -128,9 +129,9 @@ static zh_status decide_options(subject *s, zh_error *err) {
   if (!part || status != ZH_OK) return status;
   s->p[1] = p;
   json_object_set_new(s->shown, "options",
-                      json_pack("{s:I, s:O, s:I, s:f, s:o}", "items", (json_int_t)count,
-                                "left_out", json_object_get(part, "left_out"), "first",
-                                (json_int_t)first, "expected", expected, "p", zh_json_number(p)));
+                      json_pack("{s:I, s:O, s:I, s:f, s:o}", "items", (json_int_t)count, "left_out",
+                                json_object_get(part, "left_out"), "first", (json_int_t)first,
+                                "expected", expected, "p", zh_json_number(p)));
   return ZH_OK;
 }
 
@@ -181,15 +182,14 @@ static zh_status decide_least(subject *s, const decision *d, zh_error *err) {
   }
   s->p[2] = test.p_greater;
   if (status == ZH_OK)
-    json_object_set_new(
-        s->shown, "least",
-        json_pack("{s:I, s:O, s:o, s:I, s:o, s:o, s:o, s:I}", "items", (json_int_t)count,
-                  "left_out", json_object_get(part, "left_out"), "mean",
-                  zh_json_number(mean_of(values, count)), "reference_items",
-                  (json_int_t)d->reference_count, "reference_mean",
-                  zh_json_number(mean_of(d->reference, d->reference_count)), "auc",
-                  zh_json_number(test.auc), "p", zh_json_number(test.p_greater), "flagged",
-                  (json_int_t)flagged));
+    json_object_set_new(s->shown, "least",
+                        json_pack("{s:I, s:O, s:o, s:I, s:o, s:o, s:o, s:I}", "items",
+                                  (json_int_t)count, "left_out", json_object_get(part, "left_out"),
+                                  "mean", zh_json_number(mean_of(values, count)), "reference_items",
+                                  (json_int_t)d->reference_count, "reference_mean",
+                                  zh_json_number(mean_of(d->reference, d->reference_count)), "auc",
+                                  zh_json_number(test.auc), "p", zh_json_number(test.p_greater),
+                                  "flagged", (json_int_t)flagged));
   free(values);
   return status;
 }
@@ -229,8 +229,8 @@ static void list_items(subject *s, const decision *d) {
     if (signs & ORDER) json_array_append_new(words, json_string("order"));
     if (signs & OPTIONS) json_array_append_new(words, json_string("options"));
     if (signs & LEAST) json_array_append_new(words, json_string("least"));
-    json_array_append_new(listed, json_pack("{s:O, s:o}", "item", json_array_get(names, i), "signs",
-                                            words));
+    json_array_append_new(
+        listed, json_pack("{s:O, s:o}", "item", json_array_get(names, i), "signs", words));
   }
   json_object_set_new(s->shown, "listed_whole", json_boolean(whole));
   json_object_set_new(s->shown, "listed", listed);

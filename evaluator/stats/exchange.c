@@ -1,6 +1,7 @@
 #include "evaluator/stats/exchange.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,8 +140,8 @@ zh_status zh_test_mann_whitney(zh_mann_whitney *out, const double *x, size_t x_c
   zh_status status = sorted_copy(&xs, x, x_count, "x", err);
   if (status == ZH_OK) status = sorted_copy(&ys, y, y_count, "y", err);
   for (size_t i = 0; status == ZH_OK && i < x_count; i++)
-    u += 0.5 * (double)(count_below(ys, y_count, xs[i], false) +
-                        count_below(ys, y_count, xs[i], true));
+    u += 0.5 *
+         (double)(count_below(ys, y_count, xs[i], false) + count_below(ys, y_count, xs[i], true));
   if (status == ZH_OK) {
     double nx = (double)x_count, ny = (double)y_count, n = nx + ny;
     double spread = nx * ny / 12 * (n + 1 - tie_sum(xs, x_count, ys, y_count) / (n * (n - 1)));

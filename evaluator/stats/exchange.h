@@ -16,9 +16,9 @@ extern "C" {
 /* values[rows][columns]: row by row the log-likelihood of the same items in several orders, column
  * 0 as they were published. columns > 1. */
 typedef struct zh_order_test {
-  double difference;   /* mean over rows: column 0 less the mean of the others */
-  double t, p_t;       /* Student's test of that, one-sided; NaN below two rows or without spread */
-  double p;            /* exact: one column of each row, drawn `replicates` times */
+  double difference; /* mean over rows: column 0 less the mean of the others */
+  double t, p_t;     /* Student's test of that, one-sided; NaN below two rows or without spread */
+  double p;          /* exact: one column of each row, drawn `replicates` times */
   size_t rows, columns;
 } zh_order_test;
 ZH_MUST_CHECK zh_status zh_test_order(zh_order_test *out, const double *values, size_t rows,
@@ -30,7 +30,7 @@ ZH_MUST_CHECK zh_status zh_poisson_binomial_tail(double *out, size_t k, const do
                                                  size_t count, zh_error *err);
 
 typedef struct zh_mann_whitney {
-  double auc;                /* P(x > y) + P(x = y) / 2 */
+  double auc;                    /* P(x > y) + P(x = y) / 2 */
   double p_greater, p_two_sided; /* normal approximation with ties, without continuity correction */
 } zh_mann_whitney;
 ZH_MUST_CHECK zh_status zh_test_mann_whitney(zh_mann_whitney *out, const double *x, size_t x_count,

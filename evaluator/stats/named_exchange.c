@@ -11,8 +11,9 @@ static zh_status order(json_t **out, const zh_given *given, zh_error *err) {
   ZH_TRY(zh_given_draws(&draws, given, err));
   ZH_TRY(zh_given_table(&table, given, "rows", err));
   zh_status status = table.columns < 2
-                         ? zh_fail(err, ZH_ERR_USAGE, "order: each row needs two numbers or more, "
-                                                      "the published order first")
+                         ? zh_fail(err, ZH_ERR_USAGE,
+                                   "order: each row needs two numbers or more, "
+                                   "the published order first")
                          : zh_test_order(&test, table.values, table.rows, table.columns,
                                          draws.replicates, draws.seed, err);
   zh_numbers_clear(&table);
@@ -34,8 +35,8 @@ static zh_status poisson_binomial(json_t **out, const zh_given *given, zh_error 
   zh_status status = ZH_OK;
   for (size_t i = 0; status == ZH_OK && i < chances.columns; i++)
     if (!(chances.values[i] >= 0 && chances.values[i] <= 1))
-      status = zh_fail(err, ZH_ERR_USAGE, "poisson-binomial: chance %zu is not between 0 and 1",
-                       i + 1);
+      status =
+          zh_fail(err, ZH_ERR_USAGE, "poisson-binomial: chance %zu is not between 0 and 1", i + 1);
   if (status == ZH_OK)
     status = zh_poisson_binomial_tail(&tail, (size_t)k, chances.values, chances.columns, err);
   zh_numbers_clear(&chances);
@@ -75,9 +76,8 @@ static zh_status conformal(json_t **out, const zh_given *given, zh_error *err) {
   return status;
 }
 
-const zh_method zh_exchange_methods[] = {
-    {"order", "rows ?replicates ?seed", order},
-    {"poisson-binomial", "k p", poisson_binomial},
-    {"mann-whitney", "x y", mann_whitney},
-    {"conformal", "x y", conformal},
-    {NULL, NULL, NULL}};
+const zh_method zh_exchange_methods[] = {{"order", "rows ?replicates ?seed", order},
+                                         {"poisson-binomial", "k p", poisson_binomial},
+                                         {"mann-whitney", "x y", mann_whitney},
+                                         {"conformal", "x y", conformal},
+                                         {NULL, NULL, NULL}};

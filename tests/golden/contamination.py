@@ -157,14 +157,14 @@ def test_overlap_is_what_the_rule_says(tmp_path):
 def test_a_corpus_that_cannot_be_read(tmp_path, line, says):
     path = task(tmp_path, "one", [{"q": "what?", "a": "that"}])
     (tmp_path / "c.jsonl").write_text(line + "\n")
-    done = zhiheng("contamination", "--tasks", path, "--corpus", tmp_path / "c.jsonl", status=(3,))
+    done = zhiheng("contamination", "--tasks", path, "--corpus", tmp_path / "c.jsonl", status=(2,))
     assert says in done.stderr and "c.jsonl" in done.stderr
 
 
 # --- a model ---
 
-ELEMENTS = ("Hydrogen Helium Lithium Beryllium Boron Carbon Nitrogen Oxygen Fluorine Neon Sodium Magnesium Aluminium Silicon "
-            "Phosphorus Sulfur Chlorine Argon Potassium Calcium").split()
+NUMBERS = ("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+           "nineteen twenty").split() + [f"twenty-{unit}" for unit in "one two three four five six seven eight nine".split()]
 
 
 def read(path, *words):
@@ -172,10 +172,10 @@ def read(path, *words):
 
 
 def test_a_known_order_is_found_and_a_drawn_one_is_not(tmp_path):
-    known = task(tmp_path, "elements", [{"q": name, "a": ""} for name in ELEMENTS])
+    known = task(tmp_path, "numbers", [{"q": name, "a": ""} for name in NUMBERS])
     got = read(known, "--signs", "order", "--orders", "19", "--window", "64")
-    assert got["order"]["p"] <= 0.01 and got["listed_whole"] and len(got["listed"]) == len(ELEMENTS)
-    drawn = ELEMENTS[:]
+    assert got["order"]["p"] <= 0.01 and got["listed_whole"] and len(got["listed"]) == len(NUMBERS)
+    drawn = NUMBERS[:]
     random.Random(2).shuffle(drawn)
     got = read(task(tmp_path, "drawn", [{"q": name, "a": ""} for name in drawn]), "--signs", "order", "--orders", "19", "--window", "64")
     assert got["order"]["p"] > 0.05 and not got["listed_whole"]
@@ -207,7 +207,21 @@ def test_options_that_have_their_place_are_left_out(tmp_path):
     assert (got["options"]["items"], got["options"]["left_out"]) == (1, 5)
 
 
-def test_min_k_against_the_logits_of_the_tokens(tmp_path):
+def least_likely(folder, text):
+    """Mean of the lowest fifth of a text's tokens, each from the log-likelihoods of two beginnings of it (`zhiheng eval`)."""
+    tokens = json.loads(zhiheng("model", "tokenize", MODEL, "--text", text, "--json").stdout)["tokens"]
+    beginnings = [json.loads(zhiheng("model", "tokenize", MODEL, "--ids", ",".join(map(str, tokens[:n])), "--json").stdout)["text"]
+                  for n in range(1, len(tokens) + 1)]
+    path = task(folder, "beginnings", [{"q": "", "a": part} for part in beginnings], output_type="loglikelihood")
+    out = folder / "beginnings"
+    zhiheng("eval", MODEL, "--tasks", path, "--out", out)
+    lines = [json.loads(line) for line in next(out.rglob("samples_*.jsonl")).read_text(encoding="utf-8").splitlines()]
+    sums = [float(line["resps"][0][0][0] if isinstance(line["resps"][0][0], list) else line["resps"][0][0]) for line in lines]
+    each = numpy.diff([0.0, *sums])
+    return numpy.sort(each)[: -(-len(each) // 5)].mean()
+
+
+def test_min_k_against_the_likelihoods_of_beginnings(tmp_path):
     """Mean of the lowest fifth of the tokens' log-probabilities, from `zhiheng model logits`' own softmax; known text stands out."""
     known = ["We hold these truths to be self-evident, that all men are created equal, that they are endowed by their Creator",
              "Four score and seven years ago our fathers brought forth on this continent, a new nation, conceived in Liberty",
@@ -221,6 +235,8 @@ def test_min_k_against_the_logits_of_the_tokens(tmp_path):
     got = read(a, "--signs", "least", "--reference", b)
     assert got["least"]["auc"] == 1 and got["least"]["p"] < 0.001 and got["least"]["flagged"] == 4
     alone = read(a, "--signs", "least")
+    one = read(task(tmp_path, "one", [{"q": known[3], "a": ""}]), "--signs", "least")
+    assert one["least"]["mean"] == pytest.approx(least_likely(tmp_path, known[3]), rel=1e-6)
     assert alone["least"]["p"] is None and alone["listed"] == []
 
 

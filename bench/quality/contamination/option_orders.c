@@ -70,8 +70,7 @@ static bool are_labels(const options *o) {
   return all;
 }
 
-static zh_status find_options(options *o, const zh_exam_task *t, const json_t *doc,
-                              zh_error *err) {
+static zh_status find_options(options *o, const zh_exam_task *t, const json_t *doc, zh_error *err) {
   *o = (options){0};
   if (t->choice.value) ZH_TRY(zh_task_choices(&o->choices, t, &t->choice, doc, err));
   if (find_list(o, doc) || find_columns(o, doc)) return ZH_OK;
@@ -148,8 +147,7 @@ static zh_status question_of(zh_text *out, const zh_exam_task *t, const json_t *
                              const options *o, const uint32_t *order, zh_error *err) {
   json_t *copy = permuted_doc(doc, o, order), *question = NULL;
   zh_status status = copy ? ZH_OK : no_memory(err);
-  if (status == ZH_OK && t->text.value)
-    status = zh_task_text(&question, t, &t->text, copy, err);
+  if (status == ZH_OK && t->text.value) status = zh_task_text(&question, t, &t->text, copy, err);
   zh_text_append(out, json_string_value(question) ? json_string_value(question) : "",
                  json_string_length(question));
   json_decref(copy);
@@ -235,7 +233,8 @@ static size_t shared_beginning(const zh_text *texts, size_t count) {
   }
   while (same > 0 && texts[0].data[same - 1] != '\n' && texts[0].data[same - 1] != ' ') same--;
   size_t inked = same; /* a context of blanks alone is none */
-  while (inked > 0 && (texts[0].data[inked - 1] == '\n' || texts[0].data[inked - 1] == ' ')) inked--;
+  while (inked > 0 && (texts[0].data[inked - 1] == '\n' || texts[0].data[inked - 1] == ' '))
+    inked--;
   return inked;
 }
 
@@ -252,8 +251,8 @@ static zh_status add_row(zh_variants *out, const zh_exam_task *t, const json_t *
   size_t same = status == ZH_OK ? shared_beginning(texts, made) : 0;
   if (status == ZH_OK) status = zh_variants_begin(out, item, err);
   for (size_t i = 0; status == ZH_OK && i < made; i++)
-    status = zh_variants_add(out, texts[0].data, same, texts[i].data + same,
-                             texts[i].length - same, err);
+    status = zh_variants_add(out, texts[0].data, same, texts[i].data + same, texts[i].length - same,
+                             err);
   for (size_t i = 0; texts && i < most; i++) zh_text_free(&texts[i]);
   free(texts);
   free(orders);

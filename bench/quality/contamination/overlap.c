@@ -105,7 +105,8 @@ static bool push_word(window *w, uint64_t word) {
 
 typedef struct entry {
   uint64_t hash;
-  uint32_t word, next; /* first word of the run; the next run with the same hash; UINT32_MAX: none */
+  uint32_t word,
+      next; /* first word of the run; the next run with the same hash; UINT32_MAX: none */
 } entry;
 
 struct zh_overlap {
@@ -133,8 +134,7 @@ static zh_status no_memory(zh_error *err) {
 zh_status zh_overlap_create(zh_overlap **out, unsigned run, zh_error *err) {
   *out = NULL;
   if (run < 2 || run > ZH_OVERLAP_RUN_MAX)
-    return zh_fail(err, ZH_ERR_ARG, "a run of %u words: expected 2 to %d", run,
-                   ZH_OVERLAP_RUN_MAX);
+    return zh_fail(err, ZH_ERR_ARG, "a run of %u words: expected 2 to %d", run, ZH_OVERLAP_RUN_MAX);
   zh_overlap *o = calloc(1, sizeof *o);
   if (o) {
     o->run = run;

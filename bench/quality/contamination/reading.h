@@ -27,8 +27,8 @@ typedef struct zh_reading_options {
   zh_examinee_options examinee;
   bool kinds[ZH_READ_KINDS];
   size_t item_orders, option_orders; /* beside the published one */
-  size_t window;                     /* tokens of a row of items; 0: 1024, or what the model holds */
-  double least;                      /* share of an item's tokens, 0.2 */
+  size_t window; /* tokens of a row of items; 0: 1024, or what the model holds */
+  double least;  /* share of an item's tokens, 0.2 */
   uint64_t seed;
 } zh_reading_options;
 
@@ -42,8 +42,8 @@ typedef void (*zh_reading_tell)(void *user, const zh_reading_news *news);
 
 /* readings: [exam->task_count][ZH_READ_KINDS], each zh_reading_free'd by the caller, also after a
  * failure. */
-ZH_MUST_CHECK zh_status zh_readings_take(zh_reading (*readings)[ZH_READ_KINDS],
-                                         const zh_exam *exam, zh_model *model, zh_threads *threads,
+ZH_MUST_CHECK zh_status zh_readings_take(zh_reading (*readings)[ZH_READ_KINDS], const zh_exam *exam,
+                                         zh_model *model, zh_threads *threads,
                                          const zh_reading_options *options, zh_reading_tell tell,
                                          void *user, zh_error *err);
 void zh_reading_free(zh_reading *reading);

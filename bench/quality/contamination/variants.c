@@ -155,8 +155,8 @@ static zh_status add_order(zh_variants *out, const shelf *s, zh_error *err) {
     if (i > 0) zh_text_puts(&row, "\n\n");
     zh_text_append(&row, text->data, text->length);
   }
-  zh_status status = row.failed ? no_memory(err)
-                                : zh_variants_add(out, "", 0, row.data, row.length, err);
+  zh_status status =
+      row.failed ? no_memory(err) : zh_variants_add(out, "", 0, row.data, row.length, err);
   zh_text_free(&row);
   return status;
 }

@@ -1,5 +1,5 @@
-/* The same items in several orders, as requests to a model: of a model that has never seen them, the
- * published order is one among the others (docs/metrics.md, "Contamination"). */
+/* The same items in several orders, as requests to a model: of a model that has never seen them,
+ * the published order is one among the others (docs/metrics.md, "Contamination"). */
 #ifndef ZH_BENCH_QUALITY_CONTAMINATION_VARIANTS_H
 #define ZH_BENCH_QUALITY_CONTAMINATION_VARIANTS_H
 
@@ -16,8 +16,8 @@ typedef struct zh_variants {
 void zh_variants_free(zh_variants *variants);
 
 typedef struct zh_variant_options {
-  size_t others;  /* orders beside the published one, at most */
-  size_t window;  /* tokens of a row of items */
+  size_t others; /* orders beside the published one, at most */
+  size_t window; /* tokens of a row of items */
   uint64_t seed;
   uint32_t number; /* of the task: tasks draw apart */
 } zh_variant_options;
