@@ -38,6 +38,8 @@ const zh_yaml_node *zh_task_file_node(const zh_task_file *file, const char *key)
 
 /* --- tasks (task.c) --- */
 
+typedef struct zh_function zh_function; /* functions.h */
+
 typedef enum zh_output {
   ZH_OUTPUT_LOGLIKELIHOOD,
   ZH_OUTPUT_CHOICE,
@@ -49,7 +51,7 @@ typedef enum zh_output {
 typedef struct zh_field {
   json_t *value; /* NULL: not given; borrowed from the config */
   zh_template *tpl;
-  const char *builtin; /* name of a function that is written here, else NULL */
+  const zh_function *function; /* NULL: none */
 } zh_field;
 
 typedef struct zh_item_metric {
