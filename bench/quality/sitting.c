@@ -62,6 +62,12 @@ static zh_status feed_task(zh_digest *digest, const zh_exam_task *t, const zh_re
   int length = snprintf(head, sizeof head, "\n%.120s %d %zu %llu\n", t->name, (int)t->output,
                         list->count, (unsigned long long)t->max_new);
   ZH_TRY(zh_digest_update(digest, head, (size_t)length, err));
+  if (t->draws.drawn) {
+    const zh_draws *d = &t->draws;
+    length = snprintf(head, sizeof head, "drawn %.17g %.17g %lld %llu\n", d->temperature, d->top_p,
+                      (long long)d->top_k, (unsigned long long)d->seed);
+    ZH_TRY(zh_digest_update(digest, head, (size_t)length, err));
+  }
   for (size_t i = 0; i < json_array_size(t->until); i++)
     ZH_TRY(feed_text(digest, json_array_get(t->until, i), err));
   for (size_t i = 0; i < list->count; i++) {
@@ -98,14 +104,14 @@ static zh_status score_so_far(sitting *s, const zh_requests *list, size_t first,
   if (t->metric_count == 0 || strcmp(t->metrics[0].aggregation, "mean") != 0) return ZH_OK;
   json_t *filtered, *scores;
   const zh_request *r = &list->at[first];
-  ZH_TRY(zh_filter_apply(&filtered, &t->chains[0], r, count, err));
+  ZH_TRY(zh_filter_apply(&filtered, &t->chains[0], t, r, count, err));
   zh_status status =
       zh_score_item(&scores, t, json_array_get(t->docs, r->doc), r, count, filtered, err);
   json_decref(filtered);
   ZH_TRY(status);
   const json_t *value = json_object_get(scores, t->metrics[0].name);
-  if (json_is_number(value)) {
-    s->sum += json_number_value(value);
+  if (json_is_number(value) || json_is_boolean(value)) {
+    s->sum += json_is_boolean(value) ? json_is_true(value) : json_number_value(value);
     s->scored++;
     s->news.metric = t->metrics[0].name;
     s->news.figure = s->sum / (double)s->scored;
