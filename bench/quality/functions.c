@@ -10,7 +10,8 @@
 #define OWN "zhiheng."
 #define TAG "!function "
 
-static const zh_function_family *const families[] = {NULL};
+static const zh_function_family *const families[] = {&zh_functions_humaneval,
+                                                   &zh_functions_mbpp, NULL};
 
 /* Where a function stands in a file, and what it says. */
 typedef struct naming {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/dataset_terms.h"
 #include "bench/quality/python_values.h"
 #include "core/digest.h"
 
@@ -415,6 +416,9 @@ zh_status zh_exam_results(json_t **out, const zh_exam *exam, const zh_marks *mar
     status = add_entry(*out, &s, exam->entries[i]);
   for (size_t i = 0; status == ZH_OK && i < exam->task_count; i++)
     describe_task(*out, exam->tasks[i], &marks[i]);
+  json_t *terms = NULL;
+  if (status == ZH_OK) status = zh_exam_terms(&terms, exam, err);
+  if (status == ZH_OK) json_object_set_new(*out, "datasets", terms);
   if (status == ZH_OK && json_object_size(json_object_get(*out, "groups")) == 0)
     json_object_del(*out, "groups");
   if (status == ZH_OK) return ZH_OK;

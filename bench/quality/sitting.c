@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/quality/answer_journal.h"
+#include "bench/quality/functions_code.h"
 #include "core/clock.h"
 #include "core/digest.h"
 
@@ -213,6 +214,7 @@ static void drop(sitting *s) {
 static zh_status hold(sitting *s, zh_marks *marks, zh_sitting_facts *facts, zh_model *model,
                       zh_threads *threads, zh_error *err) {
   size_t tasks = s->exam->task_count, positions = 0;
+  ZH_TRY(zh_code_ready(s->exam, err));
   ZH_TRY(zh_speech_of(&s->speech, model, s->options->examinee.longest, err));
   ZH_TRY(make_requests(s, err));
   ZH_TRY(digest_plan(facts->plan, s, model, err));

@@ -1,8 +1,12 @@
 #include "bench/sandbox/judge.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "bench/bench.h"
 
 enum { WORD_BYTES = 16, WORD = 2 * WORD_BYTES };
 
@@ -63,7 +67,7 @@ zh_status zh_judge_python(zh_judgement *out, const char *program, size_t length,
   *out = (zh_judgement){.passed = false};
   ZH_TRY(zh_sandbox_python(&python, err));
   ZH_TRY(draw_word(word, err));
-  const char *const words[] = {python, "-s", "-S", "-B", "-c", runner, NULL};
+  const char *const words[] = {python, "-s", "-B", "-c", runner, NULL};
   const zh_sandbox_file files[] = {{"program.py", program, length}, {"word", word, WORD}};
   zh_sandbox_job job = {
       .words = words, .files = files, .file_count = 2, .limits = zh_sandbox_usual()};
@@ -72,6 +76,53 @@ zh_status zh_judge_python(zh_judgement *out, const char *program, size_t length,
                 last_of(&outcome.output, word) != NULL;
   if (!out->passed) tell_failure(out, &outcome);
   zh_sandbox_outcome_free(&outcome);
+  return ZH_OK;
+}
+
+/* ---- several ---- */
+
+enum { AT_ONCE = 64 };
+
+typedef struct queue {
+  zh_judgement *out;
+  const zh_sandbox_file *programs;
+  size_t count;
+  atomic_size_t next;
+} queue;
+
+typedef struct worker {
+  queue *from;
+  pthread_t thread;
+  zh_error err;
+} worker;
+
+static void *work(void *user) {
+  worker *w = user;
+  for (;;) {
+    size_t i = atomic_fetch_add(&w->from->next, 1);
+    if (i >= w->from->count) return NULL;
+    const zh_sandbox_file *p = &w->from->programs[i];
+    if (zh_judge_python(&w->from->out[i], p->bytes, p->length, &w->err) != ZH_OK) return NULL;
+  }
+}
+
+zh_status zh_judge_all(zh_judgement *out, const zh_sandbox_file *programs, size_t count,
+                       zh_error *err) {
+  queue all = {.out = out, .programs = programs, .count = count};
+  worker workers[AT_ONCE];
+  size_t cores = (size_t)zh_machine_allowed_cores(), started = 0,
+         wanted = cores < count ? cores : count;
+  if (wanted > AT_ONCE) wanted = AT_ONCE;
+  if (wanted == 0) wanted = 1;
+  for (size_t i = 0; i < wanted; i++) workers[i] = (worker){.from = &all, .err = ZH_ERROR_INIT};
+  while (started + 1 < wanted &&
+         pthread_create(&workers[started].thread, NULL, work, &workers[started]) == 0)
+    started++;
+  work(&workers[started]);
+  for (size_t i = 0; i < started; i++) pthread_join(workers[i].thread, NULL);
+  for (size_t i = 0; i <= started; i++)
+    if (workers[i].err.status != ZH_OK)
+      return zh_fail(err, workers[i].err.status, "%s", workers[i].err.message);
   return ZH_OK;
 }
 
