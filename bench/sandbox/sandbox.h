@@ -6,7 +6,7 @@
  * zh_sandbox_run ─► the child puts the walls up (walls.c, filter.c) ─► execve ─► outcome
  *
  * The program is a single process: fork and its kin are refused, threads are allowed. Definitions
- * and what the walls do not hold: docs/sandbox.md. */
+ * and what the walls do not hold: docs/eval.md, "Answers that are programs". */
 #ifndef ZH_BENCH_SANDBOX_SANDBOX_H
 #define ZH_BENCH_SANDBOX_SANDBOX_H
 
