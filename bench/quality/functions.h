@@ -16,6 +16,7 @@
 #define ZH_BENCH_QUALITY_FUNCTIONS_H
 
 #include "bench/quality/quality.h"
+#include "core/text.h"
 
 typedef enum zh_function_kind {
   ZH_FUNCTION_DOCS,        /* process_docs */
@@ -100,5 +101,15 @@ ZH_MUST_CHECK zh_status zh_function_map_rows(json_t **out, const json_t *rows,
 /* A text of the item; fails where it has none. */
 ZH_MUST_CHECK zh_status zh_function_text(const char **out, const json_t *doc, const char *key,
                                          zh_error *err);
+
+/* Steps of rewriting, in order: text.replace(from, to), or re.sub(from, to, text). */
+typedef struct zh_rewrite {
+  const char *from, *to;
+  bool pattern;
+} zh_rewrite;
+ZH_MUST_CHECK zh_status zh_rewrite_text(zh_text *text, const zh_rewrite *steps, size_t count,
+                                        zh_error *err);
+/* New reference to the text; it is freed. NULL is no memory. */
+json_t *zh_rewritten(zh_text *text);
 
 #endif

@@ -173,24 +173,11 @@ static zh_status score_continuation(json_t *scores, const zh_exam_task *t, const
   return good ? ZH_OK : no_memory(t, err);
 }
 
-/* len(re.split(r"\s+", text)) */
-static size_t words_of(const char *text, size_t length) {
-  size_t words = 1;
-  for (size_t at = 0; at < length;) {
-    size_t blank = zh_python_lstrip(text + at, length - at);
-    uint32_t point;
-    words += blank > 0;
-    int size = zh_utf8_decode(&point, text + at, length - at);
-    at += blank > 0 ? blank : size > 0 ? (size_t)size : 1;
-  }
-  return words;
-}
-
 static zh_status score_rolling(json_t *scores, const zh_exam_task *t, const zh_request *r,
                                zh_error *err) {
   const char *text = json_string_value(r->context);
   size_t bytes = json_string_length(r->context);
-  json_int_t words = (json_int_t)words_of(text, bytes);
+  json_int_t words = (json_int_t)zh_python_pieces(text, bytes);
   bool good =
       put(scores, t, "word_perplexity", json_pack("[f, I]", r->logprob, words)) &&
       put(scores, t, "byte_perplexity", json_pack("[f, I]", r->logprob, (json_int_t)bytes)) &&
