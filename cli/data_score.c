@@ -31,8 +31,8 @@ static zh_status write_files(const scoring *s, zh_error *err) {
   for (size_t i = 0; i < s->exam->task_count; i++) {
     snprintf(path, sizeof path, "%s/samples_%s_%s.jsonl", s->given->out, s->exam->tasks[i]->name,
              time);
-    ZH_TRY(zh_write_file(path, zh_text_string(&s->marks[i].samples), s->marks[i].samples.length,
-                         err));
+    ZH_TRY(
+        zh_write_file(path, zh_text_string(&s->marks[i].samples), s->marks[i].samples.length, err));
   }
   snprintf(path, sizeof path, "%s/results_%s.json", s->given->out, time);
   return zh_json_write_file(s->document, path, err);

@@ -221,8 +221,8 @@ static void print_rest(const json_t *machine, const json_t *tools, const json_t 
          json_is_true(json_object_get(mpi, "module")) ? "present" : "absent",
          string_of(mpi, "mpirun", "absent"), string_of(mpi, "srun", "absent"));
   printf("sandbox      %s\n", json_is_true(json_object_get(sandbox, "works"))
-                                   ? "programs that models write can be run, by the system's Python"
-                                   : "absent: programs that models write are not run");
+                                  ? "programs that models write can be run, by the system's Python"
+                                  : "absent: programs that models write are not run");
   printf("reports      WeasyPrint: %s; Chinese font: %s\n",
          string_of(tools, "weasyprint", "absent"), string_of(tools, "chinese_font", "absent"));
 }
@@ -249,10 +249,9 @@ static int run(int argc, char **argv) {
   json_t *sandbox = describe_sandbox();
   json_t *left_out = find_left_out(machine, tools, sandbox, accelerators);
   if (json) {
-    return zh_cli_print_json(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "version", ZH_VERSION,
-                                       "machine", machine, "accelerators", accelerators,
-                                       "report_tools", tools, "sandbox", sandbox, "left_out",
-                                       left_out));
+    return zh_cli_print_json(json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o}", "version", ZH_VERSION, "machine", machine, "accelerators",
+        accelerators, "report_tools", tools, "sandbox", sandbox, "left_out", left_out));
   }
   printf("zhiheng " ZH_VERSION " on %s, %s\n\n", string_of(machine, "hostname", "a nameless host"),
          string_of(json_object_get(machine, "system"), "distribution", "an unknown system"));

@@ -110,9 +110,12 @@ static zh_status make_terms(json_t **out, const zh_exam_task *task, const json_t
              *title = word_of(terms, "title") ? word_of(terms, "title") : word_of(by_name, "title");
   const json_t *of_use = json_object_get(json_object_get(known, "uses"), use);
   *out = json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o}", "dataset", name ? name : "", "title",
-                   title ? title : name ? name : "", "licence", or_null(terms, "licence"), "source",
-                   or_null(terms, "source"), "use", use, "warning", or_null(of_use, "warning"),
-                   "file", path[0] ? json_string(path) : json_null());
+                   title  ? title
+                   : name ? name
+                          : "",
+                   "licence", or_null(terms, "licence"), "source", or_null(terms, "source"), "use",
+                   use, "warning", or_null(of_use, "warning"), "file",
+                   path[0] ? json_string(path) : json_null());
   json_decref(beside);
   return *out ? ZH_OK : no_memory(err);
 }

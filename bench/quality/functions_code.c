@@ -25,17 +25,6 @@ double zh_pass_at_k(uint64_t n, uint64_t c, uint64_t k) {
   return 1 - none;
 }
 
-zh_status zh_code_ready(const zh_exam *exam, zh_error *err) {
-  for (size_t i = 0; i < exam->task_count; i++) {
-    const zh_exam_task *t = exam->tasks[i];
-    if (!json_is_true(json_object_get(t->config, "unsafe_code"))) continue;
-    zh_status status = zh_judge_ready(err);
-    if (status != ZH_OK) zh_error_prefix(err, "task %s", t->name);
-    return status;
-  }
-  return ZH_OK;
-}
-
 /* ---- programs that were judged ---- */
 
 /* An item is scored while the examination goes on, and once more for the results: a program is run
@@ -60,57 +49,71 @@ static bool remember(const char *digest, const char *why) {
   return good;
 }
 
-/* The answers to one item. */
+/* Answers with their tests. */
 typedef struct trial {
-  size_t count;
-  char (*digests)[ZH_DIGEST_HEX];
-  zh_sandbox_file *programs; /* those that are to be run, and which answer each is of */
-  size_t *answers;
+  size_t count, room;
+  char (*digests)[ZH_DIGEST_HEX]; /* [count] of answers */
+  zh_sandbox_file *programs;      /* those that are to be run */
+  const json_t **tests;           /* of each program; borrowed */
+  const char **names;             /* its digest */
   zh_judgement *judgements;
   size_t programs_count;
+  json_t *waiting; /* digests of programs, as keys */
 } trial;
 
 static void drop_trial(trial *t) {
   for (size_t i = 0; i < t->programs_count; i++) free((char *)(uintptr_t)t->programs[i].bytes);
   free(t->digests);
   free(t->programs);
-  free(t->answers);
+  free(t->tests);
+  free(t->names);
   free(t->judgements);
+  json_decref(t->waiting);
 }
 
-static zh_status make_trial(trial *t, size_t count, zh_error *err) {
-  *t = (trial){.count = count,
-               .digests = calloc(count + 1, sizeof *t->digests),
-               .programs = calloc(count + 1, sizeof *t->programs),
-               .answers = calloc(count + 1, sizeof *t->answers),
-               .judgements = calloc(count + 1, sizeof *t->judgements)};
-  return t->digests && t->programs && t->answers && t->judgements ? ZH_OK : no_memory(err);
+static zh_status make_trial(trial *t, size_t room, zh_error *err) {
+  *t = (trial){.room = room,
+               .digests = calloc(room + 1, sizeof *t->digests),
+               .programs = calloc(room + 1, sizeof *t->programs),
+               .tests = calloc(room + 1, sizeof *t->tests),
+               .names = calloc(room + 1, sizeof *t->names),
+               .judgements = calloc(room + 1, sizeof *t->judgements),
+               .waiting = json_object()};
+  return t->digests && t->programs && t->tests && t->names && t->judgements && t->waiting
+             ? ZH_OK
+             : no_memory(err);
+}
+
+/* Whether it was run, or is going to be. */
+static bool is_known(const trial *t, const char *digest) {
+  json_t *found = look_up(digest);
+  bool known = found != NULL || json_object_get(t->waiting, digest) != NULL;
+  json_decref(found);
+  return known;
 }
 
 /* The answer, its tests behind it. */
-static zh_status add_answer(trial *t, size_t i, const json_t *answer, const json_t *test,
-                            zh_error *err) {
+static zh_status add_answer(trial *t, const json_t *answer, const json_t *test, zh_error *err) {
   zh_text text = {0};
   if (!json_is_string(answer) || !json_is_string(test))
     return zh_fail(err, ZH_ERR_INPUT, "an answer to be run as a program is no text");
+  if (t->count == t->room) return zh_fail(err, ZH_ERR_ARG, "more answers than were counted");
+  char *digest = t->digests[t->count];
   zh_text_append(&text, json_string_value(answer), json_string_length(answer));
   zh_text_puts(&text, "\n");
   zh_text_append(&text, json_string_value(test), json_string_length(test));
-  zh_status status = text.failed ? no_memory(err)
-                                 : zh_digest_bytes(t->digests[i], ZH_SM3, text.data, text.length,
-                                                   err);
-  json_t *known = status == ZH_OK ? look_up(t->digests[i]) : NULL;
-  for (size_t k = 0; k < t->programs_count && !known; k++)
-    if (strcmp(t->digests[t->answers[k]], t->digests[i]) == 0) known = json_true();
-  if (status != ZH_OK || known) {
-    json_decref(known);
+  zh_status status =
+      text.failed ? no_memory(err) : zh_digest_bytes(digest, ZH_SM3, text.data, text.length, err);
+  if (status == ZH_OK) t->count++;
+  if (status != ZH_OK || is_known(t, digest)) {
     zh_text_free(&text);
     return status;
   }
-  t->answers[t->programs_count] = i;
-  t->programs[t->programs_count++] =
-      (zh_sandbox_file){.name = "answer", .bytes = text.data, .length = text.length};
-  return ZH_OK;
+  size_t i = t->programs_count++;
+  t->programs[i] = (zh_sandbox_file){.name = "answer", .bytes = text.data, .length = text.length};
+  t->tests[i] = test;
+  t->names[i] = digest;
+  return json_object_set_new(t->waiting, digest, json_true()) == 0 ? ZH_OK : no_memory(err);
 }
 
 /* Tests that need more than this machine's Python has say nothing of the answer. */
@@ -129,36 +132,109 @@ static zh_status check_modules(const zh_judgement *j, const json_t *test, zh_err
                  name, name);
 }
 
-static zh_status run_trial(size_t *passed, trial *t, const json_t *test, zh_error *err) {
+static zh_status run_trial(trial *t, zh_error *err) {
   ZH_TRY(zh_judge_all(t->judgements, t->programs, t->programs_count, err));
   for (size_t i = 0; i < t->programs_count; i++) {
-    ZH_TRY(check_modules(&t->judgements[i], test, err));
-    if (!remember(t->digests[t->answers[i]], t->judgements[i].why)) return no_memory(err);
+    ZH_TRY(check_modules(&t->judgements[i], t->tests[i], err));
+    if (!remember(t->names[i], t->judgements[i].why)) return no_memory(err);
   }
-  *passed = 0;
+  return ZH_OK;
+}
+
+static size_t passed_of(const trial *t) {
+  size_t passed = 0;
   for (size_t i = 0; i < t->count; i++) {
     json_t *why = look_up(t->digests[i]);
-    *passed += json_is_string(why) && json_string_length(why) == 0;
+    passed += json_is_string(why) && json_string_length(why) == 0;
     json_decref(why);
   }
+  return passed;
+}
+
+static zh_status add_answers(trial *t, const json_t *answers, const json_t *test, zh_error *err) {
+  if (json_is_string(answers)) return add_answer(t, answers, test, err);
+  for (size_t i = 0; i < json_array_size(answers); i++)
+    ZH_TRY(add_answer(t, json_array_get(answers, i), test, err));
   return ZH_OK;
 }
 
 /* predictions: [answer], or [[answer, …]] */
 static zh_status count_passed(size_t *passed, size_t *count, const json_t *references,
                               const json_t *predictions, zh_error *err) {
-  const json_t *test = json_array_get(references, 0), *given = json_array_get(predictions, 0);
-  const json_t *answers = json_is_array(given) ? given : predictions;
+  const json_t *given = json_array_get(predictions, 0),
+               *answers = json_is_array(given) ? given : predictions;
   trial t;
   *count = json_array_size(answers);
   if (*count == 0 || *count > ANSWERS_MAX)
     return zh_fail(err, ZH_ERR_INPUT, "from 1 to %d answers to an item can be run, not %zu",
                    ANSWERS_MAX, *count);
   zh_status status = make_trial(&t, *count, err);
-  for (size_t i = 0; status == ZH_OK && i < *count; i++)
-    status = add_answer(&t, i, json_array_get(answers, i), test, err);
-  if (status == ZH_OK) status = run_trial(passed, &t, test, err);
+  if (status == ZH_OK) status = add_answers(&t, answers, json_array_get(references, 0), err);
+  if (status == ZH_OK) status = run_trial(&t, err);
+  if (status == ZH_OK) *passed = passed_of(&t);
   drop_trial(&t);
+  return status;
+}
+
+/* ---- all of a task ---- */
+
+static zh_status pass_at_k(json_t **out, const zh_function_call *call, const json_t *references,
+                           const json_t *predictions, zh_error *err);
+static zh_status pass_at_1(json_t **out, const zh_function_call *call, const json_t *references,
+                           const json_t *predictions, zh_error *err);
+
+bool zh_code_task(const zh_exam_task *task) {
+  if (!json_is_true(json_object_get(task->config, "unsafe_code"))) return false;
+  for (size_t i = 0; i < task->metric_count; i++) {
+    const zh_function *f = task->metrics[i].function;
+    if (f && (f->body.metric == pass_at_k || f->body.metric == pass_at_1)) return true;
+  }
+  return false;
+}
+
+zh_status zh_code_ready(const zh_exam *exam, zh_error *err) {
+  for (size_t i = 0; i < exam->task_count; i++) {
+    const zh_exam_task *t = exam->tasks[i];
+    if (!zh_code_task(t)) continue;
+    zh_status status = zh_judge_ready(err);
+    if (status != ZH_OK) zh_error_prefix(err, "task %s", t->name);
+    return status;
+  }
+  return ZH_OK;
+}
+
+/* What the filters made of an item's answers, with the item's tests. kept: what must stay as long
+ * as the trial. */
+static zh_status add_item(trial *t, json_t *kept, const zh_exam_task *task,
+                          const zh_filter_chain *chain, const zh_request *requests, size_t count,
+                          zh_error *err) {
+  json_t *filtered = NULL, *test = NULL;
+  const json_t *doc = json_array_get(task->docs, requests[0].doc);
+  ZH_TRY(zh_filter_apply(&filtered, chain, task, requests, count, err));
+  zh_status status = zh_task_target(&test, task, &task->target, doc, err);
+  if (status == ZH_OK && json_array_append_new(kept, test) != 0) status = no_memory(err);
+  if (status == ZH_OK && json_array_size(filtered) == 1)
+    status = add_answers(t, json_array_get(filtered, 0), test, err);
+  json_decref(filtered);
+  if (status != ZH_OK) zh_error_prefix(err, "task %s, item %zu", task->name, requests[0].doc);
+  return status;
+}
+
+zh_status zh_code_run_all(const zh_exam_task *task, const zh_requests *requests, zh_error *err) {
+  trial t;
+  if (!zh_code_task(task)) return ZH_OK;
+  json_t *kept = json_array();
+  zh_status status = make_trial(&t, requests->count * task->chain_count, err);
+  for (size_t c = 0; status == ZH_OK && c < task->chain_count; c++) {
+    for (size_t i = 0, count; status == ZH_OK && i < requests->count; i += count) {
+      const zh_request *first = &requests->at[i];
+      for (count = 1; i + count < requests->count && first[count].doc == first->doc;) count++;
+      status = add_item(&t, kept, task, &task->chains[c], first, count, err);
+    }
+  }
+  if (status == ZH_OK) status = run_trial(&t, err);
+  drop_trial(&t);
+  json_decref(kept);
   return status;
 }
 
@@ -240,8 +316,7 @@ static zh_status take_whole(zh_text *program, const char *answer, size_t length,
   return ZH_OK;
 }
 
-static zh_status take_to_fence(zh_text *program, const char *answer, size_t length,
-                               zh_error *err) {
+static zh_status take_to_fence(zh_text *program, const char *answer, size_t length, zh_error *err) {
   const char *fence = memmem(answer, length, FENCE, strlen(FENCE));
   return take_whole(program, answer, fence ? (size_t)(fence - answer) : length, err);
 }
@@ -328,14 +403,13 @@ static const char *const humaneval_data[] = {"openai/openai_humaneval", "openai_
                                              "evalplus/humanevalplus", NULL};
 static const char *const humaneval_digests[] = {
     "5f77adbf75b4342a6113fea30168ea57b4e5c3877ffd3b4942cb338b3edb2c95", NULL};
-const zh_function_family zh_functions_humaneval = {
-    .name = "humaneval",
-    .module = "utils",
-    .datasets = humaneval_data,
-    .digests = humaneval_digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = humaneval,
-    .count = sizeof humaneval / sizeof humaneval[0]};
+const zh_function_family zh_functions_humaneval = {.name = "humaneval",
+                                                   .module = "utils",
+                                                   .datasets = humaneval_data,
+                                                   .digests = humaneval_digests,
+                                                   .source = "lm-evaluation-harness 0.4.13",
+                                                   .functions = humaneval,
+                                                   .count = sizeof humaneval / sizeof humaneval[0]};
 
 static const zh_function mbpp[] = {
     {"pass_at_1", ZH_FUNCTION_METRIC, {.metric = pass_at_1}, NULL},

@@ -12,4 +12,11 @@ double zh_pass_at_k(uint64_t n, uint64_t c, uint64_t k);
  * machine can, before anything is asked. */
 ZH_MUST_CHECK zh_status zh_code_ready(const zh_exam *exam, zh_error *err);
 
+/* Whether answers to the task are programs that are run. */
+bool zh_code_task(const zh_exam_task *task);
+/* Runs those of all answers, many at once: scores are then at hand. requests: answered. Nothing
+ * where the task's answers are no programs. */
+ZH_MUST_CHECK zh_status zh_code_run_all(const zh_exam_task *task, const zh_requests *requests,
+                                        zh_error *err);
+
 #endif

@@ -23,8 +23,7 @@ static const char *id_of(char number[32], const json_t *id) {
   return number;
 }
 
-static zh_status list_places(json_t **out, const zh_exam_task *t, const reading *r,
-                             zh_error *err) {
+static zh_status list_places(json_t **out, const zh_exam_task *t, const reading *r, zh_error *err) {
   *out = json_object();
   if (!*out) return no_memory(r, err);
   for (size_t i = 0; i < json_array_size(t->docs); i++) {
@@ -146,8 +145,8 @@ static zh_status fill(zh_requests *list, zh_exam_task *t, const reading *r, cons
   for (size_t i = 0; i < list->count; i++) {
     zh_request *request = &list->at[i];
     json_decref(request->text);
-    request->text = json_incref(
-        json_array_get(json_array_get(answers, request->doc), request->repeat));
+    request->text =
+        json_incref(json_array_get(json_array_get(answers, request->doc), request->repeat));
   }
   return ZH_OK;
 }

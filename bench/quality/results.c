@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/quality/dataset_terms.h"
+#include "bench/quality/functions_code.h"
 #include "bench/quality/python_values.h"
 #include "core/digest.h"
 
@@ -194,7 +195,7 @@ zh_status zh_marks_make(zh_marks *out, const zh_exam_task *t, const zh_requests 
   zh_text hashes = {0};
   *out = (zh_marks){.result = json_pack("{s:s, s:s, s:I}", "name", t->name, "alias", t->alias,
                                         "sample_len", (json_int_t)t->taken)};
-  zh_status status = values && out->result ? ZH_OK : no_memory(err);
+  zh_status status = values && out->result ? zh_code_run_all(t, requests, err) : no_memory(err);
   for (size_t c = 0; status == ZH_OK && c < t->chain_count; c++) {
     for (size_t i = 0, count; status == ZH_OK && i < requests->count; i += count) {
       const zh_request *first = &requests->at[i];

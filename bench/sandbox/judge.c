@@ -81,7 +81,8 @@ zh_status zh_judge_python(zh_judgement *out, const char *program, size_t length,
 
 /* ---- several ---- */
 
-enum { AT_ONCE = 64 };
+/* Putting up walls is mostly waiting for the kernel: more at once than there are cores. */
+enum { AT_ONCE = 64, A_CORE = 4 };
 
 typedef struct queue {
   zh_judgement *out;
@@ -110,8 +111,8 @@ zh_status zh_judge_all(zh_judgement *out, const zh_sandbox_file *programs, size_
                        zh_error *err) {
   queue all = {.out = out, .programs = programs, .count = count};
   worker workers[AT_ONCE];
-  size_t cores = (size_t)zh_machine_allowed_cores(), started = 0,
-         wanted = cores < count ? cores : count;
+  size_t started = 0, wanted = A_CORE * (size_t)zh_machine_allowed_cores();
+  if (wanted > count) wanted = count;
   if (wanted > AT_ONCE) wanted = AT_ONCE;
   if (wanted == 0) wanted = 1;
   for (size_t i = 0; i < wanted; i++) workers[i] = (worker){.from = &all, .err = ZH_ERROR_INIT};

@@ -13,7 +13,7 @@ typedef struct zh_judgement {
  * (sys.exit, os._exit) is no passing. ZH_ERR_LACKING where it cannot be run here. */
 ZH_MUST_CHECK zh_status zh_judge_python(zh_judgement *out, const char *program, size_t length,
                                         zh_error *err);
-/* Several, as many at once as there are cores. */
+/* Several, many at once. */
 ZH_MUST_CHECK zh_status zh_judge_all(zh_judgement *out, const zh_sandbox_file *programs,
                                      size_t count, zh_error *err);
 /* Whether it could: Python and every wall. */

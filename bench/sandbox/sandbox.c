@@ -68,8 +68,7 @@ static void close_end(int *fd) {
 static zh_status open_descriptors(running *r, zh_error *err) {
   r->nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (r->nothing >= 0 && raise_descriptor(&r->nothing) && open_pipe(r->go) &&
-      open_pipe(r->report) && open_pipe(r->output) &&
-      fcntl(r->output[0], F_SETFL, O_NONBLOCK) == 0)
+      open_pipe(r->report) && open_pipe(r->output) && fcntl(r->output[0], F_SETFL, O_NONBLOCK) == 0)
     return ZH_OK;
   return zh_fail(err, ZH_ERR_IO, "no descriptors for a program between walls: %s", strerror(errno));
 }
@@ -102,7 +101,8 @@ static bool write_proc(pid_t pid, const char *file, const char *text) {
  * holds, else the caller. */
 static bool say_who(pid_t pid, bool root) {
   char users[64], groups[64];
-  unsigned user = root ? ZH_SANDBOX_NOBODY : geteuid(), group = root ? ZH_SANDBOX_NOBODY : getegid();
+  unsigned user = root ? ZH_SANDBOX_NOBODY : geteuid(),
+           group = root ? ZH_SANDBOX_NOBODY : getegid();
   snprintf(users, sizeof users, "%d %u 1", ZH_SANDBOX_ID, user);
   snprintf(groups, sizeof groups, "%d %u 1", ZH_SANDBOX_ID, group);
   return (root || write_proc(pid, "setgroups", "deny")) && write_proc(pid, "gid_map", groups) &&
@@ -145,8 +145,7 @@ static zh_status wait_for_walls(running *r, zh_error *err) {
   enum { PATIENCE_MS = 60000 };
   close_end(&r->report[1]);
   int ready;
-  do
-    ready = poll(&line, 1, PATIENCE_MS);
+  do ready = poll(&line, 1, PATIENCE_MS);
   while (ready < 0 && errno == EINTR);
   if (ready == 0) return fail_step(0, ETIMEDOUT, err);
   ssize_t got = read(r->report[0], &report, sizeof report);
@@ -185,8 +184,7 @@ static double spent_by(pid_t pid) {
 
 static void watch(zh_sandbox_outcome *out, running *r) {
   enum { LOOK_MS = 50 };
-  const int64_t began = zh_now_ns(),
-                until = began + (int64_t)(r->job->limits.wall_seconds * 1e9);
+  const int64_t began = zh_now_ns(), until = began + (int64_t)(r->job->limits.wall_seconds * 1e9);
   bool ended = false, open = true, kill_it = false;
   close_end(&r->output[1]);
   while (!ended && !kill_it) {

@@ -44,10 +44,10 @@ typedef struct zh_sandbox_job {
 } zh_sandbox_job;
 
 typedef enum zh_sandbox_end {
-  ZH_SANDBOX_EXITED,     /* code: exit status */
-  ZH_SANDBOX_SIGNALLED,  /* code: signal */
-  ZH_SANDBOX_LATE,       /* more time than it had */
-  ZH_SANDBOX_TALKATIVE   /* printed more than it may */
+  ZH_SANDBOX_EXITED,    /* code: exit status */
+  ZH_SANDBOX_SIGNALLED, /* code: signal */
+  ZH_SANDBOX_LATE,      /* more time than it had */
+  ZH_SANDBOX_TALKATIVE  /* printed more than it may */
 } zh_sandbox_end;
 
 typedef struct zh_sandbox_outcome {

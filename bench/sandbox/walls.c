@@ -76,8 +76,7 @@ static _Noreturn void give_up(const zh_sandbox_entry *e, enum step step) {
 static bool wait_for_parent(const zh_sandbox_entry *e) {
   char byte;
   ssize_t got;
-  do
-    got = read(e->go, &byte, 1);
+  do got = read(e->go, &byte, 1);
   while (got < 0 && errno == EINTR);
   if (got == 0) _exit(127); /* the parent gave up, and knows why */
   return got == 1;
@@ -240,8 +239,7 @@ _Noreturn void zh_sandbox_enter(const zh_sandbox_entry *entry) {
   BUILD(STEP_ROOT, sethostname("box", 3) == 0 &&
                        mount("root", ROOT, "tmpfs", MS_NOSUID | MS_NODEV, e->root_options) == 0);
   BUILD(STEP_SYSTEM, show_system());
-  BUILD(STEP_DEVICES, mkdir(ROOT "/dev", 0755) == 0 &&
-                          show_device("/dev/null", ROOT "/dev/null") &&
+  BUILD(STEP_DEVICES, mkdir(ROOT "/dev", 0755) == 0 && show_device("/dev/null", ROOT "/dev/null") &&
                           show_device("/dev/urandom", ROOT "/dev/urandom"));
   umask(077);
   BUILD(STEP_FOLDER, make_folder(e));

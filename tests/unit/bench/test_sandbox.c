@@ -98,12 +98,13 @@ static void sees_the_systems_programs_alone(void **state) {
 
 static void writes_into_its_folder_alone(void **state) {
   (void)state;
-  prints("import errno\n"
-         "for path in ('/new', '/usr/new', '/usr/bin/python3', '/bin/new', '/dev/new', '/box/new'):\n"
-         "    try: open(path, 'r+' if 'python' in path else 'w'); print(path, 'written')\n"
-         "    except OSError as e: print(path, errno.errorcode[e.errno])\n",
-         "/new EROFS\n/usr/new EROFS\n/usr/bin/python3 EACCES\n/bin/new EROFS\n/dev/new EROFS\n"
-         "/box/new written\n");
+  prints(
+      "import errno\n"
+      "for path in ('/new', '/usr/new', '/usr/bin/python3', '/bin/new', '/dev/new', '/box/new'):\n"
+      "    try: open(path, 'r+' if 'python' in path else 'w'); print(path, 'written')\n"
+      "    except OSError as e: print(path, errno.errorcode[e.errno])\n",
+      "/new EROFS\n/usr/new EROFS\n/usr/bin/python3 EACCES\n/bin/new EROFS\n/dev/new EROFS\n"
+      "/box/new written\n");
 }
 
 static void writes_no_huge_file(void **state) {
@@ -218,27 +219,62 @@ static void kills_nobody(void **state) {
 /* Calls that a program of this kind never needs, by their numbers. */
 static void makes_no_dangerous_call(void **state) {
   (void)state;
-  static const int calls[] = {
-      SYS_ptrace,     SYS_mount,        SYS_umount2,         SYS_pivot_root, SYS_chroot,
-      SYS_unshare,    SYS_setns,        SYS_bpf,             SYS_keyctl,     SYS_add_key,
-      SYS_setresuid,  SYS_setuid,       SYS_capset,          SYS_prctl,      SYS_seccomp,
-      SYS_init_module, SYS_kexec_load,  SYS_perf_event_open, SYS_userfaultfd, SYS_memfd_create,
-      SYS_execveat,   SYS_io_uring_setup, SYS_process_vm_readv, SYS_process_vm_writev,
-      SYS_pidfd_open, SYS_pidfd_getfd,  SYS_socketpair,      SYS_shmget,     SYS_msgget,
-      SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_personality, SYS_sethostname,
-      SYS_mount_setattr, SYS_open_tree, SYS_fsopen, SYS_syslog, SYS_quotactl, SYS_reboot,
-      SYS_clock_settime, SYS_sched_setaffinity, SYS_kill, SYS_tkill, SYS_mbind};
+  static const int calls[] = {SYS_ptrace,
+                              SYS_mount,
+                              SYS_umount2,
+                              SYS_pivot_root,
+                              SYS_chroot,
+                              SYS_unshare,
+                              SYS_setns,
+                              SYS_bpf,
+                              SYS_keyctl,
+                              SYS_add_key,
+                              SYS_setresuid,
+                              SYS_setuid,
+                              SYS_capset,
+                              SYS_prctl,
+                              SYS_seccomp,
+                              SYS_init_module,
+                              SYS_kexec_load,
+                              SYS_perf_event_open,
+                              SYS_userfaultfd,
+                              SYS_memfd_create,
+                              SYS_execveat,
+                              SYS_io_uring_setup,
+                              SYS_process_vm_readv,
+                              SYS_process_vm_writev,
+                              SYS_pidfd_open,
+                              SYS_pidfd_getfd,
+                              SYS_socketpair,
+                              SYS_shmget,
+                              SYS_msgget,
+                              SYS_open_by_handle_at,
+                              SYS_name_to_handle_at,
+                              SYS_personality,
+                              SYS_sethostname,
+                              SYS_mount_setattr,
+                              SYS_open_tree,
+                              SYS_fsopen,
+                              SYS_syslog,
+                              SYS_quotactl,
+                              SYS_reboot,
+                              SYS_clock_settime,
+                              SYS_sched_setaffinity,
+                              SYS_kill,
+                              SYS_tkill,
+                              SYS_mbind};
   zh_text program = {0}, wanted = {0};
   zh_text_puts(&program, "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nfor n in [");
   for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
     zh_text_printf(&program, "%d, ", calls[i]);
-  zh_text_printf(&program,
-                 "]:\n"
-                 "    done = libc.syscall(n, 0, 0, 0, 0, 0, 0)\n"
-                 "    if done != -1 or ctypes.get_errno() != 1: print(n, done, ctypes.get_errno())\n"
-                 "print(libc.syscall(%d, 0, 0), ctypes.get_errno())\n"
-                 "print(libc.ioctl(0, 0x5412, b'x'), ctypes.get_errno())\n",
-                 SYS_clone3);
+  zh_text_printf(
+      &program,
+      "]:\n"
+      "    done = libc.syscall(n, 0, 0, 0, 0, 0, 0)\n"
+      "    if done != -1 or ctypes.get_errno() != 1: print(n, done, ctypes.get_errno())\n"
+      "print(libc.syscall(%d, 0, 0), ctypes.get_errno())\n"
+      "print(libc.ioctl(0, 0x5412, b'x'), ctypes.get_errno())\n",
+      SYS_clone3);
   zh_text_printf(&wanted, "-1 %d\n-1 %d\n", ENOSYS, ENOTTY);
   assert_false(program.failed || wanted.failed);
   prints(program.data, wanted.data);
@@ -269,7 +305,8 @@ static void inherits_nothing(void **state) {
          "    try: os.fstat(d); return True\n"
          "    except OSError: return False\n"
          "print([d for d in range(1024) if is_open(d)])\n"
-         "print([n for n in os.environ if not n.startswith(('PYTHON', 'OPENBLAS', 'MALLOC', 'LC_'))])\n"
+         "print([n for n in os.environ if not n.startswith(('PYTHON', 'OPENBLAS', 'MALLOC', "
+         "'LC_'))])\n"
          "print(os.getuid(), os.getgid(), os.uname().nodename, os.read(0, 1))\n",
          "[0, 1, 2]\n[]\n1000 1000 box b''\n");
   close(secret);
