@@ -123,7 +123,7 @@ static uint32_t keep_heaviest(zh_drawing *d, double *mass, const zh_draws *how) 
   return out;
 }
 
-size_t zh_draw_token(zh_drawing *d, const zh_draws *how, const zh_request *request, size_t place,
+size_t zh_drawing_token(zh_drawing *d, const zh_draws *how, const zh_request *request, size_t place,
                      const float *logits) {
   if (!fill_weights(d, how, logits)) return SIZE_MAX;
   double u = uniform(how, request, place), mass, at = 0;

@@ -290,7 +290,7 @@ static zh_status by_map(json_t **out, const zh_function_call *call, const json_t
 /* The words of the question in the order in which the answer has each for the last time. */
 static zh_status sort_one(json_t **out, const void *with, const json_t *answer,
                           const json_t *options, zh_error *err) {
-  zh_regex *regex;
+  zh_regex *regex = NULL;
   zh_regex_span spans[ZH_REGEX_GROUPS];
   zh_regex_walk walk = {0};
   const char *pattern = with, *text = json_string_value(answer), *word;
@@ -311,7 +311,7 @@ static zh_status sort_one(json_t **out, const void *with, const json_t *answer,
   }
   json_object_foreach(order, word, value)
       zh_text_printf(&list, "%s%s", list.length > 0 ? " " : "", word);
-  zh_regex_free(status == ZH_OK ? regex : NULL);
+  zh_regex_free(regex);
   json_decref(order);
   *out = zh_rewritten(&list);
   return status == ZH_OK && !*out ? no_memory(err) : status;

@@ -72,7 +72,7 @@ static size_t find_end(const zh_text *text, const json_t *until) {
 static zh_status extend(writing *w, zh_examinee *e, const zh_exam_task *task, const float *logits,
                         zh_text *held, zh_error *err) {
   size_t next = w->drawing
-                    ? zh_draw_token(w->drawing, &task->draws, w->request, w->count, logits)
+                    ? zh_drawing_token(w->drawing, &task->draws, w->request, w->count, logits)
                     : e->engine->kernels->argmax(logits, e->vocab);
   if (next >= e->vocab)
     return zh_fail(err, ZH_ERR_CHECK, "the logits behind token %zu are not numbers",
