@@ -17,6 +17,7 @@ _zhiheng() {
     --model) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names models)" -- "$word"); return ;;
     --packed-cache) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --device) mapfile -t COMPREPLY < <(compgen -W "cpu gpu gpu:0 gpu:1 auto" -- "$word"); return ;;
+    --answers) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     --tasks) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names tasks)" -- "$word"); return ;;
     --include | --data | --corpus) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --lang) mapfile -t COMPREPLY < <(compgen -W "zh en" -- "$word"); return ;;
@@ -36,7 +37,7 @@ _zhiheng() {
       list) mapfile -t COMPREPLY < <(compgen -W "suites workloads backends models policies tasks" -- "$word"); return ;;
       run) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names suites)" -- "$word"); return ;;
       registry) mapfile -t COMPREPLY < <(compgen -W "scores models benchmarks check" -- "$word"); return ;;
-      data) mapfile -t COMPREPLY < <(compgen -W "check" -- "$word"); return ;;
+      data) mapfile -t COMPREPLY < <(compgen -W "check score" -- "$word"); return ;;
       policy) mapfile -t COMPREPLY < <(compgen -W "check" -- "$word"); return ;;
       stats) mapfile -t COMPREPLY < <(compgen -W "help $(zhiheng stats help 2>/dev/null | grep -oE "^[a-z][a-z-]*")" -- "$word"); return ;;
       model) mapfile -t COMPREPLY < <(compgen -W "tokenize logits generate perplexity convert" -- "$word"); return ;;
