@@ -29,10 +29,9 @@ static void print_head(const json_t *curves) {
   const char *task, *key;
   json_t *of_task, *curve;
   size_t most = 0;
-  json_object_foreach((json_t *)(uintptr_t)curves, task, of_task)
-    json_object_foreach(of_task, key, curve)
-      if (json_array_size(json_object_get(curve, "levels")) > most)
-        most = json_array_size(json_object_get(curve, "levels"));
+  json_object_foreach((json_t *)(uintptr_t)curves, task, of_task) json_object_foreach(
+      of_task, key, curve) if (json_array_size(json_object_get(curve, "levels")) > most) most =
+      json_array_size(json_object_get(curve, "levels"));
   printf("\n%-24s", "% right at level");
   for (size_t i = 1; i <= most; i++) printf(" %12zu", i);
   printf("   50 %% at level\n");
@@ -44,6 +43,6 @@ void zh_eval_curves_print(const json_t *curves) {
   if (json_object_size(curves) == 0) return;
   print_head(curves);
   json_object_foreach((json_t *)(uintptr_t)curves, task, of_task)
-    json_object_foreach(of_task, key, curve) print_curve(task, curve);
+      json_object_foreach(of_task, key, curve) print_curve(task, curve);
   printf("(in brackets: Wilson's 95 %% interval)\n");
 }

@@ -44,8 +44,8 @@ static zh_status sorting(json_t *variables, zh_text *answer, zh_draw *draw, int 
   if (count > SORTED_MAX) count = SORTED_MAX;
   zh_draw_different(numbers, count, 1000, draw);
   write_list(&list, numbers, count);
-  zh_status status =
-      list.failed ? zh_made_no_memory(err) : zh_made_set(variables, "list", json_string(list.data), err);
+  zh_status status = list.failed ? zh_made_no_memory(err)
+                                 : zh_made_set(variables, "list", json_string(list.data), err);
   zh_text_free(&list);
   qsort(numbers, count, sizeof *numbers, ascending);
   write_list(answer, numbers, count);
@@ -135,8 +135,8 @@ static zh_status needle(json_t *variables, zh_text *answer, zh_draw *draw, int l
     const char *who = zh_draw_word(draw, words, "people"),
                *did = zh_draw_word(draw, words, "deeds"),
                *where = zh_draw_word(draw, words, "places");
-    json_array_append_new(
-        lines, json_pack("{s:s, s:s, s:s}", "who", who, "did", did, "where", where));
+    json_array_append_new(lines,
+                          json_pack("{s:s, s:s, s:s}", "who", who, "did", did, "where", where));
   }
   if (!lines) return zh_made_no_memory(err);
   ZH_TRY(zh_made_set(variables, "lines", lines, err));

@@ -32,10 +32,10 @@ static zh_status draw_order(order *out, json_t *name, zh_draw *draw, const zh_ma
                             [COUNT] = json_integer(count),
                             [PRICE] = json_integer(price),
                             [DATE] = json_sprintf("%04d-%02d-%02d", year, month, day)}};
-  out->told = json_pack("{s:O, s:O, s:O, s:I, s:I, s:i, s:O, s:i, s:i}", "name", name, "city", city,
-                        "item", item, "count", (json_int_t)count, "price", (json_int_t)price,
-                        "year", year, "month", month_name, "day", day, "form",
-                        (int)zh_draw_below(draw, FORMS));
+  out->told =
+      json_pack("{s:O, s:O, s:O, s:I, s:I, s:i, s:O, s:i, s:i}", "name", name, "city", city, "item",
+                item, "count", (json_int_t)count, "price", (json_int_t)price, "year", year, "month",
+                month_name, "day", day, "form", (int)zh_draw_below(draw, FORMS));
   return out->told && out->values[DATE] ? ZH_OK : zh_made_no_memory(err);
 }
 
@@ -150,8 +150,8 @@ zh_status zh_made_extraction(json_t *variables, zh_text *answer, zh_draw *draw, 
   }
   int asked = (int)zh_draw_below(draw, (uint32_t)count);
   if (status == ZH_OK)
-    status = zh_made_set(variables, "lines", lines_json(orders, count, sizes[row][1], draw, words),
-                         err);
+    status =
+        zh_made_set(variables, "lines", lines_json(orders, count, sizes[row][1], draw, words), err);
   if (status == ZH_OK) status = say(variables, answer, orders, count, asked, row + 1, words, err);
   for (int i = 0; i < made; i++) drop(&orders[i]);
   return status;

@@ -1,5 +1,6 @@
 /* Made items: a short text that must keep conditions which a program can check (checked.h). The
- * answer is one of those that keep them, which shows that it can be done, and stands in examples. */
+ * answer is one of those that keep them, which shows that it can be done, and stands in examples.
+ */
 #include <stdlib.h>
 
 #include "bench/quality/checked.h"
@@ -14,7 +15,8 @@ static const char *entry_text(const json_t *list, size_t i) {
 }
 
 static const char *mark_of(const zh_made_words *words, const char *name) {
-  const char *mark = json_string_value(json_object_get(json_object_get(words->lists, "marks"), name));
+  const char *mark =
+      json_string_value(json_object_get(json_object_get(words->lists, "marks"), name));
   return mark ? mark : "";
 }
 
@@ -32,7 +34,7 @@ static zh_status add_count(json_t *checks, const char *kind, size_t count, zh_er
 
 /* What the answer is made of. */
 typedef struct paragraph {
-  const char *opening;     /* NULL: none */
+  const char *opening; /* NULL: none */
   const char *sentences[SENTENCES_MAX];
   size_t count;
   const char *word, *avoided;
@@ -128,8 +130,7 @@ static zh_status make_paragraph(json_t *checks, zh_text *answer, const json_t *t
 static zh_status make_list(json_t *checks, zh_text *answer, const json_t *topic, size_t count,
                            zh_draw *draw, zh_error *err) {
   const json_t *things = json_object_get(topic, "things");
-  uint32_t order[16], known = (uint32_t)json_array_size(things),
-           items = 3 + zh_draw_below(draw, 3);
+  uint32_t order[16], known = (uint32_t)json_array_size(things), items = 3 + zh_draw_below(draw, 3);
   char *text = NULL;
   if (known <= items || known > 16) return zh_made_short_list("topics", err);
   zh_draw_order(order, known, draw);

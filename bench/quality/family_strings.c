@@ -40,13 +40,15 @@ static const char *letter_of(const zh_made_words *words, uint32_t place) {
 }
 
 /* Draws an edit that the string can take, makes it, and says it. */
-static json_t *make_edit(string *s, zh_draw *draw, const zh_made_words *words) {
+static json_t *make_edit(string *s, edit *last, zh_draw *draw, const zh_made_words *words) {
   edit kind = (edit)zh_draw_below(draw, EDITS);
   uint32_t letter = s->at[zh_draw_below(draw, (uint32_t)s->length)],
            other = zh_draw_below(draw, (uint32_t)zh_made_count(words, "letters"));
   size_t count = 1 + zh_draw_below(draw, (uint32_t)s->length - 1);
   if (kind == REMOVE && s->length - count_of(s, letter) < SHORTEST) kind = REVERSE;
   if (kind == REPLACE && other == letter) kind = SWAP_ENDS;
+  if (kind == *last) kind = TO_END; /* no edit undoes the one before it */
+  *last = kind;
   switch (kind) {
   case REPLACE:
     for (size_t i = 0; i < s->length; i++)
@@ -93,6 +95,7 @@ zh_status zh_made_strings(json_t *variables, zh_text *answer, zh_draw *draw, int
                           const zh_made_words *words, zh_error *err) {
   uint32_t letters = (uint32_t)zh_made_count(words, "letters");
   int edits = 1 + level / 2;
+  edit last = EDITS;
   string s;
   zh_text text = {0};
   if (letters < 8) return zh_made_short_list("letters", err);
@@ -102,7 +105,7 @@ zh_status zh_made_strings(json_t *variables, zh_text *answer, zh_draw *draw, int
   zh_text_free(&text);
   json_t *steps = json_array();
   for (int i = 0; steps && i < edits; i++)
-    json_array_append_new(steps, make_edit(&s, draw, words));
+    json_array_append_new(steps, make_edit(&s, &last, draw, words));
   if (status == ZH_OK && (!steps || json_array_size(steps) != (size_t)edits))
     status = zh_made_no_memory(err);
   write_string(answer, &s, words);

@@ -86,14 +86,18 @@ static int draw_target(const drawing *d) {
   return (int)zh_draw_below(d->draw, (uint32_t)d->of->defined);
 }
 
-/* v = e, or v op= e. */
-static int draw_simple(const drawing *d) {
-  statement s = {.kind = zh_draw_below(d->draw, 2) == 0 ? SET : CHANGE, .body = NONE};
-  s.otherwise = NONE;
+/* v = e, or v op= e; kept: the latter alone, so that what was in v before still counts. */
+static int draw_assignment(const drawing *d, bool kept) {
+  statement s = {.kind = CHANGE, .body = NONE, .otherwise = NONE};
+  if (!kept && zh_draw_below(d->draw, 2) == 0) s.kind = SET;
   s.target = draw_target(d);
   s.value = draw_expression(d);
   if (s.kind == CHANGE) s.value.left = (atom){VARIABLE, s.target};
   return add(d, s);
+}
+
+static int draw_simple(const drawing *d) {
+  return draw_assignment(d, false);
 }
 
 static void draw_condition(const drawing *d, statement *s) {
@@ -115,10 +119,9 @@ static int draw_if(const drawing *d, int body, int otherwise) {
 }
 
 static int draw_range(const drawing *d, int64_t times, int body) {
-  return add(d, (statement){.kind = RANGE,
-                            .value = {.left = number(times)},
-                            .body = body,
-                            .otherwise = NONE});
+  return add(d,
+             (statement){
+                 .kind = RANGE, .value = {.left = number(times)}, .body = body, .otherwise = NONE});
 }
 
 /* while v > n: v -= m, and something else. */
@@ -126,8 +129,8 @@ static int draw_while(const drawing *d) {
   int v = draw_target(d);
   expression less = {.left = {VARIABLE, v}, .op = '-'};
   less.right = number(2 + zh_draw_below(d->draw, 4));
-  int body = add(d, (statement){.kind = CHANGE, .target = v, .value = less, .body = NONE,
-                                .otherwise = NONE});
+  int body = add(
+      d, (statement){.kind = CHANGE, .target = v, .value = less, .body = NONE, .otherwise = NONE});
   d->of->all[body].next = draw_simple(d);
   return add(d, (statement){.kind = WHILE,
                             .value = {.left = {VARIABLE, v}},
@@ -138,13 +141,14 @@ static int draw_while(const drawing *d) {
 }
 
 static int draw_store(const drawing *d) {
-  return add(d, (statement){.kind = STORE, .value = draw_expression(d), .body = NONE,
-                            .otherwise = NONE});
+  return add(
+      d, (statement){.kind = STORE, .value = draw_expression(d), .body = NONE, .otherwise = NONE});
 }
 
 static int draw_append(const drawing *d) {
-  return add(d, (statement){.kind = APPEND, .value = {.left = draw_variable(d)}, .body = NONE,
-                            .otherwise = NONE});
+  return add(
+      d, (statement){
+             .kind = APPEND, .value = {.left = draw_variable(d)}, .body = NONE, .otherwise = NONE});
 }
 
 static int then(const drawing *d, int first, int second) {
@@ -168,16 +172,20 @@ static int draw_rewriting(drawing *d) {
   return draw_range(d, LIST_FIRST, choice);
 }
 
+/* What is printed is what the choice or the loop changes. */
 static int draw_body(drawing *d, int level) {
+  program *p = d->of;
   switch (level) {
   case 1: {
-    int first = draw_simple(d);
-    return then(d, first, draw_simple(d));
+    int first = draw_simple(d), second = draw_simple(d);
+    p->printed = p->all[second].target;
+    return then(d, first, second);
   }
   case 2: {
     int first = draw_simple(d), one = draw_simple(d), other = draw_simple(d);
     int choice = draw_if(d, one, other);
-    then(d, choice, draw_simple(d));
+    p->printed = p->all[one].target;
+    then(d, choice, draw_assignment(d, true));
     return then(d, first, choice);
   }
   case 3: {
@@ -186,23 +194,29 @@ static int draw_body(drawing *d, int level) {
     then(d, body, draw_simple(d));
     d->readable &= ~(1u << I);
     int loop = draw_range(d, 3 + zh_draw_below(d->draw, 3), body);
-    return then(d, loop, draw_simple(d));
+    p->printed = p->all[body].target;
+    return then(d, loop, draw_assignment(d, true));
   }
   case 4: {
     int loop = draw_each(d);
-    return then(d, loop, draw_simple(d));
+    p->printed_too = 1; /* both variables: 0, too */
+    return then(d, loop, draw_assignment(d, true));
   }
   default: {
     int loop = draw_rewriting(d), falling = draw_while(d);
     then(d, loop, falling);
     then(d, falling, draw_append(d));
+    p->printed = (int)p->all[falling].value.left.value;
     return loop;
   }
   }
 }
 
 static void draw_program(program *p, zh_draw *draw, int level) {
-  *p = (program){.defined = level < 5 ? 2 : 3, .has_list = level >= 4, .prints_list = level >= 5};
+  *p = (program){.defined = level < 5 ? 2 : 3,
+                 .has_list = level >= 4,
+                 .prints_list = level >= 5,
+                 .printed_too = NONE};
   drawing d = {.of = p, .draw = draw};
   for (int v = 0; v < p->defined; v++) {
     p->initial[v] = 1 + (int)zh_draw_below(draw, 20);
@@ -210,8 +224,6 @@ static void draw_program(program *p, zh_draw *draw, int level) {
   }
   for (int i = 0; i < LIST_FIRST; i++) p->list[i] = 1 + (int)zh_draw_below(draw, 9);
   p->first = draw_body(&d, level);
-  p->printed = (int)zh_draw_below(draw, (uint32_t)p->defined);
-  p->printed_too = level == 4 ? (p->printed + 1) % p->defined : NONE;
 }
 
 /* ---- meaning ---- */
@@ -393,9 +405,8 @@ zh_status zh_made_traces(json_t *variables, zh_text *answer, zh_draw *draw, int 
   if (m.lost) return zh_fail(err, ZH_ERR_CHECK, "no program of level %d comes to an end", level);
   write_program(&text, &p);
   write_output(answer, &m);
-  zh_status status = text.failed
-                         ? zh_made_no_memory(err)
-                         : zh_made_set(variables, "program", json_string(text.data), err);
+  zh_status status = text.failed ? zh_made_no_memory(err)
+                                 : zh_made_set(variables, "program", json_string(text.data), err);
   zh_text_free(&text);
   return status;
 }

@@ -32,7 +32,8 @@ static zh_status draw_amounts(json_t *list, int64_t *out, const chain *c, size_t
   *out = count * holds(c, first);
   if (json_array_append_new(list, amount(count, c, first)) != 0) return zh_made_no_memory(err);
   if (!mixed) return ZH_OK;
-  int64_t room = holds(c, first) - 2, more = 2 + (room > 0 ? zh_draw_below(draw, (uint32_t)room) : 0);
+  int64_t room = holds(c, first) - 2,
+          more = 2 + (room > 0 ? zh_draw_below(draw, (uint32_t)room) : 0);
   *out = (*out + more) * holds(c, first + 1);
   return json_array_append_new(list, amount(more, c, first + 1)) == 0 ? ZH_OK
                                                                       : zh_made_no_memory(err);
@@ -44,8 +45,8 @@ static zh_status sum(json_t *variables, int64_t *out, const chain *c, size_t fir
   json_t *one = json_array(), *other = json_array();
   int64_t a = 0, b = 0;
   bool minus = zh_draw_below(draw, 2) == 1;
-  zh_status status = one && other ? draw_amounts(one, &a, c, first, true, 20, draw, err)
-                                  : zh_made_no_memory(err);
+  zh_status status =
+      one && other ? draw_amounts(one, &a, c, first, true, 20, draw, err) : zh_made_no_memory(err);
   if (status == ZH_OK) status = draw_amounts(other, &b, c, first, true, 20, draw, err);
   bool turned = minus && b > a;
   *out = !minus ? a + b : turned ? b - a : a - b;
@@ -63,8 +64,9 @@ static zh_status sum(json_t *variables, int64_t *out, const chain *c, size_t fir
 static zh_status down(json_t *variables, int64_t *out, const chain *c, size_t first, size_t steps,
                       bool mixed, zh_draw *draw, zh_error *err) {
   json_t *list = json_array();
-  zh_status status = list ? draw_amounts(list, out, c, first, mixed, steps == 1 ? 20 : 50, draw, err)
-                          : zh_made_no_memory(err);
+  zh_status status = list
+                         ? draw_amounts(list, out, c, first, mixed, steps == 1 ? 20 : 50, draw, err)
+                         : zh_made_no_memory(err);
   if (steps == 2 && !mixed) *out *= holds(c, first + 1);
   if (status == ZH_OK) return zh_made_set(variables, "amounts", list, err);
   json_decref(list);

@@ -139,7 +139,8 @@ static zh_status make_all(json_t *rows, const making *m, const char *split, int 
 /* Easy questions are few: an example must not be one that is asked. */
 static zh_status leave_out_asked(json_t *rows, const making *m, int levels, json_int_t items) {
   json_t *asked = json_array(), *known = json_object();
-  zh_status status = asked && known ? make_all(asked, m, "test", levels, items) : zh_made_no_memory(m->err);
+  zh_status status =
+      asked && known ? make_all(asked, m, "test", levels, items) : zh_made_no_memory(m->err);
   for (size_t i = 0; status == ZH_OK && i < json_array_size(asked); i++)
     json_object_set_new(known,
                         json_string_value(json_object_get(json_array_get(asked, i), "question")),

@@ -23,8 +23,8 @@ typedef struct zh_draw {
   uint64_t seed, stream;
   uint64_t at;
 } zh_draw;
-uint32_t zh_draw_below(zh_draw *draw, uint32_t n);      /* n > 0, without bias */
-int64_t zh_draw_digits(zh_draw *draw, int digits);      /* a number of so many digits */
+uint32_t zh_draw_below(zh_draw *draw, uint32_t n); /* n > 0, without bias */
+int64_t zh_draw_digits(zh_draw *draw, int digits); /* a number of so many digits */
 void zh_draw_order(uint32_t *places, uint32_t count, zh_draw *draw); /* 0 … count - 1, shuffled */
 /* Different numbers below `below`, which is at least `count`. */
 void zh_draw_different(int64_t *out, size_t count, uint32_t below, zh_draw *draw);

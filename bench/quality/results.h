@@ -11,7 +11,7 @@ typedef struct zh_marks {
   json_t *result;  /* {"alias", "sample_len", "acc,none", "acc_stderr,none" …} */
   zh_text samples; /* lines */
   char hash[65];   /* SHA-256 over the hashes of all items */
-  json_t *curves;   /* scores by level (curves.h); NULL: items have none */
+  json_t *curves;  /* scores by level (curves.h); NULL: items have none */
 } zh_marks;
 
 /* requests: answered; those of an item beside each other, items in order. */

@@ -267,7 +267,8 @@ static zh_status exact_match(bool *out, const json_t *gold, const json_t *said,
   json_t *texts[2] = {NULL, NULL};
   const char *compare = json_string_value(json_object_get(options, "compare"));
   *out = false;
-  if (compare) return compare_by(out, compare, json_string_value(gold), json_string_value(said), err);
+  if (compare)
+    return compare_by(out, compare, json_string_value(gold), json_string_value(said), err);
   zh_status status = plain_text(&texts[0], gold, options, err);
   if (status == ZH_OK) status = plain_text(&texts[1], said, options, err);
   if (status == ZH_OK && texts[0] && texts[1]) *out = same_text(texts[0], texts[1], options);

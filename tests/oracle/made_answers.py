@@ -1,5 +1,6 @@
 """What made items' answers must be, from the text of the question alone: an independent statement of every family."""
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -139,8 +140,8 @@ def logic_parts(question, language):
     """(seats, people, traits of each kind, clues as functions of {who or what: seat}, what is asked)"""
     if language == "zh":
         seats = int(re.match(r"(\d+) 个人坐成一排", question).group(1))
-        people = re.search(r"号座位：(.+?)。", question).group(1).split("、")
-        listed, said = re.search(r"（这里不按座位顺序。）(.*?)已知：(.*)谁", question).groups()
+        people = re.search("他们是(.+?)（不分先后）", question).group(1).split("、")
+        listed, said = re.search(r"（不分先后）。(.*?)已知：(.*)谁", question).groups()
         kinds = [[t.removeprefix("一人") for t in row.split("，")] for row in listed.split("。") if row]
         clues = re.findall(r"（\d+）(.+?)[；。]", said)
         asked = re.search(r"谁([^谁]+)？只写名字。$", question).group(1)
@@ -184,20 +185,22 @@ def logic_clue(text, people, kinds, language):
     return (a, rest), lambda s: s[a] == s[rest]
 
 
+@functools.cache
 def logic_solutions(question, language):
     """All ways to seat everybody, row by row."""
-    seats, people, kinds, clues, asked = logic_parts(question, language)
-    assert len(people) == seats and all(len(kind) == seats for kind in kinds)
+    count, people, kinds, clues, asked = logic_parts(question, language)
+    assert len(people) == count and all(len(kind) == count for kind in kinds)
     found = [{}]
     for kind in [people, *kinds]:
         own = []
-        for order in itertools.permutations(range(1, seats + 1)):
+        for order in itertools.permutations(range(1, count + 1)):
             placed = dict(zip(kind, order))
             if all(holds(placed) for names, holds in clues if set(names) <= placed.keys()):
                 own.append(placed)
-        new = set(kind)
-        found = [old | placed for old in found for placed in own
-                 if all(holds(old | placed) for names, holds in clues if set(names) & new and set(names) <= (old.keys() | new))]
+        known = found[0].keys() | set(kind) if found else set()
+        joint = [holds for names, holds in clues if set(names) & set(kind) and set(names) <= known and not set(names) <= set(kind)]
+        merged = (old | placed for old in found for placed in own)
+        found = [seats for seats in merged if all(holds(seats) for holds in joint)]
     return found, people, asked, len(clues)
 
 

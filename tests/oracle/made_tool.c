@@ -1,5 +1,5 @@
-/* Made items and what is behind them, for an oracle in Python: one JSON request a line, one answer a
- * line.
+/* Made items and what is behind them, for an oracle in Python: one JSON request a line, one answer
+ * a line.
  *   {"made": {"family","language","levels","items","split","seed"}}   {"rows": path}
  *   {"same_json": [right, said]}   {"conditions": [conditions, said]}
  *   {"curve": {"levels": [level of each item], "scores": [score of each]}}
@@ -28,14 +28,13 @@ static json_t *made(const json_t *of) {
   zh_error err = ZH_ERROR_INIT;
   zh_task_file file = {.path = strdup("request")};
   json_t *rows = json_array(), *files = json_array();
-  json_t *config = json_pack("{s:O, s:{s:O, s:O, s:O}}", "dataset_name",
-                             json_object_get(of, "family"), "dataset_kwargs", "language",
-                             json_object_get(of, "language"), "levels",
-                             json_object_get(of, "levels"), "items", json_object_get(of, "items"));
+  json_t *config =
+      json_pack("{s:O, s:{s:O, s:O, s:O}}", "dataset_name", json_object_get(of, "family"),
+                "dataset_kwargs", "language", json_object_get(of, "language"), "levels",
+                json_object_get(of, "levels"), "items", json_object_get(of, "items"));
   zh_task_options options = {.seed = (uint64_t)json_integer_value(json_object_get(of, "seed"))};
-  zh_status status = zh_procedural_rows(rows, files, &file, config,
-                                        json_string_value(json_object_get(of, "split")), &options,
-                                        &err);
+  zh_status status = zh_procedural_rows(
+      rows, files, &file, config, json_string_value(json_object_get(of, "split")), &options, &err);
   json_decref(files);
   json_decref(config);
   free(file.path);
@@ -52,16 +51,16 @@ static json_t *rows(const json_t *of) {
   return finished(status, list, &err);
 }
 
-static json_t *checked(const json_t *of, zh_status (*check)(bool *, const char *, const char *,
-                                                            zh_error *)) {
+static json_t *checked(const json_t *of,
+                       zh_status (*check)(bool *, const char *, const char *, zh_error *)) {
   zh_error err = ZH_ERROR_INIT;
   bool right = false;
   zh_status status = check(&right, text_at(of, 0), text_at(of, 1), &err);
   return finished(status, json_boolean(right), &err);
 }
 
-static json_t *scored(const json_t *of, zh_status (*score)(double *, const char *, const char *,
-                                                           zh_error *)) {
+static json_t *scored(const json_t *of,
+                      zh_status (*score)(double *, const char *, const char *, zh_error *)) {
   zh_error err = ZH_ERROR_INIT;
   double value = 0;
   zh_status status = score(&value, text_at(of, 0), text_at(of, 1), &err);
