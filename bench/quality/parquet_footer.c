@@ -268,6 +268,7 @@ static zh_status read_chunk_facts(reading *r, zh_parquet_chunk *out, const zh_th
   zh_thrift_leave(t);
   int64_t begin = dictionary > 0 && dictionary < pages ? dictionary : pages;
   int64_t end = (int64_t)r->file->footer;
+  if (!t->failed && out->values == 0) return ZH_OK; /* no pages either */
   if (t->failed || begin < 4 || bytes < 0 || begin > end || bytes > end - begin || out->values < 0)
     return broken(r, "a column lies outside the file");
   out->codec = codec >= 0 && codec < 100 ? (int)codec : 99;

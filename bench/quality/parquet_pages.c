@@ -246,7 +246,9 @@ static zh_status read_values(decoding *d, bytes from, size_t count, int64_t enco
 
 /* ---- pages ---- */
 
-static void read_data_header(zh_thrift *t, const zh_thrift_field *of, page *p, bool second) {
+/* Of a page of version 1, a dictionary or version 2, as numbered in the header of all. */
+static void read_data_header(zh_thrift *t, const zh_thrift_field *of, page *p) {
+  bool first = of->id == 5, second = of->id == 8;
   zh_thrift_field field = {0, 0};
   if (!zh_thrift_enter(t, of)) return;
   while (zh_thrift_next(t, &field)) {
@@ -254,9 +256,9 @@ static void read_data_header(zh_thrift *t, const zh_thrift_field *of, page *p, b
       p->values = zh_thrift_whole(t, &field);
     else if (field.id == (second ? 4 : 2))
       p->encoding = zh_thrift_whole(t, &field);
-    else if (field.id == 3 && !second)
+    else if (field.id == 3 && first)
       p->definition_encoding = zh_thrift_whole(t, &field);
-    else if (field.id == 4 && !second)
+    else if (field.id == 4 && first)
       p->repeat_encoding = zh_thrift_whole(t, &field);
     else if (field.id == 5 && second)
       p->definition_bytes = zh_thrift_whole(t, &field);
@@ -288,7 +290,7 @@ static zh_status read_header(page *out, bytes *from, const decoding *d) {
     else if (field.id == 3)
       out->packed = zh_thrift_whole(&t, &field);
     else if (field.id == 5 || field.id == 7 || field.id == 8)
-      read_data_header(&t, &field, out, field.id == 8);
+      read_data_header(&t, &field, out);
     else
       zh_thrift_skip(&t, &field);
   }
