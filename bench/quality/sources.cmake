@@ -5,14 +5,23 @@ target_sources(zh_bench PRIVATE
   quality/answer_journal.c
   quality/asks.c
   quality/catalogue.c
+  quality/conditions.c
   quality/contamination/option_orders.c
   quality/contamination/overlap.c
   quality/contamination/reading.c
   quality/contamination/variants.c
+  quality/curves.c
   quality/data_check.c
   quality/dataset_terms.c
   quality/draw.c
   quality/families.c
+  quality/family_extraction.c
+  quality/family_instructions.c
+  quality/family_logic.c
+  quality/family_strings.c
+  quality/family_traces.c
+  quality/family_tracking.c
+  quality/family_units.c
   quality/filters.c
   quality/functions.c
   quality/functions_bbh.c
@@ -30,6 +39,11 @@ target_sources(zh_bench PRIVATE
   quality/instruction_forms.c
   quality/instructions.c
   quality/language.c
+  quality/parquet.c
+  quality/parquet_codec.c
+  quality/parquet_footer.c
+  quality/parquet_pages.c
+  quality/parquet_thrift.c
   quality/procedural.c
   quality/prompt.c
   quality/python_random.c
@@ -37,6 +51,7 @@ target_sources(zh_bench PRIVATE
   quality/results.c
   quality/rewrite.c
   quality/rows.c
+  quality/same_json.c
   quality/scores.c
   quality/sentences.c
   quality/sitting.c
