@@ -72,6 +72,10 @@ bool zh_engine_has_head(const zh_engine *engine);
 ZH_MUST_CHECK zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, zh_error *err);
 /* Forgets positions >= length of a sequence. */
 void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length);
+/* Whether sequences can take over what others have computed; and positions [begin, end) of `to` become those of `from`,
+ * before which both hold the same tokens. `to` then has `end` positions. */
+bool zh_engine_copies(const zh_engine *engine);
+void zh_engine_copy(zh_engine *engine, uint32_t to, uint32_t from, uint32_t begin, uint32_t end);
 
 /* Bytes and operations by formula (docs/metrics.md): what "fraction of peak" divides by. */
 typedef struct zh_engine_cost {
