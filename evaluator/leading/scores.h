@@ -53,6 +53,12 @@ typedef struct zh_table {
   size_t *first_item;               /* [tasks + 1] */
 } zh_table;
 
+/* Of the remarks before a table's header: what stands behind "# key: "; NULL where nothing does.
+ * free(). */
+char *zh_scores_remark(const char *remarks, const char *key);
+/* The model that a table is of where it does not say: its file's name. free(). */
+char *zh_scores_name(const char *path);
+
 /* Reads one table; what is wrong with single rows (NaN, duplicates …) goes into refusals. */
 ZH_MUST_CHECK zh_status zh_scorer_read(zh_scorer *out, const char *path,
                                        const zh_protocol *protocol, zh_refusals *refusals,
