@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/engine/inside.h"
+#include "bench/quality/draw.h"
 #include "bench/quality/examinee.h"
 #include "core/text.h"
 #include "model/tokenizer/tokenizer.h"
@@ -10,6 +11,8 @@
 /* An answer on its way. */
 typedef struct writing {
   const zh_ask *ask;
+  const zh_request *request;
+  zh_drawing *drawing; /* NULL: the likeliest token */
   uint32_t slot;
   uint32_t *made;
   size_t count, shown; /* shown: of those, with a text */
@@ -65,10 +68,12 @@ static size_t find_end(const zh_text *text, const json_t *until) {
   return best;
 }
 
-/* Takes the likeliest token; whether the answer goes on. */
+/* Takes the likeliest token, or draws one. */
 static zh_status extend(writing *w, zh_examinee *e, const zh_exam_task *task, const float *logits,
                         zh_text *held, zh_error *err) {
-  size_t next = e->engine->kernels->argmax(logits, e->vocab);
+  size_t next = w->drawing
+                    ? zh_drawing_token(w->drawing, &task->draws, w->request, w->count, logits)
+                    : e->engine->kernels->argmax(logits, e->vocab);
   if (next >= e->vocab)
     return zh_fail(err, ZH_ERR_CHECK, "the logits behind token %zu are not numbers",
                    e->slots[w->slot].count);
@@ -129,11 +134,16 @@ zh_status zh_examinee_generate(zh_examinee *e, const zh_exam_task *task, zh_requ
                                const zh_asks *asks, const size_t *groups, size_t count,
                                zh_error *err) {
   zh_text held = {0};
+  zh_drawing *drawing = NULL;
   writing *all = calloc(count + 1, sizeof *all);
   uint32_t *tokens = malloc((2 * count + 1) * (size_t)task->max_new * sizeof *tokens);
   zh_status status = all && tokens ? ZH_OK : no_memory(err);
+  if (status == ZH_OK && task->draws.drawn) status = zh_drawing_create(&drawing, e->vocab, err);
   for (size_t i = 0; status == ZH_OK && i < count; i++) {
-    all[i] = (writing){.ask = &asks->at[asks->groups[groups[i]].first], .slot = (uint32_t)i};
+    all[i] = (writing){.ask = &asks->at[asks->groups[groups[i]].first],
+                       .slot = (uint32_t)i,
+                       .drawing = drawing};
+    all[i].request = &requests->at[all[i].ask->request];
     all[i].made = tokens + 2 * i * task->max_new;
     all[i].with_text = all[i].made + task->max_new;
     status = read_prompt(&all[i], e, task, &held, err);
@@ -142,6 +152,7 @@ zh_status zh_examinee_generate(zh_examinee *e, const zh_exam_task *task, zh_requ
   for (size_t i = 0; status == ZH_OK && i < count; i++)
     status = finish(&requests->at[all[i].ask->request], &all[i], e, task, &held, err);
   zh_text_free(&held);
+  zh_drawing_free(drawing);
   free(all);
   free(tokens);
   return status;

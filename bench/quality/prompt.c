@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
 #include "core/text.h"
@@ -10,12 +11,15 @@ enum { EXAMPLES_SEED = 1234 };
 
 /* ---- fields ---- */
 
-zh_status zh_field_read(zh_field *out, const zh_task_file *file, const char *key, json_t *value,
-                        zh_error *err) {
+zh_status zh_field_read(zh_field *out, const zh_task_file *file, const json_t *config,
+                        const char *key, json_t *value, zh_error *err) {
   *out = (zh_field){0};
   if (!value || json_is_null(value)) return ZH_OK;
   out->value = value;
   if (!json_is_string(value)) return ZH_OK;
+  const char *function = zh_function_word(value);
+  if (function)
+    return zh_function_find(&out->function, file, config, function, ZH_FUNCTION_FIELD, err);
   zh_status status = zh_template_parse(&out->tpl, json_string_value(value),
                                        json_string_length(value), &zh_template_tasks, err);
   const zh_yaml_node *node = zh_task_file_node(file, key);
@@ -40,6 +44,10 @@ static zh_status field_value(json_t **out, bool *rendered, const zh_exam_task *t
   *out = NULL;
   *rendered = false;
   if (!field->value) return ZH_OK;
+  if (field->function) {
+    zh_function_call call = {.function = field->function, .task = task};
+    return field->function->body.field(out, &call, doc, err);
+  }
   if (!json_is_string(field->value)) {
     *out = json_incref(field->value);
     return ZH_OK;
@@ -406,6 +414,15 @@ static zh_status add_target(zh_requests *list, const zh_exam_task *t, size_t n, 
   return add_request(list, t, n, text_json(context), target, err);
 }
 
+static zh_status add_generations(zh_requests *list, const zh_exam_task *t, size_t n,
+                                 const zh_text *context, zh_error *err) {
+  for (uint32_t k = 0; k < (uint32_t)t->repeats; k++) {
+    ZH_TRY(add_request(list, t, n, text_json(context), NULL, err));
+    list->at[list->count - 1].repeat = k;
+  }
+  return ZH_OK;
+}
+
 static zh_status add_of_item(zh_requests *list, const zh_exam_task *t, size_t n, zh_text *context,
                              json_t **prefix, json_t **description, zh_python_random *r,
                              zh_error *err) {
@@ -424,7 +441,7 @@ static zh_status add_of_item(zh_requests *list, const zh_exam_task *t, size_t n,
   if (context->failed) return no_memory(t, err);
   if (t->output == ZH_OUTPUT_CHOICE) return add_choices(list, t, n, doc, context, err);
   if (t->output == ZH_OUTPUT_LOGLIKELIHOOD) return add_target(list, t, n, doc, context, err);
-  return add_request(list, t, n, text_json(context), NULL, err);
+  return add_generations(list, t, n, context, err);
 }
 
 zh_status zh_task_requests(zh_requests *out, zh_exam_task *t, zh_error *err) {

@@ -10,14 +10,26 @@
 
 /* ---- printing: by the interpreter of templates, which prints as Python does ---- */
 
-typedef enum form { FORM_STR, FORM_DUMPS, FORM_INDENTED, FORM_UPPER, FORM_LOWER, FORMS } form;
+typedef enum form {
+  FORM_STR,
+  FORM_DUMPS,
+  FORM_INDENTED,
+  FORM_UPPER,
+  FORM_LOWER,
+  FORM_CAPITAL,
+  FORM_IS_UPPER,
+  FORM_IS_LOWER,
+  FORMS
+} form;
 static zh_template *printers[FORMS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_printers(void) {
   static const char *const sources[FORMS] = {"{{ value }}", "{{ value | tojson }}",
                                              "{{ value | tojson(indent=2) }}",
-                                             "{{ value | upper }}", "{{ value | lower }}"};
+                                             "{{ value | upper }}", "{{ value | lower }}",
+                                             "{{ value | capitalize }}", "{{ value.isupper() }}",
+                                             "{{ value.islower() }}"};
   for (int i = 0; i < FORMS; i++) {
     zh_error err = ZH_ERROR_INIT;
     if (zh_template_parse(&printers[i], sources[i], strlen(sources[i]), &zh_template_chat, &err) !=
@@ -50,14 +62,31 @@ zh_status zh_python_dumps(char **out, size_t *length, const json_t *value, bool 
   return print(out, length, value, indented ? FORM_INDENTED : FORM_DUMPS, err);
 }
 
-zh_status zh_python_case(json_t **out, const json_t *text, bool upper, zh_error *err) {
+static zh_status changed_text(json_t **out, const json_t *text, form how, zh_error *err) {
   char *changed;
   size_t length;
   *out = NULL;
-  ZH_TRY(print(&changed, &length, text, upper ? FORM_UPPER : FORM_LOWER, err));
+  ZH_TRY(print(&changed, &length, text, how, err));
   *out = json_stringn(changed, length);
   free(changed);
   return *out ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory (letters)");
+}
+
+zh_status zh_python_case(json_t **out, const json_t *text, bool upper, zh_error *err) {
+  return changed_text(out, text, upper ? FORM_UPPER : FORM_LOWER, err);
+}
+
+zh_status zh_python_capitalize(json_t **out, const json_t *text, zh_error *err) {
+  return changed_text(out, text, FORM_CAPITAL, err);
+}
+
+zh_status zh_python_is_case(bool *out, const json_t *text, bool upper, zh_error *err) {
+  char *said;
+  size_t length;
+  ZH_TRY(print(&said, &length, text, upper ? FORM_IS_UPPER : FORM_IS_LOWER, err));
+  *out = strcmp(said, "True") == 0;
+  free(said);
+  return ZH_OK;
 }
 
 /* ---- characters ---- */
@@ -104,6 +133,34 @@ size_t zh_python_lstrip(const char *text, size_t length) {
   size_t at = 0;
   for (size_t size; (size = space_at(text + at, length - at)) > 0;) at += size;
   return at;
+}
+
+void zh_python_strip(const char **text, size_t *length) {
+  size_t left = zh_python_lstrip(*text, *length);
+  *text += left;
+  *length = zh_python_rstrip(*text, *length - left);
+}
+
+size_t zh_python_pieces(const char *text, size_t length) {
+  size_t pieces = 1;
+  for (size_t at = 0; at < length;) {
+    size_t blank = zh_python_lstrip(text + at, length - at);
+    uint32_t point;
+    pieces += blank > 0;
+    int size = zh_utf8_decode(&point, text + at, length - at);
+    at += blank > 0 ? blank : size > 0 ? (size_t)size : 1;
+  }
+  return pieces;
+}
+
+bool zh_python_word(const char **word, size_t *size, const char **text, size_t *length) {
+  size_t left = zh_python_lstrip(*text, *length), end = left;
+  while (end < *length && space_at(*text + end, *length - end) == 0) end++;
+  *word = *text + left;
+  *size = end - left;
+  *text += end;
+  *length -= end;
+  return *size > 0;
 }
 
 size_t zh_code_points(const char *text, size_t length) {

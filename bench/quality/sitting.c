@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/quality/answer_journal.h"
+#include "bench/quality/functions_code.h"
 #include "core/clock.h"
 #include "core/digest.h"
 
@@ -62,6 +63,12 @@ static zh_status feed_task(zh_digest *digest, const zh_exam_task *t, const zh_re
   int length = snprintf(head, sizeof head, "\n%.120s %d %zu %llu\n", t->name, (int)t->output,
                         list->count, (unsigned long long)t->max_new);
   ZH_TRY(zh_digest_update(digest, head, (size_t)length, err));
+  if (t->draws.drawn) {
+    const zh_draws *d = &t->draws;
+    length = snprintf(head, sizeof head, "drawn %.17g %.17g %lld %llu\n", d->temperature, d->top_p,
+                      (long long)d->top_k, (unsigned long long)d->seed);
+    ZH_TRY(zh_digest_update(digest, head, (size_t)length, err));
+  }
   for (size_t i = 0; i < json_array_size(t->until); i++)
     ZH_TRY(feed_text(digest, json_array_get(t->until, i), err));
   for (size_t i = 0; i < list->count; i++) {
@@ -96,16 +103,17 @@ static zh_status score_so_far(sitting *s, const zh_requests *list, size_t first,
                               zh_error *err) {
   const zh_exam_task *t = s->news.of;
   if (t->metric_count == 0 || strcmp(t->metrics[0].aggregation, "mean") != 0) return ZH_OK;
+  if (zh_code_task(t)) return ZH_OK; /* programs are run when all answers are there */
   json_t *filtered, *scores;
   const zh_request *r = &list->at[first];
-  ZH_TRY(zh_filter_apply(&filtered, &t->chains[0], r, count, err));
+  ZH_TRY(zh_filter_apply(&filtered, &t->chains[0], t, r, count, err));
   zh_status status =
       zh_score_item(&scores, t, json_array_get(t->docs, r->doc), r, count, filtered, err);
   json_decref(filtered);
   ZH_TRY(status);
   const json_t *value = json_object_get(scores, t->metrics[0].name);
-  if (json_is_number(value)) {
-    s->sum += json_number_value(value);
+  if (json_is_number(value) || json_is_boolean(value)) {
+    s->sum += json_is_boolean(value) ? json_is_true(value) : json_number_value(value);
     s->scored++;
     s->news.metric = t->metrics[0].name;
     s->news.figure = s->sum / (double)s->scored;
@@ -207,6 +215,7 @@ static void drop(sitting *s) {
 static zh_status hold(sitting *s, zh_marks *marks, zh_sitting_facts *facts, zh_model *model,
                       zh_threads *threads, zh_error *err) {
   size_t tasks = s->exam->task_count, positions = 0;
+  ZH_TRY(zh_code_ready(s->exam, err));
   ZH_TRY(zh_speech_of(&s->speech, model, s->options->examinee.longest, err));
   ZH_TRY(make_requests(s, err));
   ZH_TRY(digest_plan(facts->plan, s, model, err));
