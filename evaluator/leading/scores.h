@@ -62,6 +62,11 @@ typedef struct zh_table_paths {
 ZH_MUST_CHECK zh_status zh_table_paths_find(zh_table_paths *out, const char *const *given,
                                             size_t count, zh_error *err);
 void zh_table_paths_free(zh_table_paths *paths);
+/* Of the remarks before a table's header: what stands behind "# key: "; NULL where nothing does.
+ * free(). */
+char *zh_scores_remark(const char *remarks, const char *key);
+/* The model that a table is of where it does not say: its file's name. free(). */
+char *zh_scores_name(const char *path);
 
 /* Reads one table; what is wrong with single rows (NaN, duplicates …) goes into refusals. */
 ZH_MUST_CHECK zh_status zh_scorer_read(zh_scorer *out, const char *path,
