@@ -359,7 +359,7 @@ static void check_experts(zh_device_form form, uint32_t columns, uint32_t expert
   check_own_experts(form, columns, experts, used, tokens, spread, all, way);
 }
 
-/* Of a rank that has some of the experts; of one, of whose none is chosen. */
+/* Of a rank that has some of the experts; and one alone, which may have no choice. */
 static void check_shares(zh_way way) {
   static const own_experts last = {5, 4}, none = {8, 1};
   check_own_experts(ZH_FORM_BF16, 192, 9, 2, 11, true, last, way);
