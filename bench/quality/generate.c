@@ -140,9 +140,8 @@ zh_status zh_examinee_generate(zh_examinee *e, const zh_exam_task *task, zh_requ
   zh_status status = all && tokens ? ZH_OK : no_memory(err);
   if (status == ZH_OK && task->draws.drawn) status = zh_drawing_create(&drawing, e->vocab, err);
   for (size_t i = 0; status == ZH_OK && i < count; i++) {
-    all[i] = (writing){.ask = &asks->at[asks->groups[groups[i]].first],
-                       .slot = (uint32_t)i,
-                       .drawing = drawing};
+    all[i] = (writing){
+        .ask = &asks->at[asks->groups[groups[i]].first], .slot = (uint32_t)i, .drawing = drawing};
     all[i].request = &requests->at[all[i].ask->request];
     all[i].made = tokens + 2 * i * task->max_new;
     all[i].with_text = all[i].made + task->max_new;
