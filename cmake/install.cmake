@@ -19,6 +19,7 @@ install(FILES evaluator/leading/example.yaml DESTINATION share/zhiheng/evaluator
 install(FILES evaluator/registry/published-scores.csv evaluator/registry/models.csv evaluator/registry/README.md
   DESTINATION share/zhiheng/evaluator/registry)
 install(FILES bench/quality/made.yaml bench/quality/languages.yaml DESTINATION share/zhiheng/bench/quality)
+install(FILES bench/quality/datasets.yaml bench/quality/mbpp_examples.yaml DESTINATION share/zhiheng/bench/quality)
 install(FILES model/classes.yaml DESTINATION share/zhiheng/model OPTIONAL)
 install(DIRECTORY model/families/ DESTINATION share/zhiheng/model/families)
 install(DIRECTORY docs/schemas/ DESTINATION share/zhiheng/schemas)

@@ -11,11 +11,10 @@
 #define TAG "!function "
 
 static const zh_function_family *const families[] = {
-    &zh_functions_ifeval,         &zh_functions_wikitext,
-    &zh_functions_mmlu_pro,       &zh_functions_bbh,
-    &zh_functions_truthfulqa,     &zh_functions_hellaswag,
-    &zh_functions_winogrande,     &zh_functions_drop,
-    &zh_functions_hendrycks_math, NULL};
+    &zh_functions_ifeval,     &zh_functions_wikitext,   &zh_functions_mmlu_pro,
+    &zh_functions_bbh,        &zh_functions_truthfulqa, &zh_functions_hellaswag,
+    &zh_functions_winogrande, &zh_functions_drop,       &zh_functions_hendrycks_math,
+    &zh_functions_humaneval,  &zh_functions_mbpp,       NULL};
 
 /* Where a function stands in a file, and what it says. */
 typedef struct naming {

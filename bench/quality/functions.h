@@ -94,6 +94,7 @@ char *zh_function_told(const zh_function *function);
 extern const zh_function_family zh_functions_ifeval, zh_functions_wikitext, zh_functions_mmlu_pro,
     zh_functions_bbh, zh_functions_truthfulqa, zh_functions_hellaswag, zh_functions_winogrande,
     zh_functions_drop, zh_functions_hendrycks_math;
+extern const zh_function_family zh_functions_humaneval, zh_functions_mbpp; /* functions_code.c */
 
 /* Copies of the rows with the columns that `change` puts into each; as datasets.Dataset.map. */
 ZH_MUST_CHECK zh_status zh_function_map_rows(json_t **out, const json_t *rows,

@@ -115,8 +115,6 @@ static zh_status check_keys(const reading *r) {
   for (size_t i = 0; refused[i]; i++)
     if (is_given(r->config, refused[i]))
       return fail_at(r, refused[i], "'%s' is not known to this version", refused[i]);
-  if (is_given(r->config, "unsafe_code"))
-    return fail_at(r, "unsafe_code", "tasks that run generated code are not known to this version");
   return ZH_OK;
 }
 
