@@ -16,6 +16,7 @@
 #include "bench/quality/sitting.h"
 #include "cli/cli.h"
 #include "cli/terms.h"
+#include "cli/eval_curves.h"
 #include "core/clock.h"
 #include "core/files.h"
 #include "core/progress.h"
@@ -299,6 +300,7 @@ static void print_table(const evaluation *e) {
   printf("%-34s %-10s %-20s %10s\n", "task", "filter", "metric", "value");
   for (size_t i = 0; i < e->exam->entry_count; i++) print_entry(results, e->exam->entries[i], 0);
   zh_cli_print_terms(json_object_get(e->document, "datasets"));
+  zh_eval_curves_print(json_object_get(e->document, "curves"));
   printf("\n%" PRIu64 " tokens computed for %" PRIu64 " asked, in %.1f s\n%s\n", e->facts.fed,
          e->facts.asked, e->facts.seconds, e->results);
 }

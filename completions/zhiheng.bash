@@ -6,7 +6,7 @@ _zhiheng_names() {
 
 _zhiheng() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]:-}
-  local commands="doctor list run show audit model data eval stats rank registry policy checklist evaluate report verify help"
+  local commands="doctor list run show audit model data eval contamination stats rank registry policy checklist evaluate report verify help"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
@@ -19,7 +19,7 @@ _zhiheng() {
     --device) mapfile -t COMPREPLY < <(compgen -W "cpu gpu gpu:0 gpu:1 auto" -- "$word"); return ;;
     --answers) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     --tasks) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names tasks)" -- "$word"); return ;;
-    --include | --data) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+    --include | --data | --corpus) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --lang) mapfile -t COMPREPLY < <(compgen -W "zh en" -- "$word"); return ;;
     --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock fault=cache fault=stale fault=layer fault=layers fault=swap fault=precision fault=expert fault=experts" -- "$word"); return ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k mxfp4" -- "$word"); return ;;

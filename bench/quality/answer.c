@@ -192,6 +192,7 @@ static zh_status take_logits(zh_ask *ask, size_t position, const zh_examinee *e,
     return zh_fail(err, ZH_ERR_INPUT, "token %" PRIu32 " of a text is none of the model's %" PRIu32,
                    next, e->vocab);
   ask->logprob += (double)logits[next] - sum;
+  if (ask->each) ask->each[position + 1 - ask->scored] = (double)logits[next] - sum;
   ask->greedy = ask->greedy && likeliest == next;
   return ZH_OK;
 }

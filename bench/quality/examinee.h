@@ -26,6 +26,7 @@ typedef struct zh_ask {
   size_t count, scored;
   double logprob;
   bool greedy;
+  double *each; /* NULL, or [count - scored] for the log-probability of each token; borrowed */
 } zh_ask;
 
 /* Asks whose tokens begin alike, beside each other. */

@@ -6,6 +6,7 @@
 
 #include "bench/quality/dataset_terms.h"
 #include "bench/quality/functions_code.h"
+#include "bench/quality/curves.h"
 #include "bench/quality/python_values.h"
 #include "core/digest.h"
 
@@ -209,6 +210,7 @@ zh_status zh_marks_make(zh_marks *out, const zh_exam_task *t, const zh_requests 
     }
   }
   if (status == ZH_OK) status = add_figures(out->result, t, values, err);
+  if (status == ZH_OK) status = zh_curves_make(&out->curves, t, values, err);
   if (status == ZH_OK && (out->samples.failed || hashes.failed)) status = no_memory(err);
   if (status == ZH_OK) status = hash_of(out->hash, zh_text_string(&hashes), hashes.length, err);
   zh_text_free(&hashes);
@@ -219,6 +221,7 @@ zh_status zh_marks_make(zh_marks *out, const zh_exam_task *t, const zh_requests 
 
 void zh_marks_free(zh_marks *marks) {
   json_decref(marks->result);
+  json_decref(marks->curves);
   zh_text_free(&marks->samples);
   *marks = (zh_marks){0};
 }
@@ -405,13 +408,14 @@ static void describe_task(json_t *out, const zh_exam_task *t, const zh_marks *ma
   json_object_set_new(json_object_get(out, "task_hashes"), t->name, json_string(marks->hash));
   json_object_set(json_object_get(out, "files"), t->name, t->files);
   json_object_set(json_object_get(out, "functions"), t->name, t->functions);
+  if (marks->curves) json_object_set(json_object_get(out, "curves"), t->name, marks->curves);
 }
 
 zh_status zh_exam_results(json_t **out, const zh_exam *exam, const zh_marks *marks, zh_error *err) {
   summing s = {.exam = exam, .marks = marks, .err = err};
-  *out = json_pack("{s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}}", "results",
-                   "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better",
-                   "n-samples", "task_hashes", "files", "functions");
+  *out = json_pack("{s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}}",
+                   "results", "groups", "group_subtasks", "configs", "versions", "n-shot",
+                   "higher_is_better", "n-samples", "task_hashes", "files", "functions", "curves");
   zh_status status = *out ? ZH_OK : no_memory(err);
   for (size_t i = 0; status == ZH_OK && i < exam->entry_count; i++)
     status = add_entry(*out, &s, exam->entries[i]);

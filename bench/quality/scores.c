@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench/quality/functions.h"
+#include "bench/quality/checked.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
 #include "bench/quality/text_scores.h"
@@ -241,10 +242,21 @@ static bool same_text(const json_t *a, const json_t *b, const json_t *options) {
   }
 }
 
+/* Our own tasks: JSON by its structure, conditions that a text must keep. */
+static zh_status compare_by(bool *out, const char *way, const char *gold, const char *said,
+                            zh_error *err) {
+  if (strcmp(way, "json") == 0) return zh_same_json(out, gold, said, err);
+  if (strcmp(way, "conditions") == 0) return zh_conditions_kept(out, gold, said, err);
+  return zh_fail(err, ZH_ERR_INPUT, "compare: '%.40s' is neither json nor conditions", way);
+}
+
 static zh_status exact_match(bool *out, const json_t *gold, const json_t *said,
                              const json_t *options, zh_error *err) {
   json_t *texts[2] = {NULL, NULL};
+  const char *compare = json_string_value(json_object_get(options, "compare"));
   *out = false;
+  if (compare)
+    return compare_by(out, compare, json_string_value(gold), json_string_value(said), err);
   zh_status status = plain_text(&texts[0], gold, options, err);
   if (status == ZH_OK) status = plain_text(&texts[1], said, options, err);
   if (status == ZH_OK && texts[0] && texts[1]) *out = same_text(texts[0], texts[1], options);
