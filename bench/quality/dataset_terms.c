@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/files.h"
+#include "core/text.h"
 
 #define BESIDE "SOURCE.json"
 enum { FOLDERS_UP = 3, SOURCE_BYTES = 1 << 20 };
@@ -141,5 +142,70 @@ zh_status zh_exam_terms(json_t **out, const zh_exam *exam, zh_error *err) {
   json_decref(known);
   *out = status == ZH_OK ? all : NULL;
   if (status != ZH_OK) json_decref(all);
+  return status;
+}
+
+/* ---- for people ---- */
+
+/* "title (licence): source; warning" */
+static json_t *sentence(const json_t *terms, const char *language) {
+  bool chinese = strcmp(language, "zh") == 0;
+  const char *licence = word_of(terms, "licence"), *source = word_of(terms, "source"),
+             *warning = word_of(json_object_get(terms, "warning"), language);
+  zh_text text = {0};
+  zh_text_printf(&text,
+                 chinese ? "数据 %s，许可证：%s，来源：%s" : "data %s; licence: %s; source: %s",
+                 word_of(terms, "title"),
+                 licence   ? licence
+                 : chinese ? "未声明"
+                           : "not stated",
+                 source    ? source
+                 : chinese ? "未知"
+                           : "not known");
+  if (warning) zh_text_printf(&text, chinese ? "。注意：%s" : ". Note: %s", warning);
+  json_t *out = text.failed ? NULL : json_stringn(zh_text_string(&text), text.length);
+  zh_text_free(&text);
+  return out;
+}
+
+/* That of the same data set under the same terms, or NULL. */
+static json_t *find_source(const json_t *list, const json_t *terms) {
+  static const char *const same[] = {"dataset", "licence", "source", "use"};
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    json_t *one = json_array_get(list, i);
+    bool equal = true;
+    for (size_t k = 0; k < sizeof same / sizeof same[0]; k++)
+      equal = equal && json_equal(json_object_get(one, same[k]), json_object_get(terms, same[k]));
+    if (equal) return one;
+  }
+  return NULL;
+}
+
+static json_t *new_source(const json_t *terms) {
+  return json_pack("{s:o, s:o, s:O, s:O, s:O, s:O, s:[]}", "zh", sentence(terms, "zh"), "en",
+                   sentence(terms, "en"), "dataset", json_object_get(terms, "dataset"), "licence",
+                   json_object_get(terms, "licence"), "source", json_object_get(terms, "source"),
+                   "use", json_object_get(terms, "use"), "tasks");
+}
+
+zh_status zh_exam_sources(json_t **out, const zh_exam *exam, zh_error *err) {
+  const char *task;
+  json_t *all, *terms, *list = json_array();
+  bool good = list != NULL;
+  *out = NULL;
+  zh_status status = zh_exam_terms(&all, exam, err);
+  if (status == ZH_OK) {
+    json_object_foreach(all, task, terms) {
+      json_t *one = find_source(list, terms);
+      if (!one) good = good && json_array_append_new(list, one = new_source(terms)) == 0;
+      good = good && json_array_append_new(json_object_get(one, "tasks"), json_string(task)) == 0;
+    }
+    json_decref(all);
+    if (!good) status = no_memory(err);
+  }
+  if (status == ZH_OK)
+    *out = list;
+  else
+    json_decref(list);
   return status;
 }

@@ -12,4 +12,8 @@ ZH_MUST_CHECK zh_status zh_dataset_terms(json_t **out, const zh_exam_task *task,
 /* {task: terms} of all tasks. New reference. */
 ZH_MUST_CHECK zh_status zh_exam_terms(json_t **out, const zh_exam *exam, zh_error *err);
 
+/* The same for people, a line for each data set: [{"zh","en","dataset","licence","source","use",
+ * "tasks": [names]}]. New reference. */
+ZH_MUST_CHECK zh_status zh_exam_sources(json_t **out, const zh_exam *exam, zh_error *err);
+
 #endif
