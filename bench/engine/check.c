@@ -514,8 +514,8 @@ static void check_route(zh_check *check, const zh_operation *o, size_t t) {
           TAU * bound[k]);
 }
 
-/* The shared experts' part times sigmoid (4 u of it), and each choice's times its weight: a product
- * and a sum each, in fp32. */
+/* The shared experts' part times sigmoid (4 u of it), and that of each choice here times its
+ * weight: a product and a sum each, in fp32. */
 static void check_combination(zh_check *check, const zh_operation *o, size_t t) {
   const zh_mixture *m = o->mixture;
   double share = m->shared ? 1 / (1 + exp(-(double)m->shared[t])) : 1;
@@ -523,6 +523,7 @@ static void check_combination(zh_check *check, const zh_operation *o, size_t t) 
     size_t i = draw(check, o->out_width);
     double sum = o->second ? share * o->second[t * o->in_width + i] : 0, magnitude = fabs(sum);
     for (size_t k = t * m->used; k < (t + 1) * m->used; ++k) {
+      if (!zh_mixture_has(m, k)) continue;
       double term = (double)m->weight[k] * o->input[m->place[k] * o->in_width + i];
       sum += term;
       magnitude += fabs(term);
@@ -610,11 +611,23 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
+/* A token, or choice, that was computed here: the first from a drawn one on; o->tokens: none was.
+ */
+static size_t draw_token(zh_check *check, const zh_operation *o) {
+  size_t first = draw(check, o->tokens);
+  for (size_t i = 0; i < o->tokens; ++i)
+    if (zh_operation_has(o, (first + i) % o->tokens)) return (first + i) % o->tokens;
+  return o->tokens;
+}
+
 static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
   if (!check->failed)
     check->failed = !zh_order_visit(check->order, o, check->failure, sizeof check->failure);
-  for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
+  for (int i = 0; i < TOKENS; ++i) {
+    size_t t = draw_token(check, o);
+    if (t < o->tokens) check_token(check, o, t);
+  }
 }
 
 void zh_check_operation(zh_check *check, const zh_operation *operation) {

@@ -145,67 +145,49 @@ zh_status zh_exam_terms(json_t **out, const zh_exam *exam, zh_error *err) {
   return status;
 }
 
-/* ---- for people ---- */
+/* ---- in words ---- */
 
-/* "title (licence): source; warning" */
-static json_t *sentence(const json_t *terms, const char *language) {
-  bool chinese = strcmp(language, "zh") == 0;
-  const char *licence = word_of(terms, "licence"), *source = word_of(terms, "source"),
-             *warning = word_of(json_object_get(terms, "warning"), language);
-  zh_text text = {0};
-  zh_text_printf(&text,
-                 chinese ? "数据 %s，许可证：%s，来源：%s" : "data %s; licence: %s; source: %s",
-                 word_of(terms, "title"),
-                 licence   ? licence
-                 : chinese ? "未声明"
-                           : "not stated",
-                 source    ? source
-                 : chinese ? "未知"
-                           : "not known");
-  if (warning) zh_text_printf(&text, chinese ? "。注意：%s" : ". Note: %s", warning);
-  json_t *out = text.failed ? NULL : json_stringn(zh_text_string(&text), text.length);
-  zh_text_free(&text);
-  return out;
+typedef struct phrase {
+  const char *language, *format, *no_licence, *no_source, *warning;
+} phrase;
+static const phrase phrases[] = {
+    {"en", "data: %s; licence: %s; source: %s", "not stated", "not known", ". Note: %s"},
+    {"zh", "数据：%s；许可：%s；来源：%s", "未声明", "不详", "。注意：%s"}};
+
+static const char *or_word(const json_t *terms, const char *key, const char *otherwise) {
+  const char *word = word_of(terms, key);
+  return word && word[0] ? word : otherwise;
 }
 
-/* That of the same data set under the same terms, or NULL. */
-static json_t *find_source(const json_t *list, const json_t *terms) {
-  static const char *const same[] = {"dataset", "licence", "source", "use"};
-  for (size_t i = 0; i < json_array_size(list); i++) {
-    json_t *one = json_array_get(list, i);
-    bool equal = true;
-    for (size_t k = 0; k < sizeof same / sizeof same[0]; k++)
-      equal = equal && json_equal(json_object_get(one, same[k]), json_object_get(terms, same[k]));
-    if (equal) return one;
+static json_t *said_of(const json_t *terms) {
+  json_t *said = json_object();
+  for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++) {
+    const phrase *p = &phrases[i];
+    const char *warning = word_of(json_object_get(terms, "warning"), p->language);
+    zh_text line = {0};
+    zh_text_printf(&line, p->format, or_word(terms, "title", "?"),
+                   or_word(terms, "licence", p->no_licence),
+                   or_word(terms, "source", p->no_source));
+    if (warning) zh_text_printf(&line, p->warning, warning);
+    json_object_set_new(said, p->language, json_string(zh_text_string(&line)));
+    zh_text_free(&line);
   }
-  return NULL;
+  return said;
 }
 
-static json_t *new_source(const json_t *terms) {
-  return json_pack("{s:o, s:o, s:O, s:O, s:O, s:O, s:[]}", "zh", sentence(terms, "zh"), "en",
-                   sentence(terms, "en"), "dataset", json_object_get(terms, "dataset"), "licence",
-                   json_object_get(terms, "licence"), "source", json_object_get(terms, "source"),
-                   "use", json_object_get(terms, "use"), "tasks");
-}
-
-zh_status zh_exam_sources(json_t **out, const zh_exam *exam, zh_error *err) {
+zh_status zh_terms_said(json_t **out, const json_t *terms, zh_error *err) {
   const char *task;
-  json_t *all, *terms, *list = json_array();
-  bool good = list != NULL;
-  *out = NULL;
-  zh_status status = zh_exam_terms(&all, exam, err);
-  if (status == ZH_OK) {
-    json_object_foreach(all, task, terms) {
-      json_t *one = find_source(list, terms);
-      if (!one) good = good && json_array_append_new(list, one = new_source(terms)) == 0;
-      good = good && json_array_append_new(json_object_get(one, "tasks"), json_string(task)) == 0;
-    }
-    json_decref(all);
-    if (!good) status = no_memory(err);
+  json_t *of_task;
+  *out = json_array();
+  json_object_foreach((json_t *)(uintptr_t)terms, task, of_task) {
+    json_t *said = said_of(of_task);
+    bool told = false;
+    for (size_t i = 0; i < json_array_size(*out); i++)
+      told |= json_equal(json_array_get(*out, i), said) != 0;
+    if (told)
+      json_decref(said);
+    else
+      json_array_append_new(*out, said);
   }
-  if (status == ZH_OK)
-    *out = list;
-  else
-    json_decref(list);
-  return status;
+  return *out ? ZH_OK : no_memory(err);
 }

@@ -52,10 +52,11 @@ static zh_status family_of_file(const zh_function_family **out, const naming *n,
     *out = families[i];
     if (strcmp((*out)->module, n->module) == 0 && is_among((*out)->digests, digest)) return ZH_OK;
   }
-  return zh_yaml_fail(err, n->node,
-                      "'%.80s' is a function of %.160s, which is none of the modules in Python that "
-                      "are known here (its SHA-256 is %.16s…); a task without Python can be run",
-                      n->word, n->path, digest);
+  return zh_yaml_fail(
+      err, n->node,
+      "'%.80s' is a function of %.160s, which is none of the modules in Python that "
+      "are known here (its SHA-256 is %.16s…); a task without Python can be run",
+      n->word, n->path, digest);
 }
 
 static zh_status family_of_data(const zh_function_family **out, const naming *n, zh_error *err) {
@@ -64,10 +65,11 @@ static zh_status family_of_data(const zh_function_family **out, const naming *n,
     *out = families[i];
     if (strcmp((*out)->module, n->module) == 0 && is_among((*out)->datasets, data)) return ZH_OK;
   }
-  return zh_yaml_fail(err, n->node,
-                      "'%.80s' is a function in Python, and nothing of that name is written here for "
-                      "the data set '%.80s'; a task without Python can be run",
-                      n->word, data ? data : "");
+  return zh_yaml_fail(
+      err, n->node,
+      "'%.80s' is a function in Python, and nothing of that name is written here for "
+      "the data set '%.80s'; a task without Python can be run",
+      n->word, data ? data : "");
 }
 
 static zh_status find_family(const zh_function_family **out, const naming *n, zh_error *err) {
@@ -115,9 +117,9 @@ static const zh_yaml_node *find_node(const zh_yaml_node *node, const char *word)
 static zh_status find_in(const zh_function **out, const naming *n, zh_function_kind kind,
                          zh_error *err) {
   static const char *const kinds[] = {
-      [ZH_FUNCTION_DOCS] = "makes items",     [ZH_FUNCTION_FIELD] = "makes a text",
-      [ZH_FUNCTION_RESULTS] = "scores items", [ZH_FUNCTION_METRIC] = "is a metric",
-      [ZH_FUNCTION_FILTER] = "is a filter",   [ZH_FUNCTION_AGGREGATION] = "is an aggregation",
+      [ZH_FUNCTION_DOCS] = "makes items",      [ZH_FUNCTION_FIELD] = "makes a text",
+      [ZH_FUNCTION_RESULTS] = "scores items",  [ZH_FUNCTION_METRIC] = "is a metric",
+      [ZH_FUNCTION_FILTER] = "is a filter",    [ZH_FUNCTION_AGGREGATION] = "is an aggregation",
       [ZH_FUNCTION_SAMPLES] = "makes examples"};
   const zh_function_family *family;
   ZH_TRY(find_family(&family, n, err));

@@ -25,11 +25,10 @@ static zh_template *printers[FORMS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_printers(void) {
-  static const char *const sources[FORMS] = {"{{ value }}", "{{ value | tojson }}",
-                                             "{{ value | tojson(indent=2) }}",
-                                             "{{ value | upper }}", "{{ value | lower }}",
-                                             "{{ value | capitalize }}", "{{ value.isupper() }}",
-                                             "{{ value.islower() }}"};
+  static const char *const sources[FORMS] = {
+      "{{ value }}",           "{{ value | tojson }}", "{{ value | tojson(indent=2) }}",
+      "{{ value | upper }}",   "{{ value | lower }}",  "{{ value | capitalize }}",
+      "{{ value.isupper() }}", "{{ value.islower() }}"};
   for (int i = 0; i < FORMS; i++) {
     zh_error err = ZH_ERROR_INIT;
     if (zh_template_parse(&printers[i], sources[i], strlen(sources[i]), &zh_template_chat, &err) !=

@@ -134,6 +134,7 @@ typedef struct zh_exam_task {
   bool multiple_input, multiple_target;
   zh_item_metric *metrics;
   size_t metric_count;
+  const zh_item_metric *deciding; /* of a comparison of models (decision.h); NULL: none */
   zh_filter_chain *chains;
   size_t chain_count;
   size_t taken; /* items that are asked: the first so many */

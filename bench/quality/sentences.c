@@ -209,9 +209,9 @@ static zh_status has_break(bool *out, const text *all, size_t begin, size_t end)
 
 /* A sign that could end a sentence, with the word before it and what follows. */
 typedef struct candidate {
-  size_t word, at;    /* where the word begins, and the sign */
-  size_t follows;     /* end of what follows: a sign, or the next word */
-  size_t next;        /* where the next word begins; 0: a sign follows */
+  size_t word, at; /* where the word begins, and the sign */
+  size_t follows;  /* end of what follows: a sign, or the next word */
+  size_t next;     /* where the next word begins; 0: a sign follows */
 } candidate;
 
 static bool find_follower(candidate *c, const text *t) {
