@@ -46,6 +46,7 @@ static const zh_parameter parameters[] = {
      "none: ranks share out the items, each with the whole model; tensor: they hold one model "
      "together, heads and columns divided"},
     {"group", ZH_PARAMETER_WORD, "auto", 0, 0, zh_group_words, ZH_GROUP_HELP},
+    {"experts", ZH_PARAMETER_WORD, "auto", 0, 0, zh_expert_words, ZH_EXPERTS_HELP},
     {"protocol", ZH_PARAMETER_FILE, "", 0, 0, NULL,
      "protocol of a comparison (docs/leading.md): its digest goes into the bundle, its metrics "
      "decide"},
@@ -173,8 +174,12 @@ static zh_status open_engine(zh_quality *q, zh_error *err) {
   size_t held = zh_sitting_positions(q->sitting);
   ZH_TRY(zh_model_architecture(&a, q->model, err));
   uint32_t sequences = zh_examinee_sequences(&a, held, (uint32_t)zh_job_int(q->job, "batch"));
-  bool unrounded = strcmp(zh_job_word(q->job, "precision"), "unrounded") == 0;
-  ZH_TRY(zh_trial_open(&q->trial, q->job, sequences, (uint32_t)held, unrounded, err));
+  zh_trial_plan plan = {
+      .sequences = sequences,
+      .context = (uint32_t)held,
+      .tokens = held,
+      .unpacked = strcmp(zh_job_word(q->job, "precision"), "unrounded") == 0};
+  ZH_TRY(zh_trial_open(&q->trial, q->job, &plan, err));
   return zh_examinee_create(&q->examinee, q->trial.engine, zh_sitting_speech(q->sitting), err);
 }
 
