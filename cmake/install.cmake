@@ -23,7 +23,7 @@ install(FILES bench/quality/datasets.yaml bench/quality/mbpp_examples.yaml DESTI
 install(FILES model/classes.yaml DESTINATION share/zhiheng/model OPTIONAL)
 install(DIRECTORY model/families/ DESTINATION share/zhiheng/model/families)
 install(DIRECTORY docs/schemas/ DESTINATION share/zhiheng/schemas)
-install(FILES LICENSE README.md README.zh.md CHANGELOG.md docs/metrics.md docs/leading.md DESTINATION share/doc/zhiheng)
+install(FILES LICENSE README.md README.zh.md CHANGELOG.md docs/metrics.md docs/leading.md docs/compare.md DESTINATION share/doc/zhiheng)
 install(FILES completions/zhiheng.bash DESTINATION share/bash-completion/completions RENAME zhiheng)
 
 find_program(SCDOC scdoc)

@@ -6,7 +6,7 @@ _zhiheng_names() {
 
 _zhiheng() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]:-}
-  local commands="doctor list run show audit model data eval contamination stats rank registry policy checklist evaluate report verify help"
+  local commands="doctor list run show audit model data eval contamination stats rank compare registry policy checklist evaluate report verify help"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")

@@ -92,11 +92,18 @@ void zh_device_row_values(float *y, const zh_device_matrix *shape, const void *n
 
 /* --- operators; all addresses are the device's; [tokens] arrays are contiguous --- */
 
-/* What the operands of a product with weights of a form become: none for F32 and F16. */
+/* What the operands of a product with weights of a form become: none for F32 and F16; of E4M3 where
+ * groups are not even. */
 zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form, zh_way way);
+/* Whether the ZH_E4M3_GROUP columns of any group have weights of one scale; whether such weights of
+ * E4M3 take inputs as table->e4m3 says: groups must be even; and what a matrix takes. */
+bool zh_device_even_groups(size_t scale_columns, size_t columns);
+bool zh_rounds_e4m3(const zh_roundings *table, size_t scale_columns, size_t columns, zh_way way);
+zh_rounding zh_device_matrix_rounding(const zh_roundings *table, const zh_device_matrix *matrix,
+                                      zh_way way);
 
 /* y[t][r] = sum_c W[r][c] x[t][c] (+ bias[r]) (* factor, added to y where `adds`). Operands are
- * rounded as zh_device_rounding_of says, sums are fp32's. Fastest where x is 16-byte aligned and
+ * rounded as zh_device_matrix_rounding says, sums are fp32's. Fastest where x is 16-byte aligned and
  * x_stride a multiple of 4. */
 typedef struct zh_device_product {
   float *y;
@@ -317,7 +324,8 @@ typedef struct zh_device_api {
   uint32_t abi;
   const char *backend; /* "cuda", "shim" */
   const char *build;   /* "CUDA 13.0, sm_90a sm_80" */
-  zh_roundings rounds; /* of products and attention: what bounds and certificates use */
+  zh_roundings rounds; /* of products and attention: what bounds and certificates use; a device may
+                          have others: zh_device_rounds */
   uint32_t few_tokens; /* up to so many tokens ZH_FEW is the faster way */
 
   /* How many there are; ZH_ERR_LACKING with one sentence where there is no driver, one too old, or
@@ -420,12 +428,14 @@ typedef struct zh_device_api {
 
   /* Products of many tokens (ZH_MANY) come in variants. Those that this device can run, the
    * preferred one first, NULL-terminated, until the thread's next call: "wgmma" (Hopper), "mma",
-   * "cublaslt" where that library is. */
+   * "cublaslt" where that library is; "wgmma-e4m3" (Hopper) and "mma-e4m3" (sm_89 and later), which
+   * round the inputs of weights of E4M3 to E4M3 and do all other products as the preferred one. */
   const char *const *(*product_variants)(const zh_device *device);
   const char *(*product_variant)(const zh_device *device); /* which is taken */
-  /* From here on: one of them, or NULL: as after `open`, what ZH_GPU_PRODUCT names, else the
-   * preferred one. What a variant cannot do the preferred one does. With cublaslt a token's sums
-   * may depend on how many there are. ZH_ERR_USAGE: there is no such name; ZH_ERR_LACKING. */
+  /* From here on: one of them, "e4m3" for the better one of those, or NULL: as after `open`, what
+   * ZH_GPU_PRODUCT names, else the preferred one. What a variant cannot do the preferred one does.
+   * With cublaslt a token's sums may depend on how many there are. ZH_ERR_USAGE: there is no such
+   * name; ZH_ERR_LACKING. */
   zh_status (*choose_product)(zh_device *device, const char *variant, zh_error *err);
   /* Bytes of memory that the variant needs beside operands, for products with up to `inputs` rows
    * of inputs (grouped: choices; by heads: heads times tokens) of so many columns. The caller lends
@@ -434,11 +444,16 @@ typedef struct zh_device_api {
   size_t (*product_room)(const zh_device *device, size_t inputs, size_t columns);
   void (*lend_product_room)(zh_device *device, void *at, size_t bytes);
 
+  /* What products of this device round, with the variant that is taken; NULL: as `rounds` says. */
+  zh_roundings (*device_rounds)(const zh_device *device);
+
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;
   /* Ranks that compute together (kernels/device_group.h); NULL in a module without them. */
   const struct zh_device_groups *groups;
 } zh_device_api;
+
+zh_roundings zh_device_rounds(const zh_device_api *api, const zh_device *device);
 
 /* Opens libzhiheng-cuda.so (zh_module_path; ZH_DEVICE_MODULE names another file). ZH_ERR_LACKING
  * with one sentence where there is none, or one of another ABI. Opened once and never closed. */

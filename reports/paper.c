@@ -91,7 +91,7 @@ void zh_paper_cell(zh_paper *paper, const char *text) {
       paper->row, json_pack("{s:s, s:b}", "text", text != NULL ? text : "—", "is_number", number));
 }
 
-void zh_paper_chart(zh_paper *paper, const char *kind, json_t *model) {
+void zh_paper_chart(zh_paper *paper, const char *kind, const char *caption, json_t *model) {
   static const char *const kinds[] = {"scatter", "rows", "heat"};
   json_t *chart = json_object();
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -99,6 +99,7 @@ void zh_paper_chart(zh_paper *paper, const char *kind, json_t *model) {
     snprintf(flag, sizeof flag, "is_%s", kinds[i]);
     json_object_set_new(chart, flag, json_boolean(strcmp(kinds[i], kind) == 0));
   }
+  json_object_set_new(chart, "caption", json_string(caption));
   json_object_update(chart, model);
   json_decref(model);
   json_array_append_new(json_object_get(paper->section, "charts"), chart);

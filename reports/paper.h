@@ -30,8 +30,9 @@ void zh_paper_sentence(zh_paper *paper, const char *text);
 void zh_paper_table(zh_paper *paper, const char *columns, const char *keys);
 void zh_paper_row(zh_paper *paper);
 void zh_paper_cell(zh_paper *paper, const char *text); /* NULL: a dash */
-/* kind: "scatter", "rows" or "heat"; model: of chart.h; stolen. */
-void zh_paper_chart(zh_paper *paper, const char *kind, json_t *model);
+/* kind: "scatter", "rows" or "heat"; model: of chart.h; stolen. Forms without drawings leave the
+ * caption out, too. */
+void zh_paper_chart(zh_paper *paper, const char *kind, const char *caption, json_t *model);
 
 /* The caller frees *out. */
 ZH_MUST_CHECK zh_status zh_paper_html(char **out, const zh_paper *paper, zh_error *err);

@@ -300,6 +300,7 @@ static void put_heat(page *g, const json_t *tasks) {
   }
   if (names != NULL && fields != NULL && texts != NULL)
     zh_paper_chart(&g->p, "heat",
+                   zh_paper_word_of(&g->p, "about heat %s", label_at(g, g->doc, "reference")),
                    zh_chart_heat(&(zh_heat){.title = zh_paper_word(&g->p, "scores"),
                                             .rows = names,
                                             .columns = names + rows,
@@ -317,8 +318,6 @@ static void put_scores(page *g) {
   if (json_array_size(tasks) == 0) return;
   zh_paper_section(&g->p, zh_paper_word(&g->p, "scores"));
   zh_paper_sentence(&g->p, zh_paper_word(&g->p, "about ranks"));
-  zh_paper_sentence(&g->p,
-                    zh_paper_word_of(&g->p, "about heat %s", label_at(g, g->doc, "reference")));
   put_heat(g, tasks);
   zh_paper_table(&g->p, "ttnnnnt", "task|model|score|interval|ranks|items|remark");
   json_array_foreach(tasks, i, task) {
@@ -432,7 +431,7 @@ static void put_front(page *g, const json_t *front) {
   zh_chart_point *points = calloc(count + 1, sizeof *points);
   const json_t *task = task_named(g, text_of(front, "task"));
   zh_paper_section(&g->p, zh_paper_word_of(&g->p, "front %s", text_of(front, "figure")));
-  zh_paper_sentence(&g->p, zh_paper_word(&g->p, "about front"));
+  zh_paper_sentence(&g->p, zh_paper_word(&g->p, "about dominated"));
   json_array_foreach(list, i, point) {
     if (points == NULL || order == NULL) break;
     bool dominated = json_array_size(json_object_get(point, "dominated_by")) > 0;
@@ -459,7 +458,7 @@ static void put_front(page *g, const json_t *front) {
         .count = count,
         .front = order,
         .front_count = order_front(order, points, count)};
-    zh_paper_chart(&g->p, "scatter", zh_chart_scatter(&chart));
+    zh_paper_chart(&g->p, "scatter", zh_paper_word(&g->p, "about front"), zh_chart_scatter(&chart));
     zh_text_free(&speed_title);
     zh_text_free(&score_title);
   }

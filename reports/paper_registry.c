@@ -160,6 +160,7 @@ static void place(drawing *d) {
 static void tell(drawing *d) {
   bool head = false;
   remark(d, zh_paper_word(&d->words, "legend"));
+  remark(d, zh_paper_word(&d->words, "caveat"));
   remark_count(d, "undated", d->undated);
   remark_count(d, "other units", d->other_units);
   for (size_t i = 0; i < d->count; i++) {

@@ -339,6 +339,9 @@ static zh_status put_header(certificate *c, zh_error *err) {
   put_links(&links, &c->run);
   zh_status status = put_marks(&marks, &c->run, err);
   json_t *header = header_of(c, commitment, zh_text_string(&links), zh_text_string(&marks));
+  if (header && c->run.arithmetic.rounds.e4m3 != ZH_ROUND_NONE)
+    json_object_set_new(json_object_get(header, "rounds"), "e4m3",
+                        json_string(zh_rounding_name(c->run.arithmetic.rounds.e4m3)));
   if (status == ZH_OK && (!header || links.failed || marks.failed))
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
   if (status == ZH_OK) status = say_held(header, c->engine, err);

@@ -207,7 +207,7 @@ static void name_kernels(zh_engine *engine) {
   d->kernels = *zh_kernels_best();
   d->kernels.name = d->api->backend;
   d->kernels.fp64_sums = false;
-  d->kernels.rounds = d->api->rounds;
+  d->kernels.rounds = zh_device_rounds(d->api, d->device);
   engine->kernels = &d->kernels;
 }
 
@@ -345,11 +345,14 @@ json_t *zh_engine_device_json(const zh_engine *engine) {
   const zh_device_engine *d = engine->device;
   if (!d) return NULL;
   const char *products = d->api->product_variant ? d->api->product_variant(d->device) : "";
-  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:s*}", "kind", "gpu", "index",
+  zh_rounding e4m3 = d->kernels.rounds.e4m3;
+  const char *inputs = e4m3 == ZH_ROUND_NONE ? NULL : zh_rounding_name(e4m3);
+  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s*,s:o,s:s*}", "kind", "gpu", "index",
                    d->index, "name", d->facts.name, "uuid", d->facts.uuid, "backend",
                    d->api->backend, "build", d->api->build, "driver", d->facts.driver, "runtime",
                    d->facts.runtime, "memory_bytes", (json_int_t)d->facts.memory_bytes, "products",
-                   products, "weights", zh_device_forms_json(engine), "decode",
+                   products, "inputs_of_e4m3", inputs, "weights", zh_device_forms_json(engine),
+                   "decode",
                    zh_device_decode_form(d));
 }
 

@@ -188,8 +188,9 @@ zh_status zh_fault_install(zh_trial *trial, zh_error *err) {
 
 /* Bits of a number next to its row's mean that no rounding of activations takes away: of fp32 all
  * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
- * block whose largest is some times the mean. */
+ * block whose largest is some times the mean, of E4M3 what is two steps. */
 static unsigned lowest_flipped_bit(const zh_engine *e) {
+  if (e->device && e->kernels->rounds.e4m3 != ZH_ROUND_NONE) return 21;
   if (e->device) return e->kernels->rounds.bf16 == ZH_ROUND_NONE ? 8 : 18;
   return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
 }

@@ -152,6 +152,8 @@ size_t zh_weight_packed_bytes(const zh_weight *w);
 void zh_weights_leave_source(const zh_weights *weights);
 /* Which way its product goes in a pass that goes `way`. */
 zh_way zh_weight_way(const zh_weight *w, const zh_roundings *rounds, zh_way way);
+/* What its product that goes this way rounds. */
+zh_rounding zh_weight_rounding(const zh_weight *w, const zh_roundings *rounds, zh_way way);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);

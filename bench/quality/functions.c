@@ -38,11 +38,21 @@ static bool is_among(const char *const *words, const char *word) {
   return false;
 }
 
-/* zhiheng.FAMILY */
-static const zh_function_family *family_named(const char *module) {
+static const zh_function_family *family_named(const char *name) {
   for (size_t i = 0; families[i]; i++)
-    if (strcmp(families[i]->name, module + strlen(OWN)) == 0) return families[i];
+    if (strcmp(families[i]->name, name) == 0) return families[i];
   return NULL;
+}
+
+static const zh_function *function_of(const zh_function_family *family, const char *name) {
+  for (size_t i = 0; i < family->count; i++)
+    if (strcmp(family->functions[i].name, name) == 0) return &family->functions[i];
+  return NULL;
+}
+
+const zh_function *zh_function_named(const char *family, const char *name) {
+  const zh_function_family *found = family_named(family);
+  return found ? function_of(found, name) : NULL;
 }
 
 static zh_status family_of_file(const zh_function_family **out, const naming *n, zh_error *err) {
@@ -75,7 +85,7 @@ static zh_status family_of_data(const zh_function_family **out, const naming *n,
 static zh_status find_family(const zh_function_family **out, const naming *n, zh_error *err) {
   *out = NULL;
   if (strncmp(n->module, OWN, strlen(OWN)) == 0) {
-    *out = family_named(n->module);
+    *out = family_named(n->module + strlen(OWN));
     return *out ? ZH_OK
                 : zh_yaml_fail(err, n->node, "no family of functions is called '%.80s' here",
                                n->module + strlen(OWN));
@@ -123,13 +133,11 @@ static zh_status find_in(const zh_function **out, const naming *n, zh_function_k
       [ZH_FUNCTION_SAMPLES] = "makes examples"};
   const zh_function_family *family;
   ZH_TRY(find_family(&family, n, err));
-  for (size_t i = 0; i < family->count; i++) {
-    *out = &family->functions[i];
-    if (strcmp((*out)->name, n->name) != 0) continue;
-    if ((*out)->kind == kind) return ZH_OK;
+  *out = function_of(family, n->name);
+  if (*out && (*out)->kind == kind) return ZH_OK;
+  if (*out)
     return zh_yaml_fail(err, n->node, "'%.80s' %s; it stands where a function that %s is expected",
                         n->word, kinds[(*out)->kind], kinds[kind]);
-  }
   return zh_yaml_fail(err, n->node,
                       "'%.80s' is a function in Python, and of %s nothing of that name is written "
                       "here; a task without Python can be run",

@@ -133,9 +133,10 @@ static zh_status letter_frequency(bool *out, const zh_instruction *i) {
   return zh_instruction_compare(out, i, count, "let_frequency", "let_relation");
 }
 
+/* As NLTK cuts words since 3.10: vowel signs belong to them. */
 static zh_status number_words(bool *out, const zh_instruction *i) {
   size_t count;
-  ZH_TRY(zh_instruction_matches(&count, i, "\\w+", false));
+  ZH_TRY(zh_instruction_matches(&count, i, "[\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}]+", false));
   return zh_instruction_compare(out, i, count, "num_words", "relation");
 }
 

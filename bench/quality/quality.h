@@ -55,7 +55,7 @@ typedef struct zh_field {
 } zh_field;
 
 typedef struct zh_item_metric {
-  const char *name, *aggregation; /* aggregation: a name, or of the function */
+  const char *name, *aggregation;          /* aggregation: a name, or of the function */
   const zh_function *function, *aggregate; /* functions.h; NULL: one of our own */
   bool higher_is_better;
   const json_t *options; /* the entry of metric_list; NULL: defaults */
@@ -161,7 +161,7 @@ void zh_task_free(zh_exam_task *task); /* NULL is safe */
 /* One thing asked of the model. */
 typedef struct zh_request {
   size_t doc;
-  uint32_t repeat; /* number of this answer to the same prompt, from 0 */
+  uint32_t repeat;                /* number of this answer to the same prompt, from 0 */
   json_t *context, *continuation; /* texts; of rolling and generation no continuation */
   /* Answers. */
   double logprob;

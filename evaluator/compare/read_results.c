@@ -18,8 +18,9 @@ typedef struct marking {
   zh_sheet *sheet;
   const json_t *results;
   const char *task, *path;
-  const char *filter; /* the first one; NULL before any line */
-  bool detail;        /* the sheet has its scores already; add what they lack */
+  const char *filter;  /* the first one; NULL before any line */
+  const char *cluster; /* the column of items whose values are clusters; NULL: none */
+  bool detail;         /* the sheet has its scores already; add what they lack */
 } marking;
 
 /* --- a line --- */
@@ -126,6 +127,17 @@ static void add_detail(zh_sheet *sheet, const char *item, double likely) {
   if (found != NULL && found->run[0] == '\0') found->likely = likely;
 }
 
+/* `metadata: {cluster: COLUMN}` of the task file: items of the same value depend on each other. */
+static const char *cluster_of(const marking *m, const json_t *line) {
+  const json_t *value =
+      m->cluster != NULL ? json_object_get(json_object_get(line, "doc"), m->cluster) : NULL;
+  char text[32];
+  if (json_is_string(value)) return zh_entrants_text(m->e, json_string_value(value));
+  if (!json_is_integer(value)) return "";
+  snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
+  return zh_entrants_text(m->e, text);
+}
+
 static zh_status take_line(void *user, size_t number, json_t *line, zh_error *err) {
   marking *m = user;
   char item[ITEM_MAX];
@@ -146,7 +158,7 @@ static zh_status take_line(void *user, size_t number, json_t *line, zh_error *er
   const char *prompt = json_string_value(json_object_get(line, "prompt_hash"));
   zh_answer answer = {.item = zh_entrants_text(m->e, item),
                       .prompt = zh_entrants_text(m->e, prompt),
-                      .cluster = "",
+                      .cluster = cluster_of(m, line),
                       .run = "",
                       .score = nats,
                       .likely = text ? -nats : likely_of(line),
@@ -240,8 +252,10 @@ zh_status zh_read_results(zh_entrants *e, zh_entrant *entrant, const char *path,
   json_object_foreach(json_object_get(results, "configs"), task, config) {
     zh_text samples = {0};
     zh_text_printf(&samples, "%.*ssamples_%s_%.*s.jsonl", (int)folder, path, task, time, name + 8);
+    const json_t *metadata = json_object_get(config, "metadata");
     marking m = {.e = e,
                  .entrant = entrant,
+                 .cluster = json_string_value(json_object_get(metadata, "cluster")),
                  .results = results,
                  .task = task,
                  .path = zh_text_string(&samples)};

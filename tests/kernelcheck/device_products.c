@@ -75,8 +75,9 @@ static double product_errors(const product_case *c, const product_shape *s, cons
     for (size_t i = 0; i < s->sides; first += c->w[i++].host.rows)
       for (size_t r = 0; r < c->w[i].host.rows; r++) {
         size_t at = t * c->work.y_stride + first + r;
-        double size, sum = device_dot(&size, &c->w[i], r, c->x + t * c->work.x_stride, c->work.way);
-        double bound = device_dot_bound(&c->w[i], size), bias = c->biases[i] ? c->bias[i][r] : 0;
+        double bound,
+            sum = device_dot(&bound, &c->w[i], r, c->x + t * c->work.x_stride, c->work.way);
+        double bias = c->biases[i] ? c->bias[i][r] : 0;
         sum += bias;
         bound += 2 * 0x1p-24 * (fabs(sum) + fabs(bias));
         if (s->adds) {
@@ -205,9 +206,11 @@ void check_device_products(void) {
   for (int form = 0; form < ZH_FORMS; form++) check_form((zh_device_form)form, ZH_FEW);
   for (const char *const *variant = device_variants(); *variant; variant++) {
     device_take_variant(*variant);
-    for (int form = 0; form < ZH_FORMS; form++) check_form((zh_device_form)form, ZH_MANY);
+    for (int form = 0; form < ZH_FORMS; form++)
+      if (device_variant_differs((zh_device_form)form)) check_form((zh_device_form)form, ZH_MANY);
   }
   device_take_variant(NULL);
+  check_device_e4m3();
 }
 
 /* --- each head its own rows --- */
@@ -237,8 +240,8 @@ static void check_heads(zh_device_form form, uint32_t each, uint32_t columns, si
   for (size_t t = 0; t < tokens; t++)
     for (size_t h = 0; h < heads; h++)
       for (size_t r = 0; r < each; r++) {
-        double size, sum = device_dot(&size, &w, h * each + r, x + t * x_stride + h * x_head, way);
-        worst = worse(worst, y[t * y_stride + h * y_head + r], sum, device_dot_bound(&w, size));
+        double bound, sum = device_dot(&bound, &w, h * each + r, x + t * x_stride + h * x_head, way);
+        worst = worse(worst, y[t * y_stride + h * y_head + r], sum, bound);
       }
   char words[96];
   snprintf(words, sizeof words, "%s %zu heads of %ux%u, %zu tokens, %s", zh_device_form_names[form],
@@ -253,10 +256,12 @@ static void check_heads(zh_device_form form, uint32_t each, uint32_t columns, si
 static void check_heads_way(zh_way way) {
   static const zh_device_form forms[] = {ZH_FORM_F32, ZH_FORM_BF16, ZH_FORM_E4M3, ZH_FORM_Q8};
   for (size_t i = 0; i < 4; i++) {
+    if (!device_variant_differs(forms[i])) continue;
     check_heads(forms[i], 24, 128, 3, 2, way);
     check_heads(forms[i], 33, 64, 2, 9, way);
   }
-  if (way == ZH_MANY) check_heads(ZH_FORM_BF16, 130, 72, 3, 70, way);
+  if (way == ZH_MANY && device_variant_differs(ZH_FORM_BF16))
+    check_heads(ZH_FORM_BF16, 130, 72, 3, 70, way);
 }
 
 void check_device_head_products(void) {
@@ -331,9 +336,8 @@ static void check_own_experts(zh_device_form form, uint32_t columns, uint32_t ex
         continue;
       }
       size_t row = second ? expert * SECOND + r - EACH : expert * EACH + r;
-      double size,
-          sum = device_dot(&size, &w[second], row, x + (spread ? i / used : i) * x_stride, way);
-      double bound = device_dot_bound(&w[second], size);
+      double bound,
+          sum = device_dot(&bound, &w[second], row, x + (spread ? i / used : i) * x_stride, way);
       if (!second) sum += bias[row];
       worst = worse(worst, y[i * y_stride + r], sum, bound + 0x1p-22 * (1 + fabs(sum)));
     }
@@ -373,6 +377,7 @@ static void check_experts_way(zh_way way) {
   static const zh_device_form forms[] = {ZH_FORM_F32, ZH_FORM_BF16, ZH_FORM_E4M3, ZH_FORM_Q4_K};
   for (size_t i = 0; i < 4; i++) {
     uint32_t columns = forms[i] == ZH_FORM_Q4_K ? 512 : 192;
+    if (!device_variant_differs(forms[i])) continue;
     check_experts(forms[i], columns, 9, 2, 1, true, way);
     check_experts(forms[i], columns, 5, 3, 11, i % 2 == 0, way);
   }
@@ -380,7 +385,7 @@ static void check_experts_way(zh_way way) {
   /* Experts with more tokens than a block takes at once; steps of an odd number. */
   if (way == ZH_FEW) {
     check_experts(ZH_FORM_BF16, 192, 3, 2, 70, true, way);
-  } else {
+  } else if (device_variant_differs(ZH_FORM_BF16)) {
     check_experts(ZH_FORM_BF16, 160, 2, 2, 270, true, way);
     check_experts(ZH_FORM_Q8, 192, 3, 1, 150, true, way);
   }
