@@ -358,15 +358,14 @@ static zh_status start_threads(zh_threads **out, uint64_t asked, zh_error *err) 
 
 static zh_status ask_model(search *s, zh_error *err) {
   const arguments *given = s->given;
-  zh_reading_options how = {.examinee = {.precision = ZH_PRECISION_FAST, .kv = ZH_KV_BF16},
-                            .item_orders = given->orders,
+  zh_reading_options how = {.item_orders = given->orders,
                             .option_orders = given->orders,
                             .window = given->window,
                             .least = 0.2,
                             .seed = given->task.seed};
   if (!given->model) return ZH_OK;
   ZH_TRY(choose_kinds(how.kinds, given->signs, err));
-  ZH_TRY(zh_device_word(&how.examinee.device, given->device, err));
+  ZH_TRY(zh_device_word(&how.device, given->device, err));
   ZH_TRY(zh_model_open(&s->model, given->model, err));
   ZH_TRY(start_threads(&s->threads, given->threads, err));
   ZH_TRY(read_exam(s, s->measured, s->exam, &how, err));

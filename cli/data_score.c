@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/dataset_terms.h"
 #include "bench/quality/functions_code.h"
 #include "bench/quality/given_answers.h"
 #include "bench/quality/results.h"
 #include "cli/cli.h"
-#include "cli/terms.h"
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/files.h"
@@ -75,6 +75,15 @@ static void print_figures(const json_t *document) {
   }
 }
 
+static zh_status print_terms(const json_t *datasets, zh_error *err) {
+  json_t *said;
+  ZH_TRY(zh_terms_said(&said, datasets, err));
+  for (size_t i = 0; i < json_array_size(said); i++)
+    printf("%s\n", json_string_value(json_object_get(json_array_get(said, i), zh_cli_language())));
+  json_decref(said);
+  return ZH_OK;
+}
+
 static void release(scoring *s) {
   for (size_t i = 0; s->exam && i < s->exam->task_count; i++) {
     if (s->lists) zh_requests_free(&s->lists[i]);
@@ -96,7 +105,7 @@ int zh_cli_data_score(const zh_data_score *given) {
   }
   if (given->json) return zh_cli_print_json(s.document);
   print_figures(s.document);
-  zh_cli_print_terms(json_object_get(s.document, "datasets"));
+  status = print_terms(json_object_get(s.document, "datasets"), &err);
   json_decref(s.document);
-  return zh_cli_flush();
+  return status == ZH_OK ? zh_cli_flush() : zh_cli_fail(&err, given->json);
 }

@@ -15,7 +15,7 @@ enum {
   MAX_BYTES = 1 << 20,
   MAX_DEPTH = 32,
   ARENA_BYTES = 256 << 20, /* a node takes about 100 bytes and at least two of the file's */
-  MAX_NODES = 1 << 20, /* with aliases written out */
+  MAX_NODES = 1 << 20,     /* with aliases written out */
   MESSAGE_LINE_COLUMNS = 160,
 };
 

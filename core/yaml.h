@@ -5,8 +5,8 @@
  *        |     ^~~~~~
  *
  * The tree borrows nothing: it owns its text. Files over 1 MiB, nesting over 32, duplicate keys,
- * aliases, more than one document and invalid UTF-8 are refused (of foreign files aliases are read).
- * Built on libyaml. */
+ * aliases, more than one document and invalid UTF-8 are refused (of foreign files aliases are
+ * read). Built on libyaml. */
 #ifndef ZH_CORE_YAML_H
 #define ZH_CORE_YAML_H
 

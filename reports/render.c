@@ -21,6 +21,7 @@ static const struct {
     {"style", "style.css", false},
     {"bar", "bar.svg.mustache", false},
     {"figures", "figures.%s.html.mustache", true},
+    {"quality", "quality.%s.html.mustache", true},
     {"quantity", "quantity.%s.mustache", true},
     {"money", "money.%s.mustache", true},
     {"between", "between.%s.mustache", true},

@@ -25,9 +25,12 @@ set_target_properties(code_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINA
 zh_python_test(oracle.quality_code oracle/test_quality_code.py)
 zh_python_test(oracle.quality_parts oracle/test_quality_parts.py)
 zh_python_test(oracle.quality oracle/test_quality.py)
+zh_python_test(oracle.quality_functions oracle/test_quality_functions.py)
 # Made items and Parquet: against Python's own answers, and tables that other writers made.
 add_executable(made_tool oracle/made_tool.c)
 target_link_libraries(made_tool PRIVATE zh_bench)
 set_target_properties(made_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(oracle.made oracle/test_made.py)
 zh_python_test(oracle.parquet oracle/test_parquet.py)
+zh_python_test(bench.quality system/bench_quality.py)
+set_tests_properties(bench.quality PROPERTIES LABELS system TIMEOUT 1200)

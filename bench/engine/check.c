@@ -157,7 +157,7 @@ static size_t output_stride(const zh_operation *o) {
 /* Matrices of one row are held as vectors, which are never rounded; nor is what is not packed. */
 static zh_rounding rounding_of(const zh_check *check, const zh_operation *o) {
   if (o->weight->tensor->dims == 1 || o->weight->head_rows % ZH_PACKED_ROWS) return ZH_ROUND_NONE;
-  return zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
+  return zh_weight_rounding(o->weight, &check->arithmetic.rounds, o->way);
 }
 
 typedef struct dot {
@@ -176,7 +176,7 @@ static dot dot_of(const float *w, const float *x, size_t columns) {
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
  * one rounding of the result to fp32. Where the columns lay over p ranks, p u |W||x| more: each
- * part rounded to fp32, and p - 1 additions. */
+ * part rounded to fp32, and p - 1 additions. What tensor cores lose of E4M3: zh_rounding_loss. */
 static void check_dot(zh_check *check, const zh_operation *o, size_t t, size_t r, const float *x,
                       size_t columns, double computed) {
   double bias = element_of(check, o->bias, r);
@@ -187,6 +187,7 @@ static void check_dot(zh_check *check, const zh_operation *o, size_t t, size_t r
   double parts = o->addends > 1 ? (double)o->addends : 0, sum = d.sum;
   double bound = (growth(check, (double)columns + 4) + parts * U) * d.magnitude + U * fabs(sum) +
                  (double)FLT_MIN;
+  bound += zh_rounding_loss(rounding_of(check, o), w, x, columns);
   sum += bias;
   bound += bias == 0 ? 0 : U * (fabs(bias) + fabs(sum));
   if (o->layer < 0) sum = shaped_logit(check, factor, sum, &bound);
@@ -514,8 +515,8 @@ static void check_route(zh_check *check, const zh_operation *o, size_t t) {
           TAU * bound[k]);
 }
 
-/* The shared experts' part times sigmoid (4 u of it), and each choice's times its weight: a product
- * and a sum each, in fp32. */
+/* The shared experts' part times sigmoid (4 u of it), and that of each choice here times its
+ * weight: a product and a sum each, in fp32. */
 static void check_combination(zh_check *check, const zh_operation *o, size_t t) {
   const zh_mixture *m = o->mixture;
   double share = m->shared ? 1 / (1 + exp(-(double)m->shared[t])) : 1;
@@ -523,6 +524,7 @@ static void check_combination(zh_check *check, const zh_operation *o, size_t t) 
     size_t i = draw(check, o->out_width);
     double sum = o->second ? share * o->second[t * o->in_width + i] : 0, magnitude = fabs(sum);
     for (size_t k = t * m->used; k < (t + 1) * m->used; ++k) {
+      if (!zh_mixture_has(m, k)) continue;
       double term = (double)m->weight[k] * o->input[m->place[k] * o->in_width + i];
       sum += term;
       magnitude += fabs(term);
@@ -544,7 +546,8 @@ static dot addend_of(zh_check *check, const zh_weight *w, const zh_weight *bias,
   zh_rounded_weights(row, rounding, columns);
   dot d = dot_of(row, check->rounded, columns);
   double added = element_of(check, bias, r);
-  *bound += fabs(share) * growth(check, (double)columns + 4) * d.magnitude;
+  *bound += fabs(share) * (growth(check, (double)columns + 4) * d.magnitude +
+                          zh_rounding_loss(rounding, row, check->rounded, columns));
   return (dot){share * (d.sum + added), fabs(share) * (d.magnitude + fabs(added))};
 }
 
@@ -610,11 +613,23 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
+/* A token, or choice, that was computed here: the first from a drawn one on; o->tokens: none was.
+ */
+static size_t draw_token(zh_check *check, const zh_operation *o) {
+  size_t first = draw(check, o->tokens);
+  for (size_t i = 0; i < o->tokens; ++i)
+    if (zh_operation_has(o, (first + i) % o->tokens)) return (first + i) % o->tokens;
+  return o->tokens;
+}
+
 static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
   if (!check->failed)
     check->failed = !zh_order_visit(check->order, o, check->failure, sizeof check->failure);
-  for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
+  for (int i = 0; i < TOKENS; ++i) {
+    size_t t = draw_token(check, o);
+    if (t < o->tokens) check_token(check, o, t);
+  }
 }
 
 void zh_check_operation(zh_check *check, const zh_operation *operation) {

@@ -214,8 +214,9 @@ static zh_status add_included(growing *g, zh_entry *entry, const json_t *member,
   if (!name)
     return zh_fail(g->err, ZH_ERR_INPUT, "group %s: 'include' of a member must be a file",
                    entry->name);
-  char *path = zh_arena_printf(g->exam->arena, "%.*s%s", name[0] != '/' && slash ? (int)(slash - g->path) + 1 : 0,
-                               g->path, name);
+  char *path =
+      zh_arena_printf(g->exam->arena, "%.*s%s",
+                      name[0] != '/' && slash ? (int)(slash - g->path) + 1 : 0, g->path, name);
   return path ? add_file(g, entry, path, member, depth) : no_memory(g->err);
 }
 

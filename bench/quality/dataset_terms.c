@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/files.h"
+#include "core/text.h"
 
 #define BESIDE "SOURCE.json"
 enum { FOLDERS_UP = 3, SOURCE_BYTES = 1 << 20 };
@@ -142,4 +143,51 @@ zh_status zh_exam_terms(json_t **out, const zh_exam *exam, zh_error *err) {
   *out = status == ZH_OK ? all : NULL;
   if (status != ZH_OK) json_decref(all);
   return status;
+}
+
+/* ---- in words ---- */
+
+typedef struct phrase {
+  const char *language, *format, *no_licence, *no_source, *warning;
+} phrase;
+static const phrase phrases[] = {
+    {"en", "data: %s; licence: %s; source: %s", "not stated", "not known", ". Note: %s"},
+    {"zh", "数据：%s；许可：%s；来源：%s", "未声明", "不详", "。注意：%s"}};
+
+static const char *or_word(const json_t *terms, const char *key, const char *otherwise) {
+  const char *word = word_of(terms, key);
+  return word && word[0] ? word : otherwise;
+}
+
+static json_t *said_of(const json_t *terms) {
+  json_t *said = json_object();
+  for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++) {
+    const phrase *p = &phrases[i];
+    const char *warning = word_of(json_object_get(terms, "warning"), p->language);
+    zh_text line = {0};
+    zh_text_printf(&line, p->format, or_word(terms, "title", "?"),
+                   or_word(terms, "licence", p->no_licence),
+                   or_word(terms, "source", p->no_source));
+    if (warning) zh_text_printf(&line, p->warning, warning);
+    json_object_set_new(said, p->language, json_string(zh_text_string(&line)));
+    zh_text_free(&line);
+  }
+  return said;
+}
+
+zh_status zh_terms_said(json_t **out, const json_t *terms, zh_error *err) {
+  const char *task;
+  json_t *of_task;
+  *out = json_array();
+  json_object_foreach((json_t *)(uintptr_t)terms, task, of_task) {
+    json_t *said = said_of(of_task);
+    bool told = false;
+    for (size_t i = 0; i < json_array_size(*out); i++)
+      told |= json_equal(json_array_get(*out, i), said) != 0;
+    if (told)
+      json_decref(said);
+    else
+      json_array_append_new(*out, said);
+  }
+  return *out ? ZH_OK : no_memory(err);
 }

@@ -11,5 +11,8 @@
 ZH_MUST_CHECK zh_status zh_dataset_terms(json_t **out, const zh_exam_task *task, zh_error *err);
 /* {task: terms} of all tasks. New reference. */
 ZH_MUST_CHECK zh_status zh_exam_terms(json_t **out, const zh_exam *exam, zh_error *err);
+/* What people are told of them, each set once: [{"zh","en"}]. terms: of zh_exam_terms. New
+ * reference. */
+ZH_MUST_CHECK zh_status zh_terms_said(json_t **out, const json_t *terms, zh_error *err);
 
 #endif

@@ -35,9 +35,10 @@ void zh_drawing_free(zh_drawing *d) {
 
 /* [0, 1) */
 static double uniform(const zh_draws *how, const zh_request *r, size_t place) {
-  uint32_t bits[4], counter[4] = {(uint32_t)place, r->repeat, (uint32_t)r->doc,
-                                  (uint32_t)how->stream ^ (uint32_t)(how->stream >> 32)},
-                    key[2] = {(uint32_t)how->seed, (uint32_t)(how->seed >> 32)};
+  uint32_t bits[4],
+      counter[4] = {(uint32_t)place, r->repeat, (uint32_t)r->doc,
+                    (uint32_t)how->stream ^ (uint32_t)(how->stream >> 32)},
+      key[2] = {(uint32_t)how->seed, (uint32_t)(how->seed >> 32)};
   zh_philox4x32_10(bits, counter, key);
   uint64_t both = (uint64_t)bits[0] << 32 | bits[1];
   return (double)(both >> 11) * 0x1p-53;
@@ -124,7 +125,7 @@ static uint32_t keep_heaviest(zh_drawing *d, double *mass, const zh_draws *how) 
 }
 
 size_t zh_drawing_token(zh_drawing *d, const zh_draws *how, const zh_request *request, size_t place,
-                     const float *logits) {
+                        const float *logits) {
   if (!fill_weights(d, how, logits)) return SIZE_MAX;
   double u = uniform(how, request, place), mass, at = 0;
   if (how->top_k == 0 && how->top_p >= 1) return draw_any(d, u);

@@ -13,6 +13,6 @@ void zh_drawing_free(zh_drawing *drawing); /* NULL is safe */
  * generation_kwargs: logits divided by the temperature, of those the top_k largest, of these the
  * largest that make up top_p together. SIZE_MAX where the logits are not numbers. */
 size_t zh_drawing_token(zh_drawing *drawing, const zh_draws *how, const zh_request *request,
-                     size_t place, const float *logits);
+                        size_t place, const float *logits);
 
 #endif

@@ -38,11 +38,21 @@ static bool is_among(const char *const *words, const char *word) {
   return false;
 }
 
-/* zhiheng.FAMILY */
-static const zh_function_family *family_named(const char *module) {
+static const zh_function_family *family_named(const char *name) {
   for (size_t i = 0; families[i]; i++)
-    if (strcmp(families[i]->name, module + strlen(OWN)) == 0) return families[i];
+    if (strcmp(families[i]->name, name) == 0) return families[i];
   return NULL;
+}
+
+static const zh_function *function_of(const zh_function_family *family, const char *name) {
+  for (size_t i = 0; i < family->count; i++)
+    if (strcmp(family->functions[i].name, name) == 0) return &family->functions[i];
+  return NULL;
+}
+
+const zh_function *zh_function_named(const char *family, const char *name) {
+  const zh_function_family *found = family_named(family);
+  return found ? function_of(found, name) : NULL;
 }
 
 static zh_status family_of_file(const zh_function_family **out, const naming *n, zh_error *err) {
@@ -52,10 +62,11 @@ static zh_status family_of_file(const zh_function_family **out, const naming *n,
     *out = families[i];
     if (strcmp((*out)->module, n->module) == 0 && is_among((*out)->digests, digest)) return ZH_OK;
   }
-  return zh_yaml_fail(err, n->node,
-                      "'%.80s' is a function of %.160s, which is none of the modules in Python that "
-                      "are known here (its SHA-256 is %.16s…); a task without Python can be run",
-                      n->word, n->path, digest);
+  return zh_yaml_fail(
+      err, n->node,
+      "'%.80s' is a function of %.160s, which is none of the modules in Python that "
+      "are known here (its SHA-256 is %.16s…); a task without Python can be run",
+      n->word, n->path, digest);
 }
 
 static zh_status family_of_data(const zh_function_family **out, const naming *n, zh_error *err) {
@@ -64,16 +75,17 @@ static zh_status family_of_data(const zh_function_family **out, const naming *n,
     *out = families[i];
     if (strcmp((*out)->module, n->module) == 0 && is_among((*out)->datasets, data)) return ZH_OK;
   }
-  return zh_yaml_fail(err, n->node,
-                      "'%.80s' is a function in Python, and nothing of that name is written here for "
-                      "the data set '%.80s'; a task without Python can be run",
-                      n->word, data ? data : "");
+  return zh_yaml_fail(
+      err, n->node,
+      "'%.80s' is a function in Python, and nothing of that name is written here for "
+      "the data set '%.80s'; a task without Python can be run",
+      n->word, data ? data : "");
 }
 
 static zh_status find_family(const zh_function_family **out, const naming *n, zh_error *err) {
   *out = NULL;
   if (strncmp(n->module, OWN, strlen(OWN)) == 0) {
-    *out = family_named(n->module);
+    *out = family_named(n->module + strlen(OWN));
     return *out ? ZH_OK
                 : zh_yaml_fail(err, n->node, "no family of functions is called '%.80s' here",
                                n->module + strlen(OWN));
@@ -115,19 +127,17 @@ static const zh_yaml_node *find_node(const zh_yaml_node *node, const char *word)
 static zh_status find_in(const zh_function **out, const naming *n, zh_function_kind kind,
                          zh_error *err) {
   static const char *const kinds[] = {
-      [ZH_FUNCTION_DOCS] = "makes items",     [ZH_FUNCTION_FIELD] = "makes a text",
-      [ZH_FUNCTION_RESULTS] = "scores items", [ZH_FUNCTION_METRIC] = "is a metric",
-      [ZH_FUNCTION_FILTER] = "is a filter",   [ZH_FUNCTION_AGGREGATION] = "is an aggregation",
+      [ZH_FUNCTION_DOCS] = "makes items",      [ZH_FUNCTION_FIELD] = "makes a text",
+      [ZH_FUNCTION_RESULTS] = "scores items",  [ZH_FUNCTION_METRIC] = "is a metric",
+      [ZH_FUNCTION_FILTER] = "is a filter",    [ZH_FUNCTION_AGGREGATION] = "is an aggregation",
       [ZH_FUNCTION_SAMPLES] = "makes examples"};
   const zh_function_family *family;
   ZH_TRY(find_family(&family, n, err));
-  for (size_t i = 0; i < family->count; i++) {
-    *out = &family->functions[i];
-    if (strcmp((*out)->name, n->name) != 0) continue;
-    if ((*out)->kind == kind) return ZH_OK;
+  *out = function_of(family, n->name);
+  if (*out && (*out)->kind == kind) return ZH_OK;
+  if (*out)
     return zh_yaml_fail(err, n->node, "'%.80s' %s; it stands where a function that %s is expected",
                         n->word, kinds[(*out)->kind], kinds[kind]);
-  }
   return zh_yaml_fail(err, n->node,
                       "'%.80s' is a function in Python, and of %s nothing of that name is written "
                       "here; a task without Python can be run",

@@ -84,6 +84,8 @@ const char *zh_function_word(const json_t *value);
 ZH_MUST_CHECK zh_status zh_function_find(const zh_function **out, const zh_task_file *file,
                                          const json_t *config, const char *word,
                                          zh_function_kind kind, zh_error *err);
+/* Of a family of our own list; NULL: none. */
+const zh_function *zh_function_named(const char *family, const char *name);
 /* "ifeval.process_results (lm-evaluation-harness 0.4.13)"; the caller frees. NULL: no memory. */
 char *zh_function_told(const zh_function *function);
 

@@ -181,18 +181,17 @@ static zh_status find_letter(json_t **out, const choices *c, int64_t wanted, con
   }
   memcpy(pattern + length, ")", 2);
   json_t *letter;
-  ZH_TRY(find_match(&letter, pattern, wanted, json_string_value(answer),
-                    json_string_length(answer), err));
-  *out = json_string_length(letter) == 0
-             ? json_incref(letter)
-             : letter_of((size_t)(json_string_value(letter)[0] - 'A'));
+  ZH_TRY(find_match(&letter, pattern, wanted, json_string_value(answer), json_string_length(answer),
+                    err));
+  *out = json_string_length(letter) == 0 ? json_incref(letter)
+                                         : letter_of((size_t)(json_string_value(letter)[0] - 'A'));
   json_decref(letter);
   return *out ? ZH_OK : no_memory(err);
 }
 
 /* By the pattern, else by the words of an option, else by a letter behind a colon. */
-static zh_status choose(json_t **out, const choices *c, const json_t *answer,
-                        const json_t *options, zh_error *err) {
+static zh_status choose(json_t **out, const choices *c, const json_t *answer, const json_t *options,
+                        zh_error *err) {
   const char *pattern = json_string_value(json_object_get(options, "regex_pattern"));
   int64_t wanted = json_integer_value(json_object_get(options, "group_select"));
   zh_status status = find_match(out, pattern ? pattern : "#### (\\-?[0-9\\.\\,]+)", wanted,
@@ -258,8 +257,8 @@ static zh_status map_one(json_t **out, const void *with, const json_t *answer,
       zh_text_printf(&any, "%s%s", any.length > 0 ? "|" : "", pattern);
   zh_status status = plain_text(&plain, answer, options, err);
   if (status == ZH_OK)
-    status = find_match(&whole, zh_text_string(&any), wanted, zh_text_string(&plain), plain.length,
-                        err);
+    status =
+        find_match(&whole, zh_text_string(&any), wanted, zh_text_string(&plain), plain.length, err);
   if (status == ZH_OK) status = plain_text(&again, whole, options, err);
   json_object_foreach((json_t *)(uintptr_t)values, pattern, value) {
     json_t *match = NULL;
@@ -330,9 +329,9 @@ static zh_status by_words_sorted(json_t **out, const zh_function_call *call, con
   size_t left = next ? (size_t)(next - at) : strlen(at);
   while (zh_python_word(&word, &size, &at, &left))
     zh_text_printf(&pattern, "%s\\b%.*s\\b", pattern.length > 0 ? "|" : "", (int)size, word);
-  zh_status status = pattern.failed ? no_memory(err)
-                                    : each(out, answers, sort_one, zh_text_string(&pattern),
-                                           call->options, err);
+  zh_status status =
+      pattern.failed ? no_memory(err)
+                     : each(out, answers, sort_one, zh_text_string(&pattern), call->options, err);
   zh_text_free(&pattern);
   return status;
 }
@@ -345,11 +344,10 @@ static const char *const datasets[] = {"SaylorTwift/bbh", NULL};
 static const char *const digests[] = {
     "ecc017c5c3c0a03757d94072fb74feac74406b63d2f6efa6ec68f73f8db8a9fd", NULL};
 
-const zh_function_family zh_functions_bbh = {
-    .name = "bbh",
-    .module = "utils",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_bbh = {.name = "bbh",
+                                             .module = "utils",
+                                             .datasets = datasets,
+                                             .digests = digests,
+                                             .source = "lm-evaluation-harness 0.4.13",
+                                             .functions = functions,
+                                             .count = sizeof functions / sizeof functions[0]};

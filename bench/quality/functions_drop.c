@@ -1,5 +1,5 @@
-/* DROP: numbers, dates and spans out of a passage; exact match and F1 of the words, against the best
- * of several right answers (Dua et al., NAACL 2019, section 5). */
+/* DROP: numbers, dates and spans out of a passage; exact match and F1 of the words, against the
+ * best of several right answers (Dua et al., NAACL 2019, section 5). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,7 +184,8 @@ static json_t *bag_of(const zh_text *text) {
   json_t *bag = json_object();
   const char *at = zh_text_string(text), *word;
   size_t left = text->length, size;
-  while (zh_python_word(&word, &size, &at, &left)) json_object_setn_new(bag, word, size, json_true());
+  while (zh_python_word(&word, &size, &at, &left))
+    json_object_setn_new(bag, word, size, json_true());
   return bag;
 }
 
@@ -267,11 +268,10 @@ static const char *const datasets[] = {"EleutherAI/drop", NULL};
 static const char *const digests[] = {
     "a5782ee7d2e537968a5b83976195ae2b9b6e2a565a0bfb5c24d221b4d61a04f5", NULL};
 
-const zh_function_family zh_functions_drop = {
-    .name = "drop",
-    .module = "utils",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_drop = {.name = "drop",
+                                              .module = "utils",
+                                              .datasets = datasets,
+                                              .digests = digests,
+                                              .source = "lm-evaluation-harness 0.4.13",
+                                              .functions = functions,
+                                              .count = sizeof functions / sizeof functions[0]};

@@ -1,4 +1,5 @@
-/* HellaSwag: the beginning of a story and its endings, without the marks of where they came from. */
+/* HellaSwag: the beginning of a story and its endings, without the marks of where they came from.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +67,8 @@ static zh_status make_gold(json_t **out, const json_t *row, zh_error *err) {
   } else if (digits && strlen(digits) < 10 && zh_python_isdigit(digits, strlen(digits))) {
     *out = json_integer(strtoll(digits, NULL, 10));
   } else {
-    return zh_fail(err, ZH_ERR_INPUT, "'label' is no number (the test split of HellaSwag has none)");
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "'label' is no number (the test split of HellaSwag has none)");
   }
   return *out ? ZH_OK : no_memory(err);
 }
@@ -76,9 +78,9 @@ static zh_status change_row(json_t *row, zh_error *err) {
   zh_status status = make_query(&query, row, err);
   if (status == ZH_OK) status = make_choices(&choices, row, err);
   if (status == ZH_OK) status = make_gold(&gold, row, err);
-  if (status == ZH_OK && (json_object_set(row, "query", query) != 0 ||
-                          json_object_set(row, "choices", choices) != 0 ||
-                          json_object_set(row, "gold", gold) != 0))
+  if (status == ZH_OK &&
+      (json_object_set(row, "query", query) != 0 || json_object_set(row, "choices", choices) != 0 ||
+       json_object_set(row, "gold", gold) != 0))
     status = no_memory(err);
   json_decref(query);
   json_decref(choices);
@@ -98,11 +100,10 @@ static const char *const datasets[] = {"Rowan/hellaswag", "hellaswag", NULL};
 static const char *const digests[] = {
     "07d23b60b28f2a4f658dcf8440623a63fe6644854ce9b846a114dde980dc1214", NULL};
 
-const zh_function_family zh_functions_hellaswag = {
-    .name = "hellaswag",
-    .module = "utils",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_hellaswag = {.name = "hellaswag",
+                                                   .module = "utils",
+                                                   .datasets = datasets,
+                                                   .digests = digests,
+                                                   .source = "lm-evaluation-harness 0.4.13",
+                                                   .functions = functions,
+                                                   .count = sizeof functions / sizeof functions[0]};

@@ -180,11 +180,11 @@ static void slash_to_fraction(zh_text *text, bool *odd) {
 }
 
 static zh_status strip(zh_text *text, bool *odd, zh_error *err) {
-  static const zh_rewrite before[] = {
-      {"\n", "", false},        {"\\!", "", false},     {"\\\\", "\\", false},
-      {"tfrac", "frac", false}, {"dfrac", "frac", false}, {"\\left", "", false},
-      {"\\right", "", false},   {"^{\\circ}", "", false}, {"^\\circ", "", false},
-      {"\\$", "", false}};
+  static const zh_rewrite before[] = {{"\n", "", false},        {"\\!", "", false},
+                                      {"\\\\", "\\", false},    {"tfrac", "frac", false},
+                                      {"dfrac", "frac", false}, {"\\left", "", false},
+                                      {"\\right", "", false},   {"^{\\circ}", "", false},
+                                      {"^\\circ", "", false},   {"\\$", "", false}};
   static const zh_rewrite after[] = {
       {"\\%", "", false}, {" .", " 0.", false}, {"{.", "{0.", false}};
   static const zh_rewrite blanks = {" ", "", false}, half = {"0.5", "\\frac{1}{2}", false};
@@ -252,11 +252,11 @@ static const char *const datasets[] = {NULL};
 static const char *const digests[] = {
     "8332e42f23c62043b23d74ee6d3934f997b209cd60a1ad45b7882d6b00929d5c", NULL};
 
-const zh_function_family zh_functions_hendrycks_math = {
-    .name = "hendrycks_math",
-    .module = "utils",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_hendrycks_math = {.name = "hendrycks_math",
+                                                        .module = "utils",
+                                                        .datasets = datasets,
+                                                        .digests = digests,
+                                                        .source = "lm-evaluation-harness 0.4.13",
+                                                        .functions = functions,
+                                                        .count =
+                                                            sizeof functions / sizeof functions[0]};

@@ -49,8 +49,7 @@ static zh_status is_followed(bool *out, const char *id, const json_t *kwargs,
                              json_t *const variants[VARIANTS], int count, zh_error *err) {
   *out = false;
   for (int i = 0; i < count && !*out; i++)
-    if (!is_blank(variants[i]))
-      ZH_TRY(zh_instruction_followed(out, id, kwargs, variants[i], err));
+    if (!is_blank(variants[i])) ZH_TRY(zh_instruction_followed(out, id, kwargs, variants[i], err));
   return ZH_OK;
 }
 
@@ -124,11 +123,10 @@ static const char *const datasets[] = {"google/IFEval", NULL};
 static const char *const digests[] = {
     "1ab8f14808c826f93f2364883487ed63cf4267980bf4761fda8053899c013632", NULL};
 
-const zh_function_family zh_functions_ifeval = {
-    .name = "ifeval",
-    .module = "utils",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_ifeval = {.name = "ifeval",
+                                                .module = "utils",
+                                                .datasets = datasets,
+                                                .digests = digests,
+                                                .source = "lm-evaluation-harness 0.4.13",
+                                                .functions = functions,
+                                                .count = sizeof functions / sizeof functions[0]};

@@ -1,5 +1,5 @@
-/* MMLU-Pro: a question with up to ten options, reasoned about before it is answered; a task for each
- * subject. */
+/* MMLU-Pro: a question with up to ten options, reasoned about before it is answered; a task for
+ * each subject. */
 #include <string.h>
 
 #include "bench/quality/functions.h"
@@ -70,7 +70,10 @@ static zh_status of_subject(json_t **out, const zh_function_call *call, const js
 }
 
 #define SUBJECT(word, category)                                                                    \
-  {.name = "process_" word, .kind = ZH_FUNCTION_DOCS, .body.docs = of_subject, .argument = category}
+  {                                                                                                \
+    .name = "process_" word, .kind = ZH_FUNCTION_DOCS, .body.docs = of_subject,                    \
+    .argument = category                                                                           \
+  }
 
 static const zh_function functions[] = {
     {.name = "doc_to_text", .kind = ZH_FUNCTION_FIELD, .body.field = question},
@@ -94,11 +97,10 @@ static const char *const datasets[] = {"TIGER-Lab/MMLU-Pro", NULL};
 static const char *const digests[] = {
     "d47eae06ecf1e9535b033394de62185327a1dca977cb29049003699adeb92801", NULL};
 
-const zh_function_family zh_functions_mmlu_pro = {
-    .name = "mmlu_pro",
-    .module = "utils",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_mmlu_pro = {.name = "mmlu_pro",
+                                                  .module = "utils",
+                                                  .datasets = datasets,
+                                                  .digests = digests,
+                                                  .source = "lm-evaluation-harness 0.4.13",
+                                                  .functions = functions,
+                                                  .count = sizeof functions / sizeof functions[0]};

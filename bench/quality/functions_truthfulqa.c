@@ -15,8 +15,8 @@ static zh_status score(json_t **out, const zh_function_call *call, const json_t 
   double all = 0, right = 0, most = -INFINITY;
   (void)call;
   if (!json_is_array(labels) || json_array_size(labels) != count || count == 0)
-    return zh_fail(err, ZH_ERR_INPUT, "mc2_targets.labels must be a list of %zu, as the options are",
-                   count);
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "mc2_targets.labels must be a list of %zu, as the options are", count);
   for (size_t i = 0; i < count; i++) most = fmax(most, logprob_of(results, i));
   for (size_t i = 0; i < count; i++) {
     double p = exp(logprob_of(results, i) - most);
@@ -33,11 +33,11 @@ static const char *const datasets[] = {"truthfulqa/truthful_qa", "truthful_qa", 
 static const char *const digests[] = {
     "d3c827d1e2cd442a1e4738b527a18effd48cbb2aed478c12a652311b5ea4dbc8", NULL};
 
-const zh_function_family zh_functions_truthfulqa = {
-    .name = "truthfulqa",
-    .module = "utils",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_truthfulqa = {.name = "truthfulqa",
+                                                    .module = "utils",
+                                                    .datasets = datasets,
+                                                    .digests = digests,
+                                                    .source = "lm-evaluation-harness 0.4.13",
+                                                    .functions = functions,
+                                                    .count =
+                                                        sizeof functions / sizeof functions[0]};

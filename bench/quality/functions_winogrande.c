@@ -1,5 +1,5 @@
-/* Winogrande: a sentence with a gap '_' and two words; what stands before the gap, with either word,
- * is asked for what stands behind it. */
+/* Winogrande: a sentence with a gap '_' and two words; what stands before the gap, with either
+ * word, is asked for what stands behind it. */
 #include <string.h>
 
 #include "bench/quality/functions.h"
@@ -64,11 +64,11 @@ static const char *const datasets[] = {"allenai/winogrande", "winogrande", NULL}
 static const char *const digests[] = {
     "e55327629264a98f1d383fda24645b6779afb53fa0bce2150042b9416b1ae006", NULL};
 
-const zh_function_family zh_functions_winogrande = {
-    .name = "winogrande",
-    .module = "preprocess_winogrande",
-    .datasets = datasets,
-    .digests = digests,
-    .source = "lm-evaluation-harness 0.4.13",
-    .functions = functions,
-    .count = sizeof functions / sizeof functions[0]};
+const zh_function_family zh_functions_winogrande = {.name = "winogrande",
+                                                    .module = "preprocess_winogrande",
+                                                    .datasets = datasets,
+                                                    .digests = digests,
+                                                    .source = "lm-evaluation-harness 0.4.13",
+                                                    .functions = functions,
+                                                    .count =
+                                                        sizeof functions / sizeof functions[0]};

@@ -90,8 +90,9 @@ static zh_status number_paragraphs(bool *out, const zh_instruction *i) {
 static zh_status two_responses(bool *out, const zh_instruction *i) {
   parts p = {0};
   ZH_TRY(split(i, "\\*{6}", note_part, &p));
-  *out = !p.blank_within && p.count - p.blank == 2 &&
-         !(p.first.length == p.last.length && memcmp(p.first.text, p.last.text, p.first.length) == 0);
+  *out =
+      !p.blank_within && p.count - p.blank == 2 &&
+      !(p.first.length == p.last.length && memcmp(p.first.text, p.last.text, p.first.length) == 0);
   return ZH_OK;
 }
 
@@ -250,9 +251,8 @@ static zh_status has_postscript(bool *out, const zh_instruction *i) {
        once = p.length == 4 && memcmp(p.text, "P.S.", 4) == 0;
   ZH_TRY(lowered(&small, &lower, i));
   json_t *plain = json_stringn(p.text, p.length);
-  zh_status status =
-      plain ? zh_python_case(&marker, plain, false, i->err)
-            : zh_fail(i->err, ZH_ERR_MEMORY, "out of memory");
+  zh_status status = plain ? zh_python_case(&marker, plain, false, i->err)
+                           : zh_fail(i->err, ZH_ERR_MEMORY, "out of memory");
   zh_text_puts(&pattern, "(?m)\\s*");
   if (status == ZH_OK && !twice && !once) zh_text_puts(&pattern, json_string_value(marker));
   if (twice) zh_text_puts(&pattern, "p\\.\\s?p\\.\\s?s");

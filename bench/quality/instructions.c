@@ -37,8 +37,9 @@ zh_status zh_instruction_compare(bool *out, const zh_instruction *i, size_t coun
   ZH_TRY(zh_instruction_word(&word, i, relation));
   bool less = strcmp(word, "less than") == 0;
   if (!less && strcmp(word, "at least") != 0)
-    return zh_fail(i->err, ZH_ERR_INPUT, "its '%s' is '%.40s'; 'less than' or 'at least' was "
-                                         "expected",
+    return zh_fail(i->err, ZH_ERR_INPUT,
+                   "its '%s' is '%.40s'; 'less than' or 'at least' was "
+                   "expected",
                    relation, word);
   *out = less ? count < bound : count >= bound;
   return ZH_OK;
@@ -107,8 +108,7 @@ static zh_status keyword_frequency(bool *out, const zh_instruction *i) {
   size_t length = strlen(word);
   zh_python_strip(&word, &length);
   char *pattern = strndup(word, length);
-  zh_status status =
-      pattern ? zh_instruction_matches(&count, i, pattern, true) : no_memory(i);
+  zh_status status = pattern ? zh_instruction_matches(&count, i, pattern, true) : no_memory(i);
   free(pattern);
   ZH_TRY(status);
   return zh_instruction_compare(out, i, count, "frequency", "relation");
@@ -133,9 +133,10 @@ static zh_status letter_frequency(bool *out, const zh_instruction *i) {
   return zh_instruction_compare(out, i, count, "let_frequency", "let_relation");
 }
 
+/* As NLTK cuts words since 3.10: vowel signs belong to them. */
 static zh_status number_words(bool *out, const zh_instruction *i) {
   size_t count;
-  ZH_TRY(zh_instruction_matches(&count, i, "\\w+", false));
+  ZH_TRY(zh_instruction_matches(&count, i, "[\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}]+", false));
   return zh_instruction_compare(out, i, count, "num_words", "relation");
 }
 

@@ -60,20 +60,15 @@ zh_status zh_language_words(const json_t **out, const char *key, zh_error *err) 
 static const struct {
   const char *name;
   uint32_t first, last;
-} blocks[] = {{"latin", 'A', 'Z'},           {"latin", 'a', 'z'},
-              {"latin", 0xC0, 0x24F},        {"latin", 0x1E00, 0x1EFF},
-              {"greek", 0x370, 0x3FF},       {"greek", 0x1F00, 0x1FFF},
-              {"cyrillic", 0x400, 0x52F},    {"hebrew", 0x590, 0x5FF},
-              {"arabic", 0x600, 0x6FF},      {"arabic", 0x750, 0x77F},
-              {"arabic", 0xFB50, 0xFDFF},    {"arabic", 0xFE70, 0xFEFE},
-              {"devanagari", 0x900, 0x97F},  {"bengali", 0x980, 0x9FF},
-              {"gurmukhi", 0xA00, 0xA7F},    {"gujarati", 0xA80, 0xAFF},
-              {"tamil", 0xB80, 0xBFF},       {"telugu", 0xC00, 0xC7F},
-              {"kannada", 0xC80, 0xCFF},     {"malayalam", 0xD00, 0xD7F},
-              {"thai", 0xE00, 0xE7F},        {"hangul", 0x1100, 0x11FF},
-              {"hangul", 0xAC00, 0xD7AF},    {"kana", 0x3040, 0x30FF},
-              {"han", 0x3400, 0x4DBF},       {"han", 0x4E00, 0x9FFF},
-              {"han", 0x20000, 0x323AF}};
+} blocks[] = {{"latin", 'A', 'Z'},          {"latin", 'a', 'z'},         {"latin", 0xC0, 0x24F},
+              {"latin", 0x1E00, 0x1EFF},    {"greek", 0x370, 0x3FF},     {"greek", 0x1F00, 0x1FFF},
+              {"cyrillic", 0x400, 0x52F},   {"hebrew", 0x590, 0x5FF},    {"arabic", 0x600, 0x6FF},
+              {"arabic", 0x750, 0x77F},     {"arabic", 0xFB50, 0xFDFF},  {"arabic", 0xFE70, 0xFEFE},
+              {"devanagari", 0x900, 0x97F}, {"bengali", 0x980, 0x9FF},   {"gurmukhi", 0xA00, 0xA7F},
+              {"gujarati", 0xA80, 0xAFF},   {"tamil", 0xB80, 0xBFF},     {"telugu", 0xC00, 0xC7F},
+              {"kannada", 0xC80, 0xCFF},    {"malayalam", 0xD00, 0xD7F}, {"thai", 0xE00, 0xE7F},
+              {"hangul", 0x1100, 0x11FF},   {"hangul", 0xAC00, 0xD7AF},  {"kana", 0x3040, 0x30FF},
+              {"han", 0x3400, 0x4DBF},      {"han", 0x4E00, 0x9FFF},     {"han", 0x20000, 0x323AF}};
 enum { BLOCKS = sizeof blocks / sizeof blocks[0], HAN_BEFORE = BLOCKS - 4 };
 
 static int block_of(uint32_t point) {

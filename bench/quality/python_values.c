@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/regex.h"
 #include "core/template.h"
 
 /* ---- printing: by the interpreter of templates, which prints as Python does ---- */
@@ -17,19 +18,15 @@ typedef enum form {
   FORM_UPPER,
   FORM_LOWER,
   FORM_CAPITAL,
-  FORM_IS_UPPER,
-  FORM_IS_LOWER,
   FORMS
 } form;
 static zh_template *printers[FORMS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_printers(void) {
-  static const char *const sources[FORMS] = {"{{ value }}", "{{ value | tojson }}",
-                                             "{{ value | tojson(indent=2) }}",
-                                             "{{ value | upper }}", "{{ value | lower }}",
-                                             "{{ value | capitalize }}", "{{ value.isupper() }}",
-                                             "{{ value.islower() }}"};
+  static const char *const sources[FORMS] = {
+      "{{ value }}",         "{{ value | tojson }}", "{{ value | tojson(indent=2) }}",
+      "{{ value | upper }}", "{{ value | lower }}",  "{{ value | capitalize }}"};
   for (int i = 0; i < FORMS; i++) {
     zh_error err = ZH_ERROR_INIT;
     if (zh_template_parse(&printers[i], sources[i], strlen(sources[i]), &zh_template_chat, &err) !=
@@ -80,12 +77,27 @@ zh_status zh_python_capitalize(json_t **out, const json_t *text, zh_error *err) 
   return changed_text(out, text, FORM_CAPITAL, err);
 }
 
+/* Letters with case, among them Roman numerals and letters in circles. */
+#define CAPITALS "[\\p{Lu}\\x{2160}-\\x{216F}\\x{24B6}-\\x{24CF}]"
+#define SMALL "[\\p{Ll}\\x{AA}\\x{BA}\\x{2170}-\\x{217F}\\x{24D0}-\\x{24E9}]"
+
+static zh_status has_match(bool *out, const char *pattern, const json_t *text, zh_error *err) {
+  zh_regex *regex;
+  zh_regex_span spans[ZH_REGEX_GROUPS];
+  zh_regex_walk walk = {0};
+  ZH_TRY(zh_regex_compile(&regex, pattern, strlen(pattern), false, err));
+  zh_status status = zh_regex_next(out, spans, &walk, regex, json_string_value(text),
+                                   json_string_length(text), err);
+  zh_regex_free(regex);
+  return status;
+}
+
 zh_status zh_python_is_case(bool *out, const json_t *text, bool upper, zh_error *err) {
-  char *said;
-  size_t length;
-  ZH_TRY(print(&said, &length, text, upper ? FORM_IS_UPPER : FORM_IS_LOWER, err));
-  *out = strcmp(said, "True") == 0;
-  free(said);
+  bool other;
+  ZH_TRY(has_match(out, upper ? CAPITALS : SMALL, text, err));
+  if (!*out) return ZH_OK;
+  ZH_TRY(has_match(&other, upper ? SMALL "|\\p{Lt}" : CAPITALS "|\\p{Lt}", text, err));
+  *out = !other;
   return ZH_OK;
 }
 

@@ -55,7 +55,7 @@ typedef struct zh_field {
 } zh_field;
 
 typedef struct zh_item_metric {
-  const char *name, *aggregation; /* aggregation: a name, or of the function */
+  const char *name, *aggregation;          /* aggregation: a name, or of the function */
   const zh_function *function, *aggregate; /* functions.h; NULL: one of our own */
   bool higher_is_better;
   const json_t *options; /* the entry of metric_list; NULL: defaults */
@@ -134,6 +134,7 @@ typedef struct zh_exam_task {
   bool multiple_input, multiple_target;
   zh_item_metric *metrics;
   size_t metric_count;
+  const zh_item_metric *deciding; /* of a comparison of models (decision.h); NULL: none */
   zh_filter_chain *chains;
   size_t chain_count;
   size_t taken; /* items that are asked: the first so many */
@@ -160,7 +161,7 @@ void zh_task_free(zh_exam_task *task); /* NULL is safe */
 /* One thing asked of the model. */
 typedef struct zh_request {
   size_t doc;
-  uint32_t repeat; /* number of this answer to the same prompt, from 0 */
+  uint32_t repeat;                /* number of this answer to the same prompt, from 0 */
   json_t *context, *continuation; /* texts; of rolling and generation no continuation */
   /* Answers. */
   double logprob;

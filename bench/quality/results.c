@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/quality/dataset_terms.h"
-#include "bench/quality/functions_code.h"
 #include "bench/quality/curves.h"
+#include "bench/quality/dataset_terms.h"
+#include "bench/quality/decision.h"
+#include "bench/quality/functions_code.h"
 #include "bench/quality/python_values.h"
 #include "core/digest.h"
 
@@ -68,6 +69,7 @@ typedef struct item {
   size_t count;
   const zh_filter_chain *chain;
   json_t *filtered, *scores;
+  char doc_hash[ZH_DIGEST_HEX];
 } item;
 
 static zh_status add_answers(json_t *line, const item *m, zh_error *err) {
@@ -84,17 +86,17 @@ static zh_status add_answers(json_t *line, const item *m, zh_error *err) {
   return status;
 }
 
-static zh_status add_hashes(json_t *line, zh_text *hashes, const item *m, const char *target,
+static zh_status add_hashes(json_t *line, zh_text *hashes, item *m, const char *target,
                             size_t target_length, zh_error *err) {
   char *doc = NULL, of[ZH_DIGEST_HEX];
   size_t length;
   const json_t *prompt = m->requests[0].context;
   ZH_TRY(zh_python_dumps(&doc, &length, m->doc, true, err));
-  zh_status status = hash_of(of, doc, length, err);
+  zh_status status = hash_of(m->doc_hash, doc, length, err);
   free(doc);
   ZH_TRY(status);
-  json_object_set_new(line, "doc_hash", json_string(of));
-  zh_text_puts(hashes, of);
+  json_object_set_new(line, "doc_hash", json_string(m->doc_hash));
+  zh_text_puts(hashes, m->doc_hash);
   ZH_TRY(hash_of(of, json_string_value(prompt), json_string_length(prompt), err));
   json_object_set_new(line, "prompt_hash", json_string(of));
   zh_text_puts(hashes, of);
@@ -104,7 +106,7 @@ static zh_status add_hashes(json_t *line, zh_text *hashes, const item *m, const 
   return ZH_OK;
 }
 
-static zh_status write_line(zh_text *out, zh_text *hashes, const item *m, zh_error *err) {
+static zh_status write_line(zh_text *out, zh_text *hashes, item *m, zh_error *err) {
   const zh_exam_task *t = m->task;
   const char *key;
   json_t *target = NULL, *value, *names = json_array(), *line = NULL;
@@ -164,6 +166,9 @@ static zh_status mark_item(zh_marks *out, zh_text *hashes, json_t *values, item 
       zh_score_item(&m->scores, m->task, m->doc, m->requests, m->count, m->filtered, err);
   if (status == ZH_OK) status = write_line(&out->samples, hashes, m, err);
   if (status == ZH_OK) status = collect(values, m->scores, m->chain->name, err);
+  if (status == ZH_OK && m->chain == m->task->chains)
+    status = zh_decision_row(&out->rows, m->task, m->doc, m->requests, m->count, m->scores,
+                             m->doc_hash, err);
   if (status != ZH_OK) zh_error_prefix(err, "task %s, item %zu", m->task->name, m->requests[0].doc);
   json_decref(m->filtered);
   json_decref(m->scores);
@@ -211,7 +216,8 @@ zh_status zh_marks_make(zh_marks *out, const zh_exam_task *t, const zh_requests 
   }
   if (status == ZH_OK) status = add_figures(out->result, t, values, err);
   if (status == ZH_OK) status = zh_curves_make(&out->curves, t, values, err);
-  if (status == ZH_OK && (out->samples.failed || hashes.failed)) status = no_memory(err);
+  if (status == ZH_OK && (out->samples.failed || out->rows.failed || hashes.failed))
+    status = no_memory(err);
   if (status == ZH_OK) status = hash_of(out->hash, zh_text_string(&hashes), hashes.length, err);
   zh_text_free(&hashes);
   json_decref(values);
@@ -223,6 +229,7 @@ void zh_marks_free(zh_marks *marks) {
   json_decref(marks->result);
   json_decref(marks->curves);
   zh_text_free(&marks->samples);
+  zh_text_free(&marks->rows);
   *marks = (zh_marks){0};
 }
 

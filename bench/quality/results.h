@@ -10,6 +10,7 @@
 typedef struct zh_marks {
   json_t *result;  /* {"alias", "sample_len", "acc,none", "acc_stderr,none" …} */
   zh_text samples; /* lines */
+  zh_text rows;    /* of the decision (decision.h), without a header */
   char hash[65];   /* SHA-256 over the hashes of all items */
   json_t *curves;  /* scores by level (curves.h); NULL: items have none */
 } zh_marks;

@@ -124,13 +124,23 @@ static zh_status look_at_form(token *k, const text *t) {
   return ZH_OK;
 }
 
+/* Letters of all writings, and '_'; by leaving out where the signs stand. */
+static bool is_letter(uint32_t point) {
+  if (point < 0x80)
+    return point == '_' || (point >= 'a' && point <= 'z') || (point >= 'A' && point <= 'Z');
+  bool sign = (point <= 0xBF && point != 0xAA && point != 0xB5 && point != 0xBA) || point == 0xD7 ||
+              point == 0xF7 || (point >= 0x2000 && point <= 0x206F) ||
+              (point >= 0x2190 && point <= 0x2BFF) || (point >= 0x3000 && point <= 0x303F) ||
+              (point >= 0xFF00 && point <= 0xFF20) || (point >= 0x1F000 && point <= 0x1FAFF);
+  return !sign;
+}
+
 /* "J." */
 static bool is_initial(const token *k) {
   uint32_t point;
   int size = zh_utf8_decode(&point, k->bytes, k->length);
-  if (size <= 0 || (size_t)size + 1 != k->length || k->bytes[k->length - 1] != '.') return false;
-  return point >= 0x80 || point == '_' || (point >= 'a' && point <= 'z') ||
-         (point >= 'A' && point <= 'Z');
+  return size > 0 && (size_t)size + 1 == k->length && k->bytes[k->length - 1] == '.' &&
+         is_letter(point);
 }
 
 /* "-3,000." and the like. */
@@ -184,7 +194,7 @@ static zh_status look_behind(token *k, const token *next, const text *t) {
   return ZH_OK;
 }
 
-/* Whether a token within [begin, end) ends a sentence. */
+/* Whether a token within [begin, end), but the last, ends a sentence. */
 static zh_status has_break(bool *out, const text *all, size_t begin, size_t end) {
   text t = *all;
   token before = {0};
@@ -201,7 +211,6 @@ static zh_status has_break(bool *out, const text *all, size_t begin, size_t end)
     before = k;
     at += k.length;
   }
-  *out |= before.ends;
   return ZH_OK;
 }
 
@@ -209,9 +218,9 @@ static zh_status has_break(bool *out, const text *all, size_t begin, size_t end)
 
 /* A sign that could end a sentence, with the word before it and what follows. */
 typedef struct candidate {
-  size_t word, at;    /* where the word begins, and the sign */
-  size_t follows;     /* end of what follows: a sign, or the next word */
-  size_t next;        /* where the next word begins; 0: a sign follows */
+  size_t word, at; /* where the word begins, and the sign */
+  size_t follows;  /* end of what follows: a sign, or the next word */
+  size_t next;     /* where the next word begins; 0: a sign follows */
 } candidate;
 
 static bool find_follower(candidate *c, const text *t) {

@@ -13,7 +13,9 @@ target_sources(zh_bench PRIVATE
   quality/curves.c
   quality/data_check.c
   quality/dataset_terms.c
+  quality/decision.c
   quality/draw.c
+  quality/examinee.c
   quality/families.c
   quality/family_extraction.c
   quality/family_instructions.c
@@ -48,12 +50,14 @@ target_sources(zh_bench PRIVATE
   quality/prompt.c
   quality/python_random.c
   quality/python_values.c
+  quality/record.c
   quality/results.c
   quality/rewrite.c
   quality/rows.c
   quality/same_json.c
   quality/scores.c
   quality/sentences.c
+  quality/sharing.c
   quality/sitting.c
   quality/task.c
   quality/task_data.c

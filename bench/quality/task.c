@@ -55,9 +55,9 @@ static const char *const refused[] = {"custom_dataset", "doc_to_image", "doc_to_
 
 /* Below these keys functions may stand; each is looked up where it is read. */
 static const char *const with_functions[] = {
-    "process_docs", "process_results", "doc_to_text",   "doc_to_target",  "doc_to_choice",
-    "metric_list",  "filter_list",     "fewshot_config", "description", "gen_prefix",
-    NULL};
+    "process_docs",  "process_results", "doc_to_text", "doc_to_target",
+    "doc_to_choice", "metric_list",     "filter_list", "fewshot_config",
+    "description",   "gen_prefix",      NULL};
 
 typedef struct reading {
   zh_exam_task *task;
@@ -248,10 +248,10 @@ static zh_status read_samples(const reading *r, const json_t *samples) {
 }
 
 static zh_status check_shots(const reading *r, const json_t *shots) {
-  static const char *const known[] = {
-      "sampler",       "split",         "samples",    "num_fewshot",       "doc_to_text",
-      "doc_to_target", "doc_to_choice", "gen_prefix", "fewshot_delimiter", "target_delimiter",
-      "process_docs",  NULL};
+  static const char *const known[] = {"sampler",          "split",        "samples",
+                                      "num_fewshot",      "doc_to_text",  "doc_to_target",
+                                      "doc_to_choice",    "gen_prefix",   "fewshot_delimiter",
+                                      "target_delimiter", "process_docs", NULL};
   const char *key;
   json_t *value;
   json_object_foreach((json_t *)(uintptr_t)shots, key, value) {
@@ -373,8 +373,7 @@ static zh_status read_draws(const reading *r) {
   json_t *value;
   double k;
   json_object_foreach((json_t *)(uintptr_t)given, key, value) {
-    if (!is_among(taken, key))
-      return fail_at(r, "generation_kwargs", "unknown key '%.60s'", key);
+    if (!is_among(taken, key)) return fail_at(r, "generation_kwargs", "unknown key '%.60s'", key);
   }
   ZH_TRY(read_number(&d->temperature, r, "temperature", 1, 0, 100));
   ZH_TRY(read_number(&d->top_p, r, "top_p", 1, 1e-6, 1));

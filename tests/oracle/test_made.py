@@ -199,3 +199,26 @@ def test_curves(counts):
 
 def test_no_curve_without_levels():
     assert ask([{"curve": {"levels": [1, None], "scores": [1, 0]}}, {"curve": {"levels": [1, 2], "scores": [3.5, 0]}}, {"curve": {"levels": [], "scores": []}}]) == [None] * 3
+
+
+# ---- scores, against scikit-learn and rouge-score (make_score_golden.py) ----
+
+SCORES = json.loads((SOURCE / "tests/golden/quality/scores.json").read_text(encoding="utf-8"))
+
+
+def test_scores_of_texts_are_those_of_rouge_score():
+    answers = ask([{name: [right_text, said]} for right_text, said, _, _ in SCORES["texts"] for name in ("token_f1", "rouge_l")])
+    for (right_text, said, one, longest), bag, order in zip(SCORES["texts"], answers[::2], answers[1::2], strict=True):
+        if not right_text.strip() or not said.strip():
+            continue  # nothing to compare with: there 0, here alike
+        assert math.isclose(bag, one, abs_tol=1e-12), (right_text, said)
+        assert math.isclose(order, longest, abs_tol=1e-12), (right_text, said)
+
+
+def test_f1_and_mcc_are_those_of_scikit_learn():
+    quality = [{name: case["pairs"]} for case in SCORES["classes"] for name in ("f1", "matthews_corrcoef")]
+    done = subprocess.run([TOOL.with_name("quality_tool")], input="".join(json.dumps(q) + "\n" for q in quality), capture_output=True, text=True, check=True)
+    answers = [json.loads(line)[0] for line in done.stdout.splitlines()]
+    for case, f1, mcc in zip(SCORES["classes"], answers[::2], answers[1::2], strict=True):
+        assert case["f1"] is None or math.isclose(f1, case["f1"], abs_tol=1e-12), case
+        assert math.isclose(mcc, case["mcc"], abs_tol=1e-12), case

@@ -201,6 +201,29 @@ metric_list: [{{metric: bypass}}]
     assert [row["filtered_resps"][0][0] for row in rows] == [first_block(a) for a in ANSWERS]
 
 
+GOLDEN = json.loads((SOURCE / "tests/golden/quality/code.json").read_text(encoding="utf-8"))
+
+
+@needs_sandbox
+@pytest.mark.parametrize("task", GOLDEN["tasks"])
+def test_samples_and_figures_are_those_of_lm_evaluation_harness(task, tmp_path):
+    """Prompts, programs, hashes, scores and errors (make_code_golden.py), on rows and answers of our own."""
+    for name, folder in (("humaneval", "openai/openai_humaneval"), ("mbpp", "google-research-datasets/mbpp/full")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GOLDEN[name]))
+    lines = [{"doc_id": i, "answer": a} for i, a in enumerate(GOLDEN["answers"][task])]
+    got = score(tmp_path / "given", tmp_path, lines, "--out", tmp_path / "out", task=task)["results"][task]
+    wanted = GOLDEN["tasks"][task]
+    for key, value in wanted["results"].items():
+        assert got[key] == pytest.approx(value, rel=1e-12), key
+    rows = [json.loads(line) for line in next((tmp_path / "out").glob(f"samples_{task}_2*")).read_text(encoding="utf-8").splitlines()]
+    for mine, theirs in zip(rows, wanted["samples"], strict=True):
+        for key, value in theirs.items():
+            if key != "arguments":
+                assert mine[key] == value, key
+        assert [[a["arg_0"], a["arg_1"]] for a in mine["arguments"].values()] == theirs["arguments"]
+
+
 @needs_sandbox
 def test_mbpp_on_rows_of_its_shape(tmp_path):
     rows = [{"task_id": 11, "text": "Write a function to double a number.", "code": "def double(n):\r\n  return 2 * n", "test_setup_code": "",

@@ -22,8 +22,10 @@ typedef struct reader {
   const zh_reading_options *options;
   zh_speech speech;
   sheet (*sheets)[ZH_READ_KINDS];
+  zh_engine *engine;
   zh_examinee *examinee;
   zh_reading_news news;
+  double tokens, tokens_a_request; /* of the sheet that is answered */
   zh_reading_tell tell;
   void *user;
 } reader;
@@ -68,14 +70,12 @@ static zh_status make_sheet(reader *r, size_t task, zh_reading_kind kind, zh_err
 
 /* ---- what is answered ---- */
 
-static zh_status tell_of(void *user, size_t first, size_t count, uint64_t tokens, zh_error *err) {
+static zh_status tell_of(void *user, size_t request, zh_error *err) {
   reader *r = user;
-  const zh_asks *asks = &r->sheets[r->news.step / ZH_READ_KINDS][r->news.kind].asks;
-  (void)tokens;
+  (void)request;
   (void)err;
-  for (size_t g = first; g < first + count; g++)
-    for (size_t a = 0; a < asks->groups[g].count; a++)
-      r->news.tokens += asks->at[asks->groups[g].first + a].count - 1;
+  r->tokens += r->tokens_a_request;
+  r->news.tokens = (uint64_t)r->tokens;
   if (r->tell) r->tell(r->user, &r->news);
   return ZH_OK;
 }
@@ -105,6 +105,8 @@ static void read_values(zh_reading *out, const sheet *s, double share) {
 
 /* The reading takes the lists of the variants over. */
 static zh_status answer_sheet(zh_reading *out, reader *r, sheet *s, zh_error *err) {
+  size_t requests = s->variants.requests.count;
+  r->tokens_a_request = requests > 0 ? (double)s->asks.tokens / (double)requests : 0;
   ZH_TRY(zh_examinee_answer(r->examinee, &s->task, &s->variants.requests, &s->asks, NULL, tell_of,
                             r, err));
   out->values = calloc(s->variants.requests.count + 1, sizeof *out->values);
@@ -119,18 +121,35 @@ static zh_status answer_sheet(zh_reading *out, reader *r, sheet *s, zh_error *er
   return ZH_OK;
 }
 
+/* The timed path, as `eval` takes it. */
+static zh_status make_examinee(reader *r, size_t positions, zh_model *model, zh_threads *threads,
+                               zh_error *err) {
+  enum { MICRO_BATCH = 512 };
+  zh_architecture a;
+  ZH_TRY(zh_model_architecture(&a, model, err));
+  if (positions > a.context) positions = a.context;
+  if (positions == 0) positions = 1;
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = zh_examinee_sequences(&a, positions, 0),
+                               .context = (uint32_t)positions,
+                               .micro_batch = MICRO_BATCH,
+                               .kv = ZH_KV_BF16,
+                               .device = r->options->device};
+  ZH_TRY(zh_engine_create(&r->engine, model, threads, &options, err));
+  return zh_examinee_create(&r->examinee, r->engine, &r->speech, err);
+}
+
 static zh_status take_all(reader *r, zh_reading (*readings)[ZH_READ_KINDS], zh_model *model,
                           zh_threads *threads, zh_error *err) {
   size_t longest = 0, tasks = r->exam->task_count;
-  ZH_TRY(zh_speech_of(&r->speech, model, r->options->examinee.longest, err));
+  ZH_TRY(zh_speech_of(&r->speech, model, 0, err));
   for (size_t i = 0; i < tasks * ZH_READ_KINDS; i++) {
     size_t task = i / ZH_READ_KINDS, kind = i % ZH_READ_KINDS;
     if (!r->options->kinds[kind]) continue;
     ZH_TRY(make_sheet(r, task, (zh_reading_kind)kind, err));
     if (r->sheets[task][kind].asks.longest > longest) longest = r->sheets[task][kind].asks.longest;
   }
-  ZH_TRY(zh_examinee_create(&r->examinee, model, threads, &r->speech, longest,
-                            &r->options->examinee, err));
+  ZH_TRY(make_examinee(r, longest, model, threads, err));
   for (size_t i = 0; i < tasks * ZH_READ_KINDS; i++) {
     size_t task = i / ZH_READ_KINDS, kind = i % ZH_READ_KINDS;
     if (!r->options->kinds[kind]) continue;
@@ -159,6 +178,7 @@ zh_status zh_readings_take(zh_reading (*readings)[ZH_READ_KINDS], const zh_exam 
   }
   free(r.sheets);
   zh_examinee_free(r.examinee);
+  zh_engine_free(r.engine);
   return status;
 }
 

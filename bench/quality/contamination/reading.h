@@ -24,7 +24,7 @@ typedef struct zh_reading {
 } zh_reading;
 
 typedef struct zh_reading_options {
-  zh_examinee_options examinee;
+  int device; /* zh_engine_options.device */
   bool kinds[ZH_READ_KINDS];
   size_t item_orders, option_orders; /* beside the published one */
   size_t window; /* tokens of a row of items; 0: 1024, or what the model holds */
