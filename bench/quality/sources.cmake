@@ -61,7 +61,7 @@ target_sources(zh_bench PRIVATE
   quality/sitting.c
   quality/task.c
   quality/task_data.c
-  quality/task_file.c
+  quality/task_file.c quality/turns.c quality/chat_form.c
   quality/text_scores.c
   sandbox/filter.c
   sandbox/judge.c
