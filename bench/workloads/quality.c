@@ -174,11 +174,10 @@ static zh_status open_engine(zh_quality *q, zh_error *err) {
   size_t held = zh_sitting_positions(q->sitting);
   ZH_TRY(zh_model_architecture(&a, q->model, err));
   uint32_t sequences = zh_examinee_sequences(&a, held, (uint32_t)zh_job_int(q->job, "batch"));
-  zh_trial_plan plan = {
-      .sequences = sequences,
-      .context = (uint32_t)held,
-      .tokens = held,
-      .unpacked = strcmp(zh_job_word(q->job, "precision"), "unrounded") == 0};
+  zh_trial_plan plan = {.sequences = sequences,
+                        .context = (uint32_t)held,
+                        .tokens = held,
+                        .unpacked = strcmp(zh_job_word(q->job, "precision"), "unrounded") == 0};
   ZH_TRY(zh_trial_open(&q->trial, q->job, &plan, err));
   return zh_examinee_create(&q->examinee, q->trial.engine, zh_sitting_speech(q->sitting), err);
 }
