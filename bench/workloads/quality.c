@@ -56,6 +56,7 @@ static const zh_parameter parameters[] = {
      "none: ranks share out the items, each with the whole model; tensor: they hold one model "
      "together, heads and columns divided"},
     {"group", ZH_PARAMETER_WORD, "auto", 0, 0, zh_group_words, ZH_GROUP_HELP},
+    {"experts", ZH_PARAMETER_WORD, "auto", 0, 0, zh_expert_words, ZH_EXPERTS_HELP},
     {"protocol", ZH_PARAMETER_FILE, "", 0, 0, NULL,
      "protocol of a comparison (docs/leading.md): its digest goes into the bundle, its metrics "
      "decide"},
