@@ -76,7 +76,7 @@ static size_t largest(const double *values, size_t count) {
   return best;
 }
 
-static bool is_gold(const json_t *gold, size_t chosen) {
+bool zh_is_gold(const json_t *gold, size_t chosen) {
   if (json_is_integer(gold)) return json_integer_value(gold) == (json_int_t)chosen;
   for (size_t i = 0; i < json_array_size(gold); i++)
     if (json_integer_value(json_array_get(gold, i)) == (json_int_t)chosen) return true;
@@ -130,7 +130,7 @@ static bool put_choice_scores(json_t *scores, const zh_exam_task *t, const choic
   const json_t *gold = item->gold;
   json_t *own = item->gold;
   bool right[WAYS];
-  for (size_t way = 0; way < WAYS; way++) right[way] = is_gold(gold, chosen[way]);
+  for (size_t way = 0; way < WAYS; way++) right[way] = zh_is_gold(gold, chosen[way]);
   /* Mutual information knows one right answer alone. */
   bool by_chance = json_is_integer(gold) && right[BY_CHANCE];
   return put(scores, t, "acc", json_real(right[BY_NOTHING])) &&

@@ -7,6 +7,7 @@
 /* Which option is right: a number, or a list of numbers; -100 where it is none. New reference. */
 ZH_MUST_CHECK zh_status zh_gold_options(json_t **out, const zh_exam_task *task, const json_t *doc,
                                         const json_t *choices, zh_error *err);
+bool zh_is_gold(const json_t *gold, size_t chosen);
 /* The right answers as a list of texts; *several: the item has a list of them. New reference. */
 ZH_MUST_CHECK zh_status zh_right_answers(json_t **out, bool *several, const zh_exam_task *task,
                                          const json_t *doc, zh_error *err);

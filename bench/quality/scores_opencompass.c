@@ -21,13 +21,6 @@ static size_t lowest_mark(const zh_request *requests, size_t count) {
   return best;
 }
 
-static bool is_gold(const json_t *gold, size_t chosen) {
-  if (json_is_integer(gold)) return json_integer_value(gold) == (json_int_t)chosen;
-  for (size_t i = 0; i < json_array_size(gold); i++)
-    if (json_integer_value(json_array_get(gold, i)) == (json_int_t)chosen) return true;
-  return false;
-}
-
 static zh_status by_ppl(bool *out, const zh_exam_task *t, const json_t *doc,
                         const zh_request *requests, size_t count, zh_error *err) {
   json_t *choices = NULL, *gold = NULL;
@@ -36,7 +29,7 @@ static zh_status by_ppl(bool *out, const zh_exam_task *t, const json_t *doc,
     status = zh_fail(err, ZH_ERR_INPUT, "task %s: %zu answers to %zu options", t->name, count,
                      json_array_size(choices));
   if (status == ZH_OK) status = zh_gold_options(&gold, t, doc, choices, err);
-  *out = status == ZH_OK && is_gold(gold, lowest_mark(requests, count));
+  *out = status == ZH_OK && zh_is_gold(gold, lowest_mark(requests, count));
   json_decref(choices);
   json_decref(gold);
   return status;
