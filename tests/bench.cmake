@@ -26,6 +26,7 @@ zh_python_test(oracle.quality_code oracle/test_quality_code.py)
 zh_python_test(oracle.quality_parts oracle/test_quality_parts.py)
 zh_python_test(oracle.quality oracle/test_quality.py)
 zh_python_test(oracle.quality_functions oracle/test_quality_functions.py)
+zh_python_test(oracle.quality_language oracle/test_quality_language.py)
 # Made items and Parquet: against Python's own answers, and tables that other writers made.
 add_executable(made_tool oracle/made_tool.c)
 target_link_libraries(made_tool PRIVATE zh_bench)

@@ -306,7 +306,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
     const char *name;
     uint64_t value;
   } facts[] = {
-      {"weight_bytes_per_step", cost.weight_bytes},
+      {"weight_bytes_per_step", trial->step_bytes ? trial->step_bytes : cost.weight_bytes},
       {"kv_bytes_per_position", cost.kv_bytes_per_position},
       {"flop_per_token", cost.flops_per_token},
       {"memory_weights_bytes", cost.memory_weights},

@@ -43,7 +43,8 @@ typedef struct zh_trial {
   char weights_sm3[65]; /* of what the engine read before anything was computed */
   zh_footprint before;  /* the model was opened */
   zh_check_time time;
-  bool fault_done; /* an injected fault strikes once, and not on every rank */
+  uint64_t step_bytes; /* of weights, that a timed pass read: zh_trial_say_experts; 0: not yet */
+  bool fault_done;     /* an injected fault strikes once, and not on every rank */
 } zh_trial;
 
 /* The parameter `parallel` of the model workloads. */
@@ -161,8 +162,8 @@ ZH_MUST_CHECK zh_status zh_trial_digest_parts(char out[ZH_DIGEST_HEX], zh_trial 
                                               zh_error *err);
 /* Collective for such a job, else nothing: facts of what each rank holds. */
 ZH_MUST_CHECK zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err);
-/* The same of experts: how they lie over the ranks, and how evenly the choices of the last timed
- * repeat fell on them. Before anything else is computed. */
+/* After the timed repeats, before anything else is computed: what the last of them read; and, where
+ * ranks hold one model, how experts lie over them and how evenly its choices fell on them. */
 ZH_MUST_CHECK zh_status zh_trial_say_experts(zh_trial *trial, zh_error *err);
 /* zh_check_report of what all ranks saw. Collective for such a job. */
 ZH_MUST_CHECK zh_status zh_trial_report_check(zh_trial *trial, zh_error *err);

@@ -84,6 +84,7 @@ static json_t *fact_of(const zh_trial *trial, const saying *all, int ranks) {
 
 zh_status zh_trial_say_experts(zh_trial *trial, zh_error *err) {
   const zh_comm *comm = trial->job->comm;
+  trial->step_bytes = zh_engine_cost_of(trial->engine).weight_bytes;
   if (!zh_job_is_parallel(trial->job) || trial->engine->weights.total.expert_bytes == 0)
     return ZH_OK;
   saying mine = say(trial->engine), *all = calloc((size_t)comm->size, sizeof *all);

@@ -310,6 +310,19 @@ def test_one_model_over_two_devices(tmp_path, name, parallel):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_bytes_of_a_step_are_those_of_timed_steps(tmp_path):
+    """A token alone reads three of seven experts in each layer; what checks compute afterwards reads more."""
+    said = []
+    for prompt in (2, 60):
+        (tmp_path / str(prompt)).mkdir()
+        path = probe(tmp_path / str(prompt), "")
+        path.write_text(path.read_text().replace("prompt: 4, tokens: 3, batch: 2", f"prompt: {prompt}, tokens: 3, batch: 1"))
+        done = run(path, "--model", FAMILIES / "qwen3-moe", "--out", tmp_path / f"bundle-{prompt}", env=NOWHERE)
+        assert done.returncode == 0, done.stderr
+        said.append(step_of(tmp_path / f"bundle-{prompt}")["facts"]["weight_bytes_per_step"])
+    assert said[0] == said[1]
+
+
 @with_ranks
 @pytest.mark.parametrize("fault", ["weight", "token", "activation", "stale"])
 def test_faults_on_one_of_two_devices_are_caught(tmp_path, fault):
