@@ -153,6 +153,19 @@ def test_rank_takes_bundles_and_finds_the_protocol(tmp_path):
     assert touched.returncode == 1 and "scores/" in touched.stderr
 
 
+@pytest.mark.parametrize("task", ["sums", "capitals"])
+def test_a_chat_template_does_not_change_what_was_asked(tmp_path, task):
+    """Each model has its own; the digest of a prompt is of what stands before it."""
+    tables = []
+    for name, words in (("bare", []), ("chat", ["--apply-chat-template"])):
+        done = call("eval", MODEL, "--tasks", task, "--include", GOLDEN / "tasks", "--limit", "2", *words, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        tables.append(table_of(tmp_path / name / f"scores/{MODEL.name}.csv")[1])
+    samples = [json.loads(path.read_text(encoding="utf-8").splitlines()[0]) for path in tmp_path.rglob(f"samples_{task}_2*")]
+    assert len({sample["prompt_hash"] for sample in samples}) == 2
+    assert [(row["item"], row["prompt"]) for row in tables[0]] == [(row["item"], row["prompt"]) for row in tables[1]]
+
+
 @pytest.mark.parametrize("fault", ["weight", "token", "activation", "clock"])
 @pytest.mark.parametrize("tasks", ["capitals", "sums"], ids=["choices", "generated"])
 def test_every_injected_fault_is_caught(tmp_path, fault, tasks):
