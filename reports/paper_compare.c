@@ -477,10 +477,12 @@ static void put_names(page *g, const json_t *pair, const json_t *task) {
 }
 
 static void put_test(page *g, const json_t *test, manner m) {
+  double adjusted = number_of(test, "p_adjusted");
   zh_paper_cell(&g->p, figure(number_of(test, "difference"), m, true).text);
   zh_paper_cell(&g->p, between(number_of(test, "low"), number_of(test, "high"), m, true).text);
   zh_paper_cell(&g->p, chance(number_of(test, "p")).text);
-  zh_paper_cell(&g->p, chance(number_of(test, "p_adjusted")).text);
+  zh_paper_cell(&g->p, isfinite(adjusted) ? chance(adjusted).text
+                                          : zh_paper_word(&g->p, "score insufficient"));
 }
 
 static void put_damage_scores(page *g, const json_t *pair) {
@@ -529,8 +531,10 @@ static void put_damage(page *g) {
   json_array_foreach(pairs, i, pair) {
     zh_text why = {0};
     join_sentences(&why, g, json_object_get(pair, "reasons"));
-    json_array_foreach(json_object_get(pair, "tasks"), k, task)
-        join_sentences(&why, g, json_object_get(task, "reasons"));
+    json_array_foreach(json_object_get(pair, "tasks"), k, task) {
+      bool in_table = json_object_get(task, "test") != NULL;
+      if (!in_table) join_sentences(&why, g, json_object_get(task, "reasons"));
+    }
     if (why.length > 0) zh_paper_sentence(&g->p, why.data);
     zh_text_free(&why);
   }

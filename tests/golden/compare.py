@@ -234,6 +234,12 @@ def test_damage_counts_answers_that_turned_and_pairs_likelihoods(tmp_path):
     tests = [task["test"], task["likelihood"]]
     assert [t["p_adjusted"] for t in tests] == pytest.approx(list(holm([t["p"] for t in tests])), rel=1e-12)
     assert got["damage"]["tests"] == 2
+    # Where nothing turned there is no error, and no figure: never a difference of 0 that looks certain.
+    write_evaluation(tmp_path / "Q8_0", "Q8_0", sm3(b"Q8_0"), {"t": choices(right[0], likely[1])})
+    task, = compare(tmp_path / "BF16", tmp_path / "Q8_0", "--damage", "BF16=Q8_0")["damage"]["pairs"][0]["tasks"]
+    assert task["test"] == {"method": "none"} | dict.fromkeys(("difference", "se", "low", "high", "p"))
+    assert kinds(task) == ["zero_variance"]
+    assert (task["flips"]["right_to_wrong"], task["flips"]["wrong_to_right"]) == (0, 0) and task["likelihood"]["p"] is not None
 
 
 # --- what cannot be compared is named, and has no figure ---
