@@ -547,7 +547,7 @@ static dot addend_of(zh_check *check, const zh_weight *w, const zh_weight *bias,
   dot d = dot_of(row, check->rounded, columns);
   double added = element_of(check, bias, r);
   *bound += fabs(share) * (growth(check, (double)columns + 4) * d.magnitude +
-                          zh_rounding_loss(rounding, row, check->rounded, columns));
+                           zh_rounding_loss(rounding, row, check->rounded, columns));
   return (dot){share * (d.sum + added), fabs(share) * (d.magnitude + fabs(added))};
 }
 
@@ -611,15 +611,6 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   } else {
     checkers[o->op](check, o, t);
   }
-}
-
-/* A token, or choice, that was computed here: the first from a drawn one on; o->tokens: none was.
- */
-static size_t draw_token(zh_check *check, const zh_operation *o) {
-  size_t first = draw(check, o->tokens);
-  for (size_t i = 0; i < o->tokens; ++i)
-    if (zh_operation_has(o, (first + i) % o->tokens)) return (first + i) % o->tokens;
-  return o->tokens;
 }
 
 static void observe(void *user, const zh_operation *o) {
