@@ -71,7 +71,6 @@ static zh_status draw_apart(uint32_t *made, size_t *count, zh_session *s, const 
 static zh_status draw_tokens(uint32_t *made, size_t *count, zh_session *s, const drawing *how,
                              float *values, zh_error *err) {
   zh_status status = zh_session_feed(s, s->tokens, 0, s->count, false, values, err);
-  const zh_kernels *kernels = zh_kernels_reference();
   for (*count = 0; status == ZH_OK && *count < how->most;) {
     if (*count > 0 && zh_engine_draws(s->engine)) {
       status = draw_apart(made, count, s, how, err);
@@ -79,8 +78,10 @@ static zh_status draw_tokens(uint32_t *made, size_t *count, zh_session *s, const
       if (*count > 0)
         status =
             zh_session_feed(s, &made[*count - 1], s->count + *count - 1, 1, false, values, err);
+      size_t next = 0;
+      if (status == ZH_OK)
+        status = zh_sample_next(&next, s->engine, values, &how->sampling, *count, err);
       if (status != ZH_OK) break;
-      size_t next = zh_sample_token(kernels, values, s->architecture.vocab, &how->sampling, *count);
       if (next >= s->architecture.vocab) return refuse_logits(s, *count, err);
       made[(*count)++] = (uint32_t)next;
     }

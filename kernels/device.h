@@ -147,14 +147,28 @@ typedef struct zh_device_route {
   const float *logits; /* [tokens][experts] */
   size_t tokens;
   uint32_t experts, used;       /* at most ZH_DEVICE_EXPERTS_MAX, ZH_DEVICE_USED_MAX */
+  uint32_t first, here;         /* of these `lists` has those from `first` on, which it numbers from
+                                   0 on: a rank's; here 0: all */
+  uint32_t ranks;               /* whose shares of the experts `counted` knows, as even as can be,
+                                   the first ones larger; 0: 1 */
   uint32_t groups, groups_used; /* 0 or 1: no groups; at most ZH_DEVICE_GROUPS_MAX */
   zh_device_score score;
   bool best_two; /* a group's score is the sum of its two best, else its best */
   bool renormalise;
   double scale;                       /* 0: 1 */
   const float *bias, *selection_bias; /* [experts], or NULL */
-  uint64_t *counted; /* [2]: experts that have choices, and 1, are added; NULL: they are not */
+  uint64_t *counted; /* [ZH_COUNTS], to which is added; NULL: nothing is counted */
 } zh_device_route;
+/* What is counted of each pass, in this order. */
+typedef enum zh_expert_count {
+  ZH_COUNT_BUSY,      /* experts that have choices */
+  ZH_COUNT_PASSES,    /* 1 */
+  ZH_COUNT_MOST_BUSY, /* of one rank's experts, of the rank where most have any */
+  ZH_COUNT_MOST,      /* choices, of the rank that has most */
+  ZH_COUNT_CHOICES,   /* of all ranks */
+  ZH_COUNT_HERE,      /* that `lists` has */
+  ZH_COUNTS
+} zh_expert_count;
 enum { ZH_DEVICE_EXPERTS_MAX = 1024, ZH_DEVICE_USED_MAX = 32, ZH_DEVICE_GROUPS_MAX = 64 };
 size_t zh_device_list_words(size_t tokens, uint32_t experts, uint32_t used);
 
@@ -171,8 +185,8 @@ typedef struct zh_device_grouped {
   size_t x_stride;
   bool spread; /* all choices of a token read its row; else each choice has its own */
   size_t tokens;
-  uint32_t experts, used;
-  const uint32_t *lists; /* of route */
+  uint32_t experts, used; /* experts: that the lists have */
+  const uint32_t *lists;  /* of route; rows of y of choices that it has not stay as they are */
   zh_way way;
 } zh_device_grouped;
 
@@ -186,6 +200,9 @@ typedef struct zh_device_combine {
   const float *score;  /* [tokens]; NULL: share is 1 */
   size_t columns, tokens;
   uint32_t used;
+  const uint32_t *choice; /* [tokens][used]; only those of experts [first, first + here) count. NULL:
+                             all do */
+  uint32_t first, here;
 } zh_device_combine;
 
 /* to[r to_stride + i] = from[r from_stride + i], i < width. */
@@ -278,6 +295,9 @@ typedef struct zh_device_activate {
   size_t columns, tokens, gate_stride, up_stride;
   zh_device_activation kind;
   float limit;
+  const uint32_t *lists; /* of route, which has so many experts: rows are choices, and those alone
+                            that it has are computed. NULL: all rows */
+  uint32_t experts;
 } zh_device_activate;
 
 /* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all

@@ -114,6 +114,8 @@ void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin
 /* Sum of the bits of all numbers below position `length`, as they are held, modulo 2^64, with odd
  * factors: any single change shows, and two numbers in each other's place do. */
 uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length);
+/* Positions [begin, end) of a sequence as those of another, whose positions before them are the same. */
+void zh_kv_copy(const zh_kv *kv, size_t to, size_t from, size_t begin, size_t end);
 /* All bits of positions >= first of a sequence set: every number is NaN. */
 void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first);
 /* An injected fault: one bit of a number as it is held. */

@@ -515,8 +515,8 @@ static void check_route(zh_check *check, const zh_operation *o, size_t t) {
           TAU * bound[k]);
 }
 
-/* The shared experts' part times sigmoid (4 u of it), and each choice's times its weight: a product
- * and a sum each, in fp32. */
+/* The shared experts' part times sigmoid (4 u of it), and that of each choice here times its
+ * weight: a product and a sum each, in fp32. */
 static void check_combination(zh_check *check, const zh_operation *o, size_t t) {
   const zh_mixture *m = o->mixture;
   double share = m->shared ? 1 / (1 + exp(-(double)m->shared[t])) : 1;
@@ -524,6 +524,7 @@ static void check_combination(zh_check *check, const zh_operation *o, size_t t) 
     size_t i = draw(check, o->out_width);
     double sum = o->second ? share * o->second[t * o->in_width + i] : 0, magnitude = fabs(sum);
     for (size_t k = t * m->used; k < (t + 1) * m->used; ++k) {
+      if (!zh_mixture_has(m, k)) continue;
       double term = (double)m->weight[k] * o->input[m->place[k] * o->in_width + i];
       sum += term;
       magnitude += fabs(term);
@@ -616,7 +617,10 @@ static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
   if (!check->failed)
     check->failed = !zh_order_visit(check->order, o, check->failure, sizeof check->failure);
-  for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
+  for (int i = 0; i < TOKENS; ++i) {
+    size_t t = draw_token(check, o);
+    if (t < o->tokens) check_token(check, o, t);
+  }
 }
 
 void zh_check_operation(zh_check *check, const zh_operation *operation) {

@@ -124,12 +124,12 @@ static bool fits_q8(zh_dtype type) {
   return type == ZH_Q4_0 || zh_device_form_of(type) == ZH_FORM_Q8;
 }
 
-/* All experts of a slot are one matrix on the device. Files pack each by itself, perhaps otherwise
- * than its neighbours. */
+/* All experts of a slot that are here are one matrix on the device. Files pack each by itself,
+ * perhaps otherwise than its neighbours. */
 static zh_status join_experts(zh_engine *engine, uint32_t layer, int slot, zh_error *err) {
   const zh_weights *weights = &engine->weights;
-  uint32_t experts = weights->architecture.experts;
-  const zh_weight *first = &zh_weights_expert(weights, layer, 0)[slot];
+  uint32_t experts = weights->experts_here;
+  const zh_weight *first = &zh_weights_own_experts(weights, layer)[slot];
   bool alike = true, all_q8 = true;
   for (uint32_t e = 0; first->tensor && e < experts; ++e) {
     const zh_weight *w = first + (size_t)e * ZH_EXPERT_SLOTS;

@@ -430,6 +430,31 @@ void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
   zh_engine_truncate(engine, sequence, length);
 }
 
+bool zh_engine_copies(const zh_engine *engine) {
+  return !engine->device;
+}
+
+typedef struct copying {
+  const zh_engine *engine;
+  uint32_t to, from, begin, end;
+} copying;
+
+static void copy_layers(void *user, int thread, int threads) {
+  const copying *c = user;
+  size_t first, last;
+  zh_share(&first, &last, c->engine->architecture.layers, 1, thread, threads);
+  for (size_t layer = first; layer < last; ++layer) {
+    zh_kv kv = zh_engine_kv(c->engine, layer);
+    zh_kv_copy(&kv, c->to, c->from, c->begin, c->end);
+  }
+}
+
+void zh_engine_copy(zh_engine *engine, uint32_t to, uint32_t from, uint32_t begin, uint32_t end) {
+  copying c = {engine, to, from, begin, end};
+  zh_threads_run(engine->threads, copy_layers, &c);
+  engine->length[to] = end;
+}
+
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer) {
   zh_kv kv = engine->kv;
   kv.keys += layer * engine->kv_layer;

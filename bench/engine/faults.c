@@ -13,8 +13,10 @@ enum { STREAM_WEIGHT = 2000, STREAM_STRIKE, STREAM_STRUCK, STREAM_PLACE };
 
 bool zh_fault_strikes_here(const zh_trial *trial) {
   const zh_job *job = trial->job;
+  /* A choice that is lost is lost where its expert is, on whichever rank. */
+  bool shared_out = trial->engine->weights.whole_experts && job->fault == ZH_FAULT_EXPERT;
   bool everywhere = job->fault == ZH_FAULT_TOKEN || job->fault == ZH_FAULT_LAYER ||
-                    job->fault == ZH_FAULT_LAYERS || job->fault == ZH_FAULT_EXPERTS;
+                    job->fault == ZH_FAULT_LAYERS || job->fault == ZH_FAULT_EXPERTS || shared_out;
   if (!zh_job_is_parallel(job) || everywhere) return true;
   return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
          (uint32_t)job->comm->rank;

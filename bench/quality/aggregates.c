@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
 #include "bench/quality/quality.h"
 #include "bench/quality/text_scores.h"
 
@@ -55,6 +56,10 @@ static double mean_of(const value *items, const uint32_t *places, size_t count) 
   double sum = 0;
   for (size_t i = 0; i < count; i++) sum += items[places[i]].number;
   return sum / (double)count;
+}
+
+static double percent_of(const value *items, const uint32_t *places, size_t count) {
+  return 100 * mean_of(items, places, count);
 }
 
 static double perplexity_of(const value *items, const uint32_t *places, size_t count) {
@@ -148,7 +153,7 @@ static double bypass_of(const value *items, const uint32_t *places, size_t count
 }
 
 typedef enum shape { NUMBER, PAIR, CLASS_PAIR, PREDICTIONS, BLEU, CHRF, NOTHING } shape;
-typedef enum uncertainty { NONE, OF_MEAN, DRAWN, DRAWN_TEXT } uncertainty;
+typedef enum uncertainty { NONE, OF_MEAN, OF_PERCENT, DRAWN, DRAWN_TEXT } uncertainty;
 
 static const struct {
   const char *name;
@@ -156,6 +161,7 @@ static const struct {
   shape of;
   uncertainty error;
 } aggregations[] = {{"mean", mean_of, NUMBER, OF_MEAN},
+                    {"percent", percent_of, NUMBER, OF_PERCENT},
                     {"median", median_of, NUMBER, DRAWN},
                     {"perplexity", perplexity_of, NUMBER, DRAWN},
                     {"weighted_perplexity", weighted_perplexity, PAIR, NONE},
@@ -192,8 +198,8 @@ static zh_status read_value(value *out, shape of, const json_t *item, zh_error *
   bool good = true;
   switch (of) {
   case NUMBER:
-    good = json_is_number(item);
-    out->number = json_number_value(item);
+    good = json_is_number(item) || json_is_boolean(item);
+    out->number = json_is_boolean(item) ? json_is_true(item) : json_number_value(item);
     break;
   case PAIR:
   case CLASS_PAIR:
@@ -273,6 +279,9 @@ static zh_status aggregate_values(double *out, double *error, size_t which, cons
   case OF_MEAN:
     *error = error_of_mean(items, count);
     return ZH_OK;
+  case OF_PERCENT:
+    *error = 100 * error_of_mean(items, count);
+    return ZH_OK;
   case DRAWN:
     return drawn_error(error, function, items, count, CHUNKS, CHUNK, err);
   case DRAWN_TEXT:
@@ -296,4 +305,24 @@ zh_status zh_aggregate(double *out, double *error, const char *aggregation, cons
   if (status == ZH_OK) status = aggregate_values(out, error, which, items, count, err);
   free(items);
   return status;
+}
+
+static const zh_item_metric *metric_named(const zh_exam_task *t, const char *name, size_t length) {
+  const zh_item_metric *function = NULL;
+  for (size_t i = 0; i < t->metric_count; i++) {
+    const zh_item_metric *m = &t->metrics[i];
+    if (strlen(m->name) == length && memcmp(m->name, name, length) == 0) return m;
+    if (m->function && !function) function = m;
+  }
+  return function; /* it may give several figures, each by a name of its own */
+}
+
+zh_status zh_task_figure(double *out, double *error, const zh_exam_task *t, const char *name,
+                         size_t length, const json_t *values, zh_error *err) {
+  const zh_item_metric *m = metric_named(t, name, length);
+  if (!m || !m->aggregate)
+    return zh_aggregate(out, error, m ? m->aggregation : "mean", values, err);
+  zh_function_call call = {.function = m->aggregate, .task = t, .options = m->options};
+  *error = NAN;
+  return m->aggregate->body.aggregation(out, &call, values, err);
 }

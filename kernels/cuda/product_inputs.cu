@@ -27,6 +27,7 @@ ZH_KERNEL void round_inputs(zh_product_view v, zh_global<uint16_t> out, uint32_t
   size_t i = zh_block_begin() + threadIdx.x;
   if (i >= eights) return;
   size_t row = i / (wide / 8);
+  if (v.kind == ZH_PRODUCT_GROUPED && row >= v.lists[1 + 2 * v.experts]) return; /* other ranks have these choices */
   uint32_t column = (uint32_t)(i % (wide / 8)) * 8, pair[4];
   float x[8];
   zh_eight_inputs(x, v, place_of_row(v, row), column);

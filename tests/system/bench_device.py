@@ -277,8 +277,10 @@ def step_of(bundle):
 
 
 @with_ranks
-@pytest.mark.parametrize("name, parallel", [("qwen3", "tensor"), ("qwen3", "pipeline"), ("qwen3-moe", "tensor"),
-                                            ("deepseek-v3", "tensor")])
+@pytest.mark.parametrize("name, parallel", [("qwen3", "tensor"), ("qwen3", "pipeline"),
+                                            ("qwen3-moe", "tensor, experts: columns"),
+                                            ("qwen3-moe", "tensor, experts: whole"),
+                                            ("deepseek-v3", "tensor, experts: columns")])
 def test_one_model_over_two_devices(tmp_path, name, parallel):
     """Tokens of one device's run, and a certificate that the CPU checks."""
     model = FAMILIES / name
@@ -288,7 +290,7 @@ def test_one_model_over_two_devices(tmp_path, name, parallel):
     step = step_of(tmp_path / "two")
     facts = step["facts"]
     assert step["status"] == "done" and facts["ranks_of_one_model"] == 2
-    assert facts["group"]["parts" if parallel == "tensor" else "stages"]["kind"] == "peer"
+    assert facts["group"]["stages" if parallel == "pipeline" else "parts"]["kind"] == "peer"
     assert [part["gpu"]["index"] for part in facts["parts"]] == [0, 1]
     assert run(probe(tmp_path), "--model", model, "--out", tmp_path / "one", env=HERE).returncode == 0
     one = step_of(tmp_path / "one")["facts"]
@@ -297,9 +299,28 @@ def test_one_model_over_two_devices(tmp_path, name, parallel):
         assert facts["chain_sm3"] == one["chain_sm3"]
     held = {key: sum(part[f"memory_{key}_bytes"] for part in facts["parts"]) for key in ("weights", "kv")}
     assert one["memory_weights_bytes"] <= held["weights"] < 1.3 * one["memory_weights_bytes"]
+    if "whole" in parallel:  # the one that read most in a layer stands for both
+        said = facts["experts"]
+        assert [(rank["first"], rank["count"]) for rank in said["ranks"]] == [(0, 4), (4, 3)]
+        assert sum(rank["choices"] for rank in said["ranks"]) == 2 * 3 * 2 * 3  # layers, of a token, sequences, steps
+        assert 1 <= said["imbalance"] <= said["imbalance_most"] <= 2
+        assert facts["weight_bytes_per_step"] >= one["weight_bytes_per_step"]
     checked = subprocess.run([ZHIHENG, "verify", tmp_path / "two", "--recompute", "--model", model],
                              capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_bytes_of_a_step_are_those_of_timed_steps(tmp_path):
+    """A token alone reads three of seven experts in each layer; what checks compute afterwards reads more."""
+    said = []
+    for prompt in (2, 60):
+        (tmp_path / str(prompt)).mkdir()
+        path = probe(tmp_path / str(prompt), "")
+        path.write_text(path.read_text().replace("prompt: 4, tokens: 3, batch: 2", f"prompt: {prompt}, tokens: 3, batch: 1"))
+        done = run(path, "--model", FAMILIES / "qwen3-moe", "--out", tmp_path / f"bundle-{prompt}", env=NOWHERE)
+        assert done.returncode == 0, done.stderr
+        said.append(step_of(tmp_path / f"bundle-{prompt}")["facts"]["weight_bytes_per_step"])
+    assert said[0] == said[1]
 
 
 @with_ranks
