@@ -56,7 +56,8 @@ target_sources(zh_bench PRIVATE
   quality/rewrite.c
   quality/rows.c
   quality/same_json.c
-  quality/scores.c quality/scores_opencompass.c
+  quality/scores.c
+  quality/scores_opencompass.c
   quality/sentences.c
   quality/sharing.c
   quality/sitting.c
