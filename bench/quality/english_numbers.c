@@ -49,23 +49,35 @@ static bool find_scale(size_t *at, const int64_t *n, size_t count, int64_t scale
   return found <= 1;
 }
 
+/* What stands behind the last scale that anything stands behind: behind "million" all of "three
+ * hundred thousand" once more, as word2number has it. */
+static bool add_rest(int64_t *out, const int64_t *n, size_t count, const size_t at[3]) {
+  int64_t part = 0;
+  size_t from = 0;
+  bool any = false;
+  for (size_t s = 0; s < 3; s++) {
+    any |= at[s] != SIZE_MAX;
+    if (at[s] != SIZE_MAX && at[s] + 1 < count) from = at[s] + 1;
+  }
+  if (any && from == 0) return true;
+  if (!below_scale(&part, n + from, count - from)) return false;
+  *out += part;
+  return true;
+}
+
 static bool add_up(int64_t *out, const int64_t *n, size_t count) {
   static const int64_t scales[] = {1000000000, 1000000, 1000};
-  size_t done = 0;
+  size_t done = 0, at[3];
   int64_t part = 0;
   *out = 0;
   for (size_t s = 0; s < 3; s++) {
-    size_t at;
-    if (!find_scale(&at, n, count, scales[s])) return false;
-    if (at == SIZE_MAX) continue;
-    if (at < done || !below_scale(&part, n + done, at - done)) return false;
+    if (!find_scale(&at[s], n, count, scales[s])) return false;
+    if (at[s] == SIZE_MAX) continue;
+    if (at[s] < done || !below_scale(&part, n + done, at[s] - done)) return false;
     *out += part * scales[s];
-    done = at + 1;
+    done = at[s] + 1;
   }
-  if (done == count) return true;
-  if (!below_scale(&part, n + done, count - done)) return false;
-  *out += part;
-  return true;
+  return add_rest(out, n, count, at);
 }
 
 bool zh_english_number(int64_t *out, const char *text, size_t length) {
