@@ -62,7 +62,9 @@ zh_status zh_decision_choose(char sm3[ZH_DIGEST_HEX], zh_exam *exam, const char 
   }
   for (size_t i = 0; i < exam->task_count; i++) {
     zh_exam_task *t = exam->tasks[i];
-    if (t->deciding && strcmp(t->deciding->aggregation, "mean") != 0) t->deciding = NULL;
+    if (t->deciding && strcmp(t->deciding->aggregation, "mean") != 0 &&
+        strcmp(t->deciding->aggregation, "percent") != 0)
+      t->deciding = NULL;
   }
   return ZH_OK;
 }

@@ -165,9 +165,7 @@ static json_t *joined(const char *delimiter, const json_t *text) {
   zh_text_puts(&out, delimiter);
   if (json_string_length(text) > 0)
     zh_text_append(&out, json_string_value(text), json_string_length(text));
-  json_t *value = out.failed ? NULL : json_stringn(zh_text_string(&out), out.length);
-  zh_text_free(&out);
-  return value;
+  return zh_rewritten(&out);
 }
 
 static bool has_metric(const zh_exam_task *t, const char *name) {

@@ -57,6 +57,7 @@ target_sources(zh_bench PRIVATE
   quality/rows.c
   quality/same_json.c
   quality/scores.c
+  quality/scores_opencompass.c
   quality/sentences.c
   quality/sharing.c
   quality/sitting.c
