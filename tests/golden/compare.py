@@ -74,7 +74,7 @@ def sm3(data):
 
 # --- bundles and evaluations, as the program writes them ---
 
-def write_run(folder, models, figures, machine="a processor", threads=2, parameters=None, stable=True, valid=True, quality=()):
+def write_run(folder, models, figures, machine="a processor", threads=2, parameters=None, stable=True, valid=True, quality=(), n=7):
     """figures: {model: {(step, metric, unit): (value, low, high)}}; quality: steps with a model and facts, of files that are there"""
     parameters = parameters or {"prompt": 512, "precision": "fast"}
     lines, steps, audits = [], [], []
@@ -85,7 +85,7 @@ def write_run(folder, models, figures, machine="a processor", threads=2, paramet
                        "types": [{"type": kind, "tensors": 1, "parameters": 500, "bytes": 900}]})
         for (step, metric, unit), (value, low, high) in figures.get(name, {}).items():
             lines.append({"step": f"{step}@{name}", "workload": step.split("-")[0], "model": name, "metric": metric, "value": value,
-                          "unit": unit, "n": 7, "ci95": [low, high], "more_is_better": unit != "s", "when": "main", "peak": None,
+                          "unit": unit, "n": n, "ci95": [low, high], "more_is_better": unit != "s", "when": "main", "peak": None,
                           "samples": "samples/x.json", "valid": valid})
             steps.append({"step": f"{step}@{name}", "workload": step.split("-")[0], "model": name, "when": "main", "status": "done",
                           "reason": "", "wall_s": 1, "ranks": [], "parameters": parameters,
@@ -345,7 +345,7 @@ def test_speeds_are_told_apart_where_intervals_do_not_meet(tmp_path):
 @pytest.mark.parametrize("change, field, why", [
     (dict(machine="another"), "machine", "conditions"), (dict(threads=4), "threads", "conditions"),
     (dict(parameters={"prompt": 64, "precision": "fast"}), "parameters decode", "parameters"),
-    (dict(stable=False), None, "doubtful"), (dict(valid=False), None, "invalid")])
+    (dict(stable=False), None, "doubtful"), (dict(valid=False), None, "invalid"), (dict(n=1), None, "single")])
 def test_speeds_under_other_conditions_are_not_compared(tmp_path, change, field, why):
     one = write_run(tmp_path / "one", {"a": (sm3(b"a"), "BF16")}, {"a": speeds(100)})
     two = write_run(tmp_path / "two", {"b": (sm3(b"b"), "Q8_0")}, {"b": speeds(150)}, **change)
@@ -353,7 +353,7 @@ def test_speeds_under_other_conditions_are_not_compared(tmp_path, change, field,
     ratio = of(got, "decode/decode_rate")[1]["ratio"]
     assert (ratio["verdict"], ratio["why"]) == ("insufficient", why)
     assert (ratio["value"] is None) == (why in ("parameters", "invalid"))
-    assert got["protocol"]["speeds"]["comparable"] is False
+    assert got["protocol"]["speeds"]["comparable"] is (why == "single")
     fields = {d["field"]: d["breaks"] for d in got["protocol"]["differences"]}
     assert fields["type"] is False and (field is None or fields[field] is True)
 
