@@ -238,7 +238,7 @@ static void multiply(const warp_product &p, unsigned warp, const site &where) {
       for (uint32_t n = 0; n < COLUMNS; n++) sum[n] += a * b[k][n];
     }
     for (uint32_t n = 0; n < COLUMNS; n++)
-      p.sums[r % 8 * 4 + n % 8 / 2][n / 8 * 4 + r / 8 * 2 + n % 2] = sum[n];
+      p.sums[r % 8 * 4 + n % 8 / 2][n / 8 * 4 + r / 8 * 2 + n % 2] = kept_sum(sum[n]);
   }
 }
 
