@@ -58,6 +58,8 @@ ZH_MUST_CHECK zh_status zh_run(zh_run_result *out, const zh_run_options *options
 /* The tables of `show`: prints to `out` (a FILE*). language: "zh" or "en", of where the time went and of the memory. */
 ZH_MUST_CHECK zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const char *language,
                                         zh_error *err);
+/* The scores of its examinations alone. run: run.json. */
+void zh_bundle_scores(void *out_file, const json_t *run, const char *language);
 /* {"run","measurements","times"} */
 ZH_MUST_CHECK zh_status zh_bundle_json(json_t **out, const char *bundle, zh_error *err);
 

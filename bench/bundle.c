@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench/bundle_gpu.h"
+#include "bench/bundle_quality.h"
 #include "core/files.h"
 #include "core/text.h"
 
@@ -29,8 +30,7 @@ static json_t *outcome_at(const zh_bundle_run *run, size_t i) {
   return json_array_get(run->outcomes, i);
 }
 
-/* The figures of a step: none unless it is done. */
-static json_t *figures_of(const json_t *outcome) {
+json_t *zh_bundle_figures(const json_t *outcome) {
   if (strcmp(word(outcome, "status"), "failed") == 0 &&
       json_is_string(json_object_get(outcome, "error")))
     return NULL;
@@ -40,7 +40,7 @@ static json_t *figures_of(const json_t *outcome) {
 static json_t *find_metric(const json_t *outcome, const char *metric) {
   size_t i;
   json_t *figure;
-  json_array_foreach(figures_of(outcome), i, figure) {
+  json_array_foreach(zh_bundle_figures(outcome), i, figure) {
     if (strcmp(word(figure, "metric"), metric) == 0) return figure;
   }
   return NULL;
@@ -48,8 +48,7 @@ static json_t *find_metric(const json_t *outcome, const char *metric) {
 
 /* --- samples and measurements --- */
 
-/* What a file's name should not hold becomes '_'. */
-static void clean_name(char *name) {
+void zh_bundle_clean_name(char *name) {
   for (char *at = name; *at; at++)
     if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@", *at))
       *at = '_';
@@ -61,7 +60,7 @@ static void samples_name(char *out, size_t capacity, const json_t *step, const c
   int prefix = snprintf(out, capacity, "samples/");
   snprintf(out + prefix, capacity - (size_t)prefix, "%s%s.%s.json", word(step, "step"),
            is_end ? ".end" : "", metric);
-  clean_name(out + prefix);
+  zh_bundle_clean_name(out + prefix);
 }
 
 static zh_status write_samples(const zh_bundle_run *run, const json_t *step, const json_t *figure,
@@ -191,7 +190,7 @@ static zh_status write_measurements(const zh_bundle_run *run, zh_error *err) {
   for (size_t i = 0; status == ZH_OK && i < json_array_size(run->outcomes); i++) {
     size_t k;
     json_t *figure;
-    json_array_foreach(figures_of(outcome_at(run, i)), k, figure) {
+    json_array_foreach(zh_bundle_figures(outcome_at(run, i)), k, figure) {
       if (status == ZH_OK) status = add_measurement(&lines, run, step_at(run, i), figure, err);
     }
   }
@@ -282,7 +281,7 @@ static json_t *list_over_peak(const zh_bundle_run *run, bool in_cache) {
   for (size_t i = 0; i < json_array_size(run->outcomes); i++) {
     size_t k;
     json_t *figure;
-    json_array_foreach(figures_of(outcome_at(run, i)), k, figure) {
+    json_array_foreach(zh_bundle_figures(outcome_at(run, i)), k, figure) {
       limit limits[LIMITS];
       if (limits_of(limits, run, figure) == 0 || limits[0].fraction <= ZH_BEYOND_PEAK) continue;
       if (reads_from_cache(run, outcome_at(run, i), limits[0].name) != in_cache) continue;
@@ -301,7 +300,7 @@ static json_t *judge_stability(const zh_bundle_run *run, bool *stable) {
     json_t *figure;
     const json_t *step = step_at(run, i);
     if (strcmp(word(step, "when"), "end") != 0) continue;
-    json_array_foreach(figures_of(outcome_at(run, i)), k, figure) {
+    json_array_foreach(zh_bundle_figures(outcome_at(run, i)), k, figure) {
       char name[256];
       const json_t *before =
           find_metric(opening_outcome(run, word(step, "step")), word(figure, "metric"));
@@ -413,7 +412,7 @@ static zh_status copy_certificate(const zh_bundle_run *run, const json_t *step, 
   snprintf(from, sizeof from, "%s/work/%s/certificate.jsonl", run->folder, word(step, "key"));
   if (!zh_is_file(from)) return ZH_OK;
   snprintf(name, sizeof name, "%s.jsonl", word(step, "step"));
-  clean_name(name);
+  zh_bundle_clean_name(name);
   snprintf(to, sizeof to, "%s/certificates", run->folder);
   ZH_TRY(zh_make_dirs(to, err));
   snprintf(to, sizeof to, "%s/certificates/%s", run->folder, name);
@@ -425,13 +424,14 @@ static zh_status copy_certificate(const zh_bundle_run *run, const json_t *step, 
 
 zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_error *err) {
   char path[PATH_MAX];
+  ZH_TRY(zh_bundle_quality(run, err));
   json_t *file = run_json(valid, stable, run);
   if (!file) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for run.json");
   json_t *gpu_marks = zh_bundle_gpu_marks(run);
   if (gpu_marks) json_object_set_new(file, "gpu_marks", gpu_marks);
   zh_status status = write_measurements(run, err);
   for (size_t i = 0; status == ZH_OK && i < json_array_size(run->outcomes); i++)
-    if (figures_of(outcome_at(run, i))) status = copy_certificate(run, step_at(run, i), err);
+    if (zh_bundle_figures(outcome_at(run, i))) status = copy_certificate(run, step_at(run, i), err);
   if (status == ZH_OK) status = zh_bundle_gpu_readings(run, err);
   snprintf(path, sizeof path, "%s/run.json", run->folder);
   if (status == ZH_OK) status = zh_json_write_file(file, path, err);

@@ -28,6 +28,11 @@ typedef struct zh_bundle_run {
 /* Writes samples/, measurements.jsonl and run.json. */
 ZH_MUST_CHECK zh_status zh_bundle_write(bool *valid, bool *stable, zh_bundle_run *run, zh_error *err);
 
+/* The figures of a step: none after a failed check. Borrowed. */
+json_t *zh_bundle_figures(const json_t *outcome);
+/* What a file's name should not hold becomes '_'. */
+void zh_bundle_clean_name(char *name);
+
 /* (last - first) / first */
 double zh_drift(double first, double last);
 

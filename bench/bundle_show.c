@@ -118,6 +118,12 @@ static void print_rows(FILE *out, const row *rows, size_t count, bool colour) {
   }
 }
 
+/* Of an examination: they have a table of their own. */
+static bool is_score(const json_t *line) {
+  return strcmp(zh_print_text(line, "workload", ""), "quality") == 0 &&
+         strcmp(zh_print_text(line, "unit", ""), "1") == 0;
+}
+
 static zh_status print_table(FILE *out, const json_t *lines, bool colour, zh_error *err) {
   static const row heading = {
       {"figure", "median", "95 % interval ", "unit", "n", "fraction of the peak"}, true};
@@ -128,7 +134,7 @@ static zh_status print_table(FILE *out, const json_t *lines, bool colour, zh_err
   json_t *line;
   rows[count++] = heading;
   json_array_foreach(lines, i, line) {
-    if (strcmp(zh_print_text(line, "when", "main"), "end") == 0) continue;
+    if (strcmp(zh_print_text(line, "when", "main"), "end") == 0 || is_score(line)) continue;
     fill_row(&rows[count++], line);
     few = few || few_samples(line);
   }
@@ -298,6 +304,7 @@ zh_status zh_bundle_table(void *out_file, const char *bundle, bool colour, const
   fprintf(out, "\n");
   zh_status status = print_table(out, json_object_get(document, "measurements"), colour, err);
   if (status == ZH_OK) {
+    zh_bundle_scores(out, run, language);
     fprintf(out, "\n");
     zh_print_times(out, json_object_get(document, "times"), language);
     zh_print_memory(out, run, language, colour);

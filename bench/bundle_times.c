@@ -39,6 +39,15 @@ static const words ANONYMOUS = {"", "匿名页", "anonymous"};
 static const words MAPPED = {"", "映射文件", "mapped files"};
 static const words PEAK = {"", "进程峰值", "the process's peak"};
 static const words RANK = {"", "进程", "rank"};
+static const words EXPERTS = {"", "专家", "experts"};
+static const words COLUMNS = {"", "每个专家按列分给各进程", "columns of each on every rank"};
+static const words WHOLE = {"", "各进程各持一部分完整的专家", "whole ones, a share of them a rank"};
+static const words UNDIVIDED = {"", "未拆分", "undivided"};
+static const words FULLEST = {"", "；最忙进程的词元数为平均的 ", "; the fullest rank had "};
+static const words TIMES_MEAN = {"", " 倍，最多在第 ",
+                                 " times the mean's tokens, at most in layer "};
+static const words LAYER = {"", " 层：", ": "};
+static const words TIMES = {"", " 倍", ""};
 static const words COLON = {"", "：", ": "};
 static const words SPACE = {"", " ", " "};
 static const words OPEN = {"", "（", " ("};
@@ -215,20 +224,41 @@ static void print_parts(FILE *out, const json_t *parts, const char *language) {
   }
 }
 
+/* "experts  decode@m: whole ones, a share of them a rank; the fullest rank had 1.31 times the
+ * mean's tokens, at most in layer 5: 1.90" */
+static void print_experts(FILE *out, const char *step, const json_t *fact, const char *language) {
+  const char *held = zh_print_text(fact, "held", "");
+  const words *how = strcmp(held, "whole") == 0     ? &WHOLE
+                     : strcmp(held, "columns") == 0 ? &COLUMNS
+                                                    : &UNDIVIDED;
+  if (!json_is_object(fact)) return;
+  fprintf(out, "%s  %s%s%s", say(&EXPERTS, language), step, say(&COLON, language),
+          say(how, language));
+  if (json_is_number(json_object_get(fact, "imbalance")))
+    fprintf(out, "%s%.2f%s%.0f%s%.2f%s", say(&FULLEST, language), zh_print_real(fact, "imbalance"),
+            say(&TIMES_MEAN, language), zh_print_real(fact, "imbalance_most_layer"),
+            say(&LAYER, language), zh_print_real(fact, "imbalance_most"), say(&TIMES, language));
+  fprintf(out, "\n");
+}
+
 void zh_print_memory(FILE *out, const json_t *run, const char *language, bool colour) {
   size_t i;
   json_t *step;
   bool any = false;
   json_array_foreach(json_object_get(run, "steps"), i, step) {
-    const json_t *memory = json_object_get(json_object_get(step, "facts"), "memory");
-    if (!json_is_object(memory)) continue;
-    any = true;
-    print_held(out, zh_print_text(step, "step", "?"), memory, language);
-    if (json_is_false(json_object_get(memory, "passed")))
-      fprintf(out, "  %s%s%s", colour ? "\033[1;31m" : "", say(&BEYOND, language),
-              colour ? "\033[0m" : "");
-    fprintf(out, "\n");
-    print_parts(out, json_object_get(json_object_get(step, "facts"), "parts"), language);
+    const json_t *facts = json_object_get(step, "facts"),
+                 *memory = json_object_get(facts, "memory"),
+                 *experts = json_object_get(facts, "experts");
+    any |= json_is_object(memory) || json_is_object(experts);
+    if (json_is_object(memory)) {
+      print_held(out, zh_print_text(step, "step", "?"), memory, language);
+      if (json_is_false(json_object_get(memory, "passed")))
+        fprintf(out, "  %s%s%s", colour ? "\033[1;31m" : "", say(&BEYOND, language),
+                colour ? "\033[0m" : "");
+      fprintf(out, "\n");
+      print_parts(out, json_object_get(facts, "parts"), language);
+    }
+    print_experts(out, zh_print_text(step, "step", "?"), experts, language);
   }
   if (any) fprintf(out, "\n");
 }

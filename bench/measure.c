@@ -183,6 +183,10 @@ static json_t *case_json(const zh_case *what, const double *samples, const doubl
   double low = 0, high = 0;
   zh_sort_doubles(sorted, count);
   zh_median_ci95(&low, &high, sorted, count);
+  if (what->margin > 0) {
+    low = sorted[0] - what->margin;
+    high = sorted[count - 1] + what->margin;
+  }
   return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o,s:s,s:o,s:b,s:o,s:[o,o],s:I,s:o,s:o}", "metric",
                    what->metric, "unit", what->unit, "kind", KINDS[what->kind], "work",
                    zh_json_number(what->work), "peak", what->peak, "per_unit",

@@ -15,7 +15,6 @@ typedef struct planner {
   size_t model_count;
   const zh_plan_options *options;
   json_t *steps;
-  int cores;
 } planner;
 
 static json_t *criteria_json(const zh_step *step) {
@@ -58,6 +57,18 @@ static int ranks_of_a_node(int ranks) {
   return nodes > 1 ? (ranks + nodes - 1) / nodes : ranks;
 }
 
+zh_status zh_plan_set_ranks(json_t *step, int ranks, int threads, const char *launcher,
+                            zh_error *err) {
+  zh_launcher chosen = ZH_LAUNCH_DIRECT;
+  ZH_TRY(zh_launcher_choose(&chosen, launcher, ranks, err));
+  if (threads == 0) threads = zh_machine_allowed_cores() / ranks_of_a_node(ranks);
+  if (json_object_set_new(step, "ranks", json_integer(ranks)) == 0 &&
+      json_object_set_new(step, "threads", json_integer(threads > 0 ? threads : 1)) == 0 &&
+      json_object_set_new(step, "launcher", json_string(zh_launcher_name(chosen))) == 0)
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_MEMORY, "out of memory while making the plan");
+}
+
 /* What the command line asks for must be here; what a suite asks for and is not, is skipped. */
 static zh_status choose_device(int *out, const planner *p, const zh_step *step, zh_error *err) {
   const char *asked = p->options->device;
@@ -67,32 +78,44 @@ static zh_status choose_device(int *out, const planner *p, const zh_step *step, 
   return asked ? zh_device_is_here(*out, err) : ZH_OK;
 }
 
+/* What the workload itself has to say of its parameters. */
+static zh_status check_parameters(const planner *p, const zh_step *step, zh_error *err) {
+  zh_job job = {.parameters = step->parameters, .run_seed = p->options->seed};
+  if (!step->workload->check) return ZH_OK;
+  zh_status status = step->workload->check(&job, err);
+  if (status != ZH_OK) zh_error_prefix(err, "step %s", step->name);
+  return status;
+}
+
 /* Adds one step for one model (NULL: it needs none). */
 static zh_status add_step(planner *p, const zh_step *step, const zh_plan_model *model,
                           const char *when, zh_error *err) {
   int ranks = p->options->ranks > 0 ? p->options->ranks : step->ranks > 0 ? step->ranks : 1;
-  int threads = p->options->threads > 0 ? p->options->threads : p->cores / ranks_of_a_node(ranks);
-  zh_launcher launcher = ZH_LAUNCH_DIRECT;
   int device = 0;
   char name[256], key[32];
   ZH_TRY(check_ranks(step, ranks, err));
   ZH_TRY(check_context(step, model, err));
-  ZH_TRY(zh_launcher_choose(&launcher, p->options->launcher, ranks, err));
   ZH_TRY(choose_device(&device, p, step, err));
   const char *model_name = model ? json_string_value(json_object_get(model->entry, "name")) : NULL;
   snprintf(name, sizeof name, "%s%s%s", step->name, model ? "@" : "", model ? model_name : "");
   snprintf(key, sizeof key, "%03zu", json_array_size(p->steps));
   json_t *entry = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s?,s:s,s:i,s:i,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}",
-      "key", key, "step", name, "name", step->name, "workload", step->workload->name, "model",
-      model_name, "source", model ? model->source : NULL, "model_sm3",
+      "{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:s?,s:s,s:f,s:i,s:{s:i,s:i,s:f},s:O,s:o}", "key", key,
+      "step", name, "name", step->name, "workload", step->workload->name, "model", model_name,
+      "source", model ? model->source : NULL, "model_sm3",
       model ? json_string_value(json_object_get(model->entry, "sm3")) : NULL, "content_sm3",
       model ? json_string_value(json_object_get(model->entry, "content_sm3")) : NULL, "when", when,
-      "ranks", ranks, "threads", threads > 0 ? threads : 1, "launcher", zh_launcher_name(launcher),
       "deadline_s", step->deadline_s, "warmup", step->warmup, "repeats", "min", step->repeats.min,
       "max", step->repeats.max, "relative_stdev", step->repeats.relative_stdev, "parameters",
       step->parameters, "criteria", criteria_json(step));
   if (entry && device > 0) json_object_set_new(entry, "device", json_integer(device));
+  zh_status status =
+      entry ? zh_plan_set_ranks(entry, ranks, p->options->threads, p->options->launcher, err)
+            : ZH_OK;
+  if (status != ZH_OK) {
+    json_decref(entry);
+    return status;
+  }
   if (!entry || json_array_append_new(p->steps, entry) != 0)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory while making the plan");
   return ZH_OK;
@@ -104,6 +127,7 @@ static zh_status add_step_for_models(planner *p, const zh_step *step, zh_error *
     return zh_fail(err, ZH_ERR_USAGE,
                    "step '%s' needs a model, but neither the suite nor --model names one",
                    step->name);
+  ZH_TRY(check_parameters(p, step, err));
   for (size_t i = 0; i < p->model_count; i++) ZH_TRY(add_step(p, step, &p->models[i], "main", err));
   return ZH_OK;
 }
@@ -186,11 +210,10 @@ zh_status zh_step_seed(char out[32], const char *run_seed, const char *step, zh_
 
 zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model *models,
                        size_t model_count, const zh_plan_options *options, zh_error *err) {
-  planner p = {suite, models, model_count, options, json_array(), 0};
+  planner p = {suite, models, model_count, options, json_array()};
   const char *fault = options->inject ? options->inject : "none";
   char seed[32];
   *out = NULL;
-  p.cores = zh_machine_allowed_cores();
   json_t *list = json_array();
   zh_status status = check_fault(&p, fault, err);
   if (status == ZH_OK) status = check_models(&p, err);

@@ -30,6 +30,9 @@ typedef struct zh_plan_options {
  *  "source","model_sm3","content_sm3","when","ranks","threads","launcher","deadline_s","warmup","repeats","parameters","criteria"}]} */
 ZH_MUST_CHECK zh_status zh_plan_make(json_t **out, const zh_suite *suite, const zh_plan_model *models,
                                      size_t model_count, const zh_plan_options *options, zh_error *err);
+/* Over how many ranks a step of a plan runs, with how many threads each (0: the CPUs divided among them), by which
+ * launcher (NULL: by rule). */
+ZH_MUST_CHECK zh_status zh_plan_set_ranks(json_t *step, int ranks, int threads, const char *launcher, zh_error *err);
 /* SM3 of the canonical text: keys sorted, no blanks. */
 ZH_MUST_CHECK zh_status zh_plan_digest(char out[ZH_DIGEST_HEX], const json_t *plan, zh_error *err);
 /* A step's own seed, "0x…", the same for its opening and its closing run. */

@@ -50,7 +50,7 @@ static const char *word(const json_t *object, const char *key) {
 }
 
 static zh_status load_step(rank *r, zh_error *err) {
-  const char *required[] = {"workload", "folder", "launcher", "seed", "fault"};
+  const char *required[] = {"workload", "folder", "launcher", "seed", "run_seed", "fault"};
   const char *text = NULL;
   json_t *object = NULL;
   int64_t value = 0;
@@ -148,6 +148,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   r->job.model_sm3 = word(r->step, "model_sm3");
   r->job.content_sm3 = word(r->step, "content_sm3");
   r->job.seed = strtoull(word(r->step, "seed"), NULL, 16);
+  r->job.run_seed = strtoull(word(r->step, "run_seed"), NULL, 16);
   r->job.threads = r->threads;
   r->job.comm = r->comm;
   r->job.fault = fault_of(word(r->step, "fault"));

@@ -23,13 +23,40 @@ enum { PATH_BYTES = ZH_RUN_PATH_BYTES };
 
 /* --- steps --- */
 
+/* All but what the step goes on from. */
+static zh_status remove_others(const char *folder, const char *kept, zh_error *err) {
+  zh_file_list files;
+  ZH_TRY(zh_list_files(&files, folder, err));
+  zh_status status = ZH_OK;
+  for (size_t i = 0; status == ZH_OK && i < files.count; i++) {
+    char path[PATH_BYTES];
+    if (strncmp(files.paths[i], kept, strlen(kept)) == 0) continue;
+    status = zh_run_path(path, err, folder, files.paths[i]);
+    if (status == ZH_OK) status = zh_remove_tree(path, err);
+  }
+  zh_file_list_free(&files);
+  return status;
+}
+
 static zh_status clear_folder(char out[PATH_BYTES], const zh_runner *r, const json_t *step,
                               zh_error *err) {
   char name[64];
+  const zh_workload *w = zh_workload_find(json_string_value(json_object_get(step, "workload")));
   snprintf(name, sizeof name, "work/%s", json_string_value(json_object_get(step, "key")));
   ZH_TRY(zh_run_path(out, err, r->staging, name));
+  if (w && w->keeps && zh_is_dir(out)) return remove_others(out, w->keeps, err);
   ZH_TRY(zh_remove_tree(out, err));
   return zh_make_dirs(out, err);
+}
+
+/* A step that goes on from what it left may do so with other ranks than it began with. */
+static zh_status change_ranks(const zh_runner *r, json_t *step, zh_error *err) {
+  const zh_run_options *o = r->options;
+  const zh_workload *w = zh_workload_find(json_string_value(json_object_get(step, "workload")));
+  if (!o->resume || !w || !w->keeps || (o->ranks == 0 && o->threads == 0 && !o->launcher))
+    return ZH_OK;
+  int ranks = o->ranks > 0 ? o->ranks : (int)json_integer_value(json_object_get(step, "ranks"));
+  return zh_plan_set_ranks(step, ranks, o->threads, o->launcher, err);
 }
 
 static zh_status record_outcome(zh_runner *r, const json_t *step, const char *folder, size_t index,
@@ -83,6 +110,7 @@ static zh_status run_step(zh_runner *r, size_t index, zh_error *err) {
                       json_string_value(json_object_get(planned, "step")), err));
   json_t *step = json_copy((json_t *)planned);
   if (!step || json_object_set_new(step, "seed", json_string(seed)) != 0 ||
+      json_object_set(step, "run_seed", json_object_get(r->plan, "seed")) != 0 ||
       json_object_set(step, "fault", json_object_get(r->plan, "fault")) != 0 ||
       (r->options->nonce && json_object_set_new(step, "nonce", json_string(r->options->nonce))) ||
       (r->options->packed_cache &&
@@ -90,7 +118,8 @@ static zh_status run_step(zh_runner *r, size_t index, zh_error *err) {
     json_decref(step);
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a step");
   }
-  zh_status status = zh_supervise(&outcome, &r->supervision, step, folder, err);
+  zh_status status = change_ranks(r, step, err);
+  if (status == ZH_OK) status = zh_supervise(&outcome, &r->supervision, step, folder, err);
   if (status == ZH_OK) tell(outcome);
   if (status == ZH_OK) status = stop_on_trouble(step, outcome, err);
   if (status == ZH_OK) status = record_outcome(r, step, folder, index, outcome, err);

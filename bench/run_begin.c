@@ -62,6 +62,7 @@ static zh_status choose_names(zh_runner *r, uint64_t seed, zh_error *err) {
   if (strlen(r->final) + sizeof ZH_RUN_STAGING + 64 > PATH_BYTES)
     return zh_fail(err, ZH_ERR_INPUT, "the path %.200s… is too long", r->final);
   snprintf(r->staging, sizeof r->staging, "%.*s%s", PATH_BYTES - 32, r->final, ZH_RUN_STAGING);
+  rmdir(r->final); /* an empty folder is as good as none */
   if (zh_is_dir(r->final) || zh_is_file(r->final))
     return zh_fail(err, ZH_ERR_USAGE, "%s is already there; choose another --out", r->final);
   if (zh_is_dir(r->staging))

@@ -102,6 +102,22 @@ static zh_status check_nonce(const zh_runner *r, zh_error *err) {
                          : "the run was begun without a nonce; resume it without --nonce");
 }
 
+/* A step that goes on from what it left may do so with other ranks: that is no other plan. */
+static zh_status adopt_ranks(zh_runner *r, const json_t *stored, zh_error *err) {
+  static const char *const keys[] = {"ranks", "threads", "launcher"};
+  size_t i;
+  json_t *step;
+  json_array_foreach(json_object_get(r->plan, "steps"), i, step) {
+    const json_t *before = json_array_get(json_object_get(stored, "steps"), i);
+    const char *name = json_string_value(json_object_get(step, "workload"));
+    const zh_workload *w = zh_workload_find(name);
+    if (!w || !w->keeps || !before) continue;
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+      json_object_set(step, keys[k], json_object_get(before, keys[k]));
+  }
+  return zh_plan_digest(r->journal.plan_sm3, r->plan, err);
+}
+
 /* Options given beside --resume must lead to the very plan that was begun. */
 static zh_status check_same_plan(zh_runner *r, zh_error *err) {
   const zh_run_options *o = r->options;
@@ -116,6 +132,7 @@ static zh_status check_same_plan(zh_runner *r, zh_error *err) {
   json_decref(r->machine);
   r->machine = NULL;
   zh_status status = zh_run_make_plan(r, r->suite->seed_fresh ? seed : r->suite->seed, err);
+  if (status == ZH_OK) status = adopt_ranks(r, stored, err);
   bool same = status == ZH_OK && strcmp(before, r->journal.plan_sm3) == 0;
   if (status == ZH_OK && !same) {
     zh_plan_difference(difference, sizeof difference, stored, r->plan);

@@ -20,6 +20,7 @@
 #include "bench/bench.h"
 #include "bench/launch.h"
 #include "bench/lifeline.h"
+#include "bench/step_progress.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "core/text.h"
@@ -37,8 +38,9 @@ typedef struct job {
   double started_s;
   int wait_status;
   bool late;
-  double ranks_ended_s; /* when all ranks were first seen ended, else 0 */
-  bool launcher_hangs;  /* though all its ranks have ended */
+  double ranks_ended_s;     /* when all ranks were first seen ended, else 0 */
+  bool launcher_hangs;      /* though all its ranks have ended */
+  double told_s, told_done; /* when the ranks were first seen working, and how far they were then */
   int signal;
 } job;
 
@@ -241,6 +243,28 @@ static bool launcher_hangs(job *j) {
   return (seconds() - j->ranks_ended_s) * 1000 > LAUNCHER_MS;
 }
 
+/* What the ranks say of how far they are, with the time that is left at this rate. */
+static void tell_progress(job *j, const char *name) {
+  zh_step_progress p;
+  char score[64] = "", left[48] = "";
+  double now_s = seconds();
+  int ranks = (int)json_integer_value(json_object_get(j->step, "ranks"));
+  if (!zh_step_progress_read(&p, j->folder, ranks)) {
+    zh_progress_detail("%s  %.0f s", name, now_s - j->started_s);
+    return;
+  }
+  if (j->told_s == 0) {
+    j->told_s = now_s;
+    j->told_done = p.done;
+  }
+  if (p.count > 0) snprintf(score, sizeof score, ", %s %.4f", p.score, p.sum / p.count);
+  if (p.done > j->told_done && p.done < p.all)
+    snprintf(left, sizeof left, ", about %.0f s left",
+             (now_s - j->told_s) * (p.all - p.done) / (p.done - j->told_done));
+  zh_progress_detail("%s  %.0f s, %s: %.1f %%%s%s", name, now_s - j->started_s, p.what,
+                     p.all > 0 ? 100 * p.done / p.all : 100, score, left);
+}
+
 static void wait_within_deadline(job *j, zh_supervision *supervision) {
   double deadline_s = json_number_value(json_object_get(j->step, "deadline_s"));
   const char *name = json_string_value(json_object_get(j->step, "step"));
@@ -257,7 +281,7 @@ static void wait_within_deadline(job *j, zh_supervision *supervision) {
       return;
     }
     if ((j->launcher_hangs = launcher_hangs(j))) return;
-    zh_progress_detail("%s  %.0f s", name, seconds() - j->started_s);
+    tell_progress(j, name);
   }
 }
 

@@ -58,7 +58,8 @@ typedef struct zh_job {
   const char *model;    /* as zh_model_open takes it; NULL when the workload needs none */
   const char *model_sm3;   /* of the model's files, as run.json has it */
   const char *content_sm3; /* of the model, as it was counted (bench/content.h); NULL: not held against anything */
-  uint64_t seed;        /* drawn after the build */
+  uint64_t seed;        /* drawn after the build; the step's own */
+  uint64_t run_seed;    /* of which it was made: the same for all steps and models of the run */
   zh_threads *threads;
   const zh_comm *comm;
   zh_fault fault;
@@ -81,7 +82,7 @@ typedef enum zh_sample_kind {
 
 /* One figure that a workload measures. */
 typedef struct zh_case {
-  char metric[80];      /* "read_all_cores", "fp32_512x512x512"; unique within the step */
+  char metric[160];     /* "read_all_cores", "fp32_512x512x512"; unique within the step */
   char unit[16];        /* "B/s", "FLOP/s", "token/s", "s" */
   zh_sample_kind kind;
   double work;          /* bytes, operations, tokens … of one repeat */
@@ -91,6 +92,7 @@ typedef struct zh_case {
   double other_per_unit;
   bool more_is_better;
   int repeats;          /* 0: the step's rule; > 0: this many (a perplexity is computed once) */
+  double margin;        /* half of the 95 % interval of a value that has its own; 0: that of the samples */
 } zh_case;
 
 /* A metric a workload can give, so that a suite's criteria are checked before anything runs. */
@@ -106,6 +108,11 @@ typedef struct zh_workload {
   bool needs_model;
   zh_fault own_fault; /* what it takes of --inject where it needs no model */
   int ranks_min; /* 1; `mpi` needs 2 for point to point */
+  /* What the names of files begin with that an interrupted step leaves in its folder and goes on from, with any number
+   * of ranks; NULL: it begins again. */
+  const char *keeps;
+  /* What can be said of the parameters before anything is measured, beyond their types. May be NULL. */
+  zh_status (*check)(const zh_job *job, zh_error *err);
   /* Builds the state; *cases is how many figures there are. What it has put into *state is released, on failure, too:
    * release takes a state that is half made. */
   zh_status (*prepare)(void **state, size_t *cases, zh_job *job, zh_error *err);

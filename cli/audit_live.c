@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/progress.h"
 #include "core/text.h"
+#include "evaluator/evaluator.h"
 
 static void show_progress(void *user, size_t done, size_t all) {
   const int64_t *began_ns = user;
@@ -39,6 +40,16 @@ zh_status zh_audit_live_add(json_t *document, const zh_model *model, const zh_au
   ZH_TRY(status);
   if (json_object_set_new(document, "live", live) == 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the account of the probes");
+}
+
+zh_status zh_audit_for_run(json_t **out, const char *model, void *live, zh_error *err) {
+  zh_model *opened = NULL;
+  const zh_audit_live *wanted = live;
+  ZH_TRY(zh_model_open(&opened, model, err));
+  zh_status status = zh_audit(out, opened, err);
+  if (status == ZH_OK && wanted->wanted) status = zh_audit_live_add(*out, opened, wanted, err);
+  zh_model_free(opened);
+  return status;
 }
 
 static json_int_t number_of(const json_t *object, const char *key) {

@@ -20,6 +20,9 @@ typedef struct zh_audit_live {
 /* Adds "live" to the audit's document. */
 ZH_MUST_CHECK zh_status zh_audit_live_add(json_t *document, const zh_model *model,
                                           const zh_audit_live *wanted, zh_error *err);
+/* zh_run_options.audit: the model's audit, live: a zh_audit_live. */
+ZH_MUST_CHECK zh_status zh_audit_for_run(json_t **out, const char *model, void *live,
+                                         zh_error *err);
 /* Prints the passage; nothing where the document has no "live". */
 void zh_audit_live_print(const json_t *document);
 

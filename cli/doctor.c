@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/sandbox/judge.h"
 #include "cli/cli.h"
 #include "cli/doctor_gpu.h"
 #include "core/files.h"
@@ -52,6 +53,19 @@ static json_t *describe_report_tools(void) {
                                  "2>/dev/null | LC_ALL=C sort | head -n 1"));
 }
 
+/* --- programs that models write --- */
+
+/* {"works", "python", "why"}: found out by running one. */
+static json_t *describe_sandbox(void) {
+  zh_error err = ZH_ERROR_INIT, none = ZH_ERROR_INIT;
+  const char *python = NULL;
+  bool works = zh_judge_ready(&err) == ZH_OK;
+  if (zh_sandbox_python(&python, &none) != ZH_OK) python = NULL;
+  return json_pack("{s:b, s:o, s:o}", "works", works, "python",
+                   python ? json_string(python) : json_null(), "why",
+                   works ? json_null() : json_string(err.message));
+}
+
 /* --- what will be left out --- */
 
 void zh_doctor_leave_out(json_t *list, const char *what, const char *why, const char *how) {
@@ -73,7 +87,12 @@ static void leave_out_kernels(json_t *list) {
   zh_doctor_leave_out(list, what, "this processor cannot run them", how);
 }
 
-static json_t *find_left_out(const json_t *machine, const json_t *tools,
+static const char *string_of(const json_t *object, const char *key, const char *otherwise) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text != NULL && text[0] != '\0' ? text : otherwise;
+}
+
+static json_t *find_left_out(const json_t *machine, const json_t *tools, const json_t *sandbox,
                              const json_t *accelerators) {
   json_t *list = json_array();
   const json_t *mpi = json_object_get(machine, "mpi");
@@ -96,6 +115,13 @@ static json_t *find_left_out(const json_t *machine, const json_t *tools,
     zh_doctor_leave_out(list, "runs with more than one rank",
                         "neither mpirun nor srun is on the path", "apt-get install openmpi-bin");
   }
+  if (!json_is_true(json_object_get(sandbox, "works"))) {
+    zh_doctor_leave_out(list, "tasks whose answers are programs (humaneval, mbpp)",
+                        string_of(sandbox, "why", "the reason is unknown"),
+                        is_null(sandbox, "python")
+                            ? "apt-get install python3"
+                            : "run where user namespaces are allowed, outside a container perhaps");
+  }
   if (is_null(tools, "weasyprint")) {
     zh_doctor_leave_out(list, "the report as PDF (HTML and JSON are written)",
                         "weasyprint is not on the path", "apt-get install weasyprint");
@@ -109,11 +135,6 @@ static json_t *find_left_out(const json_t *machine, const json_t *tools,
 }
 
 /* --- for people --- */
-
-static const char *string_of(const json_t *object, const char *key, const char *otherwise) {
-  const char *text = json_string_value(json_object_get(object, key));
-  return text != NULL && text[0] != '\0' ? text : otherwise;
-}
 
 static long long int_of(const json_t *object, const char *key) {
   return (long long)json_integer_value(json_object_get(object, key));
@@ -182,7 +203,8 @@ static void print_memory(const json_t *machine) {
          binary_bytes(text, json_object_get(huge, "size_bytes")));
 }
 
-static void print_rest(const json_t *machine, const json_t *tools, const json_t *accelerators) {
+static void print_rest(const json_t *machine, const json_t *tools, const json_t *sandbox,
+                       const json_t *accelerators) {
   char text[32];
   size_t i;
   json_t *item;
@@ -198,6 +220,9 @@ static void print_rest(const json_t *machine, const json_t *tools, const json_t 
   printf("MPI          module %s; mpirun: %s; srun: %s\n",
          json_is_true(json_object_get(mpi, "module")) ? "present" : "absent",
          string_of(mpi, "mpirun", "absent"), string_of(mpi, "srun", "absent"));
+  printf("sandbox      %s\n", json_is_true(json_object_get(sandbox, "works"))
+                                  ? "programs that models write can be run, by the system's Python"
+                                  : "absent: programs that models write are not run");
   printf("reports      WeasyPrint: %s; Chinese font: %s\n",
          string_of(tools, "weasyprint", "absent"), string_of(tools, "chinese_font", "absent"));
 }
@@ -221,21 +246,23 @@ static int run(int argc, char **argv) {
   if (zh_machine_describe(&machine, &err) != ZH_OK) return zh_cli_fail(&err, json);
   json_t *accelerators = zh_doctor_gpus();
   json_t *tools = describe_report_tools();
-  json_t *left_out = find_left_out(machine, tools, accelerators);
+  json_t *sandbox = describe_sandbox();
+  json_t *left_out = find_left_out(machine, tools, sandbox, accelerators);
   if (json) {
-    return zh_cli_print_json(json_pack("{s:s, s:o, s:o, s:o, s:o}", "version", ZH_VERSION,
-                                       "machine", machine, "accelerators", accelerators,
-                                       "report_tools", tools, "left_out", left_out));
+    return zh_cli_print_json(json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o}", "version", ZH_VERSION, "machine", machine, "accelerators",
+        accelerators, "report_tools", tools, "sandbox", sandbox, "left_out", left_out));
   }
   printf("zhiheng " ZH_VERSION " on %s, %s\n\n", string_of(machine, "hostname", "a nameless host"),
          string_of(json_object_get(machine, "system"), "distribution", "an unknown system"));
   print_cpu(machine);
   print_memory(machine);
-  print_rest(machine, tools, accelerators);
+  print_rest(machine, tools, sandbox, accelerators);
   print_left_out(left_out);
   json_decref(machine);
   json_decref(accelerators);
   json_decref(tools);
+  json_decref(sandbox);
   json_decref(left_out);
   return zh_cli_flush();
 }

@@ -13,10 +13,11 @@
 
 /* In the order of the work. */
 static const zh_command *const commands[] = {
-    &zh_command_doctor,    &zh_command_list,     &zh_command_run,      &zh_command_show,
-    &zh_command_audit,     &zh_command_model,    &zh_command_data,     &zh_command_eval,
-    &zh_command_stats,     &zh_command_rank,     &zh_command_registry, &zh_command_policy,
-    &zh_command_checklist, &zh_command_evaluate, &zh_command_report,   &zh_command_verify,
+    &zh_command_doctor,        &zh_command_list,   &zh_command_run,       &zh_command_show,
+    &zh_command_audit,         &zh_command_model,  &zh_command_data,      &zh_command_eval,
+    &zh_command_contamination, &zh_command_stats,  &zh_command_rank,      &zh_command_compare,
+    &zh_command_registry,      &zh_command_policy, &zh_command_checklist, &zh_command_evaluate,
+    &zh_command_report,        &zh_command_verify,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -133,11 +133,10 @@ static zh_status draw_apart(made_tokens *made, uint32_t *room, zh_error *err) {
 
 static zh_status draw_here(made_tokens *made, float *values, zh_error *err) {
   zh_session *s = made->s;
-  size_t at = made->count;
+  size_t at = made->count, next = 0;
   if (at > 0)
     ZH_TRY(zh_session_feed(s, &made->token[at - 1], s->count + at - 1, 1, false, values, err));
-  size_t next = zh_sample_token(zh_kernels_reference(), values, s->architecture.vocab,
-                                &made->how->sampling, at);
+  ZH_TRY(zh_sample_next(&next, s->engine, values, &made->how->sampling, at, err));
   if (next >= s->architecture.vocab) return refuse_logits(s, at, err);
   return keep_token(made, (uint32_t)next, err);
 }

@@ -37,7 +37,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case ARGP_KEY_END:
     if (!given->example && (given->protocol == NULL || given->count == 0))
-      argp_error(state, "name a protocol and the tables of scores, one a model");
+      argp_error(state, "name a protocol and the tables of scores, one a model, or bundles");
     return 0;
   default:
     return ARGP_ERR_UNKNOWN;
@@ -52,13 +52,15 @@ static const struct argp_option options[] = {
 static const struct argp rank = {
     .options = options,
     .parser = parse,
-    .args_doc = "PROTOCOL.yaml SCORES.csv...",
+    .args_doc = "PROTOCOL.yaml SCORES.csv|BUNDLE...",
     .doc =
         "Holds a model against its declared peers under a locked protocol and says whether it "
         "leads (领先), is tied for the lead (并列领先), does not lead (不领先), or that the "
         "evidence does not suffice (证据不足).\v"
         "A table has the columns item,cluster,task,modality,score[,run] in any order of rows; its "
-        "model is the file's name, or its first line '# model: NAME'. docs/leading.md describes "
+        "model is the file's name, or its first line '# model: NAME'. A bundle of 'zhiheng eval' "
+        "stands "
+        "for the tables in it. docs/leading.md describes "
         "protocol and verdict.\n\n"
         "Examples:\n  zhiheng rank --example > protocol.yaml\n"
         "  zhiheng rank protocol.yaml ours.csv peer-a.csv peer-b.csv --json\n\n"

@@ -3,15 +3,21 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "core/text.h"
+#include "core/files.h"
 #include "evaluator/evaluator.h"
+#include "reports/reports.h"
+
+enum { KEY_SVG = 256, KEY_BY, KEY_LANG };
 
 typedef struct arguments {
   zh_registry_query query;
   const char *action;
+  const char *svg, *by, *language;
   bool plot, json;
 } arguments;
 
@@ -34,6 +40,19 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case 'f':
     given->query.file = arg;
+    return 0;
+  case KEY_SVG:
+    given->svg = arg;
+    return 0;
+  case KEY_BY:
+    given->by = arg;
+    if (strcmp(arg, "time") != 0 && strcmp(arg, "model") != 0)
+      argp_error(state, "--by %s: expected time or model", arg);
+    return 0;
+  case KEY_LANG:
+    given->language = arg;
+    if (strcmp(arg, "zh") != 0 && strcmp(arg, "en") != 0)
+      argp_error(state, "--lang %s: expected zh or en", arg);
     return 0;
   case 'p':
     given->plot = true;
@@ -68,6 +87,12 @@ static const struct argp_option options[] = {
     {"kind", 'k', "WORD", 0, "base, chat, reasoning or multimodal", 0},
     {"file", 'f', "CSV", 0, "another registry than the one that comes with the program", 0},
     {"plot", 'p', NULL, 0, "scores as bars", 0},
+    {"svg", KEY_SVG, "FILE", 0,
+     "also draw the scores into an SVG; figures that contradict each other are joined and listed",
+     0},
+    {"by", KEY_BY, "WORD", 0,
+     "of --svg: time (over dates of release, the default for a benchmark) or model", 0},
+    {"lang", KEY_LANG, "WORD", 0, "of --svg: zh or en (as the terminal's)", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
 static const struct argp registry = {
@@ -79,6 +104,7 @@ static const struct argp registry = {
            "answers to pair with. Where sources disagree, all figures are shown.\v"
            "Examples:\n"
            "  zhiheng registry --benchmark C-Eval --country CN --kind base --plot\n"
+           "  zhiheng registry --benchmark MMLU --svg mmlu.svg --by time\n"
            "  zhiheng registry --model Qwen2.5-72B --json\n"
            "  zhiheng registry check\n\n"
            "Exit status 1 means that 'check' found a fault.",
@@ -188,12 +214,31 @@ static int print_people(const json_t *result, const arguments *given) {
   return zh_cli_flush();
 }
 
+/* Of one model there is one date: its benchmarks are rows unless time is asked for. */
+static zh_status draw(const arguments *given, const json_t *result, zh_error *err) {
+  const char *by = given->by != NULL                ? given->by
+                   : given->query.benchmark != NULL ? "time"
+                                                    : "model";
+  char *svg = NULL;
+  if (given->svg == NULL) return ZH_OK;
+  if (strcmp(given->action, "scores") != 0)
+    return zh_fail(err, ZH_ERR_USAGE, "--svg draws scores; leave out '%s'", given->action);
+  ZH_TRY(zh_registry_svg(&svg, result, strcmp(by, "time") == 0,
+                         given->language != NULL ? given->language : zh_cli_language(), err));
+  zh_status status = zh_write_file(given->svg, svg, strlen(svg), err);
+  free(svg);
+  return status;
+}
+
 static int run(int argc, char **argv) {
   arguments given = {.action = NULL};
   zh_error err = ZH_ERROR_INIT;
   json_t *result = NULL;
   zh_cli_parse(&registry, argc, argv, &given);
-  if (ask(&result, &given, &err) != ZH_OK) return zh_cli_fail(&err, given.json);
+  if (ask(&result, &given, &err) != ZH_OK || draw(&given, result, &err) != ZH_OK) {
+    json_decref(result);
+    return zh_cli_fail(&err, given.json);
+  }
   bool faults =
       strcmp(given.action, "check") == 0 && json_array_size(json_object_get(result, "faults")) > 0;
   int printed;

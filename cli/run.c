@@ -11,7 +11,6 @@
 #include "cli/audit_live.h"
 #include "cli/cli.h"
 #include "core/progress.h"
-#include "evaluator/evaluator.h"
 
 enum {
   WORDS_MAX = 64,
@@ -140,16 +139,6 @@ static const struct argp parser = {
            "Exit status: 0 all checks and criteria held; 1 one did not (the bundle says which); 2 "
            "bad usage or input; 3 something is lacking, or the run was interrupted."};
 
-static zh_status audit(json_t **out, const char *model, void *user, zh_error *err) {
-  zh_model *opened = NULL;
-  const zh_audit_live *live = user;
-  ZH_TRY(zh_model_open(&opened, model, err));
-  zh_status status = zh_audit(out, opened, err);
-  if (status == ZH_OK && live->wanted) status = zh_audit_live_add(*out, opened, live, err);
-  zh_model_free(opened);
-  return status;
-}
-
 static int show_json(const zh_run_result *result, const zh_error *err) {
   json_t *document = NULL;
   zh_error reading = ZH_ERROR_INIT;
@@ -192,7 +181,7 @@ static int run(int argc, char **argv) {
   given.options.settings = given.settings;
   given.options.command = command;
   given.options.command_count = argc + 1;
-  given.options.audit = audit;
+  given.options.audit = zh_audit_for_run;
   given.options.audit_user = &given.live;
   signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(), told in words */
   zh_status status = zh_run(&result, &given.options, &err);

@@ -18,11 +18,12 @@ install(FILES evaluator/stats/methods.yaml DESTINATION share/zhiheng/evaluator/s
 install(FILES evaluator/leading/example.yaml DESTINATION share/zhiheng/evaluator/leading)
 install(FILES evaluator/registry/published-scores.csv evaluator/registry/models.csv evaluator/registry/README.md
   DESTINATION share/zhiheng/evaluator/registry)
-install(FILES bench/quality/made.yaml DESTINATION share/zhiheng/bench/quality)
+install(FILES bench/quality/made.yaml bench/quality/languages.yaml DESTINATION share/zhiheng/bench/quality)
+install(FILES bench/quality/datasets.yaml bench/quality/mbpp_examples.yaml DESTINATION share/zhiheng/bench/quality)
 install(FILES model/classes.yaml DESTINATION share/zhiheng/model OPTIONAL)
 install(DIRECTORY model/families/ DESTINATION share/zhiheng/model/families)
 install(DIRECTORY docs/schemas/ DESTINATION share/zhiheng/schemas)
-install(FILES LICENSE README.md README.zh.md CHANGELOG.md docs/metrics.md docs/leading.md DESTINATION share/doc/zhiheng)
+install(FILES LICENSE README.md README.zh.md CHANGELOG.md docs/metrics.md docs/leading.md docs/compare.md DESTINATION share/doc/zhiheng)
 install(FILES completions/zhiheng.bash DESTINATION share/bash-completion/completions RENAME zhiheng)
 
 find_program(SCDOC scdoc)

@@ -48,3 +48,12 @@ void zh_median_ci95(double *low, double *high, const double *sorted, size_t coun
   *low = sorted[k - 1];
   *high = sorted[count - k];
 }
+
+void zh_wilson_bounds(double *low, double *high, double successes, double n, double z) {
+  double square = z * z, p = successes / n;
+  double centre = (successes + 0.5 * square) / (n + square);
+  double half = z / (n + square) * sqrt(n * p * (1 - p) + 0.25 * square);
+  /* At the ends the bounds are 0 and 1 exactly, which the roots miss by a rounding. */
+  *low = successes <= 0 ? 0 : centre - half;
+  *high = successes >= n ? 1 : centre + half;
+}

@@ -18,6 +18,10 @@ double zh_stdev(const double *values, size_t count); /* n - 1; 0 when count < 2 
 /* Distribution-free 95 % interval of the median from order statistics (binomial); the extremes when
  * count < 6, where the coverage is below 95 % (docs/metrics.md gives it). */
 void zh_median_ci95(double *low, double *high, const double *sorted, size_t count);
+/* Wilson's interval of a share (1927): successes of n, z the normal quantile; 0 <= successes <= n,
+ * n > 0.
+ */
+void zh_wilson_bounds(double *low, double *high, double successes, double n, double z);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,7 @@ enum {
   MAX_BYTES = 1 << 20,
   MAX_DEPTH = 32,
   ARENA_BYTES = 256 << 20, /* a node takes about 100 bytes and at least two of the file's */
+  MAX_NODES = 1 << 20,     /* with aliases written out */
   MESSAGE_LINE_COLUMNS = 160,
 };
 
@@ -193,7 +194,8 @@ static zh_status next_event(reader *r) {
 static zh_yaml_node *new_node(reader *r, zh_yaml_kind kind) {
   zh_yaml_node *node = zh_arena_alloc(r->doc->arena, 1, sizeof *node);
   if (node != NULL)
-    *node = (zh_yaml_node){.kind = kind, .where = span_of(&r->event), .doc = r->doc};
+    *node = (zh_yaml_node){
+        .kind = kind, .where = span_of(&r->event), .doc = r->doc, .size = 1, .height = 1};
   return node;
 }
 
@@ -298,6 +300,18 @@ static const zh_yaml_node **keep(zh_arena *arena, const node_list *list) {
   return nodes;
 }
 
+/* How large it would be with its aliases written out, which a small file can make endless. */
+static zh_status measure(reader *r, zh_yaml_node *node) {
+  for (size_t i = 0; i < node->count; i++) {
+    node->size += node->items[i]->size;
+    if (node->items[i]->height >= node->height) node->height = node->items[i]->height + 1;
+    if (node->size > MAX_NODES)
+      return zh_yaml_fail(r->err, node, "with its aliases written out this has more than %d values",
+                          MAX_NODES);
+  }
+  return ZH_OK;
+}
+
 static zh_status read_collection(const zh_yaml_node **out, reader *r, zh_yaml_kind kind,
                                  int depth) {
   if (depth > MAX_DEPTH) {
@@ -322,22 +336,55 @@ static zh_status read_collection(const zh_yaml_node **out, reader *r, zh_yaml_ki
   free(lists[0].nodes);
   free(lists[1].nodes);
   if (status == ZH_OK && map) status = refuse_duplicates(r, node);
+  if (status == ZH_OK && map && r->doc->foreign) status = zh_yaml_merge(node, r->err);
+  if (status == ZH_OK) status = measure(r, node);
   *out = node;
   return status;
 }
 
-static zh_status read_node(const zh_yaml_node **out, reader *r, int depth) {
-  switch (r->event.type) {
-  case YAML_SCALAR_EVENT:
-    return read_scalar(out, r);
-  case YAML_SEQUENCE_START_EVENT:
-    return read_collection(out, r, ZH_YAML_LIST, depth);
-  case YAML_MAPPING_START_EVENT:
-    return read_collection(out, r, ZH_YAML_MAP, depth);
-  default:
+static zh_status read_alias(const zh_yaml_node **out, reader *r, int depth) {
+  const char *name = (const char *)r->event.data.alias.anchor;
+  if (!r->doc->foreign)
     return reader_fail(r, span_of(&r->event),
                        "aliases ('*name') are not used here; write the value again");
+  *out = zh_yaml_marked(r->doc, name);
+  if (*out == NULL)
+    return reader_fail(r, span_of(&r->event), "no value before this one has that name ('&name')");
+  return depth + (*out)->height - 1 <= MAX_DEPTH
+             ? ZH_OK
+             : reader_fail(r, span_of(&r->event), "with its aliases written out this is too deep");
+}
+
+/* `&name` of a value; NULL: none. */
+static const yaml_char_t *anchor_of(const yaml_event_t *event) {
+  switch (event->type) {
+  case YAML_SCALAR_EVENT:
+    return event->data.scalar.anchor;
+  case YAML_SEQUENCE_START_EVENT:
+    return event->data.sequence_start.anchor;
+  case YAML_MAPPING_START_EVENT:
+    return event->data.mapping_start.anchor;
+  default:
+    return NULL;
   }
+}
+
+static zh_status read_node(const zh_yaml_node **out, reader *r, int depth) {
+  const yaml_char_t *anchor = r->doc->foreign ? anchor_of(&r->event) : NULL;
+  const char *name = NULL;
+  if (anchor != NULL) {
+    name = zh_arena_strdup(r->doc->arena, (const char *)anchor);
+    if (name == NULL) return out_of_memory(r);
+  }
+  if (r->event.type == YAML_SCALAR_EVENT)
+    ZH_TRY(read_scalar(out, r));
+  else if (r->event.type == YAML_SEQUENCE_START_EVENT)
+    ZH_TRY(read_collection(out, r, ZH_YAML_LIST, depth));
+  else if (r->event.type == YAML_MAPPING_START_EVENT)
+    ZH_TRY(read_collection(out, r, ZH_YAML_MAP, depth));
+  else
+    ZH_TRY(read_alias(out, r, depth));
+  return name != NULL ? zh_yaml_mark(r->doc, name, *out, r->err) : ZH_OK;
 }
 
 static zh_status read_document(reader *r) {

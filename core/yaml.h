@@ -5,7 +5,8 @@
  *        |     ^~~~~~
  *
  * The tree borrows nothing: it owns its text. Files over 1 MiB, nesting over 32, duplicate keys,
- * aliases, more than one document and invalid UTF-8 are refused. Built on libyaml. */
+ * aliases, more than one document and invalid UTF-8 are refused (of foreign files aliases are
+ * read). Built on libyaml. */
 #ifndef ZH_CORE_YAML_H
 #define ZH_CORE_YAML_H
 
@@ -27,7 +28,7 @@ typedef struct zh_yaml_node zh_yaml_node; /* owned by its document */
 
 ZH_MUST_CHECK zh_status zh_yaml_load_file(zh_yaml_doc **out, const char *path, zh_error *err);
 /* Files that others wrote for PyYAML: scalars may have the tag !function, which names a piece of
- * Python. */
+ * Python; aliases and `<<` are read. */
 ZH_MUST_CHECK zh_status zh_yaml_load_foreign(zh_yaml_doc **out, const char *path, zh_error *err);
 /* name stands where the path would in messages; text need not end in NUL. */
 ZH_MUST_CHECK zh_status zh_yaml_load_text(zh_yaml_doc **out, const char *text, size_t length,

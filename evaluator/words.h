@@ -197,6 +197,25 @@ typedef struct zh_slot {
   ENTRY(example, costs)                                                                            \
   ENTRY(example, received)                                                                         \
   ENTRY(example, materials)                                                                        \
+  ENTRY(compare, not_finite)                                                                       \
+  ENTRY(compare, duplicate)                                                                        \
+  ENTRY(compare, empty)                                                                            \
+  ENTRY(compare, missing)                                                                          \
+  ENTRY(compare, not_all_tasks)                                                                    \
+  ENTRY(compare, no_samples)                                                                       \
+  ENTRY(compare, no_item_scores)                                                                   \
+  ENTRY(compare, metric_differs)                                                                   \
+  ENTRY(compare, protocol_differs)                                                                 \
+  ENTRY(compare, same_model)                                                                       \
+  ENTRY(compare, zero_variance)                                                                    \
+  ENTRY(compare, invalid_run)                                                                      \
+  ENTRY(compare, unstable_run)                                                                     \
+  ENTRY(compare, scores_equal)                                                                     \
+  ENTRY(compare, scores_differ)                                                                    \
+  ENTRY(compare, scores_none)                                                                      \
+  ENTRY(compare, speeds_equal)                                                                     \
+  ENTRY(compare, speeds_differ)                                                                    \
+  ENTRY(compare, speeds_none)                                                                      \
   ENTRY(leading, leading)                                                                          \
   ENTRY(leading, tied)                                                                             \
   ENTRY(leading, not_leading)                                                                      \

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { ZH_DEVICE_ABI = 2 };
+enum { ZH_DEVICE_ABI = 3 };
 
 typedef struct zh_device zh_device; /* one accelerator and its stream */
 typedef struct zh_device_graph zh_device_graph;
@@ -92,11 +92,18 @@ void zh_device_row_values(float *y, const zh_device_matrix *shape, const void *n
 
 /* --- operators; all addresses are the device's; [tokens] arrays are contiguous --- */
 
-/* What the operands of a product with weights of a form become: none for F32 and F16. */
+/* What the operands of a product with weights of a form become: none for F32 and F16; of E4M3 where
+ * groups are not even. */
 zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form, zh_way way);
+/* Whether the ZH_E4M3_GROUP columns of any group have weights of one scale; whether such weights of
+ * E4M3 take inputs as table->e4m3 says: groups must be even; and what a matrix takes. */
+bool zh_device_even_groups(size_t scale_columns, size_t columns);
+bool zh_rounds_e4m3(const zh_roundings *table, size_t scale_columns, size_t columns, zh_way way);
+zh_rounding zh_device_matrix_rounding(const zh_roundings *table, const zh_device_matrix *matrix,
+                                      zh_way way);
 
 /* y[t][r] = sum_c W[r][c] x[t][c] (+ bias[r]) (* factor, added to y where `adds`). Operands are
- * rounded as zh_device_rounding_of says, sums are fp32's. Fastest where x is 16-byte aligned and
+ * rounded as zh_device_matrix_rounding says, sums are fp32's. Fastest where x is 16-byte aligned and
  * x_stride a multiple of 4. */
 typedef struct zh_device_product {
   float *y;
@@ -140,14 +147,28 @@ typedef struct zh_device_route {
   const float *logits; /* [tokens][experts] */
   size_t tokens;
   uint32_t experts, used;       /* at most ZH_DEVICE_EXPERTS_MAX, ZH_DEVICE_USED_MAX */
+  uint32_t first, here;         /* of these `lists` has those from `first` on, which it numbers from
+                                   0 on: a rank's; here 0: all */
+  uint32_t ranks;               /* whose shares of the experts `counted` knows, as even as can be,
+                                   the first ones larger; 0: 1 */
   uint32_t groups, groups_used; /* 0 or 1: no groups; at most ZH_DEVICE_GROUPS_MAX */
   zh_device_score score;
   bool best_two; /* a group's score is the sum of its two best, else its best */
   bool renormalise;
   double scale;                       /* 0: 1 */
   const float *bias, *selection_bias; /* [experts], or NULL */
-  uint64_t *counted; /* [2]: experts that have choices, and 1, are added; NULL: they are not */
+  uint64_t *counted; /* [ZH_COUNTS], to which is added; NULL: nothing is counted */
 } zh_device_route;
+/* What is counted of each pass, in this order. */
+typedef enum zh_expert_count {
+  ZH_COUNT_BUSY,      /* experts that have choices */
+  ZH_COUNT_PASSES,    /* 1 */
+  ZH_COUNT_MOST_BUSY, /* of one rank's experts, of the rank where most have any */
+  ZH_COUNT_MOST,      /* choices, of the rank that has most */
+  ZH_COUNT_CHOICES,   /* of all ranks */
+  ZH_COUNT_HERE,      /* that `lists` has */
+  ZH_COUNTS
+} zh_expert_count;
 enum { ZH_DEVICE_EXPERTS_MAX = 1024, ZH_DEVICE_USED_MAX = 32, ZH_DEVICE_GROUPS_MAX = 64 };
 size_t zh_device_list_words(size_t tokens, uint32_t experts, uint32_t used);
 
@@ -164,8 +185,8 @@ typedef struct zh_device_grouped {
   size_t x_stride;
   bool spread; /* all choices of a token read its row; else each choice has its own */
   size_t tokens;
-  uint32_t experts, used;
-  const uint32_t *lists; /* of route */
+  uint32_t experts, used; /* experts: that the lists have */
+  const uint32_t *lists;  /* of route; rows of y of choices that it has not stay as they are */
   zh_way way;
 } zh_device_grouped;
 
@@ -179,6 +200,9 @@ typedef struct zh_device_combine {
   const float *score;  /* [tokens]; NULL: share is 1 */
   size_t columns, tokens;
   uint32_t used;
+  const uint32_t *choice; /* [tokens][used]; only those of experts [first, first + here) count. NULL:
+                             all do */
+  uint32_t first, here;
 } zh_device_combine;
 
 /* to[r to_stride + i] = from[r from_stride + i], i < width. */
@@ -271,6 +295,9 @@ typedef struct zh_device_activate {
   size_t columns, tokens, gate_stride, up_stride;
   zh_device_activation kind;
   float limit;
+  const uint32_t *lists; /* of route, which has so many experts: rows are choices, and those alone
+                            that it has are computed. NULL: all rows */
+  uint32_t experts;
 } zh_device_activate;
 
 /* What a row of logits answers: as argmax, the bits of that logit, and the sum of the bits of all
@@ -297,7 +324,8 @@ typedef struct zh_device_api {
   uint32_t abi;
   const char *backend; /* "cuda", "shim" */
   const char *build;   /* "CUDA 13.0, sm_90a sm_80" */
-  zh_roundings rounds; /* of products and attention: what bounds and certificates use */
+  zh_roundings rounds; /* of products and attention: what bounds and certificates use; a device may
+                          have others: zh_device_rounds */
   uint32_t few_tokens; /* up to so many tokens ZH_FEW is the faster way */
 
   /* How many there are; ZH_ERR_LACKING with one sentence where there is no driver, one too old, or
@@ -400,12 +428,14 @@ typedef struct zh_device_api {
 
   /* Products of many tokens (ZH_MANY) come in variants. Those that this device can run, the
    * preferred one first, NULL-terminated, until the thread's next call: "wgmma" (Hopper), "mma",
-   * "cublaslt" where that library is. */
+   * "cublaslt" where that library is; "wgmma-e4m3" (Hopper) and "mma-e4m3" (sm_89 and later), which
+   * round the inputs of weights of E4M3 to E4M3 and do all other products as the preferred one. */
   const char *const *(*product_variants)(const zh_device *device);
   const char *(*product_variant)(const zh_device *device); /* which is taken */
-  /* From here on: one of them, or NULL: as after `open`, what ZH_GPU_PRODUCT names, else the
-   * preferred one. What a variant cannot do the preferred one does. With cublaslt a token's sums
-   * may depend on how many there are. ZH_ERR_USAGE: there is no such name; ZH_ERR_LACKING. */
+  /* From here on: one of them, "e4m3" for the better one of those, or NULL: as after `open`, what
+   * ZH_GPU_PRODUCT names, else the preferred one. What a variant cannot do the preferred one does.
+   * With cublaslt a token's sums may depend on how many there are. ZH_ERR_USAGE: there is no such
+   * name; ZH_ERR_LACKING. */
   zh_status (*choose_product)(zh_device *device, const char *variant, zh_error *err);
   /* Bytes of memory that the variant needs beside operands, for products with up to `inputs` rows
    * of inputs (grouped: choices; by heads: heads times tokens) of so many columns. The caller lends
@@ -414,11 +444,16 @@ typedef struct zh_device_api {
   size_t (*product_room)(const zh_device *device, size_t inputs, size_t columns);
   void (*lend_product_room)(zh_device *device, void *at, size_t bytes);
 
+  /* What products of this device round, with the variant that is taken; NULL: as `rounds` says. */
+  zh_roundings (*device_rounds)(const zh_device *device);
+
   /* The machine's own limits (kernels/device_limits.h); NULL in a module without them. */
   const struct zh_device_limits *limits;
   /* Ranks that compute together (kernels/device_group.h); NULL in a module without them. */
   const struct zh_device_groups *groups;
 } zh_device_api;
+
+zh_roundings zh_device_rounds(const zh_device_api *api, const zh_device *device);
 
 /* Opens libzhiheng-cuda.so (zh_module_path; ZH_DEVICE_MODULE names another file). ZH_ERR_LACKING
  * with one sentence where there is none, or one of another ABI. Opened once and never closed. */

@@ -16,6 +16,26 @@ zh_rounding zh_device_rounding_of(const zh_roundings *table, zh_device_form form
   return way == ZH_FEW ? table->few : way == ZH_MANY ? table->many : table->fine;
 }
 
+bool zh_device_even_groups(size_t scale_columns, size_t columns) {
+  return scale_columns > 0 && (scale_columns % ZH_E4M3_GROUP == 0 || scale_columns >= columns);
+}
+
+bool zh_rounds_e4m3(const zh_roundings *table, size_t scale_columns, size_t columns, zh_way way) {
+  return way == ZH_MANY && table->e4m3 != ZH_ROUND_NONE &&
+         zh_device_even_groups(scale_columns, columns);
+}
+
+zh_rounding zh_device_matrix_rounding(const zh_roundings *table, const zh_device_matrix *matrix,
+                                      zh_way way) {
+  bool e4m3 = matrix->form == ZH_FORM_E4M3 &&
+              zh_rounds_e4m3(table, matrix->scale_columns, matrix->columns, way);
+  return e4m3 ? table->e4m3 : zh_device_rounding_of(table, matrix->form, way);
+}
+
+zh_roundings zh_device_rounds(const zh_device_api *api, const zh_device *device) {
+  return api->device_rounds ? api->device_rounds(device) : api->rounds;
+}
+
 bool zh_device_attention_rounds(const zh_roundings *table, const zh_device_attention *work) {
   const zh_device_kv *kv = &work->kv;
   return table->attention != ZH_ROUND_NONE && work->way == ZH_MANY && work->softcap == 0 &&

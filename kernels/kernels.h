@@ -114,6 +114,8 @@ void zh_kv_store(const zh_kv *kv, size_t sequence, size_t position, size_t begin
 /* Sum of the bits of all numbers below position `length`, as they are held, modulo 2^64, with odd
  * factors: any single change shows, and two numbers in each other's place do. */
 uint64_t zh_kv_sum(const zh_kv *kv, size_t sequence, size_t length);
+/* Positions [begin, end) of a sequence as those of another, whose positions before them are the same. */
+void zh_kv_copy(const zh_kv *kv, size_t to, size_t from, size_t begin, size_t end);
 /* All bits of positions >= first of a sequence set: every number is NaN. */
 void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first);
 /* An injected fault: one bit of a number as it is held. */
@@ -166,9 +168,13 @@ typedef enum zh_rounding {
                      127;    weights stay exact */
   ZH_ROUND_TWO_BYTES,  /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
                         */
-  ZH_ROUND_BF16_INPUTS /* activations bf16; weights stay exact */
+  ZH_ROUND_BF16_INPUTS, /* activations bf16; weights stay exact */
+  ZH_ROUND_E4M3_INPUTS  /* activations n s in groups of ZH_E4M3_GROUP columns, n E4M3, s the largest
+                           magnitude / 448 up to the next bf16, so that n s is exact; weights, of
+                           E4M3, stay exact. Sums of a group are a tensor core's:
+                           zh_rounding_loss */
 } zh_rounding;
-enum { ZH_ROUNDINGS = 5 };
+enum { ZH_ROUNDINGS = 6, ZH_E4M3_GROUP = 128 };
 /* How a table rounds: weights of bf16 in all ways, quantised ones by few tokens, by many, and where
  * finer rounding is asked for. F32 and F16 are never rounded. Certificates carry it, so that a
  * machine with other kernels can check them. */
@@ -176,18 +182,25 @@ typedef struct zh_roundings {
   zh_rounding bf16, few, many, fine;
   zh_rounding
       attention; /* of q and of the weights of values, where zh_attention_rounds; else none */
+  zh_rounding e4m3; /* of weights of E4M3 by many tokens, where zh_rounds_e4m3 (device.h);
+                       none: as `many` */
 } zh_roundings;
 /* Whatever these say, scores with a softcap or slopes are not. */
 bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim,
                          size_t value_dim, zh_way way);
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way);
 const char *
-zh_rounding_name(zh_rounding rounding); /* "none", "bf16", "bytes", "bytes2", "bf16-inputs" */
+zh_rounding_name(zh_rounding rounding); /* "none", "bf16", "bytes", "bytes2", "bf16-inputs",
+                                            "e4m3-inputs" */
 bool zh_rounding_find(zh_rounding *out, const char *name); /* false: no such name, or NULL */
 /* The values that a token's activations become. */
 void zh_rounded(float *y, zh_rounding rounding, const float *x, size_t columns);
 /* A dequantised row becomes the values that are multiplied. */
 void zh_rounded_weights(float *row, zh_rounding rounding, size_t columns);
+/* What a sum of products w x, both as above, may lose beside the roundings of fp32: 0 but of
+ * E4M3_INPUTS, whose groups are summed by instructions of 32 columns that keep 13 bits below the
+ * largest term (docs/metrics.md). */
+double zh_rounding_loss(zh_rounding rounding, const float *w, const float *x, size_t columns);
 
 typedef struct zh_kernels {
   const char *name; /* "ref", "portable", "avx2", "avx512", "vnni", "amx" */

@@ -119,14 +119,25 @@ std::string escape(const std::string &text) {
   return out;
 }
 
-zh_status render(char **out, const char *name, const char *text, const json_t *model,
+// What Markdown would take for the edge of a table, a link or emphasis; entities stay as they are.
+std::string escape_markdown(const std::string &text) {
+  std::string out;
+  for (const char c : escape(text)) {
+    const bool special = std::strchr("|[]*`\\", c) != nullptr && c != '\0';
+    out += special ? "&#" + std::to_string(static_cast<int>(c)) + ";" : std::string(1, c);
+  }
+  return out;
+}
+
+zh_status render(char **out, zh_escape how, const char *name, const char *text,
+                 const json_t *model,
                  const zh_partial *partials, size_t partial_count, zh_error *err) {
   if (std::strstr(text, "{{{") || std::strstr(text, "{{&"))
     return zh_fail(err, ZH_ERR_INPUT, "%s: an unescaped tag; write {{name}}", name);
   mustache page{std::string(text)};
   if (!page.is_valid())
     return zh_fail(err, ZH_ERR_INPUT, "%s: %s (byte)", name, page.error_message().c_str());
-  page.set_custom_escape(escape);
+  page.set_custom_escape(how == ZH_ESCAPE_MARKDOWN ? escape_markdown : escape);
   const data values = from_json(model);
   strict_context context{&values, partials, partial_count};
   const std::string result = page.render(context);
@@ -141,15 +152,23 @@ zh_status render(char **out, const char *name, const char *text, const json_t *m
 
 } // namespace
 
-extern "C" zh_status zh_mustache_render(char **out, const char *name, const char *text,
-                                        const json_t *model, const zh_partial *partials,
-                                        size_t partial_count, zh_error *err) {
+extern "C" zh_status zh_mustache_render_as(char **out, zh_escape how, const char *name,
+                                           const char *text, const json_t *model,
+                                           const zh_partial *partials, size_t partial_count,
+                                           zh_error *err) {
   *out = nullptr;
   try {
-    return render(out, name, text, model, partials, partial_count, err);
+    return render(out, how, name, text, model, partials, partial_count, err);
   } catch (const std::bad_alloc &) {
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory while rendering %s", name);
   } catch (const std::exception &e) {
     return zh_fail(err, ZH_ERR_INPUT, "%s: %s", name, e.what());
   }
+}
+
+extern "C" zh_status zh_mustache_render(char **out, const char *name, const char *text,
+                                        const json_t *model, const zh_partial *partials,
+                                        size_t partial_count, zh_error *err) {
+  return zh_mustache_render_as(out, ZH_ESCAPE_HTML, name, text, model, partials, partial_count,
+                               err);
 }

@@ -21,6 +21,7 @@ static const struct {
     {"style", "style.css", false},
     {"bar", "bar.svg.mustache", false},
     {"figures", "figures.%s.html.mustache", true},
+    {"quality", "quality.%s.html.mustache", true},
     {"quantity", "quantity.%s.mustache", true},
     {"money", "money.%s.mustache", true},
     {"between", "between.%s.mustache", true},
@@ -38,7 +39,7 @@ static const struct {
 };
 enum { PARTIAL_COUNT = sizeof PARTIALS / sizeof *PARTIALS };
 
-static zh_status read_template(char **out, const char *file, zh_error *err) {
+zh_status zh_template_read(char **out, const char *file, zh_error *err) {
   char relative[256], path[4096];
   size_t length;
   snprintf(relative, sizeof relative, "reports/templates/%s", file);
@@ -60,11 +61,11 @@ static zh_status render_page(char **out, const json_t *model, const char *langua
                language, gap + 2);
     else
       snprintf(file, sizeof file, "%s", PARTIALS[i].file);
-    status = read_template(&texts[i], file, err);
+    status = zh_template_read(&texts[i], file, err);
     partials[i] = (zh_partial){.name = PARTIALS[i].name, .text = texts[i]};
   }
   snprintf(file, sizeof file, "report.%s.html.mustache", language);
-  if (status == ZH_OK) status = read_template(&page, file, err);
+  if (status == ZH_OK) status = zh_template_read(&page, file, err);
   if (status == ZH_OK)
     status = zh_mustache_render(out, file, page, model, partials, PARTIAL_COUNT, err);
   free(page);

@@ -35,6 +35,19 @@ ZH_MUST_CHECK zh_status zh_report_write(zh_report_result *out, const zh_report_o
 ZH_MUST_CHECK zh_status zh_report_html(char **out, const json_t *evaluation, const char *language,
                                        zh_error *err);
 
+/* --- pages of other documents --- */
+typedef enum zh_page_form { ZH_PAGE_HTML, ZH_PAGE_MARKDOWN, ZH_PAGE_TERMINAL } zh_page_form;
+
+/* comparison: of `zhiheng compare` (docs/schemas/compare.schema.json). The caller frees *out. */
+ZH_MUST_CHECK zh_status zh_comparison_page(char **out, const json_t *comparison,
+                                           const char *language, zh_page_form form, zh_error *err);
+
+/* Published scores (what `zhiheng registry` prints as JSON) as an SVG: over the models' release
+ * dates, or a row a model (a row a benchmark where one model was asked for). Figures that contradict
+ * each other are joined, and listed below with the source of each. The caller frees *out. */
+ZH_MUST_CHECK zh_status zh_registry_svg(char **out, const json_t *scores, bool over_time,
+                                        const char *language, zh_error *err);
+
 /* Recomputes every digest of a bundle or report folder, or of the bundle and report an evaluation
  * names; names the first difference (ZH_ERR_CHECK). *what describes in words what was verified; the
  * caller frees. */

@@ -207,6 +207,7 @@ zh_status zh_view_build(json_t **out, const json_t *evaluation, const char *dige
   zh_view_clauses(&view);
   zh_view_papers(&view);
   zh_view_figures(&view);
+  zh_view_quality(&view);
   zh_view_machine(&view);
   zh_view_method(&view);
   if (view.status == ZH_OK)

@@ -137,9 +137,16 @@ static void put_row(zh_view *view, json_t *list, const json_t *measurement, cons
 /* The group's rows; a group is a model, the machine, or the harness itself. */
 typedef bool (*row_filter)(const json_t *measurement, const char *model);
 
+/* Of an examination: those have a chapter of their own. */
+static bool is_score(const json_t *measurement) {
+  const char *workload = zh_view_maybe_text(measurement, "workload"),
+             *unit = zh_view_maybe_text(measurement, "unit");
+  return workload && strcmp(workload, "quality") == 0 && unit && strcmp(unit, "1") == 0;
+}
+
 static bool is_of_model(const json_t *measurement, const char *model) {
   const char *name = zh_view_maybe_text(measurement, "model");
-  return name && strcmp(name, model) == 0;
+  return name && strcmp(name, model) == 0 && !is_score(measurement);
 }
 static bool is_harness(const json_t *measurement) {
   const char *workload = zh_view_maybe_text(measurement, "workload");

@@ -15,7 +15,8 @@ add_executable(kernelcheck kernelcheck/main.c kernelcheck/cases.c kernelcheck/ch
   kernelcheck/timing.c kernelcheck/bench_limits.c kernelcheck/bench_matmul.c kernelcheck/bench_attention.c
   kernelcheck/bench_packing.c kernelcheck/bench_simple.c kernelcheck/bench_threads.c kernelcheck/support.c
   kernelcheck/device.c kernelcheck/device_products.c kernelcheck/device_attention.c kernelcheck/device_route.c
-  kernelcheck/device_rows.c kernelcheck/device_bench.c)
+  kernelcheck/device_rows.c kernelcheck/device_e4m3.c kernelcheck/device_bench.c
+  kernelcheck/device_bench_grouped.c)
 target_link_libraries(kernelcheck PRIVATE zh_kernels zh_core)
 set_target_properties(kernelcheck PROPERTIES OUTPUT_NAME zhiheng-kernelcheck RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME kernels.kernelcheck COMMAND kernelcheck)
@@ -43,6 +44,10 @@ add_executable(quantize_stdin kernelcheck/quantize_stdin.c)
 target_link_libraries(quantize_stdin PRIVATE zh_kernels zh_core)
 set_target_properties(quantize_stdin PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 zh_python_test(kernels.quantize_oracle oracle/test_kernels_quantize.py)
+add_executable(round_stdin kernelcheck/round_stdin.c)
+target_link_libraries(round_stdin PRIVATE zh_kernels zh_core)
+set_target_properties(round_stdin PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+zh_python_test(oracle.inputs_e4m3 oracle/test_inputs_e4m3.py)
 zh_python_test(kernels.dequantize_oracle oracle/test_kernels_dequantize.py)
 zh_python_test(kernels.kernelcheck_words oracle/test_kernelcheck.py)
 

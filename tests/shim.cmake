@@ -31,12 +31,12 @@ function(zh_shim_test source)
   set_tests_properties(shim.${what} PROPERTIES TIMEOUT 120 LABELS unit)
 endfunction()
 
-set(SHIM_TESTS test_hopper.cc test_matrix.cc test_memory.cc test_processes.cc test_runtime.cc test_threads.cc
+set(SHIM_TESTS test_e4m3.cc test_hopper.cc test_matrix.cc test_memory.cc test_processes.cc test_runtime.cc test_threads.cc
   test_together.cc)
 list(TRANSFORM SHIM_TESTS PREPEND shim/ OUTPUT_VARIABLE SHIM_TEST_FILES)
 set_source_files_properties(${SHIM_TEST_FILES} PROPERTIES COMPILE_OPTIONS "${SHIM_KERNEL_FLAGS}")
 foreach(source ${SHIM_TESTS})
-  zh_shim_test(${source} zh_shim)
+  zh_shim_test(${source} zh_shim zh_kernels zh_core m)
 endforeach()
 zh_shim_test(test_module.c zh_kernels zh_core m)
 add_dependencies(shim_test_module zhiheng-shim)

@@ -194,7 +194,7 @@ static zh_status show_sum(certificate *c, size_t token, size_t place, const zh_o
                                                        : NULL;
   if (!whole) return ZH_OK;
   zh_shown_part delta[ZH_SHOWN_KINDS] = {
-      {(uint32_t)token, (uint32_t)place - 1, o->in_width, whole + t * o->in_width}};
+      {(uint32_t)token, (uint32_t)place - 1, o->in_width, whole + t * o->in_width, 0}};
   return put_or_keep(c, delta);
 }
 
@@ -215,13 +215,28 @@ static const float *output_of(certificate *c, const zh_operation *o, size_t t) {
   return o->each || o->op == ZH_OP_ROUTE ? c->slice : zh_operation_output(o, t);
 }
 
+/* Of several ranks: what this one gave of each choice, its columns or all of it; nothing of choices
+ * whose expert another rank has. */
+static zh_status keep_choices(certificate *c, size_t token, size_t place, const zh_operation *o,
+                              size_t t) {
+  size_t used = c->whole.experts_used;
+  for (uint32_t k = 0; k < used; ++k) {
+    zh_shown_part part = {(uint32_t)token, (uint32_t)place, o->out_width,
+                          zh_operation_output(o, t * used + k), k};
+    if (zh_operation_has(o, t * used + k))
+      ZH_TRY(zh_shown_keep(&c->shown, ZH_SHOWN_VALUES, &part, &c->error));
+  }
+  return ZH_OK;
+}
+
 static zh_status show(certificate *c, size_t token, const zh_operation *o, size_t t) {
   size_t place = zh_program_find(&c->program, o);
   int layer = -1;
   if (place == SIZE_MAX) return ZH_OK;
+  if (c->comm && o->each) return keep_choices(c, token, place, o, t);
   const zh_instruction *now = zh_program_at(&c->program, place, &layer);
   zh_shown_part part[ZH_SHOWN_KINDS] = {
-      {(uint32_t)token, (uint32_t)place, count_of(c, o), output_of(c, o, t)}};
+      {(uint32_t)token, (uint32_t)place, count_of(c, o), output_of(c, o, t), 0}};
   if (c->comm && now->out == ZH_VALUE_DELTA) return ZH_OK;
   if (c->comm) ZH_TRY(show_sum(c, token, place, o, t, now));
   if (o->op == ZH_OP_ATTENTION) show_cache(c, part, o, t);
@@ -324,6 +339,9 @@ static zh_status put_header(certificate *c, zh_error *err) {
   put_links(&links, &c->run);
   zh_status status = put_marks(&marks, &c->run, err);
   json_t *header = header_of(c, commitment, zh_text_string(&links), zh_text_string(&marks));
+  if (header && c->run.arithmetic.rounds.e4m3 != ZH_ROUND_NONE)
+    json_object_set_new(json_object_get(header, "rounds"), "e4m3",
+                        json_string(zh_rounding_name(c->run.arithmetic.rounds.e4m3)));
   if (status == ZH_OK && (!header || links.failed || marks.failed))
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for the certificate");
   if (status == ZH_OK) status = say_held(header, c->engine, err);

@@ -159,7 +159,7 @@ static size_t output_stride(const zh_operation *o) {
 /* Matrices of one row are held as vectors, which are never rounded; nor is what is not packed. */
 static zh_rounding rounding_of(const zh_check *check, const zh_operation *o) {
   if (o->weight->tensor->dims == 1 || o->weight->head_rows % ZH_PACKED_ROWS) return ZH_ROUND_NONE;
-  return zh_rounding_of(&check->arithmetic.rounds, o->weight->matrix.type, o->way);
+  return zh_weight_rounding(o->weight, &check->arithmetic.rounds, o->way);
 }
 
 typedef struct dot {
@@ -178,7 +178,7 @@ static dot dot_of(const float *w, const float *x, size_t columns) {
 
 /* |y - ŷ| <= g(K + 4) |W||x| + u |ŷ|: K products and sums (4 more roundings for scales of blocks),
  * one rounding of the result to fp32. Where the columns lay over p ranks, p u |W||x| more: each
- * part rounded to fp32, and p - 1 additions. */
+ * part rounded to fp32, and p - 1 additions. What tensor cores lose of E4M3: zh_rounding_loss. */
 static void check_dot(zh_check *check, const zh_operation *o, size_t t, size_t r, const float *x,
                       size_t columns, double computed) {
   double bias = element_of(check, o->bias, r);
@@ -189,6 +189,7 @@ static void check_dot(zh_check *check, const zh_operation *o, size_t t, size_t r
   double parts = o->addends > 1 ? (double)o->addends : 0, sum = d.sum;
   double bound = (growth(check, (double)columns + 4) + parts * U) * d.magnitude + U * fabs(sum) +
                  (double)FLT_MIN;
+  bound += zh_rounding_loss(rounding_of(check, o), w, x, columns);
   sum += bias;
   bound += bias == 0 ? 0 : U * (fabs(bias) + fabs(sum));
   if (o->layer < 0) sum = shaped_logit(check, factor, sum, &bound);
@@ -210,6 +211,15 @@ static void check_product(zh_check *check, const zh_operation *o, size_t t) {
   if (strcmp(o->name, "head") != 0) return;
   size_t best = zh_kernels_reference()->argmax(o->output + t * output_stride(o), o->out_width);
   if (best < o->out_width) check_product_row(check, o, t, best, x); /* the answer itself */
+}
+
+/* A token, or choice, that was computed here: the first from a drawn one on; o->tokens: none was.
+ */
+static size_t draw_token(zh_check *check, const zh_operation *o) {
+  size_t first = draw(check, o->tokens);
+  for (size_t i = 0; i < o->tokens; ++i)
+    if (zh_operation_has(o, (first + i) % o->tokens)) return (first + i) % o->tokens;
+  return o->tokens;
 }
 
 /* --- whole products: check_whole.h --- */
@@ -244,6 +254,11 @@ static const float *whole_output(void *user, size_t t) {
   return zh_operation_output(w->o, w->token[t]);
 }
 
+static double whole_loss(void *user, const float *row, const float *x) {
+  const whole_of *w = user;
+  return TAU * zh_rounding_loss(w->rounding, row, x, w->o->in_width);
+}
+
 static void judge_whole(void *user, size_t t, size_t row, double computed, double expected,
                         double bound) {
   const whole_of *w = user;
@@ -257,7 +272,7 @@ static size_t draw_tokens(whole_of *w) {
   const zh_operation *o = w->o;
   size_t count = 0, all = 0;
   for (size_t i = 0; i < o->tokens; ++i) {
-    if (o->each && o->each[i] != o->weight) continue;
+    if (!zh_operation_has(o, i) || (o->each && o->each[i] != o->weight)) continue;
     if (all++ < ZH_WHOLE_TOKENS)
       w->token[count++] = i;
     else
@@ -272,7 +287,8 @@ static void check_whole(zh_check *check, const zh_operation *o) {
   if (!check->whole || o->op != ZH_OP_MATMUL || o->addends > 1 || o->tokens == 0 || shaped) return;
   zh_operation one = *o;
   if (o->each) {
-    size_t choice = draw(check, o->tokens);
+    size_t choice = draw_token(check, o);
+    if (choice == o->tokens) return;
     one.weight = o->each[choice];
     one.bias = o->each_bias ? o->each_bias[choice] : NULL;
   }
@@ -290,6 +306,7 @@ static void check_whole(zh_check *check, const zh_operation *o) {
                               .row = whole_row,
                               .input = whole_input,
                               .output = whole_output,
+                              .loss = user.rounding == ZH_ROUND_E4M3_INPUTS ? whole_loss : NULL,
                               .judge = judge_whole};
   zh_whole_check(check->whole, &product);
 }
@@ -598,8 +615,8 @@ static void check_route(zh_check *check, const zh_operation *o, size_t t) {
           TAU * bound[k]);
 }
 
-/* The shared experts' part times sigmoid (4 u of it), and each choice's times its weight: a product
- * and a sum each, in fp32. */
+/* The shared experts' part times sigmoid (4 u of it), and that of each choice here times its
+ * weight: a product and a sum each, in fp32. */
 static void check_combination(zh_check *check, const zh_operation *o, size_t t) {
   const zh_mixture *m = o->mixture;
   double share = m->shared ? 1 / (1 + exp(-(double)m->shared[t])) : 1;
@@ -607,6 +624,7 @@ static void check_combination(zh_check *check, const zh_operation *o, size_t t) 
     size_t i = draw(check, o->out_width);
     double sum = o->second ? share * o->second[t * o->in_width + i] : 0, magnitude = fabs(sum);
     for (size_t k = t * m->used; k < (t + 1) * m->used; ++k) {
+      if (!zh_mixture_has(m, k)) continue;
       double term = (double)m->weight[k] * o->input[m->place[k] * o->in_width + i];
       sum += term;
       magnitude += fabs(term);
@@ -628,7 +646,8 @@ static dot addend_of(zh_check *check, const zh_weight *w, const zh_weight *bias,
   zh_rounded_weights(row, rounding, columns);
   dot d = dot_of(row, check->rounded, columns);
   double added = element_of(check, bias, r);
-  *bound += fabs(share) * growth(check, (double)columns + 4) * d.magnitude;
+  *bound += fabs(share) * (growth(check, (double)columns + 4) * d.magnitude +
+                           zh_rounding_loss(rounding, row, check->rounded, columns));
   return (dot){share * (d.sum + added), fabs(share) * (d.magnitude + fabs(added))};
 }
 
@@ -698,7 +717,10 @@ static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
   if (!check->failed)
     check->failed = !zh_order_visit(check->order, o, check->failure, sizeof check->failure);
-  for (int i = 0; i < TOKENS; ++i) check_token(check, o, draw(check, o->tokens));
+  for (int i = 0; i < TOKENS; ++i) {
+    size_t t = draw_token(check, o);
+    if (t < o->tokens) check_token(check, o, t);
+  }
   check_whole(check, o);
 }
 

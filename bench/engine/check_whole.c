@@ -102,9 +102,18 @@ static void add_row(double *mix, const float *row, double sign, size_t columns) 
   for (size_t i = 0; i < columns; ++i) mix[i] += sign * (double)row[i];
 }
 
+/* Squares of what a row loses of each token. */
+static void add_losses(double *lost, const zh_whole *whole, const zh_whole_product *p,
+                       const float *row) {
+  for (size_t t = 0; p->loss && t < p->tokens; ++t) {
+    double loss = p->loss(p->user, row, whole->x + t * whole->longest);
+    lost[t] += loss * loss;
+  }
+}
+
 static void check_block(zh_whole *whole, const zh_whole_product *p, size_t first) {
   size_t count = p->rows - first < BLOCK ? p->rows - first : BLOCK;
-  double sign[BLOCK], bias[BLOCK], of_weights = 0, of_biases = 0, biases = 0;
+  double sign[BLOCK], bias[BLOCK], lost[TOKENS] = {0}, of_weights = 0, of_biases = 0, biases = 0;
   uint32_t bits[2] = {draw(whole), draw(whole)};
   p->biases(p->user, bias, first, count);
   memset(whole->mix, 0, p->columns * sizeof *whole->mix);
@@ -112,6 +121,7 @@ static void check_block(zh_whole *whole, const zh_whole_product *p, size_t first
     const float *row = p->row(p->user, first + r);
     sign[r] = bits[r / 32] >> r % 32 & 1 ? 1 : -1;
     add_row(whole->mix, row, sign[r], p->columns);
+    add_losses(lost, whole, p, row);
     of_weights += squares_of(row, p->columns);
     of_biases += bias[r] * bias[r];
     biases += sign[r] * bias[r];
@@ -123,7 +133,8 @@ static void check_block(zh_whole *whole, const zh_whole_product *p, size_t first
     double expected = p->factor * (dot(whole->mix, x, p->columns) + biases),
            rows = p->relative * sqrt(of_weights * squares_of(x, p->columns)),
            ends = p->rounding * (2 * sqrt(of_outputs) + fabs(p->factor) * sqrt(of_biases));
-    double bound = LAMBDA * (fabs(p->factor) * rows + ends + sqrt(BLOCK) * (double)FLT_MIN);
+    double bound =
+        LAMBDA * (fabs(p->factor) * (rows + sqrt(lost[t])) + ends + sqrt(BLOCK) * (double)FLT_MIN);
     p->judge(p->user, t, first, computed, expected, bound);
   }
 }

@@ -37,6 +37,8 @@ typedef struct zh_whole_product {
   const float *(*row)(void *user, size_t r); /* as it is multiplied, until the next call */
   void (*input)(void *user, float *out, size_t t);
   const float *(*output)(void *user, size_t t); /* [rows] */
+  /* Of a row and an input, what it may lose besides; NULL: nothing. */
+  double (*loss)(void *user, const float *row, const float *x);
   void (*judge)(void *user, size_t t, size_t row, double computed, double expected, double bound);
 } zh_whole_product;
 /* Of more than 2^24 weights drawn blocks of rows, and the last one. */

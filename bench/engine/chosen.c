@@ -34,8 +34,8 @@ static zh_status read_choices(choices *out, const zh_architecture *a, const zh_c
     out->choice[k] = (uint32_t)expert;
     out->place[k] = (uint32_t)k;
   }
-  out->mixture =
-      (zh_mixture){a->experts_used, out->choice, chosen->routed, out->place, chosen->shared};
+  out->mixture = (zh_mixture){a->experts_used, out->choice, chosen->routed, out->place,
+                              chosen->shared,  0,           a->experts};
   return ZH_OK;
 }
 

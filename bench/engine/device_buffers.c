@@ -117,8 +117,9 @@ static void cut(cutting *c, const zh_engine *engine, zh_device_engine *d) {
   if (a->alibi) d->slopes = take(c, a->heads, sizeof(float));
   if (engine->weights.expert) {
     d->choice = take(c, tokens * a->experts_used, sizeof(uint32_t));
-    d->lists = take(c, zh_device_list_words(tokens, a->experts, a->experts_used), sizeof(uint32_t));
-    d->counted = take(c, 2 * (size_t)a->layers, sizeof *d->counted);
+    d->lists = take(c, zh_device_list_words(tokens, engine->weights.experts_here, a->experts_used),
+                    sizeof(uint32_t));
+    d->counted = take(c, ZH_COUNTS * (size_t)a->layers, sizeof *d->counted);
   }
   /* Behind them what was chosen: zh_device_chosen. */
   d->answer = take(c, zh_device_logit_rows(engine), sizeof *d->answer + sizeof(uint32_t));

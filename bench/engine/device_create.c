@@ -207,7 +207,7 @@ static void name_kernels(zh_engine *engine) {
   d->kernels = *zh_kernels_best();
   d->kernels.name = d->api->backend;
   d->kernels.fp64_sums = false;
-  d->kernels.rounds = d->api->rounds;
+  d->kernels.rounds = zh_device_rounds(d->api, d->device);
   engine->kernels = &d->kernels;
 }
 
@@ -282,36 +282,44 @@ uint64_t zh_device_host_bytes(const zh_engine *engine) {
 /* Enqueued behind what was counted, before what comes. */
 void zh_device_restart_count(zh_engine *engine) {
   zh_device_engine *d = engine->device;
-  size_t bytes = 2 * (size_t)engine->architecture.layers * sizeof *d->counted;
+  size_t bytes = ZH_COUNTS * (size_t)engine->architecture.layers * sizeof *d->counted;
   if (!d->counted || d->late.status != ZH_OK) return;
   (void)d->api->fill(d->device, d->counted, 0, bytes, &d->late);
 }
 
-/* Bytes of all experts of a layer, as files have them. */
+/* Bytes of the experts of a layer that are here, as files have them. */
 static double bytes_of_experts(const zh_engine *engine, uint32_t layer) {
-  const zh_weight *first = zh_weights_expert(&engine->weights, layer, 0);
+  const zh_weight *first = zh_weights_own_experts(&engine->weights, layer);
   double bytes = 0;
-  for (size_t i = 0; i < (size_t)engine->architecture.experts * ZH_EXPERT_SLOTS; ++i)
+  for (size_t i = 0; i < (size_t)engine->weights.experts_here * ZH_EXPERT_SLOTS; ++i)
     if (first[i].tensor) bytes += (double)first[i].tensor->bytes;
   return bytes;
 }
 
-/* Of the experts' bytes those that were read, on the mean of the passes since the count began;
- * before any, a token's. Waits for the device: never between timed passes. */
-static double share_read(const zh_engine *engine) {
+/* Waits for the device: never between timed passes. */
+const uint64_t *zh_device_expert_counts(const zh_engine *engine) {
   zh_device_engine *d = engine->device;
-  const zh_architecture *a = &engine->architecture;
   uint64_t *counted = (uint64_t *)(void *)d->staging;
-  size_t bytes = 2 * (size_t)a->layers * sizeof *counted;
-  double read = 0, offered = 0;
-  if (d->late.status == ZH_OK && d->api->wait(d->device, &d->late) == ZH_OK &&
-      d->api->download(d->device, counted, d->counted, bytes, &d->late) == ZH_OK &&
-      d->api->wait(d->device, &d->late) == ZH_OK)
-    for (uint32_t l = 0; l < a->layers; ++l) {
-      double all = bytes_of_experts(engine, l);
-      read += all * (double)counted[2 * l] / a->experts;
-      offered += all * (double)counted[2 * l + 1];
-    }
+  size_t bytes = ZH_COUNTS * (size_t)engine->architecture.layers * sizeof *counted;
+  if (!d->counted || d->late.status != ZH_OK || d->api->wait(d->device, &d->late) != ZH_OK ||
+      d->api->download(d->device, counted, d->counted, bytes, &d->late) != ZH_OK ||
+      d->api->wait(d->device, &d->late) != ZH_OK)
+    return NULL;
+  return counted;
+}
+
+/* Of the experts' bytes those that were read, on the mean of the passes since the count began;
+ * before any, a token's. Of whole experts as if every rank had read as many as the one that read
+ * most in that layer: each has its own memory, and all wait for it. */
+static double share_read(const zh_engine *engine) {
+  const zh_architecture *a = &engine->architecture;
+  const uint64_t *counted = zh_device_expert_counts(engine);
+  double read = 0, offered = 0, ranks = zh_device_expert_ranks(engine);
+  for (uint32_t l = 0; counted && l < a->layers; ++l, counted += ZH_COUNTS) {
+    double all = bytes_of_experts(engine, l);
+    read += all * ranks * (double)counted[ZH_COUNT_MOST_BUSY] / a->experts;
+    offered += all * (double)counted[ZH_COUNT_PASSES];
+  }
   return offered > 0 ? read / offered : (double)a->experts_used / a->experts;
 }
 
@@ -337,11 +345,14 @@ json_t *zh_engine_device_json(const zh_engine *engine) {
   const zh_device_engine *d = engine->device;
   if (!d) return NULL;
   const char *products = d->api->product_variant ? d->api->product_variant(d->device) : "";
-  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:s*}", "kind", "gpu", "index", d->index,
-                   "name", d->facts.name, "uuid", d->facts.uuid, "backend", d->api->backend,
-                   "build", d->api->build, "driver", d->facts.driver, "runtime", d->facts.runtime,
-                   "memory_bytes", (json_int_t)d->facts.memory_bytes, "products", products,
-                   "weights", zh_device_forms_json(engine), "decode",
+  zh_rounding e4m3 = d->kernels.rounds.e4m3;
+  const char *inputs = e4m3 == ZH_ROUND_NONE ? NULL : zh_rounding_name(e4m3);
+  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s*,s:o,s:s*}", "kind", "gpu", "index",
+                   d->index, "name", d->facts.name, "uuid", d->facts.uuid, "backend",
+                   d->api->backend, "build", d->api->build, "driver", d->facts.driver, "runtime",
+                   d->facts.runtime, "memory_bytes", (json_int_t)d->facts.memory_bytes, "products",
+                   products, "inputs_of_e4m3", inputs, "weights", zh_device_forms_json(engine),
+                   "decode",
                    zh_device_decode_form(d));
 }
 

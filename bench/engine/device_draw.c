@@ -1,6 +1,10 @@
 /* Tokens drawn on the device, many steps without the host between: a step of one sequence is a
  * graph as a greedy one's, with a draw behind its answer. The rule and its counter lie on the
- * device, so that one graph does for all. */
+ * device, so that one graph does for all.
+ *
+ * Of several ranks each that has the head draws: all of them have gathered all rows of the logits,
+ * and what they do with these is made of whole numbers (kernels/drawing.h), so that they draw
+ * alike. Where layers are divided the others are told. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +19,7 @@ struct zh_device_drawing {
 };
 
 bool zh_engine_draws(const zh_engine *e) {
-  return zh_engine_generates(e) && e->device->api->draw && !e->stages.comm;
+  return zh_engine_generates(e) && e->device->api->draw;
 }
 
 void zh_device_end_drawing(zh_device_engine *d) {
@@ -34,11 +38,11 @@ static zh_status enqueue_step(zh_engine *e, zh_error *err) {
   zh_device_pass p = {.e = e,
                       .d = d,
                       .tokens = 1,
-                      .wanted = 1,
+                      .wanted = zh_engine_has_head(e),
                       .way = zh_way_of(1),
                       .expert_way = zh_expert_way(&e->architecture, 1)};
   zh_device_draw draw = {.out = d->answer,
-                         .chosen = d->tokens.token,
+                         .chosen = zh_device_chosen(e, 1),
                          .how = drawing->how,
                          .z = d->value[ZH_VALUE_LOGITS],
                          .weights = drawing->weights,
@@ -46,13 +50,18 @@ static zh_status enqueue_step(zh_engine *e, zh_error *err) {
                          .vocab = e->architecture.vocab};
   ZH_TRY(zh_device_enqueue(&p, err));
   d->api->mark(d->device, "drawing", -1);
-  ZH_TRY(d->api->answer(d->device, draw.out, draw.chosen, draw.z, 1, draw.vocab, err));
-  ZH_TRY(d->api->draw(d->device, &draw, err));
+  if (p.wanted > 0) {
+    ZH_TRY(d->api->answer(d->device, draw.out, draw.chosen, draw.z, 1, draw.vocab, err));
+    ZH_TRY(d->api->draw(d->device, &draw, err));
+  }
+  ZH_TRY(zh_device_share_answers(e, 1, err));
   return d->api->advance(d->device, d->tokens.position, 1, err);
 }
 
-static zh_status prepare(zh_engine *e, zh_error *err) {
+static zh_status prepare(zh_engine *e, size_t events, zh_error *err) {
   zh_device_engine *d = e->device;
+  if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
+  ZH_TRY(zh_device_make_events(d, events, err));
   size_t bytes = e->architecture.vocab * sizeof(uint64_t);
   zh_error ending = ZH_ERROR_INIT; /* a capture that failed is ended, too */
   if (d->drawing && d->drawing->graph) return ZH_OK;
@@ -95,24 +104,15 @@ static zh_status hand_over(zh_device_engine *d, size_t steps, uint32_t *out, zh_
     memcpy(out + i, d->staging + i * sizeof *out, sizeof *out);
     status = each(user, out[i], err);
   }
-  ZH_TRY(d->api->wait(d->device, status == ZH_OK ? err : NULL));
+  ZH_TRY(zh_device_wait(d, status == ZH_OK ? err : NULL));
   memcpy(out, d->staging, steps * sizeof *out);
   return status;
 }
 
-zh_status zh_engine_draw(zh_engine *e, const zh_draw_rule *how, uint32_t first, uint32_t position,
-                         size_t steps, uint32_t *out, zh_token_sink each, void *user,
-                         zh_error *err) {
+static zh_status draw_here(zh_engine *e, const zh_draw_rule *how, uint32_t first, uint32_t position,
+                           size_t steps, uint32_t *out, zh_token_sink each, void *user,
+                           zh_error *err) {
   zh_device_engine *d = e->device;
-  if (e->length[0] != position || position + steps > e->context || steps > ZH_DRAW_STEPS_MAX)
-    return zh_fail(err, ZH_ERR_ARG,
-                   "%zu tokens from position %" PRIu32
-                   " on cannot be drawn: the sequence has %" PRIu32 " of at most %" PRIu32
-                   " positions, and %d are drawn at once",
-                   steps, position, e->length[0], e->context, ZH_DRAW_STEPS_MAX);
-  if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
-  ZH_TRY(prepare(e, err));
-  ZH_TRY(zh_device_make_events(d, each ? steps + 1 : 1, err));
   d->api->mark(d->device, "drawing", -1);
   ZH_TRY(send_first(d, how, first, position, err));
   ZH_TRY(d->api->record(d->device, d->event[0], err));
@@ -125,4 +125,18 @@ zh_status zh_engine_draw(zh_engine *e, const zh_draw_rule *how, uint32_t first, 
   d->computed[0] = e->length[0] += (uint32_t)steps;
   zh_engine_mark_nothing(e);
   return hand_over(d, steps, out, each, user, err);
+}
+
+zh_status zh_engine_draw(zh_engine *e, const zh_draw_rule *how, uint32_t first, uint32_t position,
+                         size_t steps, uint32_t *out, zh_token_sink each, void *user,
+                         zh_error *err) {
+  if (e->length[0] != position || position + steps > e->context || steps > ZH_DRAW_STEPS_MAX)
+    return zh_fail(err, ZH_ERR_ARG,
+                   "%zu tokens from position %" PRIu32
+                   " on cannot be drawn: the sequence has %" PRIu32 " of at most %" PRIu32
+                   " positions, and %d are drawn at once",
+                   steps, position, e->length[0], e->context, ZH_DRAW_STEPS_MAX);
+  size_t events = each ? steps + 1 : 1;
+  ZH_TRY(zh_device_agree(e, prepare(e, events, err), err)); /* no graph waits in vain */
+  return zh_device_agree(e, draw_here(e, how, first, position, steps, out, each, user, err), err);
 }

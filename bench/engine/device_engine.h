@@ -65,7 +65,7 @@ struct zh_device_engine {
   float *slopes; /* [heads]: of ALiBi */
   zh_device_tokens tokens;
   uint32_t *choice, *lists; /* of experts */
-  uint64_t *counted; /* [layers][2]: experts that had choices, and passes, since the count began */
+  uint64_t *counted; /* [layers][ZH_COUNTS], since the count began */
   zh_device_answer *answer; /* [logit_rows] */
   float *head_factor;       /* [vocab]: of a normalised head; NULL: none */
   void *scratch;            /* of attention */
@@ -112,6 +112,8 @@ ZH_MUST_CHECK zh_status zh_device_engine_fill(zh_engine *engine, const zh_engine
 void zh_device_engine_free(zh_engine *engine); /* safe where there is none */
 /* Anew from here on: which experts tokens went to. */
 void zh_device_restart_count(zh_engine *engine);
+/* [layers][ZH_COUNTS] since then, in the staging memory; NULL: no experts, or a device that is lost. */
+const uint64_t *zh_device_expert_counts(const zh_engine *engine);
 /* What of the cost is the device's. */
 void zh_device_cost(zh_engine_cost *cost, const zh_engine *engine);
 /* On the host, beside the model's vectors. */
@@ -221,7 +223,15 @@ bool zh_device_is_left_out(const zh_engine *engine, int layer);
 static inline int zh_device_layer_of_model(const zh_device_pass *p, int layer) {
   return layer < 0 ? layer : layer + (int)p->e->weights.first_layer;
 }
-/* What is added to a sum over ranks, the first of them adds. */
+/* Ranks over which whole experts are shared out. */
+static inline uint32_t zh_device_expert_ranks(const zh_engine *e) {
+  return e->weights.whole_experts ? (uint32_t)e->stages.part.parts : 1;
+}
+/* What is added to a sum over ranks, the first of them adds; of a whole expert the one that has it.
+ */
+static inline bool zh_device_adds_expert_bias(const zh_engine *e) {
+  return e->weights.whole_experts || e->stages.part.index == 0;
+}
 static inline const zh_weight *zh_device_bias(const zh_device_pass *p, const zh_instruction *is,
                                               int layer) {
   bool sums = is->out == ZH_VALUE_DELTA || is->out == ZH_VALUE_EXPERT;

@@ -79,6 +79,14 @@ static zh_device_form form_of(const zh_device_engine *d, const zh_weight *w, zh_
   return ZH_FORMS;
 }
 
+/* Groups of inputs are rounded together, on each rank for itself: they must be the whole's. */
+static bool cuts_a_group(const zh_device_engine *d, const zh_weight *w) {
+  uint64_t all = w->tensor->shape[1];
+  bool whole = zh_device_even_groups(w->fp8.columns, all);
+  bool divided = w->matrix.columns < all && d->kernels.rounds.e4m3 != ZH_ROUND_NONE;
+  return divided && (!whole || w->first_column % ZH_E4M3_GROUP != 0);
+}
+
 /* Weights of a type without a form are held as bf16, to which their products then round them; but
  * what is looked up is held as it is, in fp32. matrix.type says so to checks and certificates. */
 static zh_status choose_form(zh_engine *engine, zh_weight *w, bool mxfp4, zh_error *err) {
@@ -94,6 +102,13 @@ static zh_status choose_form(zh_engine *engine, zh_weight *w, bool mxfp4, zh_err
     m->form = form_of(d, w, zh_device_form_of(w->matrix.type));
   }
   if (m->form != ZH_FORM_E4M3) return ZH_OK;
+  if (cuts_a_group(d, w))
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "%s: columns of tensor '%s' are divided from %zu on, within a group of %d that "
+                   "products by '%s' round together; leave ZH_GPU_PRODUCT away, or divide it among "
+                   "fewer ranks",
+                   zh_model_name(engine->weights.model), w->tensor->name, w->first_column,
+                   ZH_E4M3_GROUP, d->api->product_variant(d->device));
   if (!is_standard(w)) w->matrix.type = ZH_F8_E4M3;
   m->scale_rows = w->first_row % w->fp8.rows == 0 ? w->fp8.rows : 1;
   m->scale_columns = w->fp8.columns;
@@ -109,12 +124,12 @@ static bool fits_q8(zh_dtype type) {
   return type == ZH_Q4_0 || zh_device_form_of(type) == ZH_FORM_Q8;
 }
 
-/* All experts of a slot are one matrix on the device. Files pack each by itself, perhaps otherwise
- * than its neighbours. */
+/* All experts of a slot that are here are one matrix on the device. Files pack each by itself,
+ * perhaps otherwise than its neighbours. */
 static zh_status join_experts(zh_engine *engine, uint32_t layer, int slot, zh_error *err) {
   const zh_weights *weights = &engine->weights;
-  uint32_t experts = weights->architecture.experts;
-  const zh_weight *first = &zh_weights_expert(weights, layer, 0)[slot];
+  uint32_t experts = weights->experts_here;
+  const zh_weight *first = &zh_weights_own_experts(weights, layer)[slot];
   bool alike = true, all_q8 = true;
   for (uint32_t e = 0; first->tensor && e < experts; ++e) {
     const zh_weight *w = first + (size_t)e * ZH_EXPERT_SLOTS;

@@ -97,12 +97,12 @@ static zh_status run_together(zh_device_pass *p, size_t i, size_t count, zh_erro
   size_t y_stride, x_stride;
   float *y = zh_device_value_at(p, first->out, &y_stride);
   const float *x = zh_device_value_at(p, first->in, &x_stride);
-  const zh_weight *expert = choices ? zh_weights_expert(weights, (uint32_t)layer, 0) : NULL;
+  const zh_weight *expert = choices ? zh_weights_own_experts(weights, (uint32_t)layer) : NULL;
   for (size_t k = 0; k < count; ++k) {
     const zh_instruction *is = zh_program_at(&p->d->program, i + k, &layer);
     if (choices)
       add_product(&all, k, &expert[ZH_EXPERT_GATE + k], &expert[ZH_EXPERT_GATE_BIAS + k],
-                  a->experts);
+                  weights->experts_here);
     else
       add_product(&all, k, zh_order_weight(is, layer, weights), zh_order_bias(is, layer, weights),
                   1);
@@ -118,7 +118,7 @@ static zh_status run_together(zh_device_pass *p, size_t i, size_t count, zh_erro
                               .x_stride = x_stride,
                               .spread = true,
                               .tokens = p->tokens,
-                              .experts = a->experts,
+                              .experts = weights->experts_here,
                               .used = a->experts_used,
                               .lists = p->d->lists,
                               .way = p->expert_way};

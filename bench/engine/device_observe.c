@@ -130,8 +130,13 @@ static zh_status see_mixture(const zh_device_pass *p, zh_mixture *out, zh_error 
   ZH_TRY(download(p, s->routed, d->value[ZH_VALUE_ROUTED], choices * sizeof(float), err));
   if (a->shared_gated)
     ZH_TRY(download(p, s->shared, d->value[ZH_VALUE_SHARED_SCORE], p->tokens * sizeof(float), err));
-  *out = (zh_mixture){a->experts_used, s->choice, s->routed, s->place,
-                      a->shared_gated ? s->shared : NULL};
+  *out = (zh_mixture){a->experts_used,
+                      s->choice,
+                      s->routed,
+                      s->place,
+                      a->shared_gated ? s->shared : NULL,
+                      p->e->weights.first_expert,
+                      p->e->weights.experts_here};
   return ZH_OK;
 }
 
@@ -155,11 +160,10 @@ static void spread_over_choices(zh_operation *o, const zh_device_pass *p, const 
     s->each[i] = product ? &of[slot] : NULL;
     bias[i] = &of[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
   }
-  const zh_weight *any = &zh_weights_expert(weights, (uint32_t)layer, 0)[slot];
+  const zh_weight *any = &zh_weights_own_experts(weights, (uint32_t)layer)[slot];
   o->tokens = choices;
   o->each = s->each;
-  bool biased =
-      slot != ZH_EXPERT_DOWN || p->e->stages.part.index == 0; /* of a sum over ranks once */
+  bool biased = slot != ZH_EXPERT_DOWN || zh_device_adds_expert_bias(p->e);
   o->each_bias = product && biased && p->e->architecture.ffn_bias ? bias : NULL;
   o->spread = product && slot != ZH_EXPERT_DOWN;
   o->way = product ? zh_weight_way(any, &p->e->kernels->rounds, p->expert_way) : p->expert_way;

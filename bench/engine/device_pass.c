@@ -108,6 +108,10 @@ static zh_status activate(const call *c) {
                              .up_stride = c->second_stride,
                              .kind = kinds[c->a->activation],
                              .limit = c->a->activation_limit};
+  if (zh_value_is_of_choices(c->is->in) && c->p->e->weights.whole_experts) {
+    work.lists = c->d->lists; /* of what other ranks compute nothing is here */
+    work.experts = c->p->e->weights.experts_here;
+  }
   return c->d->api->activate(c->d->device, &work, c->err);
 }
 
@@ -134,17 +138,17 @@ static zh_status multiply(const call *c, float *y, const zh_weight *w, const zh_
   return c->d->api->product(c->d->device, &work, c->err);
 }
 
-/* Each choice of a token by its own expert. */
+/* Each choice of a token by its own expert, where that is here. */
 static zh_status multiply_choices(const call *c) {
   const zh_weights *weights = &c->p->e->weights;
   bool down = c->is->out == ZH_VALUE_EXPERT;
   zh_expert_slot slot = down                                 ? ZH_EXPERT_DOWN
                         : c->is->out == ZH_VALUE_EXPERT_GATE ? ZH_EXPERT_GATE
                                                              : ZH_EXPERT_UP;
-  const zh_weight *first = zh_weights_expert(weights, (uint32_t)c->layer, 0);
+  const zh_weight *first = zh_weights_own_experts(weights, (uint32_t)c->layer);
   zh_device_matrix all = first[slot].laid->matrix;
-  all.rows *= c->a->experts;
-  bool biased = !down || c->p->e->stages.part.index == 0; /* what is summed, by one rank */
+  all.rows *= weights->experts_here;
+  bool biased = !down || zh_device_adds_expert_bias(c->p->e);
   const float *biases[] = {biased ? values_of(&first[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)])
                                   : NULL};
   zh_device_grouped work = {.y = c->out,
@@ -156,7 +160,7 @@ static zh_status multiply_choices(const call *c) {
                             .x_stride = c->in_width,
                             .spread = !down,
                             .tokens = c->p->tokens,
-                            .experts = c->a->experts,
+                            .experts = weights->experts_here,
                             .used = c->a->experts_used,
                             .lists = c->d->lists,
                             .way = c->p->expert_way};
@@ -218,6 +222,7 @@ static zh_status multiply_heads(const call *c) {
 
 static zh_status route(const call *c) {
   const zh_router *r = &c->a->router;
+  const zh_weights *weights = &c->p->e->weights;
   static const zh_device_score scores[] = {[ZH_ROUTER_SOFTMAX] = ZH_DEVICE_SOFTMAX,
                                            [ZH_ROUTER_SIGMOID] = ZH_DEVICE_SIGMOID,
                                            [ZH_ROUTER_SOFTMAX_CHOSEN] = ZH_DEVICE_SOFTMAX_CHOSEN};
@@ -228,6 +233,9 @@ static zh_status route(const call *c) {
                           .tokens = c->p->tokens,
                           .experts = c->a->experts,
                           .used = c->a->experts_used,
+                          .first = weights->first_expert,
+                          .here = weights->experts_here,
+                          .ranks = zh_device_expert_ranks(c->p->e),
                           .groups = r->groups,
                           .groups_used = r->groups_used,
                           .score = scores[r->score],
@@ -236,7 +244,7 @@ static zh_status route(const call *c) {
                           .scale = r->scale,
                           .bias = values_of(&c->weight[ZH_ROUTER_BIAS]),
                           .selection_bias = values_of(&c->weight[ZH_ROUTER_SELECTION_BIAS]),
-                          .counted = c->d->counted + 2 * (size_t)c->layer};
+                          .counted = c->d->counted + ZH_COUNTS * (size_t)c->layer};
   ZH_TRY(c->d->api->route(c->d->device, &work, c->err));
   return zh_device_lose_choices(c->p, c->layer, c->err);
 }
@@ -250,6 +258,11 @@ static zh_status combine(const call *c) {
                             .columns = c->out_width,
                             .tokens = c->p->tokens,
                             .used = c->a->experts_used};
+  if (c->p->e->weights.whole_experts) {
+    work.choice = c->d->choice;
+    work.first = c->p->e->weights.first_expert;
+    work.here = c->p->e->weights.experts_here;
+  }
   return c->d->api->combine(c->d->device, &work, c->err);
 }
 

@@ -75,7 +75,7 @@ static void place_layer(placing *p, const zh_weights *weights, uint32_t layer) {
     place(p, &zh_weights_layer(weights, layer)[slot], 1, 1);
   if (!weights->expert || !zh_layer_is(a, layer, ZH_LAYER_EXPERTS)) return;
   for (int slot = 0; slot < ZH_EXPERT_SLOTS; ++slot)
-    place(p, &zh_weights_expert(weights, layer, 0)[slot], a->experts, ZH_EXPERT_SLOTS);
+    place(p, &zh_weights_own_experts(weights, layer)[slot], weights->experts_here, ZH_EXPERT_SLOTS);
 }
 
 /* begin: [layers + 2], where each section begins, the last that of the whole model's weights, and

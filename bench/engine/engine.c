@@ -430,6 +430,31 @@ void zh_engine_poison(zh_engine *engine, uint32_t sequence, uint32_t length) {
   zh_engine_truncate(engine, sequence, length);
 }
 
+bool zh_engine_copies(const zh_engine *engine) {
+  return !engine->device;
+}
+
+typedef struct copying {
+  const zh_engine *engine;
+  uint32_t to, from, begin, end;
+} copying;
+
+static void copy_layers(void *user, int thread, int threads) {
+  const copying *c = user;
+  size_t first, last;
+  zh_share(&first, &last, c->engine->architecture.layers, 1, thread, threads);
+  for (size_t layer = first; layer < last; ++layer) {
+    zh_kv kv = zh_engine_kv(c->engine, layer);
+    zh_kv_copy(&kv, c->to, c->from, c->begin, c->end);
+  }
+}
+
+void zh_engine_copy(zh_engine *engine, uint32_t to, uint32_t from, uint32_t begin, uint32_t end) {
+  copying c = {engine, to, from, begin, end};
+  zh_threads_run(engine->threads, copy_layers, &c);
+  engine->length[to] = end;
+}
+
 zh_kv zh_engine_kv(const zh_engine *engine, size_t layer) {
   zh_kv kv = engine->kv;
   kv.keys += layer * engine->kv_layer;
@@ -480,8 +505,9 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
-      elements[zh_rounding_of(&arithmetic.rounds, w->matrix.type,
-                              zh_weight_way(w, &arithmetic.rounds, way))] += w->tensor->elements;
+      elements[zh_weight_rounding(w, &arithmetic.rounds,
+                                  zh_weight_way(w, &arithmetic.rounds, way))] +=
+          w->tensor->elements;
   }
   zh_rounding most = ZH_ROUND_NONE;
   for (int i = 0; i < ZH_ROUNDINGS; ++i)
@@ -500,10 +526,10 @@ double zh_engine_gpus(const zh_engine *engine) {
 const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
   static const char *const loops[ZH_ROUNDINGS] = {
       "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
-      "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores"};
+      "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores", ""};
   static const char *const of_device[ZH_ROUNDINGS] = {
       "gpu-compute/fp32_fma", "gpu-compute/bf16_tensor", "gpu-compute/int8_tensor",
-      "gpu-compute/int8_tensor", "gpu-compute/bf16_tensor"};
+      "gpu-compute/int8_tensor", "gpu-compute/bf16_tensor", "gpu-compute/fp8_tensor"};
   if (engine->device) return of_device[zh_engine_rounding(engine, tokens)];
   return loops[zh_engine_rounding(engine, tokens)];
 }

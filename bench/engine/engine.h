@@ -34,11 +34,17 @@ typedef enum zh_split {
  * else NCCL; or one of them alone. */
 typedef enum zh_group_choice { ZH_GROUP_AUTO, ZH_GROUP_BY_PEER, ZH_GROUP_BY_NCCL } zh_group_choice;
 extern const char *const zh_group_words[]; /* "auto", "peer", "nccl", NULL */
+/* How experts lie over the ranks that divide a stage (expert_shares.h): columns of each on every rank, or whole ones, a
+ * share of them a rank; auto: what takes fewer bytes. */
+typedef enum zh_expert_split { ZH_EXPERTS_AUTO, ZH_EXPERTS_COLUMNS, ZH_EXPERTS_WHOLE } zh_expert_split;
+extern const char *const zh_expert_words[]; /* "auto", "columns", "whole", NULL */
 typedef struct zh_ranks {
   const zh_comm *comm;
   zh_split split;
   zh_group_choice group; /* of GPUs */
   double patience_s;     /* a GPU waits so long for another rank's; 0: 60 */
+  zh_expert_split experts;
+  size_t tokens; /* of the calls that count, by which `auto` chooses; 0: 1 */
 } zh_ranks;
 
 typedef struct zh_engine_options {
@@ -72,12 +78,17 @@ bool zh_engine_has_head(const zh_engine *engine);
 ZH_MUST_CHECK zh_status zh_engine_share(const zh_engine *engine, void *bytes, size_t length, zh_error *err);
 /* Forgets positions >= length of a sequence. */
 void zh_engine_truncate(zh_engine *engine, uint32_t sequence, uint32_t length);
+/* Whether sequences can take over what others have computed; and positions [begin, end) of `to` become those of `from`,
+ * before which both hold the same tokens. `to` then has `end` positions. */
+bool zh_engine_copies(const zh_engine *engine);
+void zh_engine_copy(zh_engine *engine, uint32_t to, uint32_t from, uint32_t begin, uint32_t end);
 
 /* Bytes and operations by formula (docs/metrics.md): what "fraction of peak" divides by. */
 typedef struct zh_engine_cost {
   uint64_t weight_bytes;         /* read once for a step: all but the embedding rows not looked up; tied head once. Of
                                     experts those that tokens were sent to, on the mean of the passes since the count
-                                    was restarted; before any, a token's */
+                                    was restarted; before any, a token's. Of whole experts on GPUs as if each rank had
+                                    read as many as the one that read most: it has that memory alone, and all wait */
   uint64_t kv_bytes_per_position;
   uint64_t flops_per_token;      /* 2 x weights multiplied, without attention and without the head */
   uint64_t head_flops;           /* for each position whose logits are wanted */
@@ -109,8 +120,9 @@ ZH_MUST_CHECK zh_status zh_engine_generate(zh_engine *engine, const uint32_t *fi
 ZH_MUST_CHECK zh_status zh_engine_prepare_generation(zh_engine *engine, size_t sequences, size_t steps, zh_error *err);
 /* Whether tokens are drawn there, too, without the host between them; then of sequence 0: feeds `first` at
  * `position`, then what was drawn after it, `steps` times. out: [steps], UINT32_MAX from where a logit was no number.
- * Of its rule number `index` is the first draw; with rate 0 the largest are taken. each: is given every token when its
- * step is done, while the next steps go on; its failure is the call's, behind the last step; may be NULL. */
+ * Of its rule number `index` is the first draw; with rate 0 the largest are taken. Of several ranks all draw the same,
+ * what one would draw from logits of these bits. each: is given every token when its step is done, while the next steps
+ * go on; its failure is the call's, behind the last step; may be NULL. */
 typedef zh_status (*zh_token_sink)(void *user, uint32_t token, zh_error *err);
 enum { ZH_DRAW_STEPS_MAX = 4096 };
 bool zh_engine_draws(const zh_engine *engine);

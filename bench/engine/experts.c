@@ -24,12 +24,17 @@ typedef struct view {
   zh_way way;           /* of the experts' products */
   uint32_t *choice;     /* [tokens][used] */
   float *weight;        /* the same */
+  uint32_t first, end;  /* the experts that are here; tokens may have gone to others */
   zh_assignment placed; /* this thread's own lists */
   float *scratch;       /* of the router */
 } view;
 
 static const zh_weight *weights_of(const view *v, uint32_t expert) {
   return zh_weights_expert(&v->w->p->e->weights, v->layer, expert);
+}
+
+static bool is_here(const view *v, uint32_t expert) {
+  return expert >= v->first && expert < v->end;
 }
 
 static size_t tokens_of(const view *v, uint32_t expert) {
@@ -48,6 +53,7 @@ zh_way zh_expert_way(const zh_architecture *a, size_t tokens) {
 
 static view look(const zh_worker *w, uint32_t layer) {
   zh_experts *x = w->p->e->experts;
+  const zh_weights *weights = &w->p->e->weights;
   const zh_architecture *a = &w->p->e->architecture;
   view v = {.w = w,
             .x = x,
@@ -56,7 +62,9 @@ static view look(const zh_worker *w, uint32_t layer) {
             .tokens = w->p->tokens,
             .way = w->p->expert_way,
             .choice = x->choice,
-            .weight = x->weight};
+            .weight = x->weight,
+            .first = weights->first_expert,
+            .end = weights->first_expert + weights->experts_here};
   uint32_t *own = (uint32_t *)(void *)(x->own + (size_t)w->thread * x->own_bytes);
   size_t few = (size_t)ZH_TOKEN_GRAIN * a->experts_used;
   v.placed = (zh_assignment){own, own + a->experts + 1, own + a->experts + 1 + x->most};
@@ -91,14 +99,42 @@ static void route_tokens(const view *v) {
   zh_assign((zh_assignment *)&v->placed, v->choice, v->tokens, routing.used, routing.experts);
 }
 
+static uint64_t larger(uint64_t a, uint64_t b) {
+  return a > b ? a : b;
+}
+
+/* Of every rank's share of the experts; there is one where none are shared out. */
+static void count_shares(const view *v) {
+  const zh_engine *e = v->w->p->e;
+  uint64_t *counted = v->x->counted[v->layer], most = 0, most_busy = 0;
+  int parts = e->weights.whole_experts ? e->stages.part.parts : 1;
+  for (int i = 0; i < parts; ++i) {
+    zh_expert_share share = zh_expert_share_of(v->a->experts, i, parts);
+    uint64_t busy = 0, choices = 0;
+    for (uint32_t x = share.first; x < share.first + share.count; ++x) {
+      busy += tokens_of(v, x) > 0;
+      choices += tokens_of(v, x);
+    }
+    most = larger(most, choices);
+    most_busy = larger(most_busy, busy);
+    counted[ZH_COUNT_BUSY] += busy;
+    counted[ZH_COUNT_CHOICES] += choices;
+  }
+  counted[ZH_COUNT_MOST] += most;
+  counted[ZH_COUNT_MOST_BUSY] += most_busy;
+  counted[ZH_COUNT_PASSES] += 1;
+  counted[ZH_COUNT_HERE] += v->placed.first[v->end] - v->placed.first[v->first];
+}
+
 /* Thread 0 counts for all: everyone sees the same lists. */
-static void count_bytes(const view *v) {
+static void count_pass(const view *v) {
   if (v->w->thread != 0) return;
   const uint64_t *bytes = v->x->bytes + (size_t)v->layer * v->a->experts;
   for (uint32_t e = 0; e < v->a->experts; ++e) {
     v->x->offered += bytes[e];
     if (tokens_of(v, e) > 0) v->x->read += bytes[e];
   }
+  count_shares(v);
 }
 
 /* --- the inputs of products, by place --- */
@@ -127,7 +163,7 @@ static size_t smaller(size_t a, size_t b) {
 static void prepare_places(const view *v, zh_expert_slot slot, size_t count, const float *from,
                            size_t columns, const float *normed) {
   size_t groups = 0;
-  for (uint32_t e = 0; e < v->a->experts; ++e) {
+  for (uint32_t e = v->first; e < v->end; ++e) {
     size_t tokens = tokens_of(v, e), first = v->placed.first[e];
     unsigned char *place[ZH_ROUNDINGS];
     places_of(place, v, groups, columns);
@@ -144,14 +180,16 @@ static void prepare_places(const view *v, zh_expert_slot slot, size_t count, con
 
 /* --- products of the experts --- */
 
-/* Of the ranks that have a part of a sum each, one adds its bias. */
+/* Of the ranks that have a part of a sum each, one adds its bias: who has the whole expert, or the
+ * first. */
 static bool adds_bias(const view *v, zh_expert_slot slot) {
-  return slot != ZH_EXPERT_DOWN || v->w->p->e->stages.part.index == 0;
+  const zh_engine *e = v->w->p->e;
+  return slot != ZH_EXPERT_DOWN || e->weights.whole_experts || e->stages.part.index == 0;
 }
 
-/* How the threads share the rows of all experts that have tokens, laid end to end, each as long as
- * its work: a thread reads few long pieces instead of a short one of every matrix, whose beginnings
- * and ends cost waiting for memory. */
+/* How the threads share the rows of all experts here that have tokens, laid end to end, each as
+ * long as its work: a thread reads few long pieces instead of a short one of every matrix, whose
+ * beginnings and ends cost waiting for memory. */
 typedef struct sweep {
   double begin, end; /* this thread's part of the line */
   double at;         /* where the next expert begins */
@@ -166,7 +204,7 @@ static double work_of(const view *v, uint32_t expert) {
 
 static sweep begin_sweep(const view *v) {
   double all = 0;
-  for (uint32_t e = 0; e < v->a->experts; ++e) all += work_of(v, e);
+  for (uint32_t e = v->first; e < v->end; ++e) all += work_of(v, e);
   return (sweep){all * v->w->thread / v->w->threads, all * (v->w->thread + 1) / v->w->threads, 0};
 }
 
@@ -210,8 +248,11 @@ static void activate(const view *v, size_t first, size_t tokens, size_t begin, s
 
 /* One token's own input serves all its experts. */
 static void prepare_own(const view *v, unsigned char *place[ZH_ROUNDINGS], const float *normed) {
+  uint32_t k = 0;
   zh_pass_own_places(v->w, place);
-  zh_pass_prepare_at(v->w, place, &weights_of(v, v->choice[0])[ZH_EXPERT_GATE], 2, v->way, normed,
+  while (k < v->a->experts_used && !is_here(v, v->choice[k])) ++k;
+  if (k == v->a->experts_used) return; /* other ranks have all of them */
+  zh_pass_prepare_at(v->w, place, &weights_of(v, v->choice[k])[ZH_EXPERT_GATE], 2, v->way, normed,
                      1, 0, 1);
 }
 
@@ -226,7 +267,7 @@ static void gates_and_ups(const view *v, const float *normed) {
   unsigned char *place[ZH_ROUNDINGS];
   sweep s = begin_sweep(v);
   if (one) prepare_own(v, place, normed);
-  for (uint32_t e = 0; e < v->a->experts; ++e) {
+  for (uint32_t e = v->first; e < v->end; ++e) {
     size_t tokens = tokens_of(v, e), first = v->placed.first[e];
     const float *from = one ? normed : x->input + first * v->a->hidden;
     next_rows(&s, v, e, ffn, &begin, &end);
@@ -243,7 +284,7 @@ static void gates_and_ups(const view *v, const float *normed) {
 static void downs(const view *v) {
   size_t groups = 0, ffn = v->a->expert_ffn, hidden = v->a->hidden, begin, end;
   sweep s = begin_sweep(v);
-  for (uint32_t e = 0; e < v->a->experts; ++e) {
+  for (uint32_t e = v->first; e < v->end; ++e) {
     size_t first = v->placed.first[e];
     unsigned char *place[ZH_ROUNDINGS];
     next_rows(&s, v, e, hidden, &begin, &end);
@@ -258,7 +299,7 @@ static void downs(const view *v) {
 
 /* --- what all tokens share, and the sum --- */
 
-/* delta = the shared experts' part, and weight * output of each choice: this thread's rows. */
+/* delta = the shared experts' part, and weight * output of each choice here: this thread's rows. */
 static void combine(const view *v, float *delta) {
   size_t hidden = v->a->hidden, used = v->a->experts_used, begin, end;
   zh_share(&begin, &end, hidden, ZH_ROW_GRAIN, v->w->thread, v->w->threads);
@@ -268,6 +309,7 @@ static void combine(const view *v, float *delta) {
     float share = v->a->shared_gated ? 1 / (1 + expf(-v->x->shared[t])) : 1;
     for (size_t i = begin; i < end; ++i) to[i] = v->a->shared_ffn ? share * common[i] : 0;
     for (size_t k = 0; k < used; ++k) {
+      if (!is_here(v, v->choice[t * used + k])) continue;
       const float *from = v->x->output + v->placed.place[t * used + k] * hidden;
       float weight = v->weight[t * used + k];
       for (size_t i = begin; i < end; ++i) to[i] += weight * from[i];
@@ -298,9 +340,9 @@ static void report_choices(const view *v, const char *name, zh_operator op, zh_e
     each[i] = product ? &weight[slot] : NULL;
     bias[i] = &weight[slot + (ZH_EXPERT_GATE_BIAS - ZH_EXPERT_GATE)];
   }
-  zh_way way = product
-                   ? zh_weight_way(&weights_of(v, 0)[slot], &v->w->p->e->kernels->rounds, v->way)
-                   : v->way;
+  zh_way way =
+      product ? zh_weight_way(&weights_of(v, v->first)[slot], &v->w->p->e->kernels->rounds, v->way)
+              : v->way;
   zh_pass_report(v->w, (zh_operation){.op = op,
                                       .layer = (int)v->layer,
                                       .name = name,
@@ -339,8 +381,13 @@ static void report(const view *v, const zh_weight *weight, const float *normed,
   const zh_worker *w = v->w;
   zh_experts *x = v->x;
   size_t hidden = v->a->hidden, ffn = v->a->expert_ffn;
-  zh_mixture mixture = {v->a->experts_used, v->choice, v->weight, v->placed.place,
-                        v->a->shared_gated ? x->shared : NULL};
+  zh_mixture mixture = {v->a->experts_used,
+                        v->choice,
+                        v->weight,
+                        v->placed.place,
+                        v->a->shared_gated ? x->shared : NULL,
+                        v->first,
+                        v->end - v->first};
   zh_pass_barrier(w);
   zh_pass_report_norm(w, (int)v->layer, "ffn norm", &weight[ZH_FFN_NORM], w->p->e->x, normed,
                       v->tokens);
@@ -386,7 +433,7 @@ void zh_pass_experts(const zh_worker *w, uint32_t layer, const zh_weight *weight
   shared_up(&v, weight, normed);
   zh_pass_meet(w, ZH_STAGE_PRODUCTS);
   route_tokens(&v);
-  count_bytes(&v);
+  count_pass(&v);
   if (v.tokens > 1) prepare_places(&v, ZH_EXPERT_GATE, 2, v.x->input, v.a->hidden, normed);
   zh_pass_mark(w, ZH_STAGE_ROWS);
   gates_and_ups(&v, normed);
@@ -426,11 +473,15 @@ static void cut_floats(zh_experts *x, const zh_engine *engine) {
   x->floats_bytes = (total + x->most) * sizeof(float);
 }
 
+/* An expert that another rank has is as large as the first one here. */
 static void add_up_bytes(zh_experts *x, const zh_engine *engine) {
   const zh_architecture *a = &engine->architecture;
+  const zh_weights *weights = &engine->weights;
   for (uint32_t l = 0; l < a->layers; ++l)
     for (uint32_t e = 0; e < a->experts; ++e) {
-      const zh_weight *weight = zh_weights_expert(&engine->weights, l, e);
+      const zh_weight *weight = zh_weights_have_expert(weights, e)
+                                    ? zh_weights_expert(weights, l, e)
+                                    : zh_weights_own_experts(weights, l);
       for (int slot = 0; slot < ZH_EXPERT_SLOTS; ++slot)
         if (weight[slot].tensor) x->bytes[(size_t)l * a->experts + e] += weight[slot].tensor->bytes;
     }
@@ -453,7 +504,8 @@ static zh_status allocate(zh_experts *x, const zh_engine *engine, zh_error *err)
   x->each = calloc(2 * x->most, sizeof *x->each);
   x->bytes_all = (size_t)a->layers * a->experts * sizeof *x->bytes;
   x->bytes = calloc(1, x->bytes_all);
-  bool all = x->floats && x->own && x->each && x->bytes;
+  x->counted = calloc(a->layers, sizeof *x->counted);
+  bool all = x->floats && x->own && x->each && x->bytes && x->counted;
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind) {
     if (!engine->prepared[kind]) continue;
     x->prepared_bytes[kind] =
@@ -475,6 +527,7 @@ zh_status zh_experts_create(zh_experts **out, const zh_engine *engine, zh_error 
   if (!x) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for experts");
   x->most = (size_t)engine->micro_batch * engine->architecture.experts_used;
   x->of_a_token = (double)engine->architecture.experts_used / engine->architecture.experts;
+  x->layers = engine->architecture.layers;
   *out = x;
   ZH_TRY(allocate(x, engine, err));
   add_up_bytes(x, engine);
@@ -487,6 +540,7 @@ void zh_experts_free(zh_experts *x) {
   if (x->own) zh_big_free(x->own, x->own_bytes_all);
   free(x->each);
   free(x->bytes);
+  free(x->counted);
   for (int kind = 0; kind < ZH_ROUNDINGS; ++kind)
     if (x->prepared[kind]) zh_big_free(x->prepared[kind], x->prepared_bytes[kind]);
   free(x);
@@ -498,12 +552,15 @@ double zh_experts_share_read(const zh_experts *x) {
 }
 
 void zh_experts_restart_count(zh_experts *x) {
-  if (x) x->read = x->offered = 0;
+  if (!x) return;
+  x->read = x->offered = 0;
+  memset(x->counted, 0, x->layers * sizeof *x->counted);
 }
 
 uint64_t zh_experts_bytes(const zh_experts *x) {
-  uint64_t bytes =
-      x ? x->floats_bytes + x->own_bytes_all + 2 * x->most * sizeof *x->each + x->bytes_all : 0;
+  uint64_t bytes = x ? x->floats_bytes + x->own_bytes_all + 2 * x->most * sizeof *x->each +
+                           x->bytes_all + x->layers * sizeof *x->counted
+                     : 0;
   for (int kind = 0; x && kind < ZH_ROUNDINGS; ++kind) bytes += x->prepared_bytes[kind];
   return bytes;
 }

@@ -2,8 +2,10 @@
 #ifndef ZH_BENCH_ENGINE_EXPERTS_H
 #define ZH_BENCH_ENGINE_EXPERTS_H
 
+#include "bench/engine/expert_shares.h"
 #include "bench/engine/pass.h"
 #include "bench/engine/route.h"
+#include "kernels/device.h"
 
 /* A place is a choice of a token, used of them a token; places of an expert lie beside each other,
  * so that its products have one input. */
@@ -29,15 +31,18 @@ struct zh_experts {
   uint64_t *bytes;        /* [layers][experts]: of an expert's weights, as the model has them */
   size_t bytes_all;       /* of that list */
   double of_a_token;      /* experts used, of all */
-  uint64_t read, offered; /* bytes of the experts that had tokens, and of all, over all passes */
+  uint64_t read, offered; /* bytes of the experts that had tokens, and of all, over all passes; of
+                             all ranks */
+  uint64_t (*counted)[ZH_COUNTS]; /* [layers] */
+  size_t layers;
 };
 
 /* NULL where the model has no experts. The engine's weights, kernels, threads, and what prepared
  * inputs it needs are there. */
 ZH_MUST_CHECK zh_status zh_experts_create(zh_experts **out, const zh_engine *engine, zh_error *err);
 void zh_experts_free(zh_experts *experts); /* NULL is safe */
-/* Of the bytes of all experts, how much a pass read on the mean; before any pass, what one token
- * reads. NULL: 0. */
+/* Of the bytes of all experts, how much a pass read on the mean, all ranks together; before any
+ * pass, what one token reads. NULL: 0. */
 double zh_experts_share_read(const zh_experts *experts);
 void zh_experts_restart_count(zh_experts *experts);   /* NULL is safe */
 uint64_t zh_experts_bytes(const zh_experts *experts); /* NULL: 0 */

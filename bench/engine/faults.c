@@ -13,8 +13,10 @@ enum { STREAM_WEIGHT = 2000, STREAM_STRIKE, STREAM_STRUCK, STREAM_PLACE };
 
 bool zh_fault_strikes_here(const zh_trial *trial) {
   const zh_job *job = trial->job;
+  /* A choice that is lost is lost where its expert is, on whichever rank. */
+  bool shared_out = trial->engine->weights.whole_experts && job->fault == ZH_FAULT_EXPERT;
   bool everywhere = job->fault == ZH_FAULT_TOKEN || job->fault == ZH_FAULT_LAYER ||
-                    job->fault == ZH_FAULT_LAYERS || job->fault == ZH_FAULT_EXPERTS;
+                    job->fault == ZH_FAULT_LAYERS || job->fault == ZH_FAULT_EXPERTS || shared_out;
   if (!zh_job_is_parallel(job) || everywhere) return true;
   return zh_trial_draw(trial, STREAM_STRUCK) % (uint32_t)job->comm->size ==
          (uint32_t)job->comm->rank;
@@ -186,8 +188,9 @@ zh_status zh_fault_install(zh_trial *trial, zh_error *err) {
 
 /* Bits of a number next to its row's mean that no rounding of activations takes away: of fp32 all
  * that matter, of bf16 the upper 7 of the fraction, of bytes what is more than several steps of a
- * block whose largest is some times the mean. */
+ * block whose largest is some times the mean, of E4M3 what is two steps. */
 static unsigned lowest_flipped_bit(const zh_engine *e) {
+  if (e->device && e->kernels->rounds.e4m3 != ZH_ROUND_NONE) return 21;
   if (e->device) return e->kernels->rounds.bf16 == ZH_ROUND_NONE ? 8 : 18;
   return e->prepared[ZH_ROUND_BYTES] ? 21 : e->prepared[ZH_ROUND_BF16] ? 18 : 8;
 }

@@ -30,14 +30,19 @@ typedef enum zh_operator {
 } zh_operator;
 
 /* Where tokens went in a layer with experts. A choice is one of `used` of a token, number t used +
- * k. */
+ * k. What is computed by choice is there of those alone whose expert is here; other rows hold
+ * nothing. */
 typedef struct zh_mixture {
   uint32_t used;
   const uint32_t *choice; /* [tokens][used]: experts */
   const float *weight;    /* [tokens][used] */
   const uint32_t *place;  /* [tokens][used]: row of what is computed by choice */
   const float *shared;    /* [tokens]: how much of the shared experts, before sigmoid; NULL: all */
+  uint32_t first, here;   /* experts that are here: so many from `first` on */
 } zh_mixture;
+static inline bool zh_mixture_has(const zh_mixture *m, size_t choice) {
+  return m->choice[choice] - m->first < m->here;
+}
 
 /* One operator, just computed, with the inputs that it really had. Borrowed for the call. */
 typedef struct zh_operation {
@@ -64,6 +69,10 @@ typedef struct zh_operation {
                                     whose columns lay over ranks: how many parts were added up */
 } zh_operation;
 
+/* Whether its i-th token, or choice, was computed here. */
+static inline bool zh_operation_has(const zh_operation *o, size_t i) {
+  return !o->each || zh_mixture_has(o->mixture, i);
+}
 /* Row i of each. */
 static inline size_t zh_operation_place(const zh_operation *o, size_t i) {
   return o->each ? o->mixture->place[i] : i;

@@ -370,7 +370,8 @@ typedef const float *(*row_of)(const zh_operation *o, size_t i);
 static bool is_same(const zh_order *order, zh_value value, const zh_operation *o, row_of row) {
   bool one = o->spread && row == zh_operation_input; /* of all choices of a token */
   for (size_t i = 0; order->known[value] && i < o->tokens; ++i)
-    if (sum_of(row(o, i), o->in_width) != order->sum[value][one ? i / o->mixture->used : i])
+    if (zh_operation_has(o, i) &&
+        sum_of(row(o, i), o->in_width) != order->sum[value][one ? i / o->mixture->used : i])
       return false;
   return true;
 }
@@ -416,18 +417,20 @@ static void keep(zh_order *order, zh_value value, const zh_operation *o) {
   bool cached = value == ZH_VALUE_FINAL_KEY || value == ZH_VALUE_VALUE;
   for (size_t t = 0; t < o->tokens; ++t) {
     const float *row = zh_operation_output(o, t);
+    if (!zh_operation_has(o, t)) continue;
     order->sum[value][t] =
         cached ? sum_when_cached(order, row, o->out_width) : sum_of(row, o->out_width);
   }
   order->known[value] = true;
 }
 
-/* What is combined: each choice's row, its weights, and the shared experts'. */
+/* What is combined: the row of each choice here, its weights, and the shared experts'. */
 static bool mixture_follows(const zh_order *order, const zh_operation *o) {
   const zh_mixture *m = o->mixture;
   size_t width = o->in_width, used = m->used;
   for (size_t i = 0; i < o->tokens * used; ++i)
-    if (sum_of(o->input + m->place[i] * width, width) != order->sum[ZH_VALUE_EXPERT][i])
+    if (zh_mixture_has(m, i) &&
+        sum_of(o->input + m->place[i] * width, width) != order->sum[ZH_VALUE_EXPERT][i])
       return false;
   for (size_t t = 0; t < o->tokens; ++t)
     if (sum_of(m->weight + t * used, used) != order->sum[ZH_VALUE_ROUTED][t] ||

@@ -218,11 +218,20 @@ static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const c
                {"fine", &out->fine},
                {"attention", &out->attention}};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
-    if (!zh_rounding_find(parts[i].at, json_string_value(json_object_get(rounds, parts[i].key))))
+    if (!zh_rounding_find(parts[i].at, json_string_value(json_object_get(rounds, parts[i].key))) ||
+        *parts[i].at == ZH_ROUND_E4M3_INPUTS)
       return zh_fail(err, ZH_ERR_INPUT,
                      "%s: 'rounds.%s' must be 'none', 'bf16', 'bytes' or 'bytes2': what "
                      "activations become before they are multiplied",
                      where, parts[i].key);
+  const json_t *e4m3 = json_object_get(rounds, "e4m3");
+  out->e4m3 = e4m3 ? ZH_ROUND_E4M3_INPUTS : ZH_ROUND_NONE;
+  if (e4m3 && (!json_is_string(e4m3) ||
+               strcmp(json_string_value(e4m3), zh_rounding_name(ZH_ROUND_E4M3_INPUTS)) != 0))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: 'rounds.e4m3' must be 'e4m3-inputs' where it is there: what inputs of weights of E4M3 "
+                   "become by many tokens",
+                   where);
   if (out->bf16 != ZH_ROUND_NONE && out->bf16 != ZH_ROUND_BF16)
     return zh_fail(
         err, ZH_ERR_INPUT,

@@ -17,3 +17,12 @@ size_t zh_sample_token(const zh_kernels *kernels, const float *logits, size_t co
   size_t largest = kernels->argmax(logits, count);
   return largest < count ? zh_draw_token(logits, count, largest, &rule) : SIZE_MAX;
 }
+
+zh_status zh_sample_next(size_t *out, const zh_engine *engine, const float *logits,
+                         const zh_sampling *how, uint64_t index, zh_error *err) {
+  size_t vocab = zh_engine_architecture(engine)->vocab;
+  *out = SIZE_MAX;
+  if (zh_engine_has_head(engine))
+    *out = zh_sample_token(zh_kernels_reference(), logits, vocab, how, index);
+  return zh_engine_share(engine, out, sizeof *out, err);
+}

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/engine/engine.h"
 #include "kernels/drawing.h"
 #include "kernels/kernels.h"
 
@@ -20,5 +21,10 @@ zh_draw_rule zh_sampling_rule(const zh_sampling *how, uint64_t index);
 /* SIZE_MAX when a logit is not a number. */
 size_t zh_sample_token(const zh_kernels *kernels, const float *logits, size_t count,
                        const zh_sampling *how, uint64_t index);
+/* The same of an engine's logits. Where several ranks hold the model those that have the head take
+ * the token from all of its rows, which they have gathered, and the others are told: it is the one
+ * that one rank with these logits would take. Collective. */
+ZH_MUST_CHECK zh_status zh_sample_next(size_t *out, const zh_engine *engine, const float *logits,
+                                       const zh_sampling *how, uint64_t index, zh_error *err);
 
 #endif

@@ -6,7 +6,7 @@
 #include "bench/engine/order.h"
 
 struct zh_shown_record {
-  uint32_t place, token, kind, unused;
+  uint32_t place, token, kind, row;
   uint64_t count, at; /* floats, and where they begin */
 };
 
@@ -32,6 +32,7 @@ zh_status zh_shown_keep(zh_shown *s, zh_shown_kind kind, const zh_shown_part *pa
   s->records[s->count++] = (zh_shown_record){.place = part->place,
                                              .token = part->token,
                                              .kind = kind,
+                                             .row = part->row,
                                              .count = part->count,
                                              .at = s->used};
   memcpy(s->floats + s->used, part->floats, part->count * sizeof *part->floats);
@@ -61,7 +62,8 @@ static int by_place(const void *a, const void *b) {
   const zh_shown_record *x = a, *y = b;
   if (x->place != y->place) return x->place < y->place ? -1 : 1;
   if (x->token != y->token) return x->token < y->token ? -1 : 1;
-  return (x->kind > y->kind) - (x->kind < y->kind);
+  if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+  return (x->row > y->row) - (x->row < y->row);
 }
 
 static zh_status receive(zh_shown *s, const uint64_t size[2], const zh_comm *comm, int from,
@@ -87,7 +89,8 @@ static const zh_shown_record *record_of(const joining *j, size_t rank) {
 }
 
 static bool is_at(const zh_shown_record *r, const zh_shown_record *like) {
-  return r && r->place == like->place && r->token == like->token && r->kind == like->kind;
+  return r && r->place == like->place && r->token == like->token && r->kind == like->kind &&
+         r->row == like->row;
 }
 
 static zh_status make_room(joining *j, uint32_t kind, size_t floats, zh_error *err) {
@@ -98,65 +101,75 @@ static zh_status make_room(joining *j, uint32_t kind, size_t floats, zh_error *e
   return j->out[kind] ? ZH_OK : no_memory(err);
 }
 
-/* Some columns of `rows` rows, into a whole of width `width`. */
-typedef struct columns {
-  size_t rows, count, width; /* count: of each row */
-  float *to;                 /* of the first row */
-} columns;
-
-static void copy_columns(const columns *c, const float *from) {
-  for (size_t row = 0; row < c->rows; ++row)
-    memcpy(c->to + row * c->width, from + row * c->count, c->count * sizeof *from);
+/* Numbers of a row of one thing, and how many rows there are. */
+static size_t width_of(const joining *j, const zh_shown_record *like, size_t *rows) {
+  int layer = -1;
+  const zh_instruction *is = zh_program_at(j->program, like->place, &layer);
+  *rows = 1;
+  if (like->kind != ZH_SHOWN_VALUES) return like->count;
+  if (!zh_value_is_of_choices(is->out)) return zh_value_shown(j->whole, is->out);
+  *rows = j->whole->experts_used;
+  return zh_value_width(j->whole, is->out);
 }
 
-static bool same_columns(const columns *c, const float *as) {
-  for (size_t row = 0; row < c->rows; ++row)
-    if (memcmp(c->to + row * c->width, as + row * c->count, c->count * sizeof *as) != 0)
-      return false;
-  return true;
-}
-
-/* The parts of one thing, in the order of the ranks: each some columns, of a token's choices of
- * experts those of every choice. Where there is more than the whole, `copies` neighbours have the
- * same: key heads that several ranks share, or what is whole on each. */
-static zh_status put_together(joining *j, zh_shown_part *out, const zh_shown_record *like,
-                              zh_error *err) {
-  size_t total = 0, copies, seen = 0, used = 0;
+/* One row: the ranks' columns of it in their order. Where there is more than the whole, `copies`
+ * neighbours have the same: key heads that several ranks share, or what is whole on each. */
+static zh_status join_row(joining *j, float *to, const zh_shown_record *like, size_t width,
+                          zh_error *err) {
+  size_t total = 0, copies, seen = 0, used = 0, before = 0;
   int layer = -1;
   const zh_instruction *is = zh_program_at(j->program, like->place, &layer);
   for (size_t rank = 0; rank < j->ranks; ++rank)
     if (is_at(record_of(j, rank), like)) total += record_of(j, rank)->count;
-  size_t width = like->kind == ZH_SHOWN_VALUES ? zh_value_shown(j->whole, is->out) : like->count;
   copies = width ? total / width : 0;
   if (copies == 0 || total % width != 0)
     return zh_fail(err, ZH_ERR_CHECK,
                    "certificate: the ranks have %zu numbers of '%s' of layer %d, not %zu", total,
                    is->name, layer, width);
-  ZH_TRY(make_room(j, like->kind, width, err));
-  float *to = j->out[like->kind];
-  bool of_choices = like->kind == ZH_SHOWN_VALUES && zh_value_is_of_choices(is->out);
-  size_t rows = of_choices ? j->whole->experts_used : 1;
-  columns part = {.rows = rows, .width = width / rows};
   for (size_t rank = 0; rank < j->ranks; ++rank) {
     const zh_shown_record *r = record_of(j, rank);
     if (!is_at(r, like)) continue;
     const float *from = j->of[rank].floats + r->at;
-    size_t count = r->count / rows;
     if (seen++ % copies == 0) {
-      if (used + count > part.width) break;
-      part.to = to + used;
-      part.count = count;
-      copy_columns(&part, from);
-      used += count;
-    } else if (count != part.count || !same_columns(&part, from)) {
+      if (used + r->count > width) break;
+      memcpy(to + used, from, r->count * sizeof *from);
+      before = used;
+      used += r->count;
+    } else if (r->count != used - before ||
+               memcmp(to + before, from, r->count * sizeof *from) != 0) {
       return zh_fail(err, ZH_ERR_CHECK,
                      "certificate: rank %zu has other numbers of '%s' of layer %d than the rank "
                      "before it",
                      rank, is->name, layer);
     }
   }
-  *out = (zh_shown_part){like->token, like->place, width, to};
   return ZH_OK;
+}
+
+/* Into its place among the others of its kind; rows come in their order. */
+static zh_status put_together(joining *j, zh_shown_part *out, const zh_shown_record *like,
+                              zh_error *err) {
+  size_t rows, width = width_of(j, like, &rows), at = like->row * width;
+  if (like->row >= rows || out->count != at)
+    return zh_fail(err, ZH_ERR_CHECK,
+                   "certificate: choice %u of a token is not what comes next, of %zu", like->row,
+                   rows);
+  ZH_TRY(make_room(j, like->kind, rows * width, err));
+  ZH_TRY(join_row(j, j->out[like->kind] + at, like, width, err));
+  *out = (zh_shown_part){.token = like->token,
+                         .place = like->place,
+                         .count = at + width,
+                         .floats = j->out[like->kind]};
+  return ZH_OK;
+}
+
+/* No rank kept the last rows back. */
+static zh_status hold_to_rows(const joining *j, const zh_shown_part *part,
+                              const zh_shown_record *of, zh_error *err) {
+  size_t rows, width = width_of(j, of, &rows);
+  if (of->kind != ZH_SHOWN_VALUES || part->count == rows * width) return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK, "certificate: %zu of %zu choices of a token are shown",
+                 width ? part->count / width : 0, rows);
 }
 
 /* The next operator of the next token, over all ranks. */
@@ -181,6 +194,8 @@ static zh_status put_all(joining *j, zh_shown_put put, void *user, zh_error *err
         if (is_at(record_of(j, rank), &at)) ++j->next[rank];
       first = first_of(j);
     }
+    like.kind = ZH_SHOWN_VALUES;
+    ZH_TRY(hold_to_rows(j, &part[ZH_SHOWN_VALUES], &like, err));
     ZH_TRY(put(user, part, err));
   }
   return ZH_OK;

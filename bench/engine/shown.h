@@ -19,6 +19,7 @@ typedef struct zh_shown_part {
   uint32_t place; /* of the operator: zh_program_at */
   size_t count;
   const float *floats; /* [count], borrowed */
+  uint32_t row;        /* of values that a token has several of: which of its choices */
 } zh_shown_part;
 
 typedef struct zh_shown_record zh_shown_record;
@@ -34,7 +35,8 @@ ZH_MUST_CHECK zh_status zh_shown_keep(zh_shown *shown, zh_shown_kind kind,
 void zh_shown_free(zh_shown *shown);
 
 /* Collective. On rank 0 `put` gets every operator of every token, in the order of the pass, put
- * together from the ranks' parts in their order; what several ranks have must be the same. */
+ * together from the ranks' parts in their order; what several ranks have must be the same. Of each
+ * choice of experts the ranks have columns, or one has all of it. */
 typedef zh_status (*zh_shown_put)(void *user, const zh_shown_part part[ZH_SHOWN_KINDS],
                                   zh_error *err);
 ZH_MUST_CHECK zh_status zh_shown_join(zh_shown *mine, const zh_architecture *whole,

@@ -19,6 +19,7 @@ set(ENGINE_SOURCES
   engine/device_pass.c
   engine/device_weights.c
   engine/engine.c
+  engine/expert_shares.c
   engine/experts.c
   engine/faults.c
   engine/footprint.c
@@ -42,6 +43,7 @@ set(ENGINE_SOURCES
   engine/trial.c
   engine/trial_cache.c
   engine/trial_chain.c
+  engine/trial_experts.c
   engine/trial_replay.c
   engine/trial_ranks.c
   engine/packed_cache.c

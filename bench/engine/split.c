@@ -3,13 +3,15 @@
  * Into parts, so that two sums a layer tie them together: rows of q, k, v, gate and up (whole
  * heads, columns of the FFN), and the columns of attn_output and ffn_down that multiply them. The
  * vocabulary is divided by rows, of the embedding as of the head. Of latent attention each rank
- * makes all latents, and has the rows of its heads.
+ * makes all latents, and has the rows of its heads. Experts are divided like that, or whole ones go
+ * to the ranks (expert_shares.h); the router stays whole, what all tokens share is always divided:
+ * every token needs it, so that no rank has more of it than another.
  *
  * Into stages: layers that follow each other, so many that the stages read about the same bytes. */
 #include <inttypes.h>
 #include <string.h>
 
-#include "bench/engine/weights.h"
+#include "bench/engine/expert_shares.h"
 
 static zh_status check_columns(const char *model, const char *what, uint32_t columns,
                                uint32_t parts, zh_error *err) {
@@ -28,9 +30,21 @@ size_t zh_weights_vocab_grain(const zh_weights *weights) {
   return blocks ? ZH_STANDARD_BLOCK : ZH_PACKED_ROWS;
 }
 
+static zh_status check_experts(const char *model, const zh_architecture *a, zh_part part,
+                               bool whole, zh_error *err) {
+  if (a->experts == 0) return ZH_OK;
+  if (!whole) return check_columns(model, "each expert", a->expert_ffn, (uint32_t)part.parts, err);
+  if (a->experts >= (uint32_t)part.parts) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: %" PRIu32
+                 " experts cannot be shared out whole among %d ranks; take no more ranks than "
+                 "experts, or experts: columns",
+                 model, a->experts, part.parts);
+}
+
 /* Divides unless some part would end inside a head that several share. */
 static zh_status check_heads(const char *model, const zh_architecture *a, zh_part part,
-                             size_t vocab_grain, zh_error *err) {
+                             bool whole_experts, size_t vocab_grain, zh_error *err) {
   uint32_t parts = (uint32_t)part.parts;
   if (a->heads % parts != 0) {
     return zh_fail(err, ZH_ERR_INPUT,
@@ -45,7 +59,7 @@ static zh_status check_heads(const char *model, const zh_architecture *a, zh_par
                    model, a->kv_heads, parts);
   }
   ZH_TRY(check_columns(model, "the feed-forward layer", a->ffn, parts, err));
-  if (a->experts) ZH_TRY(check_columns(model, "each expert", a->expert_ffn, parts, err));
+  ZH_TRY(check_experts(model, a, part, whole_experts, err));
   ZH_TRY(check_columns(model, "the shared experts", a->shared_ffn, parts, err));
   if (a->vocab / vocab_grain < parts) {
     return zh_fail(err, ZH_ERR_INPUT,
@@ -136,6 +150,28 @@ static zh_status cut_expert(zh_weight *w, const char *model, const cut *c, zh_pa
   return cut_columns(&w[ZH_EXPERT_DOWN], model, c->expert_first, c->expert, part, err);
 }
 
+/* Those of other ranks are not here. */
+static void share_experts(zh_weights *weights, zh_part part) {
+  uint32_t experts = weights->architecture.experts;
+  zh_expert_share share = zh_expert_share_of(experts, part.index, part.parts);
+  weights->whole_experts = true;
+  weights->first_expert = share.first;
+  weights->experts_here = share.count;
+  for (uint32_t layer = 0; layer < weights->architecture.layers; ++layer)
+    for (uint32_t e = 0; e < experts; ++e)
+      if (!zh_weights_have_expert(weights, e))
+        memset(zh_weights_expert(weights, layer, e), 0, ZH_EXPERT_SLOTS * sizeof *weights->expert);
+}
+
+static zh_status cut_experts(zh_weights *weights, const cut *c, zh_part part, zh_error *err) {
+  const zh_architecture *a = &weights->architecture;
+  const char *model = zh_model_name(weights->model);
+  for (uint32_t layer = 0; layer < a->layers; ++layer)
+    for (uint32_t e = 0; zh_layer_is(a, layer, ZH_LAYER_EXPERTS) && e < a->experts; ++e)
+      ZH_TRY(cut_expert(zh_weights_expert(weights, layer, e), model, c, part, err));
+  return ZH_OK;
+}
+
 /* --- stages --- */
 
 static uint64_t layer_bytes(const zh_weights *weights, uint32_t layer) {
@@ -194,13 +230,14 @@ static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   const char *model = zh_model_name(weights->model);
   uint32_t parts = (uint32_t)part.parts, index = (uint32_t)part.index;
   size_t grain = zh_weights_vocab_grain(weights);
-  ZH_TRY(check_heads(model, a, part, grain, err));
+  bool whole = zh_experts_lie_whole(weights, part);
+  ZH_TRY(check_heads(model, a, part, whole, grain, err));
   uint32_t kv_heads = a->kv_heads > parts ? a->kv_heads / parts : 1;
   size_t key_head = (size_t)index * a->kv_heads / parts;
   a->heads /= parts;
   a->kv_heads = kv_heads;
   a->ffn /= parts;
-  a->expert_ffn /= parts;
+  if (!whole) a->expert_ffn /= parts;
   a->shared_ffn /= parts;
   cut c = {.query = (size_t)a->heads * a->head_dim,
            .key = (size_t)a->kv_heads * a->head_dim,
@@ -216,11 +253,12 @@ static zh_status cut_parts(zh_weights *weights, zh_part part, zh_error *err) {
   c.heads_first = index * c.heads;
   c.expert_first = index * c.expert;
   c.shared_first = index * c.shared;
-  for (uint32_t layer = 0; layer < a->layers; ++layer) {
+  for (uint32_t layer = 0; layer < a->layers; ++layer)
     ZH_TRY(cut_layer(zh_weights_layer(weights, layer), model, &c, part, err));
-    for (uint32_t e = 0; zh_layer_is(a, layer, ZH_LAYER_EXPERTS) && e < a->experts; ++e)
-      ZH_TRY(cut_expert(zh_weights_expert(weights, layer, e), model, &c, part, err));
-  }
+  if (whole)
+    share_experts(weights, part);
+  else
+    ZH_TRY(cut_experts(weights, &c, part, err));
   size_t begin, end;
   zh_share(&begin, &end, a->vocab, grain, part.index, part.parts);
   if (weights->whole[ZH_EMBEDDING].tensor)

@@ -47,7 +47,7 @@ static zh_status find_nodes(zh_stages *s, bool are_stages, zh_error *err) {
   return status;
 }
 
-zh_status zh_stages_find(zh_stages *out, const zh_ranks *ranks, zh_error *err) {
+static zh_status find_place(zh_stages *out, const zh_ranks *ranks, zh_error *err) {
   const zh_comm *comm = ranks->comm;
   *out = (zh_stages){.comm = comm, .part = {.parts = 1}, .before = -1, .after = -1, .nodes = 1};
   if (!comm || comm->size == 1) {
@@ -64,6 +64,13 @@ zh_status zh_stages_find(zh_stages *out, const zh_ranks *ranks, zh_error *err) {
   out->before = comm->rank - 1;
   out->after = comm->rank + 1 < comm->size ? comm->rank + 1 : -1;
   out->head = comm->size - 1;
+  return ZH_OK;
+}
+
+zh_status zh_stages_find(zh_stages *out, const zh_ranks *ranks, zh_error *err) {
+  ZH_TRY(find_place(out, ranks, err));
+  out->part.experts = ranks->experts;
+  out->part.tokens = ranks->tokens;
   return ZH_OK;
 }
 

@@ -87,22 +87,26 @@ static double seconds_since(int64_t begun) {
   return (double)(zh_now_ns() - begun) / 1e9;
 }
 
-zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences, uint32_t context,
-                        bool unpacked, zh_error *err) {
+zh_status zh_trial_open(zh_trial *out, zh_job *job, const zh_trial_plan *plan, zh_error *err) {
+  uint32_t sequences = plan->sequences;
   *out = (zh_trial){.job = job, .sequences = sequences, .before = zh_footprint_now()};
   out->time.began = zh_now_ns();
-  zh_ranks ranks = {job->comm, zh_job_split(job), zh_job_group(job), 0};
+  zh_ranks ranks = {.comm = job->comm,
+                    .split = zh_job_split(job),
+                    .group = zh_job_group(job),
+                    .experts = zh_job_experts(job),
+                    .tokens = plan->tokens};
   zh_kv_type kept = ZH_KV_F32;
-  if (!unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
+  if (!plan->unpacked) (void)zh_kv_find(&kept, zh_job_word(job, "kv"));
   zh_engine_options options = {.precision = strcmp(zh_job_word(job, "precision"), "exact") == 0
                                                 ? ZH_PRECISION_EXACT
                                                 : ZH_PRECISION_FAST,
                                .kv = kept,
                                .sequences = sequences,
-                               .context = context,
+                               .context = plan->context,
                                .ranks = zh_job_is_parallel(job) ? &ranks : NULL,
                                .packed_cache = job->packed_cache,
-                               .unpacked = unpacked};
+                               .unpacked = plan->unpacked};
   ZH_TRY(zh_device_place(&options.device, job->device, job->comm, err));
   int64_t begun = zh_now_ns();
   zh_status status = zh_model_open(&out->model, job->model, err);
@@ -302,7 +306,7 @@ zh_status zh_trial_finish(zh_trial *trial, zh_error *err) {
     const char *name;
     uint64_t value;
   } facts[] = {
-      {"weight_bytes_per_step", cost.weight_bytes},
+      {"weight_bytes_per_step", trial->step_bytes ? trial->step_bytes : cost.weight_bytes},
       {"kv_bytes_per_position", cost.kv_bytes_per_position},
       {"flop_per_token", cost.flops_per_token},
       {"memory_weights_bytes", cost.memory_weights},

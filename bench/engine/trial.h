@@ -43,7 +43,8 @@ typedef struct zh_trial {
   char weights_sm3[65]; /* of what the engine read before anything was computed */
   zh_footprint before;  /* the model was opened */
   zh_check_time time;
-  bool fault_done; /* an injected fault strikes once, and not on every rank */
+  uint64_t step_bytes; /* of weights, that a timed pass read: zh_trial_say_experts; 0: not yet */
+  bool fault_done;     /* an injected fault strikes once, and not on every rank */
 } zh_trial;
 
 /* The parameter `parallel` of the model workloads. */
@@ -53,18 +54,29 @@ typedef struct zh_trial {
 #define ZH_GROUP_HELP                                                                              \
   "how the GPUs of ranks that hold one model reach each other: peer: their own memory, on one "    \
   "node; nccl: the library; auto: peer where it can be"
+#define ZH_EXPERTS_HELP                                                                            \
+  "of ranks that divide heads and columns: columns: each has some of every expert; whole: each "   \
+  "has some experts; auto: what moves fewer bytes, by formula"
 extern const char *const zh_parallels[];
 /* Whether one model lies over all ranks of the job. */
 bool zh_job_is_parallel(const zh_job *job);
 zh_split zh_job_split(const zh_job *job);
 zh_group_choice zh_job_group(const zh_job *job);
+zh_expert_split zh_job_experts(const zh_job *job);
 /* zh_comm_agree for such a job; else `mine`. */
 ZH_MUST_CHECK zh_status zh_trial_agree(const zh_job *job, zh_status mine, zh_error *err);
 
-/* unpacked: zh_engine_options. Reads the parameters "precision" and "parallel". Puts in an injected
- * weight fault. On failure nothing is left. */
-ZH_MUST_CHECK zh_status zh_trial_open(zh_trial *out, zh_job *job, uint32_t sequences,
-                                      uint32_t context, bool unpacked, zh_error *err);
+/* What an engine is made for: so many tokens in a call that is timed. unpacked: zh_engine_options.
+ */
+typedef struct zh_trial_plan {
+  uint32_t sequences, context;
+  size_t tokens;
+  bool unpacked;
+} zh_trial_plan;
+/* Reads the parameters "precision" and "parallel". Puts in an injected weight fault. On failure
+ * nothing is left. */
+ZH_MUST_CHECK zh_status zh_trial_open(zh_trial *out, zh_job *job, const zh_trial_plan *plan,
+                                      zh_error *err);
 void zh_trial_close(zh_trial *trial);
 
 /* Uniform token ids from the job's seed. */
@@ -150,6 +162,9 @@ ZH_MUST_CHECK zh_status zh_trial_digest_parts(char out[ZH_DIGEST_HEX], zh_trial 
                                               zh_error *err);
 /* Collective for such a job, else nothing: facts of what each rank holds. */
 ZH_MUST_CHECK zh_status zh_trial_say_ranks(zh_trial *trial, zh_error *err);
+/* After the timed repeats, before anything else is computed: what the last of them read; and, where
+ * ranks hold one model, how experts lie over them and how evenly its choices fell on them. */
+ZH_MUST_CHECK zh_status zh_trial_say_experts(zh_trial *trial, zh_error *err);
 /* zh_check_report of what all ranks saw. Collective for such a job. */
 ZH_MUST_CHECK zh_status zh_trial_report_check(zh_trial *trial, zh_error *err);
 /* ZH_ERR_CHECK on all ranks where one of them has another chain than rank 0. */

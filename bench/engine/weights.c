@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "core/clock.h"
+#include "kernels/device.h"
 
 static bool ties_head(const zh_weights *weights) {
   return weights->architecture.tied_head && weights->whole[ZH_EMBEDDING].tensor &&
@@ -57,6 +58,11 @@ void zh_weights_tie_head(zh_weights *weights) {
 zh_way zh_weight_way(const zh_weight *w, const zh_roundings *rounds, zh_way way) {
   bool bytes = zh_rounding_of(rounds, w->matrix.type, way) == ZH_ROUND_BYTES;
   return w->fine && bytes ? ZH_FINE : way;
+}
+
+zh_rounding zh_weight_rounding(const zh_weight *w, const zh_roundings *rounds, zh_way way) {
+  bool e4m3 = w->fp8.rows > 0 && zh_rounds_e4m3(rounds, w->fp8.columns, w->matrix.columns, way);
+  return e4m3 ? rounds->e4m3 : zh_rounding_of(rounds, w->matrix.type, way);
 }
 
 /* --- a row and its place in the whole tensor --- */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/engine/engine.h"
 #include "core/digest.h"
 #include "core/files.h"
 #include "core/status.h"
@@ -19,6 +20,8 @@
 typedef struct zh_part {
   int index, parts;
   int stage, stages;
+  zh_expert_split experts;
+  size_t tokens; /* of the calls for which `experts` is chosen */
 } zh_part;
 
 /* Blocks of rows and columns that share a scale. */
@@ -71,7 +74,10 @@ typedef struct zh_weights {
   zh_weights_total total;
   uint32_t first_layer;            /* of the model: the first one that is here */
   zh_weight *layer;                /* [layers][ZH_LAYER_SLOTS] */
-  zh_weight *expert;               /* [layers][experts][ZH_EXPERT_SLOTS]; NULL: a dense model */
+  zh_weight *expert;               /* [layers][experts][ZH_EXPERT_SLOTS]; NULL: a dense model. Of
+                                      experts that another rank has the slots are empty */
+  bool whole_experts;              /* this rank has some of them whole, others have the others */
+  uint32_t first_expert, experts_here;
   zh_weight whole[ZH_MODEL_SLOTS]; /* tensor NULL: not here. A tied head is the embedding's matrix,
                                       where both are here */
   zh_weight **here;                /* [in_layers]: slots of the layers that are not empty */
@@ -99,7 +105,8 @@ ZH_MUST_CHECK zh_status zh_weights_open(zh_weights *out, const zh_model *model, 
 /* Cuts described weights (bench/engine/split.c). Into stages: layers in order, the embedding with
  * the first, output norm and head with the last. Into parts: heads, columns of the FFN and rows of
  * the vocabulary are divided, norms stay whole; where there are more parts than key heads, several
- * hold the same one. ZH_ERR_INPUT says in one sentence what does not divide. */
+ * hold the same one. Experts are divided by columns, or are shared out whole. ZH_ERR_INPUT says in
+ * one sentence what does not divide. */
 ZH_MUST_CHECK zh_status zh_weights_cut(zh_weights *weights, zh_part part, zh_error *err);
 /* Parts begin at multiples of so many rows of the vocabulary (zh_share). */
 size_t zh_weights_vocab_grain(const zh_weights *weights);
@@ -111,6 +118,13 @@ static inline zh_weight *zh_weights_expert(const zh_weights *weights, uint32_t l
                                            uint32_t expert) {
   return weights->expert +
          ((size_t)layer * weights->architecture.experts + expert) * ZH_EXPERT_SLOTS;
+}
+/* The first one of those that are here: what all of them have in common. */
+static inline zh_weight *zh_weights_own_experts(const zh_weights *weights, uint32_t layer) {
+  return zh_weights_expert(weights, layer, weights->first_expert);
+}
+static inline bool zh_weights_have_expert(const zh_weights *weights, uint32_t expert) {
+  return expert - weights->first_expert < weights->experts_here;
 }
 /* Whether its rows do not lie in a file as the engine wants them, so that they are computed. */
 static inline bool zh_weight_is_made(const zh_weight *w) {
@@ -138,6 +152,8 @@ size_t zh_weight_packed_bytes(const zh_weight *w);
 void zh_weights_leave_source(const zh_weights *weights);
 /* Which way its product goes in a pass that goes `way`. */
 zh_way zh_weight_way(const zh_weight *w, const zh_roundings *rounds, zh_way way);
+/* What its product that goes this way rounds. */
+zh_rounding zh_weight_rounding(const zh_weight *w, const zh_roundings *rounds, zh_way way);
 /* Bytes of a row as it is here, and of all rows. */
 size_t zh_weight_row_bytes(const zh_weight *w);
 uint64_t zh_weight_bytes(const zh_weight *w);

@@ -126,6 +126,7 @@ zh_status zh_weights_describe(zh_weights *out, const zh_model *model, zh_error *
   *out = (zh_weights){.model = model};
   ZH_TRY(zh_model_architecture(&out->architecture, model, err));
   ZH_TRY(refuse(&out->architecture, zh_model_name(model), err));
+  out->experts_here = out->architecture.experts;
   zh_status status = allocate(out, err);
   if (status == ZH_OK) status = describe_all(out, err);
   if (status == ZH_OK) zh_weights_find_fp8(out);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
 #include "bench/quality/quality.h"
 #include "bench/quality/text_scores.h"
 
@@ -192,8 +193,8 @@ static zh_status read_value(value *out, shape of, const json_t *item, zh_error *
   bool good = true;
   switch (of) {
   case NUMBER:
-    good = json_is_number(item);
-    out->number = json_number_value(item);
+    good = json_is_number(item) || json_is_boolean(item);
+    out->number = json_is_boolean(item) ? json_is_true(item) : json_number_value(item);
     break;
   case PAIR:
   case CLASS_PAIR:
@@ -296,4 +297,24 @@ zh_status zh_aggregate(double *out, double *error, const char *aggregation, cons
   if (status == ZH_OK) status = aggregate_values(out, error, which, items, count, err);
   free(items);
   return status;
+}
+
+static const zh_item_metric *metric_named(const zh_exam_task *t, const char *name, size_t length) {
+  const zh_item_metric *function = NULL;
+  for (size_t i = 0; i < t->metric_count; i++) {
+    const zh_item_metric *m = &t->metrics[i];
+    if (strlen(m->name) == length && memcmp(m->name, name, length) == 0) return m;
+    if (m->function && !function) function = m;
+  }
+  return function; /* it may give several figures, each by a name of its own */
+}
+
+zh_status zh_task_figure(double *out, double *error, const zh_exam_task *t, const char *name,
+                         size_t length, const json_t *values, zh_error *err) {
+  const zh_item_metric *m = metric_named(t, name, length);
+  if (!m || !m->aggregate)
+    return zh_aggregate(out, error, m ? m->aggregation : "mean", values, err);
+  zh_function_call call = {.function = m->aggregate, .task = t, .options = m->options};
+  *error = NAN;
+  return m->aggregate->body.aggregation(out, &call, values, err);
 }

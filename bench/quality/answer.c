@@ -1,4 +1,7 @@
-/* Log-likelihoods: groups of several items beside each other, what they share computed once. */
+/* Log-likelihoods. Each of the engine's sequences is a seat: a group of asks sits down, what they
+ * share is fed with the first ask's own tokens behind it, then the others' own, each taken back
+ * before the next. A pass takes from all seats what they have to say next, so that it is full
+ * whether options are long or a single letter. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,303 +10,256 @@
 #include "bench/engine/inside.h"
 #include "bench/quality/examinee.h"
 
-enum { SEQUENCES = 16, LEAST_WANTS = 64, LOGITS_BYTES = 128 << 20 };
-static const double CACHE_BYTES = 2e9;
+enum { WORTH_WAITING = 32 };
 
 static zh_status no_memory(zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory (answers)");
 }
 
-/* ---- the engine and what stands beside it ---- */
-
-/* As many sequences as a cache of CACHE_BYTES holds. */
-static uint32_t sequences_for(const zh_architecture *a, size_t positions) {
-  double bytes = 2.0 * 4 * a->layers * a->kv_heads * (double)zh_key_dim(a) * (double)positions;
-  double fit = bytes > 0 ? CACHE_BYTES / bytes : SEQUENCES;
-  return fit < 1 ? 1 : fit > SEQUENCES ? SEQUENCES : (uint32_t)fit;
-}
-
-static zh_status make_room(zh_examinee *e, zh_error *err) {
-  zh_feed *f = &e->feed;
-  e->feed_tokens = ZH_FEED_TOKENS;
-  e->feed_wants = LOGITS_BYTES / (sizeof(float) * (size_t)e->vocab);
-  if (e->feed_wants < LEAST_WANTS) e->feed_wants = LEAST_WANTS;
-  if (e->feed_wants > ZH_FEED_TOKENS) e->feed_wants = ZH_FEED_TOKENS;
-  if (e->feed_wants < e->sequences) e->feed_wants = e->sequences;
-  f->token = calloc(e->feed_tokens, sizeof *f->token);
-  f->position = calloc(e->feed_tokens, sizeof *f->position);
-  f->sequence = calloc(e->feed_tokens, sizeof *f->sequence);
-  f->want = calloc(e->feed_tokens, sizeof *f->want);
-  e->logits = malloc(e->feed_wants * (size_t)e->vocab * sizeof *e->logits);
-  e->slots = calloc(e->sequences, sizeof *e->slots);
-  bool whole = f->token && f->position && f->sequence && f->want && e->logits && e->slots;
-  for (uint32_t s = 0; whole && s < e->sequences; s++) {
-    e->slots[s].cached = malloc(e->positions * sizeof *e->slots[s].cached);
-    whole = e->slots[s].cached != NULL;
-  }
-  return whole ? ZH_OK : no_memory(err);
-}
-
-zh_status zh_examinee_create(zh_examinee **out, zh_model *model, zh_threads *threads,
-                             const zh_speech *speech, size_t positions,
-                             const zh_examinee_options *options, zh_error *err) {
-  zh_architecture architecture;
-  *out = NULL;
-  ZH_TRY(zh_model_architecture(&architecture, model, err));
-  zh_examinee *e = calloc(1, sizeof *e);
-  if (!e) return no_memory(err);
-  e->speech = *speech;
-  e->vocab = architecture.vocab;
-  e->positions = positions < architecture.context ? positions : architecture.context;
-  if (e->positions == 0) e->positions = 1;
-  e->sequences = options->batch ? options->batch : sequences_for(&architecture, e->positions);
-  zh_engine_options chosen = {.precision = options->precision,
-                              .sequences = e->sequences,
-                              .context = (uint32_t)e->positions,
-                              .micro_batch = ZH_FEED_TOKENS,
-                              .unpacked = options->unrounded,
-                              .kv = options->unrounded ? ZH_KV_F32 : options->kv,
-                              .packed_cache = options->packed_cache,
-                              .device = options->device};
-  zh_status status = zh_engine_create(&e->engine, model, threads, &chosen, err);
-  if (status == ZH_OK) status = make_room(e, err);
-  if (status != ZH_OK) {
-    zh_examinee_free(e);
-    return status;
-  }
-  *out = e;
-  return ZH_OK;
-}
-
-void zh_examinee_free(zh_examinee *e) {
-  if (!e) return;
-  zh_engine_free(e->engine);
-  for (uint32_t s = 0; e->slots && s < e->sequences; s++) free(e->slots[s].cached);
-  free(e->slots);
-  free(e->feed.token);
-  free(e->feed.position);
-  free(e->feed.sequence);
-  free(e->feed.want);
-  free(e->logits);
-  free(e);
-}
-
-void zh_slot_keep(zh_examinee *e, uint32_t slot, size_t length) {
-  if (length >= e->slots[slot].count) return;
-  e->slots[slot].count = length;
-  zh_engine_truncate(e->engine, slot, (uint32_t)length);
-}
-
-void zh_examinee_gather(zh_examinee *e, uint32_t slot, uint32_t token, bool want) {
-  zh_feed *f = &e->feed;
-  zh_slot *s = &e->slots[slot];
-  f->token[f->count] = token;
-  f->position[f->count] = (uint32_t)s->count;
-  f->sequence[f->count] = slot;
-  f->want[f->count] = want;
-  f->wanted += want;
-  f->count++;
-  s->cached[s->count++] = token;
-}
-
-zh_status zh_examinee_feed(zh_examinee *e, zh_way way, zh_error *err) {
-  zh_feed *f = &e->feed;
-  if (f->count == 0) return ZH_OK;
-  e->engine->way_is_set = true;
-  e->engine->way = e->engine->expert_way = way;
-  zh_status status = zh_engine_forward(e->engine, f->token, f->position, f->sequence, f->count,
-                                       f->want, e->logits, err);
-  e->engine->way_is_set = false;
-  e->fed += f->count;
-  f->count = f->wanted = 0;
-  return status;
-}
-
-/* ---- groups ---- */
-
-/* A group in its slot. */
-typedef struct place {
+typedef struct seat {
+  bool taken;
   size_t group;
-  uint32_t slot;
   size_t shared; /* tokens that all of its asks begin with, of those that are fed */
   size_t first;  /* the first position whose logits are looked at */
-} place;
+  size_t ask;    /* of the group: whose tokens are being fed */
+} seat;
 
-typedef struct batch {
+/* Whose logits the gathered tokens will have. */
+typedef struct wanted {
+  size_t group, ask; /* ask SIZE_MAX: all of the group's */
+  size_t position;   /* of the token that was fed */
+  double sum;        /* log of the sum of the exponentials of the logits */
+  size_t likeliest;
+} wanted;
+
+typedef struct hall {
   zh_examinee *e;
   zh_asks *asks;
-  place *places;
-  size_t count;
-  /* Whose logits the gathered tokens will have: [feed_wants]. */
-  struct wanted {
-    const place *of;
-    size_t ask;      /* SIZE_MAX: all of the group's */
-    size_t position; /* of the token that was fed */
-  } * wanted;
-  size_t wanted_count;
-} batch;
+  zh_requests *requests;
+  const bool *skip;
+  zh_answered answered;
+  void *user;
+  seat *seats;    /* [sequences] */
+  wanted *wanted; /* [pass_wants] */
+  size_t wanted_count, next_group, taken;
+  uint32_t turn; /* the seat that the next pass begins with */
+} hall;
 
-static size_t fed_count(const zh_ask *ask) {
-  return ask->count > 0 ? ask->count - 1 : 0;
+static const zh_ask *ask_of(const hall *h, const seat *s) {
+  return &h->asks->at[h->asks->groups[s->group].first + s->ask];
 }
 
-static size_t common(const uint32_t *a, size_t a_count, const uint32_t *b, size_t b_count) {
-  size_t n = 0, most = a_count < b_count ? a_count : b_count;
-  while (n < most && a[n] == b[n]) n++;
-  return n;
+/* ---- sitting down ---- */
+
+static size_t next_group(const hall *h) {
+  size_t g = h->next_group;
+  while (g < h->asks->group_count && h->skip && h->skip[g]) g++;
+  return g;
 }
 
-static void measure_group(place *out, const zh_asks *asks, size_t group) {
+/* The free seat that has most of the group's beginning already. */
+static uint32_t choose_seat(const hall *h, const uint32_t *tokens, size_t count) {
+  uint32_t chosen = UINT32_MAX;
+  size_t best = 0;
+  for (uint32_t i = 0; i < h->e->sequences; i++) {
+    if (h->seats[i].taken) continue;
+    size_t common = zh_slot_common(&h->e->slots[i], tokens, count);
+    if (chosen != UINT32_MAX && common <= best) continue;
+    chosen = i;
+    best = common;
+  }
+  return chosen;
+}
+
+static size_t first_looked_at(const zh_asks *asks, size_t group) {
   const zh_ask_group *g = &asks->groups[group];
-  const zh_ask *ask = &asks->at[g->first];
-  *out = (place){.group = group, .shared = fed_count(ask), .first = SIZE_MAX};
-  for (size_t i = 0; i < g->count; i++) {
-    out->shared = common(ask->tokens, out->shared, ask[i].tokens, fed_count(&ask[i]));
-    if (ask[i].scored - 1 < out->first) out->first = ask[i].scored - 1;
+  size_t first = SIZE_MAX;
+  for (size_t a = g->first; a < g->first + g->count; a++)
+    if (asks->at[a].scored - 1 < first) first = asks->at[a].scored - 1;
+  return first;
+}
+
+/* Whether another, who sat down for this pass, is about to compute what could be copied then. */
+static bool better_waits(const hall *h, const uint32_t *tokens, size_t count, size_t has) {
+  for (uint32_t i = 0; zh_engine_copies(h->e->engine) && i < h->e->sequences; i++) {
+    const seat *s = &h->seats[i];
+    if (!s->taken || s->ask > 0 || h->e->slots[i].computed >= s->shared) continue;
+    const zh_ask *ask = ask_of(h, s);
+    size_t most = s->shared < count ? s->shared : count, same = 0;
+    while (same < most && ask->tokens[same] == tokens[same]) same++;
+    if (same >= has + WORTH_WAITING) return true;
+  }
+  return false;
+}
+
+/* Whether a group sat down. */
+static bool seat_next(hall *h) {
+  size_t group = next_group(h);
+  if (group == h->asks->group_count || h->taken == h->e->sequences) return false;
+  const zh_ask *ask = &h->asks->at[h->asks->groups[group].first];
+  size_t shared = zh_asks_shared(h->asks, group), first = first_looked_at(h->asks, group),
+         usable = shared < first ? shared : first;
+  uint32_t at = choose_seat(h, ask->tokens, usable);
+  size_t has = zh_slot_borrow(h->e, at, ask->tokens, usable);
+  if (better_waits(h, ask->tokens, usable, has)) return false;
+  zh_slot_keep(h->e, at, has);
+  h->seats[at] = (seat){.taken = true, .group = group, .shared = shared, .first = first};
+  h->taken++;
+  h->next_group = group + 1;
+  return true;
+}
+
+/* ---- a pass ---- */
+
+/* The token's logits say something to all asks where all begin with it, else to its own. */
+static bool wants(const hall *h, const seat *s, size_t position) {
+  return position >= (position < s->shared ? s->first : ask_of(h, s)->scored - 1);
+}
+
+/* What a seat has to say next, as far as there is room. */
+static void speak(hall *h, uint32_t at) {
+  const seat *s = &h->seats[at];
+  zh_examinee *e = h->e;
+  const zh_ask *ask = ask_of(h, s);
+  size_t end = zh_ask_fed(ask);
+  for (size_t p = e->slots[at].count; p < end && e->pass.count < e->pass_tokens; p++) {
+    bool want = wants(h, s, p);
+    if (want && h->wanted_count == e->pass_wants) return;
+    zh_examinee_gather(e, at, ask->tokens[p], want);
+    if (want)
+      h->wanted[h->wanted_count++] =
+          (wanted){.group = s->group, .ask = p < s->shared ? SIZE_MAX : s->ask, .position = p};
   }
 }
 
-/* The free slot that has most of the group's beginning already. */
-static void choose_slots(batch *b) {
-  for (size_t i = 0; i < b->count; i++) {
-    const zh_ask *ask = &b->asks->at[b->asks->groups[b->places[i].group].first];
-    size_t best = 0;
-    bool found = false;
-    for (uint32_t s = 0; s < b->e->sequences; s++) {
-      bool taken = false;
-      for (size_t k = 0; k < i; k++) taken |= b->places[k].slot == s;
-      if (taken) continue;
-      const zh_slot *slot = &b->e->slots[s];
-      size_t same = common(slot->cached, slot->count, ask->tokens, b->places[i].shared);
-      if (found && same <= best) continue;
-      found = true;
-      best = same;
-      b->places[i].slot = s;
-    }
-    size_t kept = best < b->places[i].first ? best : b->places[i].first;
-    zh_slot_keep(b->e, b->places[i].slot, kept);
+static void read_logits(void *user, int thread, int threads) {
+  hall *h = user;
+  const zh_kernels *k = h->e->engine->kernels;
+  size_t begin, end;
+  zh_share(&begin, &end, h->wanted_count, 1, thread, threads);
+  for (size_t i = begin; i < end; i++) {
+    const float *logits = h->e->logits + i * h->e->vocab;
+    h->wanted[i].sum = k->logsumexp(logits, h->e->vocab);
+    h->wanted[i].likeliest = k->argmax(logits, h->e->vocab);
   }
 }
 
-static zh_status take_logits(zh_ask *ask, size_t position, const zh_examinee *e,
-                             const float *logits, size_t likeliest, double sum, zh_error *err) {
-  uint32_t next = ask->tokens[position + 1];
+static zh_status take_logits(zh_ask *ask, const wanted *w, const zh_examinee *e,
+                             const float *logits, zh_error *err) {
+  uint32_t next = ask->tokens[w->position + 1];
   if (next >= e->vocab)
     return zh_fail(err, ZH_ERR_INPUT, "token %" PRIu32 " of a text is none of the model's %" PRIu32,
                    next, e->vocab);
-  ask->logprob += (double)logits[next] - sum;
-  ask->greedy = ask->greedy && likeliest == next;
+  ask->logprob += (double)logits[next] - w->sum;
+  if (ask->each) ask->each[w->position + 1 - ask->scored] = (double)logits[next] - w->sum;
+  ask->greedy = ask->greedy && w->likeliest == next;
   return ZH_OK;
 }
 
-/* Feeds what is gathered and gives each ask its part. */
-static zh_status flush(batch *b, zh_error *err) {
-  zh_examinee *e = b->e;
-  const zh_kernels *k = e->engine->kernels;
-  ZH_TRY(zh_examinee_feed(e, ZH_MANY, err));
-  for (size_t i = 0; i < b->wanted_count; i++) {
-    const struct wanted *w = &b->wanted[i];
-    const float *logits = e->logits + i * e->vocab;
-    const zh_ask_group *g = &b->asks->groups[w->of->group];
-    double sum = k->logsumexp(logits, e->vocab);
-    size_t likeliest = k->argmax(logits, e->vocab);
-    if (!isfinite(sum))
+/* Gives each ask its part of the pass's logits. */
+static zh_status give_logits(hall *h, zh_error *err) {
+  zh_threads_run(h->e->engine->threads, read_logits, h);
+  for (size_t i = 0; i < h->wanted_count; i++) {
+    const wanted *w = &h->wanted[i];
+    const zh_ask_group *g = &h->asks->groups[w->group];
+    if (!isfinite(w->sum))
       return zh_fail(err, ZH_ERR_CHECK, "the logits at position %zu are not finite", w->position);
-    for (size_t a = g->first; a < g->first + g->count; a++) {
-      zh_ask *ask = &b->asks->at[a];
+    for (size_t a = 0; a < g->count; a++) {
+      zh_ask *ask = &h->asks->at[g->first + a];
       bool concerned = w->ask == SIZE_MAX ? w->position + 1 >= ask->scored : w->ask == a;
       if (concerned && w->position + 1 < ask->count)
-        ZH_TRY(take_logits(ask, w->position, e, logits, likeliest, sum, err));
+        ZH_TRY(take_logits(ask, w, h->e, h->e->logits + i * h->e->vocab, err));
     }
   }
-  b->wanted_count = 0;
+  h->wanted_count = 0;
   return ZH_OK;
 }
 
-/* tokens[from, to) of a group into its slot; logits from position `first` on. */
-static zh_status gather(batch *b, const place *p, size_t ask, const uint32_t *tokens, size_t from,
-                        size_t to, size_t first, zh_error *err) {
-  for (size_t at = from; at < to; at++) {
-    bool want = at >= first;
-    if (b->e->feed.count == b->e->feed_tokens || b->wanted_count + want > b->e->feed_wants)
-      ZH_TRY(flush(b, err));
-    zh_examinee_gather(b->e, p->slot, tokens[at], want);
-    if (want) b->wanted[b->wanted_count++] = (struct wanted){p, ask, at};
+/* ---- standing up ---- */
+
+/* A request's asks stand beside each other: windows of one text, in groups of their own, are added
+ * up in their order when all are answered. */
+static zh_status close_request(const hall *h, size_t at, zh_error *err) {
+  const zh_ask *asks = h->asks->at;
+  size_t begin = at, end = at, request = asks[at].request;
+  while (begin > 0 && asks[begin - 1].request == request) begin--;
+  while (end < h->asks->count && asks[end].request == request) end++;
+  zh_request *r = &h->requests->at[request];
+  for (size_t a = begin; a < end; a++)
+    if (!asks[a].answered) return ZH_OK;
+  r->logprob = 0;
+  r->greedy = true;
+  for (size_t a = begin; a < end; a++) {
+    r->logprob += asks[a].logprob;
+    r->greedy = r->greedy && asks[a].greedy;
   }
+  return h->answered ? h->answered(h->user, request, err) : ZH_OK;
+}
+
+static zh_status stand_up(hall *h, seat *s, zh_error *err) {
+  const zh_ask_group *g = &h->asks->groups[s->group];
+  s->taken = false;
+  h->taken--;
+  for (size_t a = g->first; a < g->first + g->count; a++) h->asks->at[a].answered = true;
+  for (size_t a = g->first; a < g->first + g->count; a++)
+    if (a == g->first || h->asks->at[a].request != h->asks->at[a - 1].request)
+      ZH_TRY(close_request(h, a, err));
   return ZH_OK;
 }
 
-static zh_status feed_shared(batch *b, zh_error *err) {
-  for (size_t i = 0; i < b->count; i++) {
-    const place *p = &b->places[i];
-    const zh_ask *ask = &b->asks->at[b->asks->groups[p->group].first];
-    ZH_TRY(
-        gather(b, p, SIZE_MAX, ask->tokens, b->e->slots[p->slot].count, p->shared, p->first, err));
-  }
-  return flush(b, err);
-}
-
-/* What the n-th ask of each group has behind the shared tokens. */
-static zh_status feed_own(batch *b, size_t n, bool *any, zh_error *err) {
-  *any = false;
-  for (size_t i = 0; i < b->count; i++) {
-    const place *p = &b->places[i];
-    const zh_ask_group *g = &b->asks->groups[p->group];
-    if (n >= g->count) continue;
-    *any = true;
-    size_t number = g->first + n;
-    const zh_ask *ask = &b->asks->at[number];
-    if (fed_count(ask) <= p->shared) continue;
-    zh_slot_keep(b->e, p->slot, p->shared);
-    size_t first = ask->scored - 1 > p->shared ? ask->scored - 1 : p->shared;
-    ZH_TRY(gather(b, p, number, ask->tokens, p->shared, fed_count(ask), first, err));
-  }
-  return flush(b, err);
-}
-
-static zh_status answer_batch(batch *b, zh_requests *requests, zh_error *err) {
-  bool any = true;
-  choose_slots(b);
-  ZH_TRY(feed_shared(b, err));
-  for (size_t n = 0; any; n++) ZH_TRY(feed_own(b, n, &any, err));
-  for (size_t i = 0; i < b->count; i++) {
-    const zh_ask_group *g = &b->asks->groups[b->places[i].group];
-    for (size_t a = g->first; a < g->first + g->count; a++) {
-      const zh_ask *ask = &b->asks->at[a];
-      zh_request *r = &requests->at[ask->request];
-      bool begins = a == 0 || b->asks->at[a - 1].request != ask->request;
-      r->logprob = begins ? ask->logprob : r->logprob + ask->logprob; /* windows of one text */
-      r->greedy = begins ? ask->greedy : r->greedy && ask->greedy;
-    }
-  }
+/* The seat's next ask that has tokens of its own, or its end. */
+static zh_status go_on(hall *h, uint32_t at, zh_error *err) {
+  seat *s = &h->seats[at];
+  const zh_ask_group *g = &h->asks->groups[s->group];
+  if (h->e->slots[at].count < zh_ask_fed(ask_of(h, s))) return ZH_OK;
+  do s->ask++;
+  while (s->ask < g->count && zh_ask_fed(ask_of(h, s)) <= s->shared);
+  if (s->ask == g->count) return stand_up(h, s, err);
+  zh_slot_keep(h->e, at, s->shared);
   return ZH_OK;
+}
+
+static zh_status hold_pass(hall *h, zh_error *err) {
+  uint32_t all = h->e->sequences;
+  while (seat_next(h)) continue;
+  for (uint32_t i = 0; i < all && h->e->pass.count < h->e->pass_tokens; i++) {
+    uint32_t at = (h->turn + i) % all;
+    if (h->seats[at].taken) speak(h, at);
+  }
+  h->turn = (h->turn + 1) % all;
+  ZH_TRY(zh_examinee_feed(h->e, ZH_MANY, err));
+  ZH_TRY(give_logits(h, err));
+  for (uint32_t i = 0; i < all; i++)
+    if (h->seats[i].taken) ZH_TRY(go_on(h, i, err));
+  return ZH_OK;
+}
+
+static void clear_asks(const hall *h) {
+  for (size_t a = 0; a < h->asks->count; a++) {
+    h->asks->at[a].logprob = 0;
+    h->asks->at[a].greedy = true;
+    h->asks->at[a].answered = false;
+  }
 }
 
 zh_status zh_examinee_answer(zh_examinee *e, const zh_exam_task *task, zh_requests *requests,
-                             zh_asks *asks, const bool *done, zh_answered answered, void *user,
+                             zh_asks *asks, const bool *skip, zh_answered answered, void *user,
                              zh_error *err) {
-  batch b = {.e = e, .asks = asks};
-  size_t *groups = malloc(e->sequences * sizeof *groups);
-  b.places = malloc(e->sequences * sizeof *b.places);
-  b.wanted = malloc(e->feed_wants * sizeof *b.wanted);
-  zh_status status = groups && b.places && b.wanted ? ZH_OK : no_memory(err);
-  for (size_t at = 0; status == ZH_OK && at < asks->group_count;) {
-    size_t first = at;
-    uint64_t fed = e->fed;
-    for (b.count = 0; at < asks->group_count && b.count < e->sequences; at++) {
-      if (done && done[at]) continue;
-      groups[b.count] = at;
-      measure_group(&b.places[b.count++], asks, at);
-    }
-    if (task->output == ZH_OUTPUT_GENERATE) {
-      status = zh_examinee_generate(e, task, requests, asks, groups, b.count, err);
-    } else {
-      status = answer_batch(&b, requests, err);
-    }
-    if (status == ZH_OK && answered) status = answered(user, first, at - first, e->fed - fed, err);
-  }
-  free(groups);
-  free(b.places);
-  free(b.wanted);
+  if (task->output == ZH_OUTPUT_GENERATE)
+    return zh_examinee_generate(e, task, requests, asks, skip, answered, user, err);
+  hall h = {.e = e,
+            .asks = asks,
+            .requests = requests,
+            .skip = skip,
+            .answered = answered,
+            .user = user,
+            .seats = calloc(e->sequences, sizeof *h.seats),
+            .wanted = calloc(e->pass_wants, sizeof *h.wanted)};
+  zh_status status = h.seats && h.wanted ? ZH_OK : no_memory(err);
+  clear_asks(&h);
+  while (status == ZH_OK && (h.taken > 0 || next_group(&h) < asks->group_count))
+    status = hold_pass(&h, err);
+  free(h.seats);
+  free(h.wanted);
   return status;
 }

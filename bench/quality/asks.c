@@ -229,6 +229,34 @@ zh_status zh_asks_make(zh_asks *out, const zh_speech *s, const zh_exam_task *t,
   return status;
 }
 
+static size_t common(const uint32_t *a, size_t a_count, const uint32_t *b, size_t b_count) {
+  size_t n = 0, most = a_count < b_count ? a_count : b_count;
+  while (n < most && a[n] == b[n]) n++;
+  return n;
+}
+
+size_t zh_asks_shared(const zh_asks *asks, size_t group) {
+  const zh_ask_group *g = &asks->groups[group];
+  const zh_ask *first = &asks->at[g->first];
+  size_t shared = zh_ask_fed(first);
+  for (size_t a = 1; a < g->count; a++)
+    shared = common(first->tokens, shared, first[a].tokens, zh_ask_fed(&first[a]));
+  return shared;
+}
+
+uint64_t zh_asks_needed(const zh_asks *asks, size_t group, size_t before) {
+  const zh_ask_group *g = &asks->groups[group];
+  const zh_ask *first = &asks->at[g->first];
+  size_t shared = zh_asks_shared(asks, group);
+  uint64_t needed = shared;
+  if (before != SIZE_MAX) {
+    const zh_ask *other = &asks->at[asks->groups[before].first];
+    needed -= common(first->tokens, shared, other->tokens, zh_asks_shared(asks, before));
+  }
+  for (size_t a = 0; a < g->count; a++) needed += zh_ask_fed(&first[a]) - shared;
+  return needed;
+}
+
 void zh_asks_free(zh_asks *asks) {
   for (size_t i = 0; i < asks->count; i++) free(asks->at[i].tokens);
   free(asks->at);

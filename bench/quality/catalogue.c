@@ -121,6 +121,7 @@ typedef struct growing {
   const catalogue *known;
   const zh_task_options *options;
   size_t entries;
+  const char *path; /* of the file whose group is being read */
   zh_error *err;
 } growing;
 
@@ -203,6 +204,22 @@ static zh_status read_group_metrics(growing *g, zh_entry *entry, const json_t *c
 static zh_status add_group(growing *g, zh_entry *parent, const json_t *config, const char *name,
                            int depth);
 
+static zh_status add_file(growing *g, zh_entry *parent, const char *path, const json_t *changes,
+                          int depth);
+
+/* A task that the group itself describes: what a file beside its own says, with changes. */
+static zh_status add_included(growing *g, zh_entry *entry, const json_t *member, int depth) {
+  const char *name = json_string_value(json_object_get(member, "include")),
+             *slash = strrchr(g->path, '/');
+  if (!name)
+    return zh_fail(g->err, ZH_ERR_INPUT, "group %s: 'include' of a member must be a file",
+                   entry->name);
+  char *path =
+      zh_arena_printf(g->exam->arena, "%.*s%s",
+                      name[0] != '/' && slash ? (int)(slash - g->path) + 1 : 0, g->path, name);
+  return path ? add_file(g, entry, path, member, depth) : no_memory(g->err);
+}
+
 /* A name, or a map: a group within, or a task with changes. */
 static zh_status add_member(growing *g, zh_entry *entry, const json_t *member, int depth) {
   if (json_is_string(member))
@@ -213,6 +230,8 @@ static zh_status add_member(growing *g, zh_entry *entry, const json_t *member, i
     char *full = zh_arena_printf(g->exam->arena, "%s::%s", entry->name, group);
     return full ? add_group(g, entry, member, full, depth + 1) : no_memory(g->err);
   }
+  if (json_is_object(member) && task && json_object_get(member, "include"))
+    return add_included(g, entry, member, depth + 1);
   if (json_is_object(member) && task) return add_named(g, entry, task, member, depth + 1);
   return zh_fail(g->err, ZH_ERR_INPUT, "group %s: a member must be a name, a group or a task",
                  entry->name);
@@ -251,12 +270,17 @@ static zh_status add_file(growing *g, zh_entry *parent, const char *path, const 
   zh_status status;
   if (changes) {
     json_object_update(file.config, (json_t *)(uintptr_t)changes);
-    name = json_string_value(json_object_get(file.config, "task"));
+    json_object_del(file.config, "include");
+    task = json_object_get(file.config, "task");
+    name = json_string_value(task);
   }
   if (json_is_array(task)) {
+    const char *before = g->path;
+    g->path = path;
     status = group ? add_group(g, parent, file.config, group, depth)
                    : zh_fail(g->err, ZH_ERR_INPUT, "%s: 'task' is a list, and no 'group' names it",
                              path);
+    g->path = before;
   } else if (name) {
     status = add_task(g, parent, &file, file.config, name);
   } else {

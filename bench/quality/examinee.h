@@ -9,23 +9,14 @@
 
 typedef struct zh_examinee zh_examinee;
 
-typedef struct zh_examinee_options {
-  zh_precision precision;
-  bool unrounded; /* fast kernels, but weights as the file has them and fp32 values */
-  zh_kv_type kv;
-  uint32_t batch;   /* sequences held at once; 0: as memory allows, 16 at most */
-  uint32_t longest; /* tokens of context and continuation; 0: the model's context */
-  const char *packed_cache;
-  int device;
-} zh_examinee_options;
-
 /* One request as tokens. tokens[scored …] are what is looked for; the last is never fed. */
 typedef struct zh_ask {
   size_t request; /* number in its list */
   uint32_t *tokens;
   size_t count, scored;
   double logprob;
-  bool greedy;
+  bool greedy, answered;
+  double *each; /* NULL, or [count - scored] for the log-probability of each token; borrowed */
 } zh_ask;
 
 /* Asks whose tokens begin alike, beside each other. */
@@ -58,35 +49,44 @@ ZH_MUST_CHECK zh_status zh_asks_make(zh_asks *out, const zh_speech *speech,
                                      const zh_exam_task *task, const zh_requests *requests,
                                      zh_error *err);
 void zh_asks_free(zh_asks *asks);
+static inline size_t zh_ask_fed(const zh_ask *ask) {
+  return ask->count > 0 ? ask->count - 1 : 0;
+}
+/* Tokens that a group's asks all begin with, of those that are fed. */
+size_t zh_asks_shared(const zh_asks *asks, size_t group);
+/* Tokens that have to be fed for a group behind `before` (SIZE_MAX: none): what it shares with it
+ * and within itself once. */
+uint64_t zh_asks_needed(const zh_asks *asks, size_t group, size_t before);
 
-ZH_MUST_CHECK zh_status zh_examinee_create(zh_examinee **out, zh_model *model, zh_threads *threads,
-                                           const zh_speech *speech, size_t positions,
-                                           const zh_examinee_options *options, zh_error *err);
+/* Sequences to make an engine with: so many as a cache of reasonable size holds, or `batch`. */
+uint32_t zh_examinee_sequences(const zh_architecture *a, size_t positions, uint32_t batch);
+/* engine: borrowed; all of its sequences are used, from nothing on. */
+ZH_MUST_CHECK zh_status zh_examinee_create(zh_examinee **out, zh_engine *engine,
+                                           const zh_speech *speech, zh_error *err);
 void zh_examinee_free(zh_examinee *examinee); /* NULL is safe */
+/* Forgets all that was computed. */
+void zh_examinee_forget(zh_examinee *examinee);
 
-/* Called when groups [first, first + count) are answered, in requests[]. tokens: fed for them. */
-typedef zh_status (*zh_answered)(void *user, size_t first, size_t count, uint64_t tokens,
-                                 zh_error *err);
-/* done[g]: group g is answered already, and left alone. */
+/* Called when requests[request] is answered. */
+typedef zh_status (*zh_answered)(void *user, size_t request, zh_error *err);
+/* skip[g]: group g is left alone. Requests are answered in no particular order. */
 ZH_MUST_CHECK zh_status zh_examinee_answer(zh_examinee *examinee, const zh_exam_task *task,
-                                           zh_requests *requests, zh_asks *asks, const bool *done,
+                                           zh_requests *requests, zh_asks *asks, const bool *skip,
                                            zh_answered answered, void *user, zh_error *err);
 
 /* --- inside --- */
 
 typedef struct zh_slot {
-  uint32_t *cached; /* tokens whose keys and values the engine has */
-  size_t count;
+  uint32_t *cached; /* tokens that the engine has, or that are on their way to it */
+  size_t count, computed;
 } zh_slot;
 
 /* Tokens on their way into a pass. */
-typedef struct zh_feed {
+typedef struct zh_pass_tokens {
   uint32_t *token, *position, *sequence;
   bool *want;
   size_t count, wanted;
-} zh_feed;
-
-enum { ZH_FEED_TOKENS = 512 };
+} zh_pass_tokens;
 
 struct zh_examinee {
   zh_engine *engine;
@@ -94,14 +94,18 @@ struct zh_examinee {
   uint32_t vocab, sequences;
   size_t positions;
   zh_slot *slots;
-  zh_feed feed;
-  size_t feed_tokens, feed_wants; /* room */
-  float *logits;                  /* [feed_wants][vocab] */
-  uint64_t fed;
+  zh_pass_tokens pass;
+  size_t pass_tokens, pass_wants; /* room */
+  float *logits;                  /* [pass_wants][vocab] */
+  uint64_t fed, made;             /* tokens computed; of them generated */
 };
 
 /* Keeps the first `length` cached tokens of a slot. */
 void zh_slot_keep(zh_examinee *e, uint32_t slot, size_t length);
+/* As many tokens of `tokens` as the slot begins with. */
+size_t zh_slot_common(const zh_slot *slot, const uint32_t *tokens, size_t count);
+/* The slot gets what another has computed of these tokens, where that is more; how many it has. */
+size_t zh_slot_borrow(zh_examinee *e, uint32_t slot, const uint32_t *tokens, size_t count);
 /* Feeds what is gathered; logits of the wanted are then in e->logits, in order. */
 ZH_MUST_CHECK zh_status zh_examinee_feed(zh_examinee *e, zh_way way, zh_error *err);
 /* Gathers a token; the caller looks that there is room. */
@@ -109,6 +113,7 @@ void zh_examinee_gather(zh_examinee *e, uint32_t slot, uint32_t token, bool want
 /* generate.c */
 ZH_MUST_CHECK zh_status zh_examinee_generate(zh_examinee *e, const zh_exam_task *task,
                                              zh_requests *requests, const zh_asks *asks,
-                                             const size_t *groups, size_t count, zh_error *err);
+                                             const bool *skip, zh_answered answered, void *user,
+                                             zh_error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* Families of made items. Each takes all of its numbers from the draw, and knows its own answer. */
+/* The first families of made items, and the table of all. Each takes all of its numbers from the
+ * draw, and knows its own answer. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,32 +7,17 @@
 
 #include "bench/quality/procedural.h"
 
-static zh_status no_memory(zh_error *err) {
-  return zh_fail(err, ZH_ERR_MEMORY, "out of memory (made items)");
-}
-
-static zh_status set(json_t *variables, const char *key, json_t *value, zh_error *err) {
-  return json_object_set_new(variables, key, value) == 0 ? ZH_OK : no_memory(err);
-}
-
-/* A number of so many digits. */
-static int64_t draw_digits(zh_draw *draw, int digits) {
-  int64_t value = 1 + zh_draw_below(draw, 9);
-  for (int i = 1; i < digits; i++) value = value * 10 + zh_draw_below(draw, 10);
-  return value;
-}
-
 /* Level: digits of each number; products from both of half as many. */
 static zh_status arithmetic(json_t *variables, zh_text *answer, zh_draw *draw, int level,
                             const zh_made_words *words, zh_error *err) {
   (void)words;
   uint32_t kind = zh_draw_below(draw, 3);
   int digits = kind == 2 ? (level + 1) / 2 : level;
-  int64_t a = draw_digits(draw, digits), b = draw_digits(draw, digits);
+  int64_t a = zh_draw_digits(draw, digits), b = zh_draw_digits(draw, digits);
   int64_t result = kind == 0 ? a + b : kind == 1 ? a - b : a * b;
-  ZH_TRY(set(variables, "a", json_integer(a), err));
-  ZH_TRY(set(variables, "b", json_integer(b), err));
-  ZH_TRY(set(variables, "sign", json_string(kind == 0 ? "+" : kind == 1 ? "-" : "×"), err));
+  ZH_TRY(zh_made_set(variables, "a", json_integer(a), err));
+  ZH_TRY(zh_made_set(variables, "b", json_integer(b), err));
+  ZH_TRY(zh_made_set(variables, "sign", json_string(kind == 0 ? "+" : kind == 1 ? "-" : "×"), err));
   zh_text_printf(answer, "%" PRId64, result);
   return ZH_OK;
 }
@@ -42,18 +28,6 @@ static int ascending(const void *a, const void *b) {
 }
 
 enum { SORTED_MAX = 64 };
-
-/* Different numbers below 1000. */
-static void draw_different(int64_t *out, size_t count, zh_draw *draw) {
-  for (size_t i = 0; i < count; i++) {
-    bool again = true;
-    while (again) {
-      out[i] = zh_draw_below(draw, 1000);
-      again = false;
-      for (size_t k = 0; k < i; k++) again |= out[k] == out[i];
-    }
-  }
-}
 
 static void write_list(zh_text *out, const int64_t *numbers, size_t count) {
   for (size_t i = 0; i < count; i++)
@@ -68,10 +42,10 @@ static zh_status sorting(json_t *variables, zh_text *answer, zh_draw *draw, int 
   size_t count = 1 + 2 * (size_t)level;
   zh_text list = {0};
   if (count > SORTED_MAX) count = SORTED_MAX;
-  draw_different(numbers, count, draw);
+  zh_draw_different(numbers, count, 1000, draw);
   write_list(&list, numbers, count);
-  zh_status status =
-      list.failed ? no_memory(err) : set(variables, "list", json_string(list.data), err);
+  zh_status status = list.failed ? zh_made_no_memory(err)
+                                 : zh_made_set(variables, "list", json_string(list.data), err);
   zh_text_free(&list);
   qsort(numbers, count, sizeof *numbers, ascending);
   write_list(answer, numbers, count);
@@ -85,7 +59,7 @@ static zh_status look_up(json_t *variables, zh_text *answer, zh_draw *draw, int 
   json_t *rows = json_array();
   int64_t codes[512];
   if (count > 512) count = 512;
-  draw_different(codes, count, draw);
+  zh_draw_different(codes, count, 1000, draw);
   uint32_t wanted = zh_draw_below(draw, (uint32_t)count), column = zh_draw_below(draw, 2);
   for (size_t i = 0; rows && i < count; i++) {
     int64_t first = zh_draw_below(draw, 10000), second = zh_draw_below(draw, 10000);
@@ -94,10 +68,10 @@ static zh_status look_up(json_t *variables, zh_text *answer, zh_draw *draw, int 
                                           (json_int_t)first, "second", (json_int_t)second));
     if (i == wanted) zh_text_printf(answer, "%" PRId64, column == 0 ? first : second);
   }
-  if (!rows) return no_memory(err);
-  ZH_TRY(set(variables, "rows", rows, err));
-  ZH_TRY(set(variables, "code", json_integer(codes[wanted]), err));
-  return set(variables, "column", json_integer(column), err);
+  if (!rows) return zh_made_no_memory(err);
+  ZH_TRY(zh_made_set(variables, "rows", rows, err));
+  ZH_TRY(zh_made_set(variables, "code", json_integer(codes[wanted]), err));
+  return zh_made_set(variables, "column", json_integer(column), err);
 }
 
 /* Days since 1970-01-01 and back, in the Gregorian calendar (H. Hinnant, 2013). */
@@ -130,9 +104,9 @@ static zh_status calendar(json_t *variables, zh_text *answer, zh_draw *draw, int
   char from[24], to[24];
   date_of(from, start);
   date_of(to, back ? start - further : start + further);
-  ZH_TRY(set(variables, "date", json_string(from), err));
-  ZH_TRY(set(variables, "days", json_integer(further), err));
-  ZH_TRY(set(variables, "back", json_boolean(back), err));
+  ZH_TRY(zh_made_set(variables, "date", json_string(from), err));
+  ZH_TRY(zh_made_set(variables, "days", json_integer(further), err));
+  ZH_TRY(zh_made_set(variables, "back", json_boolean(back), err));
   zh_text_puts(answer, to);
   return ZH_OK;
 }
@@ -147,9 +121,9 @@ static zh_status needle(json_t *variables, zh_text *answer, zh_draw *draw, int l
   json_t *lines = json_array();
   int64_t names[NEEDLES], codes[NEEDLES];
   if (count > 32768) count = 32768;
-  draw_different(names, NEEDLES, draw);
+  zh_draw_different(names, NEEDLES, 1000, draw);
   for (size_t i = 0; i < NEEDLES; i++) {
-    codes[i] = draw_digits(draw, 5);
+    codes[i] = zh_draw_digits(draw, 5);
     places[i] = zh_draw_below(draw, (uint32_t)count);
   }
   uint32_t wanted = zh_draw_below(draw, NEEDLES);
@@ -158,27 +132,35 @@ static zh_status needle(json_t *variables, zh_text *answer, zh_draw *draw, int l
       if (places[k] == i)
         json_array_append_new(lines, json_pack("{s:I, s:I}", "box", (json_int_t)names[k], "code",
                                                (json_int_t)codes[k]));
+    const char *who = zh_draw_word(draw, words, "people"),
+               *did = zh_draw_word(draw, words, "deeds"),
+               *where = zh_draw_word(draw, words, "places");
     json_array_append_new(lines,
-                          json_pack("{s:s, s:s, s:s}", "who", zh_draw_word(draw, words, "people"),
-                                    "did", zh_draw_word(draw, words, "deeds"), "where",
-                                    zh_draw_word(draw, words, "places")));
+                          json_pack("{s:s, s:s, s:s}", "who", who, "did", did, "where", where));
   }
-  if (!lines) return no_memory(err);
-  ZH_TRY(set(variables, "lines", lines, err));
-  ZH_TRY(set(variables, "box", json_integer(names[wanted]), err));
+  if (!lines) return zh_made_no_memory(err);
+  ZH_TRY(zh_made_set(variables, "lines", lines, err));
+  ZH_TRY(zh_made_set(variables, "box", json_integer(names[wanted]), err));
   zh_text_printf(answer, "%" PRId64, codes[wanted]);
   return ZH_OK;
 }
 
-zh_made_family zh_made_family_named(const char *name) {
+zh_made_family *zh_made_family_named(const char *name) {
   static const struct {
     const char *name;
-    zh_made_family make;
+    zh_made_family *make;
   } families[] = {{"arithmetic", arithmetic},
                   {"sorting", sorting},
                   {"lookup", look_up},
                   {"calendar", calendar},
-                  {"needle", needle}};
+                  {"needle", needle},
+                  {"units", zh_made_units},
+                  {"strings", zh_made_strings},
+                  {"tracking", zh_made_tracking},
+                  {"logic", zh_made_logic},
+                  {"traces", zh_made_traces},
+                  {"extraction", zh_made_extraction},
+                  {"instructions", zh_made_instructions}};
   for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
     if (strcmp(name, families[i].name) == 0) return families[i].make;
   return NULL;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
 #include "core/text.h"
@@ -43,11 +44,25 @@ static zh_status read_regex(zh_filter *out, const reading *r, const json_t *entr
   return status;
 }
 
+/* `function: !function utils.F`, or `function: custom` with filter_fn. */
+static zh_status read_function(zh_filter *out, const reading *r, const json_t *entry,
+                               const json_t *named) {
+  const char *word = zh_function_word(named);
+  out->kind = ZH_FILTER_FUNCTION;
+  out->options = entry;
+  if (!word) return fail_at(r, "a 'custom' filter needs filter_fn: !function MODULE.NAME");
+  return zh_function_find(&out->function, r->file, r->task->config, word, ZH_FUNCTION_FILTER,
+                          r->err);
+}
+
 static zh_status read_filter(zh_filter *out, const reading *r, const json_t *entry) {
-  const char *word = json_string_value(json_object_get(entry, "function")),
-             *words[FUNCTIONS + 1] = {NULL};
+  const json_t *named = json_object_get(entry, "function");
+  const char *word = json_string_value(named), *words[FUNCTIONS + 1] = {NULL};
   size_t i = 0;
   if (!word) return fail_at(r, "a filter names no 'function'");
+  if (zh_function_word(named)) return read_function(out, r, entry, named);
+  if (strcmp(word, "custom") == 0)
+    return read_function(out, r, entry, json_object_get(entry, "filter_fn"));
   for (size_t k = 0; k < FUNCTIONS; k++) words[k] = functions[k].word;
   while (i < FUNCTIONS && strcmp(word, functions[i].word) != 0) i++;
   if (i == FUNCTIONS) {
@@ -57,8 +72,12 @@ static zh_status read_filter(zh_filter *out, const reading *r, const json_t *ent
   }
   out->kind = functions[i].kind;
   if (out->kind == ZH_FILTER_REGEX) return read_regex(out, r, entry);
-  if (out->kind == ZH_FILTER_TAKE_FIRST_K || out->kind == ZH_FILTER_MAJORITY)
+  if (out->kind == ZH_FILTER_TAKE_FIRST_K) {
     out->k = json_integer_value(json_object_get(entry, "k"));
+    if (out->k < 1 || out->k > r->task->repeats)
+      return fail_at(r, "take_first_k: k must be from 1 to the task's repeats, which are %lld",
+                     (long long)r->task->repeats);
+  }
   if (out->kind != ZH_FILTER_MAP) return ZH_OK;
   out->mapping = json_object_get(entry, "mapping_dict");
   out->otherwise = json_object_get(entry, "default_value");
@@ -179,33 +198,104 @@ static zh_status filter_one(json_t **out, const zh_filter *f, json_t *answer, zh
     return ZH_OK;
   }
   default:
-    /* One answer a request: the first, the first few and the most frequent are it. */
-    *out = json_incref(answer);
+    *out = json_incref(answer); /* those that choose among answers stand below */
     return ZH_OK;
   }
 }
 
-/* Answers of log-likelihoods stand as they are: [value, greedy]. */
-static json_t *answer_json(const zh_request *r) {
-  if (r->text) return json_incref(r->text);
+/* Each answer of the list by itself; a list. */
+static zh_status filter_each(json_t **out, const zh_filter *f, const json_t *answers,
+                             zh_error *err) {
+  zh_status status = ZH_OK;
+  *out = json_array();
+  for (size_t i = 0; status == ZH_OK && i < json_array_size(answers); i++) {
+    json_t *changed = NULL;
+    status = filter_one(&changed, f, json_array_get(answers, i), err);
+    if (status == ZH_OK && json_array_append_new(*out, changed) != 0) status = no_memory(err);
+  }
+  return status;
+}
+
+/* The most frequent, of several the first; a list of one. */
+static json_t *majority(const json_t *answers) {
+  size_t best = 0, most = 0, count = json_array_size(answers);
+  for (size_t i = 0; i < count; i++) {
+    size_t same = 0;
+    for (size_t k = 0; k < count; k++)
+      same += json_equal(json_array_get(answers, i), json_array_get(answers, k)) != 0;
+    if (same <= most) continue;
+    most = same;
+    best = i;
+  }
+  return json_pack("[O]", json_array_get(answers, best));
+}
+
+static json_t *first_few(const json_t *answers, int64_t k) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < (size_t)k && i < json_array_size(answers); i++)
+    json_array_append(list, json_array_get(answers, i));
+  return list;
+}
+
+/* What is being filtered: a list of answers until one was taken. */
+typedef struct answers {
+  json_t *value;
+  bool taken;
+} answers;
+
+static zh_status apply(answers *a, const zh_filter *f, const zh_exam_task *t, const json_t *doc,
+                       zh_error *err) {
+  json_t *made = NULL, *list = a->taken ? json_pack("[O]", a->value) : json_incref(a->value);
+  bool takes = f->kind == ZH_FILTER_TAKE_FIRST;
+  zh_function_call call = {.function = f->function, .task = t, .options = f->options};
+  zh_status status = list ? ZH_OK : no_memory(err);
+  if (status == ZH_OK && json_array_size(list) == 0)
+    status = zh_fail(err, ZH_ERR_INPUT, "a filter left no answer for the next one");
+  if (status == ZH_OK && takes)
+    made = json_incref(json_array_get(list, 0));
+  else if (status == ZH_OK && f->kind == ZH_FILTER_TAKE_FIRST_K)
+    made = first_few(list, f->k);
+  else if (status == ZH_OK && f->kind == ZH_FILTER_MAJORITY)
+    made = majority(list);
+  else if (status == ZH_OK && f->kind == ZH_FILTER_FUNCTION)
+    status = f->function->body.filter(&made, &call, list, doc, err);
+  else if (status == ZH_OK)
+    status = filter_each(&made, f, list, err);
+  json_decref(list);
+  if (status == ZH_OK && !made) status = no_memory(err);
+  if (status == ZH_OK && a->taken && !takes) { /* one stays one */
+    list = made;
+    made = json_incref(json_array_get(list, 0));
+    json_decref(list);
+  }
+  json_decref(a->value);
+  a->value = made;
+  a->taken |= takes;
+  return status;
+}
+
+/* Answers of log-likelihoods stand as they are: [value, greedy]; of rolling ones, the value. */
+static json_t *answer_json(const zh_exam_task *t, const zh_request *r) {
+  if (t->output == ZH_OUTPUT_GENERATE) return json_incref(r->text);
+  if (t->output == ZH_OUTPUT_ROLLING) return json_real(r->logprob);
   return json_pack("[f, b]", r->logprob, (int)r->greedy);
 }
 
-zh_status zh_filter_apply(json_t **out, const zh_filter_chain *chain, const zh_request *requests,
-                          size_t count, zh_error *err) {
+zh_status zh_filter_apply(json_t **out, const zh_filter_chain *chain, const zh_exam_task *t,
+                          const zh_request *requests, size_t count, zh_error *err) {
+  const json_t *doc = count > 0 ? json_array_get(t->docs, requests[0].doc) : NULL;
+  size_t together = t->output == ZH_OUTPUT_GENERATE ? count : 1;
   json_t *list = json_array();
   zh_status status = list ? ZH_OK : no_memory(err);
-  for (size_t i = 0; status == ZH_OK && i < count; i++) {
-    json_t *answer = answer_json(&requests[i]);
-    if (!answer) status = no_memory(err);
-    for (size_t f = 0; status == ZH_OK && f < chain->count; f++) {
-      json_t *changed;
-      status = filter_one(&changed, &chain->filters[f], answer, err);
-      if (status == ZH_OK && !changed) status = no_memory(err);
-      json_decref(answer);
-      answer = changed;
-    }
-    if (status == ZH_OK && json_array_append_new(list, answer) != 0) status = no_memory(err);
+  for (size_t i = 0; status == ZH_OK && i < count; i += together) {
+    answers a = {.value = json_array()};
+    for (size_t k = i; k < i + together; k++)
+      if (json_array_append_new(a.value, answer_json(t, &requests[k])) != 0)
+        status = no_memory(err);
+    for (size_t f = 0; status == ZH_OK && f < chain->count; f++)
+      status = apply(&a, &chain->filters[f], t, doc, err);
+    if (status == ZH_OK && json_array_append(list, a.value) != 0) status = no_memory(err);
+    json_decref(a.value);
   }
   *out = list;
   if (status != ZH_OK) {

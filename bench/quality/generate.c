@@ -1,21 +1,41 @@
-/* Generated answers: prompts of several items beside each other, then one token each at a time. */
+/* Generated answers: prompts of several items in one pass, then one token of each at a time;
+ * whoever has ended makes room for the next prompt. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/engine/inside.h"
+#include "bench/quality/draw.h"
 #include "bench/quality/examinee.h"
 #include "core/text.h"
 #include "model/tokenizer/tokenizer.h"
 
-/* An answer on its way. */
-typedef struct writing {
-  const zh_ask *ask;
+enum { WRITERS = 16, WORTH_COMPUTING = 32 };
+
+/* An answer on its way, in a sequence of the engine. */
+typedef struct writer {
+  const zh_ask *ask; /* NULL: nobody writes here */
   uint32_t slot;
   uint32_t *made;
   size_t count, shown; /* shown: of those, with a text */
   uint32_t *with_text;
   bool ended;
-} writing;
+} writer;
+
+typedef struct desk {
+  zh_examinee *e;
+  const zh_exam_task *task;
+  zh_requests *requests;
+  const zh_asks *asks;
+  const bool *skip;
+  zh_answered answered;
+  void *user;
+  writer *writers;
+  size_t writer_count, taken, next_group;
+  uint32_t *rows; /* whose logits the gathered tokens will have, in order */
+  size_t row_count;
+  zh_text held;
+  zh_drawing *drawing; /* NULL: the likeliest token */
+} desk;
 
 static zh_status no_memory(zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory (generated answers)");
@@ -41,12 +61,13 @@ static void append_valid(zh_text *out, const char *bytes, size_t length) {
   }
 }
 
-static zh_status text_of(zh_text *out, const zh_examinee *e, const writing *w, zh_error *err) {
+static zh_status text_of(desk *d, const writer *w, zh_error *err) {
   char *bytes;
   size_t length;
+  zh_text *out = &d->held;
   out->length = 0;
   if (w->shown == 0) return ZH_OK;
-  ZH_TRY(zh_detokenize(&bytes, &length, e->speech.tokenizer, w->with_text, w->shown, err));
+  ZH_TRY(zh_detokenize(&bytes, &length, d->e->speech.tokenizer, w->with_text, w->shown, err));
   append_valid(out, bytes, length);
   free(bytes);
   return out->failed ? no_memory(err) : ZH_OK;
@@ -65,10 +86,12 @@ static size_t find_end(const zh_text *text, const json_t *until) {
   return best;
 }
 
-/* Takes the likeliest token; whether the answer goes on. */
-static zh_status extend(writing *w, zh_examinee *e, const zh_exam_task *task, const float *logits,
-                        zh_text *held, zh_error *err) {
-  size_t next = e->engine->kernels->argmax(logits, e->vocab);
+/* Takes the likeliest token, or draws one. */
+static zh_status extend(writer *w, desk *d, const float *logits, zh_error *err) {
+  zh_examinee *e = d->e;
+  size_t next = d->drawing ? zh_drawing_token(d->drawing, &d->task->draws,
+                                              &d->requests->at[w->ask->request], w->count, logits)
+                           : e->engine->kernels->argmax(logits, e->vocab);
   if (next >= e->vocab)
     return zh_fail(err, ZH_ERR_CHECK, "the logits behind token %zu are not numbers",
                    e->slots[w->slot].count);
@@ -76,73 +99,164 @@ static zh_status extend(writing *w, zh_examinee *e, const zh_exam_task *task, co
   if (w->ended) return ZH_OK;
   w->made[w->count++] = (uint32_t)next;
   if (has_text(e->speech.tokenizer, (uint32_t)next)) w->with_text[w->shown++] = (uint32_t)next;
-  w->ended = w->count >= task->max_new || e->slots[w->slot].count >= e->positions;
-  if (w->ended || json_array_size(task->until) == 0) return ZH_OK;
-  ZH_TRY(text_of(held, e, w, err));
-  w->ended = find_end(held, task->until) != SIZE_MAX;
+  w->ended = w->count >= d->task->max_new || e->slots[w->slot].count >= e->positions;
+  if (w->ended || json_array_size(d->task->until) == 0) return ZH_OK;
+  ZH_TRY(text_of(d, w, err));
+  w->ended = find_end(&d->held, d->task->until) != SIZE_MAX;
   return ZH_OK;
 }
 
-/* Prompts one after the other, so that each has its last logits at hand. */
-static zh_status read_prompt(writing *w, zh_examinee *e, const zh_exam_task *task, zh_text *held,
-                             zh_error *err) {
-  const zh_ask *ask = w->ask;
-  zh_slot *slot = &e->slots[w->slot];
-  size_t same = 0;
-  while (same + 1 < ask->count && same < slot->count && slot->cached[same] == ask->tokens[same])
-    same++;
-  zh_slot_keep(e, w->slot, same);
-  for (size_t at = same; at < ask->count; at++) {
-    if (e->feed.count == e->feed_tokens) ZH_TRY(zh_examinee_feed(e, ZH_MANY, err));
-    zh_examinee_gather(e, w->slot, ask->tokens[at], at + 1 == ask->count);
-  }
-  ZH_TRY(zh_examinee_feed(e, ZH_MANY, err));
-  return extend(w, e, task, e->logits, held, err);
+/* ---- prompts ---- */
+
+static size_t next_group(const desk *d) {
+  size_t g = d->next_group;
+  while (g < d->asks->group_count && d->skip && d->skip[g]) g++;
+  return g;
 }
 
-static zh_status write_all(writing *all, size_t count, zh_examinee *e, const zh_exam_task *task,
-                           zh_text *held, zh_error *err) {
-  for (;;) {
-    size_t going = 0;
-    for (size_t i = 0; i < count; i++) {
-      if (all[i].ended) continue;
-      zh_examinee_gather(e, all[i].slot, all[i].made[all[i].count - 1], true);
-      going++;
-    }
-    if (going == 0) return ZH_OK;
-    ZH_TRY(zh_examinee_feed(e, ZH_FEW, err));
-    for (size_t i = 0, row = 0; i < count; i++)
-      if (!all[i].ended) ZH_TRY(extend(&all[i], e, task, e->logits + row++ * e->vocab, held, err));
-  }
+static zh_status extend_all(desk *d, zh_error *err) {
+  for (size_t i = 0; i < d->row_count; i++)
+    ZH_TRY(extend(&d->writers[d->rows[i]], d, d->e->logits + i * d->e->vocab, err));
+  d->row_count = 0;
+  return ZH_OK;
 }
 
-static zh_status finish(zh_request *r, const writing *w, zh_examinee *e, const zh_exam_task *task,
-                        zh_text *held, zh_error *err) {
-  ZH_TRY(text_of(held, e, w, err));
-  size_t end = find_end(held, task->until);
+static zh_status feed(desk *d, zh_way way, zh_error *err) {
+  ZH_TRY(zh_examinee_feed(d->e, way, err));
+  return extend_all(d, err);
+}
+
+/* Whether a prompt that is gathered, but not computed, has more of this one's beginning. */
+static bool better_computes(const desk *d, const zh_ask *ask, size_t has) {
+  for (size_t i = 0; zh_engine_copies(d->e->engine) && i < d->writer_count; i++) {
+    const zh_slot *slot = &d->e->slots[i];
+    size_t most = slot->count < ask->count - 1 ? slot->count : ask->count - 1, same = 0;
+    while (same < most && slot->cached[same] == ask->tokens[same]) same++;
+    if (slot->computed < same && same >= has + WORTH_COMPUTING) return true;
+  }
+  return false;
+}
+
+static uint32_t free_writer(const desk *d, const zh_ask *ask) {
+  uint32_t chosen = UINT32_MAX;
+  size_t best = 0;
+  for (uint32_t i = 0; i < d->writer_count; i++) {
+    if (d->writers[i].ask) continue;
+    size_t common = zh_slot_common(&d->e->slots[i], ask->tokens, ask->count - 1);
+    if (chosen != UINT32_MAX && common <= best) continue;
+    chosen = i;
+    best = common;
+  }
+  return chosen;
+}
+
+/* Prompts in one pass as far as they fit; each wants the logits of its last token. */
+static zh_status read_prompt(desk *d, size_t group, zh_error *err) {
+  const zh_ask *ask = &d->asks->at[d->asks->groups[group].first];
+  if (ask->count == 0)
+    return zh_fail(err, ZH_ERR_INPUT, "a question without a single token cannot be asked");
+  uint32_t at = free_writer(d, ask);
+  size_t has = zh_slot_borrow(d->e, at, ask->tokens, ask->count - 1);
+  if (better_computes(d, ask, has)) {
+    ZH_TRY(feed(d, ZH_MANY, err));
+    has = zh_slot_borrow(d->e, at, ask->tokens, ask->count - 1);
+  }
+  zh_slot_keep(d->e, at, has);
+  writer *w = &d->writers[at];
+  w->ask = ask;
+  w->count = w->shown = 0;
+  w->ended = false;
+  d->taken++;
+  for (size_t p = has; p < ask->count; p++) {
+    if (d->e->pass.count == d->e->pass_tokens) ZH_TRY(feed(d, ZH_MANY, err));
+    zh_examinee_gather(d->e, at, ask->tokens[p], p + 1 == ask->count);
+  }
+  d->rows[d->row_count++] = at;
+  return ZH_OK;
+}
+
+static zh_status read_prompts(desk *d, zh_error *err) {
+  size_t group;
+  while (d->taken < d->writer_count && (group = next_group(d)) < d->asks->group_count) {
+    d->next_group = group + 1;
+    ZH_TRY(read_prompt(d, group, err));
+  }
+  return feed(d, ZH_MANY, err);
+}
+
+/* ---- answers ---- */
+
+static zh_status finish(desk *d, writer *w, zh_error *err) {
+  size_t request = w->ask->request;
+  zh_request *r = &d->requests->at[request];
+  ZH_TRY(text_of(d, w, err));
+  size_t end = find_end(&d->held, d->task->until);
   json_decref(r->text);
-  r->text = json_stringn(zh_text_string(held), end < held->length ? end : held->length);
-  return r->text ? ZH_OK : no_memory(err);
+  r->text = json_stringn(zh_text_string(&d->held), end < d->held.length ? end : d->held.length);
+  w->ask = NULL;
+  d->taken--;
+  if (!r->text) return no_memory(err);
+  return d->answered ? d->answered(d->user, request, err) : ZH_OK;
+}
+
+static zh_status finish_ended(desk *d, zh_error *err) {
+  for (size_t i = 0; i < d->writer_count; i++)
+    if (d->writers[i].ask && d->writers[i].ended) ZH_TRY(finish(d, &d->writers[i], err));
+  return ZH_OK;
+}
+
+/* One token of each answer on its way. */
+static zh_status write_step(desk *d, zh_error *err) {
+  for (uint32_t i = 0; i < d->writer_count; i++) {
+    const writer *w = &d->writers[i];
+    if (!w->ask) continue;
+    zh_examinee_gather(d->e, i, w->made[w->count - 1], true);
+    d->rows[d->row_count++] = i;
+  }
+  d->e->made += d->row_count;
+  return feed(d, ZH_FEW, err);
+}
+
+static zh_status write_all(desk *d, zh_error *err) {
+  for (;;) {
+    bool more = next_group(d) < d->asks->group_count;
+    if (!more && d->taken == 0) return ZH_OK;
+    size_t room = d->writer_count - d->taken;
+    if (more && (d->taken == 0 || 4 * room >= d->writer_count))
+      ZH_TRY(read_prompts(d, err));
+    else
+      ZH_TRY(write_step(d, err));
+    ZH_TRY(finish_ended(d, err));
+  }
 }
 
 zh_status zh_examinee_generate(zh_examinee *e, const zh_exam_task *task, zh_requests *requests,
-                               const zh_asks *asks, const size_t *groups, size_t count,
-                               zh_error *err) {
-  zh_text held = {0};
-  writing *all = calloc(count + 1, sizeof *all);
-  uint32_t *tokens = malloc((2 * count + 1) * (size_t)task->max_new * sizeof *tokens);
-  zh_status status = all && tokens ? ZH_OK : no_memory(err);
+                               const zh_asks *asks, const bool *skip, zh_answered answered,
+                               void *user, zh_error *err) {
+  size_t count = e->sequences < WRITERS ? e->sequences : WRITERS, room = (size_t)task->max_new;
+  desk d = {.e = e,
+            .task = task,
+            .requests = requests,
+            .asks = asks,
+            .skip = skip,
+            .answered = answered,
+            .user = user,
+            .writers = calloc(count, sizeof *d.writers),
+            .rows = calloc(count, sizeof *d.rows),
+            .writer_count = count};
+  uint32_t *tokens = malloc((2 * count * room + 1) * sizeof *tokens);
+  zh_status status = d.writers && d.rows && tokens ? ZH_OK : no_memory(err);
   for (size_t i = 0; status == ZH_OK && i < count; i++) {
-    all[i] = (writing){.ask = &asks->at[asks->groups[groups[i]].first], .slot = (uint32_t)i};
-    all[i].made = tokens + 2 * i * task->max_new;
-    all[i].with_text = all[i].made + task->max_new;
-    status = read_prompt(&all[i], e, task, &held, err);
+    d.writers[i].slot = (uint32_t)i;
+    d.writers[i].made = tokens + 2 * i * room;
+    d.writers[i].with_text = d.writers[i].made + room;
   }
-  if (status == ZH_OK) status = write_all(all, count, e, task, &held, err);
-  for (size_t i = 0; status == ZH_OK && i < count; i++)
-    status = finish(&requests->at[all[i].ask->request], &all[i], e, task, &held, err);
-  zh_text_free(&held);
-  free(all);
+  if (status == ZH_OK && task->draws.drawn) status = zh_drawing_create(&d.drawing, e->vocab, err);
+  if (status == ZH_OK) status = write_all(&d, err);
+  zh_drawing_free(d.drawing);
+  zh_text_free(&d.held);
+  free(d.writers);
+  free(d.rows);
   free(tokens);
   return status;
 }

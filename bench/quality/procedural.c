@@ -17,28 +17,73 @@ uint32_t zh_draw_below(zh_draw *draw, uint32_t n) {
   return bits % n;
 }
 
+int64_t zh_draw_digits(zh_draw *draw, int digits) {
+  int64_t value = 1 + zh_draw_below(draw, 9);
+  for (int i = 1; i < digits; i++) value = value * 10 + zh_draw_below(draw, 10);
+  return value;
+}
+
+/* Fisher and Yates. */
+void zh_draw_order(uint32_t *places, uint32_t count, zh_draw *draw) {
+  for (uint32_t i = 0; i < count; i++) places[i] = i;
+  for (uint32_t i = count; i > 1; i--) {
+    uint32_t other = zh_draw_below(draw, i), held = places[i - 1];
+    places[i - 1] = places[other];
+    places[other] = held;
+  }
+}
+
+void zh_draw_different(int64_t *out, size_t count, uint32_t below, zh_draw *draw) {
+  for (size_t i = 0; i < count; i++) {
+    bool again = true;
+    while (again) {
+      out[i] = zh_draw_below(draw, below);
+      again = false;
+      for (size_t k = 0; k < i; k++) again |= out[k] == out[i];
+    }
+  }
+}
+
+json_t *zh_made_entry(const zh_made_words *words, const char *list, size_t i) {
+  return json_array_get(json_object_get(words->lists, list), i);
+}
+
+size_t zh_made_count(const zh_made_words *words, const char *list) {
+  return json_array_size(json_object_get(words->lists, list));
+}
+
+json_t *zh_draw_entry(zh_draw *draw, const zh_made_words *words, const char *list) {
+  size_t count = zh_made_count(words, list);
+  return count > 0 ? zh_made_entry(words, list, zh_draw_below(draw, (uint32_t)count)) : NULL;
+}
+
 const char *zh_draw_word(zh_draw *draw, const zh_made_words *words, const char *list) {
-  const json_t *all = json_object_get(words->lists, list);
-  size_t count = json_array_size(all);
-  const char *word =
-      count > 0 ? json_string_value(json_array_get(all, zh_draw_below(draw, (uint32_t)count)))
-                : NULL;
+  const char *word = json_string_value(zh_draw_entry(draw, words, list));
   return word ? word : "";
+}
+
+zh_status zh_made_no_memory(zh_error *err) {
+  return zh_fail(err, ZH_ERR_MEMORY, "out of memory (made items)");
+}
+
+zh_status zh_made_short_list(const char *list, zh_error *err) {
+  return zh_fail(err, ZH_ERR_INPUT, "bench/quality/made.yaml: '%s' lacks words that a family needs",
+                 list);
+}
+
+zh_status zh_made_set(json_t *variables, const char *key, json_t *value, zh_error *err) {
+  return json_object_set_new(variables, key, value) == 0 ? ZH_OK : zh_made_no_memory(err);
 }
 
 /* What is being made. */
 typedef struct making {
   const char *family, *language;
-  zh_made_family make;
+  zh_made_family *make;
   zh_template *question;
   zh_made_words words;
-  uint64_t seed, first_stream;
+  uint64_t seed;
   zh_error *err;
 } making;
-
-static zh_status no_memory(zh_error *err) {
-  return zh_fail(err, ZH_ERR_MEMORY, "out of memory (made items)");
-}
 
 /* A stream of its own for each family, split and level: the first 8 bytes of a digest. */
 static zh_status stream_of(uint64_t *out, const char *family, const char *split, int level,
@@ -51,16 +96,17 @@ static zh_status stream_of(uint64_t *out, const char *family, const char *split,
   return ZH_OK;
 }
 
-/* Languages share their numbers, so that the same item can be asked in both. */
+/* Languages share their numbers, so that the same item can be asked in both where their words
+ * answer to each other. */
 static zh_status make_item(json_t *rows, const making *m, uint64_t stream, int level,
                            uint64_t number) {
   zh_draw draw = {.seed = m->seed, .stream = stream, .at = number << 32};
   zh_text answer = {0};
-  json_t *variables = json_object();
+  json_t *variables = json_object(), *checks;
   char *question = NULL;
   size_t length;
-  zh_status status =
-      variables ? m->make(variables, &answer, &draw, level, &m->words, m->err) : no_memory(m->err);
+  zh_status status = variables ? m->make(variables, &answer, &draw, level, &m->words, m->err)
+                               : zh_made_no_memory(m->err);
   if (status == ZH_OK)
     status = zh_template_render(&question, &length, m->question, variables, NULL, m->err);
   if (status == ZH_OK) {
@@ -68,7 +114,10 @@ static zh_status make_item(json_t *rows, const making *m, uint64_t stream, int l
         json_pack("{s:I, s:s, s:s, s:i, s:s%, s:s%}", "number", (json_int_t)number, "family",
                   m->family, "language", m->language, "level", level, "question", question, length,
                   "answer", zh_text_string(&answer), answer.length);
-    if (answer.failed || !row || json_array_append_new(rows, row) != 0) status = no_memory(m->err);
+    if (row && (checks = json_object_get(variables, "checks")))
+      json_object_set(row, "checks", checks);
+    if (answer.failed || !row || json_array_append_new(rows, row) != 0)
+      status = zh_made_no_memory(m->err);
   }
   free(question);
   zh_text_free(&answer);
@@ -90,7 +139,8 @@ static zh_status make_all(json_t *rows, const making *m, const char *split, int 
 /* Easy questions are few: an example must not be one that is asked. */
 static zh_status leave_out_asked(json_t *rows, const making *m, int levels, json_int_t items) {
   json_t *asked = json_array(), *known = json_object();
-  zh_status status = asked && known ? make_all(asked, m, "test", levels, items) : no_memory(m->err);
+  zh_status status =
+      asked && known ? make_all(asked, m, "test", levels, items) : zh_made_no_memory(m->err);
   for (size_t i = 0; status == ZH_OK && i < json_array_size(asked); i++)
     json_object_set_new(known,
                         json_string_value(json_object_get(json_array_get(asked, i), "question")),

@@ -6,18 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/regex.h"
 #include "core/template.h"
 
 /* ---- printing: by the interpreter of templates, which prints as Python does ---- */
 
-typedef enum form { FORM_STR, FORM_DUMPS, FORM_INDENTED, FORM_UPPER, FORM_LOWER, FORMS } form;
+typedef enum form {
+  FORM_STR,
+  FORM_DUMPS,
+  FORM_INDENTED,
+  FORM_UPPER,
+  FORM_LOWER,
+  FORM_CAPITAL,
+  FORMS
+} form;
 static zh_template *printers[FORMS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_printers(void) {
-  static const char *const sources[FORMS] = {"{{ value }}", "{{ value | tojson }}",
-                                             "{{ value | tojson(indent=2) }}",
-                                             "{{ value | upper }}", "{{ value | lower }}"};
+  static const char *const sources[FORMS] = {
+      "{{ value }}",         "{{ value | tojson }}", "{{ value | tojson(indent=2) }}",
+      "{{ value | upper }}", "{{ value | lower }}",  "{{ value | capitalize }}"};
   for (int i = 0; i < FORMS; i++) {
     zh_error err = ZH_ERROR_INIT;
     if (zh_template_parse(&printers[i], sources[i], strlen(sources[i]), &zh_template_chat, &err) !=
@@ -50,14 +59,46 @@ zh_status zh_python_dumps(char **out, size_t *length, const json_t *value, bool 
   return print(out, length, value, indented ? FORM_INDENTED : FORM_DUMPS, err);
 }
 
-zh_status zh_python_case(json_t **out, const json_t *text, bool upper, zh_error *err) {
+static zh_status changed_text(json_t **out, const json_t *text, form how, zh_error *err) {
   char *changed;
   size_t length;
   *out = NULL;
-  ZH_TRY(print(&changed, &length, text, upper ? FORM_UPPER : FORM_LOWER, err));
+  ZH_TRY(print(&changed, &length, text, how, err));
   *out = json_stringn(changed, length);
   free(changed);
   return *out ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory (letters)");
+}
+
+zh_status zh_python_case(json_t **out, const json_t *text, bool upper, zh_error *err) {
+  return changed_text(out, text, upper ? FORM_UPPER : FORM_LOWER, err);
+}
+
+zh_status zh_python_capitalize(json_t **out, const json_t *text, zh_error *err) {
+  return changed_text(out, text, FORM_CAPITAL, err);
+}
+
+/* Letters with case, among them Roman numerals and letters in circles. */
+#define CAPITALS "[\\p{Lu}\\x{2160}-\\x{216F}\\x{24B6}-\\x{24CF}]"
+#define SMALL "[\\p{Ll}\\x{AA}\\x{BA}\\x{2170}-\\x{217F}\\x{24D0}-\\x{24E9}]"
+
+static zh_status has_match(bool *out, const char *pattern, const json_t *text, zh_error *err) {
+  zh_regex *regex;
+  zh_regex_span spans[ZH_REGEX_GROUPS];
+  zh_regex_walk walk = {0};
+  ZH_TRY(zh_regex_compile(&regex, pattern, strlen(pattern), false, err));
+  zh_status status = zh_regex_next(out, spans, &walk, regex, json_string_value(text),
+                                   json_string_length(text), err);
+  zh_regex_free(regex);
+  return status;
+}
+
+zh_status zh_python_is_case(bool *out, const json_t *text, bool upper, zh_error *err) {
+  bool other;
+  ZH_TRY(has_match(out, upper ? CAPITALS : SMALL, text, err));
+  if (!*out) return ZH_OK;
+  ZH_TRY(has_match(&other, upper ? SMALL "|\\p{Lt}" : CAPITALS "|\\p{Lt}", text, err));
+  *out = !other;
+  return ZH_OK;
 }
 
 /* ---- characters ---- */
@@ -104,6 +145,34 @@ size_t zh_python_lstrip(const char *text, size_t length) {
   size_t at = 0;
   for (size_t size; (size = space_at(text + at, length - at)) > 0;) at += size;
   return at;
+}
+
+void zh_python_strip(const char **text, size_t *length) {
+  size_t left = zh_python_lstrip(*text, *length);
+  *text += left;
+  *length = zh_python_rstrip(*text, *length - left);
+}
+
+size_t zh_python_pieces(const char *text, size_t length) {
+  size_t pieces = 1;
+  for (size_t at = 0; at < length;) {
+    size_t blank = zh_python_lstrip(text + at, length - at);
+    uint32_t point;
+    pieces += blank > 0;
+    int size = zh_utf8_decode(&point, text + at, length - at);
+    at += blank > 0 ? blank : size > 0 ? (size_t)size : 1;
+  }
+  return pieces;
+}
+
+bool zh_python_word(const char **word, size_t *size, const char **text, size_t *length) {
+  size_t left = zh_python_lstrip(*text, *length), end = left;
+  while (end < *length && space_at(*text + end, *length - end) == 0) end++;
+  *word = *text + left;
+  *size = end - left;
+  *text += end;
+  *length -= end;
+  return *size > 0;
 }
 
 size_t zh_code_points(const char *text, size_t length) {

@@ -20,6 +20,9 @@ ZH_MUST_CHECK zh_status zh_python_dumps(char **out, size_t *length, const json_t
                                         bool indented, zh_error *err);
 /* text.lower(), text.upper(): letters whose other case is several letters stay. New reference. */
 ZH_MUST_CHECK zh_status zh_python_case(json_t **out, const json_t *text, bool upper, zh_error *err);
+/* text.capitalize(); text.isupper(), text.islower(). */
+ZH_MUST_CHECK zh_status zh_python_capitalize(json_t **out, const json_t *text, zh_error *err);
+ZH_MUST_CHECK zh_status zh_python_is_case(bool *out, const json_t *text, bool upper, zh_error *err);
 /* text.isdigit(), for ASCII. */
 bool zh_python_isdigit(const char *text, size_t length);
 /* Whether the text begins, ends with a character of str.isspace(). */
@@ -28,6 +31,12 @@ bool zh_python_space_last(const char *text, size_t length);
 /* Bytes that are left by rstrip(), and those that lstrip() takes. */
 size_t zh_python_rstrip(const char *text, size_t length);
 size_t zh_python_lstrip(const char *text, size_t length);
+/* text.strip(): moves both ends. */
+void zh_python_strip(const char **text, size_t *length);
+/* len(re.split(r"\s+", text)) */
+size_t zh_python_pieces(const char *text, size_t length);
+/* The next of text.split(), and the text behind it; false: there is none. */
+bool zh_python_word(const char **word, size_t *size, const char **text, size_t *length);
 size_t zh_code_points(const char *text, size_t length);
 
 #endif

@@ -38,6 +38,8 @@ const zh_yaml_node *zh_task_file_node(const zh_task_file *file, const char *key)
 
 /* --- tasks (task.c) --- */
 
+typedef struct zh_function zh_function; /* functions.h */
+
 typedef enum zh_output {
   ZH_OUTPUT_LOGLIKELIHOOD,
   ZH_OUTPUT_CHOICE,
@@ -49,11 +51,12 @@ typedef enum zh_output {
 typedef struct zh_field {
   json_t *value; /* NULL: not given; borrowed from the config */
   zh_template *tpl;
-  const char *builtin; /* name of a function that is written here, else NULL */
+  const zh_function *function; /* NULL: none */
 } zh_field;
 
 typedef struct zh_item_metric {
-  const char *name, *aggregation;
+  const char *name, *aggregation;          /* aggregation: a name, or of the function */
+  const zh_function *function, *aggregate; /* functions.h; NULL: one of our own */
   bool higher_is_better;
   const json_t *options; /* the entry of metric_list; NULL: defaults */
 } zh_item_metric;
@@ -66,7 +69,8 @@ typedef enum zh_filter_kind {
   ZH_FILTER_STRIP,
   ZH_FILTER_LOWER,
   ZH_FILTER_UPPER,
-  ZH_FILTER_MAP
+  ZH_FILTER_MAP,
+  ZH_FILTER_FUNCTION
 } zh_filter_kind;
 
 typedef struct zh_filter {
@@ -75,6 +79,8 @@ typedef struct zh_filter {
   int64_t group_select, k;
   const char *fallback;
   const json_t *mapping, *otherwise;
+  const zh_function *function;
+  const json_t *options; /* the filter's own entry in the file */
 } zh_filter;
 
 typedef struct zh_filter_chain {
@@ -82,6 +88,26 @@ typedef struct zh_filter_chain {
   zh_filter *filters;
   size_t count;
 } zh_filter_chain;
+
+/* How tokens of a generated answer are chosen. */
+typedef struct zh_draws {
+  bool drawn;         /* false: the likeliest token */
+  double temperature; /* above 0 */
+  double top_p;       /* 1: all */
+  int64_t top_k;      /* 0: all */
+  uint64_t seed, stream;
+} zh_draws;
+
+/* Prompts as conversations, where `render` is given: messages ([{"role", "content"}]) become the
+ * text that the model was taught. continued: the last message is the beginning of the answer. */
+typedef struct zh_chat_form {
+  zh_status (*render)(json_t **out, void *user, const json_t *messages, bool continued,
+                      zh_error *err);
+  void *user;
+  const char *system;         /* stands before the task's description; NULL: none */
+  bool multiturn;             /* examples as turns of their own */
+  const bool *system_refused; /* set where the template took no message of the system; NULL: none */
+} zh_chat_form;
 
 typedef struct zh_exam_task {
   zh_arena *arena;
@@ -101,10 +127,15 @@ typedef struct zh_exam_task {
   json_t *until;            /* array of texts that end a generated one */
   json_t *generation;       /* generation_kwargs */
   uint64_t max_new;
-  int64_t repeats;
+  int64_t repeats; /* answers to each prompt */
+  zh_draws draws;
+  const zh_function *process_results; /* NULL: none */
+  json_t *functions;                  /* names of those that are used */
+  zh_chat_form chat;
   bool multiple_input, multiple_target;
   zh_item_metric *metrics;
   size_t metric_count;
+  const zh_item_metric *deciding; /* of a comparison of models (decision.h); NULL: none */
   zh_filter_chain *chains;
   size_t chain_count;
   size_t taken; /* items that are asked: the first so many */
@@ -114,7 +145,9 @@ typedef struct zh_task_options {
   const char *data; /* folder of data sets that task files name by their names on a hub; NULL */
   int64_t shots;    /* instead of the file's; -1: as the file says */
   double limit;     /* items asked: 0 all, below 1 a part, else so many */
-  uint64_t seed;    /* of made items */
+  uint64_t seed;    /* of made items and of drawn answers */
+  zh_chat_form chat;
+  bool opencompass; /* scores as OpenCompass defines them (docs/eval.md) */
   const char *language;
 } zh_task_options;
 
@@ -129,6 +162,7 @@ void zh_task_free(zh_exam_task *task); /* NULL is safe */
 /* One thing asked of the model. */
 typedef struct zh_request {
   size_t doc;
+  uint32_t repeat;                /* number of this answer to the same prompt, from 0 */
   json_t *context, *continuation; /* texts; of rolling and generation no continuation */
   /* Answers. */
   double logprob;
@@ -152,15 +186,18 @@ ZH_MUST_CHECK zh_status zh_task_target(json_t **out, const zh_exam_task *task,
                                        const zh_field *field, const json_t *doc, zh_error *err);
 ZH_MUST_CHECK zh_status zh_task_choices(json_t **out, const zh_exam_task *task,
                                         const zh_field *field, const json_t *doc, zh_error *err);
-ZH_MUST_CHECK zh_status zh_field_read(zh_field *out, const zh_task_file *file, const char *key,
-                                      json_t *value, zh_error *err);
+ZH_MUST_CHECK zh_status zh_field_read(zh_field *out, const zh_task_file *file, const json_t *config,
+                                      const char *key, json_t *value, zh_error *err);
 void zh_field_free(zh_field *field);
 
 /* --- scores (metrics.c, filters.c) --- */
 
-/* filtered: what the chain makes of the answers of one item: [requests] texts. New reference. */
+/* What the chain makes of the answers of one item: for each thing that was asked a value, for
+ * generated answers one; a list of them where no filter took one. requests: of the item. New
+ * reference. */
 ZH_MUST_CHECK zh_status zh_filter_apply(json_t **out, const zh_filter_chain *chain,
-                                        const zh_request *requests, size_t count, zh_error *err);
+                                        const zh_exam_task *task, const zh_request *requests,
+                                        size_t count, zh_error *err);
 ZH_MUST_CHECK zh_status zh_filters_read(zh_exam_task *task, const zh_task_file *file,
                                         const json_t *list, zh_error *err);
 
@@ -171,6 +208,11 @@ ZH_MUST_CHECK zh_status zh_score_item(json_t **out, const zh_exam_task *task, co
 /* values: of all items, in order. *stderr_out NaN where there is none. */
 ZH_MUST_CHECK zh_status zh_aggregate(double *out, double *stderr_out, const char *aggregation,
                                      const json_t *values, zh_error *err);
+/* Of the scores called `name` (not NUL-terminated): by the task's metric of that name, or by the
+ * function that gave it; else their mean. */
+ZH_MUST_CHECK zh_status zh_task_figure(double *out, double *stderr_out, const zh_exam_task *task,
+                                       const char *name, size_t length, const json_t *values,
+                                       zh_error *err);
 bool zh_aggregation_known(const char *name);
 /* Of a metric that names none; NULL: the metric is not known. */
 const char *zh_metric_aggregation(const char *metric, bool *higher_is_better);

@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/curves.h"
+#include "bench/quality/dataset_terms.h"
+#include "bench/quality/decision.h"
+#include "bench/quality/functions_code.h"
 #include "bench/quality/python_values.h"
 #include "core/digest.h"
 
@@ -36,10 +40,11 @@ static zh_status as_texts(json_t **out, const json_t *value, zh_error *err) {
   return *out ? ZH_OK : no_memory(err);
 }
 
-/* What was asked: {"gen_args_0": {"arg_0": context, "arg_1": continuation}}. */
+/* What was asked: {"gen_args_0": {"arg_0": context, "arg_1": continuation}}; what was asked several
+ * times stands there once. */
 static json_t *arguments_json(const zh_exam_task *t, const zh_request *requests, size_t count) {
   json_t *all = json_object();
-  for (size_t i = 0; all && i < count; i++) {
+  for (size_t i = 0; all && i < count && requests[i].repeat == 0; i++) {
     char name[32];
     snprintf(name, sizeof name, "gen_args_%zu", i);
     json_t *one = json_pack("{s:O}", "arg_0", requests[i].context);
@@ -64,36 +69,34 @@ typedef struct item {
   size_t count;
   const zh_filter_chain *chain;
   json_t *filtered, *scores;
+  char doc_hash[ZH_DIGEST_HEX];
 } item;
 
 static zh_status add_answers(json_t *line, const item *m, zh_error *err) {
-  json_t *plain = json_array(), *given = json_array(), *texts = NULL, *filtered = NULL;
+  json_t *plain = json_array(), *answers = NULL, *texts = NULL, *filtered = NULL;
   for (size_t i = 0; i < m->count; i++) {
-    json_array_append_new(plain, json_pack("[o]", answer_json(m->task, &m->requests[i])));
-    json_array_append(given, m->task->output == ZH_OUTPUT_ROLLING
-                                 ? json_array_get(json_array_get(plain, i), 0)
-                                 : json_array_get(m->filtered, i));
+    if (m->requests[i].repeat == 0) json_array_append_new(plain, answers = json_array());
+    json_array_append_new(answers, answer_json(m->task, &m->requests[i]));
   }
   zh_status status = as_texts(&texts, plain, err);
-  if (status == ZH_OK) status = as_texts(&filtered, given, err);
+  if (status == ZH_OK) status = as_texts(&filtered, m->filtered, err);
   json_decref(plain);
-  json_decref(given);
   json_object_set_new(line, "resps", texts);
   json_object_set_new(line, "filtered_resps", filtered);
   return status;
 }
 
-static zh_status add_hashes(json_t *line, zh_text *hashes, const item *m, const char *target,
+static zh_status add_hashes(json_t *line, zh_text *hashes, item *m, const char *target,
                             size_t target_length, zh_error *err) {
   char *doc = NULL, of[ZH_DIGEST_HEX];
   size_t length;
   const json_t *prompt = m->requests[0].context;
   ZH_TRY(zh_python_dumps(&doc, &length, m->doc, true, err));
-  zh_status status = hash_of(of, doc, length, err);
+  zh_status status = hash_of(m->doc_hash, doc, length, err);
   free(doc);
   ZH_TRY(status);
-  json_object_set_new(line, "doc_hash", json_string(of));
-  zh_text_puts(hashes, of);
+  json_object_set_new(line, "doc_hash", json_string(m->doc_hash));
+  zh_text_puts(hashes, m->doc_hash);
   ZH_TRY(hash_of(of, json_string_value(prompt), json_string_length(prompt), err));
   json_object_set_new(line, "prompt_hash", json_string(of));
   zh_text_puts(hashes, of);
@@ -103,7 +106,7 @@ static zh_status add_hashes(json_t *line, zh_text *hashes, const item *m, const 
   return ZH_OK;
 }
 
-static zh_status write_line(zh_text *out, zh_text *hashes, const item *m, zh_error *err) {
+static zh_status write_line(zh_text *out, zh_text *hashes, item *m, zh_error *err) {
   const zh_exam_task *t = m->task;
   const char *key;
   json_t *target = NULL, *value, *names = json_array(), *line = NULL;
@@ -158,22 +161,18 @@ static zh_status collect(json_t *values, const json_t *scores, const char *filte
 }
 
 static zh_status mark_item(zh_marks *out, zh_text *hashes, json_t *values, item *m, zh_error *err) {
-  ZH_TRY(zh_filter_apply(&m->filtered, m->chain, m->requests, m->count, err));
+  ZH_TRY(zh_filter_apply(&m->filtered, m->chain, m->task, m->requests, m->count, err));
   zh_status status =
       zh_score_item(&m->scores, m->task, m->doc, m->requests, m->count, m->filtered, err);
   if (status == ZH_OK) status = write_line(&out->samples, hashes, m, err);
   if (status == ZH_OK) status = collect(values, m->scores, m->chain->name, err);
+  if (status == ZH_OK && m->chain == m->task->chains)
+    status = zh_decision_row(&out->rows, m->task, m->doc, m->requests, m->count, m->scores,
+                             m->doc_hash, err);
   if (status != ZH_OK) zh_error_prefix(err, "task %s, item %zu", m->task->name, m->requests[0].doc);
   json_decref(m->filtered);
   json_decref(m->scores);
   return status;
-}
-
-static const zh_item_metric *metric_named(const zh_exam_task *t, const char *name, size_t length) {
-  for (size_t i = 0; i < t->metric_count; i++)
-    if (strlen(t->metrics[i].name) == length && memcmp(t->metrics[i].name, name, length) == 0)
-      return &t->metrics[i];
-  return NULL;
 }
 
 /* "acc,none" and "acc_stderr,none". */
@@ -182,10 +181,8 @@ static zh_status add_figures(json_t *result, const zh_exam_task *t, json_t *valu
   json_t *list;
   json_object_foreach(values, key, list) {
     size_t length = strcspn(key, ",");
-    const zh_item_metric *m = metric_named(t, key, length);
     double figure = 0, error = NAN;
-    if (!m) return zh_fail(err, ZH_ERR_ARG, "the score '%s' belongs to no metric", key);
-    ZH_TRY(zh_aggregate(&figure, &error, m->aggregation, list, err));
+    ZH_TRY(zh_task_figure(&figure, &error, t, key, length, list, err));
     zh_text name = {0};
     zh_text_printf(&name, "%.*s_stderr%s", (int)length, key, key + length);
     json_object_set_new(result, key, zh_json_number(figure));
@@ -204,7 +201,7 @@ zh_status zh_marks_make(zh_marks *out, const zh_exam_task *t, const zh_requests 
   zh_text hashes = {0};
   *out = (zh_marks){.result = json_pack("{s:s, s:s, s:I}", "name", t->name, "alias", t->alias,
                                         "sample_len", (json_int_t)t->taken)};
-  zh_status status = values && out->result ? ZH_OK : no_memory(err);
+  zh_status status = values && out->result ? zh_code_run_all(t, requests, err) : no_memory(err);
   for (size_t c = 0; status == ZH_OK && c < t->chain_count; c++) {
     for (size_t i = 0, count; status == ZH_OK && i < requests->count; i += count) {
       const zh_request *first = &requests->at[i];
@@ -218,7 +215,9 @@ zh_status zh_marks_make(zh_marks *out, const zh_exam_task *t, const zh_requests 
     }
   }
   if (status == ZH_OK) status = add_figures(out->result, t, values, err);
-  if (status == ZH_OK && (out->samples.failed || hashes.failed)) status = no_memory(err);
+  if (status == ZH_OK) status = zh_curves_make(&out->curves, t, values, err);
+  if (status == ZH_OK && (out->samples.failed || out->rows.failed || hashes.failed))
+    status = no_memory(err);
   if (status == ZH_OK) status = hash_of(out->hash, zh_text_string(&hashes), hashes.length, err);
   zh_text_free(&hashes);
   json_decref(values);
@@ -228,7 +227,9 @@ zh_status zh_marks_make(zh_marks *out, const zh_exam_task *t, const zh_requests 
 
 void zh_marks_free(zh_marks *marks) {
   json_decref(marks->result);
+  json_decref(marks->curves);
   zh_text_free(&marks->samples);
+  zh_text_free(&marks->rows);
   *marks = (zh_marks){0};
 }
 
@@ -413,18 +414,23 @@ static void describe_task(json_t *out, const zh_exam_task *t, const zh_marks *ma
                                 "effective", (json_int_t)t->taken));
   json_object_set_new(json_object_get(out, "task_hashes"), t->name, json_string(marks->hash));
   json_object_set(json_object_get(out, "files"), t->name, t->files);
+  json_object_set(json_object_get(out, "functions"), t->name, t->functions);
+  if (marks->curves) json_object_set(json_object_get(out, "curves"), t->name, marks->curves);
 }
 
 zh_status zh_exam_results(json_t **out, const zh_exam *exam, const zh_marks *marks, zh_error *err) {
   summing s = {.exam = exam, .marks = marks, .err = err};
-  *out = json_pack("{s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}}", "results",
-                   "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better",
-                   "n-samples", "task_hashes", "files");
+  *out = json_pack("{s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}}",
+                   "results", "groups", "group_subtasks", "configs", "versions", "n-shot",
+                   "higher_is_better", "n-samples", "task_hashes", "files", "functions", "curves");
   zh_status status = *out ? ZH_OK : no_memory(err);
   for (size_t i = 0; status == ZH_OK && i < exam->entry_count; i++)
     status = add_entry(*out, &s, exam->entries[i]);
   for (size_t i = 0; status == ZH_OK && i < exam->task_count; i++)
     describe_task(*out, exam->tasks[i], &marks[i]);
+  json_t *terms = NULL;
+  if (status == ZH_OK) status = zh_exam_terms(&terms, exam, err);
+  if (status == ZH_OK) json_object_set_new(*out, "datasets", terms);
   if (status == ZH_OK && json_object_size(json_object_get(*out, "groups")) == 0)
     json_object_del(*out, "groups");
   if (status == ZH_OK) return ZH_OK;

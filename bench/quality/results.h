@@ -10,7 +10,9 @@
 typedef struct zh_marks {
   json_t *result;  /* {"alias", "sample_len", "acc,none", "acc_stderr,none" …} */
   zh_text samples; /* lines */
+  zh_text rows;    /* of the decision (decision.h), without a header */
   char hash[65];   /* SHA-256 over the hashes of all items */
+  json_t *curves;  /* scores by level (curves.h); NULL: items have none */
 } zh_marks;
 
 /* requests: answered; those of an item beside each other, items in order. */
@@ -19,7 +21,7 @@ ZH_MUST_CHECK zh_status zh_marks_make(zh_marks *out, const zh_exam_task *task,
 void zh_marks_free(zh_marks *marks);
 
 /* {"results","groups","group_subtasks","configs","versions","n-shot","higher_is_better",
- * "n-samples","task_hashes"}; marks: of exam->tasks. New reference. */
+ * "n-samples","task_hashes","curves"}; marks: of exam->tasks. New reference. */
 ZH_MUST_CHECK zh_status zh_exam_results(json_t **out, const zh_exam *exam, const zh_marks *marks,
                                         zh_error *err);
 

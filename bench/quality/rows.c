@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/parquet.h"
 #include "core/csv.h"
 #include "core/files.h"
 #include "core/text.h"
@@ -17,11 +18,9 @@ zh_rows_format zh_rows_format_of(const char *path) {
   static const struct {
     const char *end;
     zh_rows_format format;
-  } known[] = {{".jsonl", {ZH_ROWS_JSON, 0, NULL}},
-               {".json", {ZH_ROWS_JSON, 0, NULL}},
-               {".csv", {ZH_ROWS_CSV, ',', NULL}},
-               {".tsv", {ZH_ROWS_CSV, '\t', NULL}},
-               {".txt", {ZH_ROWS_TEXT, 0, NULL}}};
+  } known[] = {{".jsonl", {ZH_ROWS_JSON, 0, NULL}},      {".json", {ZH_ROWS_JSON, 0, NULL}},
+               {".csv", {ZH_ROWS_CSV, ',', NULL}},       {".tsv", {ZH_ROWS_CSV, '\t', NULL}},
+               {".parquet", {ZH_ROWS_PARQUET, 0, NULL}}, {".txt", {ZH_ROWS_TEXT, 0, NULL}}};
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
     if (zh_ends_in(path, known[i].end)) return known[i].format;
   return (zh_rows_format){.kind = ZH_ROWS_UNKNOWN};
@@ -154,13 +153,16 @@ zh_status zh_rows_read(json_t *rows, json_t *files, const char *path, const zh_r
   case ZH_ROWS_CSV:
     ZH_TRY(read_csv(rows, path, format->separator, err));
     break;
+  case ZH_ROWS_PARQUET:
+    ZH_TRY(zh_parquet_read(rows, path, err));
+    break;
   case ZH_ROWS_TEXT:
     ZH_TRY(read_text(rows, path, err));
     break;
   default:
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: its ending says nothing; .jsonl, .json, .csv, .tsv and .txt are read",
-                   path);
+    return zh_fail(
+        err, ZH_ERR_INPUT,
+        "%s: its ending says nothing; .jsonl, .json, .csv, .tsv, .parquet and .txt are read", path);
   }
   ZH_TRY(zh_digest_file(sm3, ZH_SM3, path, err));
   ZH_TRY(zh_digest_file(sha256, ZH_SHA256, path, err));

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
+#include "bench/quality/checked.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
 #include "bench/quality/text_scores.h"
@@ -172,24 +174,11 @@ static zh_status score_continuation(json_t *scores, const zh_exam_task *t, const
   return good ? ZH_OK : no_memory(t, err);
 }
 
-/* len(re.split(r"\s+", text)) */
-static size_t words_of(const char *text, size_t length) {
-  size_t words = 1;
-  for (size_t at = 0; at < length;) {
-    size_t blank = zh_python_lstrip(text + at, length - at);
-    uint32_t point;
-    words += blank > 0;
-    int size = zh_utf8_decode(&point, text + at, length - at);
-    at += blank > 0 ? blank : size > 0 ? (size_t)size : 1;
-  }
-  return words;
-}
-
 static zh_status score_rolling(json_t *scores, const zh_exam_task *t, const zh_request *r,
                                zh_error *err) {
   const char *text = json_string_value(r->context);
   size_t bytes = json_string_length(r->context);
-  json_int_t words = (json_int_t)words_of(text, bytes);
+  json_int_t words = (json_int_t)zh_python_pieces(text, bytes);
   bool good =
       put(scores, t, "word_perplexity", json_pack("[f, I]", r->logprob, words)) &&
       put(scores, t, "byte_perplexity", json_pack("[f, I]", r->logprob, (json_int_t)bytes)) &&
@@ -253,10 +242,21 @@ static bool same_text(const json_t *a, const json_t *b, const json_t *options) {
   }
 }
 
+/* Our own tasks: JSON by its structure, conditions that a text must keep. */
+static zh_status compare_by(bool *out, const char *way, const char *gold, const char *said,
+                            zh_error *err) {
+  if (strcmp(way, "json") == 0) return zh_same_json(out, gold, said, err);
+  if (strcmp(way, "conditions") == 0) return zh_conditions_kept(out, gold, said, err);
+  return zh_fail(err, ZH_ERR_INPUT, "compare: '%.40s' is neither json nor conditions", way);
+}
+
 static zh_status exact_match(bool *out, const json_t *gold, const json_t *said,
                              const json_t *options, zh_error *err) {
   json_t *texts[2] = {NULL, NULL};
+  const char *compare = json_string_value(json_object_get(options, "compare"));
   *out = false;
+  if (compare)
+    return compare_by(out, compare, json_string_value(gold), json_string_value(said), err);
   zh_status status = plain_text(&texts[0], gold, options, err);
   if (status == ZH_OK) status = plain_text(&texts[1], said, options, err);
   if (status == ZH_OK && texts[0] && texts[1]) *out = same_text(texts[0], texts[1], options);
@@ -341,43 +341,92 @@ static zh_status right_answers(json_t **out, bool *several, const zh_exam_task *
   return status;
 }
 
+/* 1 where it is above zero for one of several right answers, else its value; or {name: value}. */
+static zh_status score_by_function(json_t *scores, const zh_exam_task *t, const zh_item_metric *m,
+                                   const json_t *gold, const json_t *said, bool several,
+                                   zh_error *err) {
+  zh_function_call call = {.function = m->function, .task = t, .options = m->options};
+  bool any = false;
+  for (size_t i = 0; i < json_array_size(gold); i++) {
+    json_t *references = json_pack("[O]", json_array_get(gold, i)),
+           *predictions = json_pack("[O]", (json_t *)(uintptr_t)said), *value = NULL;
+    zh_status status = references && predictions
+                           ? m->function->body.metric(&value, &call, references, predictions, err)
+                           : no_memory(t, err);
+    json_decref(references);
+    json_decref(predictions);
+    ZH_TRY(status);
+    any |= json_number_value(value) > 0;
+    if (json_is_object(value) && !several)
+      json_object_update(scores, value);
+    else
+      json_object_set_new(scores, m->name, several ? json_real(any) : json_incref(value));
+    json_decref(value);
+  }
+  return ZH_OK;
+}
+
+/* made: what the filters left: a text, or several where none took one. */
 static zh_status score_generated(json_t *scores, const zh_exam_task *t, const json_t *doc,
-                                 const json_t *said, zh_error *err) {
+                                 const json_t *made, zh_error *err) {
   json_t *gold = NULL;
-  bool several;
+  bool several, alone = json_is_array(made) && json_array_size(made) == 1;
+  const json_t *said = alone ? json_array_get(made, 0) : made;
   ZH_TRY(right_answers(&gold, &several, t, doc, err));
   zh_status status = ZH_OK;
-  if (!json_is_string(said))
-    status = zh_fail(err, ZH_ERR_INPUT, "task %s: a filter made no text of an answer", t->name);
   for (size_t i = 0; status == ZH_OK && i < t->metric_count; i++) {
-    json_t *value;
-    status = score_by(&value, &t->metrics[i], gold, said, several, err);
-    if (status == ZH_OK && json_object_set_new(scores, t->metrics[i].name, value) != 0)
+    const zh_item_metric *m = &t->metrics[i];
+    json_t *value = NULL;
+    if (m->function) {
+      status = score_by_function(scores, t, m, gold, made, several, err);
+      continue;
+    }
+    if (!json_is_string(said))
+      status = zh_fail(err, ZH_ERR_INPUT,
+                       json_is_array(said) ? "task %s: an item has several answers, and no filter "
+                                             "takes one of them (take_first, majority_vote)"
+                                           : "task %s: a filter made no text of an answer",
+                       t->name);
+    if (status == ZH_OK) status = score_by(&value, m, gold, said, several, err);
+    if (status == ZH_OK && json_object_set_new(scores, m->name, value) != 0)
       status = no_memory(t, err);
   }
   json_decref(gold);
   return status;
 }
 
+/* {metric: value} by the task's own function. */
+static zh_status score_by_task(json_t *scores, const zh_exam_task *t, const json_t *doc,
+                               const json_t *filtered, zh_error *err) {
+  zh_function_call call = {.function = t->process_results, .task = t};
+  json_t *made = NULL;
+  ZH_TRY(t->process_results->body.results(&made, &call, doc, filtered, err));
+  bool good = json_is_object(made) && json_object_update(scores, made) == 0;
+  json_decref(made);
+  return good ? ZH_OK : no_memory(t, err);
+}
+
+static zh_status score(json_t *scores, const zh_exam_task *t, const json_t *doc,
+                       const zh_request *requests, size_t count, const json_t *filtered,
+                       zh_error *err) {
+  if (t->process_results) return score_by_task(scores, t, doc, filtered, err);
+  switch (t->output) {
+  case ZH_OUTPUT_CHOICE:
+    return score_choices(scores, t, doc, requests, count, err);
+  case ZH_OUTPUT_LOGLIKELIHOOD:
+    return score_continuation(scores, t, requests, err);
+  case ZH_OUTPUT_ROLLING:
+    return score_rolling(scores, t, requests, err);
+  default:
+    return score_generated(scores, t, doc, json_array_get(filtered, 0), err);
+  }
+}
+
 zh_status zh_score_item(json_t **out, const zh_exam_task *t, const json_t *doc,
                         const zh_request *requests, size_t count, const json_t *filtered,
                         zh_error *err) {
-  zh_status status;
   *out = json_object();
-  if (!*out) return no_memory(t, err);
-  switch (t->output) {
-  case ZH_OUTPUT_CHOICE:
-    status = score_choices(*out, t, doc, requests, count, err);
-    break;
-  case ZH_OUTPUT_LOGLIKELIHOOD:
-    status = score_continuation(*out, t, requests, err);
-    break;
-  case ZH_OUTPUT_ROLLING:
-    status = score_rolling(*out, t, requests, err);
-    break;
-  default:
-    status = score_generated(*out, t, doc, json_array_get(filtered, 0), err);
-  }
+  zh_status status = *out ? score(*out, t, doc, requests, count, filtered, err) : no_memory(t, err);
   if (status == ZH_OK) return ZH_OK;
   json_decref(*out);
   *out = NULL;

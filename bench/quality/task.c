@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
+#include "bench/quality/rows.h"
 #include "bench/quality/task_data.h"
 
 enum { DEFAULT_MAX_NEW = 256, REPEATS_MAX = 1000, SHOTS_MAX = 10000 };
@@ -48,13 +50,14 @@ static const char *const keys[] = {"task",
                                    NULL};
 
 /* What is Python's own or a library's, and cannot be run here. */
-static const char *const refused[] = {"custom_dataset",
-                                      "doc_to_image",
-                                      "doc_to_audio",
-                                      "process_docs",
-                                      "process_results",
-                                      "use_prompt",
-                                      NULL};
+static const char *const refused[] = {"custom_dataset", "doc_to_image", "doc_to_audio",
+                                      "use_prompt", NULL};
+
+/* Below these keys functions may stand; each is looked up where it is read. */
+static const char *const with_functions[] = {
+    "process_docs",  "process_results", "doc_to_text", "doc_to_target",
+    "doc_to_choice", "metric_list",     "filter_list", "fewshot_config",
+    "description",   "gen_prefix",      NULL};
 
 typedef struct reading {
   zh_exam_task *task;
@@ -88,29 +91,30 @@ static const zh_yaml_node *function_in(const zh_yaml_node *node) {
   return NULL;
 }
 
+static bool is_among(const char *const *words, const char *word) {
+  while (*words && strcmp(*words, word) != 0) words++;
+  return *words != NULL;
+}
+
 static zh_status check_keys(const reading *r) {
   const char *key;
   json_t *value;
   json_object_foreach(r->config, key, value) {
-    bool known = false;
-    for (size_t i = 0; keys[i]; i++) known |= strcmp(key, keys[i]) == 0;
     const zh_yaml_node *node = zh_task_file_node(r->file, key);
     const zh_yaml_node *function = node ? function_in(node) : NULL;
     char guess[ZH_GUESS_BYTES];
-    if (!known)
+    if (!is_among(keys, key))
       return fail_at(r, key, "unknown key '%.60s' of a task%s", key,
                      zh_did_you_mean(guess, key, keys));
-    if (function)
+    if (function && !is_among(with_functions, key))
       return zh_yaml_fail(r->err, function,
-                          "'%.80s' is a function in Python, and nothing of that name is written "
-                          "here; a task without Python can be run",
-                          zh_yaml_function(function));
+                          "'%.80s' is a function in Python; below '%.40s' none is known to this "
+                          "version",
+                          zh_yaml_function(function), key);
   }
   for (size_t i = 0; refused[i]; i++)
     if (is_given(r->config, refused[i]))
       return fail_at(r, refused[i], "'%s' is not known to this version", refused[i]);
-  if (is_given(r->config, "unsafe_code"))
-    return fail_at(r, "unsafe_code", "tasks that run generated code are not known to this version");
   return ZH_OK;
 }
 
@@ -152,9 +156,33 @@ static zh_status read_output(const reading *r) {
                  word, zh_did_you_mean(guess, word, words));
 }
 
+/* The results tell which functions were used. */
+static zh_status note_function(const reading *r, const zh_function *function) {
+  if (!function) return ZH_OK;
+  char *told = zh_function_told(function);
+  json_t *list = r->task->functions, *name = told ? json_string(told) : NULL;
+  bool known = false;
+  free(told);
+  for (size_t i = 0; name && i < json_array_size(list); i++)
+    known |= json_equal(json_array_get(list, i), name) != 0;
+  bool good = name && (known || json_array_append(list, name) == 0);
+  json_decref(name);
+  return good ? ZH_OK : zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (functions)");
+}
+
+/* *out stays NULL where the value is no function. */
+static zh_status read_function(const zh_function **out, const reading *r, const json_t *value,
+                               zh_function_kind kind) {
+  const char *word = zh_function_word(value);
+  if (!word) return ZH_OK;
+  ZH_TRY(zh_function_find(out, r->file, r->config, word, kind, r->err));
+  return note_function(r, *out);
+}
+
 static zh_status read_field(zh_field *out, const reading *r, const json_t *object,
                             const char *key) {
-  return zh_field_read(out, r->file, key, json_object_get(object, key), r->err);
+  ZH_TRY(zh_field_read(out, r->file, r->config, key, json_object_get(object, key), r->err));
+  return note_function(r, out->function);
 }
 
 static zh_status read_texts(const reading *r) {
@@ -184,9 +212,64 @@ static zh_status read_texts(const reading *r) {
 
 /* ---- items ---- */
 
+/* The rows of a split, as process_docs leaves them. */
+static zh_status read_split(json_t **out, const reading *r, const char *split) {
+  const zh_function *function = NULL;
+  ZH_TRY(read_function(&function, r, json_object_get(r->config, "process_docs"), ZH_FUNCTION_DOCS));
+  if (!function && is_given(r->config, "process_docs"))
+    return fail_at(r, "process_docs", "'process_docs' must be a function: !function MODULE.NAME");
+  json_t *rows;
+  ZH_TRY(zh_task_split(&rows, r->task->files, r->file, r->config, split, r->options, r->err));
+  *out = rows;
+  if (!function) return ZH_OK;
+  zh_function_call call = {.function = function};
+  zh_status status = function->body.docs(out, &call, rows, r->err);
+  json_decref(rows);
+  if (status == ZH_OK) status = zh_rows_unify(*out, r->err);
+  if (status == ZH_OK && json_array_size(*out) == 0)
+    status = zh_fail(r->err, ZH_ERR_INPUT, "%s: process_docs leaves no items of the split '%s'",
+                     r->file->path, split);
+  if (status != ZH_OK) {
+    zh_error_prefix(r->err, "%s", function->name);
+    json_decref(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+/* Examples that the file has, or a function makes. */
+static zh_status read_samples(const reading *r, const json_t *samples) {
+  const zh_function *function = NULL;
+  ZH_TRY(read_function(&function, r, samples, ZH_FUNCTION_SAMPLES));
+  zh_function_call call = {.function = function};
+  if (function) return function->body.samples(&r->task->shot_docs, &call, r->err);
+  r->task->shot_docs = json_incref((json_t *)(uintptr_t)samples);
+  return ZH_OK;
+}
+
+static zh_status check_shots(const reading *r, const json_t *shots) {
+  static const char *const known[] = {"sampler",          "split",        "samples",
+                                      "num_fewshot",      "doc_to_text",  "doc_to_target",
+                                      "doc_to_choice",    "gen_prefix",   "fewshot_delimiter",
+                                      "target_delimiter", "process_docs", NULL};
+  const char *key;
+  json_t *value;
+  json_object_foreach((json_t *)(uintptr_t)shots, key, value) {
+    char guess[ZH_GUESS_BYTES];
+    bool other_items = strcmp(key, "process_docs") == 0 && !json_is_null(value) &&
+                       !json_equal(value, json_object_get(r->config, key));
+    if (!is_among(known, key) || other_items)
+      return fail_at(r, "fewshot_config", "'%.60s' of fewshot_config is not known%s", key,
+                     other_items ? " where it is not the task's own"
+                                 : zh_did_you_mean(guess, key, known));
+  }
+  return ZH_OK;
+}
+
 static zh_status read_examples(const reading *r, const char *test, const char *validation) {
   zh_exam_task *t = r->task;
   const json_t *shots = json_object_get(r->config, "fewshot_config");
+  ZH_TRY(check_shots(r, shots));
   const char *training, *split, *sampler;
   ZH_TRY(read_word(&training, r, r->config, "training_split", NULL));
   ZH_TRY(read_word(&split, r, r->config, "fewshot_split", word_of(shots, "split")));
@@ -198,13 +281,11 @@ static zh_status read_examples(const reading *r, const char *test, const char *v
   /* An item is kept out of its own examples only where both splits have the same name, or none. */
   t->exclude_itself = split && test ? strcmp(split, test) == 0 : !split && !test;
   json_t *samples = json_object_get(shots, "samples");
-  if (!split && json_is_array(samples)) {
-    t->shot_docs = json_incref(samples);
-    return ZH_OK;
-  }
+  if (!split && (json_is_array(samples) || zh_function_word(samples)))
+    return read_samples(r, samples);
   if (t->shots == 0) return ZH_OK;
   if (!split) split = training ? training : validation ? validation : test;
-  return zh_task_split(&t->shot_docs, t->files, r->file, r->config, split, r->options, r->err);
+  return read_split(&t->shot_docs, r, split);
 }
 
 static zh_status read_items(const reading *r) {
@@ -219,7 +300,7 @@ static zh_status read_items(const reading *r) {
   t->files = json_array();
   t->columns = json_object();
   if (!t->files || !t->columns) return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (items)");
-  ZH_TRY(zh_task_split(&t->docs, t->files, r->file, r->config, split, r->options, r->err));
+  ZH_TRY(read_split(&t->docs, r, split));
   const char *key;
   json_t *value;
   json_object_foreach(json_array_get(t->docs, 0), key, value)
@@ -263,25 +344,46 @@ static zh_status read_until(const reading *r) {
   return ZH_OK;
 }
 
-/* What is drawn is not known here: an examination must give the same answers twice. */
-static zh_status check_greedy(const reading *r) {
-  const char *key;
-  json_t *value;
+/* A number of generation_kwargs within [least, most]. */
+static zh_status read_number(double *out, const reading *r, const char *key, double fallback,
+                             double least, double most) {
+  const json_t *value = json_object_get(r->task->generation, key);
+  *out = fallback;
+  if (!value || json_is_null(value)) return ZH_OK;
+  *out = json_number_value(value);
+  if (json_is_number(value) && *out >= least && *out <= most) return ZH_OK;
+  return fail_at(r, "generation_kwargs", "'%s' must be a number from %g to %g", key, least, most);
+}
+
+/* FNV-1a of the task's name: which stream of numbers its answers are drawn with. */
+static uint64_t stream_of(const char *name) {
+  uint64_t hash = UINT64_C(0xcbf29ce484222325);
+  for (; *name; name++) hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+  return hash;
+}
+
+static zh_status read_draws(const reading *r) {
   static const char *const taken[] = {
       "until",          "do_sample",  "temperature", "max_gen_toks", "top_p",
       "max_new_tokens", "max_tokens", "top_k",       "max_length",   NULL};
-  json_object_foreach(r->task->generation, key, value) {
-    bool known = false;
-    for (size_t i = 0; taken[i]; i++) known |= strcmp(key, taken[i]) == 0;
-    if (!known) return fail_at(r, "generation_kwargs", "unknown key '%.60s'", key);
+  zh_draws *d = &r->task->draws;
+  const json_t *given = r->task->generation, *sample = json_object_get(given, "do_sample"),
+               *warm = json_object_get(given, "temperature");
+  const char *key;
+  json_t *value;
+  double k;
+  json_object_foreach((json_t *)(uintptr_t)given, key, value) {
+    if (!is_among(taken, key)) return fail_at(r, "generation_kwargs", "unknown key '%.60s'", key);
   }
-  const json_t *sample = json_object_get(r->task->generation, "do_sample"),
-               *warm = json_object_get(r->task->generation, "temperature");
-  bool cold = json_is_number(warm) && json_number_value(warm) == 0;
-  bool draws = json_is_true(sample) ? !cold : !sample && json_number_value(warm) > 0;
-  if (!draws) return ZH_OK;
-  return fail_at(r, "generation_kwargs",
-                 "answers that are drawn (do_sample, temperature) are not known to this version");
+  ZH_TRY(read_number(&d->temperature, r, "temperature", 1, 0, 100));
+  ZH_TRY(read_number(&d->top_p, r, "top_p", 1, 1e-6, 1));
+  ZH_TRY(read_number(&k, r, "top_k", 0, 0, 1 << 20));
+  d->top_k = (int64_t)k;
+  d->drawn = json_is_true(sample) ? d->temperature > 0
+                                  : !sample && json_is_number(warm) && d->temperature > 0;
+  d->seed = r->options->seed;
+  d->stream = stream_of(r->task->name);
+  return ZH_OK;
 }
 
 static zh_status read_generation(const reading *r) {
@@ -308,22 +410,28 @@ static zh_status read_generation(const reading *r) {
       break;
     }
   t->max_new = (uint64_t)most;
-  ZH_TRY(check_greedy(r));
+  ZH_TRY(read_draws(r));
   ZH_TRY(read_until(r));
   return ZH_OK;
 }
 
 /* ---- metrics ---- */
 
+/* A metric of our own, a function, or one that process_results gives. */
 static zh_status read_metric(zh_item_metric *out, const reading *r, const json_t *entry) {
   const char *name = word_of(entry, "metric"), *usual;
   if (!name) return fail_at(r, "metric_list", "an entry of metric_list names no 'metric'");
-  *out = (zh_item_metric){.name = name, .options = entry};
+  *out = (zh_item_metric){.name = name, .options = entry, .higher_is_better = true};
+  ZH_TRY(read_function(&out->function, r, json_object_get(entry, "metric"), ZH_FUNCTION_METRIC));
+  ZH_TRY(read_function(&out->aggregate, r, json_object_get(entry, "aggregation"),
+                       ZH_FUNCTION_AGGREGATION));
+  if (out->function) out->name = out->function->name;
   usual = zh_metric_aggregation(name, &out->higher_is_better);
+  if (!usual && (out->function || r->task->process_results)) usual = "mean";
   if (!usual)
     return fail_at(r, "metric_list", "the metric '%.60s' is not known to this version", name);
   ZH_TRY(read_word(&out->aggregation, r, entry, "aggregation", usual));
-  if (!zh_aggregation_known(out->aggregation))
+  if (!out->aggregate && !zh_aggregation_known(out->aggregation))
     return fail_at(r, "metric_list", "the aggregation '%.60s' is not known to this version",
                    out->aggregation);
   const json_t *higher = json_object_get(entry, "higher_is_better");
@@ -383,15 +491,25 @@ static zh_status read_task(const reading *r, const char *name) {
   if (!t->name || !t->path) return zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (task)");
   ZH_TRY(read_word(&t->alias, r, r->config, "task_alias", t->name));
   t->version = json_incref(json_object_get(metadata, "version"));
+  t->functions = json_array();
+  t->chat = r->options->chat;
   ZH_TRY(read_output(r));
   ZH_TRY(read_whole(&t->repeats, r, r->config, "repeats", 1, 1, REPEATS_MAX));
-  if (t->repeats > 1)
-    return fail_at(r, "repeats", "repeated answers are not known to this version");
+  if (t->repeats > 1 && t->output != ZH_OUTPUT_GENERATE)
+    return fail_at(r, "repeats", "only generated answers can be repeated; others are always alike");
+  ZH_TRY(read_function(&t->process_results, r, json_object_get(r->config, "process_results"),
+                       ZH_FUNCTION_RESULTS));
+  if (!t->process_results && is_given(r->config, "process_results"))
+    return fail_at(r, "process_results",
+                   "'process_results' must be a function: !function MODULE.NAME");
   ZH_TRY(read_texts(r));
   ZH_TRY(read_shots(r));
   ZH_TRY(read_generation(r));
   ZH_TRY(read_metrics(r));
   ZH_TRY(zh_filters_read(t, r->file, json_object_get(r->config, "filter_list"), r->err));
+  for (size_t c = 0; c < t->chain_count; c++)
+    for (size_t i = 0; i < t->chains[c].count; i++)
+      ZH_TRY(note_function(r, t->chains[c].filters[i].function));
   ZH_TRY(read_items(r));
   return look_at_first(r);
 }
@@ -424,8 +542,8 @@ void zh_task_free(zh_exam_task *t) {
   for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) zh_field_free(fields[i]);
   for (size_t c = 0; c < t->chain_count; c++)
     for (size_t i = 0; i < t->chains[c].count; i++) zh_regex_free(t->chains[c].filters[i].regex);
-  json_t *held[] = {t->config,  t->version, t->docs,  t->shot_docs,
-                    t->columns, t->files,   t->until, t->generation};
+  json_t *held[] = {t->config, t->version, t->docs,       t->shot_docs, t->columns,
+                    t->files,  t->until,   t->generation, t->functions};
   for (size_t i = 0; i < sizeof held / sizeof held[0]; i++) json_decref(held[i]);
   zh_arena_free(t->arena);
   free(t);

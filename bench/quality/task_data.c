@@ -86,46 +86,87 @@ static zh_status read_files(json_t *rows, json_t *files, const search *s, zh_row
   return fail_at_key(s, "dataset_kwargs", message, err);
 }
 
-/* The places where a data set's split is looked for, {} being dataset_path, dataset_name, split. */
+/* The places where a data set's split is looked for, p being dataset_path, n dataset_name, s split.
+ * Those without a name come last. */
+static const char *const places[] = {"p/n/s", "p/s/n", "p/s/n_s", "p/n_s", "p/s"};
+enum { PLACES = sizeof places / sizeof places[0], SHARDS_MAX = 200 };
+
+static bool is_at(zh_text *out, const search *s, const char *place, const char *end) {
+  out->length = 0;
+  zh_text_printf(out, "%s/", s->options->data);
+  for (const char *c = place; *c; c++) {
+    if (*c == 'p' || *c == 'n' || *c == 's')
+      zh_text_puts(out, *c == 'p' ? s->path : *c == 'n' ? s->name : s->split);
+    else
+      zh_text_append(out, c, 1);
+  }
+  zh_text_puts(out, end);
+  return !out->failed && zh_is_file(out->data);
+}
+
+static size_t first_place(const search *s) {
+  return s->name ? 0 : PLACES - 1;
+}
+
 static bool find_published(zh_text *out, const search *s) {
-  static const char *const places[] = {"p/n/s", "p/s/n", "p/s/n_s", "p/n_s", "p/s"};
-  static const char *const ends[] = {".jsonl", ".json", ".csv", ".tsv", ".txt"};
-  for (size_t i = s->name ? 0 : 4; i < sizeof places / sizeof places[0]; i++) {
-    for (size_t e = 0; e < sizeof ends / sizeof ends[0]; e++) {
-      out->length = 0;
-      zh_text_printf(out, "%s/", s->options->data);
-      for (const char *c = places[i]; *c; c++) {
-        if (*c == 'p' || *c == 'n' || *c == 's')
-          zh_text_puts(out, *c == 'p' ? s->path : *c == 'n' ? s->name : s->split);
-        else
-          zh_text_append(out, c, 1);
-      }
-      zh_text_puts(out, ends[e]);
-      if (!out->failed && zh_is_file(out->data)) return true;
+  static const char *const ends[] = {".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet"};
+  for (size_t i = first_place(s); i < PLACES; i++)
+    for (size_t e = 0; e < sizeof ends / sizeof ends[0]; e++)
+      if (is_at(out, s, places[i], ends[e])) return true;
+  return false;
+}
+
+/* As hubs cut tables: test-00000-of-00002.parquet and its likes. *parts 0: there are none. */
+static const char *find_parts(zh_text *out, const search *s, int *parts) {
+  char end[48];
+  for (size_t i = first_place(s); i < PLACES; i++) {
+    for (*parts = 1; *parts <= SHARDS_MAX; ++*parts) {
+      snprintf(end, sizeof end, "-00000-of-%05d.parquet", *parts);
+      if (is_at(out, s, places[i], end)) return places[i];
     }
   }
-  return false;
+  *parts = 0;
+  return NULL;
+}
+
+static zh_status read_parts(json_t *rows, json_t *files, zh_text *path, const search *s,
+                            const char *place, int parts, zh_error *err) {
+  char end[48];
+  for (int part = 0; part < parts; part++) {
+    snprintf(end, sizeof end, "-%05d-of-%05d.parquet", part, parts);
+    if (!is_at(path, s, place, end))
+      return zh_fail(err, ZH_ERR_INPUT, "%s: this part of the split is missing",
+                     zh_text_string(path));
+    zh_rows_format format = zh_rows_format_of(path->data);
+    ZH_TRY(zh_rows_read(rows, files, path->data, &format, err));
+  }
+  return ZH_OK;
 }
 
 static zh_status read_published(json_t *rows, json_t *files, const search *s, zh_error *err) {
   zh_text path = {0};
   zh_status status;
   char message[512];
+  const char *place;
+  int parts = 0;
   if (strstr(s->path, "..") || (s->name && strstr(s->name, "..")) || strstr(s->split, ".."))
     return fail_at_key(s, "dataset_path", "'..' has no place in the name of a data set", err);
   if (!s->options->data) {
     snprintf(message, sizeof message,
              "the data set '%.120s' is on a hub, and nothing is fetched here: name a folder that "
-             "has it with --data DIR, as DIR/%.120s/%s%s%.60s.jsonl (or .json, .csv, .tsv)",
+             "has it with --data DIR, as DIR/%.120s/%s%s%.60s.jsonl (or .json, .csv, .tsv, "
+             ".parquet)",
              s->path, s->path, s->name ? s->name : "", s->name ? "/" : "", s->split);
     status = fail_at_key(s, "dataset_path", message, err);
-  } else if (!find_published(&path, s)) {
+  } else if (find_published(&path, s)) {
+    zh_rows_format format = zh_rows_format_of(path.data);
+    status = zh_rows_read(rows, files, path.data, &format, err);
+  } else if ((place = find_parts(&path, s, &parts)) != NULL) {
+    status = read_parts(rows, files, &path, s, place, parts, err);
+  } else {
     snprintf(message, sizeof message, "%.120s has nothing of '%.120s'%s%.60s, split '%.60s'",
              s->options->data, s->path, s->name ? ", " : "", s->name ? s->name : "", s->split);
     status = fail_at_key(s, "dataset_path", message, err);
-  } else {
-    zh_rows_format format = zh_rows_format_of(path.data);
-    status = zh_rows_read(rows, files, path.data, &format, err);
   }
   zh_text_free(&path);
   return status;
@@ -137,15 +178,13 @@ static zh_status read_split(json_t *rows, json_t *files, const search *s, zh_err
     zh_rows_format format;
   } formats[] = {{"json", {ZH_ROWS_JSON, 0, NULL}},
                  {"csv", {ZH_ROWS_CSV, ',', NULL}},
+                 {"parquet", {ZH_ROWS_PARQUET, 0, NULL}},
                  {"text", {ZH_ROWS_TEXT, 0, NULL}}};
   if (strcmp(s->path, ZH_PROCEDURAL_PATH) == 0)
     return zh_procedural_rows(rows, files, s->file, s->config, s->split, s->options, err);
   for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
     if (strcmp(s->path, formats[i].word) == 0)
       return read_files(rows, files, s, formats[i].format, err);
-  if (strcmp(s->path, "parquet") == 0)
-    return fail_at_key(s, "dataset_path",
-                       "Parquet is not read yet; convert the file to JSONL or CSV", err);
   return read_published(rows, files, s, err);
 }
 

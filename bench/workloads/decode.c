@@ -26,6 +26,7 @@ static const zh_parameter parameters[] = {
      "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {"group", ZH_PARAMETER_WORD, "auto", 0, 0, zh_group_words, ZH_GROUP_HELP},
+    {"experts", ZH_PARAMETER_WORD, "auto", 0, 0, zh_expert_words, ZH_EXPERTS_HELP},
     {0},
 };
 
@@ -194,8 +195,9 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   d->batch = (uint32_t)zh_job_int(job, "batch");
   d->start = (size_t)(zh_job_int(job, "depth") + zh_job_int(job, "prompt"));
   d->steps = (size_t)zh_job_int(job, "tokens");
-  zh_status status =
-      zh_trial_open(&d->trial, job, d->batch, (uint32_t)(d->start + d->steps), false, err);
+  zh_trial_plan plan = {
+      .sequences = d->batch, .context = (uint32_t)(d->start + d->steps), .tokens = d->batch};
+  zh_status status = zh_trial_open(&d->trial, job, &plan, err);
   if (status == ZH_OK) status = allocate(d, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = check_pass(d, err);
@@ -334,6 +336,7 @@ static zh_status generate_again(void *state, zh_error *err) {
 
 static zh_status finish(void *state, zh_error *err) {
   decode *d = state;
+  ZH_TRY(zh_trial_say_experts(&d->trial, err));
   ZH_TRY(zh_trial_judge_memory(&d->trial, err));
   ZH_TRY(zh_trial_describe(&d->trial, d->answer, d->steps * d->batch, err));
   zh_certified run = {

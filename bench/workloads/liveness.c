@@ -74,8 +74,9 @@ static int64_t positions(const zh_job *job) {
 static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err) {
   probing *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for probes");
-  zh_status status =
-      zh_trial_open(&s->trial, job, ZH_LIVENESS_SEQUENCES, ZH_LIVENESS_LENGTH, true, err);
+  zh_trial_plan plan = {
+      .sequences = ZH_LIVENESS_SEQUENCES, .context = ZH_LIVENESS_LENGTH, .unpacked = true};
+  zh_status status = zh_trial_open(&s->trial, job, &plan, err);
   if (status == ZH_OK)
     status = zh_liveness_read_texts(&s->texts, s->trial.model,
                                     zh_engine_architecture(s->trial.engine), err);

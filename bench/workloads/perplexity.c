@@ -28,6 +28,7 @@ static const zh_parameter parameters[] = {
      "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {"group", ZH_PARAMETER_WORD, "auto", 0, 0, zh_group_words, ZH_GROUP_HELP},
+    {"experts", ZH_PARAMETER_WORD, "auto", 0, 0, zh_expert_words, ZH_EXPERTS_HELP},
     {0},
 };
 
@@ -101,7 +102,8 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   scoring *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for perplexity");
   s->window = (uint32_t)zh_job_int(job, "window");
-  zh_status status = zh_trial_open(&s->trial, job, 1, s->window, false, err);
+  zh_trial_plan plan = {.sequences = 1, .context = s->window, .tokens = s->window};
+  zh_status status = zh_trial_open(&s->trial, job, &plan, err);
   if (status == ZH_OK) status = load_tokens(s, job, err);
   status = zh_trial_agree(job, status, err);
   if (status == ZH_OK) status = zh_check_attach(s->trial.check, err);
@@ -204,6 +206,7 @@ static zh_status finish(void *state, zh_error *err) {
   scoring *s = state;
   zh_trial *trial = &s->trial;
   ZH_TRY(zh_trial_fact(trial, "nll_nats", zh_json_number(s->result.nll), err));
+  ZH_TRY(zh_trial_say_experts(trial, err));
   json_t *predicted = json_integer((json_int_t)s->result.predicted);
   ZH_TRY(zh_trial_fact(trial, "predicted_tokens", predicted, err));
   ZH_TRY(describe_chain(s, err));

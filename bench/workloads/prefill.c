@@ -24,6 +24,7 @@ static const zh_parameter parameters[] = {
      "how keys and values are kept; f32 always where precision is exact"},
     {"parallel", ZH_PARAMETER_WORD, "none", 0, 0, zh_parallels, ZH_PARALLEL_HELP},
     {"group", ZH_PARAMETER_WORD, "auto", 0, 0, zh_group_words, ZH_GROUP_HELP},
+    {"experts", ZH_PARAMETER_WORD, "auto", 0, 0, zh_expert_words, ZH_EXPERTS_HELP},
     {0},
 };
 
@@ -93,7 +94,9 @@ static zh_status prepare(void **state, size_t *cases, zh_job *job, zh_error *err
   p->batch = (uint32_t)zh_job_int(job, "batch");
   p->depth = (size_t)zh_job_int(job, "depth");
   p->prompt = (size_t)zh_job_int(job, "prompt");
-  zh_status status = zh_trial_open(&p->trial, job, p->batch, (uint32_t)length_of(p), false, err);
+  zh_trial_plan plan = {
+      .sequences = p->batch, .context = (uint32_t)length_of(p), .tokens = p->batch * p->prompt};
+  zh_status status = zh_trial_open(&p->trial, job, &plan, err);
   if (status == ZH_OK) {
     p->tokens = malloc(p->batch * length_of(p) * sizeof *p->tokens);
     p->reference = calloc(p->batch, sizeof *p->reference);
@@ -231,6 +234,7 @@ static zh_status certify(prefill *p, zh_error *err) {
 static zh_status finish(void *state, zh_error *err) {
   prefill *p = state;
   uint32_t s = zh_trial_draw(&p->trial, STREAM_PROMPT + 1) % p->batch;
+  ZH_TRY(zh_trial_say_experts(&p->trial, err));
   ZH_TRY(zh_trial_judge_memory(&p->trial, err));
   ZH_TRY(zh_trial_describe(&p->trial, p->answer, p->batch, err));
   ZH_TRY(certify(p, err));

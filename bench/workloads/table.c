@@ -23,6 +23,7 @@ static const zh_workload *const TABLE[] = {&zh_workload_null,
                                            &zh_workload_prefill,
                                            &zh_workload_decode,
                                            &zh_workload_perplexity,
+                                           &zh_workload_quality,
                                            &zh_workload_liveness,
 #endif
                                            NULL};

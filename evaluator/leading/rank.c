@@ -13,6 +13,7 @@ typedef struct ranking {
   zh_words *words;
   zh_protocol *protocol;
   zh_threads *threads;
+  zh_table_paths paths;
   zh_scorer *scorers; /* the claimant first */
   size_t count;
   zh_refusals refusals;
@@ -253,10 +254,11 @@ static zh_status describe(json_t **out, const ranking *r, zh_error *err) {
   return status;
 }
 
-static zh_status rank(json_t **out, ranking *r, const char *const *paths, size_t count,
+static zh_status rank(json_t **out, ranking *r, const char *const *given, size_t count,
                       zh_error *err) {
   r->refusals = (zh_refusals){r->words, json_array()};
-  ZH_TRY(read_all(r, paths, count, err));
+  ZH_TRY(zh_table_paths_find(&r->paths, given, count, err));
+  ZH_TRY(read_all(r, (const char *const *)r->paths.at, r->paths.count, err));
   check_models(r);
   /* The order of the files decides nothing. */
   if (r->count > 2) qsort(r->scorers + 1, r->count - 1, sizeof *r->scorers, by_name);
@@ -278,6 +280,7 @@ zh_status zh_rank(json_t **out, const char *protocol, const char *const *scores,
   zh_table_free(r.table);
   for (size_t i = 0; i < r.count; i++) zh_scorer_clear(&r.scorers[i]);
   free(r.scorers);
+  zh_table_paths_free(&r.paths);
   json_decref(r.refusals.list);
   zh_threads_free(r.threads);
   zh_protocol_free(r.protocol);

@@ -35,8 +35,7 @@ static const char *field(const zh_csv *csv, const columns *c, int which) {
   return c->there[which] ? zh_csv_field(csv, c->at[which]) : "";
 }
 
-/* "# model: name" among the remarks before the header, into the scorer's own memory. */
-static char *remark(const char *remarks, const char *key) {
+char *zh_scores_remark(const char *remarks, const char *key) {
   for (const char *at = remarks; *at != '\0';) {
     size_t length = strcspn(at, "\r\n");
     const char *word = at + strspn(at, "# \t");
@@ -53,7 +52,7 @@ static char *remark(const char *remarks, const char *key) {
   return NULL;
 }
 
-static char *name_of_file(const char *path) {
+char *zh_scores_name(const char *path) {
   const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
   size_t length = strlen(name);
   if (length > 4 && zh_ends_in(name, ".csv")) length -= 4;
@@ -160,7 +159,8 @@ static void check_rows(zh_scorer *s, const zh_protocol *protocol, zh_refusals *r
 
 static void check_digests(const zh_scorer *s, const char *remarks, const zh_protocol *protocol,
                           zh_refusals *refusals) {
-  char *under = remark(remarks, "protocol"), *model = remark(remarks, "model_sm3");
+  char *under = zh_scores_remark(remarks, "protocol"),
+       *model = zh_scores_remark(remarks, "model_sm3");
   const char *declared = strcmp(s->name, protocol->claimant) == 0 ? protocol->claimant_sm3 : NULL;
   for (size_t i = 0; i < protocol->peer_count; i++) {
     if (strcmp(protocol->peers[i].model, s->name) == 0) declared = protocol->peers[i].sm3;
@@ -185,8 +185,8 @@ zh_status zh_scorer_read(zh_scorer *s, const char *path, const zh_protocol *prot
     c.there[i] = zh_csv_find(&c.at[i], s->csv, column_names[i]);
     if (!c.there[i] && i < NEEDED) ZH_TRY(zh_csv_require(&c.at[i], s->csv, column_names[i], err));
   }
-  char *name = remark(zh_csv_remarks(s->csv), "model");
-  s->name = name != NULL && name[0] != '\0' ? name : (free(name), name_of_file(path));
+  char *name = zh_scores_remark(zh_csv_remarks(s->csv), "model");
+  s->name = name != NULL && name[0] != '\0' ? name : (free(name), zh_scores_name(path));
   if (s->name == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %s", path);
   ZH_TRY(read_rows(s, &c, protocol, refusals, err));
   check_rows(s, protocol, refusals);

@@ -53,6 +53,21 @@ typedef struct zh_table {
   size_t *first_item;               /* [tasks + 1] */
 } zh_table;
 
+/* Files of tables: a folder stands for those of the bundle in it (scores/<model>.csv), which is held
+ * against its manifest. */
+typedef struct zh_table_paths {
+  char **at;
+  size_t count;
+} zh_table_paths;
+ZH_MUST_CHECK zh_status zh_table_paths_find(zh_table_paths *out, const char *const *given,
+                                            size_t count, zh_error *err);
+void zh_table_paths_free(zh_table_paths *paths);
+/* Of the remarks before a table's header: what stands behind "# key: "; NULL where nothing does.
+ * free(). */
+char *zh_scores_remark(const char *remarks, const char *key);
+/* The model that a table is of where it does not say: its file's name. free(). */
+char *zh_scores_name(const char *path);
+
 /* Reads one table; what is wrong with single rows (NaN, duplicates …) goes into refusals. */
 ZH_MUST_CHECK zh_status zh_scorer_read(zh_scorer *out, const char *path,
                                        const zh_protocol *protocol, zh_refusals *refusals,

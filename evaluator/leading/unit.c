@@ -5,20 +5,9 @@
 #include <string.h>
 
 #include "core/statistics.h"
-#include "evaluator/stats/multiplicity.h"
-#include "evaluator/stats/proportions.h"
 #include "evaluator/stats/special.h"
 
-/* Below this many clusters the normal theory of their variance is not trusted, and signs are
- * flipped.
- */
-enum { CLUSTERS_FOR_T = 30, RUNS_FOR_VARIANCE = 3 };
-
-const char *const zh_pair_ways[] = {"mcnemar_mid_p", "sign_flip", "t", "none"};
-
-bool zh_pair_known(const zh_pair *pair) {
-  return pair->estimate.variance > 0;
-}
+enum { RUNS_FOR_VARIANCE = 3 };
 
 static zh_status group(zh_unit *u, const zh_table *t, zh_error *err) {
   size_t begin = t->first_item[u->first_task], end = t->first_item[u->first_task + u->tasks];
@@ -69,71 +58,17 @@ static zh_status look_at_runs(zh_unit *u, const zh_table *t, double *parts, zh_e
   return ZH_OK;
 }
 
-/* Variances of items and of both models' runs, with their degrees of freedom. */
-static void add_runs(zh_estimate *e, const zh_unit *u, const zh_table *t, size_t peer) {
-  double variances[3] = {e->variance, u->extra[0], u->extra[peer]},
-         df[3] = {e->df, (double)t->runs[0] - 1, (double)t->runs[peer] - 1}, ones[3] = {1, 1, 1};
-  if (u->extra[0] + u->extra[peer] <= 0) return;
-  e->df = zh_welch_satterthwaite(variances, df, ones, 3);
-  e->variance += u->extra[0] + u->extra[peer];
-}
-
-static bool is_binary(const double *values, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (values[i] != 0 && values[i] != 1) return false;
-  return true;
-}
-
-static void test_mcnemar(zh_pair *pair, const double *differences, size_t items) {
-  for (size_t i = 0; i < items; i++) {
-    pair->only_first += differences[i] > 0;
-    pair->only_second += differences[i] < 0;
-  }
-  pair->p_greater = zh_mcnemar_test(pair->only_first, pair->only_second).mid_p_greater;
-  pair->p_less = zh_mcnemar_test(pair->only_second, pair->only_first).mid_p_greater;
-}
-
-static zh_status test_flips(zh_pair *pair, const zh_unit *u, double *differences,
-                            const zh_draws *draws, zh_error *err) {
-  zh_flip_test test;
-  ZH_TRY(zh_sign_flip_test(&test, u->groups, differences, draws, err));
-  pair->p_greater = test.p_greater;
-  for (size_t i = 0; i < u->groups->items; i++) differences[i] = -differences[i];
-  ZH_TRY(zh_sign_flip_test(&test, u->groups, differences, draws, err));
-  pair->p_less = test.p_greater;
-  return ZH_OK;
-}
-
-static zh_status compare(zh_unit *u, const zh_table *t, size_t peer, double *differences,
-                         double alpha, const zh_draws *draws, zh_error *err) {
-  zh_pair *pair = &u->pairs[peer];
-  const double *a = u->scores, *b = u->scores + peer * u->groups->items;
-  for (size_t i = 0; i < u->groups->items; i++) differences[i] = a[i] - b[i];
-  ZH_TRY(zh_estimate_mean(&pair->estimate, u->groups, differences, err));
-  pair->p_greater = pair->p_less = pair->low = pair->high = pair->bound = NAN;
-  pair->way = ZH_BY_NOTHING;
-  if (!zh_pair_known(pair)) return ZH_OK;
-  bool with_runs = u->extra[0] + u->extra[peer] > 0;
-  add_runs(&pair->estimate, u, t, peer);
-  double value = pair->estimate.value;
-  double half = zh_estimate_half_width(&pair->estimate, 0.95);
-  pair->low = value - half;
-  pair->high = value + half;
-  pair->bound = value - zh_estimate_half_width(&pair->estimate, 1 - 2 * alpha);
-  if (!with_runs && u->groups->singles && u->tasks == 1 && is_binary(a, u->groups->items) &&
-      is_binary(b, u->groups->items)) {
-    pair->way = ZH_BY_MCNEMAR;
-    test_mcnemar(pair, differences, u->groups->items);
-    return ZH_OK;
-  }
-  if (!with_runs && zh_groups_least(u->groups) < CLUSTERS_FOR_T) {
-    pair->way = ZH_BY_FLIPS;
-    return test_flips(pair, u, differences, draws, err);
-  }
-  pair->way = ZH_BY_T;
-  pair->p_greater = zh_estimate_greater(&pair->estimate, 0);
-  pair->p_less = 1 - pair->p_greater;
-  return ZH_OK;
+static zh_status compare(zh_unit *u, const zh_table *t, size_t peer, double alpha,
+                         const zh_draws *draws, zh_error *err) {
+  const zh_pair_question question = {
+      .groups = u->groups,
+      .first = u->scores,
+      .second = u->scores + peer * u->groups->items,
+      .extra = {u->extra[0], u->extra[peer]},
+      .extra_df = {(double)t->runs[0] - 1, (double)t->runs[peer] - 1},
+      .alpha = alpha,
+      .draws = *draws};
+  return zh_pair_test(&u->pairs[peer], &question, err);
 }
 
 static zh_status rank(zh_unit *u, double alpha, const zh_draws *draws, zh_error *err) {
@@ -161,7 +96,7 @@ static zh_status fill(zh_unit *u, const zh_table *t, const zh_protocol *protocol
   }
   zh_status status = look_at_runs(u, t, room + items, err);
   for (size_t m = 1; m < u->models && status == ZH_OK; m++)
-    status = compare(u, t, m, room, protocol->alpha, &draws, err);
+    status = compare(u, t, m, protocol->alpha, &draws, err);
   free(room);
   return status == ZH_OK ? rank(u, protocol->alpha, &draws, err) : status;
 }

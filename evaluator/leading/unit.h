@@ -4,25 +4,12 @@
 #define ZH_EVALUATOR_LEADING_UNIT_H
 
 #include "evaluator/leading/scores.h"
+#include "evaluator/stats/pairs.h"
 #include "evaluator/stats/rank_sets.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef enum zh_pair_way { ZH_BY_MCNEMAR, ZH_BY_FLIPS, ZH_BY_T, ZH_BY_NOTHING } zh_pair_way;
-extern const char *const zh_pair_ways[]; /* as results show them */
-
-/* The claimant less one peer. */
-typedef struct zh_pair {
-  zh_estimate estimate;            /* variance with that of runs; 0 or NAN: none is known */
-  zh_pair_way way;                 /* how the p values were made */
-  double p_greater, p_less;        /* NAN where there is no variance */
-  double low, high;                /* 95 %, two-sided */
-  double bound;                    /* lower, one-sided alpha: for non-inferiority */
-  int64_t only_first, only_second; /* items, of McNemar's test */
-  bool ahead;                      /* the peer is, by the claimant's own rank set */
-} zh_pair;
 
 typedef struct zh_unit {
   const char *name;
@@ -46,8 +33,6 @@ ZH_MUST_CHECK zh_status zh_unit_create(zh_unit *out, const zh_table *table, size
                                        zh_threads *threads, zh_error *err);
 void zh_unit_clear(zh_unit *unit);
 
-/* Whether a variance is known, so that anything can be said. */
-bool zh_pair_known(const zh_pair *pair);
 /* Clusters in favour of the claimant that, had they come out the other way, would end its lead over
  * that peer at one-sided alpha, the largest first; 0 where it does not lead. */
 size_t zh_unit_fragility(const zh_unit *unit, size_t peer, double alpha, zh_error *err);

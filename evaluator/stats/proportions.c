@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "core/statistics.h"
 #include "evaluator/stats/special.h"
 
 static double z_of(double confidence) {
@@ -9,11 +10,9 @@ static double z_of(double confidence) {
 }
 
 zh_interval zh_wilson(double successes, double n, double confidence) {
-  double z = z_of(confidence), square = z * z, p = successes / n;
-  double centre = (successes + 0.5 * square) / (n + square);
-  double half = z / (n + square) * sqrt(n * p * (1 - p) + 0.25 * square);
-  /* At the ends the bounds are 0 and 1 exactly, which the roots miss by a rounding. */
-  return (zh_interval){successes <= 0 ? 0 : centre - half, successes >= n ? 1 : centre + half};
+  zh_interval out;
+  zh_wilson_bounds(&out.low, &out.high, successes, n, z_of(confidence));
+  return out;
 }
 
 zh_interval zh_newcombe(double k1, double n1, double k2, double n2, double confidence) {

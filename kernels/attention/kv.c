@@ -142,6 +142,20 @@ void zh_kv_poison(const zh_kv *kv, size_t sequence, size_t first) {
   }
 }
 
+/* Whole groups: what lies before `begin` in its group is the same, what lies behind `end` is no
+ * position of the sequence. */
+void zh_kv_copy(const zh_kv *kv, size_t to, size_t from, size_t begin, size_t end) {
+  size_t first = begin / KV_GROUP, last = (end + KV_GROUP - 1) / KV_GROUP;
+  for (size_t h = 0; begin < end && h < kv->kv_heads; h++) {
+    size_t source = kv_head_at(kv, from, h), target = kv_head_at(kv, to, h);
+    for (int values = 0; values < (kv->shared ? 1 : 2); values++) {
+      unsigned char *held = values ? kv->values : kv->keys;
+      size_t at = groups_bytes(kv, values, first), all = groups_bytes(kv, values, last) - at;
+      memcpy(held + target + at, held + source + at, all);
+    }
+  }
+}
+
 void zh_kv_flip(const zh_kv *kv, bool values, size_t sequence, size_t head, size_t position,
                 size_t dim, unsigned bit) {
   values = values && !kv->shared;

@@ -21,13 +21,17 @@ zh_status zh_cuda_activate(zh_device *device, const zh_device_activate *w, zh_er
             w->columns,
             w->gate_stride,
             w->up_stride,
-            w->limit};
+            w->limit,
+            zh_at<const uint32_t>(w->lists),
+            w->experts};
+  size_t words = w->lists ? 2 + 2 * (size_t)w->experts + w->tokens : 0;
   dim3 grid(zh_blocks(w->columns, THREADS), (unsigned)w->tokens);
   if (device->recording)
     return zh_record(device, ZH_STEP_ACTIVATE, w->kind, grid, v, 0,
                      {zh_touch_rows(w->y, w->tokens, w->columns, w->columns)},
                      {zh_touch_rows(w->gate, w->tokens, w->gate_stride, w->columns),
-                      zh_touch_rows(w->up, w->tokens, w->up_stride, w->columns)},
+                      zh_touch_rows(w->up, w->tokens, w->up_stride, w->columns),
+                      zh_touch(w->lists, words * sizeof *w->lists)},
                      err);
   auto kernel = w->kind == ZH_DEVICE_GELU        ? activate_rows<ZH_DEVICE_GELU>
                 : w->kind == ZH_DEVICE_GELU_TANH ? activate_rows<ZH_DEVICE_GELU_TANH>

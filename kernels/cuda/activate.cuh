@@ -34,11 +34,17 @@ struct view {
   zh_global<const float> gate, up;
   size_t columns, gate_stride, up_stride;
   float limit;
+  zh_global<const uint32_t> lists; /* null: all rows */
+  uint32_t experts;
 };
 
-/* THREADS columns of a token, the index-th of such. */
+/* THREADS columns of a row, the index-th of such. */
 template <int KIND> ZH_DEVICE void activate(const view &v, uint32_t index, uint32_t t) {
   size_t i = (size_t)index * THREADS + threadIdx.x;
+  if (v.lists) {
+    if (t >= v.lists[1 + 2 * v.experts]) return;
+    t = v.lists[2 + 2 * v.experts + t];
+  }
   if (i < v.columns)
     v.y[t * v.columns + i] = activated<KIND>(v.gate[t * v.gate_stride + i], v.up[t * v.up_stride + i], v.limit);
 }

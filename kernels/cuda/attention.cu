@@ -3,7 +3,7 @@
 #include "attention_record.cuh"
 
 const zh_roundings zh_cuda_rounds = {ZH_ROUND_BF16, ZH_ROUND_BF16_INPUTS, ZH_ROUND_BF16, ZH_ROUND_BF16_INPUTS,
-                                     ZH_ROUND_BF16};
+                                     ZH_ROUND_BF16, ZH_ROUND_NONE};
 
 namespace {
 

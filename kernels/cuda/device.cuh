@@ -98,6 +98,7 @@ const char *zh_cuda_product_variant(const zh_device *device);
 zh_status zh_cuda_choose_product(zh_device *device, const char *name, zh_error *err);
 size_t zh_cuda_product_room_bytes(const zh_device *device, size_t inputs, size_t columns);
 void zh_cuda_lend_product_room(zh_device *device, void *at, size_t bytes);
+zh_roundings zh_cuda_device_rounds(const zh_device *device);
 /* product_library.cu */
 void zh_cuda_release_library(zh_device *device);
 zh_status zh_cuda_rope(zh_device *device, const zh_device_rope *work, zh_error *err);

@@ -138,6 +138,18 @@ ZH_DEVICE void zh_mma_int8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32
                : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+/* d[16][8] += a[16][32] b[32][8] of E4M3, fragments as mma.m16n8k32; from sm_89 on. Units of these numbers keep 13 bits
+ * below the largest term of a sum. */
+ZH_DEVICE void zh_mma_e4m3(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 890
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+               "{%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  (void)d, (void)a, (void)b;
+#endif
+}
 /* Four 8x8 matrices of 16-bit elements; lane i names the row i % 8 of matrix i / 8. */
 template <class T> ZH_DEVICE void zh_load_matrices(uint32_t (&r)[4], const T *row, size_t i) {
   unsigned at = (unsigned)__cvta_generic_to_shared(row + i);
@@ -251,6 +263,23 @@ ZH_DEVICE uint8_t zh_e4m3_of(float x) {
   if (bits < 0x3C800000u) return (uint8_t)(sign | (uint32_t)rintf(zh_float(bits) * 512.0f));
   bits += 0x7FFFFu + (bits >> 20 & 1u);
   return (uint8_t)(sign | ((bits >> 20) - (120u << 3)));
+}
+
+/* Two in a half word, the first in the low byte. */
+ZH_DEVICE uint32_t zh_e4m3_pair_of(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  uint16_t pair;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
+  return (uint32_t)zh_e4m3_of(low) | (uint32_t)zh_e4m3_of(high) << 8;
+#endif
+}
+/* What numbers are divided by whose largest magnitude has these bits: it / 448, up to the next bf16, so that number
+ * times scale is exact. */
+ZH_DEVICE float zh_e4m3_scale(uint32_t largest) {
+  uint32_t bits = zh_bits(zh_float(largest) / 448.0f);
+  return zh_float(bits < 0x7F800000u ? (bits + 0xFFFFu) & 0xFFFF0000u : bits);
 }
 
 /* Sum over a warp, in every thread, always in the same order. */

@@ -21,11 +21,12 @@ static encode_tiled find_encode() {
 zh_status zh_cuda_tensor_map(zh_device *device, zh_tensor_map *out, const zh_tensor_shape *s, zh_error *err) {
   static const encode_tiled encode = find_encode();
   const cuuint64_t sizes[2] = {s->columns, s->rows}, strides[1] = {s->row_bytes};
-  const cuuint32_t box[2] = {ZH_BOX_COLUMNS, s->box_rows}, steps[2] = {1, 1};
+  const cuuint32_t box[2] = {(cuuint32_t)(s->bytes ? ZH_BOX_BYTES : ZH_BOX_COLUMNS), s->box_rows}, steps[2] = {1, 1};
+  CUtensorMapDataType type = s->bytes ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   if (!encode)
     return zh_fail(err, ZH_ERR_LACKING, "GPU %d: the driver cannot describe tiles; one of CUDA 12 can", device->index);
-  CUresult status = encode(out, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void *>(s->base), sizes, strides, box,
-                           steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+  CUresult status = encode(out, type, 2, const_cast<void *>(s->base), sizes, strides, box, steps,
+                           CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status == CUDA_SUCCESS) return ZH_OK;
   return zh_fail(err, ZH_ERR_IO,
@@ -40,7 +41,7 @@ zh_status zh_cuda_tensor_map(zh_device *, zh_tensor_map *out, const zh_tensor_sh
   if ((uintptr_t)s->base % 16 || s->row_bytes % 16 || s->box_rows > 256)
     return zh_fail(err, ZH_ERR_ARG, "a matrix at %p, rows %llu bytes apart, cannot be copied by tiles", s->base,
                    (unsigned long long)s->row_bytes);
-  *out = {zh_at<const unsigned char>(s->base), s->rows, s->columns, s->row_bytes, s->box_rows};
+  *out = {zh_at<const unsigned char>(s->base), s->rows, s->columns, s->row_bytes, s->box_rows, s->bytes ? 1u : 2u};
   return ZH_OK;
 }
 

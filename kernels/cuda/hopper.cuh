@@ -22,14 +22,15 @@
  * 8 (e / 4) + 2 (t % 4) + e % 2. */
 enum { ZH_WGMMA_ROWS = 64, ZH_WGMMA_COLUMNS = 128, ZH_WGMMA_SUMS = 64, ZH_WARPGROUP = 128 };
 
-/* An operand's rows of bf16, tiled in boxes of 64 columns by box_rows; what lies outside is zeros. base: 16-byte
- * aligned, row_bytes a multiple of 16. */
+/* An operand's rows of bf16, or of bytes, tiled in boxes of 128 bytes by box_rows; what lies outside is zeros. base:
+ * 16-byte aligned, row_bytes a multiple of 16. */
 struct zh_tensor_shape {
   const void *base;
   uint64_t rows, columns, row_bytes;
   uint32_t box_rows; /* 256 at most */
+  bool bytes;        /* columns are bytes */
 };
-enum { ZH_BOX_COLUMNS = 64 };
+enum { ZH_BOX_COLUMNS = 64, ZH_BOX_BYTES = 128 };
 
 #ifdef __CUDACC__
 
@@ -63,6 +64,11 @@ typedef CUtensorMap zh_tensor_map;
 ZH_DEVICE void zh_wgmma_bf16(float (&d)[ZH_WGMMA_SUMS], uint64_t a, uint64_t b) {
   const int adds = 1;
   ZH_WGMMA("m64n128k16.f32.bf16.bf16", ZH_PLUS_F, ", 1, 1, 0, 0");
+}
+/* d[64][128] (adds ? + : 0) += a[64][32] b[128][32] of E4M3, whose units keep 13 bits below the largest term of a sum. */
+ZH_DEVICE void zh_wgmma_e4m3(float (&d)[ZH_WGMMA_SUMS], uint64_t a, uint64_t b, bool joins) {
+  const int adds = joins;
+  ZH_WGMMA("m64n128k32.f32.e4m3.e4m3", ZH_PLUS_F, ", 1, 1");
 }
 /* Before the first product of a group: what other instructions did to the sums is done. */
 ZH_DEVICE void zh_wgmma_fence() {

@@ -27,12 +27,6 @@ template <class T, class DOT> static inline void zh_mma_by_words(T (&d)[4], cons
     }
   }
 }
-
-static inline float zh_e4m3_value_of(uint32_t bits) {
-  float magnitude = (bits & 0x78u) == 0 ? (float)(bits & 7u) * 0x1p-9f
-                                        : (float)(8u | (bits & 7u)) * zh_float((((bits >> 3) & 15u) + 117u) << 23);
-  return bits & 0x80u ? -magnitude : magnitude;
-}
 #endif
 
 struct zh_mma_of_bf16 {
@@ -84,17 +78,7 @@ struct zh_mma_of_tf32 {
 struct zh_mma_of_e4m3 {
   typedef float sum;
   static ZH_DEVICE void multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-#ifndef __CUDACC__
-    zh_mma_by_words(d, a, b, [](uint32_t x, uint32_t y) {
-      float sum = 0;
-      for (int i = 0; i < 32; i += 8) sum += zh_e4m3_value_of(x >> i & 0xFFu) * zh_e4m3_value_of(y >> i & 0xFFu);
-      return sum;
-    });
-#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
-    ZH_MMA_FLOAT("m16n8k32.row.col.f32.e4m3.e4m3.f32");
-#else
-    (void)d, (void)a, (void)b;
-#endif
+    zh_mma_e4m3(d, a, b);
   }
 };
 

@@ -18,6 +18,12 @@ static bool is_possible(const zh_device_matrix *m, uint32_t columns) {
   return m->scale_rows > 0 && m->scale_columns > 0 && (m->scale_columns % 64 == 0 || m->scale_columns >= columns);
 }
 
+/* Of one form, and rounded alike: then one kernel has them. */
+static bool are_alike(const zh_device_matrix *a, const zh_device_matrix *b) {
+  if (a->form != b->form || a->form != ZH_FORM_E4M3) return a->form == b->form;
+  return zh_device_even_groups(a->scale_columns, a->columns) == zh_device_even_groups(b->scale_columns, b->columns);
+}
+
 /* The whole of a product, before its matrices. */
 static zh_status enqueue(zh_device *device, zh_product_view *v, float *out, const zh_device_matrix *matrices,
                          const float *const *biases, size_t count, zh_way way, zh_error *err) {
@@ -29,7 +35,8 @@ static zh_status enqueue(zh_device *device, zh_product_view *v, float *out, cons
   v->columns = matrices[0].columns;
   for (size_t i = 0; i < count;) {
     zh_device_form form = known.form = matrices[i].form;
-    for (v->sides = 0; v->sides < ZH_SIDES && i < count && matrices[i].form == form; ++i) {
+    const zh_device_matrix *first = &matrices[i];
+    for (v->sides = 0; v->sides < ZH_SIDES && i < count && are_alike(&matrices[i], first); ++i) {
       zh_product_side *s = &v->side[v->sides++];
       if (!is_possible(&matrices[i], v->columns)) return refuse(&matrices[i], err);
       known.matrix[v->sides - 1] = &matrices[i];

@@ -1,24 +1,11 @@
 /* Products of many tokens: tiles of 128 rows by 128 tokens, 32 columns a step, by mma.m16n8k16. What a step multiplies
  * is brought to bf16 on its way into shared memory, weights with their scales; the next step's numbers are on their way
- * meanwhile. Eight warps have 32 rows by 64 tokens each. Sums go through the columns in order, so that a token's bits
- * do not depend on the others. */
-#include "product_many.cuh"
+ * meanwhile. Sums go through the columns in order, so that a token's bits do not depend on the others. */
+#include "product_tiles.cuh"
+
+using namespace zh_tiles;
 
 namespace {
-
-enum {
-  TILE = 128, /* rows, tokens */
-  DEEP = 32,  /* columns of a step */
-  PITCH = 40, /* of a row in shared memory: eight rows beside each other meet no bank twice */
-  THREADS = 256,
-  WARP_ROWS = 32,
-  WARP_TOKENS = 64
-};
-
-/* Sixteen columns of a row of weights and of a token, by each thread. */
-struct step {
-  uint32_t a[8], b[8];
-};
 
 struct source {
   size_t row, x; /* a row of the matrix; where a token's row of x begins */
@@ -49,46 +36,7 @@ ZH_DEVICE step load_step(const zh_product_view &v, const zh_weights_view &w, con
   return s;
 }
 
-ZH_DEVICE void keep_half(zh_shared<uint16_t> to, uint32_t row, uint32_t column, const uint32_t (&word)[8]) {
-  zh_store(to, row * PITCH + column, make_uint4(word[0], word[1], word[2], word[3]));
-  zh_store(to, row * PITCH + column + 8, make_uint4(word[4], word[5], word[6], word[7]));
-}
-
-/* sum[rows of 16][tokens of 8] += what the two planes hold. */
-ZH_DEVICE void multiply_step(float (&sum)[2][8][4], zh_shared<uint16_t> weights, zh_shared<uint16_t> inputs,
-                             uint32_t first_row, uint32_t first_token) {
-  uint32_t lane = threadIdx.x % 32;
-#pragma unroll
-  for (uint32_t k = 0; k < DEEP; k += 16) {
-    uint32_t a[2][4], b[8][2];
-#pragma unroll
-    for (uint32_t i = 0; i < 2; ++i)
-      zh_load_matrices(a[i], weights, (first_row + 16 * i + lane % 16) * PITCH + k + lane / 16 * 8);
-#pragma unroll
-    for (uint32_t j = 0; j < 8; j += 2) {
-      uint32_t four[4];
-      zh_load_matrices(four, inputs, (first_token + 8 * j + lane % 8 + lane / 16 * 8) * PITCH + k + lane / 8 % 2 * 8);
-      b[j][0] = four[0], b[j][1] = four[1], b[j + 1][0] = four[2], b[j + 1][1] = four[3];
-    }
-#pragma unroll
-    for (uint32_t i = 0; i < 2; ++i)
-      for (uint32_t j = 0; j < 8; ++j) zh_mma_bf16(sum[i][j], a[i], b[j]);
-  }
-}
-
-ZH_DEVICE void put_tile(const zh_product_view &v, const zh_product_side &s, const zh_part_of &p,
-                        const float (&sum)[2][8][4], uint32_t first_row, uint32_t first_token) {
-  uint32_t g = threadIdx.x % 32 / 4, c = threadIdx.x % 4;
-#pragma unroll
-  for (uint32_t j = 0; j < 8; ++j)
-    for (uint32_t i = 0; i < 2; ++i)
-      for (uint32_t e = 0; e < 4; ++e) {
-        uint32_t row = first_row + 16 * i + g + e / 2 * 8, token = first_token + 8 * j + 2 * c + e % 2;
-        if (row < s.rows && token < p.tokens) zh_put_product(v, s, p, row, token, sum[i][j][e]);
-      }
-}
-
-/* Grid: tiles of tokens, tiles of rows, parts. */
+/* Grid: grid_of. */
 template <int FORM> ZH_KERNEL void __launch_bounds__(THREADS, 2) many_tokens(zh_product_view v) {
   ZH_SHARED(uint16_t, weights, 2 * TILE * PITCH);
   ZH_SHARED(uint16_t, inputs, 2 * TILE * PITCH);
@@ -107,7 +55,7 @@ template <int FORM> ZH_KERNEL void __launch_bounds__(THREADS, 2) many_tokens(zh_
       keep_half(b, line, half, next.b);
       __syncthreads(); /* two steps ago everyone was done with this half */
       if (k + 1 < steps) next = load_step<FORM>(v, s.w, from, (k + 1) * DEEP + half);
-      multiply_step(sum, a, b, warp / 2 * WARP_ROWS, warp % 2 * WARP_TOKENS);
+      multiply_step<false>(sum, a, b, warp / 2 * WARP_ROWS, warp % 2 * WARP_TOKENS);
     }
     put_tile(v, s, p, sum, first_row + warp / 2 * WARP_ROWS, first + warp % 2 * WARP_TOKENS);
     __syncthreads();
@@ -116,8 +64,7 @@ template <int FORM> ZH_KERNEL void __launch_bounds__(THREADS, 2) many_tokens(zh_
 
 template <int FORM> void launch(zh_device *device, const zh_product_view *v) {
   auto kernel = many_tokens<FORM>;
-  uint32_t token_tiles = v->kind == ZH_PRODUCT_GROUPED ? 1 : (v->tokens + TILE - 1) / TILE;
-  ZH_LAUNCH(kernel, dim3(token_tiles, v->tiles, v->parts), THREADS, 0, device->stream, *v);
+  ZH_LAUNCH(kernel, grid_of(v), THREADS, 0, device->stream, *v);
 }
 
 } // namespace

@@ -1,5 +1,5 @@
-/* What a block of the wgmma products (product_wgmma.cu) works on: which tiles, in which ring of stages, and how its
- * first warpgroup fills that. */
+/* What a block of the wgmma products (product_wgmma.cu, product_wgmma_e4m3.cu) works on: which tiles, in which ring of
+ * stages, how its first warpgroup copies into that, and where sums go. */
 #ifndef ZH_KERNELS_CUDA_PRODUCT_WGMMA_CUH
 #define ZH_KERNELS_CUDA_PRODUCT_WGMMA_CUH
 
@@ -11,7 +11,7 @@ namespace {
 enum {
   TOKENS = 256, /* of a tile, at most: four blocks of 64 */
   ROWS = ZH_WGMMA_COLUMNS,
-  DEEP = ZH_BOX_COLUMNS, /* columns of a stage */
+  DEEP = ZH_BOX_COLUMNS, /* columns of bf16 of a stage; of E4M3 twice as many */
   INSTRUCTION_DEPTH = 16,
   BLOCKS = TOKENS / ZH_WGMMA_ROWS,
   CONSUMERS = 2,
@@ -29,7 +29,7 @@ enum {
 
 struct wgmma_view {
   zh_product_view v;
-  zh_tensor_map inputs, weights[ZH_SIDES]; /* weights: of bf16 */
+  zh_tensor_map inputs, weights[ZH_SIDES]; /* weights: as they lie */
   uint32_t tile_tokens;                    /* 256, 128 or 64 */
   bool pairs;                              /* y can be written eight bytes at a time */
 };
@@ -86,105 +86,146 @@ ZH_DEVICE ring make_ring(zh_shared<unsigned char> all) {
 
 /* --- filling --- */
 
-ZH_DEVICE void load_inputs(const wgmma_view &w, const ring &r, const tile &t, uint32_t stage, uint32_t step) {
+ZH_DEVICE void load_inputs(const wgmma_view &w, const ring &r, const tile &t, uint32_t stage, uint32_t column) {
 #pragma unroll
   for (uint32_t b = 0; b < BLOCKS; ++b)
     if (b < t.blocks)
-      zh_tensor_load(r.stages + (stage * STAGE_BYTES + b * BLOCK_BYTES), w.inputs, step * DEEP,
+      zh_tensor_load(r.stages + (stage * STAGE_BYTES + b * BLOCK_BYTES), w.inputs, column,
                      t.first_input + b * ZH_WGMMA_ROWS, r.barriers, FULL + stage);
 }
 
-/* Weights of bf16: one thread starts all copies of a stage. */
+/* Weights that are multiplied as they lie: one thread starts all copies of a stage, of so many columns. */
+template <uint32_t COLUMNS>
 ZH_DEVICE void copy_tile(const wgmma_view &w, const ring &r, zh_ring_place &at, const tile &t, uint32_t part,
                          uint32_t steps) {
   uint32_t row = part * w.v.side[t.side].rows + t.first_row;
   for (uint32_t k = 0; k < steps; ++k) {
     zh_barrier_wait(r.barriers, EMPTY + at.stage, at.parity ^ 1u);
     zh_barrier_expect(r.barriers, FULL + at.stage, WEIGHT_BYTES + t.blocks * BLOCK_BYTES);
-    zh_tensor_load(r.stages + (at.stage * STAGE_BYTES + INPUT_BYTES), w.weights[t.side], k * DEEP, row, r.barriers,
-                   FULL + at.stage);
-    load_inputs(w, r, t, at.stage, k);
+    zh_tensor_load(r.stages + (at.stage * STAGE_BYTES + INPUT_BYTES), w.weights[t.side], k * COLUMNS, row,
+                   r.barriers, FULL + at.stage);
+    load_inputs(w, r, t, at.stage, k * COLUMNS);
     zh_ring_next(at, STAGES);
   }
 }
 
-enum { UNPACKED_ROWS = 4, ROWS_APART = ROWS / UNPACKED_ROWS }; /* of a thread; four threads have a row's 64 bytes */
+/* --- what multiplies: giving stages back, putting sums --- */
 
-template <int FORM>
-ZH_DEVICE void load_pieces(zh_loaded (&out)[UNPACKED_ROWS], const zh_product_side &s, const tile &t, uint32_t part,
-                           uint32_t piece) {
-  uint32_t line = threadIdx.x / 4, c = threadIdx.x % 4;
-#pragma unroll
-  for (uint32_t i = 0; i < UNPACKED_ROWS; ++i) { /* rows behind the last are read as it and not put */
-    uint32_t row = min(t.first_row + line + i * ROWS_APART, s.rows - 1);
-    out[i] = zh_load_piece<FORM>(s.w, (size_t)part * s.rows + row, piece, c);
+ZH_DEVICE void release(const ring &r, uint32_t stage) {
+  if (threadIdx.x % 32 == 0) zh_barrier_arrive(r.barriers, EMPTY + stage);
+}
+
+/* Nothing of a tile is this warpgroup's. */
+ZH_DEVICE void pass_stages(const ring &r, zh_ring_place &at, uint32_t steps) {
+  for (uint32_t k = 0; k < steps; ++k) {
+    zh_barrier_wait(r.barriers, FULL + at.stage, at.parity);
+    __syncwarp();
+    release(r, at.stage);
+    zh_ring_next(at, STAGES);
   }
 }
 
-/* Eight columns as they are multiplied: the values of zh_eight_values, rounded to bf16. */
-template <int FORM> ZH_DEVICE uint4 unpacked(const zh_loaded &from, uint32_t piece, uint32_t unit) {
-  uint32_t exact[4], pair[4];
-  zh_unit_pairs<FORM>(exact, from.numbers, unit);
-  zh_scale_pair s = zh_unit_scale<FORM>(from, piece, unit);
-#pragma unroll
-  for (uint32_t i = 0; i < 4; ++i) {
-    float low = zh_bf16_value(exact[i] & 0xFFFFu), high = zh_float(exact[i] & 0xFFFF0000u);
-    pair[i] = zh_piece<FORM>::MINIMUM ? zh_bf16_pair(fmaf(s.scale, low, s.minimum), fmaf(s.scale, high, s.minimum))
-                                      : zh_bf16_pair(s.scale * low, s.scale * high);
+/* A row's two neighbours, for one token whose row of y begins at `at`. */
+ZH_DEVICE void put_pair(const wgmma_view &w, const zh_product_side &s, const zh_part_of &p, size_t at, uint32_t row,
+                        uint32_t token, float first, float second) {
+  const zh_product_view &v = w.v;
+  if (!w.pairs || row + 1 >= s.rows) {
+    if (row < s.rows) zh_put_product(v, s, p, row, token, first);
+    if (row + 1 < s.rows) zh_put_product(v, s, p, row + 1, token, second);
+    return;
   }
-  return make_uint4(pair[0], pair[1], pair[2], pair[3]);
+  if (s.bias) {
+    size_t i = (size_t)p.part * s.rows + row;
+    first += s.bias[i];
+    second += s.bias[i + 1];
+  }
+  if (v.adds) {
+    float2 y = zh_load<float2>(v.y, at + row);
+    first = fmaf(v.factor, first, y.x);
+    second = fmaf(v.factor, second, y.y);
+  }
+  zh_store(v.y, at + row, make_float2(first, second));
 }
 
-/* Weights of other forms: each of the 128 threads unpacks its part, the next piece on its way meanwhile. */
-template <int FORM>
-ZH_DEVICE void unpack_tile(const wgmma_view &w, const ring &r, zh_ring_place &at, const tile &t, uint32_t part,
-                           uint32_t steps) {
-  constexpr uint32_t UNITS = DEEP / 32, STEPS = zh_piece<FORM>::UNITS / UNITS; /* of a step; of a piece */
+/* 64 tokens from first_token on. */
+ZH_DEVICE void put_block(const wgmma_view &w, const zh_part_of &p, const tile &t, uint32_t first_token,
+                         const float (&sum)[ZH_WGMMA_SUMS]) {
   const zh_product_side &s = w.v.side[t.side];
-  uint32_t line = threadIdx.x / 4, c = threadIdx.x % 4, pieces = (steps + STEPS - 1) / STEPS;
-  zh_loaded next[UNPACKED_ROWS], here[UNPACKED_ROWS];
-  load_pieces<FORM>(next, s, t, part, 0);
-  for (uint32_t piece = 0; piece < pieces; ++piece) {
+  uint32_t warp = threadIdx.x % ZH_WARPGROUP / 32, g = threadIdx.x % 32 / 4, c = threadIdx.x % 4;
 #pragma unroll
-    for (uint32_t i = 0; i < UNPACKED_ROWS; ++i) here[i] = next[i];
-    if (piece + 1 < pieces) load_pieces<FORM>(next, s, t, part, piece + 1);
+  for (uint32_t h = 0; h < 2; ++h) {
+    uint32_t token = first_token + 16 * warp + g + 8 * h;
+    if (token >= p.tokens) continue;
+    size_t at = zh_row_of_y(w.v, p, token) * w.v.y_stride + s.y;
+    if (w.v.kind == ZH_PRODUCT_HEADS) at += p.part * w.v.y_part;
 #pragma unroll
-    for (uint32_t half = 0; half < STEPS; ++half) {
-      uint32_t step = piece * STEPS + half;
-      if (step >= steps) break;
-      zh_barrier_wait(r.barriers, EMPTY + at.stage, at.parity ^ 1u);
-      if (threadIdx.x == 0) {
-        zh_barrier_expect(r.barriers, FULL + at.stage, t.blocks * BLOCK_BYTES);
-        load_inputs(w, r, t, at.stage, step);
-      }
-      zh_shared<unsigned char> to = r.stages + (at.stage * STAGE_BYTES + INPUT_BYTES);
-#pragma unroll
-      for (uint32_t i = 0; i < UNPACKED_ROWS; ++i)
-        for (uint32_t u = 0; u < UNITS; ++u) {
-          uint32_t unit = half * UNITS + u, chunk = zh_unit_column<FORM>(piece, unit, c) / 8 % 8;
-          zh_store(to, zh_chunk_place(line + i * ROWS_APART, chunk), unpacked<FORM>(here[i], piece, unit));
-        }
-      zh_async_fence();
-      __syncwarp();
-      if (threadIdx.x % 32 == 0) zh_barrier_arrive(r.barriers, FULL + at.stage);
-      zh_ring_next(at, STAGES);
-    }
+    for (uint32_t j = 0; j < ROWS / 8; ++j)
+      put_pair(w, s, p, at, t.first_row + 8 * j + 2 * c, token, sum[4 * j + 2 * h], sum[4 * j + 2 * h + 1]);
   }
-}
-
-template <int FORM> ZH_DEVICE void produce(const wgmma_view &w, const ring &r, uint32_t steps) {
-  tile_walk walk = {};
-  tile t = {};
-  zh_ring_place at = {0, 0};
-  enter_part(walk, w, 0);
-  for (uint32_t number = blockIdx.x; find_tile(t, walk, w, number); number += gridDim.x)
-    if constexpr (FORM == ZH_FORM_BF16)
-      copy_tile(w, r, at, t, walk.p.part, steps);
-    else
-      unpack_tile<FORM>(w, r, at, t, walk.p.part, steps);
 }
 
 #endif
+
+/* --- the host's half --- */
+
+inline size_t token_tiles_of(const zh_product_view *v, uint32_t tokens) {
+  if (v->kind == ZH_PRODUCT_GROUPED) return v->parts + (size_t)v->tokens * v->used / tokens; /* at most */
+  return v->parts * (((size_t)v->tokens + tokens - 1) / tokens);
+}
+
+/* Large tiles read least; smaller ones where large ones would leave multiprocessors without any. Rounds of all of them,
+ * each as long as its tokens and, for the weights that it reads, a block more. Which does not change a sum. */
+inline uint32_t choose_tokens(const zh_device *device, const zh_product_view *v) {
+  size_t least = SIZE_MAX, together = device->facts.multiprocessors;
+  uint32_t best = TOKENS;
+  for (uint32_t tokens = TOKENS; v->kind != ZH_PRODUCT_GROUPED && tokens >= ZH_WGMMA_ROWS; tokens /= 2) {
+    size_t rounds = (token_tiles_of(v, tokens) * v->tiles + together - 1) / together;
+    size_t cost = rounds * (tokens + ZH_WGMMA_ROWS);
+    if (cost >= least) continue;
+    least = cost;
+    best = tokens;
+  }
+  return best;
+}
+
+/* Whether rows of y can be written in pairs: rows of tiles begin at even places. */
+inline bool has_pairs(const zh_product_view *v, const void *y) {
+  bool even = (uintptr_t)y % 8 == 0 && v->y_stride % 2 == 0 && v->y_part % 2 == 0;
+  for (uint32_t i = 0; i < v->sides; ++i) even = even && v->side[i].y % 2 == 0;
+  return even;
+}
+
+/* A view whose tiles of rows were counted, and its inputs: rows of bf16, or of bytes. */
+inline zh_status begin_view(zh_device *device, wgmma_view *w, const zh_product_view *v, const zh_product_matrices *m,
+                            const void *rows, size_t count, size_t columns, bool bytes, zh_error *err) {
+  zh_tensor_shape shape = {rows, count, columns, columns * (bytes ? 1 : 2), ZH_WGMMA_ROWS, bytes};
+  w->v = *v;
+  w->pairs = has_pairs(v, m->y);
+  w->tile_tokens = choose_tokens(device, v);
+  return zh_cuda_tensor_map(device, &w->inputs, &shape, err);
+}
+
+/* Weights as they lie, with the zeros at rows' ends. */
+inline zh_status map_weights(zh_device *device, wgmma_view *w, const zh_product_matrices *m, zh_error *err) {
+  for (uint32_t i = 0; i < w->v.sides; ++i) {
+    zh_tensor_shape shape = {m->matrix[i]->numbers, m->matrix[i]->rows, w->v.columns, w->v.side[i].w.row_bytes, ROWS,
+                             m->form == ZH_FORM_E4M3};
+    ZH_TRY(zh_cuda_tensor_map(device, &w->weights[i], &shape, err));
+  }
+  return ZH_OK;
+}
+
+/* view: has w, or is it. */
+template <class View>
+zh_status launch_ring(zh_device *device, void (*kernel)(View), const wgmma_view &w, const View &view, const char *what,
+                      zh_error *err) {
+  size_t tiles = token_tiles_of(&w.v, w.tile_tokens) * w.v.tiles;
+  ZH_CUDA(device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SHARED_BYTES),
+          "asking for shared memory");
+  ZH_LAUNCH(kernel, (unsigned)(tiles < device->facts.multiprocessors ? tiles : device->facts.multiprocessors), THREADS,
+            SHARED_BYTES, device->stream, view);
+  return zh_cuda_launched(device, what, err);
+}
 
 } // namespace
 

@@ -32,10 +32,10 @@ zh_status record(zh_device *device, const zh_device_route *w, const view &v, zh_
       zh_record(device, ZH_STEP_ROUTE, 0, dim3(v.tokens), v, ROOM, {choice, zh_touch(w->weight, choices)},
                 {zh_touch_rows(w->logits, w->tokens, w->experts, w->experts)}, err);
   if (status != ZH_OK) return status;
-  size_t words = zh_device_list_words(w->tokens, w->experts, w->used);
+  size_t words = zh_device_list_words(w->tokens, v.here, w->used);
+  size_t counts = w->counted ? ZH_COUNTS * sizeof(uint64_t) : 0;
   return zh_record(device, ZH_STEP_LIST, 0, dim3(1), v, ZH_DEVICE_EXPERTS_MAX * sizeof(uint32_t),
-                   {zh_touch(w->lists, words * sizeof(uint32_t)), zh_touch(w->counted, w->counted ? 2 * sizeof(uint64_t) : 0)},
-                   {choice}, err);
+                   {zh_touch(w->lists, words * sizeof(uint32_t)), zh_touch(w->counted, counts)}, {choice}, err);
 }
 
 } // namespace
@@ -43,6 +43,7 @@ zh_status record(zh_device *device, const zh_device_route *w, const view &v, zh_
 zh_status zh_cuda_route(zh_device *device, const zh_device_route *w, zh_error *err) {
   if (w->tokens == 0) return ZH_OK;
   if (w->used < 1 || w->used > w->experts || w->experts > ZH_DEVICE_EXPERTS_MAX || w->used > ZH_DEVICE_USED_MAX ||
+      w->first > w->experts || w->here > w->experts - w->first ||
       w->groups > ZH_DEVICE_GROUPS_MAX ||
       (w->groups > 1 && (w->experts % w->groups != 0 || w->groups_used < 1 || w->groups_used > w->groups)))
     return zh_fail(err, ZH_ERR_ARG, "a router of %u of %u experts in %u groups is more than this GPU's kernel takes",
@@ -62,7 +63,10 @@ zh_status zh_cuda_route(zh_device *device, const zh_device_route *w, zh_error *e
             w->best_two,
             w->renormalise,
             w->scale,
-            zh_at<uint64_t>(w->counted)};
+            zh_at<uint64_t>(w->counted),
+            w->first,
+            w->here ? w->here : w->experts,
+            w->ranks ? w->ranks : 1};
   if (device->recording) return record(device, w, v, err);
   ZH_LAUNCH(choose_experts, (unsigned)w->tokens, WARP, 0, device->stream, v);
   ZH_LAUNCH(list_choices, 1, LISTERS, 0, device->stream, v);

@@ -25,6 +25,7 @@ struct view {
   bool best_two, renormalise;
   double scale;
   zh_global<uint64_t> counted;
+  uint32_t first, here, ranks; /* experts that the lists have; shares of the experts that are counted */
 };
 
 struct ranked {
@@ -168,40 +169,64 @@ ZH_DEVICE void choose(const view &v, uint32_t token, const room &r) {
   weigh(v, r.picked, r.parts, first);
 }
 
+/* What each rank's share of the experts has, before the lists are made: by one thread. */
+ZH_DEVICE void count_pass(const view &v, zh_shared<uint32_t> count) {
+  uint32_t busy = 0, most_busy = 0, choices = 0, most = 0, e = 0;
+  for (uint32_t rank = 0; rank < v.ranks; ++rank) {
+    uint32_t its_busy = 0, its = 0, end = e + v.experts / v.ranks + (rank < v.experts % v.ranks ? 1 : 0);
+    for (; e < end; ++e) {
+      uint32_t own = count[e];
+      its += own;
+      its_busy += own ? 1 : 0;
+    }
+    busy += its_busy;
+    choices += its;
+    most_busy = max(most_busy, its_busy);
+    most = max(most, its);
+  }
+  v.counted[ZH_COUNT_BUSY] += busy;
+  v.counted[ZH_COUNT_PASSES] += 1;
+  v.counted[ZH_COUNT_MOST_BUSY] += most_busy;
+  v.counted[ZH_COUNT_MOST] += most;
+  v.counted[ZH_COUNT_CHOICES] += choices;
+}
+
 /* Where each expert's choices begin, and which experts have any: by one thread. */
 ZH_DEVICE void begin_lists(const view &v, zh_shared<uint32_t> count) {
   uint32_t at = 0, busy = 0;
-  for (uint32_t e = 0; e < v.experts; ++e) {
-    uint32_t own = count[e];
-    v.lists[1 + v.experts + e] = at;
-    count[e] = at;
+  for (uint32_t e = 0; e < v.here; ++e) {
+    uint32_t own = count[v.first + e];
+    v.lists[1 + v.here + e] = at;
+    count[v.first + e] = at;
     if (own) v.lists[1 + busy++] = e;
     at += own;
   }
-  v.lists[1 + 2 * v.experts] = at;
+  v.lists[1 + 2 * v.here] = at;
   v.lists[0] = busy;
-  if (!v.counted) return;
-  v.counted[0] += busy;
-  v.counted[1] += 1;
+  if (v.counted) v.counted[ZH_COUNT_HERE] += at;
 }
 
-/* By one block: a warp goes through all choices for each of its experts, so that an expert's keep their order. count:
- * EXPERTS_MAX. */
+/* By one block: a warp goes through all choices for each of its experts, so that an expert's keep their order; those of
+ * other ranks are counted. count: EXPERTS_MAX. */
 ZH_DEVICE void list(const view &v, zh_shared<uint32_t> count) {
   uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, choices = v.tokens * v.used;
   for (int pass = 0; pass < 2; ++pass) {
-    for (uint32_t e = warp; e < v.experts; e += blockDim.x / WARP) {
+    uint32_t first = pass == 0 ? 0 : v.first, end = pass == 0 ? v.experts : v.first + v.here;
+    for (uint32_t e = first + warp; e < end; e += blockDim.x / WARP) {
       uint32_t found = pass == 0 ? 0u : (uint32_t)count[e];
       for (uint32_t i = lane; i - lane < choices; i += WARP) {
         bool own = i < choices && (uint32_t)v.choice[i] == e;
         uint32_t votes = __ballot_sync(ZH_ALL, own);
-        if (pass == 1 && own) v.lists[2 + 2 * v.experts + found + __popc(votes & ((1u << lane) - 1u))] = i;
+        if (pass == 1 && own) v.lists[2 + 2 * v.here + found + __popc(votes & ((1u << lane) - 1u))] = i;
         found += (uint32_t)__popc(votes);
       }
       if (pass == 0 && lane == 0) count[e] = found;
     }
     __syncthreads();
-    if (pass == 0 && threadIdx.x == 0) begin_lists(v, count);
+    if (pass == 0 && threadIdx.x == 0) {
+      if (v.counted) count_pass(v, count);
+      begin_lists(v, count);
+    }
     __syncthreads();
   }
 }

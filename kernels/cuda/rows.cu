@@ -80,13 +80,17 @@ zh_status zh_cuda_combine(zh_device *device, const zh_device_combine *w, zh_erro
                     zh_at<const float>(w->shared),
                     zh_at<const float>(w->score),
                     w->columns,
-                    w->used};
+                    w->used,
+                    zh_at<const uint32_t>(w->choice),
+                    w->first,
+                    w->here};
   dim3 grid(zh_blocks(w->columns, THREADS), (unsigned)w->tokens);
   size_t choices = w->tokens * w->used, rows = w->tokens;
   if (device->recording)
     return zh_record(device, ZH_STEP_COMBINE, 0, grid, v, 0, {zh_touch_rows(w->y, rows, w->columns, w->columns)},
                      {zh_touch_rows(w->x, choices, w->columns, w->columns), zh_touch_rows(w->weight, choices, 1, 1),
-                      zh_touch_rows(w->shared, rows, w->columns, w->columns), zh_touch_rows(w->score, rows, 1, 1)},
+                      zh_touch_rows(w->shared, rows, w->columns, w->columns), zh_touch_rows(w->score, rows, 1, 1),
+                      zh_touch(w->choice, choices * sizeof *w->choice)},
                      err);
   ZH_LAUNCH(combine_choices, grid, THREADS, 0, device->stream, v);
   return zh_cuda_launched(device, "adding up what experts made", err);

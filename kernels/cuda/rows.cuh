@@ -59,6 +59,8 @@ struct combine_view {
   zh_global<const float> x, weight, shared, score;
   size_t columns;
   uint32_t used;
+  zh_global<const uint32_t> choice; /* null: all count */
+  uint32_t first, here;
 };
 /* A token's sum is in the order of its choices. */
 ZH_DEVICE void combine(const combine_view &v, uint32_t index, uint32_t t) {
@@ -72,6 +74,7 @@ ZH_DEVICE void combine(const combine_view &v, uint32_t index, uint32_t t) {
   }
   for (uint32_t k = 0; k < v.used; ++k) {
     size_t choice = (size_t)t * v.used + k;
+    if (v.choice && (uint32_t)v.choice[choice] - v.first >= v.here) continue;
     sum = fmaf(v.weight[choice], v.x[choice * v.columns + i], sum);
   }
   v.y[at] = sum;

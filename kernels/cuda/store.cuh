@@ -30,12 +30,6 @@ ZH_DEVICE uint32_t largest_bits(zh_global<const float> x, size_t from, uint32_t 
   return mine;
 }
 
-/* The largest magnitude / 448, up to the next bf16. */
-ZH_DEVICE float scale_of(uint32_t largest) {
-  uint32_t bits = zh_bits(zh_float(largest) / 448.0f);
-  return zh_float(bits < 0x7F800000u ? (bits + 0xFFFFu) & 0xFFFF0000u : bits);
-}
-
 /* which: 0 keys, 1 values. most: WARPS_MAX. */
 template <int TYPE>
 ZH_DEVICE void store_row(const view &v, uint32_t head, uint32_t token, uint32_t which, zh_shared<uint32_t> most) {
@@ -44,7 +38,7 @@ ZH_DEVICE void store_row(const view &v, uint32_t head, uint32_t token, uint32_t 
   size_t to = zh_kv_row(s.kv, v.sequence[token], head, v.position[token]);
   float scale = 0.0f;
   if constexpr (TYPE == ZH_DEVICE_KV_E4M3) {
-    scale = scale_of(largest_bits(s.x, from, s.kv.dim, most));
+    scale = zh_e4m3_scale(largest_bits(s.x, from, s.kv.dim, most));
     if (threadIdx.x == 0) zh_store(s.kv.rows, to, scale);
     to += ZH_KV_SCALE_BYTES;
   }

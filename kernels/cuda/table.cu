@@ -62,6 +62,7 @@ extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device
     t.choose_product = zh_cuda_choose_product;
     t.product_room = zh_cuda_product_room_bytes;
     t.lend_product_room = zh_cuda_lend_product_room;
+    t.device_rounds = zh_cuda_device_rounds;
     t.draw = zh_cuda_draw;
     t.scale_columns = zh_cuda_scale_columns;
     t.begin_program = zh_cuda_begin_program;

@@ -104,6 +104,10 @@ void device_take_variant(const char *name) {
   must(on.api->choose_product(on.device, name, &err), &err);
 }
 
+bool device_variant_differs(zh_device_form form) {
+  return form == ZH_FORM_E4M3 || !strstr(on.api->product_variant(on.device), "e4m3");
+}
+
 void device_each_own_variant(void (*check)(zh_way way)) {
   for (const char *const *variant = device_variants(); *variant; variant++) {
     if (strcmp(*variant, "cublaslt") == 0) continue;
@@ -171,27 +175,24 @@ void device_weights_free(device_weights *w) {
   free(w->host.scales);
 }
 
-double device_dot(double *size, const device_weights *w, size_t row, const float *x, zh_way way) {
+double device_dot(double *bound, const device_weights *w, size_t row, const float *x, zh_way way) {
   const zh_device_matrix *m = &w->host;
-  zh_rounding rounding = zh_device_rounding_of(&on.api->rounds, m->form, way);
+  zh_roundings table = zh_device_rounds(on.api, on.device);
+  zh_rounding rounding = zh_device_matrix_rounding(&table, m, way);
   float *values = zeroed(m->columns * sizeof *values), *rounded = zeroed(m->columns * sizeof *x);
-  double sum = 0;
+  double sum = 0, size = 0, columns = m->columns;
   zh_device_row_values(values, m, m->numbers, m->scales, row);
   zh_rounded_weights(values, rounding, m->columns);
   zh_rounded(rounded, rounding, x, m->columns);
-  *size = 0;
   for (size_t i = 0; i < m->columns; i++) {
     sum += (double)values[i] * rounded[i];
-    *size += fabs((double)values[i] * rounded[i]);
+    size += fabs((double)values[i] * rounded[i]);
   }
+  *bound = gamma_of(2 * (columns + columns / 16 + 12)) * size * (w->minimum ? 4 : 1) + 0x1p-120 +
+           2 * zh_rounding_loss(rounding, values, rounded, m->columns);
   free(values);
   free(rounded);
   return sum;
-}
-
-double device_dot_bound(const device_weights *w, double size) {
-  double columns = w->host.columns;
-  return gamma_of(2 * (columns + columns / 16 + 12)) * size * (w->minimum ? 4 : 1) + 0x1p-120;
 }
 
 /* --- what there is --- */

@@ -42,17 +42,21 @@ extern const device_case device_cases[];
 extern const size_t device_case_count;
 /* only: NULL for all. Exit statuses. */
 int check_device(const char *only);
-int bench_device(const char *only); /* product, attention, rows */
+int bench_device(const char *only); /* product, grouped, attention, rows */
 void bench_device_cases(const char *only);
 
 /* Variants of products of many tokens that the device can run; until the next call. A pretended
  * device only has our own: the library's is a test of its own. */
 const char *const *device_variants(void);
 void device_take_variant(const char *name); /* NULL: the preferred one */
+/* Whether the variant that is taken has something of its own for weights of a form: those that are
+ * named e4m3 for no others. */
+bool device_variant_differs(zh_device_form form);
 /* Each that multiplies by heads and by experts, too. */
 void device_each_own_variant(void (*check)(zh_way way));
 
 void check_device_products(void);
+void check_device_e4m3(void); /* by each variant that multiplies E4M3 by E4M3 */
 void check_device_head_products(void);
 void check_device_grouped(void);
 void check_device_route(void);
@@ -74,10 +78,8 @@ typedef struct device_weights {
 device_weights device_weights_of(zh_device_form form, uint32_t rows, uint32_t columns,
                                  uint32_t scale_rows, uint32_t scale_columns);
 void device_weights_free(device_weights *w); /* of the host */
-/* y and its magnitude: sum of |w x|. x: [columns], not yet rounded. */
-double device_dot(double *size, const device_weights *w, size_t row, const float *x, zh_way way);
-/* Of a sum of `columns` products of this size on a device: tensor cores cut where others round, so
- * each counts twice. Blocks of 32 add two for their scales. */
-double device_dot_bound(const device_weights *w, double size);
+/* y and how far a device may be from it. x: [columns], not yet rounded. Tensor cores cut where others
+ * round, so each rounding counts twice. Blocks of 32 add two for their scales. */
+double device_dot(double *bound, const device_weights *w, size_t row, const float *x, zh_way way);
 
 #endif

@@ -1,24 +1,13 @@
-/* How near an accelerator's operators come to what its memory gives. Times are between events, of
- * several calls in a row whose weights or caches rotate through copies that together are four times
- * its second-level cache; beside them, in turn, sum_of_bits reads as many bytes: what "of read"
- * divides by. */
+/* How near an accelerator's operators come to what its memory, or its matrix units, give. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/device_limits.h"
-#include "tests/kernelcheck/device.h"
+#include "tests/kernelcheck/device_bench.h"
 
-enum { MOST_COPIES = 64, CALLS = 20, ROUNDS = 7 };
-
-typedef struct device_timing {
-  zh_status (*enqueue)(void *user, size_t copy, zh_error *err);
-  void *user;
-  size_t copies;
-  double bytes, operations; /* of a call; operations 0: not said */
-  double peak;              /* operations a second of the same run's peak loop; 0: not said */
-} device_timing;
+enum { CALLS = 20, ROUNDS = 7 };
 
 typedef struct read_work {
   uint64_t *sum;
@@ -26,16 +15,16 @@ typedef struct read_work {
   size_t bytes;
 } read_work;
 
-static void must(zh_status status, const zh_error *err) {
+void device_must(zh_status status, const zh_error *err) {
   if (status == ZH_OK) return;
   fprintf(stderr, "zhiheng-kernelcheck: %s\n", err->message);
   exit(3);
 }
 
-static size_t copies_of(double bytes) {
+size_t device_copies_of(double bytes) {
   zh_device_facts facts;
   zh_error err = ZH_ERROR_INIT;
-  must(on.api->facts(&facts, 0, &err), &err);
+  device_must(on.api->facts(&facts, 0, &err), &err);
   double wanted = 4 * (double)facts.l2_bytes / bytes + 2;
   return wanted > MOST_COPIES ? MOST_COPIES : on.slow ? 2 : (size_t)wanted;
 }
@@ -50,14 +39,14 @@ static double time_calls(const device_timing *t, zh_device_event *first, zh_devi
   zh_error err = ZH_ERROR_INIT;
   size_t calls = on.slow ? 2 : CALLS;
   double seconds = 0;
-  must(on.api->record(on.device, first, &err), &err);
-  for (size_t i = 0; i < calls; i++) must(t->enqueue(t->user, i % t->copies, &err), &err);
-  must(on.api->record(on.device, second, &err), &err);
-  must(on.api->elapsed_s(on.device, &seconds, first, second, &err), &err);
+  device_must(on.api->record(on.device, first, &err), &err);
+  for (size_t i = 0; i < calls; i++) device_must(t->enqueue(t->user, i % t->copies, &err), &err);
+  device_must(on.api->record(on.device, second, &err), &err);
+  device_must(on.api->elapsed_s(on.device, &seconds, first, second, &err), &err);
   return seconds / (double)calls;
 }
 
-static void report_timing(const char *what, const device_timing *t) {
+void device_report_timing(const char *what, const device_timing *t) {
   zh_error err = ZH_ERROR_INIT;
   zh_device_event *events[2] = {NULL, NULL};
   double own = INFINITY, read = INFINITY;
@@ -65,7 +54,7 @@ static void report_timing(const char *what, const device_timing *t) {
   read_work plain = {device_copy(NULL, sizeof(uint64_t)), device_copy(NULL, bytes * t->copies),
                      bytes};
   device_timing reading = {enqueue_read, &plain, t->copies, (double)bytes, 0, 0};
-  for (int i = 0; i < 2; i++) must(on.api->event(on.device, &events[i], &err), &err);
+  for (int i = 0; i < 2; i++) device_must(on.api->event(on.device, &events[i], &err), &err);
   time_calls(t, events[0], events[1]);
   for (int round = 0; round < (on.slow ? 1 : ROUNDS); round++) {
     own = fmin(own, time_calls(t, events[0], events[1]));
@@ -83,37 +72,39 @@ static void report_timing(const char *what, const device_timing *t) {
 /* --- the peak that products of many tokens stand against --- */
 
 enum { PEAK_ROUNDS = 20000 };
+static const uint32_t SMALL_E4M3 = 0xBFBFBFBFu; /* four numbers of magnitudes below 2 */
 
-static const zh_device_peak *bf16_peak(void) {
+static const zh_device_peak *peak_of(const char *metric) {
   const zh_device_peak *const *list = on.api->limits ? on.api->limits->peaks(on.device) : NULL;
-  while (list && *list && strcmp((*list)->metric, "bf16_tensor") != 0) list++;
+  while (list && *list && strcmp((*list)->metric, metric) != 0) list++;
   return list ? *list : NULL;
 }
 
 /* Operations a second; 0 where there is no such loop, or no accelerator. */
-static double measure_peak(void) {
-  const zh_device_peak *p = bf16_peak();
+static double measure_peak(const char *metric) {
+  const zh_device_peak *p = peak_of(metric);
   zh_device_facts facts;
   zh_error err = ZH_ERROR_INIT;
   zh_device_event *events[2] = {NULL, NULL};
   double best = INFINITY;
   if (!p || on.slow) return 0;
-  must(on.api->facts(&facts, 0, &err), &err);
+  device_must(on.api->facts(&facts, 0, &err), &err);
   uint32_t blocks = facts.multiprocessors * p->blocks_per_multiprocessor;
   size_t bytes = (size_t)p->steps * (p->rows + p->columns) * ZH_PEAK_ROW_BYTES;
-  uint16_t *operands = zeroed(bytes);
-  random_weights(operands, ZH_BF16, bytes / 2);
+  uint32_t *operands = random_bytes(bytes);
+  if (p->number == ZH_NUMBER_BF16) random_weights(operands, ZH_BF16, bytes / 2);
+  for (size_t i = 0; p->number == ZH_NUMBER_E4M3 && i < bytes / 4; i++) operands[i] &= SMALL_E4M3;
   zh_device_peak_run run = {.operands = device_copy(operands, bytes),
                             .sums = device_copy(NULL, (size_t)blocks * p->block_threads * 4),
                             .blocks = blocks,
                             .rounds = PEAK_ROUNDS};
-  for (int i = 0; i < 2; i++) must(on.api->event(on.device, &events[i], &err), &err);
+  for (int i = 0; i < 2; i++) device_must(on.api->event(on.device, &events[i], &err), &err);
   for (int round = 0; round < ROUNDS; round++) {
     double seconds = 0;
-    must(on.api->record(on.device, events[0], &err), &err);
-    must(on.api->limits->peak(on.device, p, &run, &err), &err);
-    must(on.api->record(on.device, events[1], &err), &err);
-    must(on.api->elapsed_s(on.device, &seconds, events[0], events[1], &err), &err);
+    device_must(on.api->record(on.device, events[0], &err), &err);
+    device_must(on.api->limits->peak(on.device, p, &run, &err), &err);
+    device_must(on.api->record(on.device, events[1], &err), &err);
+    device_must(on.api->elapsed_s(on.device, &seconds, events[0], events[1], &err), &err);
     best = fmin(best, seconds);
   }
   for (int i = 0; i < 2; i++) on.api->release_event(on.device, events[i]);
@@ -140,8 +131,9 @@ static zh_status enqueue_product(void *user, size_t copy, zh_error *err) {
 
 /* Numbers that a product may meet: normal ones of bf16 (the same million again and again: what
  * matrix units switch costs power), e4m3's without those that are none, small scales. */
-static void fill_weights(zh_device_matrix *m, size_t bytes, size_t scale_bytes) {
+void device_fill_weights(zh_device_matrix *m) {
   enum { POOL = 1 << 20 };
+  size_t bytes = zh_device_number_bytes(m->form, m->rows, m->columns), scale_bytes = zh_device_scale_bytes(m);
   uint8_t *numbers;
   if (m->form == ZH_FORM_BF16) {
     uint16_t *pool = zeroed(POOL * 2);
@@ -152,7 +144,7 @@ static void fill_weights(zh_device_matrix *m, size_t bytes, size_t scale_bytes) 
     free(pool);
   } else {
     uint32_t *noise = random_bytes(bytes);
-    for (size_t i = 0; m->form == ZH_FORM_E4M3 && i < bytes / 4; i++) noise[i] &= 0xBFBFBFBFu;
+    for (size_t i = 0; m->form == ZH_FORM_E4M3 && i < bytes / 4; i++) noise[i] &= SMALL_E4M3;
     numbers = (uint8_t *)noise;
   }
   m->numbers = device_copy(numbers, bytes);
@@ -164,25 +156,26 @@ static void fill_weights(zh_device_matrix *m, size_t bytes, size_t scale_bytes) 
   free(scales);
 }
 
-/* Products of many tokens by each variant in turn; others once. */
-static void time_variants(char *words, size_t capacity, device_timing *t, const product_work *p) {
+void device_time_variants(char *words, size_t capacity, device_timing *t, zh_device_form form, zh_way way, bool whole,
+                          const device_peaks *peaks) {
   size_t length = strlen(words);
-  bool library = p->matrix[0].form == ZH_FORM_BF16;
-  if (p->work.way == ZH_FEW) {
-    report_timing(words, t);
+  if (way == ZH_FEW) {
+    device_report_timing(words, t);
     return;
   }
   for (const char *const *v = device_variants(); *v; v++) {
-    if (!library && strcmp(*v, "cublaslt") == 0) continue;
+    bool library = strcmp(*v, "cublaslt") == 0, e4m3 = strstr(*v, "e4m3") != NULL;
+    if ((library && (!whole || form != ZH_FORM_BF16)) || (e4m3 && form != ZH_FORM_E4M3)) continue;
     device_take_variant(*v);
+    t->peak = e4m3 ? peaks->e4m3 : peaks->bf16;
     snprintf(words + length, capacity - length, ", %s", *v);
-    report_timing(words, t);
+    device_report_timing(words, t);
   }
   device_take_variant(NULL);
 }
 
 static void bench_product(zh_device_form form, uint32_t rows, uint32_t columns, size_t tokens,
-                          double peak) {
+                          const device_peaks *peaks) {
   product_work p = {
       .work = {.count = 1, .factor = 1, .tokens = tokens, .x_stride = columns, .y_stride = rows}};
   zh_device_matrix m = {
@@ -191,13 +184,13 @@ static void bench_product(zh_device_form form, uint32_t rows, uint32_t columns, 
          scale_bytes = zh_device_scale_bytes(&m);
   device_timing t = {enqueue_product,
                      &p,
-                     copies_of((double)(bytes + scale_bytes)),
+                     device_copies_of((double)(bytes + scale_bytes)),
                      (double)(bytes + scale_bytes),
                      2.0 * rows * columns * (double)tokens,
-                     tokens <= on.api->few_tokens ? 0 : peak};
+                     0};
   for (size_t i = 0; i < t.copies; i++) {
     p.matrix[i] = m;
-    fill_weights(&p.matrix[i], bytes, scale_bytes);
+    device_fill_weights(&p.matrix[i]);
   }
   float *x = normal_floats(tokens * columns, 1);
   p.work.x = device_copy(x, tokens * columns * 4);
@@ -207,22 +200,21 @@ static void bench_product(zh_device_form form, uint32_t rows, uint32_t columns, 
   char words[80];
   snprintf(words, sizeof words, "product %s %ux%u, %zu tokens", zh_device_form_names[form], rows,
            columns, tokens);
-  time_variants(words, sizeof words, &t, &p);
+  device_time_variants(words, sizeof words, &t, form, p.work.way, true, peaks);
   device_drop();
 }
 
-static void bench_products(void) {
+static void bench_products(const device_peaks *peaks) {
   static const size_t tokens[] = {1, 8, 32, 512, 2048};
-  double peak = measure_peak();
   for (int form = ZH_FORM_BF16; form < ZH_FORMS; form++)
     for (size_t i = 0; i < (on.slow ? 1 : 5); i++) {
       if (on.slow) {
-        bench_product((zh_device_form)form, 64, 512, tokens[i], peak);
+        bench_product((zh_device_form)form, 64, 512, tokens[i], peaks);
         continue;
       }
-      bench_product((zh_device_form)form, 4096, 4096, tokens[i], peak);
-      bench_product((zh_device_form)form, 28672, 4096, tokens[i], peak);
-      bench_product((zh_device_form)form, 4096, 14336, tokens[i], peak);
+      bench_product((zh_device_form)form, 4096, 4096, tokens[i], peaks);
+      bench_product((zh_device_form)form, 28672, 4096, tokens[i], peaks);
+      bench_product((zh_device_form)form, 4096, 14336, tokens[i], peaks);
     }
 }
 
@@ -251,7 +243,7 @@ static void bench_attention_of(zh_device_kv_type type, uint32_t heads, uint32_t 
   a.work.kv = (zh_device_kv){type, sequences, kv_heads, depth, dim, values, NULL, NULL};
   size_t bytes = zh_device_kv_bytes(&a.work.kv, false);
   double all = (latent ? 1.0 : 2.0) * (double)bytes;
-  device_timing t = {enqueue_attention, &a, copies_of(all), all, 0, 0};
+  device_timing t = {enqueue_attention, &a, device_copies_of(all), all, 0, 0};
   for (uint32_t i = 0; i < tokens; i++) {
     position[i] = sequences > 1 ? depth - 1 : depth - tokens + i;
     sequence[i] = sequences > 1 ? i : 0;
@@ -273,7 +265,7 @@ static void bench_attention_of(zh_device_kv_type type, uint32_t heads, uint32_t 
   snprintf(words, sizeof words, "attention %s %u/%u of %u, %u tokens at %u, %s",
            type == ZH_DEVICE_KV_BF16 ? "bf16" : "e4m3", heads, kv_heads, dim, tokens, depth,
            way == ZH_FEW ? "few" : "many");
-  report_timing(words, &t);
+  device_report_timing(words, &t);
   free(zeros), free(q), free(position), free(sequence);
   device_drop();
 }
@@ -321,14 +313,18 @@ static void bench_rows(void) {
   float *rows[2] = {device_copy(x, MOST_COPIES * 4096 * 4), device_copy(x, MOST_COPIES * 4096 * 4)};
   device_timing add = {enqueue_add, rows, MOST_COPIES, 3 * 4096 * 4, 0, 0},
                 norm = {enqueue_norm, rows, MOST_COPIES, 3 * 4096 * 4, 0, 0};
-  report_timing("add, a row of 4096", &add);
-  report_timing("norm, a row of 4096", &norm);
+  device_report_timing("add, a row of 4096", &add);
+  device_report_timing("norm, a row of 4096", &norm);
   free(x);
   device_drop();
 }
 
 void bench_device_cases(const char *only) {
-  if (!only || strcmp(only, "product") == 0) bench_products();
+  bool products = !only || strcmp(only, "product") == 0, grouped = !only || strcmp(only, "grouped") == 0;
+  device_peaks peaks = {0, 0};
+  if (products || grouped) peaks = (device_peaks){measure_peak("bf16_tensor"), measure_peak("fp8_tensor")};
+  if (products) bench_products(&peaks);
+  if (grouped) bench_device_grouped(&peaks);
   if (!only || strcmp(only, "attention") == 0) bench_attentions();
   if (!only || strcmp(only, "rows") == 0) bench_rows();
 }

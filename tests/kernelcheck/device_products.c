@@ -75,8 +75,9 @@ static double product_errors(const product_case *c, const product_shape *s, cons
     for (size_t i = 0; i < s->sides; first += c->w[i++].host.rows)
       for (size_t r = 0; r < c->w[i].host.rows; r++) {
         size_t at = t * c->work.y_stride + first + r;
-        double size, sum = device_dot(&size, &c->w[i], r, c->x + t * c->work.x_stride, c->work.way);
-        double bound = device_dot_bound(&c->w[i], size), bias = c->biases[i] ? c->bias[i][r] : 0;
+        double bound,
+            sum = device_dot(&bound, &c->w[i], r, c->x + t * c->work.x_stride, c->work.way);
+        double bias = c->biases[i] ? c->bias[i][r] : 0;
         sum += bias;
         bound += 2 * 0x1p-24 * (fabs(sum) + fabs(bias));
         if (s->adds) {
@@ -205,9 +206,11 @@ void check_device_products(void) {
   for (int form = 0; form < ZH_FORMS; form++) check_form((zh_device_form)form, ZH_FEW);
   for (const char *const *variant = device_variants(); *variant; variant++) {
     device_take_variant(*variant);
-    for (int form = 0; form < ZH_FORMS; form++) check_form((zh_device_form)form, ZH_MANY);
+    for (int form = 0; form < ZH_FORMS; form++)
+      if (device_variant_differs((zh_device_form)form)) check_form((zh_device_form)form, ZH_MANY);
   }
   device_take_variant(NULL);
+  check_device_e4m3();
 }
 
 /* --- each head its own rows --- */
@@ -237,8 +240,8 @@ static void check_heads(zh_device_form form, uint32_t each, uint32_t columns, si
   for (size_t t = 0; t < tokens; t++)
     for (size_t h = 0; h < heads; h++)
       for (size_t r = 0; r < each; r++) {
-        double size, sum = device_dot(&size, &w, h * each + r, x + t * x_stride + h * x_head, way);
-        worst = worse(worst, y[t * y_stride + h * y_head + r], sum, device_dot_bound(&w, size));
+        double bound, sum = device_dot(&bound, &w, h * each + r, x + t * x_stride + h * x_head, way);
+        worst = worse(worst, y[t * y_stride + h * y_head + r], sum, bound);
       }
   char words[96];
   snprintf(words, sizeof words, "%s %zu heads of %ux%u, %zu tokens, %s", zh_device_form_names[form],
@@ -253,10 +256,12 @@ static void check_heads(zh_device_form form, uint32_t each, uint32_t columns, si
 static void check_heads_way(zh_way way) {
   static const zh_device_form forms[] = {ZH_FORM_F32, ZH_FORM_BF16, ZH_FORM_E4M3, ZH_FORM_Q8};
   for (size_t i = 0; i < 4; i++) {
+    if (!device_variant_differs(forms[i])) continue;
     check_heads(forms[i], 24, 128, 3, 2, way);
     check_heads(forms[i], 33, 64, 2, 9, way);
   }
-  if (way == ZH_MANY) check_heads(ZH_FORM_BF16, 130, 72, 3, 70, way);
+  if (way == ZH_MANY && device_variant_differs(ZH_FORM_BF16))
+    check_heads(ZH_FORM_BF16, 130, 72, 3, 70, way);
 }
 
 void check_device_head_products(void) {
@@ -277,19 +282,25 @@ static zh_status enqueue_grouped(void *user, zh_error *err) {
   return on.api->grouped(on.device, &c->work, err);
 }
 
-static void check_experts(zh_device_form form, uint32_t columns, uint32_t experts, uint32_t used,
-                          size_t tokens, bool spread, zh_way way) {
+/* Of a rank that has `here` of the experts, from `first` on. */
+typedef struct own_experts {
+  uint32_t first, here;
+} own_experts;
+
+static void check_own_experts(zh_device_form form, uint32_t columns, uint32_t experts,
+                              uint32_t used, size_t tokens, bool spread, own_experts own,
+                              zh_way way) {
   enum { EACH = 18, SECOND = 7 };
-  device_weights w[2] = {device_weights_of(form, EACH * experts, columns, EACH, 64),
-                         device_weights_of(form, SECOND * experts, columns, 1, columns)};
+  device_weights w[2] = {device_weights_of(form, EACH * own.here, columns, EACH, 64),
+                         device_weights_of(form, SECOND * own.here, columns, 1, columns)};
   zh_device_matrix matrices[2] = {w[0].device, w[1].device};
   size_t choices = tokens * used, inputs = spread ? tokens : choices, x_stride = columns + 4,
          y_stride = EACH + SECOND + 1, bytes = choices * y_stride * 4;
   float *x = normal_floats(inputs * x_stride, 1), *y = zeroed(bytes),
         *logits = normal_floats(tokens * experts, 1),
-        *bias = normal_floats((size_t)EACH * experts, 1);
+        *bias = normal_floats((size_t)EACH * own.here, 1), *before = normal_floats(bytes / 4, 1);
   uint32_t *choice = zeroed(choices * 4);
-  const float *biases[2] = {device_copy(bias, (size_t)EACH * experts * 4), NULL};
+  const float *biases[2] = {device_copy(bias, (size_t)EACH * own.here * 4), NULL};
   grouped_case c = {
       .route = {.choice = device_copy(NULL, choices * 4),
                 .weight = device_copy(NULL, choices * 4),
@@ -297,8 +308,10 @@ static void check_experts(zh_device_form form, uint32_t columns, uint32_t expert
                 .logits = device_copy(logits, tokens * experts * 4),
                 .tokens = tokens,
                 .experts = experts,
-                .used = used}};
-  c.work = (zh_device_grouped){.y = device_copy(NULL, bytes),
+                .used = used,
+                .first = own.first,
+                .here = own.here}};
+  c.work = (zh_device_grouped){.y = device_copy(before, bytes),
                                .y_stride = y_stride,
                                .matrices = matrices,
                                .biases = biases,
@@ -307,26 +320,31 @@ static void check_experts(zh_device_form form, uint32_t columns, uint32_t expert
                                .x_stride = x_stride,
                                .spread = spread,
                                .tokens = tokens,
-                               .experts = experts,
+                               .experts = own.here,
                                .used = used,
                                .lists = c.route.lists,
                                .way = way};
-  device_run run = {enqueue_grouped, &c, c.work.y, NULL, bytes, is_apart(form, way)};
+  device_run run = {enqueue_grouped, &c, c.work.y, before, bytes, is_apart(form, way)};
   double worst = device_result(y, &run);
   device_read(choice, c.route.choice, choices * 4);
   for (size_t i = 0; i < choices && worst <= 1; i++)
     for (size_t r = 0; r < EACH + SECOND; r++) {
       bool second = r >= EACH;
-      size_t row = second ? choice[i] * SECOND + r - EACH : choice[i] * EACH + r;
-      double size,
-          sum = device_dot(&size, &w[second], row, x + (spread ? i / used : i) * x_stride, way);
-      double bound = device_dot_bound(&w[second], size);
+      uint32_t expert = choice[i] - own.first;
+      if (expert >= own.here) { /* another rank's */
+        worst = unless_equal(worst, y + i * y_stride + r, before + i * y_stride + r, 4);
+        continue;
+      }
+      size_t row = second ? expert * SECOND + r - EACH : expert * EACH + r;
+      double bound,
+          sum = device_dot(&bound, &w[second], row, x + (spread ? i / used : i) * x_stride, way);
       if (!second) sum += bias[row];
       worst = worse(worst, y[i * y_stride + r], sum, bound + 0x1p-22 * (1 + fabs(sum)));
     }
   char words[96];
-  snprintf(words, sizeof words, "%s %u of %u experts, %zu tokens, %s%s", zh_device_form_names[form],
-           used, experts, tokens, way_name(way), spread ? ", spread" : "");
+  snprintf(words, sizeof words, "%s %u of %u experts, %u here, %zu tokens, %s%s",
+           zh_device_form_names[form], used, experts, own.here, tokens, way_name(way),
+           spread ? ", spread" : "");
   check_report("grouped", on.api->backend, words, worst);
   device_weights_free(&w[0]);
   device_weights_free(&w[1]);
@@ -334,21 +352,40 @@ static void check_experts(zh_device_form form, uint32_t columns, uint32_t expert
   free(y);
   free(logits);
   free(bias);
+  free(before);
   free(choice);
   device_drop();
+}
+
+static void check_experts(zh_device_form form, uint32_t columns, uint32_t experts, uint32_t used,
+                          size_t tokens, bool spread, zh_way way) {
+  own_experts all = {0, experts};
+  check_own_experts(form, columns, experts, used, tokens, spread, all, way);
+}
+
+/* Of a rank that has some of the experts; and one alone, which may have no choice. */
+static void check_shares(zh_way way) {
+  static const own_experts last = {5, 4}, none = {8, 1};
+  check_own_experts(ZH_FORM_BF16, 192, 9, 2, 11, true, last, way);
+  check_own_experts(ZH_FORM_BF16, 192, 9, 2, 1, true, none, way);
+  check_own_experts(ZH_FORM_E4M3, 192, 9, 3, 7, false, last, way);
+  check_own_experts(ZH_FORM_F32, 64, 9, 3, 7, false, last, way);
+  if (way == ZH_MANY) check_own_experts(ZH_FORM_BF16, 160, 9, 2, 150, true, last, way);
 }
 
 static void check_experts_way(zh_way way) {
   static const zh_device_form forms[] = {ZH_FORM_F32, ZH_FORM_BF16, ZH_FORM_E4M3, ZH_FORM_Q4_K};
   for (size_t i = 0; i < 4; i++) {
     uint32_t columns = forms[i] == ZH_FORM_Q4_K ? 512 : 192;
+    if (!device_variant_differs(forms[i])) continue;
     check_experts(forms[i], columns, 9, 2, 1, true, way);
     check_experts(forms[i], columns, 5, 3, 11, i % 2 == 0, way);
   }
+  check_shares(way);
   /* Experts with more tokens than a block takes at once; steps of an odd number. */
   if (way == ZH_FEW) {
     check_experts(ZH_FORM_BF16, 192, 3, 2, 70, true, way);
-  } else {
+  } else if (device_variant_differs(ZH_FORM_BF16)) {
     check_experts(ZH_FORM_BF16, 160, 2, 2, 270, true, way);
     check_experts(ZH_FORM_Q8, 192, 3, 1, 150, true, way);
   }

@@ -13,6 +13,7 @@ typedef struct route_shape {
   zh_device_score score;
   bool best_two, renormalise, bias, selection_bias;
   double scale;
+  uint32_t first, here, ranks; /* 0: all experts, one rank */
 } route_shape;
 
 typedef struct route_case {
@@ -100,25 +101,64 @@ static double token_error(const route_case *c, size_t t, const uint32_t *choice,
   return worst;
 }
 
-/* The lists hold every choice once, by its expert, in order. */
+static uint32_t experts_here(const route_shape *s) {
+  return s->here ? s->here : s->experts;
+}
+
+/* The lists hold every choice of the experts here once, by its expert, in order. */
 static double list_error(const route_case *c, const uint32_t *lists, const uint32_t *choice) {
   const route_shape *s = c->shape;
-  const uint32_t *first = lists + 1 + s->experts, *order = first + s->experts + 1;
-  uint32_t busy = 0, at = 0;
-  for (uint32_t e = 0; e < s->experts; e++) {
+  uint32_t here = experts_here(s), busy = 0, at = 0;
+  const uint32_t *first = lists + 1 + here, *order = first + here + 1;
+  for (uint32_t e = 0; e < here; e++) {
     if (first[e] != at) return INFINITY;
     for (uint32_t i = 0; i < c->tokens * s->used; i++)
-      if (choice[i] == e && order[at++] != i) return INFINITY;
+      if (choice[i] == s->first + e && order[at++] != i) return INFINITY;
     if (at > first[e] && lists[1 + busy++] != e) return INFINITY;
   }
-  return first[s->experts] == at && lists[0] == busy ? 0 : INFINITY;
+  return first[here] == at && lists[0] == busy ? 0 : INFINITY;
+}
+
+/* Of one pass, counted anew from the choices, rank by rank. */
+static void expected_counts(uint64_t out[ZH_COUNTS], const route_case *c, const uint32_t *choice) {
+  const route_shape *s = c->shape;
+  uint32_t ranks = s->ranks ? s->ranks : 1, expert = 0;
+  memset(out, 0, ZH_COUNTS * sizeof *out);
+  out[ZH_COUNT_PASSES] = 1;
+  out[ZH_COUNT_CHOICES] = c->tokens * s->used;
+  for (uint32_t rank = 0; rank < ranks; rank++) {
+    uint64_t busy = 0, choices = 0;
+    /* What is left over the remaining ranks, rounded up: the larger shares come first. */
+    uint32_t share = (s->experts - expert + ranks - rank - 1) / (ranks - rank);
+    for (uint32_t e = expert; e < expert + share; e++) {
+      uint64_t own = 0;
+      for (size_t i = 0; i < c->tokens * s->used; i++) own += choice[i] == e;
+      busy += own > 0;
+      choices += own;
+      if (e >= s->first && e < s->first + experts_here(s)) out[ZH_COUNT_HERE] += own;
+    }
+    expert += share;
+    out[ZH_COUNT_BUSY] += busy;
+    if (busy > out[ZH_COUNT_MOST_BUSY]) out[ZH_COUNT_MOST_BUSY] = busy;
+    if (choices > out[ZH_COUNT_MOST]) out[ZH_COUNT_MOST] = choices;
+  }
+}
+
+/* Once a run: by itself, from a graph and from a program. */
+static double count_error(const route_case *c, const uint32_t *choice) {
+  uint64_t counted[ZH_COUNTS], expected[ZH_COUNTS];
+  device_read(counted, c->work.counted, sizeof counted);
+  expected_counts(expected, c, choice);
+  if (counted[ZH_COUNT_PASSES] == 0) return INFINITY;
+  for (int i = 0; i < ZH_COUNTS; i++)
+    if (counted[i] != expected[i] * counted[ZH_COUNT_PASSES]) return INFINITY;
+  return 0;
 }
 
 static void check_route(const route_shape *s, size_t tokens, const char *words) {
   size_t choices = tokens * s->used,
-         words_of_lists = zh_device_list_words(tokens, s->experts, s->used);
-  static const uint64_t nothing[2] = {0, 0};
-  uint64_t counted[2];
+         words_of_lists = zh_device_list_words(tokens, experts_here(s), s->used);
+  static const uint64_t nothing[ZH_COUNTS];
   route_case c = {.shape = s, .tokens = tokens};
   c.logits = normal_floats(tokens * s->experts, 2);
   c.bias = normal_floats(s->experts, 1);
@@ -133,6 +173,9 @@ static void check_route(const route_shape *s, size_t tokens, const char *words) 
       .tokens = tokens,
       .experts = s->experts,
       .used = s->used,
+      .first = s->first,
+      .here = s->here,
+      .ranks = s->ranks,
       .groups = s->groups,
       .groups_used = s->groups_used,
       .score = s->score,
@@ -149,9 +192,7 @@ static void check_route(const route_shape *s, size_t tokens, const char *words) 
   for (size_t t = 0; t < tokens; t++)
     worst = fmax(worst, token_error(&c, t, choice + t * s->used, weight + t * s->used));
   worst = fmax(worst, list_error(&c, lists, choice));
-  device_read(counted, c.work.counted,
-              sizeof counted); /* once a run: by itself, and from a graph */
-  if (counted[1] == 0 || counted[0] != counted[1] * lists[0]) worst = INFINITY;
+  worst = fmax(worst, count_error(&c, choice));
   check_report("route", on.api->backend, words, worst);
   free(c.logits), free(c.bias), free(c.selection), free(choice), free(lists), free(weight);
   device_drop();
@@ -183,16 +224,40 @@ static void check_ties(void) {
 }
 
 void check_device_route(void) {
-  static const route_shape softmax = {64, 8, 0, 0, ZH_DEVICE_SOFTMAX, false, true, false, false, 0},
-                           chosen = {33,    4,     1,    1,     ZH_DEVICE_SOFTMAX_CHOSEN,
-                                     false, false, true, false, 0},
-                           best = {24, 3, 4, 2, ZH_DEVICE_SOFTMAX, false, false, false, false, 16},
-                           sigmoid = {256,  8,    8,     4,    ZH_DEVICE_SIGMOID,
-                                      true, true, false, true, 2.5};
+  static const route_shape softmax = {.experts = 64,
+                                      .used = 8,
+                                      .score = ZH_DEVICE_SOFTMAX,
+                                      .renormalise = true},
+                           chosen = {.experts = 33,
+                                     .used = 4,
+                                     .groups = 1,
+                                     .groups_used = 1,
+                                     .score = ZH_DEVICE_SOFTMAX_CHOSEN,
+                                     .bias = true},
+                           best = {.experts = 24,
+                                   .used = 3,
+                                   .groups = 4,
+                                   .groups_used = 2,
+                                   .score = ZH_DEVICE_SOFTMAX,
+                                   .scale = 16},
+                           sigmoid = {.experts = 256,
+                                      .used = 8,
+                                      .groups = 8,
+                                      .groups_used = 4,
+                                      .score = ZH_DEVICE_SIGMOID,
+                                      .best_two = true,
+                                      .renormalise = true,
+                                      .selection_bias = true,
+                                      .scale = 2.5},
+                           last = {.experts = 23, .used = 3, .first = 18, .here = 5, .ranks = 4},
+                           second = {.experts = 64, .used = 4, .first = 13, .here = 13, .ranks = 5};
   check_route(&softmax, 1, "softmax, 8 of 64");
   check_route(&softmax, 37, "softmax, 8 of 64, 37 tokens");
   check_route(&chosen, 5, "softmax of the chosen, 4 of 33, bias");
   check_route(&best, 5, "groups by their best, 3 of 24");
   check_route(&sigmoid, 7, "sigmoid, groups by their best two, 8 of 256");
+  check_route(&last, 6, "3 of 23, the last of four shares here");
+  check_route(&second, 1, "4 of 64, the second of five shares here, 1 token");
+  check_route(&second, 40, "4 of 64, the second of five shares here, 40 tokens");
   check_ties();
 }

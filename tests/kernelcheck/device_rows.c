@@ -235,11 +235,44 @@ static void check_activation(zh_device_activation kind, const char *name) {
   device_drop();
 }
 
+/* Of the rows that lists of choices have: the others stay as they were. */
+static void check_activation_of_choices(void) {
+  enum { EXPERTS = 3, CHOICES = 7, COLUMNS = 300 };
+  /* Two experts have choices: the first 4 and 0, the last 5. */
+  static const uint32_t lists[] = {2, 0, 2, 0, 0, 2, 2, 3, 0, 4, 5, 0, 0, 0, 0};
+  float *gate = normal_floats(CHOICES * COLUMNS, 2), *up = normal_floats(CHOICES * COLUMNS, 2),
+        *y = zeroed(CHOICES * COLUMNS * 4), *before = normal_floats(CHOICES * COLUMNS, 1);
+  zh_device_activate work = {.y = device_copy(before, CHOICES * COLUMNS * 4),
+                             .gate = device_copy(gate, CHOICES * COLUMNS * 4),
+                             .up = device_copy(up, CHOICES * COLUMNS * 4),
+                             .columns = COLUMNS,
+                             .tokens = CHOICES,
+                             .gate_stride = COLUMNS,
+                             .up_stride = COLUMNS,
+                             .kind = ZH_DEVICE_SILU,
+                             .lists = device_copy(lists, sizeof lists),
+                             .experts = EXPERTS};
+  device_run run = {enqueue_activate, &work, work.y, before, CHOICES * COLUMNS * 4, false};
+  double worst = device_result(y, &run);
+  for (size_t i = 0; i < CHOICES * COLUMNS; i++) {
+    size_t row = i / COLUMNS;
+    double exact = activated(ZH_DEVICE_SILU, gate[i], up[i], 0);
+    if (row == 0 || row == 4 || row == 5)
+      worst = worse(worst, y[i], exact, activation_bound(ZH_DEVICE_SILU, gate[i], up[i], exact));
+    else
+      worst = unless_equal(worst, y + i, before + i, 4);
+  }
+  check_report("activate", on.api->backend, "choices of a rank", worst);
+  free(gate), free(up), free(y), free(before);
+  device_drop();
+}
+
 void check_device_activations(void) {
   check_activation(ZH_DEVICE_SILU, "silu");
   check_activation(ZH_DEVICE_GELU, "gelu");
   check_activation(ZH_DEVICE_GELU_TANH, "gelu, tanh form");
   check_activation(ZH_DEVICE_CLAMPED, "clamped");
+  check_activation_of_choices();
 }
 
 /* --- rows --- */
@@ -335,11 +368,15 @@ static void check_slices(void) {
   device_drop();
 }
 
-static void check_combine(bool shared, bool scored) {
+/* some: of experts 2 and 3 alone; what stands for other choices is no number. */
+static void check_combine(bool shared, bool scored, bool some) {
   enum { TOKENS = 4, COLUMNS = 67 };
+  static const uint32_t choice[TOKENS * USED] = {0, 2, 1, 3, 2, 4, 0, 1, 4, 3, 0, 5};
   float *x = normal_floats(TOKENS * USED * COLUMNS, 1), *weight = normal_floats(TOKENS * USED, 1),
         *common = normal_floats(TOKENS * COLUMNS, 1), *score = normal_floats(TOKENS, 2),
         *y = zeroed(TOKENS * COLUMNS * 4);
+  for (size_t i = 0; some && i < TOKENS * USED * COLUMNS; i++)
+    if (choice[i / COLUMNS] - 2 >= 2) x[i] = NAN;
   zh_device_combine work = {.y = device_copy(NULL, TOKENS * COLUMNS * 4),
                             .x = device_copy(x, TOKENS * USED * COLUMNS * 4),
                             .weight = device_copy(weight, TOKENS * USED * 4),
@@ -348,6 +385,10 @@ static void check_combine(bool shared, bool scored) {
                             .columns = COLUMNS,
                             .tokens = TOKENS,
                             .used = USED};
+  if (some) {
+    work.choice = device_copy(choice, sizeof choice);
+    work.first = work.here = 2;
+  }
   device_run run = {enqueue_combine, &work, work.y, NULL, TOKENS * COLUMNS * 4, false};
   double worst = device_result(y, &run);
   for (size_t i = 0; i < TOKENS * COLUMNS; i++) {
@@ -355,6 +396,7 @@ static void check_combine(bool shared, bool scored) {
     double share = scored ? 1 / (1 + exp(-(double)score[t])) : 1,
            sum = shared ? share * common[i] : 0, size = fabs(sum);
     for (size_t k = 0; k < USED; k++) {
+      if (some && choice[t * USED + k] - 2 >= 2) continue;
       double term = (double)weight[t * USED + k] * x[(t * USED + k) * COLUMNS + i % COLUMNS];
       sum += term;
       size += fabs(term);
@@ -362,7 +404,8 @@ static void check_combine(bool shared, bool scored) {
     worst = worse(worst, y[i], sum, gamma_of(USED + 8) * size);
   }
   check_report("combine", on.api->backend,
-               scored   ? "shared, scored"
+               some     ? "shared, choices of a rank"
+               : scored ? "shared, scored"
                : shared ? "shared"
                         : "3 of a token",
                worst);
@@ -373,9 +416,10 @@ static void check_combine(bool shared, bool scored) {
 void check_device_rows(void) {
   check_exact_rows();
   check_slices();
-  check_combine(false, false);
-  check_combine(true, false);
-  check_combine(true, true);
+  check_combine(false, false, false);
+  check_combine(true, false, false);
+  check_combine(true, true, false);
+  check_combine(true, false, true);
 }
 
 /* --- logits --- */

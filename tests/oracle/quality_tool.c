@@ -1,11 +1,14 @@
 /* Parts of the quality tasks, for an oracle in Python: one JSON request a line, one answer a line.
  *   {"sample": [seed, [[count, wanted], …]]}   {"real": [seed, n]}   {"literal": text}
  *   {"yaml": path}   {"findall": [pattern, text]}   {"sub": [pattern, by, text, count]}
- *   {"dumps": value}   {"bleu": [[references, said], …]}   {"chrf": …} */
+ *   {"function": {"family", "name", "doc", …}}   {"sentences": text}
+ *   {"language": text}   {"dumps": value}   {"bleu": [[references, said], …]}   {"chrf": …} */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
+#include "bench/quality/language.h"
 #include "bench/quality/python_random.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
@@ -76,10 +79,10 @@ static json_t *findall(const json_t *of) {
     if (zh_regex_next(&found, spans, &walk, regex, text, strlen(text), &err) != ZH_OK) break;
     json_t *match = json_array();
     for (unsigned g = 0; found && g <= zh_regex_group_count(regex); g++)
-      json_array_append_new(match, spans[g].begin == SIZE_MAX
-                                       ? json_null()
-                                       : json_stringn(text + spans[g].begin,
-                                                      spans[g].end - spans[g].begin));
+      json_array_append_new(
+          match, spans[g].begin == SIZE_MAX
+                     ? json_null()
+                     : json_stringn(text + spans[g].begin, spans[g].end - spans[g].begin));
     if (found)
       json_array_append_new(all, match);
     else
@@ -117,6 +120,46 @@ static json_t *dumps(const json_t *of) {
   return both;
 }
 
+/* A function of a task file, by what it is given. */
+static json_t *function(const json_t *of) {
+  zh_error err = ZH_ERROR_INIT;
+  const char *family = json_string_value(json_object_get(of, "family")),
+             *name = json_string_value(json_object_get(of, "name"));
+  const zh_function *f = zh_function_named(family, name);
+  const json_t *doc = json_object_get(of, "doc"), *results = json_object_get(of, "results"),
+               *answers = json_object_get(of, "answers"), *values = json_object_get(of, "values");
+  zh_function_call call = {.function = f, .options = json_object_get(of, "options")};
+  json_t *value = NULL;
+  double number;
+  zh_status status;
+  if (!f) return json_pack("{s:s}", "error", "no function of that name");
+  if (f->kind == ZH_FUNCTION_DOCS)
+    status = f->body.docs(&value, &call, json_object_get(of, "rows"), &err);
+  else if (f->kind == ZH_FUNCTION_RESULTS)
+    status = f->body.results(&value, &call, doc, results, &err);
+  else if (f->kind == ZH_FUNCTION_FILTER)
+    status = f->body.filter(&value, &call, answers, doc, &err);
+  else if (f->kind == ZH_FUNCTION_AGGREGATION)
+    status = f->body.aggregation(&number, &call, values, &err);
+  else
+    status = f->body.field(&value, &call, doc, &err);
+  if (status != ZH_OK) return failed(&err);
+  return f->kind == ZH_FUNCTION_AGGREGATION ? json_real(number) : value;
+}
+
+static json_t *sentences(const json_t *of) {
+  zh_error err = ZH_ERROR_INIT;
+  size_t count;
+  if (zh_sentence_count(&count, of, &err) != ZH_OK) return failed(&err);
+  return json_integer((json_int_t)count);
+}
+
+static json_t *language(const json_t *of) {
+  zh_error err = ZH_ERROR_INIT;
+  const char *code;
+  return zh_language_of(&code, of, &err) == ZH_OK ? json_string(code) : failed(&err);
+}
+
 static json_t *aggregate(const char *name, const json_t *of) {
   zh_error err = ZH_ERROR_INIT;
   double figure, error;
@@ -128,8 +171,10 @@ static json_t *answer(const json_t *request) {
   static const struct {
     const char *key;
     json_t *(*run)(const json_t *of);
-  } parts[] = {{"sample", sample},   {"real", real}, {"literal", literal}, {"yaml", yaml},
-               {"findall", findall}, {"sub", sub},   {"dumps", dumps}};
+  } parts[] = {{"sample", sample},    {"real", real},         {"literal", literal},
+               {"yaml", yaml},        {"findall", findall},   {"sub", sub},
+               {"dumps", dumps},      {"function", function}, {"sentences", sentences},
+               {"language", language}};
   const char *key;
   json_t *value;
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

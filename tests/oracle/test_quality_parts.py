@@ -86,9 +86,9 @@ def test_plain_words_of_yaml(tmp_path):
 
 
 PATTERNS = [r"#### (\-?[0-9\.\,]+)", r"(-?[$0-9.,]{2,})|(-?[0-9]+)", r"\d+", r"(?i)answer is \(?([A-D])\)?", r"x*", r"(a)(b)?", r"答案是?[：:]\s*([A-D])",
-            r"\w+", r"^\s*$", r"(?P<n>[0-9]+)%", r"[\[\]]", r"[^\]a]+", r"a{,2}", r"end\Z", r"\s+", r".$", r"(?m)^.", r"(?s)a.b", r"[A-Z]\.?$"]
+            r"\w+", r"^\s*$", r"(?P<n>[0-9]+)%", r"[\[\]]", r"[^\]a]+", r"a{,2}", r"end\Z", r"\s+", r".$", r"(?m)^.", r"(?s)a.b", r"[A-Z]\.?$", r"\W", r"[\w-]+", r"[^\w]"]
 TEXTS = ["", "#### 42 and #### -1,000.5", "The answer is (B).", "costs $3.50, or 12%", "答案是：C。答案: D", "aab abb\naXb", "  \n", "[x] ]y[", "the end\n",
-         "x yxx", "A.\nB", "１２ ab_c é中", "a\r\nb", "12%34%"]
+         "x yxx", "A.\nB", "１２ ab_c é中", "a\r\nb", "12%34%", "ಇದು ಕನ್ನಡ ವಾಕ್ಯ é e\u0301 ½ ②"]
 
 
 def test_regular_expressions():

@@ -5,10 +5,11 @@
 #include "engine.h"
 #include "shim_hopper.h"
 #include "shim_math.h"
+#include "shim_matrix.h"
 
 namespace zh_shim {
 
-enum : uint32_t { ATOM_ROW = 128, CHUNK = 16, DEPTH = 16, COLUMNS = 128, WARP_ROWS = 16 };
+enum : uint32_t { ATOM_ROW = 128, CHUNK = 16, DEPTH_BYTES = 32, COLUMNS = 128, WARP_ROWS = 16 };
 enum : uint64_t { LOOKS_MAX = 2000000 };
 
 struct tile_copy {
@@ -27,6 +28,7 @@ struct warp_product {
   uint64_t a, b;
   float *sums[WARP];
   unsigned group;
+  bool e4m3, joins;
 };
 struct warp_products {
   std::vector<warp_product> begun;
@@ -127,16 +129,17 @@ static void put_tile(const tile_copy &c) {
   uint32_t first = shared_address(c.to.at);
   for (uint32_t r = 0; r < map.box_rows; r++)
     for (uint32_t byte = 0; byte < ATOM_ROW; byte += CHUNK) {
-      uint64_t column = c.column + byte / 2, row = (uint64_t)c.row + r;
+      uint64_t column = c.column + byte / map.column_bytes, row = (uint64_t)c.row + r;
       unsigned char *to = now.shared + swizzled(first + r * ATOM_ROW + byte);
-      size_t there =
-          row >= map.rows || column >= map.columns ? 0 : (size_t)(map.columns - column) * 2;
+      size_t there = row >= map.rows || column >= map.columns
+                         ? 0
+                         : (size_t)(map.columns - column) * map.column_bytes;
       if (there > CHUNK) there = CHUNK;
       unfenced[shared_address(to) / CHUNK] = 0;
       memset(to, 0, CHUNK);
       if (!there) continue;
-      const unsigned char *from = map.base.at + row * map.row_bytes + column * 2;
-      if (map.base.space.may(READ, from, there, 2, c.where)) memcpy(to, from, there);
+      const unsigned char *from = map.base.at + row * map.row_bytes + column * map.column_bytes;
+      if (map.base.space.may(READ, from, there, map.column_bytes, c.where)) memcpy(to, from, there);
     }
 }
 
@@ -187,10 +190,12 @@ void tensor_load(const zh_shared<unsigned char> &to, const zh_tensor_map &map, u
 
 /* --- products --- */
 
-void begin_wgmma(offer *const lanes[32]) {
+static void begin_product(offer *const lanes[32], bool e4m3) {
   warp_product p = {};
   memcpy(&p.a, lanes[0]->in[0], sizeof p.a);
   memcpy(&p.b, lanes[0]->in[1], sizeof p.b);
+  p.e4m3 = e4m3;
+  p.joins = lanes[0]->value != 0;
   for (unsigned i = 0; i < WARP; i++) {
     p.sums[i] = static_cast<float *>(lanes[i]->out);
     if (memcmp(lanes[i]->in[0], &p.a, sizeof p.a) != 0 ||
@@ -201,45 +206,70 @@ void begin_wgmma(offer *const lanes[32]) {
   p.group = all.groups;
   all.begun.push_back(p);
 }
+void begin_wgmma_bf16(offer *const lanes[32]) {
+  begin_product(lanes, false);
+}
+void begin_wgmma_e4m3(offer *const lanes[32]) {
+  begin_product(lanes, true);
+}
 
-/* The element's byte in shared memory: K-major, 128-byte swizzle, bf16. */
-static uint32_t place_of(uint64_t descriptor, uint32_t row, uint32_t k) {
+/* A byte of a row of an operand in shared memory: K-major, 128-byte swizzle. */
+static uint32_t place_of(uint64_t descriptor, uint32_t row, uint32_t byte) {
   uint32_t start = (uint32_t)(descriptor & 0x3FFF) << 4;
   uint32_t stride = (uint32_t)(descriptor >> 32 & 0x3FFF) << 4;
-  return swizzled(start + row / 8 * stride + row % 8 * ATOM_ROW + k * 2);
+  return swizzled(start + row / 8 * stride + row % 8 * ATOM_ROW + byte);
 }
 
 static bool is_readable(uint64_t descriptor, uint32_t rows) {
   if (descriptor >> 62 != 1 || (descriptor >> 49 & 7) != 0) return false;
-  return place_of(descriptor, rows - 1, DEPTH - 1) + 2 <= current_launch()->shape.shared_bytes;
+  return place_of(descriptor, rows - 1, DEPTH_BYTES - 1) < current_launch()->shape.shared_bytes;
 }
 
-static float bf16_in_shared(uint64_t descriptor, uint32_t row, uint32_t k, const site &where) {
-  uint16_t bits, writer = unfenced[place_of(descriptor, row, k) / CHUNK];
-  if (writer)
-    fault("unfenced", where,
-          "multiplies byte %u of shared memory, which thread %s wrote and did not fence",
-          place_of(descriptor, row, k), thread_name(writer - 1u).c_str());
-  memcpy(&bits, now.shared + place_of(descriptor, row, k), sizeof bits);
-  return zh_float((uint32_t)bits << 16);
+/* A row's 32 bytes: sixteen columns of bf16, or 32 of E4M3. */
+static void read_row(float *out, uint64_t descriptor, uint32_t row, bool e4m3, const site &where) {
+  for (uint32_t chunk = 0; chunk < DEPTH_BYTES; chunk += CHUNK) {
+    uint32_t place = place_of(descriptor, row, chunk);
+    uint16_t bits, writer = unfenced[place / CHUNK];
+    if (writer)
+      fault("unfenced", where,
+            "multiplies byte %u of shared memory, which thread %s wrote and did not fence", place,
+            thread_name(writer - 1u).c_str());
+    for (uint32_t i = 0; i < CHUNK; i += e4m3 ? 1 : 2) {
+      memcpy(&bits, now.shared + place + i, e4m3 ? 1 : 2);
+      *out++ = e4m3 ? e4m3_value(bits & 255u) : zh_float((uint32_t)bits << 16);
+    }
+  }
+}
+
+static float &sum_of(const warp_product &p, uint32_t r, uint32_t n) {
+  return p.sums[r % 8 * 4 + n % 8 / 2][n / 8 * 4 + r / 8 * 2 + n % 2];
+}
+
+/* Sixteen rows of a by all of b, k ascending. */
+static void multiply_bf16(const warp_product &p, const float (&a)[WARP_ROWS][DEPTH_BYTES],
+                          const float (&b)[COLUMNS][DEPTH_BYTES]) {
+  static float turned[DEPTH_BYTES / 2][COLUMNS];
+  for (uint32_t k = 0; k < DEPTH_BYTES / 2; k++)
+    for (uint32_t n = 0; n < COLUMNS; n++) turned[k][n] = b[n][k];
+  for (uint32_t r = 0; r < WARP_ROWS; r++) {
+    float sum[COLUMNS];
+    for (uint32_t n = 0; n < COLUMNS; n++) sum[n] = p.joins ? sum_of(p, r, n) : 0.0f;
+    for (uint32_t k = 0; k < DEPTH_BYTES / 2; k++)
+      for (uint32_t n = 0; n < COLUMNS; n++) sum[n] += a[r][k] * turned[k][n];
+    for (uint32_t n = 0; n < COLUMNS; n++) sum_of(p, r, n) = kept_sum(sum[n]);
+  }
 }
 
 /* A warp has sixteen of the 64 rows. */
 static void multiply(const warp_product &p, unsigned warp, const site &where) {
-  float b[DEPTH][COLUMNS];
-  for (uint32_t k = 0; k < DEPTH; k++)
-    for (uint32_t n = 0; n < COLUMNS; n++) b[k][n] = bf16_in_shared(p.b, n, k, where);
-  for (uint32_t r = 0; r < WARP_ROWS; r++) {
-    float sum[COLUMNS], a;
+  static float a[WARP_ROWS][DEPTH_BYTES], b[COLUMNS][DEPTH_BYTES];
+  for (uint32_t r = 0; r < WARP_ROWS; r++)
+    read_row(a[r], p.a, warp % 4 * WARP_ROWS + r, p.e4m3, where);
+  for (uint32_t n = 0; n < COLUMNS; n++) read_row(b[n], p.b, n, p.e4m3, where);
+  if (!p.e4m3) return multiply_bf16(p, a, b);
+  for (uint32_t r = 0; r < WARP_ROWS; r++)
     for (uint32_t n = 0; n < COLUMNS; n++)
-      sum[n] = p.sums[r % 8 * 4 + n % 8 / 2][n / 8 * 4 + r / 8 * 2 + n % 2];
-    for (uint32_t k = 0; k < DEPTH; k++) {
-      a = bf16_in_shared(p.a, warp % 4 * WARP_ROWS + r, k, where);
-      for (uint32_t n = 0; n < COLUMNS; n++) sum[n] += a * b[k][n];
-    }
-    for (uint32_t n = 0; n < COLUMNS; n++)
-      p.sums[r % 8 * 4 + n % 8 / 2][n / 8 * 4 + r / 8 * 2 + n % 2] = kept_sum(sum[n]);
-  }
+      sum_of(p, r, n) = add_e4m3(p.joins ? sum_of(p, r, n) : 0.0f, a[r], b[n]);
 }
 
 static void commit_together(offer *const[32]) {

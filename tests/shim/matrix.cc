@@ -64,7 +64,7 @@ void multiply_f16(offer *const lanes[32]) {
   multiply_halves<f16_value>(lanes);
 }
 
-/* --- signed bytes: a[16][32], b[32][8] --- */
+/* --- bytes, signed or E4M3: a[16][32], b[32][8] --- */
 
 static int byte_of(uint32_t word, int k) {
   return (signed char)(word >> (k % 4 * 8) & 255u);
@@ -88,6 +88,57 @@ void multiply_int8(offer *const lanes[32]) {
       for (int k = 0; k < 32; k++) sum += (uint32_t)(a[r][k] * b[c][k]);
       d_of<int32_t>(lanes, r, c) = (int32_t)sum;
     }
+}
+
+static float e4m3_of(uint32_t bits) {
+  int exponent = (int)(bits >> 3 & 15u), fraction = (int)(bits & 7u);
+  float magnitude =
+      exponent ? ldexpf((float)(8 + fraction), exponent - 10) : ldexpf((float)fraction, -9);
+  if ((bits & 127u) == 127u) magnitude = NAN;
+  return bits & 128u ? -magnitude : magnitude;
+}
+
+float e4m3_value(uint32_t bits) {
+  static const std::vector<float> values = [] {
+    std::vector<float> made(256);
+    for (uint32_t i = 0; i < 256; i++) made[i] = e4m3_of(i);
+    return made;
+  }();
+  return values[bits & 255u];
+}
+
+/* Without what lies more than 13 bits below 2^(exponent - 127). Numbers are normal, or zero. */
+static float cut(float x, int exponent) {
+  uint32_t bits = zh_bits(x);
+  int kept = (int)(bits >> 23 & 255u) - exponent + 13;
+  if (kept >= 23) return x;
+  return kept < 0 ? 0.0f : zh_float(bits & ~((1u << (23 - kept)) - 1u));
+}
+
+static int exponent_of(float x) {
+  return (int)(zh_bits(x) >> 23 & 255u);
+}
+
+float add_e4m3(float sum, const float (&a)[32], const float (&b)[32]) {
+  float term[33], all = 0; /* exact: 33 terms of at most 14 bits */
+  int largest = exponent_of(term[32] = sum);
+  for (int k = 0; k < 32; k++) {
+    int exponent = exponent_of(term[k] = a[k] * b[k]);
+    largest = exponent > largest ? exponent : largest;
+  }
+  if (largest == 255) return NAN;
+  for (int k = 0; k < 33; k++) all += cut(term[k], largest);
+  return cut(all, exponent_of(all));
+}
+
+void multiply_e4m3(offer *const lanes[32]) {
+  float a[16][32], b[8][32];
+  for (int k = 0; k < 32; k++) {
+    for (int r = 0; r < 16; r++) a[r][k] = e4m3_value((uint32_t)a_byte(lanes, r, k));
+    for (int c = 0; c < 8; c++) b[c][k] = e4m3_value((uint32_t)b_byte(lanes, k, c));
+  }
+  for (int r = 0; r < 16; r++)
+    for (int c = 0; c < 8; c++) d_of<float>(lanes, r, c) = add_e4m3(d_of<float>(lanes, r, c), a[r], b[c]);
 }
 
 /* --- four matrices of 8 x 8: lane 8 m + r brings row r of matrix m --- */

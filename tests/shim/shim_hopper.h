@@ -12,7 +12,7 @@
 struct zh_tensor_map {
   zh_global<const unsigned char> base;
   uint64_t rows, columns, row_bytes;
-  uint32_t box_rows;
+  uint32_t box_rows, column_bytes = 2;
 };
 
 namespace zh_shim {
@@ -24,7 +24,9 @@ void barrier_wait(const zh_shared<uint64_t> &at, uint32_t parity, const site &wh
 void tensor_load(const zh_shared<unsigned char> &to, const zh_tensor_map &map, uint32_t column,
                  uint32_t row, const zh_shared<uint64_t> &barrier, const site &where);
 void fence_for_matrices();
-void begin_wgmma(offer *const lanes[32]); /* in: a's and b's descriptors; out: the sums */
+/* in: a's and b's descriptors; value: whether the sums are joined; out: the sums */
+void begin_wgmma_bf16(offer *const lanes[32]);
+void begin_wgmma_e4m3(offer *const lanes[32]);
 void commit_wgmmas();
 void wait_for_wgmmas(unsigned pending, const site &where);
 
@@ -63,8 +65,13 @@ static inline void zh_tensor_load(const zh_shared<unsigned char> &to, const zh_t
 template <size_t SUMS>
 static inline void zh_wgmma_bf16(float (&d)[SUMS], uint64_t a, uint64_t b, ZH_SHIM_WHERE) {
   static_assert(SUMS == 64, "m64n128");
-  zh_shim::offer mine = {zh_shim::MMA, 0xFFFFFFFFu, ZH_SHIM_HERE,        0, 0,
-                         {&a, &b},     d,           zh_shim::begin_wgmma};
+  zh_shim::offer mine = {zh_shim::MMA, 0xFFFFFFFFu, ZH_SHIM_HERE, 1, 0, {&a, &b}, d, zh_shim::begin_wgmma_bf16};
+  zh_shim::meet_warp(mine);
+}
+template <size_t SUMS>
+static inline void zh_wgmma_e4m3(float (&d)[SUMS], uint64_t a, uint64_t b, bool joins, ZH_SHIM_WHERE) {
+  static_assert(SUMS == 64, "m64n128");
+  zh_shim::offer mine = {zh_shim::MMA, 0xFFFFFFFFu, ZH_SHIM_HERE, joins, 0, {&a, &b}, d, zh_shim::begin_wgmma_e4m3};
   zh_shim::meet_warp(mine);
 }
 static inline void zh_wgmma_fence() {}

@@ -1,7 +1,9 @@
 /* Copies that go on meanwhile, and the products of a warp. Fragments are those of the PTX ISA
  * ("Matrix Fragments for mma.m16n8k16", "… mma.m16n8k32", ldmatrix). Products of bf16 and f16 are
  * made in fp32 (exact, but for bf16's below 2^-126) and added in fp32, k ascending: a rounding a
- * product, which is no better than any GPU. Products of bytes add up modulo 2^32. */
+ * product, which is no better than any GPU. Products of E4M3 are cut to 13 bits below the largest
+ * term before they are added, as Hopper's and Ada's are (arXiv:2412.19437, 3.3.2; arXiv:2411.10958).
+ * Products of bytes add up modulo 2^32. */
 #ifndef ZH_TESTS_SHIM_MATRIX_H
 #define ZH_TESTS_SHIM_MATRIX_H
 
@@ -15,6 +17,10 @@ void copies_wait(unsigned pending);
 void multiply_bf16(offer *const lanes[32]);
 void multiply_f16(offer *const lanes[32]);
 void multiply_int8(offer *const lanes[32]);
+void multiply_e4m3(offer *const lanes[32]);
+float e4m3_value(uint32_t bits);
+/* sum + what 32 columns of a row and a column give. */
+float add_e4m3(float sum, const float (&a)[32], const float (&b)[32]);
 void spread_rows(offer *const lanes[32]);
 void spread_columns(offer *const lanes[32]);
 
@@ -61,6 +67,10 @@ ZH_DEVICE void zh_mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t 
 ZH_DEVICE void zh_mma_int8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                            ZH_SHIM_WHERE) {
   zh_shim::meet_for_product(zh_shim::multiply_int8, d, a, b, ZH_SHIM_HERE);
+}
+ZH_DEVICE void zh_mma_e4m3(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                           ZH_SHIM_WHERE) {
+  zh_shim::meet_for_product(zh_shim::multiply_e4m3, d, a, b, ZH_SHIM_HERE);
 }
 template <class T>
 ZH_DEVICE void zh_load_matrices(uint32_t (&r)[4], const zh_shared<T> &row, size_t i,

@@ -221,6 +221,63 @@ static void products_of_written_tiles(void **) {
   must_report("written_product", "did not fence", launch(false));
 }
 
+/* y = a b of E4M3, tiles of 128 columns that are copied; sums begin as something else. */
+ZH_KERNEL void product_of_e4m3(const ZH_GRID_CONSTANT zh_tensor_map a, const ZH_GRID_CONSTANT zh_tensor_map b,
+                               zh_global<float> y, uint32_t steps) {
+  ZH_SHARED_DYNAMIC(all);
+  zh_shared<unsigned char> tiles = zh_part<unsigned char>(all, 0, STAGE);
+  zh_shared<uint64_t> barriers = zh_part<uint64_t>(all, STAGE, 1);
+  if (threadIdx.x == 0) zh_barrier_init(barriers, 0, 1);
+  __syncthreads();
+  float sum[ZH_WGMMA_SUMS];
+  for (float &s : sum) s = 1000;
+  for (uint32_t k = 0; k < steps; k++) {
+    if (threadIdx.x == 0) {
+      zh_barrier_expect(barriers, 0, STAGE);
+      zh_tensor_load(tiles, a, k * ZH_BOX_BYTES, 0, barriers, 0);
+      zh_tensor_load(tiles + A_BYTES, b, k * ZH_BOX_BYTES, 0, barriers, 0);
+    }
+    zh_barrier_wait(barriers, 0, k % 2);
+    uint64_t of_a = zh_matrix_descriptor(zh_shared_address(tiles)),
+             of_b = zh_matrix_descriptor(zh_shared_address(tiles) + A_BYTES);
+    zh_wgmma_fence();
+    for (uint32_t i = 0; i < 4; i++) zh_wgmma_e4m3(sum, of_a + 2 * i, of_b + 2 * i, k + i > 0);
+    zh_wgmma_commit();
+    zh_wgmma_wait<0>();
+    __syncthreads();
+  }
+  uint32_t g = threadIdx.x % 32 / 4, c = threadIdx.x % 4;
+  for (uint32_t e = 0; e < ZH_WGMMA_SUMS; e++)
+    y[(threadIdx.x / 32 * 16 + g + e / 2 % 2 * 8) * 128 + e / 4 * 8 + 2 * c + e % 2] = sum[e];
+}
+
+/* Rows that end within a box, whose last bytes are no numbers in memory and zeros in the tile. */
+static void products_of_tiles_of_bytes(void **) {
+  enum { ROWS_A = 50, COLUMNS = 200, PITCH = 208 };
+  auto number = [](uint32_t n) { return (float)(n * 7 % 9) - 4; };
+  std::vector<uint8_t> of_a(64 * PITCH, 0x7F), of_b(128 * PITCH, 0x7F);
+  for (uint32_t r = 0; r < 128; r++)
+    for (uint32_t k = 0; k < COLUMNS; k++) {
+      if (r < ROWS_A) of_a[r * PITCH + k] = zh_e4m3_of(number(r * 3 + k));
+      of_b[r * PITCH + k] = zh_e4m3_of(number(r + k * 5));
+    }
+  buffer<uint8_t> a(of_a), b(of_b);
+  buffer<float> y(64 * 128);
+  zh_tensor_map map_a = {zh_at<const unsigned char>(a.at), ROWS_A, COLUMNS, PITCH, 64, 1},
+                map_b = {zh_at<const unsigned char>(b.at), 128, COLUMNS, PITCH, 128, 1};
+  must_pass([&] {
+    cudaFuncSetAttribute(product_of_e4m3, cudaFuncAttributeMaxDynamicSharedMemorySize, STAGE + 16);
+    ZH_LAUNCH(product_of_e4m3, 1, 128, STAGE + 16, nullptr, map_a, map_b, y.to(), 2u);
+    std::vector<float> out = y.get();
+    for (uint32_t r = 0; r < 64; r++)
+      for (uint32_t n = 0; n < 128; n++) {
+        float sum = 0; /* exact */
+        for (uint32_t k = 0; r < ROWS_A && k < COLUMNS; k++) sum += number(r * 3 + k) * number(n + k * 5);
+        assert_true(out[r * 128 + n] == sum);
+      }
+  });
+}
+
 ZH_KERNEL void waits_for_nobody(zh_global<float> y) {
   ZH_SHARED(uint64_t, barriers, 1);
   if (threadIdx.x == 0) zh_barrier_init(barriers, 0, 2);
@@ -249,6 +306,7 @@ int main(void) {
                                      cmocka_unit_test(a_ring_goes_round),
                                      cmocka_unit_test(products_of_copied_tiles),
                                      cmocka_unit_test(products_of_written_tiles),
+                                     cmocka_unit_test(products_of_tiles_of_bytes),
                                      cmocka_unit_test(barriers_are_watched)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

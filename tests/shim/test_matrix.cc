@@ -143,6 +143,83 @@ static void products_of_bytes(void **) {
     }
 }
 
+ZH_KERNEL void one_product_of_e4m3(zh_global<float> d, zh_global<const uint32_t> a,
+                                   zh_global<const uint32_t> b) {
+  uint32_t mine_a[4], mine_b[2];
+  float mine_d[4];
+  for (int i = 0; i < 4; i++) mine_a[i] = a[threadIdx.x * 4 + i];
+  for (int i = 0; i < 2; i++) mine_b[i] = b[threadIdx.x * 2 + i];
+  for (int i = 0; i < 4; i++) mine_d[i] = d[threadIdx.x * 4 + i];
+  zh_mma_e4m3(mine_d, mine_a, mine_b);
+  for (int i = 0; i < 4; i++) d[threadIdx.x * 4 + i] = mine_d[i];
+}
+
+/* Whole numbers from -8 to 8 in E4M3, and subnormal ones: 2^-9 of them. */
+static uint32_t bits_of_e4m3(int n, bool tiny) {
+  uint32_t sign = n < 0 ? 128u : 0u, size = (uint32_t)abs(n), exponent = 7;
+  if (tiny) return sign | (size & 7u);
+  if (size == 0) return 0;
+  while (size >> 1 >= 1u << (exponent - 7)) exponent++;
+  return sign | exponent << 3 | ((size << 3 >> (exponent - 7)) & 7u);
+}
+static float value_of_e4m3(int n, bool tiny) {
+  return tiny ? (float)(n % 8) / 512 : (float)n;
+}
+
+static void products_of_e4m3_with(bool tiny) {
+  std::vector<uint32_t> of_a(128), of_b(64);
+  std::vector<float> of_d(128);
+  int a[16][32], b[32][8];
+  for (int r = 0; r < 16; r++)
+    for (int k = 0; k < 32; k++) a[r][k] = (r * 5 + k * 3) % 17 - 8;
+  for (int k = 0; k < 32; k++)
+    for (int c = 0; c < 8; c++) b[k][c] = (c * 7 + k * 11) % 15 - 7;
+  for (int lane = 0; lane < 32; lane++) {
+    for (int i = 0; i < 16; i++) {
+      place p = a_of_k32(lane, i);
+      of_a[(size_t)(lane * 4 + i / 4)] |= bits_of_e4m3(a[p.row][p.column], tiny) << i % 4 * 8;
+    }
+    for (int i = 0; i < 8; i++) {
+      place p = b_of_k32(lane, i);
+      of_b[(size_t)(lane * 2 + i / 4)] |= bits_of_e4m3(b[p.row][p.column], false) << i % 4 * 8;
+    }
+  }
+  for (size_t i = 0; i < 128; i++) of_d[i] = value_of_e4m3((int)i % 5, tiny);
+  buffer<uint32_t> on_a(of_a), on_b(of_b);
+  buffer<float> on_d(of_d);
+  must_pass([&] {
+    on_d.put(of_d);
+    ZH_LAUNCH(one_product_of_e4m3, 1, 32, 0, nullptr, on_d.to(), on_a.from(), on_b.from());
+  });
+  std::vector<float> out = on_d.get();
+  for (int lane = 0; lane < 32; lane++)
+    for (int i = 0; i < 4; i++) {
+      place q = d_of_n8(lane, i);
+      float sum = of_d[(size_t)(lane * 4 + i)]; /* exact: whole numbers of at most 11 bits */
+      for (int k = 0; k < 32; k++)
+        sum += value_of_e4m3(a[q.row][k], tiny) * (float)b[k][q.column];
+      assert_true(out[(size_t)(lane * 4 + i)] == sum);
+    }
+}
+static void products_of_e4m3(void **) {
+  products_of_e4m3_with(false);
+  products_of_e4m3_with(true);
+}
+
+/* 448 448 and thirty-one times 4 6: what is below 2^(17 - 13) of it is cut, and of a sum below 13 bits. */
+static void sums_of_e4m3_keep_13_bits(void **) {
+  float a[32], b[32];
+  for (int k = 0; k < 32; k++) a[k] = k ? 4 : 448, b[k] = k ? 6 : 448;
+  assert_true(zh_shim::add_e4m3(0, a, b) == 200704 + 31 * 16);
+  b[0] = -448;
+  assert_true(zh_shim::add_e4m3(0, a, b) == -200704 + 31 * 16);
+  assert_true(zh_shim::add_e4m3(262144 + 48, a, b) == 262144 + 32 - 200704 + 31 * 0);
+  for (int k = 0; k < 32; k++) a[k] = 1, b[k] = 0;
+  assert_true(zh_shim::add_e4m3(16384 + 1, a, b) == 16384);
+  a[3] = NAN;
+  assert_true(isnan(zh_shim::add_e4m3(1, a, b)));
+}
+
 /* Each product rounds its sum once, k ascending. */
 static void sums_are_rounded_as_is_stated(void **) {
   std::vector<uint32_t> of_a(128), of_b(64, 0x3F803F80u); /* b: ones */
@@ -221,6 +298,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(products_of_bf16),    cmocka_unit_test(products_of_f16),
       cmocka_unit_test(products_of_bytes),   cmocka_unit_test(sums_are_rounded_as_is_stated),
+      cmocka_unit_test(products_of_e4m3),    cmocka_unit_test(sums_of_e4m3_keep_13_bits),
       cmocka_unit_test(matrices_are_loaded), cmocka_unit_test(small_functions_are_cudas),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

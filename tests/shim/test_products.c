@@ -45,7 +45,8 @@ static void the_best_that_there_is_comes_first(void **state) {
   assert_string_equal(names[0],
                       "mma"); /* a block's shared memory is too small for tiles of wgmma */
   assert_string_equal(names[1], "cublaslt");
-  assert_null(names[2]);
+  assert_string_equal(names[2], "mma-e4m3");
+  assert_null(names[3]);
   assert_string_equal(api->product_variant(device), "mma");
   assert_int_equal(api->product_room(device, 100, 65), 0);
   api->close(device);
@@ -54,9 +55,33 @@ static void the_best_that_there_is_comes_first(void **state) {
   names = api->product_variants(device);
   assert_string_equal(names[0], "wgmma");
   assert_string_equal(names[1], "mma");
+  assert_string_equal(names[3], "wgmma-e4m3");
   assert_string_equal(api->product_variant(device), "wgmma");
   assert_int_equal(api->product_room(device, 100, 65),
                    100 * 128 * 2); /* bf16, steps of 64 columns */
+  api->close(device);
+}
+
+/* Inputs of weights of E4M3 are rounded otherwise then, and only they; the room holds either. */
+static void what_is_rounded_is_the_variants(void **state) {
+  (void)state;
+  const zh_device_api *api = module();
+  setenv("ZH_SHIM_SHARED", HOPPER_SHARED, 1);
+  zh_device *device = opened(api);
+  zh_device_matrix even = {.form = ZH_FORM_E4M3, .columns = 300, .scale_rows = 1, .scale_columns = 128}, halves = even,
+                   bf16 = {.form = ZH_FORM_BF16, .columns = 300};
+  halves.scale_columns = 64;
+  zh_roundings table = zh_device_rounds(api, device);
+  assert_int_equal(zh_device_matrix_rounding(&table, &even, ZH_MANY), ZH_ROUND_BF16);
+  assert_int_equal(api->choose_product(device, "e4m3", NULL), ZH_OK);
+  assert_string_equal(api->product_variant(device), "wgmma-e4m3");
+  table = zh_device_rounds(api, device);
+  assert_int_equal(zh_device_matrix_rounding(&table, &even, ZH_MANY), ZH_ROUND_E4M3_INPUTS);
+  assert_int_equal(zh_device_matrix_rounding(&table, &even, ZH_FEW), ZH_ROUND_BF16_INPUTS);
+  assert_int_equal(zh_device_matrix_rounding(&table, &halves, ZH_MANY), ZH_ROUND_BF16);
+  assert_int_equal(zh_device_matrix_rounding(&table, &bf16, ZH_MANY), ZH_ROUND_BF16);
+  assert_int_equal(api->product_room(device, 100, 300), 100 * 320 * 2);             /* bf16 */
+  assert_int_equal(api->product_room(device, 100, 10), 100 * 128 + 100 * 4); /* a group, its scale */
   api->close(device);
 }
 
@@ -238,6 +263,7 @@ static void lent_room_is_used(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(the_best_that_there_is_comes_first, begin),
+      cmocka_unit_test_setup(what_is_rounded_is_the_variants, begin),
       cmocka_unit_test_setup(a_variant_can_be_asked_for, begin),
       cmocka_unit_test_setup(the_library_computes_what_ours_do, begin),
       cmocka_unit_test_setup(a_library_without_an_algorithm_is_named, begin),

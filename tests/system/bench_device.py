@@ -102,6 +102,44 @@ def test_packed_weights_are_held_as_they_are(tmp_path, family, name, form):
         assert verify(tmp_path / "bundle")[0] == 1
 
 
+PREFILL = """suite: probe
+summary: {zh: 试验, en: a probe}
+seed: 7
+steps:
+  - step: prefill
+    workload: prefill
+    deadline: 110 s
+    warmup: 0
+    repeats: 1
+    parameters: {prompt: 12, batch: 1}
+    device: gpu
+"""
+
+
+@pytest.mark.parametrize("shared", ["0", "232448"], ids=["mma", "wgmma"])
+@pytest.mark.parametrize("family, name", [("llama3", "fp8-block"), ("llama3", "fp8-row"), ("qwen3-moe", "fp8-block")],
+                         ids=lambda word: word)
+def test_inputs_in_e4m3_are_certified_on_the_cpu(tmp_path, family, name, shared):
+    """What they were rounded to stands in the certificate, and without that word the products are not those."""
+    model, _ = write_both(tmp_path, family, [name])
+    suite = tmp_path / "probe.yaml"
+    suite.write_text(PREFILL)
+    environment = HERE | {"ZH_GPU_PRODUCT": "e4m3"} | ({"ZH_SHIM_SHARED": shared} if shared != "0" else {})
+    done = run(suite, "--model", model, "--out", tmp_path / "bundle", "--nonce", "n", env=environment)
+    assert done.returncode == 0, done.stderr
+    step = next(s for s in load(tmp_path / "bundle")[0]["steps"] if s["workload"] == "prefill")
+    assert step["facts"]["device"]["products"] == ("mma-e4m3" if shared == "0" else "wgmma-e4m3")
+    lines = lines_of(tmp_path / "bundle")
+    assert lines[0]["rounds"]["e4m3"] == "e4m3-inputs"
+    assert verify(tmp_path / "bundle")[0] == 0
+    for rounds in (None, "bf16", "none", 7):
+        lines[0]["rounds"].pop("e4m3", None)
+        if rounds is not None:
+            lines[0]["rounds"]["e4m3"] = rounds
+        put(tmp_path / "bundle", lines)
+        assert verify(tmp_path / "bundle")[0] != 0, rounds
+
+
 def test_experts_that_are_packed_otherwise_than_their_neighbours(tmp_path):
     """All of a slot are one matrix there: in bytes where those hold all of them, else the CPU has to do it."""
     model, _ = write_both(tmp_path, "qwen3-moe", ["ct-4", "ct-4-asym"])
@@ -257,8 +295,10 @@ def step_of(bundle):
 
 
 @with_ranks
-@pytest.mark.parametrize("name, parallel", [("qwen3", "tensor"), ("qwen3", "pipeline"), ("qwen3-moe", "tensor"),
-                                            ("deepseek-v3", "tensor")])
+@pytest.mark.parametrize("name, parallel", [("qwen3", "tensor"), ("qwen3", "pipeline"),
+                                            ("qwen3-moe", "tensor, experts: columns"),
+                                            ("qwen3-moe", "tensor, experts: whole"),
+                                            ("deepseek-v3", "tensor, experts: columns")])
 def test_one_model_over_two_devices(tmp_path, name, parallel):
     """Tokens of one device's run, and a certificate that the CPU checks."""
     model = FAMILIES / name
@@ -268,7 +308,7 @@ def test_one_model_over_two_devices(tmp_path, name, parallel):
     step = step_of(tmp_path / "two")
     facts = step["facts"]
     assert step["status"] == "done" and facts["ranks_of_one_model"] == 2
-    assert facts["group"]["parts" if parallel == "tensor" else "stages"]["kind"] == "peer"
+    assert facts["group"]["stages" if parallel == "pipeline" else "parts"]["kind"] == "peer"
     assert [part["gpu"]["index"] for part in facts["parts"]] == [0, 1]
     assert run(probe(tmp_path), "--model", model, "--out", tmp_path / "one", env=HERE).returncode == 0
     one = step_of(tmp_path / "one")["facts"]
@@ -277,9 +317,28 @@ def test_one_model_over_two_devices(tmp_path, name, parallel):
         assert facts["chain_sm3"] == one["chain_sm3"]
     held = {key: sum(part[f"memory_{key}_bytes"] for part in facts["parts"]) for key in ("weights", "kv")}
     assert one["memory_weights_bytes"] <= held["weights"] < 1.3 * one["memory_weights_bytes"]
+    if "whole" in parallel:  # the one that read most in a layer stands for both
+        said = facts["experts"]
+        assert [(rank["first"], rank["count"]) for rank in said["ranks"]] == [(0, 4), (4, 3)]
+        assert sum(rank["choices"] for rank in said["ranks"]) == 2 * 3 * 2 * 3  # layers, of a token, sequences, steps
+        assert 1 <= said["imbalance"] <= said["imbalance_most"] <= 2
+        assert facts["weight_bytes_per_step"] >= one["weight_bytes_per_step"]
     checked = subprocess.run([ZHIHENG, "verify", tmp_path / "two", "--recompute", "--model", model],
                              capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_bytes_of_a_step_are_those_of_timed_steps(tmp_path):
+    """A token alone reads three of seven experts in each layer; what checks compute afterwards reads more."""
+    said = []
+    for prompt in (2, 60):
+        (tmp_path / str(prompt)).mkdir()
+        path = probe(tmp_path / str(prompt), "")
+        path.write_text(path.read_text().replace("prompt: 4, tokens: 3, batch: 2", f"prompt: {prompt}, tokens: 3, batch: 1"))
+        done = run(path, "--model", FAMILIES / "qwen3-moe", "--out", tmp_path / f"bundle-{prompt}", env=NOWHERE)
+        assert done.returncode == 0, done.stderr
+        said.append(step_of(tmp_path / f"bundle-{prompt}")["facts"]["weight_bytes_per_step"])
+    assert said[0] == said[1]
 
 
 @with_ranks

@@ -287,7 +287,8 @@ def test_a_wrong_part_of_one_rank_is_noticed(tmp_path, eight_heads):
 
 
 # Of experts with biases, shared ones (gated or not), latent attention, dense layers first.
-DIVIDED = ["qwen3-moe", "qwen2-moe", "gpt-oss", "ernie4.5-moe", "deepseek-v3"]
+DIVIDED = [("qwen3-moe", "columns"), ("qwen2-moe", "columns"), ("gpt-oss", "columns"), ("ernie4.5-moe", "columns"),
+           ("deepseek-v3", "columns"), ("qwen3-moe", "whole"), ("qwen2-moe", "whole"), ("gpt-oss", "whole")]
 
 
 def lengths_of(path):
@@ -296,11 +297,19 @@ def lengths_of(path):
     return [(line["layer"], line["name"], len(line["values"])) for line in lines if line["token"] == 0]
 
 
-@pytest.mark.parametrize("name", DIVIDED)
-def test_certificates_of_divided_experts(tmp_path, name):
-    """Each rank has some columns of every expert: what the experts give is shown summed, all before it whole."""
-    bundle = certify(tmp_path / "divided", 2, model=FAMILIES / name)
+def with_experts(text, how):
+    return text.replace("parallel: tensor", f"parallel: tensor, experts: {how}")
+
+
+@pytest.mark.parametrize("name, how", DIVIDED)
+def test_certificates_of_divided_experts(tmp_path, name, how):
+    """Each rank has some columns of every expert, or some whole ones: what the experts give is shown summed, all before
+    it by choice."""
+    bundle = certify(tmp_path / "divided", 2, model=FAMILIES / name, text=with_experts(SUITE, how))
     alone = certify(tmp_path / "alone", 1, model=FAMILIES / name)
+    for step in model_steps(json.loads((bundle / "run.json").read_text())).values():
+        said = step["facts"]["experts"]
+        assert said["held"] == said["asked"] == how and ("imbalance" in said) == (how == "whole")
     for _ in range(3):
         code, document = certificates(bundle, "--rows", 200)
         assert code == 0, document
@@ -313,10 +322,11 @@ def test_certificates_of_divided_experts(tmp_path, name):
         assert json.loads(path.read_text().splitlines()[0])["ranks"] == 2
 
 
-@pytest.fixture(scope="module")
-def divided_experts(tmp_path_factory):
+@pytest.fixture(scope="module", params=["columns", "whole"])
+def divided_experts(tmp_path_factory, request):
     exact = SUITE.replace("parallel: tensor}", "parallel: tensor, precision: exact}").replace("steps:", "seed: 7\nsteps:")
-    return certify(tmp_path_factory.mktemp("experts") / "divided", 2, model=FAMILIES / "qwen2-moe", text=exact)
+    return certify(tmp_path_factory.mktemp("experts") / "divided", 2, model=FAMILIES / "qwen2-moe",
+                   text=with_experts(exact, request.param))
 
 
 def one_column(values):
@@ -369,6 +379,65 @@ def test_other_experts_than_declared_are_noticed(divided_experts, tmp_path):
     mend(bundle, path, lines, lambda run_json: run_json["models"][0].update(sm3=new))
     code, document = certificates(bundle, "--rows", 400, "--model", model)
     assert code == 1 and "experts" in document["error"]["message"], document
+
+
+LAYERS_OF_EXPERTS = 2  # of qwen3-moe
+
+
+def test_shares_of_experts_are_counted_and_shown(tmp_path):
+    """7 experts over two ranks: the choices of every timed token fell on one of them, and how evenly is told."""
+    suite, _ = write_probe(tmp_path)
+    suite.write_text(with_experts(SUITE % 8, "whole"))
+    out = tmp_path / "bundle"
+    done = run(suite, "--model", FAMILIES / "qwen3-moe", "--out", out, "--ranks", 2, "--threads", 1, env=os.environ | ROOT)
+    assert done.returncode == 0, done.stderr
+    steps = model_steps(check_whole(out)[0])
+    for workload, tokens in (("prefill", 24), ("decode", 8)):
+        said = steps[workload]["facts"]["experts"]
+        assert [(rank["first"], rank["count"]) for rank in said["ranks"]] == [(0, 4), (4, 3)]
+        assert sum(rank["choices"] for rank in said["ranks"]) == LAYERS_OF_EXPERTS * 3 * tokens
+        fullest = max(rank["choices"] for rank in said["ranks"]) / (LAYERS_OF_EXPERTS * 3 * tokens / 2)
+        assert fullest <= said["imbalance"] <= said["imbalance_most"] <= 2 and said["imbalance_most_layer"] in (0, 1)
+    for language, words in (("en", "the fullest rank had"), ("zh", "最忙进程的词元数为平均的")):
+        shown = subprocess.run([ZHIHENG, "show", out], capture_output=True, text=True, timeout=60,
+                               env=os.environ | {"LC_ALL": f"{language}_"})
+        assert shown.returncode == 0 and words in shown.stdout, shown.stdout
+
+
+def test_the_way_is_chosen_by_what_moves_fewer_bytes(tmp_path):
+    """Of 24 tokens whole experts; of one columns, for its experts might be on one rank."""
+    suite, _ = write_probe(tmp_path)
+    out = tmp_path / "bundle"
+    done = run(suite, "--model", FAMILIES / "qwen3-moe", "--out", out, "--ranks", 2, "--threads", 1, env=os.environ | ROOT)
+    assert done.returncode == 0, done.stderr
+    steps = model_steps(check_whole(out)[0])
+    held = {workload: step["facts"]["experts"]["held"] for workload, step in steps.items()}
+    assert held["prefill"] == "whole" and held["decode"] == "columns"
+    assert {step["facts"]["experts"]["asked"] for step in steps.values()} == {"auto"}
+
+
+@pytest.mark.parametrize("fault", ["weight", "expert", "experts", "swap", "activation", "layer"])
+def test_faults_of_whole_experts_are_caught(tmp_path, fault):
+    suite, _ = write_probe(tmp_path)
+    suite.write_text(with_experts(SUITE % 8, "whole"))
+    out = tmp_path / "bundle"
+    done = run(suite, "--model", FAMILIES / "qwen3-moe", "--out", out, "--ranks", 2, "--threads", 1, "--inject",
+               f"fault={fault}", env=os.environ | ROOT)
+    assert done.returncode == 1, done.stderr
+    run_json, lines = check_whole(out)
+    steps = model_steps(run_json)
+    assert {step["status"] for step in steps.values()} == {"failed"}, {n: s["reason"] for n, s in steps.items()}
+    assert not [line for line in lines if line["workload"] in steps]
+
+
+def test_stages_have_all_experts_of_their_layers(tmp_path):
+    suite, _ = write_probe(tmp_path)
+    suite.write_text(with_experts(SUITE % 8, "whole").replace("parallel: tensor", "parallel: pipeline"))
+    out = tmp_path / "bundle"
+    done = run(suite, "--model", FAMILIES / "qwen3-moe", "--out", out, "--ranks", 2, "--threads", 1, env=os.environ | ROOT)
+    assert done.returncode == 0, done.stderr
+    for step in model_steps(check_whole(out)[0]).values():
+        assert step["facts"]["experts"] == {"held": "undivided", "asked": "whole"}
 
 
 def test_a_killed_rank_ends_the_others(tmp_path):

@@ -37,6 +37,18 @@ static zh_status wire_receive(const zh_comm *comm, void *bytes, size_t length, i
   return ZH_OK;
 }
 
+/* What goes between stages is small enough for a socket to take at once. */
+static zh_status wire_start_send(const zh_comm *comm, int slot, const void *bytes, size_t length,
+                                 int to, zh_error *err) {
+  (void)slot;
+  return wire_send(comm, bytes, length, to, err);
+}
+
+static zh_status wire_finish_send(const zh_comm *comm, int slot, zh_error *err) {
+  (void)comm, (void)slot, (void)err;
+  return ZH_OK;
+}
+
 /* Runs body(comm, user) on every rank, rank 0 here; true where it was true on all. */
 static bool on_ranks(int ranks, bool (*body)(const zh_comm *comm, void *user), void *user) {
   static const int everyone[RANKS_MAX] = {0, 1, 2, 3};
@@ -59,7 +71,9 @@ static bool on_ranks(int ranks, bool (*body)(const zh_comm *comm, void *user), v
                   .library = "sockets",
                   .state = &w,
                   .send = wire_send,
-                  .receive = wire_receive};
+                  .receive = wire_receive,
+                  .start_send = wire_start_send,
+                  .finish_send = wire_finish_send};
   zh_comm *comm = NULL;
   bool good = zh_comm_group(&comm, &line, everyone, ranks, NULL) == ZH_OK && body(comm, user);
   zh_comm_finish(comm);

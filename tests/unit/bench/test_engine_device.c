@@ -204,6 +204,30 @@ static void joined_instructions_give_the_same_bits(void **state) {
     unobserved_passes_are_the_same(families[i]);
 }
 
+/* Products of weights of E4M3 whose inputs become E4M3: within what the self-check allows, joined or not, and other
+ * logits than those of inputs in bf16. */
+static void inputs_in_e4m3_are_computed(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  setenv("ZH_GPU_PRODUCT", "e4m3", 1);
+  pair e4m3 = open_pair("zh-tiny");
+  assert_int_equal(e4m3.device->kernels->rounds.e4m3, ZH_ROUND_E4M3_INPUTS);
+  assert_int_equal(zh_engine_rounding(e4m3.device, PROMPT), ZH_ROUND_E4M3_INPUTS);
+  assert_string_equal(zh_engine_peak(e4m3.device, PROMPT), "gpu-compute/fp8_tensor");
+  assert_string_not_equal(zh_engine_peak(e4m3.device, 1), "gpu-compute/fp8_tensor");
+  assert_int_equal(read_prompt(&e4m3, e4m3.device, e4m3.logits[0], &err), ZH_OK);
+  family_is_computed("zh-tiny", 0.15);
+  family_is_computed("zh-tiny-experts", 0.3);
+  unobserved_passes_are_the_same("zh-tiny-experts");
+  unsetenv("ZH_GPU_PRODUCT");
+  pair bf16 = open_pair("zh-tiny");
+  assert_int_equal(bf16.device->kernels->rounds.e4m3, ZH_ROUND_NONE);
+  assert_int_equal(read_prompt(&bf16, bf16.device, bf16.logits[0], &err), ZH_OK);
+  assert_memory_not_equal(bf16.logits[0], e4m3.logits[0], (size_t)PROMPT * bf16.vocab * sizeof(float));
+  close_pair(&e4m3);
+  close_pair(&bf16);
+}
+
 /* --- generations --- */
 
 /* What single steps from the host give after the prompt. */
@@ -573,6 +597,7 @@ int main(void) {
       cmocka_unit_test(latent_attention_is_computed),
       cmocka_unit_test(keys_and_values_in_eight_bits),
       cmocka_unit_test(standard_models_are_generated_in_place),
+      cmocka_unit_test(inputs_in_e4m3_are_computed),
       cmocka_unit_test(joined_instructions_give_the_same_bits),
       cmocka_unit_test(generations_are_steps_bit_for_bit),
       cmocka_unit_test(draws_are_the_hosts),

@@ -59,6 +59,7 @@ typedef struct kind {
   zh_split split;
   int nodes;   /* that the ranks play */
   double part; /* of the largest logit: how far others may be off the exact ones */
+  zh_expert_split experts;
 } kind;
 
 static void open_model(rig *r, const char *name, zh_error *err) {
@@ -86,7 +87,7 @@ static zh_status open_rig(rig *r, const zh_comm *comm, const kind *k, zh_error *
   int device = 0;
   char node[16];
   *r = (rig){.comm = comm};
-  zh_ranks ranks = {.comm = comm, .split = k->split, .patience_s = 20};
+  zh_ranks ranks = {.comm = comm, .split = k->split, .patience_s = 20, .experts = k->experts};
   snprintf(node, sizeof node, "%d", comm->rank * k->nodes / comm->size);
   setenv("ZHIHENG_NODE", node, 1);
   if (strncmp(k->model, "zh-tiny", 7) == 0) setenv("ZHIHENG_DATA", data, 1);
@@ -200,8 +201,42 @@ static zh_status generations_are_steps(rig *r, zh_error *err) {
   return ZH_OK;
 }
 
+/* Every choice fell on one rank, and each counted the same of all. */
+static zh_status choices_are_counted(const rig *r, size_t tokens, zh_error *err) {
+  const zh_engine *e = r->engine;
+  const uint64_t *counted = zh_device_expert_counts(e);
+  uint64_t mine[2 * ZH_COUNTS] = {0}, all[RANKS_MAX][2 * ZH_COUNTS], here = 0, most = 0;
+  zh_exchange exchange = zh_comm_exchange(r->comm);
+  if (!e->weights.expert || !counted) return ZH_OK;
+  for (uint32_t l = 0; l < e->architecture.layers; ++l, counted += ZH_COUNTS)
+    for (int i = 0; i < ZH_COUNTS; ++i) {
+      mine[i] += counted[i];
+      if (i != ZH_COUNT_HERE) mine[ZH_COUNTS + i] += counted[i];
+    }
+  ZH_TRY(exchange.gather(exchange.context, all, mine, sizeof mine, err));
+  for (int i = 0; i < r->comm->size; ++i) {
+    here += all[i][ZH_COUNT_HERE];
+    if (all[i][ZH_COUNT_HERE] > most) most = all[i][ZH_COUNT_HERE];
+  }
+  uint32_t sparse = 0;
+  for (uint32_t l = 0; l < e->architecture.layers; ++l)
+    sparse += zh_layer_is(&e->architecture, l, ZH_LAYER_EXPERTS);
+  uint64_t choices = (uint64_t)sparse * tokens * e->architecture.experts_used;
+  bool same = memcmp(all[0] + ZH_COUNTS, mine + ZH_COUNTS, sizeof mine / 2) == 0;
+  bool divided = e->weights.whole_experts;
+  if (same && mine[ZH_COUNT_CHOICES] == choices &&
+      mine[ZH_COUNT_MOST] >= (divided ? most : choices) &&
+      here == (divided ? choices : choices * (uint64_t)r->comm->size))
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_CHECK, "%llu choices were counted here, %llu in all, of %llu",
+                 (unsigned long long)mine[ZH_COUNT_HERE], (unsigned long long)here,
+                 (unsigned long long)choices);
+}
+
 static zh_status compute(rig *r, const zh_comm *comm, const kind *k, zh_error *err) {
   ZH_TRY(open_rig(r, comm, k, err));
+  if ((k->experts == ZH_EXPERTS_WHOLE) != r->engine->weights.whole_experts)
+    return zh_fail(err, ZH_ERR_CHECK, "experts do not lie as they were to");
   ZH_TRY(under_check(r, err));
   ZH_TRY(same_on_all_ranks(r, err));
   zh_status status = ZH_OK;
@@ -213,8 +248,10 @@ static zh_status compute(rig *r, const zh_comm *comm, const kind *k, zh_error *e
   }
   ZH_TRY(zh_comm_agree(comm, status, err));
   zh_engine_poison(r->engine, 0, 0);
+  zh_device_restart_count(r->engine);
   ZH_TRY(read_prompt(r, r->engine, r->logits, err)); /* nobody observes */
   ZH_TRY(same_on_all_ranks(r, err));
+  if (k->split == ZH_SPLIT_TENSOR) ZH_TRY(choices_are_counted(r, PROMPT, err));
   ZH_TRY(generations_are_steps(r, err));
   return zh_engine_verify_weights(r->engine, 3, err);
 }
@@ -231,33 +268,135 @@ static bool computes(const zh_comm *comm, void *user) {
 
 static void heads_and_columns_are_divided(void **state) {
   (void)state;
-  static const kind kinds[] = {
-      {"qwen3", ZH_SPLIT_TENSOR, 1, 0.04},      {"qwen3-moe", ZH_SPLIT_TENSOR, 1, 0.1},
-      {"gpt-oss", ZH_SPLIT_TENSOR, 1, 0.1},     {"baichuan2-13b", ZH_SPLIT_TENSOR, 1, 0.04},
-      {"deepseek-v3", ZH_SPLIT_TENSOR, 1, 0.1}, {"zh-tiny-parts", ZH_SPLIT_TENSOR, 1, 0.1}};
+  static const kind kinds[] = {{"qwen3", ZH_SPLIT_TENSOR, 1, 0.04, ZH_EXPERTS_COLUMNS},
+                               {"qwen3-moe", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_COLUMNS},
+                               {"gpt-oss", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_COLUMNS},
+                               {"baichuan2-13b", ZH_SPLIT_TENSOR, 1, 0.04, ZH_EXPERTS_COLUMNS},
+                               {"deepseek-v3", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_COLUMNS},
+                               {"zh-tiny-parts", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_COLUMNS}};
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; ++i)
     assert_true(on_ranks(2, computes, (void *)&kinds[i]));
 }
 
+/* Evenly or not: 7, 4, 8 and 11 experts; with biases, shared experts, latents, blocks with one
+ * scale. */
+static void whole_experts_are_shared_out(void **state) {
+  (void)state;
+  static const struct {
+    kind kind;
+    int ranks;
+  } cases[] = {{{"qwen3-moe", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_WHOLE}, 4},
+               {{"gpt-oss", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_WHOLE}, 2},
+               {{"zh-tiny-parts", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_WHOLE}, 2},
+               {{"zh-tiny-shares", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_WHOLE}, 3},
+               {{"deepseek-v3", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_WHOLE}, 2}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i)
+    assert_true(on_ranks(cases[i].ranks, computes, (void *)&cases[i].kind));
+}
+
 static void layers_are_divided(void **state) {
   (void)state;
-  static const kind kinds[] = {{"qwen3", ZH_SPLIT_PIPELINE, 1, 0.04},
-                               {"deepseek-v3", ZH_SPLIT_PIPELINE, 1, 0.1}};
+  static const kind kinds[] = {{"qwen3", ZH_SPLIT_PIPELINE, 1, 0.04, ZH_EXPERTS_AUTO},
+                               {"deepseek-v3", ZH_SPLIT_PIPELINE, 1, 0.1, ZH_EXPERTS_AUTO}};
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; ++i)
     assert_true(on_ranks(2, computes, (void *)&kinds[i]));
 }
 
 static void nodes_divide_layers_and_their_ranks_columns(void **state) {
   (void)state;
-  kind k = {"qwen3-moe", ZH_SPLIT_NODES, 2, 0.1};
+  kind k = {"qwen3-moe", ZH_SPLIT_NODES, 2, 0.1, ZH_EXPERTS_COLUMNS};
   assert_true(on_ranks(4, computes, &k));
+  k.experts = ZH_EXPERTS_WHOLE;
+  assert_true(on_ranks(4, computes, &k));
+}
+
+/* --- drawing --- */
+
+static const zh_draw_rule draws[] = {
+    {.rate = 0.9, .seed = 4, .index = 0},
+    {.rate = 0.4, .seed = 7, .index = 3, .top_k = 20, .min_p = 1 << 20},
+    {.rate = 0.7, .seed = 9, .index = 5, .top_p = 0xE0000000u},
+    {.rate = 0, .seed = 1}};
+enum { DRAWS = sizeof draws / sizeof draws[0] };
+
+/* Tokens behind the prompt by the device, against those that the host draws from the logits of all
+ * rows, step by step. */
+static zh_status draws_are_the_hosts(rig *r, const zh_draw_rule *how, uint32_t out[STEPS],
+                                     zh_error *err) {
+  uint32_t first = r->token[PROMPT - 1];
+  if (!zh_engine_draws(r->engine)) return zh_fail(err, ZH_ERR_CHECK, "the engine does not draw");
+  zh_engine_poison(r->engine, 0, PROMPT);
+  ZH_TRY(zh_engine_draw(r->engine, how, first, PROMPT, STEPS, out, err));
+  zh_engine_poison(r->engine, 0, PROMPT);
+  for (uint32_t i = 0, token = first, sequence = 0; i < STEPS; ++i) {
+    uint32_t position = PROMPT + i;
+    zh_draw_rule rule = *how;
+    rule.index += i;
+    ZH_TRY(zh_engine_forward(r->engine, &token, &position, &sequence, 1, NULL, r->logits, err));
+    ZH_TRY(zh_engine_share(r->engine, r->logits, r->vocab * sizeof(float), err));
+    size_t largest = zh_kernels_reference()->argmax(r->logits, r->vocab);
+    token = (uint32_t)zh_draw_token(r->logits, r->vocab, largest, &rule);
+    if (token != out[i])
+      return zh_fail(err, ZH_ERR_CHECK, "step %u drew %u, and %u on the host", i, out[i], token);
+  }
+  return ZH_OK;
+}
+
+static zh_status all_draw_alike(rig *r, const zh_comm *comm, const kind *k, zh_error *err) {
+  uint32_t out[DRAWS][STEPS], all[RANKS_MAX][DRAWS][STEPS], alone[STEPS];
+  zh_exchange exchange = zh_comm_exchange(comm);
+  ZH_TRY(open_rig(r, comm, k, err));
+  ZH_TRY(read_prompt(r, r->engine, r->logits, err));
+  for (int i = 0; i < DRAWS; ++i) ZH_TRY(draws_are_the_hosts(r, &draws[i], out[i], err));
+  ZH_TRY(exchange.gather(exchange.context, all, out, sizeof out, err));
+  for (int rank = 1; rank < comm->size; ++rank)
+    if (memcmp(all[rank], all[0], sizeof out) != 0)
+      return zh_fail(err, ZH_ERR_CHECK, "rank %d drew other tokens than rank 0", rank);
+  if (comm->rank > 0) return ZH_OK;
+  zh_engine *shared = r->engine; /* one rank's, with the whole model */
+  r->engine = NULL;
+  zh_status status = open_engine(&r->engine, r, NULL, 1, err);
+  if (status == ZH_OK) status = read_prompt(r, r->engine, r->logits, err);
+  for (int i = 0; i < DRAWS && status == ZH_OK; ++i) {
+    zh_engine_truncate(r->engine, 0, PROMPT);
+    status = zh_engine_draw(r->engine, &draws[i], r->token[PROMPT - 1], PROMPT, STEPS, alone, err);
+    if (status == ZH_OK && memcmp(alone, out[i], sizeof alone) != 0)
+      status = zh_fail(err, ZH_ERR_CHECK, "one rank draws other tokens by rule %d", i);
+  }
+  zh_engine_free(r->engine);
+  r->engine = shared;
+  return status;
+}
+
+static bool draw_alike(const zh_comm *comm, void *user) {
+  const kind *k = user;
+  zh_error err = ZH_ERROR_INIT;
+  rig r = {0};
+  zh_status status = zh_comm_agree(comm, all_draw_alike(&r, comm, k, &err), &err);
+  if (status != ZH_OK) print_error("%s, rank %d: %s\n", k->model, comm->rank, err.message);
+  close_rig(&r);
+  return status == ZH_OK;
+}
+
+/* The head's rows lie over the ranks, or with the last stage alone. */
+static void tokens_are_drawn_over_ranks(void **state) {
+  (void)state;
+  static const struct {
+    kind kind;
+    int ranks;
+  } cases[] = {{{"qwen3", ZH_SPLIT_TENSOR, 1, 0, ZH_EXPERTS_AUTO}, 2},
+               {{"qwen3", ZH_SPLIT_PIPELINE, 1, 0, ZH_EXPERTS_AUTO}, 2},
+               {{"zh-tiny-shares", ZH_SPLIT_TENSOR, 1, 0, ZH_EXPERTS_WHOLE}, 3},
+               {{"qwen3", ZH_SPLIT_NODES, 2, 0, ZH_EXPERTS_AUTO}, 4}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i)
+    assert_true(on_ranks(cases[i].ranks, draw_alike, (void *)&cases[i].kind));
 }
 
 /* --- faults --- */
 
 /* On rank 1 alone; some rank's self-check notices, or the ranks' logits differ. */
 static bool notices(const zh_comm *comm, void *user) {
-  const kind k = {"qwen3", ZH_SPLIT_TENSOR, 1, 0.04};
+  const kind k = {"qwen3", ZH_SPLIT_TENSOR, 1, 0.04, ZH_EXPERTS_AUTO};
   zh_error err = ZH_ERROR_INIT;
   rig r = {0};
   zh_status status = open_rig(&r, comm, &k, &err);
@@ -281,7 +420,7 @@ static void a_fault_on_one_rank_is_noticed(void **state) {
 /* Rank 1's device is lost in the middle of a pass: both ranks stop with its sentence. user:
  * observed. */
 static bool stops(const zh_comm *comm, void *user) {
-  const kind k = {"qwen3", ZH_SPLIT_TENSOR, 1, 0.04};
+  const kind k = {"qwen3", ZH_SPLIT_TENSOR, 1, 0.04, ZH_EXPERTS_AUTO};
   const bool *observed = user;
   zh_error err = ZH_ERROR_INIT;
   rig r = {0};
@@ -342,7 +481,7 @@ static void ranks_without_a_gpu_each_are_refused(void **state) {
 }
 
 static bool refuses_cut_blocks(const zh_comm *comm, void *user) {
-  const kind k = {"zh-tiny-experts", ZH_SPLIT_TENSOR, 1, 0.1};
+  const kind k = {"zh-tiny-experts", ZH_SPLIT_TENSOR, 1, 0.1, ZH_EXPERTS_COLUMNS};
   zh_error err = ZH_ERROR_INIT;
   rig r = {0};
   (void)user;
@@ -390,23 +529,23 @@ static uint64_t parameters_of(const char *name) {
   return 0;
 }
 
-static zh_status fits(const char *name, int ranks, zh_split split, double gigabytes,
-                      zh_error *err) {
+static zh_status fits_as(const char *name, int ranks, zh_split split, zh_expert_split experts,
+                         double gigabytes, zh_error *err) {
   zh_model *model = NULL;
   uint64_t parameters = parameters_of(name), weights = 0, most = 0;
   ZH_TRY(zh_model_open(&model, name, err));
   bool tensor = split == ZH_SPLIT_TENSOR;
   int step = tensor ? ranks - 1 : 1; /* those between are as large as the first */
   for (int i = 0; i < ranks; i += step) {
-    zh_part part = tensor ? (zh_part){.index = i, .parts = ranks}
+    zh_part part = tensor ? (zh_part){.index = i, .parts = ranks, .experts = experts}
                           : (zh_part){.parts = 1, .stage = i, .stages = ranks};
     zh_device_room room = {0};
     ZH_TRY(room_of_part(&room, model, part, err));
     uint64_t all = room.weights + room.cache + room.activations;
-    print_message("%s, %s, rank %d of %d: %.2f GB: weights %.2f, keys and values %.2f, "
-                  "activations %.2f\n",
-                  name, tensor ? "tensor" : "pipeline", i, ranks, (double)all / 1e9,
-                  (double)room.weights / 1e9, (double)room.cache / 1e9,
+    print_message("%s, %s, experts %s, rank %d of %d: %.2f GB: weights %.2f, keys and values "
+                  "%.2f, activations %.2f\n",
+                  name, tensor ? "tensor" : "pipeline", zh_expert_words[experts], i, ranks,
+                  (double)all / 1e9, (double)room.weights / 1e9, (double)room.cache / 1e9,
                   (double)room.activations / 1e9);
     weights += (uint64_t)(i == 0 ? step : 1) * room.weights;
     if (all > most) most = all;
@@ -420,6 +559,11 @@ static zh_status fits(const char *name, int ranks, zh_split split, double gigaby
   return ZH_OK;
 }
 
+static zh_status fits(const char *name, int ranks, zh_split split, double gigabytes,
+                      zh_error *err) {
+  return fits_as(name, ranks, split, ZH_EXPERTS_COLUMNS, gigabytes, err);
+}
+
 /* By rank 1, a process of its own: other tests have other classes. */
 static bool largest_fit(const zh_comm *comm, void *user) {
   zh_error err = ZH_ERROR_INIT;
@@ -428,6 +572,10 @@ static bool largest_fit(const zh_comm *comm, void *user) {
   zh_status status = fits("zh-70b", 2, ZH_SPLIT_TENSOR, 80, &err);
   if (status == ZH_OK) status = fits("zh-671b-a37b", 8, ZH_SPLIT_TENSOR, 141, &err);
   if (status == ZH_OK) status = fits("zh-1t-a32b", 8, ZH_SPLIT_TENSOR, 141, &err);
+  if (status == ZH_OK)
+    status = fits_as("zh-671b-a37b", 8, ZH_SPLIT_TENSOR, ZH_EXPERTS_WHOLE, 141, &err);
+  if (status == ZH_OK)
+    status = fits_as("zh-1t-a32b", 8, ZH_SPLIT_TENSOR, ZH_EXPERTS_WHOLE, 141, &err);
   if (status == ZH_OK) status = fits("zh-70b", 2, ZH_SPLIT_PIPELINE, 80, &err);
   if (status != ZH_OK) print_error("%s\n", err.message);
   return status == ZH_OK;
@@ -442,6 +590,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_largest_models_fit), /* before this process has read other classes */
       cmocka_unit_test(heads_and_columns_are_divided),
+      cmocka_unit_test(whole_experts_are_shared_out),
+      cmocka_unit_test(tokens_are_drawn_over_ranks),
       cmocka_unit_test(layers_are_divided),
       cmocka_unit_test(nodes_divide_layers_and_their_ranks_columns),
       cmocka_unit_test(a_fault_on_one_rank_is_noticed),

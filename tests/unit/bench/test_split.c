@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "bench/engine/weights.h"
+#include "bench/engine/expert_shares.h"
+#include "core/philox.h"
 #include "tests/unit/bench/tiny_model.h"
 #include "tests/unit/folder.h"
 
@@ -171,10 +172,15 @@ static void stages_make_the_whole(void **state) {
   zh_model_free(model);
 }
 
-static void refused(zh_weights *w, int parts, const char *words) {
+static void refused_as(zh_weights *w, int parts, zh_expert_split experts, const char *words) {
   zh_error err = ZH_ERROR_INIT;
-  assert_int_equal(zh_weights_cut(w, (zh_part){.parts = parts}, &err), ZH_ERR_INPUT);
+  zh_part part = {.parts = parts, .experts = experts};
+  assert_int_equal(zh_weights_cut(w, part, &err), ZH_ERR_INPUT);
   if (!strstr(err.message, words)) fail_msg("%s", err.message);
+}
+
+static void refused(zh_weights *w, int parts, const char *words) {
+  refused_as(w, parts, ZH_EXPERTS_COLUMNS, words);
 }
 
 static void what_does_not_divide_is_refused(void **state) {
@@ -192,18 +198,25 @@ static void what_does_not_divide_is_refused(void **state) {
   zh_model_free(model);
 }
 
+static zh_model *open_experts(const char *family) {
+  char model_path[512];
+  zh_model *model;
+  zh_error err = ZH_ERROR_INIT;
+  snprintf(model_path, sizeof model_path, "%s/tests/golden/families/%s", ZH_SOURCE_DIR, family);
+  assert_int_equal(zh_model_open(&model, model_path, &err), ZH_OK);
+  return model;
+}
+
 /* Columns of experts and of what they share are divided as a dense layer's. */
 static void experts_are_divided(void **state) {
   (void)state;
-  char model_path[512];
-  zh_model *model;
+  zh_model *model = open_experts("qwen2-moe");
   zh_weights w;
   zh_error err = ZH_ERROR_INIT;
-  snprintf(model_path, sizeof model_path, "%s/tests/golden/families/qwen2-moe", ZH_SOURCE_DIR);
-  assert_int_equal(zh_model_open(&model, model_path, &err), ZH_OK);
   assert_int_equal(zh_weights_describe(&w, model, &err), ZH_OK);
   uint32_t ffn = w.architecture.expert_ffn, shared = w.architecture.shared_ffn;
-  assert_int_equal(zh_weights_cut(&w, (zh_part){.index = 1, .parts = 2}, &err), ZH_OK);
+  zh_part part = {.index = 1, .parts = 2, .experts = ZH_EXPERTS_COLUMNS};
+  assert_int_equal(zh_weights_cut(&w, part, &err), ZH_OK);
   uint32_t layer = 0;
   while (!zh_layer_is(&w.architecture, layer, ZH_LAYER_EXPERTS)) ++layer;
   const zh_weight *expert = zh_weights_expert(&w, layer, 1),
@@ -222,6 +235,126 @@ static void experts_are_divided(void **state) {
   zh_model_free(model);
 }
 
+static uint64_t bytes_here(const zh_weights *w) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < zh_weights_count(w); ++i) bytes += zh_weight_bytes(zh_weights_at(w, i));
+  return bytes;
+}
+
+/* Every expert is on one rank, whole, and all that is not an expert is divided as ever. */
+static void whole_experts_are_shared_out(void **state) {
+  (void)state;
+  zh_model *model = open_experts("qwen3-moe"); /* 4 heads, 7 experts of 22 columns */
+  zh_weights whole, w;
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_weights_describe(&whole, model, &err), ZH_OK);
+  uint32_t experts = whole.architecture.experts;
+  for (int parts = 2; parts <= 4; parts += 2) {
+    uint32_t next = 0;
+    uint64_t bytes = 0;
+    for (int index = 0; index < parts; ++index) {
+      zh_part part = {.index = index, .parts = parts, .experts = ZH_EXPERTS_WHOLE};
+      assert_int_equal(zh_weights_describe(&w, model, &err), ZH_OK);
+      assert_int_equal(zh_weights_cut(&w, part, &err), ZH_OK);
+      assert_true(w.whole_experts);
+      assert_int_equal(w.first_expert, next);
+      assert_in_range(w.experts_here, experts / (uint32_t)parts,
+                      (experts + (uint32_t)parts - 1) / (uint32_t)parts);
+      next += w.experts_here;
+      assert_int_equal(w.architecture.experts, experts);
+      assert_int_equal(w.architecture.expert_ffn, whole.architecture.expert_ffn);
+      assert_int_equal(zh_weights_layer(&w, 0)[ZH_ROUTER].matrix.rows, experts);
+      for (uint32_t e = 0; e < experts; ++e) {
+        const zh_weight *is = zh_weights_expert(&w, 1, e), *was = zh_weights_expert(&whole, 1, e);
+        bool here = zh_weights_have_expert(&w, e);
+        assert_int_equal(here, e >= w.first_expert && e < next);
+        assert_int_equal(is[ZH_EXPERT_DOWN].tensor != NULL, here);
+        if (!here) continue;
+        assert_int_equal(is[ZH_EXPERT_DOWN].matrix.columns, was[ZH_EXPERT_DOWN].matrix.columns);
+        assert_int_equal(is[ZH_EXPERT_UP].matrix.rows, was[ZH_EXPERT_UP].matrix.rows);
+        assert_ptr_equal(is[ZH_EXPERT_GATE].matrix.data,
+                         zh_weight_source_row(&is[ZH_EXPERT_GATE], 0, NULL));
+      }
+      for (uint32_t e = w.first_expert; e < next; ++e)
+        for (int slot = 0; slot < ZH_EXPERT_SLOTS; ++slot) {
+          const zh_weight *is = &zh_weights_expert(&w, 0, e)[slot];
+          if (is->tensor) bytes += zh_weight_bytes(is);
+        }
+      zh_weights_close(&w);
+    }
+    assert_int_equal(next, experts);
+    assert_int_equal(bytes * whole.architecture.layers, whole.total.expert_bytes);
+  }
+  assert_true(bytes_here(&whole) > whole.total.expert_bytes);
+  whole.architecture.heads = whole.architecture.ffn = 40; /* as if eight ranks divided the rest */
+  whole.architecture.vocab = 1024;
+  refused_as(&whole, 8, ZH_EXPERTS_WHOLE, "7 experts cannot be shared out whole among 8 ranks");
+  zh_weights_close(&whole);
+  zh_model_free(model);
+}
+
+/* What is impossible one way goes the other; else what moves fewer bytes on the busiest rank. */
+static void which_way_is_chosen_by_formula(void **state) {
+  (void)state;
+  zh_model *model = open_experts("qwen3-moe");
+  zh_weights w;
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(zh_weights_describe(&w, model, &err), ZH_OK);
+  zh_part part = {.parts = 2, .tokens = 1};
+  assert_false(zh_experts_lie_whole(&w, part)); /* one token's experts may be all on one rank */
+  part.tokens = 4096;
+  assert_true(zh_experts_lie_whole(&w, part)); /* all experts are read anyway, and fewer rows go */
+  part.experts = ZH_EXPERTS_COLUMNS;
+  assert_false(zh_experts_lie_whole(&w, part));
+  part = (zh_part){.parts = 4, .tokens = 1}; /* of 22 columns */
+  assert_true(zh_experts_lie_whole(&w, part));
+  part.parts = 8; /* nor 7 experts */
+  assert_false(zh_experts_lie_whole(&w, part));
+  part = (zh_part){.parts = 1, .experts = ZH_EXPERTS_WHOLE};
+  assert_false(zh_experts_lie_whole(&w, part));
+  zh_weights_close(&w);
+  zh_model_free(model);
+}
+
+/* Against draws by lot. */
+static void the_busiest_rank_is_foretold(void **state) {
+  (void)state;
+  enum { EXPERTS = 256, USED = 8, RANKS = 8, TRIALS = 400 };
+  static const size_t tokens[] = {1, 4, 16, 64, 256};
+  for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; ++i) {
+    double busy = 0, busiest = 0;
+    for (uint64_t trial = 0, at = 0; trial < TRIALS; ++trial) {
+      bool has[EXPERTS] = {false};
+      for (size_t t = 0; t < tokens[i]; ++t) {
+        bool own[EXPERTS] = {false};
+        for (int k = 0; k < USED;) {
+          uint32_t bits;
+          zh_random_fill(&bits, 1, 5, i, at++);
+          if (own[bits % EXPERTS]) continue;
+          own[bits % EXPERTS] = has[bits % EXPERTS] = true;
+          ++k;
+        }
+      }
+      uint32_t most = 0, all = 0;
+      for (int rank = 0; rank < RANKS; ++rank) {
+        zh_expert_share share = zh_expert_share_of(EXPERTS, rank, RANKS);
+        uint32_t its = 0;
+        for (uint32_t e = share.first; e < share.first + share.count; ++e) its += has[e];
+        if (its > most) most = its;
+        all += its;
+      }
+      busy += (double)all / TRIALS;
+      busiest += (double)most / TRIALS;
+    }
+    double told = zh_experts_busy(EXPERTS, USED, (double)tokens[i]);
+    assert_true(told > 0.98 * busy && told < 1.02 * busy);
+    double most = zh_experts_busiest(EXPERTS, RANKS, told);
+    print_message("%zu tokens: %.1f experts busy, %.2f on one rank, foretold %.2f\n", tokens[i],
+                  busy, busiest, most);
+    assert_true(most > 0.9 * busiest && most < 1.25 * busiest);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(parts_make_the_whole),
@@ -230,6 +363,9 @@ int main(void) {
       cmocka_unit_test(stages_make_the_whole),
       cmocka_unit_test(what_does_not_divide_is_refused),
       cmocka_unit_test(experts_are_divided),
+      cmocka_unit_test(whole_experts_are_shared_out),
+      cmocka_unit_test(which_way_is_chosen_by_formula),
+      cmocka_unit_test(the_busiest_rank_is_foretold),
   };
   return cmocka_run_group_tests(tests, write_files, NULL);
 }

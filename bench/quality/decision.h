@@ -1,0 +1,26 @@
+/* What a comparison of models reads of an examination (docs/leading.md): one score for each item,
+ * by the metric that decides its task. */
+#ifndef ZH_BENCH_QUALITY_DECISION_H
+#define ZH_BENCH_QUALITY_DECISION_H
+
+#include "bench/quality/quality.h"
+#include "core/digest.h"
+#include "core/text.h"
+
+extern const char zh_decision_header[]; /* "item,cluster,…\n" */
+
+/* Chooses each task's: the metric that the protocol names for it, else its first; none where that
+ * is no mean over items. protocol: a file, NULL or "" where there is none. sm3: its digest, or "".
+ */
+ZH_MUST_CHECK zh_status zh_decision_choose(char sm3[ZH_DIGEST_HEX], zh_exam *exam,
+                                           const char *protocol, zh_error *err);
+const char *zh_decision_modality(const zh_exam_task *task);
+
+/* The item's row; nothing where the task has no deciding metric. scores: {metric: value}. */
+ZH_MUST_CHECK zh_status zh_decision_row(zh_text *out, const zh_exam_task *task, const json_t *doc,
+                                        const zh_request *requests, size_t count,
+                                        const json_t *scores, const char *doc_hash, zh_error *err);
+/* A field of a table as RFC 4180 has it. */
+void zh_decision_field(zh_text *out, const char *text);
+
+#endif

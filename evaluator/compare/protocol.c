@@ -1,0 +1,181 @@
+/* Equal conditions: every fact that two models state differently is named, and whether scores or
+ * speeds can be compared in spite of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/digest.h"
+#include "evaluator/compare/parts.h"
+
+/* What a fact is about, and whether figures cannot be compared where it differs. "prefix *" stands
+ * for all that begin so. */
+static const struct {
+  const char *key, *of;
+  bool breaks;
+} fields[] = {
+    {"machine", "speeds", true},      {"device", "speeds", true},
+    {"threads", "speeds", true},      {"ranks", "speeds", true},
+    {"kernels", "speeds", true},      {"step kernels", "speeds", true},
+    {"parameters *", "speeds", true}, {"fault", "speeds", true},
+    {"host", "speeds", false},        {"suite", "speeds", false},
+    {"seed", "speeds", false},        {"compiler", "speeds", false},
+    {"program", "both", false},       {"commit", "both", false},
+    {"type", "models", false},        {"protocol", "scores", true},
+    {"items *", "scores", true},      {"prompts *", "scores", true},
+    {"metric *", "scores", true},     {"shots *", "scores", true},
+    {"version *", "scores", true},    {"item seed", "scores", false},
+    {"limit", "scores", false},       {"precision", "scores", false},
+    {"kv", "scores", false},          {"evaluated by", "scores", false},
+    {"git", "scores", false},
+};
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+static int field_of(const char *key) {
+  for (int f = 0; f < FIELDS; f++) {
+    const char *star = strstr(fields[f].key, "*");
+    if (star == NULL ? strcmp(key, fields[f].key) == 0
+                     : strncmp(key, fields[f].key, (size_t)(star - fields[f].key)) == 0)
+      return f;
+  }
+  return -1;
+}
+
+static const char *fact(const zh_entrant *entrant, const char *key) {
+  return json_string_value(json_object_get(entrant->facts, key));
+}
+
+/* Who says nothing of a fact does not differ in it; but no protocol is another one than some. */
+static bool differs(const zh_entrant *a, const zh_entrant *b, const char *key) {
+  const char *x = fact(a, key), *y = fact(b, key);
+  if (strcmp(key, "protocol") == 0 && a->sheet_count > 0 && b->sheet_count > 0)
+    return strcmp(x != NULL ? x : "", y != NULL ? y : "") != 0;
+  return x != NULL && y != NULL && strcmp(x, y) != 0;
+}
+
+bool zh_speeds_match(const zh_entrant *a, const zh_entrant *b, const char *step, bool *parameters) {
+  const char *key;
+  json_t *value;
+  char of_step[256];
+  bool match = true;
+  snprintf(of_step, sizeof of_step, "parameters %.200s", step);
+  *parameters = !differs(a, b, of_step);
+  json_object_foreach(a->facts, key, value) {
+    int field = field_of(key);
+    bool other_step = strncmp(key, "parameters ", 11) == 0 && strcmp(key, of_step) != 0;
+    if (field < 0 || other_step || strcmp(fields[field].of, "speeds") != 0) continue;
+    match &= !(fields[field].breaks && differs(a, b, key));
+  }
+  return match;
+}
+
+/* --- digests of what was asked --- */
+
+static zh_status digest_of(char sm3[ZH_DIGEST_HEX], const zh_sheet *sheet, bool prompts,
+                           zh_error *err) {
+  zh_digest *digest;
+  ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
+  zh_status status = ZH_OK;
+  for (size_t i = 0; status == ZH_OK && i < sheet->count; i++) {
+    const char *text = prompts ? sheet->answers[i].prompt : sheet->answers[i].item;
+    status = zh_digest_update(digest, text, strlen(text), err);
+    if (status == ZH_OK) status = zh_digest_update(digest, "\n", 1, err);
+  }
+  if (status == ZH_OK) status = zh_digest_final(sm3, digest, err);
+  zh_digest_free(digest);
+  return status;
+}
+
+static zh_status add_sheet_facts(zh_entrant *entrant, const zh_sheet *sheet, zh_error *err) {
+  char sm3[ZH_DIGEST_HEX], key[512], text[64];
+  bool prompts = sheet->count > 0 && sheet->answers[0].prompt[0] != '\0';
+  ZH_TRY(digest_of(sm3, sheet, false, err));
+  snprintf(key, sizeof key, "items %.400s", sheet->task);
+  snprintf(text, sizeof text, "%zu, SM3 %.12s", sheet->count, sm3);
+  zh_entrant_fact(entrant, key, text);
+  ZH_TRY(digest_of(sm3, sheet, true, err));
+  snprintf(key, sizeof key, "prompts %.400s", sheet->task);
+  snprintf(text, sizeof text, "SM3 %.12s", sm3);
+  if (prompts) zh_entrant_fact(entrant, key, text);
+  snprintf(key, sizeof key, "metric %.400s", sheet->task);
+  zh_entrant_fact(entrant, key, sheet->metric);
+  return ZH_OK;
+}
+
+/* --- the list --- */
+
+static bool any_differs(const zh_entrants *e, const char *key) {
+  for (size_t i = 0; i < e->count; i++)
+    for (size_t k = i + 1; k < e->count; k++)
+      if (differs(&e->at[i], &e->at[k], key)) return true;
+  return false;
+}
+
+static void add_difference(json_t *list, const zh_entrants *e, const char *key, int field) {
+  json_t *values = json_array();
+  for (size_t i = 0; i < e->count; i++) {
+    const char *text = fact(&e->at[i], key);
+    json_array_append_new(values, text != NULL ? json_string(text) : json_null());
+  }
+  json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "field", key, "of",
+                                        field >= 0 ? fields[field].of : "both", "breaks",
+                                        field >= 0 && fields[field].breaks, "values", values));
+}
+
+/* Keys in the order of the fields, each once. */
+static json_t *differences(const zh_entrants *e) {
+  json_t *list = json_array(), *seen = json_object(), *value;
+  const char *key;
+  for (int f = 0; f < FIELDS; f++) {
+    for (size_t i = 0; i < e->count; i++) {
+      json_object_foreach(e->at[i].facts, key, value) {
+        if (field_of(key) != f || json_object_get(seen, key) != NULL) continue;
+        json_object_set_new(seen, key, json_true());
+        if (any_differs(e, key)) add_difference(list, e, key, f);
+      }
+    }
+  }
+  json_decref(seen);
+  return list;
+}
+
+static bool broken(const json_t *list, const char *of) {
+  const json_t *entry;
+  size_t i;
+  json_array_foreach(list, i, entry) {
+    if (json_is_true(json_object_get(entry, "breaks")) &&
+        strcmp(json_string_value(json_object_get(entry, "of")), of) == 0)
+      return true;
+  }
+  return false;
+}
+
+static json_t *judge(const zh_entrants *e, size_t having, bool equal, const zh_word words[3]) {
+  zh_word word = having < 2 ? words[2] : equal ? words[0] : words[1];
+  json_t *said = zh_phrase_json(zh_word_of(e->words, word), NULL, 0);
+  json_object_set_new(said, "comparable", having < 2 ? json_null() : json_boolean(equal));
+  return said;
+}
+
+zh_status zh_compare_protocol(json_t **out, zh_entrants *e, zh_error *err) {
+  static const zh_word of_scores[] = {ZH_WORD_compare_scores_equal, ZH_WORD_compare_scores_differ,
+                                      ZH_WORD_compare_scores_none},
+                       of_speeds[] = {ZH_WORD_compare_speeds_equal, ZH_WORD_compare_speeds_differ,
+                                      ZH_WORD_compare_speeds_none};
+  size_t scored = 0, timed = 0;
+  bool faults = false, doubtful = false;
+  for (size_t i = 0; i < e->count; i++) {
+    zh_entrant *entrant = &e->at[i];
+    scored += entrant->sheet_count > 0;
+    timed += entrant->speed_count > 0;
+    doubtful |= entrant->doubtful;
+    for (size_t k = 0; k < entrant->sheet_count; k++) {
+      ZH_TRY(add_sheet_facts(entrant, &entrant->sheets[k], err));
+      faults |= json_array_size(entrant->sheets[k].faults) > 0;
+    }
+  }
+  json_t *list = differences(e);
+  bool scores = !faults && !broken(list, "scores"), speeds = !doubtful && !broken(list, "speeds");
+  *out =
+      json_pack("{s:o, s:o, s:o}", "differences", list, "scores",
+                judge(e, scored, scores, of_scores), "speeds", judge(e, timed, speeds, of_speeds));
+  return *out != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for a comparison");
+}
