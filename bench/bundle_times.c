@@ -213,9 +213,9 @@ static void print_parts(FILE *out, const json_t *parts, const char *language) {
   json_t *part;
   json_array_foreach(parts, i, part) {
     const json_t *gpu = json_object_get(part, "gpu");
-    if (!json_is_object(gpu)) continue;
-    fprintf(out, "  %s %.0f%sGPU %.0f", say(&RANK, language), zh_print_real(part, "rank"),
-            say(&COMMA, language), zh_print_real(gpu, "index"));
+    fprintf(out, "  %s %.0f", say(&RANK, language), zh_print_real(part, "rank"));
+    if (json_is_object(gpu))
+      fprintf(out, "%sGPU %.0f", say(&COMMA, language), zh_print_real(gpu, "index"));
     fprintf(out, "%s%s", say(&COLON, language), say(&BY_FORMULA, language));
     print_bytes(out, &SPACE, &WEIGHTS, part, "memory_weights_bytes", language);
     print_bytes(out, &COMMA, &CACHE, part, "memory_kv_bytes", language);

@@ -260,8 +260,10 @@ static const struct argp parser = {
         "  zhiheng eval model.gguf --tasks my-task.yaml --precision exact\n\n"
         "Tasks named made_… are the product's own: items made from a seed, nothing to download. "
         "An evaluation that was interrupted goes on where it stood when the same command, with the "
-        "same --out, is given again, with any number of ranks. docs/eval.md says what of task "
-        "files is known and what the bundle holds, docs/metrics.md what scores mean."};
+        "same --out, is given again, with any number of ranks. Answers that are programs "
+        "(humaneval, mbpp) are run in a sandbox, without asking; where the kernel refuses a wall of "
+        "it, the task is refused before anything is asked (zhiheng doctor). docs/eval.md says what "
+        "of task files is known and what the bundle holds, docs/metrics.md what scores mean."};
 
 /* ---- what came of it ---- */
 
