@@ -16,6 +16,7 @@ target_sources(zh_bench PRIVATE
   quality/dataset_terms.c
   quality/decision.c
   quality/draw.c
+  quality/english_numbers.c
   quality/examinee.c
   quality/families.c
   quality/family_extraction.c
@@ -27,7 +28,7 @@ target_sources(zh_bench PRIVATE
   quality/family_units.c
   quality/filters.c
   quality/functions.c
-  quality/english_numbers.c quality/functions_bbh.c
+  quality/functions_bbh.c
   quality/functions_code.c
   quality/functions_drop.c
   quality/functions_hellaswag.c
