@@ -16,7 +16,7 @@
 #include "core/files.h"
 #include "core/text.h"
 
-enum { SETTINGS = 16 };
+enum { SETTINGS = 20 };
 enum {
   KEY_INCLUDE = 256,
   KEY_DATA,
@@ -32,7 +32,11 @@ enum {
   KEY_LAUNCHER,
   KEY_DEVICE,
   KEY_CACHE,
-  KEY_PROTOCOL
+  KEY_PROTOCOL,
+  KEY_CHAT,
+  KEY_SYSTEM,
+  KEY_MULTITURN,
+  KEY_DEFINITIONS
 };
 
 typedef struct arguments {
@@ -52,7 +56,17 @@ static const struct argp_option options[] = {
     {"limit", KEY_LIMIT, "N", 0, "ask the first N items of each task, or that part (0.1)", 0},
     {"out", 'o', "DIR", 0, "bundle folder to make (default: out/quality-TIME)", 0},
     {"num-fewshot", KEY_SHOTS, "N", 0, "examples before each item, where the task allows it", 0},
-    {"seed", KEY_SEED, "N", 0, "seed of made items (drawn unless given)", 0},
+    {"apply-chat-template", KEY_CHAT, NULL, 0,
+     "prompts as conversations, by the chat template of the model", 0},
+    {"system-instruction", KEY_SYSTEM, "TEXT", 0,
+     "what the system says before the description of each task", 0},
+    {"fewshot-as-multiturn", KEY_MULTITURN, "WORD", 0,
+     "of conversations: examples as turns of their own (true, the default), or all in one message "
+     "(false)",
+     0},
+    {"definitions", KEY_DEFINITIONS, "WORD", 0,
+     "whose definitions score the answers: lm-eval (the default) or opencompass", 0},
+    {"seed", KEY_SEED, "N", 0, "seed of made items and of drawn answers (drawn unless given)", 0},
     {"protocol", KEY_PROTOCOL, "FILE", 0,
      "protocol of a comparison that the bundle is for (docs/leading.md)", 0},
     {"batch", KEY_BATCH, "N", 0,
@@ -143,6 +157,21 @@ static error_t parse_text(int key, char *arg, arguments *given) {
   case KEY_KV:
     set_text(given, "kv", arg);
     return 0;
+  case KEY_CHAT:
+    set_text(given, "apply_chat_template", "yes");
+    return 0;
+  case KEY_SYSTEM:
+    set_text(given, "system_instruction", arg);
+    return 0;
+  case KEY_MULTITURN:
+    set_text(given, "fewshot_as_multiturn",
+             strcmp(arg, "true") == 0    ? "yes"
+             : strcmp(arg, "false") == 0 ? "no"
+                                         : arg);
+    return 0;
+  case KEY_DEFINITIONS:
+    set_text(given, "definitions", arg);
+    return 0;
   default:
     return ARGP_ERR_UNKNOWN;
   }
@@ -231,8 +260,10 @@ static const struct argp parser = {
         "  zhiheng eval model.gguf --tasks my-task.yaml --precision exact\n\n"
         "Tasks named made_… are the product's own: items made from a seed, nothing to download. "
         "An evaluation that was interrupted goes on where it stood when the same command, with the "
-        "same --out, is given again, with any number of ranks. docs/eval.md says what of task "
-        "files is known and what the bundle holds, docs/metrics.md what scores mean."};
+        "same --out, is given again, with any number of ranks. Answers that are programs "
+        "(humaneval, mbpp) are run in a sandbox, without asking; where the kernel refuses a wall of "
+        "it, the task is refused before anything is asked (zhiheng doctor). docs/eval.md says what "
+        "of task files is known and what the bundle holds, docs/metrics.md what scores mean."};
 
 /* ---- what came of it ---- */
 

@@ -9,6 +9,8 @@ enum { MERGED_MAX = 512, ANCHORS_MAX = 1000 };
 
 zh_status zh_yaml_mark(zh_yaml_doc *doc, const char *name, const zh_yaml_node *node,
                        zh_error *err) {
+  if (zh_yaml_marked(doc, name) != NULL)
+    return zh_yaml_fail(err, node, "the name '&%.60s' stands for another value already", name);
   if (doc->anchor_count++ == ANCHORS_MAX)
     return zh_yaml_fail(err, node, "more than %d values are named ('&name')", ANCHORS_MAX);
   zh_yaml_anchor *anchor = zh_arena_alloc(doc->arena, 1, sizeof *anchor);
@@ -18,7 +20,6 @@ zh_status zh_yaml_mark(zh_yaml_doc *doc, const char *name, const zh_yaml_node *n
   return ZH_OK;
 }
 
-/* Of several with one name the last. */
 const zh_yaml_node *zh_yaml_marked(const zh_yaml_doc *doc, const char *name) {
   for (const zh_yaml_anchor *a = doc->anchors; a != NULL; a = a->before)
     if (strcmp(a->name, name) == 0) return a->node;

@@ -103,8 +103,8 @@ zh_rounding zh_device_matrix_rounding(const zh_roundings *table, const zh_device
                                       zh_way way);
 
 /* y[t][r] = sum_c W[r][c] x[t][c] (+ bias[r]) (* factor, added to y where `adds`). Operands are
- * rounded as zh_device_matrix_rounding says, sums are fp32's. Fastest where x is 16-byte aligned and
- * x_stride a multiple of 4. */
+ * rounded as zh_device_matrix_rounding says, sums are fp32's. Fastest where x is 16-byte aligned
+ * and x_stride a multiple of 4. */
 typedef struct zh_device_product {
   float *y;
   size_t y_stride;

@@ -87,7 +87,7 @@ typedef enum zh_kv_type {
   ZH_KV_E4M3, /* eight-bit floats n s: kernels/device.h. Only accelerators keep them so */
   ZH_KV_TYPES
 } zh_kv_type;
-enum { ZH_KV_CPU_TYPES = ZH_KV_E4M3 }; /* those before it have a zh_kv */
+enum { ZH_KV_CPU_TYPES = ZH_KV_E4M3 };                 /* those before it have a zh_kv */
 bool zh_kv_find(zh_kv_type *out, const char *name);    /* false: no such name, or NULL */
 extern const char *const zh_kv_names[ZH_KV_TYPES + 1]; /* "f32", "bf16", "q8", "e4m3", NULL */
 
@@ -166,8 +166,8 @@ typedef enum zh_rounding {
   ZH_ROUND_BF16,  /* both bf16, to nearest even */
   ZH_ROUND_BYTES, /* activations bytes, in blocks of 32 columns a scale, the largest magnitude /
                      127;    weights stay exact */
-  ZH_ROUND_TWO_BYTES,  /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
-                        */
+  ZH_ROUND_TWO_BYTES, /* the same with the largest magnitude / 16256: a byte, and 128th parts of it
+                       */
   ZH_ROUND_BF16_INPUTS, /* activations bf16; weights stay exact */
   ZH_ROUND_E4M3_INPUTS  /* activations n s in groups of ZH_E4M3_GROUP columns, n E4M3, s the largest
                            magnitude / 448 up to the next bf16, so that n s is exact; weights, of
@@ -181,7 +181,7 @@ enum { ZH_ROUNDINGS = 6, ZH_E4M3_GROUP = 128 };
 typedef struct zh_roundings {
   zh_rounding bf16, few, many, fine;
   zh_rounding
-      attention; /* of q and of the weights of values, where zh_attention_rounds; else none */
+      attention;    /* of q and of the weights of values, where zh_attention_rounds; else none */
   zh_rounding e4m3; /* of weights of E4M3 by many tokens, where zh_rounds_e4m3 (device.h);
                        none: as `many` */
 } zh_roundings;
@@ -189,9 +189,8 @@ typedef struct zh_roundings {
 bool zh_attention_rounds(const zh_roundings *table, zh_kv_type type, size_t head_dim,
                          size_t value_dim, zh_way way);
 zh_rounding zh_rounding_of(const zh_roundings *table, zh_dtype type, zh_way way);
-const char *
-zh_rounding_name(zh_rounding rounding); /* "none", "bf16", "bytes", "bytes2", "bf16-inputs",
-                                            "e4m3-inputs" */
+const char *zh_rounding_name(zh_rounding rounding);        /* "none", "bf16", "bytes", "bytes2",
+                                                              "bf16-inputs",        "e4m3-inputs" */
 bool zh_rounding_find(zh_rounding *out, const char *name); /* false: no such name, or NULL */
 /* The values that a token's activations become. */
 void zh_rounded(float *y, zh_rounding rounding, const float *x, size_t columns);

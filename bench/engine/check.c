@@ -547,7 +547,7 @@ static dot addend_of(zh_check *check, const zh_weight *w, const zh_weight *bias,
   dot d = dot_of(row, check->rounded, columns);
   double added = element_of(check, bias, r);
   *bound += fabs(share) * (growth(check, (double)columns + 4) * d.magnitude +
-                          zh_rounding_loss(rounding, row, check->rounded, columns));
+                           zh_rounding_loss(rounding, row, check->rounded, columns));
   return (dot){share * (d.sum + added), fabs(share) * (d.magnitude + fabs(added))};
 }
 

@@ -347,13 +347,12 @@ json_t *zh_engine_device_json(const zh_engine *engine) {
   const char *products = d->api->product_variant ? d->api->product_variant(d->device) : "";
   zh_rounding e4m3 = d->kernels.rounds.e4m3;
   const char *inputs = e4m3 == ZH_ROUND_NONE ? NULL : zh_rounding_name(e4m3);
-  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s*,s:o,s:s*}", "kind", "gpu", "index",
-                   d->index, "name", d->facts.name, "uuid", d->facts.uuid, "backend",
+  return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s*,s:o,s:s*}", "kind", "gpu",
+                   "index", d->index, "name", d->facts.name, "uuid", d->facts.uuid, "backend",
                    d->api->backend, "build", d->api->build, "driver", d->facts.driver, "runtime",
                    d->facts.runtime, "memory_bytes", (json_int_t)d->facts.memory_bytes, "products",
                    products, "inputs_of_e4m3", inputs, "weights", zh_device_forms_json(engine),
-                   "decode",
-                   zh_device_decode_form(d));
+                   "decode", zh_device_decode_form(d));
 }
 
 zh_status zh_engine_digest_weights(char out[ZH_DIGEST_HEX], zh_engine *engine, zh_error *err) {

@@ -505,9 +505,8 @@ zh_rounding zh_engine_rounding(const zh_engine *engine, size_t tokens) {
   for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
     const zh_weight *w = zh_weights_at(&engine->weights, i);
     if (!w->gain && w != &engine->weights.whole[ZH_EMBEDDING])
-      elements[zh_weight_rounding(w, &arithmetic.rounds,
-                                  zh_weight_way(w, &arithmetic.rounds, way))] +=
-          w->tensor->elements;
+      elements[zh_weight_rounding(
+          w, &arithmetic.rounds, zh_weight_way(w, &arithmetic.rounds, way))] += w->tensor->elements;
   }
   zh_rounding most = ZH_ROUND_NONE;
   for (int i = 0; i < ZH_ROUNDINGS; ++i)
@@ -528,7 +527,7 @@ const char *zh_engine_peak(const zh_engine *engine, size_t tokens) {
       "compute/fp32_fma_all_cores", "compute/bf16_dot_all_cores", "compute/int8_dot_all_cores",
       "compute/int8_dot_all_cores", "compute/bf16_dot_all_cores", ""};
   static const char *const of_device[ZH_ROUNDINGS] = {
-      "gpu-compute/fp32_fma", "gpu-compute/bf16_tensor", "gpu-compute/int8_tensor",
+      "gpu-compute/fp32_fma",    "gpu-compute/bf16_tensor", "gpu-compute/int8_tensor",
       "gpu-compute/int8_tensor", "gpu-compute/bf16_tensor", "gpu-compute/fp8_tensor"};
   if (engine->device) return of_device[zh_engine_rounding(engine, tokens)];
   return loops[zh_engine_rounding(engine, tokens)];

@@ -228,10 +228,11 @@ static zh_status read_roundings(zh_roundings *out, const json_t *rounds, const c
   out->e4m3 = e4m3 ? ZH_ROUND_E4M3_INPUTS : ZH_ROUND_NONE;
   if (e4m3 && (!json_is_string(e4m3) ||
                strcmp(json_string_value(e4m3), zh_rounding_name(ZH_ROUND_E4M3_INPUTS)) != 0))
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s: 'rounds.e4m3' must be 'e4m3-inputs' where it is there: what inputs of weights of E4M3 "
-                   "become by many tokens",
-                   where);
+    return zh_fail(
+        err, ZH_ERR_INPUT,
+        "%s: 'rounds.e4m3' must be 'e4m3-inputs' where it is there: what inputs of weights of E4M3 "
+        "become by many tokens",
+        where);
   if (out->bf16 != ZH_ROUND_NONE && out->bf16 != ZH_ROUND_BF16)
     return zh_fail(
         err, ZH_ERR_INPUT,

@@ -5,6 +5,7 @@
 #include "bench/quality/functions.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
+#include "bench/quality/turns.h"
 #include "core/text.h"
 
 enum { EXAMPLES_SEED = 1234 };
@@ -38,9 +39,8 @@ static zh_status no_memory(const zh_exam_task *task, zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory (task %s)", task->name);
 }
 
-/* *rendered: a template made it; else it is a column or stands in the file. New reference. */
-static zh_status field_value(json_t **out, bool *rendered, const zh_exam_task *task,
-                             const zh_field *field, const json_t *doc, zh_error *err) {
+zh_status zh_field_value(json_t **out, bool *rendered, const zh_exam_task *task,
+                         const zh_field *field, const json_t *doc, zh_error *err) {
   *out = NULL;
   *rendered = false;
   if (!field->value) return ZH_OK;
@@ -92,14 +92,14 @@ static zh_status finish(json_t **out, zh_status status) {
 zh_status zh_task_text(json_t **out, const zh_exam_task *task, const zh_field *field,
                        const json_t *doc, zh_error *err) {
   bool rendered;
-  ZH_TRY(field_value(out, &rendered, task, field, doc, err));
+  ZH_TRY(zh_field_value(out, &rendered, task, field, doc, err));
   return rendered ? finish(out, numbered(out, task, err)) : ZH_OK;
 }
 
 zh_status zh_task_target(json_t **out, const zh_exam_task *task, const zh_field *field,
                          const json_t *doc, zh_error *err) {
   bool rendered;
-  ZH_TRY(field_value(out, &rendered, task, field, doc, err));
+  ZH_TRY(zh_field_value(out, &rendered, task, field, doc, err));
   if (!rendered) return ZH_OK;
   zh_status status = numbered(out, task, err);
   if (status != ZH_OK || !json_is_string(*out)) return finish(out, status);
@@ -116,7 +116,7 @@ zh_status zh_task_target(json_t **out, const zh_exam_task *task, const zh_field 
 zh_status zh_task_choices(json_t **out, const zh_exam_task *task, const zh_field *field,
                           const json_t *doc, zh_error *err) {
   bool rendered;
-  ZH_TRY(field_value(out, &rendered, task, field, doc, err));
+  ZH_TRY(zh_field_value(out, &rendered, task, field, doc, err));
   if (rendered) {
     json_t *list = zh_python_literal(json_string_value(*out), json_string_length(*out));
     json_decref(*out);
@@ -135,168 +135,6 @@ zh_status zh_task_choices(json_t **out, const zh_exam_task *task, const zh_field
   if (good) return ZH_OK;
   return finish(out, zh_fail(err, ZH_ERR_INPUT,
                              "task %s: 'doc_to_choice' must give a list of texts", task->name));
-}
-
-/* ---- turns ---- */
-
-static void append_json(zh_text *out, const json_t *text) {
-  if (json_string_length(text) == 0) return;
-  zh_text_append(out, json_string_value(text), json_string_length(text));
-}
-
-/* With the delimiter between, unless either has a blank there. */
-static void append_delimited(zh_text *out, const json_t *prefix, const json_t *text,
-                             const char *delimiter) {
-  size_t before = json_string_length(prefix), after = json_string_length(text);
-  append_json(out, prefix);
-  if (before > 0 && after > 0 && !zh_python_space_last(json_string_value(prefix), before) &&
-      !zh_python_space_first(json_string_value(text), after))
-    zh_text_puts(out, delimiter);
-  append_json(out, text);
-}
-
-static bool needs_delimiter(const json_t *question, const json_t *prefix) {
-  size_t before = json_string_length(question);
-  return before > 0 && !zh_python_space_last(json_string_value(question), before) &&
-         !zh_python_space_first(json_string_value(prefix), json_string_length(prefix));
-}
-
-/* What stands for an answer: an option by its number, the first of several, or text. Borrowed. */
-static zh_status answer_text(const json_t **out, const zh_exam_task *task, const json_t *choices,
-                             const json_t *answer, zh_error *err) {
-  *out = answer;
-  if (choices && json_is_integer(answer)) {
-    json_int_t i = json_integer_value(answer), count = (json_int_t)json_array_size(choices);
-    if (i < 0) i += count; /* as Python counts */
-    *out = i >= 0 && i < count ? json_array_get(choices, (size_t)i) : NULL;
-    if (!*out)
-      return zh_fail(err, ZH_ERR_INPUT,
-                     "task %s: an example's answer is option %lld, and it has %lld options",
-                     task->name, (long long)json_integer_value(answer), (long long)count);
-  } else if (json_is_array(answer)) {
-    *out = json_array_get(answer, 0);
-  }
-  if (json_is_string(*out)) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT,
-                 "task %s: the answer of an example is not text (doc_to_target; without "
-                 "doc_to_choice numbers stand for nothing)",
-                 task->name);
-}
-
-/* An example: question, delimiter, answer, delimiter. */
-static zh_status append_example(zh_text *out, const zh_exam_task *t, const json_t *question,
-                                const json_t *choices, const json_t *answer, const json_t *prefix,
-                                zh_error *err) {
-  const json_t *text = NULL;
-  bool has_answer = answer && !json_is_null(answer) &&
-                    !(json_is_string(answer) && json_string_length(answer) == 0),
-       has_prefix = json_string_length(prefix) > 0;
-  if (!json_is_string(question))
-    return zh_fail(err, ZH_ERR_INPUT, "task %s: doc_to_text gives no text for an example", t->name);
-  append_json(out, question);
-  if (has_prefix ? needs_delimiter(question, prefix) : has_answer)
-    zh_text_puts(out, t->shot_target_delimiter);
-  if (has_answer) {
-    ZH_TRY(answer_text(&text, t, choices, answer, err));
-    append_delimited(out, has_prefix ? prefix : NULL, text, " ");
-    zh_text_puts(out, t->shot_delimiter);
-  } else if (has_prefix) {
-    append_json(out, prefix);
-  }
-  return ZH_OK;
-}
-
-static const zh_field *own_or(const zh_field *own, const zh_field *other) {
-  return own->value ? own : other;
-}
-
-static zh_status add_example(zh_text *out, const zh_exam_task *t, const json_t *example,
-                             const json_t *prefix, zh_error *err) {
-  json_t *question = NULL, *choices = NULL, *answer = NULL;
-  const json_t *asked = NULL, *options = NULL;
-  zh_status status = zh_task_text(&question, t, own_or(&t->shot_text, &t->text), example, err);
-  const zh_field *choice = own_or(&t->shot_choice, &t->choice);
-  if (status == ZH_OK && choice->value) status = zh_task_choices(&choices, t, choice, example, err);
-  if (status == ZH_OK)
-    status = zh_task_target(&answer, t, own_or(&t->shot_target, &t->target), example, err);
-  if (status == ZH_OK) {
-    asked = question;
-    options = choices;
-    if (t->multiple_input) {
-      asked = json_array_get(choices, (size_t)json_integer_value(question));
-      options = NULL;
-    }
-    status = append_example(out, t, asked, options, answer, prefix, err);
-  }
-  json_decref(question);
-  json_decref(choices);
-  json_decref(answer);
-  return status;
-}
-
-/* ---- which examples ---- */
-
-static zh_status choose_first(uint32_t *places, const zh_exam_task *t, const json_t *doc,
-                              zh_error *err) {
-  size_t found = 0;
-  for (size_t i = 0; i < json_array_size(t->shot_docs) && found < (size_t)t->shots; i++)
-    if (!t->exclude_itself || !json_equal(json_array_get(t->shot_docs, i), doc))
-      places[found++] = (uint32_t)i;
-  if (found == (size_t)t->shots) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT, "task %s: %lld examples were asked for, and only %zu are there",
-                 t->name, (long long)t->shots, found);
-}
-
-/* Of `wanted` places in `from`, those whose examples are not the item itself; at most t->shots. */
-static uint32_t keep_others(uint32_t *places, const zh_exam_task *t, const json_t *doc,
-                            const uint32_t *from, uint32_t wanted) {
-  uint32_t found = 0;
-  for (uint32_t i = 0; i < wanted && found < (uint32_t)t->shots; i++)
-    if (!t->exclude_itself || !json_equal(json_array_get(t->shot_docs, from[i]), doc))
-      places[found++] = from[i];
-  return found;
-}
-
-/* Where an item stands several times among its examples, and too few of those drawn are others. */
-static zh_status draw_again(uint32_t *places, const zh_exam_task *t, const json_t *doc,
-                            zh_python_random *r, zh_error *err) {
-  size_t count = json_array_size(t->shot_docs);
-  uint32_t *pool = malloc((count + 1) * sizeof *pool), others = 0;
-  if (!pool) return no_memory(t, err);
-  for (size_t i = 0; i < count; i++)
-    if (!json_equal(json_array_get(t->shot_docs, i), doc)) pool[others++] = (uint32_t)i;
-  zh_status status = zh_python_sample(places, r, others, (uint32_t)t->shots, err);
-  for (int64_t i = 0; status == ZH_OK && i < t->shots; i++) places[i] = pool[places[i]];
-  free(pool);
-  return status;
-}
-
-/* One more is drawn where the item could be its own example. */
-static zh_status draw(uint32_t *places, const zh_exam_task *t, const json_t *doc,
-                      zh_python_random *r, zh_error *err) {
-  uint32_t wanted = (uint32_t)t->shots + t->exclude_itself,
-           count = (uint32_t)json_array_size(t->shot_docs);
-  ZH_TRY(zh_python_sample(places, r, count, wanted, err));
-  if (keep_others(places, t, doc, places, wanted) == (uint32_t)t->shots) return ZH_OK;
-  return draw_again(places, t, doc, r, err);
-}
-
-static zh_status add_examples(zh_text *out, const zh_exam_task *t, const json_t *doc,
-                              zh_python_random *r, zh_error *err) {
-  json_t *prefix = NULL;
-  bool rendered;
-  if (t->shots == 0) return ZH_OK;
-  uint32_t *places = malloc(((size_t)t->shots + 1) * sizeof *places);
-  if (!places) return no_memory(t, err);
-  zh_status status = t->first_n ? choose_first(places, t, doc, err) : draw(places, t, doc, r, err);
-  if (status == ZH_OK)
-    status =
-        field_value(&prefix, &rendered, t, own_or(&t->shot_gen_prefix, &t->gen_prefix), doc, err);
-  for (size_t i = 0; status == ZH_OK && i < (size_t)t->shots; i++)
-    status = add_example(out, t, json_array_get(t->shot_docs, places[i]), prefix, err);
-  json_decref(prefix);
-  free(places);
-  return status;
 }
 
 /* ---- requests ---- */
@@ -325,14 +163,11 @@ static zh_status add_request(zh_requests *list, const zh_exam_task *t, size_t do
 static json_t *joined(const char *delimiter, const json_t *text) {
   zh_text out = {0};
   zh_text_puts(&out, delimiter);
-  append_json(&out, text);
+  if (json_string_length(text) > 0)
+    zh_text_append(&out, json_string_value(text), json_string_length(text));
   json_t *value = out.failed ? NULL : json_stringn(zh_text_string(&out), out.length);
   zh_text_free(&out);
   return value;
-}
-
-static json_t *text_json(const zh_text *text) {
-  return text->failed ? NULL : json_stringn(zh_text_string(text), text->length);
 }
 
 static bool has_metric(const zh_exam_task *t, const char *name) {
@@ -341,24 +176,35 @@ static bool has_metric(const zh_exam_task *t, const char *name) {
   return false;
 }
 
+/* Between question and option; a chat template has signs of its own there. */
+static const char *choice_delimiter(const zh_exam_task *t) {
+  const json_t *prefix = t->gen_prefix.value;
+  size_t length = json_string_length(prefix);
+  if (!t->chat.render) return t->target_delimiter;
+  return length > 0 && !zh_python_space_last(json_string_value(prefix), length)
+             ? t->target_delimiter
+             : "";
+}
+
 static zh_status add_choices(zh_requests *list, const zh_exam_task *t, size_t n, const json_t *doc,
-                             const zh_text *context, zh_error *err) {
+                             const json_t *context, zh_error *err) {
   json_t *choices = NULL;
   zh_status status = zh_task_choices(&choices, t, &t->choice, doc, err);
+  const char *delimiter = choice_delimiter(t);
   for (size_t i = 0; status == ZH_OK && i < json_array_size(choices); i++)
-    status = add_request(list, t, n, text_json(context),
-                         joined(t->target_delimiter, json_array_get(choices, i)), err);
+    status = add_request(list, t, n, json_incref((json_t *)(uintptr_t)context),
+                         joined(delimiter, json_array_get(choices, i)), err);
   bool unconditional = has_metric(t, "acc_mutual_info");
   for (size_t i = 0; status == ZH_OK && unconditional && i < json_array_size(choices); i++)
-    status = add_request(list, t, n, json_string(""),
-                         joined(t->target_delimiter, json_array_get(choices, i)), err);
+    status = add_request(list, t, n, json_string(""), joined(delimiter, json_array_get(choices, i)),
+                         err);
   json_decref(choices);
   return status;
 }
 
-/* Options stand in the question, the answer is the same behind each. before: all but the item. */
+/* Options stand in the question, the answer is the same behind each. */
 static zh_status add_inputs(zh_requests *list, const zh_exam_task *t, size_t n, const json_t *doc,
-                            const zh_text *before, const json_t *prefix, zh_error *err) {
+                            const json_t *before, const json_t *prefix, zh_error *err) {
   json_t *choices = NULL, *target = NULL;
   char *answer = NULL;
   size_t length = 0;
@@ -366,15 +212,16 @@ static zh_status add_inputs(zh_requests *list, const zh_exam_task *t, size_t n, 
   if (status == ZH_OK) status = zh_task_target(&target, t, &t->target, doc, err);
   if (status == ZH_OK) status = zh_python_str(&answer, &length, target, err);
   for (size_t i = 0; status == ZH_OK && i < json_array_size(choices); i++) {
-    zh_text context = {0}, continuation = {0};
-    zh_text_append(&context, zh_text_string(before), before->length);
-    append_json(&context, json_array_get(choices, i));
-    if (json_string_length(prefix) > 0) append_json(&context, prefix);
-    zh_text_puts(&continuation, t->target_delimiter);
-    zh_text_append(&continuation, answer, length);
-    status = add_request(list, t, n, text_json(&context), text_json(&continuation), err);
-    zh_text_free(&context);
-    zh_text_free(&continuation);
+    json_t *turns = json_copy((json_t *)(uintptr_t)before), *context = NULL,
+           *said = json_stringn(answer, length);
+    status = turns && said ? ZH_OK : no_memory(t, err);
+    if (status == ZH_OK)
+      status = zh_turns_ask(turns, t, json_array_get(choices, i), prefix, "", err);
+    if (status == ZH_OK) status = zh_turns_text(&context, turns, t, err);
+    if (status == ZH_OK)
+      status = add_request(list, t, n, context, joined(choice_delimiter(t), said), err);
+    json_decref(turns);
+    json_decref(said);
   }
   json_decref(choices);
   json_decref(target);
@@ -382,28 +229,8 @@ static zh_status add_inputs(zh_requests *list, const zh_exam_task *t, size_t n, 
   return status;
 }
 
-/* The item's own question behind what stands before it. */
-static zh_status append_question(zh_text *out, const zh_exam_task *t, const json_t *doc,
-                                 const json_t *prefix, zh_error *err) {
-  json_t *question = NULL;
-  if (!t->text.value) return ZH_OK;
-  ZH_TRY(zh_task_text(&question, t, &t->text, doc, err));
-  zh_status status = ZH_OK;
-  if (!json_is_string(question)) {
-    status = zh_fail(err, ZH_ERR_INPUT, "task %s: doc_to_text gives no text", t->name);
-  } else {
-    append_json(out, question);
-    if (json_string_length(prefix) > 0) {
-      if (needs_delimiter(question, prefix)) zh_text_puts(out, t->target_delimiter);
-      append_json(out, prefix);
-    }
-  }
-  json_decref(question);
-  return status;
-}
-
 static zh_status add_target(zh_requests *list, const zh_exam_task *t, size_t n, const json_t *doc,
-                            const zh_text *context, zh_error *err) {
+                            const json_t *context, zh_error *err) {
   json_t *target = NULL;
   ZH_TRY(zh_task_target(&target, t, &t->target, doc, err));
   if (!json_is_string(target)) {
@@ -411,53 +238,62 @@ static zh_status add_target(zh_requests *list, const zh_exam_task *t, size_t n, 
     return zh_fail(err, ZH_ERR_INPUT, "task %s: doc_to_target gives no text", t->name);
   }
   if (t->output == ZH_OUTPUT_ROLLING) return add_request(list, t, n, target, NULL, err);
-  return add_request(list, t, n, text_json(context), target, err);
+  return add_request(list, t, n, json_incref((json_t *)(uintptr_t)context), target, err);
 }
 
 static zh_status add_generations(zh_requests *list, const zh_exam_task *t, size_t n,
-                                 const zh_text *context, zh_error *err) {
+                                 const json_t *context, zh_error *err) {
   for (uint32_t k = 0; k < (uint32_t)t->repeats; k++) {
-    ZH_TRY(add_request(list, t, n, text_json(context), NULL, err));
+    ZH_TRY(add_request(list, t, n, json_incref((json_t *)(uintptr_t)context), NULL, err));
     list->at[list->count - 1].repeat = k;
   }
   return ZH_OK;
 }
 
-static zh_status add_of_item(zh_requests *list, const zh_exam_task *t, size_t n, zh_text *context,
-                             json_t **prefix, json_t **description, zh_python_random *r,
-                             zh_error *err) {
+/* The item's question behind what stands before it, as one text. */
+static zh_status make_context(json_t **out, json_t *turns, const zh_exam_task *t, const json_t *doc,
+                              const json_t *prefix, zh_error *err) {
+  json_t *question = NULL;
+  ZH_TRY(zh_task_text(&question, t, &t->text, doc, err));
+  zh_status status = zh_turns_ask(turns, t, question, prefix, t->target_delimiter, err);
+  json_decref(question);
+  return status == ZH_OK ? zh_turns_text(out, turns, t, err) : status;
+}
+
+static zh_status add_of_item(zh_requests *list, const zh_exam_task *t, size_t n,
+                             zh_python_random *r, zh_error *err) {
   const json_t *doc = json_array_get(t->docs, n);
+  json_t *turns = NULL, *prefix = NULL, *context = NULL;
   bool rendered;
-  context->length = 0;
-  if (t->output == ZH_OUTPUT_ROLLING) return add_target(list, t, n, doc, context, err);
-  if (json_string_length(t->description.value) > 0) {
-    ZH_TRY(field_value(description, &rendered, t, &t->description, doc, err));
-    append_json(context, *description);
+  if (t->output == ZH_OUTPUT_ROLLING) return add_target(list, t, n, doc, NULL, err);
+  zh_status status = zh_turns_before(&turns, t, doc, r, err);
+  if (status == ZH_OK) status = zh_field_value(&prefix, &rendered, t, &t->gen_prefix, doc, err);
+  if (status == ZH_OK && t->multiple_input) {
+    status = add_inputs(list, t, n, doc, turns, prefix, err);
+  } else if (status == ZH_OK) {
+    status = make_context(&context, turns, t, doc, prefix, err);
+    if (status == ZH_OK && t->output == ZH_OUTPUT_CHOICE)
+      status = add_choices(list, t, n, doc, context, err);
+    else if (status == ZH_OK && t->output == ZH_OUTPUT_LOGLIKELIHOOD)
+      status = add_target(list, t, n, doc, context, err);
+    else if (status == ZH_OK)
+      status = add_generations(list, t, n, context, err);
   }
-  ZH_TRY(add_examples(context, t, doc, r, err));
-  ZH_TRY(field_value(prefix, &rendered, t, &t->gen_prefix, doc, err));
-  if (t->multiple_input) return add_inputs(list, t, n, doc, context, *prefix, err);
-  ZH_TRY(append_question(context, t, doc, *prefix, err));
-  if (context->failed) return no_memory(t, err);
-  if (t->output == ZH_OUTPUT_CHOICE) return add_choices(list, t, n, doc, context, err);
-  if (t->output == ZH_OUTPUT_LOGLIKELIHOOD) return add_target(list, t, n, doc, context, err);
-  return add_generations(list, t, n, context, err);
+  json_decref(turns);
+  json_decref(prefix);
+  json_decref(context);
+  return status;
 }
 
 zh_status zh_task_requests(zh_requests *out, zh_exam_task *t, zh_error *err) {
   zh_python_random random;
-  zh_text context = {0};
   zh_status status = ZH_OK;
   *out = (zh_requests){0};
   zh_python_seed(&random, EXAMPLES_SEED);
   for (size_t n = 0; status == ZH_OK && n < t->taken; n++) {
-    json_t *prefix = NULL, *description = NULL;
-    status = add_of_item(out, t, n, &context, &prefix, &description, &random, err);
+    status = add_of_item(out, t, n, &random, err);
     if (status != ZH_OK) zh_error_prefix(err, "item %zu", n);
-    json_decref(prefix);
-    json_decref(description);
   }
-  zh_text_free(&context);
   if (status != ZH_OK) zh_requests_free(out);
   return status;
 }

@@ -104,8 +104,9 @@ typedef struct zh_chat_form {
   zh_status (*render)(json_t **out, void *user, const json_t *messages, bool continued,
                       zh_error *err);
   void *user;
-  const char *system; /* stands before the task's description; NULL: none */
-  bool multiturn;     /* examples as turns of their own */
+  const char *system;         /* stands before the task's description; NULL: none */
+  bool multiturn;             /* examples as turns of their own */
+  const bool *system_refused; /* set where the template took no message of the system; NULL: none */
 } zh_chat_form;
 
 typedef struct zh_exam_task {

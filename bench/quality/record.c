@@ -73,6 +73,17 @@ static json_t *config_json(const zh_record_about *a) {
                    (json_int_t)a->seed);
 }
 
+/* How prompts were put; the template is the model's own, which model_sm3 covers. */
+static void add_chat(json_t *d, const zh_chat_form *chat) {
+  bool applied = chat->render != NULL;
+  json_object_set_new(d, "chat_template", applied ? json_string("model") : json_null());
+  json_object_set_new(d, "system_instruction",
+                      chat->system ? json_string(chat->system) : json_null());
+  json_object_set_new(d, "fewshot_as_multiturn", json_boolean(applied && chat->multiturn));
+  if (chat->system_refused)
+    json_object_set_new(d, "system_role_refused", json_boolean(*chat->system_refused));
+}
+
 static zh_status write_results(const json_t **results, json_t **document, char name[64],
                                const char *folder, const char *time, const zh_exam *exam,
                                const zh_marks *marks, const zh_record_about *a, zh_error *err) {
@@ -84,7 +95,7 @@ static zh_status write_results(const json_t **results, json_t **document, char n
   json_object_set_new(d, "model_name", json_string(a->model_name));
   json_object_set_new(d, "model_sm3", json_string(a->model_sm3));
   json_object_set_new(d, "plan_sm3", json_string(a->plan));
-  json_object_set_new(d, "chat_template", json_null());
+  add_chat(d, &exam->tasks[0]->chat);
   json_object_set_new(d, "total_evaluation_time_seconds", json_sprintf("%.6f", a->seconds));
   json_object_set(d, "tokens", a->tokens);
   *results = json_object_get(d, "results");

@@ -5,6 +5,7 @@ target_sources(zh_bench PRIVATE
   quality/answer_journal.c
   quality/asks.c
   quality/catalogue.c
+  quality/chat_form.c
   quality/conditions.c
   quality/contamination/option_orders.c
   quality/contamination/overlap.c
@@ -63,6 +64,7 @@ target_sources(zh_bench PRIVATE
   quality/task_data.c
   quality/task_file.c
   quality/text_scores.c
+  quality/turns.c
   sandbox/filter.c
   sandbox/judge.c
   sandbox/sandbox.c

@@ -19,6 +19,8 @@
 enum { STREAM_LIMIT = 1, FOLDERS = 16, LIMIT_REPEATS = 5, TELL_NS = 200 * 1000 * 1000 };
 
 static const char *const precisions[] = {"fast", "unrounded", "exact", NULL};
+static const char *const no_yes[] = {"no", "yes", NULL};
+static const char *const definitions[] = {"lm-eval", "opencompass", NULL};
 static const char *const parallels[] = {"none", "tensor", NULL};
 static const zh_parameter parameters[] = {
     {"tasks", ZH_PARAMETER_WORDS, "[made_zh, made_en]", 0, 0, NULL,
@@ -31,6 +33,14 @@ static const zh_parameter parameters[] = {
      "asks the first so many items of each task, or that part (0.1); 0: all"},
     {"num_fewshot", ZH_PARAMETER_INT, "-1", -1, 10000, NULL,
      "examples before each item, where the task allows it; -1: as the task says"},
+    {"definitions", ZH_PARAMETER_WORD, "lm-eval", 0, 0, definitions,
+     "whose definitions score the answers: lm-evaluation-harness's, or OpenCompass's ppl and gen"},
+    {"apply_chat_template", ZH_PARAMETER_WORD, "no", 0, 0, no_yes,
+     "yes: prompts as conversations, by the chat template of the model"},
+    {"system_instruction", ZH_PARAMETER_WORD, "", 0, 0, NULL,
+     "stands before the description of each task; as the system's message of a conversation"},
+    {"fewshot_as_multiturn", ZH_PARAMETER_WORD, "yes", 0, 0, no_yes,
+     "of conversations: examples as turns of their own, or all in one message"},
     {"seed", ZH_PARAMETER_INT, "-1", -1, INT64_MAX, NULL,
      "seed of made items; -1: the run's, the same for all its models"},
     {"batch", ZH_PARAMETER_INT, "0", 0, 1024, NULL,
@@ -79,10 +89,30 @@ static size_t split_folders(const char *folders[FOLDERS], char *text) {
   return count;
 }
 
-zh_status zh_quality_open_exam(zh_exam **out, const zh_job *job, uint64_t seed, zh_error *err) {
+static bool says_yes(const zh_job *job, const char *parameter) {
+  return strcmp(zh_job_word(job, parameter), "yes") == 0;
+}
+
+/* How prompts are put; the template only where there is a model. */
+static zh_status open_chat(zh_conversation **out, zh_chat_form *form, const zh_job *job,
+                           const zh_model *model, zh_error *err) {
+  const char *system = zh_job_word(job, "system_instruction");
+  *form = (zh_chat_form){.system = system[0] ? system : NULL,
+                         .multiturn = says_yes(job, "fewshot_as_multiturn")};
+  *out = NULL;
+  if (!model || !says_yes(job, "apply_chat_template")) return ZH_OK;
+  return zh_conversation_open(out, form, model, err);
+}
+
+zh_status zh_quality_open_exam(zh_exam **out, const zh_job *job, uint64_t seed,
+                               const zh_chat_form *chat, zh_error *err) {
   const char *folders[FOLDERS], *data = zh_job_word(job, "data");
-  zh_task_options options = {
-      .data = data[0] ? data : NULL, .shots = zh_job_int(job, "num_fewshot"), .seed = seed};
+  zh_task_options options = {.data = data[0] ? data : NULL,
+                             .shots = zh_job_int(job, "num_fewshot"),
+                             .seed = seed,
+                             .opencompass =
+                                 strcmp(zh_job_word(job, "definitions"), "opencompass") == 0};
+  if (chat) options.chat = *chat;
   zh_text names = {0};
   size_t i;
   json_t *name;
@@ -106,7 +136,7 @@ zh_status zh_quality_open_exam(zh_exam **out, const zh_job *job, uint64_t seed, 
 static zh_status check(const zh_job *job, zh_error *err) {
   zh_exam *exam;
   char sm3[ZH_DIGEST_HEX];
-  ZH_TRY(zh_quality_open_exam(&exam, job, zh_quality_seed(job), err));
+  ZH_TRY(zh_quality_open_exam(&exam, job, zh_quality_seed(job), NULL, err));
   zh_status status = zh_decision_choose(sm3, exam, zh_job_word(job, "protocol"), err);
   for (size_t t = 0; status == ZH_OK && t < exam->task_count; t++) {
     zh_requests first = {0};
@@ -132,6 +162,7 @@ static void release(void *state) {
   zh_trial_close(&q->trial);
   zh_sitting_free(q->sitting);
   zh_exam_free(q->exam);
+  zh_conversation_free(q->conversation);
   zh_model_free(q->model);
   free(q->counts);
   free(q->reference);
@@ -156,7 +187,8 @@ static zh_status describe_how(zh_quality *q, zh_error *err) {
 static zh_status open_sitting(zh_quality *q, zh_error *err) {
   zh_job *job = q->job;
   ZH_TRY(zh_model_open(&q->model, job->model, err));
-  ZH_TRY(zh_quality_open_exam(&q->exam, job, q->seed, err));
+  ZH_TRY(open_chat(&q->conversation, &q->chat, job, q->model, err));
+  ZH_TRY(zh_quality_open_exam(&q->exam, job, q->seed, &q->chat, err));
   ZH_TRY(zh_decision_choose(q->protocol_sm3, q->exam, zh_job_word(job, "protocol"), err));
   q->counts = calloc(q->exam->task_count, sizeof *q->counts);
   if (!q->counts) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tasks)");
@@ -174,10 +206,9 @@ static zh_status open_engine(zh_quality *q, zh_error *err) {
   size_t held = zh_sitting_positions(q->sitting);
   ZH_TRY(zh_model_architecture(&a, q->model, err));
   uint32_t sequences = zh_examinee_sequences(&a, held, (uint32_t)zh_job_int(q->job, "batch"));
-  zh_trial_plan plan = {.sequences = sequences,
-                        .context = (uint32_t)held,
-                        .tokens = held,
-                        .unpacked = strcmp(zh_job_word(q->job, "precision"), "unrounded") == 0};
+  bool unrounded = strcmp(zh_job_word(q->job, "precision"), "unrounded") == 0;
+  zh_trial_plan plan = {
+      .sequences = sequences, .context = (uint32_t)held, .tokens = held, .unpacked = unrounded};
   ZH_TRY(zh_trial_open(&q->trial, q->job, &plan, err));
   return zh_examinee_create(&q->examinee, q->trial.engine, zh_sitting_speech(q->sitting), err);
 }

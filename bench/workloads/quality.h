@@ -3,11 +3,14 @@
 #define ZH_BENCH_WORKLOADS_QUALITY_H
 
 #include "bench/engine/trial.h"
+#include "bench/quality/chat_form.h"
 #include "bench/quality/sitting.h"
 
 typedef struct zh_quality {
   zh_job *job;
-  zh_model *model; /* for its tokenizer; the trial opens it again under its checks */
+  zh_model *model;               /* for its tokenizer; the trial opens it again under its checks */
+  zh_conversation *conversation; /* NULL: prompts are plain texts */
+  zh_chat_form chat;
   zh_exam *exam;
   zh_sitting *sitting;
   zh_trial trial;
@@ -25,9 +28,10 @@ typedef struct zh_quality {
   int64_t told_ns;
 } zh_quality;
 
-/* The tasks that the parameters name. seed: of made items, where the parameters give none. */
+/* The tasks that the parameters name. seed: of made items, where the parameters give none. chat:
+ * how prompts are put; NULL: as plain texts. */
 ZH_MUST_CHECK zh_status zh_quality_open_exam(zh_exam **out, const zh_job *job, uint64_t seed,
-                                             zh_error *err);
+                                             const zh_chat_form *chat, zh_error *err);
 uint64_t zh_quality_seed(const zh_job *job);
 
 /* Rank 0: scores, files, facts, figures. */

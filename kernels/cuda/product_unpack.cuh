@@ -55,7 +55,7 @@ ZH_DEVICE void unpack_tile(const wgmma_view &w, const ring &r, zh_ring_place &at
       zh_barrier_wait(r.barriers, EMPTY + at.stage, at.parity ^ 1u);
       if (threadIdx.x == 0) {
         zh_barrier_expect(r.barriers, FULL + at.stage, t.blocks * BLOCK_BYTES);
-        load_inputs(w, r, t, at.stage, step);
+        load_inputs(w, r, t, at.stage, step * DEEP);
       }
       zh_shared<unsigned char> to = r.stages + (at.stage * STAGE_BYTES + INPUT_BYTES);
 #pragma unroll

@@ -26,32 +26,20 @@ template <int COUNT> struct group_scales {
   float of[COUNT][2];
 };
 
-/* Where scales are read. */
-template <int COUNT> struct scale_places {
-  uint32_t token[COUNT][2], row;
-};
-
+/* first: the thread's first token among the inputs; at: the first scale of the tile's rows. */
 template <int COUNT>
-ZH_DEVICE scale_places<COUNT> places_of(const e4m3_view &v, const tile &t, const zh_part_of &p, uint32_t group) {
-  scale_places<COUNT> at;
-  uint32_t mine = group * ZH_WGMMA_ROWS + threadIdx.x % ZH_WARPGROUP / 32 * 16 + threadIdx.x % 32 / 4;
-  at.row = p.part * v.w.v.side[t.side].rows + t.first_row;
-#pragma unroll
-  for (uint32_t m = 0; m < COUNT; ++m)
-    for (uint32_t h = 0; h < 2; ++h) /* tokens behind the last are taken for it, and not put */
-      at.token[m][h] = min(t.first_input + mine + m * CONSUMERS * ZH_WGMMA_ROWS + 8 * h, v.count - 1);
-  return at;
-}
-
-template <int COUNT>
-ZH_DEVICE group_scales<COUNT> load_scales(const e4m3_view &v, const tile &t, const scale_places<COUNT> &at,
+ZH_DEVICE group_scales<COUNT> load_scales(const e4m3_view &v, uint32_t side, uint32_t first, uint32_t at,
                                           uint32_t index) {
   group_scales<COUNT> scales;
   float weights = 1.0f;
-  if (!v.by_rows) weights = zh_scale_at<ZH_FORM_E4M3>(v.w.v.side[t.side].w, at.row, index * GROUP).scale;
+  const zh_weights_view &w = v.w.v.side[side].w;
+  if (!v.by_rows) weights = zh_load<float>(w.scales, (size_t)(at + (w.scale_columns == GROUP ? index : 0)) * 4);
 #pragma unroll
   for (uint32_t m = 0; m < COUNT; ++m)
-    for (uint32_t h = 0; h < 2; ++h) scales.of[m][h] = weights * v.scales[(size_t)index * v.count + at.token[m][h]];
+    for (uint32_t h = 0; h < 2; ++h) { /* tokens behind the last are taken for it, and not put */
+      uint32_t token = min(first + m * CONSUMERS * ZH_WGMMA_ROWS + 8 * h, v.count - 1);
+      scales.of[m][h] = weights * v.scales[(size_t)index * v.count + token];
+    }
   return scales;
 }
 
@@ -59,12 +47,13 @@ ZH_DEVICE group_scales<COUNT> load_scales(const e4m3_view &v, const tile &t, con
 template <int COUNT>
 ZH_DEVICE void take_groups(float (&sum)[2][ZH_WGMMA_SUMS], const e4m3_view &v, const tile &t, const zh_part_of &p,
                            const ring &r, zh_ring_place &at, uint32_t steps, uint32_t group) {
+  const zh_product_side &s = v.w.v.side[t.side];
   uint32_t first = zh_shared_address(r.stages);
-  scale_places<COUNT> places = places_of<COUNT>(v, t, p, group);
-  group_scales<COUNT> next = load_scales<COUNT>(v, t, places, 0);
+  uint32_t from = (p.part * s.rows + t.first_row) / s.w.scale_rows * s.w.scale_stride;
+  uint32_t token = t.first_input + group * ZH_WGMMA_ROWS + threadIdx.x % ZH_WARPGROUP / 32 * 16 + threadIdx.x % 32 / 4;
   float part[ZH_WGMMA_SUMS] = {};
   for (uint32_t k = 0; k < steps; ++k) {
-    group_scales<COUNT> scales = next;
+    group_scales<COUNT> scales = load_scales<COUNT>(v, t.side, token, from, k); /* wanted when products are done */
     zh_barrier_wait(r.barriers, FULL + at.stage, at.parity);
     uint32_t stage = first + at.stage * STAGE_BYTES;
     uint64_t b = zh_matrix_descriptor(stage + INPUT_BYTES), a = zh_matrix_descriptor(stage + group * BLOCK_BYTES);
@@ -75,7 +64,6 @@ ZH_DEVICE void take_groups(float (&sum)[2][ZH_WGMMA_SUMS], const e4m3_view &v, c
       for (uint32_t i = 0; i < GROUP / E4M3_DEPTH; ++i)
         zh_wgmma_e4m3(part, a + (m * CONSUMERS * BLOCK_BYTES + i * E4M3_DEPTH) / 16, b + i * E4M3_DEPTH / 16, i > 0);
       zh_wgmma_commit();
-      if (m == 0 && k + 1 < steps) next = load_scales<COUNT>(v, t, places, k + 1);
       zh_wgmma_wait<0>();
       zh_wgmma_settle(part);
       if (m + 1 == COUNT) release(r, at.stage);
@@ -161,11 +149,14 @@ ZH_KERNEL void __launch_bounds__(THREADS, 1) many_tokens_wgmma_e4m3(const ZH_GRI
 #endif
 }
 
-/* Whether all rows of any tile have one scale, group by group. */
+/* Whether all rows of any tile have one scale, group by group or for all of them. */
 bool has_even_rows(const zh_product_view *v, const zh_product_matrices *m) {
   bool even = true;
-  for (uint32_t i = 0; i < v->sides; ++i)
-    even = even && (v->side[i].w.scale_rows % ROWS == 0 || v->side[i].w.scale_rows >= m->matrix[i]->rows);
+  for (uint32_t i = 0; i < v->sides; ++i) {
+    const zh_weights_view &w = v->side[i].w;
+    even = even && (w.scale_rows % ROWS == 0 || w.scale_rows >= m->matrix[i]->rows) &&
+           (w.scale_columns == GROUP || w.scale_columns >= v->columns);
+  }
   return even;
 }
 

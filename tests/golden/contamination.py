@@ -240,8 +240,17 @@ def test_min_k_against_the_likelihoods_of_beginnings(tmp_path):
     assert alone["least"]["p"] is None and alone["listed"] == []
 
 
-def test_the_list_is_what_rank_takes(tmp_path):
-    """The decision is repeated without the items that were found."""
+def test_the_list_names_items_as_tables_of_scores_do(tmp_path):
+    path = task(tmp_path, "rivers", [{"q": f"The {i}th river is called", "a": "Po"} for i in range(3)], metric_list=[{"metric": "exact_match"}])
+    zhiheng("eval", MODEL, "--tasks", path, "--out", tmp_path / "bundle")
+    table = next((tmp_path / "bundle" / "scores").glob("*.csv")).read_text(encoding="utf-8").splitlines()
+    names = [line.split(",")[0] for line in table if line[0].isdigit()]
+    (tmp_path / "c.txt").write_text("the 0th river is called Po; the 1th river is called Po; the 2th river is called Po")
+    zhiheng("contamination", "--tasks", path, "--corpus", tmp_path / "c.txt", "--run", "3", "--out", tmp_path / "seen.csv")
+    assert [r["item"] for r in csv.DictReader((tmp_path / "seen.csv").open())] == names and len(names) == 3
+
+
+def test_the_number_of_an_item_is_part_of_its_run(tmp_path):
     rows = [{"q": f"The {i}th river of the land runs from the hills of the north to the sea of the south", "a": ""} for i in range(40)]
     path = task(tmp_path, "rivers", rows)
     (tmp_path / "corpus.txt").write_text("\n".join(r["q"] for r in rows[:20]))

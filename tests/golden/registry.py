@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import subprocess
+import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,52 @@ def test_people_see_bars_and_sources():
     done = subprocess.run([ZHIHENG, "registry", "--benchmark", "CMMLU", "--plot"], capture_output=True, text=True, check=True,
                           env={**os.environ, "LC_ALL": "zh_CN.UTF-8"})
     assert done.stdout.startswith("CMMLU\n") and "█" in done.stdout and "来源不一致：" in done.stdout
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def draw(path, *words):
+    done = subprocess.run([ZHIHENG, "registry", *words, "--svg", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    root = xml.etree.ElementTree.parse(path).getroot()
+    dots = [(float(dot.get("cx")), float(dot.get("cy")), dot.get("class"), dot.find(SVG + "title").text) for dot in root.iter(SVG + "circle")]
+    return root, dots, [text.text for text in root.iter(SVG + "text") if text.text]
+
+
+def test_a_drawing_has_every_dated_figure_and_the_source_of_what_disagrees(rows, tmp_path):
+    root, dots, texts = draw(tmp_path / "c.svg", "--benchmark", "C-Eval", "--lang", "en")
+    mine = [row for row in rows if row["benchmark"] == "C-Eval"]
+    dated = [row for row in mine if row["release"]]
+    assert {row["unit"] for row in mine} == {"%"} and len(dots) == len(dated)
+    assert f"{len(mine) - len(dated)} figures without a date of release are not drawn." in texts
+    width, height = map(float, root.get("viewBox").split()[2:])
+    assert all(0 <= x <= width and 0 <= y <= height for x, y, _, _ in dots)
+    # Higher is higher, later is further right.
+    score = {f"{row['model']}, C-Eval: {float(row['score']):g} %": row for row in dated}
+    placed = [(x, y, score[title.split(" (")[0]]) for x, y, _, title in dots]
+    for (x1, y1, a), (x2, y2, b) in zip(placed, placed[1:]):
+        assert (y1 < y2) == (float(a["score"]) > float(b["score"])) or abs(y1 - y2) < 0.02
+        assert (x1 < x2) == (a["release"] < b["release"]) or abs(x1 - x2) < 3
+    groups = collections.defaultdict(list)
+    for row in dated:
+        groups[tuple(row[key] for key in SAME)].append(row)
+    disagree = [row for group in groups.values() if len({float(row["score"]) for row in group}) > 1 for row in group]
+    assert sum(kind == "other" for _, _, kind, _ in dots) >= len({(r["model"], r["score"]) for r in disagree}) > 0
+    for row in disagree:
+        assert any(row["source_repo"] in text and row["model"] in text for text in texts)
+
+
+def test_drawings_by_model_and_of_one_model(rows, tmp_path):
+    _, dots, texts = draw(tmp_path / "m.svg", "--benchmark", "CMMLU", "--by", "model", "--lang", "zh")
+    assert len(dots) == sum(row["benchmark"] == "CMMLU" for row in rows) and "来源不一致的成绩：" in texts
+    _, dots, texts = draw(tmp_path / "o.svg", "--model", "Qwen2.5-72B")
+    of_model = [row for row in rows if row["model"] == "Qwen2.5-72B" and row["unit"] == "%"]
+    assert len(dots) == len(of_model) and {row["benchmark"] for row in of_model} <= set(texts)
+
+
+@pytest.mark.parametrize("words, said", [
+    (["check", "--svg", "x.svg"], "--svg draws scores"), (["--benchmark", "MMLU", "--svg", "x.svg", "--by", "weight"], "expected time or model")])
+def test_drawings_that_cannot_be(tmp_path, words, said):
+    done = subprocess.run([ZHIHENG, "registry", *words], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and not (tmp_path / "x.svg").exists()

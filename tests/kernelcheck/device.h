@@ -78,8 +78,8 @@ typedef struct device_weights {
 device_weights device_weights_of(zh_device_form form, uint32_t rows, uint32_t columns,
                                  uint32_t scale_rows, uint32_t scale_columns);
 void device_weights_free(device_weights *w); /* of the host */
-/* y and how far a device may be from it. x: [columns], not yet rounded. Tensor cores cut where others
- * round, so each rounding counts twice. Blocks of 32 add two for their scales. */
+/* y and how far a device may be from it. x: [columns], not yet rounded. Tensor cores cut where
+ * others round, so each rounding counts twice. Blocks of 32 add two for their scales. */
 double device_dot(double *bound, const device_weights *w, size_t row, const float *x, zh_way way);
 
 #endif

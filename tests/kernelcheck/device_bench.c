@@ -133,7 +133,8 @@ static zh_status enqueue_product(void *user, size_t copy, zh_error *err) {
  * matrix units switch costs power), e4m3's without those that are none, small scales. */
 void device_fill_weights(zh_device_matrix *m) {
   enum { POOL = 1 << 20 };
-  size_t bytes = zh_device_number_bytes(m->form, m->rows, m->columns), scale_bytes = zh_device_scale_bytes(m);
+  size_t bytes = zh_device_number_bytes(m->form, m->rows, m->columns),
+         scale_bytes = zh_device_scale_bytes(m);
   uint8_t *numbers;
   if (m->form == ZH_FORM_BF16) {
     uint16_t *pool = zeroed(POOL * 2);
@@ -156,8 +157,8 @@ void device_fill_weights(zh_device_matrix *m) {
   free(scales);
 }
 
-void device_time_variants(char *words, size_t capacity, device_timing *t, zh_device_form form, zh_way way, bool whole,
-                          const device_peaks *peaks) {
+void device_time_variants(char *words, size_t capacity, device_timing *t, zh_device_form form,
+                          zh_way way, bool whole, const device_peaks *peaks) {
   size_t length = strlen(words);
   if (way == ZH_FEW) {
     device_report_timing(words, t);
@@ -320,9 +321,11 @@ static void bench_rows(void) {
 }
 
 void bench_device_cases(const char *only) {
-  bool products = !only || strcmp(only, "product") == 0, grouped = !only || strcmp(only, "grouped") == 0;
+  bool products = !only || strcmp(only, "product") == 0,
+       grouped = !only || strcmp(only, "grouped") == 0;
   device_peaks peaks = {0, 0};
-  if (products || grouped) peaks = (device_peaks){measure_peak("bf16_tensor"), measure_peak("fp8_tensor")};
+  if (products || grouped)
+    peaks = (device_peaks){measure_peak("bf16_tensor"), measure_peak("fp8_tensor")};
   if (products) bench_products(&peaks);
   if (grouped) bench_device_grouped(&peaks);
   if (!only || strcmp(only, "attention") == 0) bench_attentions();

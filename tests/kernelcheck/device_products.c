@@ -240,7 +240,8 @@ static void check_heads(zh_device_form form, uint32_t each, uint32_t columns, si
   for (size_t t = 0; t < tokens; t++)
     for (size_t h = 0; h < heads; h++)
       for (size_t r = 0; r < each; r++) {
-        double bound, sum = device_dot(&bound, &w, h * each + r, x + t * x_stride + h * x_head, way);
+        double bound,
+            sum = device_dot(&bound, &w, h * each + r, x + t * x_stride + h * x_head, way);
         worst = worse(worst, y[t * y_stride + h * y_head + r], sum, bound);
       }
   char words[96];

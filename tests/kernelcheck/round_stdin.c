@@ -1,4 +1,5 @@
-/* round_stdin ROUNDING COLUMNS: rows of activations, fp32, on stdin become what products multiply, on stdout. */
+/* round_stdin ROUNDING COLUMNS: rows of activations, fp32, on stdin become what products multiply,
+ * on stdout. */
 #include "kernels/kernels.h"
 
 #include <stdio.h>

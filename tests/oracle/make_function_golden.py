@@ -239,6 +239,15 @@ def languages():
     return texts
 
 
+def in_lines(document):
+    """A case a line, so that a difference shows which."""
+    def part(value):
+        if not isinstance(value, list):
+            return json.dumps(value, ensure_ascii=False)
+        return "[\n" + ",\n".join(json.dumps(one, ensure_ascii=False) for one in value) + "\n]"
+    return "{\n" + ",\n".join(f"{json.dumps(key)}: {part(value)}" for key, value in document.items()) + "\n}\n"
+
+
 def main():
     import lm_eval
     for make in (wikitext, hellaswag, winogrande, mmlu_pro, truthfulqa, drop, hendrycks_math, bbh, ifeval):
@@ -248,7 +257,7 @@ def main():
         if case["family"] == "ifeval" and case["kind"] == "results":
             document.setdefault("instructions", case["doc"])
             case["doc"] = "instructions"
-    (ROOT / "tests/golden/quality/functions.json").write_text(json.dumps(document, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    (ROOT / "tests/golden/quality/functions.json").write_text(in_lines(document), encoding="utf-8")
     print(len(cases), "cases")
 
 

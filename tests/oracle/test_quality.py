@@ -193,7 +193,7 @@ def test_made_items_are_the_seeds(tmp_path):
     ("test_split: other", "names no files for the split 'other'"),
     ("include: nowhere.yaml", "there is no file"),
     ("include: task.yaml", "include each other"),
-    ("generation_kwargs: {do_sample: true}\noutput_type: generate_until", "drawn"),
+    ("generation_kwargs: {top_p: 2}\noutput_type: generate_until", "'top_p' must be a number"),
     ("doc_to_target: 9", None),
 ])
 def test_mistakes_are_named(tmp_path, text, said):

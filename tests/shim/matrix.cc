@@ -138,7 +138,8 @@ void multiply_e4m3(offer *const lanes[32]) {
     for (int c = 0; c < 8; c++) b[c][k] = e4m3_value((uint32_t)b_byte(lanes, k, c));
   }
   for (int r = 0; r < 16; r++)
-    for (int c = 0; c < 8; c++) d_of<float>(lanes, r, c) = add_e4m3(d_of<float>(lanes, r, c), a[r], b[c]);
+    for (int c = 0; c < 8; c++)
+      d_of<float>(lanes, r, c) = add_e4m3(d_of<float>(lanes, r, c), a[r], b[c]);
 }
 
 /* --- four matrices of 8 x 8: lane 8 m + r brings row r of matrix m --- */

@@ -65,13 +65,16 @@ static inline void zh_tensor_load(const zh_shared<unsigned char> &to, const zh_t
 template <size_t SUMS>
 static inline void zh_wgmma_bf16(float (&d)[SUMS], uint64_t a, uint64_t b, ZH_SHIM_WHERE) {
   static_assert(SUMS == 64, "m64n128");
-  zh_shim::offer mine = {zh_shim::MMA, 0xFFFFFFFFu, ZH_SHIM_HERE, 1, 0, {&a, &b}, d, zh_shim::begin_wgmma_bf16};
+  zh_shim::offer mine = {
+      zh_shim::MMA, 0xFFFFFFFFu, ZH_SHIM_HERE, 1, 0, {&a, &b}, d, zh_shim::begin_wgmma_bf16};
   zh_shim::meet_warp(mine);
 }
 template <size_t SUMS>
-static inline void zh_wgmma_e4m3(float (&d)[SUMS], uint64_t a, uint64_t b, bool joins, ZH_SHIM_WHERE) {
+static inline void zh_wgmma_e4m3(float (&d)[SUMS], uint64_t a, uint64_t b, bool joins,
+                                 ZH_SHIM_WHERE) {
   static_assert(SUMS == 64, "m64n128");
-  zh_shim::offer mine = {zh_shim::MMA, 0xFFFFFFFFu, ZH_SHIM_HERE, joins, 0, {&a, &b}, d, zh_shim::begin_wgmma_e4m3};
+  zh_shim::offer mine = {
+      zh_shim::MMA, 0xFFFFFFFFu, ZH_SHIM_HERE, joins, 0, {&a, &b}, d, zh_shim::begin_wgmma_e4m3};
   zh_shim::meet_warp(mine);
 }
 static inline void zh_wgmma_fence() {}

@@ -2,8 +2,8 @@
  * ("Matrix Fragments for mma.m16n8k16", "… mma.m16n8k32", ldmatrix). Products of bf16 and f16 are
  * made in fp32 (exact, but for bf16's below 2^-126) and added in fp32, k ascending: a rounding a
  * product, which is no better than any GPU. Products of E4M3 are cut to 13 bits below the largest
- * term before they are added, as Hopper's and Ada's are (arXiv:2412.19437, 3.3.2; arXiv:2411.10958).
- * Products of bytes add up modulo 2^32. */
+ * term before they are added, as Hopper's and Ada's are (arXiv:2412.19437, 3.3.2;
+ * arXiv:2411.10958). Products of bytes add up modulo 2^32. */
 #ifndef ZH_TESTS_SHIM_MATRIX_H
 #define ZH_TESTS_SHIM_MATRIX_H
 

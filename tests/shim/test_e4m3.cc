@@ -1,6 +1,6 @@
-/* What kernelcheck and the self-check allow products of E4M3 (zh_rounding_loss), against sums as the shim's matrix
- * units make them: right ones are within it, and with its double those are not in which a group's sum does not go over
- * to fp32, is left out, or takes another's scale. */
+/* What kernelcheck and the self-check allow products of E4M3 (zh_rounding_loss), against sums as
+ * the shim's matrix units make them: right ones are within it, and with its double those are not in
+ * which a group's sum does not go over to fp32, is left out, or takes another's scale. */
 #include <math.h>
 
 #include "try.h"
@@ -10,7 +10,7 @@
 enum { GROUP = ZH_E4M3_GROUP, GROUPS = 10, COLUMNS = GROUPS * GROUP, ROUNDS = 200 };
 
 struct row {
-  float w[COLUMNS], x[COLUMNS];                   /* as E4M3 has them */
+  float w[COLUMNS], x[COLUMNS]; /* as E4M3 has them */
   float w_scale[GROUPS], x_scale[GROUPS];
 };
 
@@ -29,7 +29,8 @@ static double computed(const row &r, fault how) {
   float sum = 0, part = 0;
   for (int g = 0; g < GROUPS; g++) {
     int pair = g ^ 1;
-    float scale = r.w_scale[how == WEIGHTS_SWAPPED ? pair : g] * r.x_scale[how == INPUTS_SWAPPED ? pair : g];
+    float scale =
+        r.w_scale[how == WEIGHTS_SWAPPED ? pair : g] * r.x_scale[how == INPUTS_SWAPPED ? pair : g];
     part = sum_of_group(how == NEVER_PROMOTED ? part : 0, r, g);
     if (how == NEVER_PROMOTED)
       sum = scale * part;
@@ -50,7 +51,8 @@ static double ratio_of(const row &r, fault how) {
     sum += term;
     size += fabs(term);
   }
-  double bound = 2 * zh_rounding_loss(ZH_ROUND_E4M3_INPUTS, w.data(), x.data(), COLUMNS) + 4 * (COLUMNS + 4) * 0x1p-24 * size;
+  double bound = 2 * zh_rounding_loss(ZH_ROUND_E4M3_INPUTS, w.data(), x.data(), COLUMNS) +
+                 4 * (COLUMNS + 4) * 0x1p-24 * size;
   return fabs(computed(r, how) - sum) / bound;
 }
 

@@ -222,8 +222,9 @@ static void products_of_written_tiles(void **) {
 }
 
 /* y = a b of E4M3, tiles of 128 columns that are copied; sums begin as something else. */
-ZH_KERNEL void product_of_e4m3(const ZH_GRID_CONSTANT zh_tensor_map a, const ZH_GRID_CONSTANT zh_tensor_map b,
-                               zh_global<float> y, uint32_t steps) {
+ZH_KERNEL void product_of_e4m3(const ZH_GRID_CONSTANT zh_tensor_map a,
+                               const ZH_GRID_CONSTANT zh_tensor_map b, zh_global<float> y,
+                               uint32_t steps) {
   ZH_SHARED_DYNAMIC(all);
   zh_shared<unsigned char> tiles = zh_part<unsigned char>(all, 0, STAGE);
   zh_shared<uint64_t> barriers = zh_part<uint64_t>(all, STAGE, 1);
@@ -272,7 +273,8 @@ static void products_of_tiles_of_bytes(void **) {
     for (uint32_t r = 0; r < 64; r++)
       for (uint32_t n = 0; n < 128; n++) {
         float sum = 0; /* exact */
-        for (uint32_t k = 0; r < ROWS_A && k < COLUMNS; k++) sum += number(r * 3 + k) * number(n + k * 5);
+        for (uint32_t k = 0; r < ROWS_A && k < COLUMNS; k++)
+          sum += number(r * 3 + k) * number(n + k * 5);
         assert_true(out[r * 128 + n] == sum);
       }
   });

@@ -196,8 +196,7 @@ static void products_of_e4m3_with(bool tiny) {
     for (int i = 0; i < 4; i++) {
       place q = d_of_n8(lane, i);
       float sum = of_d[(size_t)(lane * 4 + i)]; /* exact: whole numbers of at most 11 bits */
-      for (int k = 0; k < 32; k++)
-        sum += value_of_e4m3(a[q.row][k], tiny) * (float)b[k][q.column];
+      for (int k = 0; k < 32; k++) sum += value_of_e4m3(a[q.row][k], tiny) * (float)b[k][q.column];
       assert_true(out[(size_t)(lane * 4 + i)] == sum);
     }
 }
@@ -206,7 +205,8 @@ static void products_of_e4m3(void **) {
   products_of_e4m3_with(true);
 }
 
-/* 448 448 and thirty-one times 4 6: what is below 2^(17 - 13) of it is cut, and of a sum below 13 bits. */
+/* 448 448 and thirty-one times 4 6: what is below 2^(17 - 13) of it is cut, and of a sum below 13
+ * bits. */
 static void sums_of_e4m3_keep_13_bits(void **) {
   float a[32], b[32];
   for (int k = 0; k < 32; k++) a[k] = k ? 4 : 448, b[k] = k ? 6 : 448;

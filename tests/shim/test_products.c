@@ -68,8 +68,11 @@ static void what_is_rounded_is_the_variants(void **state) {
   const zh_device_api *api = module();
   setenv("ZH_SHIM_SHARED", HOPPER_SHARED, 1);
   zh_device *device = opened(api);
-  zh_device_matrix even = {.form = ZH_FORM_E4M3, .columns = 300, .scale_rows = 1, .scale_columns = 128}, halves = even,
-                   bf16 = {.form = ZH_FORM_BF16, .columns = 300};
+  zh_device_matrix even = {.form = ZH_FORM_E4M3,
+                           .columns = 300,
+                           .scale_rows = 1,
+                           .scale_columns = 128},
+                   halves = even, bf16 = {.form = ZH_FORM_BF16, .columns = 300};
   halves.scale_columns = 64;
   zh_roundings table = zh_device_rounds(api, device);
   assert_int_equal(zh_device_matrix_rounding(&table, &even, ZH_MANY), ZH_ROUND_BF16);
@@ -80,8 +83,9 @@ static void what_is_rounded_is_the_variants(void **state) {
   assert_int_equal(zh_device_matrix_rounding(&table, &even, ZH_FEW), ZH_ROUND_BF16_INPUTS);
   assert_int_equal(zh_device_matrix_rounding(&table, &halves, ZH_MANY), ZH_ROUND_BF16);
   assert_int_equal(zh_device_matrix_rounding(&table, &bf16, ZH_MANY), ZH_ROUND_BF16);
-  assert_int_equal(api->product_room(device, 100, 300), 100 * 320 * 2);             /* bf16 */
-  assert_int_equal(api->product_room(device, 100, 10), 100 * 128 + 100 * 4); /* a group, its scale */
+  assert_int_equal(api->product_room(device, 100, 300), 100 * 320 * 2); /* bf16 */
+  assert_int_equal(api->product_room(device, 100, 10),
+                   100 * 128 + 100 * 4); /* a group, its scale */
   api->close(device);
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
-COMMANDS = ["doctor", "list", "run", "show", "audit", "model", "data", "eval", "stats", "rank", "compare", "registry", "policy", "checklist",
+COMMANDS = ["doctor", "list", "run", "show", "audit", "model", "data", "eval", "contamination", "stats", "rank", "compare", "registry", "policy", "checklist",
             "evaluate", "report", "verify"]
 
 

@@ -77,18 +77,23 @@ def group(tmp_path_factory):
 
 
 def test_a_licence_that_forbids_commerce_brings_its_warning(data, group, tmp_path):
-    for language, words in (("en_US.UTF-8", "forbids commercial use"), ("zh_CN.UTF-8", "禁止商业使用")):
-        done = run("eval", MODEL, "--tasks", "own", "--include", group, "--data", data, "--out", tmp_path / language, LC_ALL=language, LANG=language)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("data: C-Eval; licence: CC-BY-NC-SA-4.0; source: https://github.com/hkust-nlp/ceval") == 1
-        assert done.stdout.count(words) == 1
-    results = json.loads(next((tmp_path / "en_US.UTF-8").glob("results_*")).read_text(encoding="utf-8"))
+    out = tmp_path / "out"
+    done = run("eval", MODEL, "--tasks", "own", "--include", group, "--data", data, "--out", out, LC_ALL="C.UTF-8")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("data: C-Eval; licence: CC-BY-NC-SA-4.0; source: https://github.com/hkust-nlp/ceval. Note: ") == 1
+    assert done.stdout.count("forbids commercial use") == 1
+    shown = run("show", out, LC_ALL="zh_CN.UTF-8").stdout
+    assert shown.count("数据：C-Eval；许可：CC-BY-NC-SA-4.0；来源：https://github.com/hkust-nlp/ceval") == 1 and shown.count("禁止商业使用") == 1
+    run_json = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    (sources,) = [s["facts"]["quality"]["sources"] for s in run_json["steps"] if "quality" in s.get("facts", {})]
+    assert len(sources) == 1 and "CC-BY-NC-SA-4.0" in sources[0]["zh"] and "forbids commercial use" in sources[0]["en"]
+    results = json.loads(next(out.rglob("results_*")).read_text(encoding="utf-8"))
     for task in ("own_law", "own_logic"):
         terms = results["datasets"][task]
         assert terms["licence"] == "CC-BY-NC-SA-4.0" and terms["use"] == "non_commercial" and set(terms["warning"]) == {"zh", "en"}
         assert terms["file"] is None
     assert results["group_subtasks"]["own"] == ["own_law", "own_logic"] and "acc,none" in results["groups"]["own"]
-    sample = json.loads(next((tmp_path / "en_US.UTF-8").glob("samples_own_law_*")).read_text(encoding="utf-8").splitlines()[0])
+    sample = json.loads(next(out.rglob("samples_own_law_*")).read_text(encoding="utf-8").splitlines()[0])
     prompt = sample["arguments"]["gen_args_0"]["arg_0"]
     assert prompt.startswith("例 0\nA. 一\nB. 二\nC. 三\nD. 四\n答案：B\n\n") and prompt.endswith("D. 丁 1.50\n答案：")
 

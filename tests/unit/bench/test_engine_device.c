@@ -204,8 +204,8 @@ static void joined_instructions_give_the_same_bits(void **state) {
     unobserved_passes_are_the_same(families[i]);
 }
 
-/* Products of weights of E4M3 whose inputs become E4M3: within what the self-check allows, joined or not, and other
- * logits than those of inputs in bf16. */
+/* Products of weights of E4M3 whose inputs become E4M3: within what the self-check allows, joined
+ * or not, and other logits than those of inputs in bf16. */
 static void inputs_in_e4m3_are_computed(void **state) {
   (void)state;
   zh_error err = ZH_ERROR_INIT;
@@ -223,7 +223,8 @@ static void inputs_in_e4m3_are_computed(void **state) {
   pair bf16 = open_pair("zh-tiny");
   assert_int_equal(bf16.device->kernels->rounds.e4m3, ZH_ROUND_NONE);
   assert_int_equal(read_prompt(&bf16, bf16.device, bf16.logits[0], &err), ZH_OK);
-  assert_memory_not_equal(bf16.logits[0], e4m3.logits[0], (size_t)PROMPT * bf16.vocab * sizeof(float));
+  assert_memory_not_equal(bf16.logits[0], e4m3.logits[0],
+                          (size_t)PROMPT * bf16.vocab * sizeof(float));
   close_pair(&e4m3);
   close_pair(&bf16);
 }
@@ -324,7 +325,6 @@ static void experts_that_were_read_are_counted(void **state) {
   assert_int_equal(zh_engine_cost_of(p.device).weight_bytes, of_a_token);
   close_pair(&p);
 }
-
 
 /* --- one kernel for a step --- */
 
