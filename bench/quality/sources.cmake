@@ -27,7 +27,7 @@ target_sources(zh_bench PRIVATE
   quality/family_units.c
   quality/filters.c
   quality/functions.c
-  quality/functions_bbh.c
+  quality/english_numbers.c quality/functions_bbh.c
   quality/functions_code.c
   quality/functions_drop.c
   quality/functions_hellaswag.c
@@ -57,6 +57,7 @@ target_sources(zh_bench PRIVATE
   quality/rows.c
   quality/same_json.c
   quality/scores.c
+  quality/scores_opencompass.c
   quality/sentences.c
   quality/sharing.c
   quality/sitting.c

@@ -217,7 +217,7 @@ static void inputs_in_e4m3_are_computed(void **state) {
   assert_string_not_equal(zh_engine_peak(e4m3.device, 1), "gpu-compute/fp8_tensor");
   assert_int_equal(read_prompt(&e4m3, e4m3.device, e4m3.logits[0], &err), ZH_OK);
   family_is_computed("zh-tiny", 0.15);
-  family_is_computed("zh-tiny-experts", 0.3);
+  family_is_computed("zh-tiny-experts", 0.45); /* other experts, here and there */
   unobserved_passes_are_the_same("zh-tiny-experts");
   unsetenv("ZH_GPU_PRODUCT");
   pair bf16 = open_pair("zh-tiny");
