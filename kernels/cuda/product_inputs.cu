@@ -23,11 +23,16 @@ ZH_DEVICE size_t place_of_row(const zh_product_view &v, size_t index) {
   return zh_place_of_x(v, p, (uint32_t)(v.kind == ZH_PRODUCT_HEADS ? index % v.tokens : index));
 }
 
+/* Behind the lists' end are choices that other ranks have. */
+ZH_DEVICE bool is_listed(const zh_product_view &v, size_t index) {
+  return v.kind != ZH_PRODUCT_GROUPED || index < v.lists[1 + 2 * v.experts];
+}
+
 ZH_KERNEL void round_inputs(zh_product_view v, zh_global<uint16_t> out, uint32_t wide, size_t eights) {
   size_t i = zh_block_begin() + threadIdx.x;
   if (i >= eights) return;
   size_t row = i / (wide / 8);
-  if (v.kind == ZH_PRODUCT_GROUPED && row >= v.lists[1 + 2 * v.experts]) return; /* other ranks have these choices */
+  if (!is_listed(v, row)) return;
   uint32_t column = (uint32_t)(i % (wide / 8)) * 8, pair[4];
   float x[8];
   zh_eight_inputs(x, v, place_of_row(v, row), column);
@@ -49,13 +54,14 @@ ZH_KERNEL void round_to_e4m3(zh_product_view v, zh_global<uint8_t> out, zh_globa
   size_t all = count * (wide / 8), i = zh_block_begin() + threadIdx.x, mine = i < all ? i : all - 1;
   size_t row = mine / (wide / 8);
   uint32_t column = (uint32_t)(mine % (wide / 8)) * 8, word[2];
-  float x[8];
-  zh_eight_inputs(x, v, place_of_row(v, row), column);
+  float x[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+  bool listed = is_listed(v, row);
+  if (listed) zh_eight_inputs(x, v, place_of_row(v, row), column);
   float scale = zh_e4m3_scale(largest_of_group(x));
   for (uint32_t k = 0; k < 8; ++k) x[k] = scale == 0.0f ? 0.0f : x[k] / scale;
   for (uint32_t h = 0; h < 2; ++h)
     word[h] = zh_e4m3_pair_of(x[4 * h], x[4 * h + 1]) | zh_e4m3_pair_of(x[4 * h + 2], x[4 * h + 3]) << 16;
-  if (i >= all) return;
+  if (i >= all || !listed) return;
   zh_store(out, row * wide + column, make_uint2(word[0], word[1]));
   if (column % GROUP == 0) scales[column / GROUP * count + row] = scale;
 }
