@@ -96,6 +96,8 @@ static zh_status write_results(const json_t **results, json_t **document, char n
   json_object_set_new(d, "model_sm3", json_string(a->model_sm3));
   json_object_set_new(d, "plan_sm3", json_string(a->plan));
   add_chat(d, &exam->tasks[0]->chat);
+  json_object_set_new(d, "definitions",
+                      json_string(exam->tasks[0]->opencompass ? "opencompass" : "lm-eval"));
   json_object_set_new(d, "total_evaluation_time_seconds", json_sprintf("%.6f", a->seconds));
   json_object_set(d, "tokens", a->tokens);
   *results = json_object_get(d, "results");

@@ -72,6 +72,7 @@ static zh_status feed_task(zh_digest *digest, const zh_exam_task *t, const zh_re
   int length = snprintf(head, sizeof head, "\n%.120s %d %zu %llu\n", t->name, (int)t->output,
                         list->count, (unsigned long long)t->max_new);
   ZH_TRY(zh_digest_update(digest, head, (size_t)length, err));
+  if (t->opencompass) ZH_TRY(zh_digest_update(digest, "whole texts\n", 12, err));
   if (t->draws.drawn) {
     const zh_draws *d = &t->draws;
     length = snprintf(head, sizeof head, "drawn %.17g %.17g %lld %llu\n", d->temperature, d->top_p,

@@ -201,6 +201,7 @@ def test_definitions_of_opencompass(tmp_path):
             assert abs(said[task]["accuracy,none"] - accuracy[task]) < 1e-9
     assert abs(said["common_group"]["accuracy,none"] - sum(accuracy.values()) / len(accuracy)) < 1e-9 and len(accuracy) == 4
     assert refused(tmp_path, "pages") and refused(tmp_path, "cloze")
+    assert results(tmp_path / "out")["definitions"] == "opencompass"
 
 
 def refused(folder, task):
