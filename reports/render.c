@@ -20,6 +20,7 @@ static const struct {
 } PARTIALS[] = {
     {"style", "style.css", false},
     {"bar", "bar.svg.mustache", false},
+    {"curve", "curve.svg.mustache", false},
     {"figures", "figures.%s.html.mustache", true},
     {"quality", "quality.%s.html.mustache", true},
     {"quantity", "quantity.%s.mustache", true},

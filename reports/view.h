@@ -36,6 +36,8 @@ void zh_view_clauses(zh_view *view);  /* every clause of the policy, a line each
 void zh_view_papers(zh_view *view);   /* the application papers */
 void zh_view_figures(zh_view *view);  /* speeds and their peaks */
 void zh_view_quality(zh_view *view);  /* scores of answers */
+/* {"task","points":[{"level","value","low","high"}],"half"}: its drawing and its figures. */
+void zh_view_curve(zh_view *view, json_t *list, const json_t *curve);
 void zh_view_machine(zh_view *view);  /* the model and the machine */
 void zh_view_method(zh_view *view);   /* how measured, self-checks, limits, digests */
 

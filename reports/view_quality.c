@@ -38,24 +38,11 @@ static void put_sources(zh_view *view, json_t *into, const json_t *quality) {
                   view->language, "sources");
 }
 
-/* Scores by level of difficulty: {"task","points":[{"level","value","items"}]}. */
-static void put_curve(zh_view *view, json_t *list, const json_t *curve) {
-  json_t *out = zh_view_item(view, list), *points = zh_view_list(view, out, "points");
-  const json_t *given = zh_view_list_of(view, curve, "points", "curves");
-  zh_view_text(view, out, "curve_task", zh_view_text_of(view, curve, "task", "curves"));
-  for (size_t i = 0; i < json_array_size(given) && view->status == ZH_OK; i++) {
-    const json_t *at = json_array_get(given, i);
-    json_t *point = zh_view_item(view, points);
-    zh_view_fixed(view, point, "level", zh_view_real_of(view, at, "level", "curves"), 0, 0);
-    zh_view_fixed(view, point, "level_score", zh_view_real_of(view, at, "value", "curves"), 2, 0);
-  }
-}
-
 static void put_curves(zh_view *view, json_t *into, const json_t *quality) {
   json_t *list = zh_view_list(view, into, "curves");
   const json_t *curves = json_object_get(quality, "curves");
   for (size_t i = 0; i < json_array_size(curves) && view->status == ZH_OK; i++)
-    put_curve(view, list, json_array_get(curves, i));
+    zh_view_curve(view, list, json_array_get(curves, i));
 }
 
 static void put_step(zh_view *view, json_t *list, const json_t *step, const json_t *quality) {

@@ -167,6 +167,7 @@ typedef struct zh_request {
   uint32_t repeat;                /* number of this answer to the same prompt, from 0 */
   uint32_t tokens;                /* of the whole text, where all of them are judged */
   json_t *context, *continuation; /* texts; of rolling and generation no continuation */
+  json_t *asked;                  /* the context without a model's chat template; NULL: it has none */
   /* Answers. */
   double logprob;
   bool greedy;  /* every token of the continuation was the likeliest */

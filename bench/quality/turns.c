@@ -233,6 +233,10 @@ static json_t *joined(const json_t *turns, size_t from, size_t to, bool bare) {
   return zh_rewritten(&out);
 }
 
+json_t *zh_turns_plain(const json_t *turns) {
+  return joined(turns, 0, json_array_size(turns), false);
+}
+
 static bool add_message(json_t *messages, const char *role, json_t *content) {
   json_t *message = content ? json_pack("{s:s, s:o}", "role", role, "content", content) : NULL;
   return message && json_array_append_new(messages, message) == 0;

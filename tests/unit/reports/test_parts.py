@@ -243,3 +243,26 @@ def test_no_line_leaves_its_page(tmp_path):
         words = re.findall(r'<word xMin="([\d.]+)" yMin="[\d.]+" xMax="([\d.]+)" yMax="[\d.]+">(.*?)</word>', boxes)
         assert words
         assert [w for w in words if float(w[1]) > right] == [], lang
+
+
+def with_quality(document, curves):
+    quality = {"figures": [{"name": "made_zh", "alias": "made_zh", "group": True, "depth": 0, "metric": "exact_match", "filter": "none", "value": 0.5, "stderr": 0.1,
+                            "items": 60, "higher_is_better": True, "deciding": True}], "seed": 5, "sources": [], "curves": curves}
+    step = document["bundle"][0]["run"]["steps"][0]
+    step.setdefault("facts", {})["quality"] = quality
+    return document
+
+
+def test_curves_are_drawn_and_told(tmp_path):
+    points = [{"level": n + 1, "items": 20, "value": share, "low": share / 2, "high": (1 + share) / 2} for n, share in enumerate((1.0, 0.75, 0.25, 0.0))]
+    curves = [{"task": "made_units_zh", "points": points, "half": {"level": 2.5, "side": "within"}},
+              {"task": "made_logic_zh", "points": points[2:], "half": {"level": None, "side": "below"}}]
+    pages = render(tmp_path, with_quality(load(), curves))
+    for lang, half, below in (("zh", "答对一半之处：2.5 级。", "最低一级已不足一半。"), ("en", "Half are right at level 2.5.", "Fewer than half are right at the first.")):
+        text = shown(pages[lang])
+        assert half in text and below in text and re.search(r"2(: | 级 )75 % ?[(（]38–88[)）]", text)
+        drawings = re.findall(r'<svg class="curve".*?</svg>', pages[lang])
+        assert len(drawings) == 2
+        assert 'points="25.0,0.0 75.0,15.0 125.0,45.0 175.0,60.0"' in drawings[0]
+        assert '<line x1="75.0" y1="7.5" x2="75.0" y2="37.5"' in drawings[0]  # from 88 % to 38 %
+        assert drawings[0].count("<circle") == 4 and drawings[1].count("<circle") == 2
