@@ -10,9 +10,13 @@ const char zh_decision_header[] = "item,cluster,task,modality,score,prompt\n";
 
 /* ---- which metric decides ---- */
 
+const char *zh_decision_figure(const zh_item_metric *metric) {
+  return metric->figure ? metric->figure : metric->name;
+}
+
 static const zh_item_metric *metric_named(const zh_exam_task *t, const char *name) {
   for (size_t i = 0; i < t->metric_count; i++)
-    if (strcmp(t->metrics[i].name, name) == 0) return &t->metrics[i];
+    if (strcmp(zh_decision_figure(&t->metrics[i]), name) == 0) return &t->metrics[i];
   return NULL;
 }
 
@@ -146,9 +150,10 @@ zh_status zh_decision_row(zh_text *out, const zh_exam_task *t, const json_t *doc
                           const char *doc_hash, zh_error *err) {
   char prompt[ZH_DIGEST_HEX];
   if (!t->deciding) return ZH_OK;
-  const json_t *score = json_object_get(scores, t->deciding->name);
+  const json_t *score = json_object_get(scores, zh_decision_figure(t->deciding));
   if (!json_is_number(score) && !json_is_boolean(score))
-    return zh_fail(err, ZH_ERR_CHECK, "the item has no number as its '%s'", t->deciding->name);
+    return zh_fail(err, ZH_ERR_CHECK, "the item has no number as its '%s'",
+                   zh_decision_figure(t->deciding));
   double value = json_is_number(score) ? json_number_value(score) : json_is_true(score);
   ZH_TRY(digest_prompt(prompt, t, requests, count, err));
   zh_text_printf(out, "%zu-%.16s,", requests[0].doc, doc_hash);

@@ -16,6 +16,8 @@ ZH_MUST_CHECK zh_status zh_decision_choose(char sm3[ZH_DIGEST_HEX], zh_exam *exa
                                            const char *protocol, zh_error *err);
 const char *zh_decision_modality(const zh_exam_task *task);
 
+/* What a metric is called among scores. */
+const char *zh_decision_figure(const zh_item_metric *metric);
 /* The item's row; nothing where the task has no deciding metric. scores: {metric: value}. */
 ZH_MUST_CHECK zh_status zh_decision_row(zh_text *out, const zh_exam_task *task, const json_t *doc,
                                         const zh_request *requests, size_t count,

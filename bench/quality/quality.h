@@ -55,7 +55,8 @@ typedef struct zh_field {
 } zh_field;
 
 typedef struct zh_item_metric {
-  const char *name, *aggregation;          /* aggregation: a name, or of the function */
+  const char *name, *aggregation; /* aggregation: a name, or of the function */
+  const char *figure; /* of several that a function gives, the one that decides; NULL: its name */
   const zh_function *function, *aggregate; /* functions.h; NULL: one of our own */
   bool higher_is_better;
   const json_t *options; /* the entry of metric_list; NULL: defaults */

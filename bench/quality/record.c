@@ -131,8 +131,9 @@ static const zh_exam_task *first_task(const zh_entry *entry) {
 /* Whether a figure is what its tasks are decided by. */
 static bool decides(const zh_entry *entry, const char *metric, size_t length, const char *filter) {
   const zh_exam_task *t = first_task(entry);
-  return t && t->deciding && strlen(t->deciding->name) == length &&
-         strncmp(t->deciding->name, metric, length) == 0 && strcmp(t->chains[0].name, filter) == 0;
+  const char *name = t && t->deciding ? zh_decision_figure(t->deciding) : NULL;
+  return name && strlen(name) == length && strncmp(name, metric, length) == 0 &&
+         strcmp(t->chains[0].name, filter) == 0;
 }
 
 static json_t *number_or_null(const json_t *value) {
@@ -169,9 +170,9 @@ static void add_task(json_t *tasks, json_t *without, const zh_exam_task *t) {
   if (t->deciding)
     json_array_append_new(tasks,
                           json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "task", t->name, "metric",
-                                    t->deciding->name, "filter", t->chains[0].name, "items",
-                                    (json_int_t)t->taken, "shots", (json_int_t)t->shots, "modality",
-                                    zh_decision_modality(t)));
+                                    zh_decision_figure(t->deciding), "filter", t->chains[0].name,
+                                    "items", (json_int_t)t->taken, "shots", (json_int_t)t->shots,
+                                    "modality", zh_decision_modality(t)));
 }
 
 /* Of each task with levels the first metric's: {"task","points","half"}. */

@@ -417,6 +417,16 @@ static zh_status read_generation(const reading *r) {
 
 /* ---- metrics ---- */
 
+/* Of pass@k for several k the first decides. */
+static zh_status read_figure(zh_item_metric *out, const reading *r, const json_t *entry) {
+  const json_t *k = json_object_get(entry, "k");
+  if (json_is_array(k)) k = json_array_get(k, 0);
+  if (!out->function || strcmp(out->name, "pass_at_k") != 0 || !json_is_integer(k)) return ZH_OK;
+  char *figure = zh_arena_printf(r->task->arena, "pass@%lld", (long long)json_integer_value(k));
+  out->figure = figure;
+  return figure ? ZH_OK : zh_fail(r->err, ZH_ERR_MEMORY, "out of memory (metrics)");
+}
+
 /* A metric of our own, a function, or one that process_results gives. */
 static zh_status read_metric(zh_item_metric *out, const reading *r, const json_t *entry) {
   const char *name = word_of(entry, "metric"), *usual;
@@ -436,7 +446,7 @@ static zh_status read_metric(zh_item_metric *out, const reading *r, const json_t
                    out->aggregation);
   const json_t *higher = json_object_get(entry, "higher_is_better");
   if (json_is_boolean(higher)) out->higher_is_better = json_is_true(higher);
-  return ZH_OK;
+  return read_figure(out, r, entry);
 }
 
 static zh_status read_metrics(const reading *r) {
