@@ -175,7 +175,7 @@ static zh_status check_fault(const planner *p, const char *fault, zh_error *err)
     const char *near = zh_nearest_word(fault, zh_fault_names);
     return zh_fail(err, ZH_ERR_USAGE,
                    "--inject fault=%s: expected weight, token, activation, clock, cache, stale, "
-                   "layer, layers, swap, precision, expert or experts%s%s%s",
+                   "layer, layers, swap, precision, expert, experts or tile%s%s%s",
                    fault, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   }
   for (size_t i = 0; i < p->suite->step_count; i++)

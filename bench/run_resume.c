@@ -102,16 +102,25 @@ static zh_status check_nonce(const zh_runner *r, zh_error *err) {
                          : "the run was begun without a nonce; resume it without --nonce");
 }
 
-/* A step that goes on from what it left may do so with other ranks: that is no other plan. */
+static bool goes_on(const json_t *step) {
+  const zh_workload *w = zh_workload_find(json_string_value(json_object_get(step, "workload")));
+  return w && w->keeps;
+}
+
+/* A step that goes on from what it left may do so with other ranks: that is no other plan. The
+ * other steps of such a run stay with theirs. */
 static zh_status adopt_ranks(zh_runner *r, const json_t *stored, zh_error *err) {
   static const char *const keys[] = {"ranks", "threads", "launcher"};
   size_t i;
   json_t *step;
+  bool any = false;
+  json_array_foreach(json_object_get(r->plan, "steps"), i, step) {
+    any = any || goes_on(step);
+  }
+  if (!any) return ZH_OK;
   json_array_foreach(json_object_get(r->plan, "steps"), i, step) {
     const json_t *before = json_array_get(json_object_get(stored, "steps"), i);
-    const char *name = json_string_value(json_object_get(step, "workload"));
-    const zh_workload *w = zh_workload_find(name);
-    if (!w || !w->keeps || !before) continue;
+    if (!before) continue;
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
       json_object_set(step, keys[k], json_object_get(before, keys[k]));
   }

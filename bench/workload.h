@@ -46,6 +46,7 @@ typedef enum zh_fault {
   ZH_FAULT_PRECISION,
   ZH_FAULT_EXPERT,
   ZH_FAULT_EXPERTS,
+  ZH_FAULT_TILE,
   ZH_FAULTS
 } zh_fault;
 /* "none", "weight", ..., NULL-terminated. */

@@ -111,7 +111,7 @@ static const struct argp_option options[] = {
      "where models are computed: " ZH_DEVICE_WORD_HELP " (default: the suite's, else cpu)", 0},
     {"inject", 'i', "fault=WORD", 0,
      "puts a fault in, to see it caught: weight, token, activation, clock, cache, stale, layer, "
-     "layers, swap, precision, expert or experts",
+     "layers, swap, precision, expert, experts or tile",
      0},
     {"nonce", OPTION_NONCE, "WORDS", 0,
      "asks for a certificate of each decode step; which tokens it shows follows from these words "

@@ -21,9 +21,11 @@ _zhiheng() {
     --tasks) mapfile -t COMPREPLY < <(compgen -f -W "$(_zhiheng_names tasks)" -- "$word"); return ;;
     --include | --data | --corpus) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --lang) mapfile -t COMPREPLY < <(compgen -W "zh en" -- "$word"); return ;;
-    --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock fault=cache fault=stale fault=layer fault=layers fault=swap fault=precision fault=expert fault=experts" -- "$word"); return ;;
+    --inject) mapfile -t COMPREPLY < <(compgen -W "fault=weight fault=token fault=activation fault=clock fault=cache fault=stale fault=layer fault=layers fault=swap fault=precision fault=expert fault=experts fault=tile" -- "$word"); return ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k mxfp4" -- "$word"); return ;;
     --launcher) mapfile -t COMPREPLY < <(compgen -W "direct mpirun srun" -- "$word"); return ;;
+    --definitions) mapfile -t COMPREPLY < <(compgen -W "lm-eval opencompass" -- "$word"); return ;;
+    --fewshot-as-multiturn) mapfile -t COMPREPLY < <(compgen -W "true false" -- "$word"); return ;;
   esac
   if [[ $word == -* ]]; then
     # the long options that the command's own help names

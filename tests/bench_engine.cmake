@@ -1,6 +1,7 @@
 zh_unit_test(bench test_engine.c zh_bench)
 zh_unit_test(bench test_engine_check.c zh_bench)
 zh_unit_test(bench test_engine_families.c zh_bench)
+zh_unit_test(bench test_check_whole.c zh_bench)
 zh_unit_test(bench test_engine_device.c zh_bench)
 zh_unit_test(bench test_engine_device_ranks.c zh_bench)
 zh_unit_test(bench test_engine_ranks.c zh_bench)

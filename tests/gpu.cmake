@@ -22,3 +22,7 @@ zh_python_test(bench.gpu system/bench_gpu.py)
 set_tests_properties(bench.gpu PROPERTIES LABELS system TIMEOUT 300)
 zh_python_test(bench.collective system/bench_collective.py)
 set_tests_properties(bench.collective PROPERTIES LABELS system TIMEOUT 600)
+# The scripts for a node with a GPU, from the archive to the tables; and what a release is compiled for.
+zh_python_test(gpu.scripts system/gpu_scripts.py)
+zh_python_test(gpu.release system/gpu_release.py)
+set_tests_properties(gpu.scripts gpu.release PROPERTIES LABELS system TIMEOUT 1800)

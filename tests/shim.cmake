@@ -5,7 +5,7 @@ include(${CMAKE_SOURCE_DIR}/kernels/cuda/sources.cmake)
 set(SHIM_KERNEL_FLAGS -O2 -Wno-unknown-pragmas -Wno-conversion -Wno-extra -Wno-unused-function
   $<$<CXX_COMPILER_ID:GNU>:-Wno-format-truncation>)
 
-add_library(zh_shim STATIC shim/block.cc shim/blocks.cc shim/device.cc shim/errors.cc shim/fibre.cc shim/hopper.cc
+add_library(zh_shim STATIC shim/block.cc shim/blocks.cc shim/device.cc shim/errors.cc shim/fibre.cc shim/harm.cc shim/hopper.cc
   shim/launch.cc shim/matrix.cc shim/memory.cc shim/processes.cc shim/random.cc shim/report.cc shim/stream.cc shim/warp.cc shim/watch.cc)
 target_link_libraries(zh_shim PUBLIC zh_flags)
 target_include_directories(zh_shim BEFORE PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/shim)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine/check_whole.h"
 #include "bench/engine/order.h"
 #include "bench/engine/route.h"
 #include "core/philox.h"
@@ -35,6 +36,7 @@ typedef struct kind {
 struct zh_check {
   zh_engine *engine; /* NULL where operations are handed in */
   zh_order *order;
+  zh_whole *whole;              /* NULL where operations are handed in */
   zh_architecture architecture; /* of this part */
   uint32_t first_layer;         /* of the model, in this part */
   const zh_weights *weights;
@@ -209,6 +211,104 @@ static void check_product(zh_check *check, const zh_operation *o, size_t t) {
   if (strcmp(o->name, "head") != 0) return;
   size_t best = zh_kernels_reference()->argmax(o->output + t * output_stride(o), o->out_width);
   if (best < o->out_width) check_product_row(check, o, t, best, x); /* the answer itself */
+}
+
+/* A token, or choice, that was computed here: the first from a drawn one on; o->tokens: none was.
+ */
+static size_t draw_token(zh_check *check, const zh_operation *o) {
+  size_t first = draw(check, o->tokens);
+  for (size_t i = 0; i < o->tokens; ++i)
+    if (zh_operation_has(o, (first + i) % o->tokens)) return (first + i) % o->tokens;
+  return o->tokens;
+}
+
+/* --- whole products: check_whole.h --- */
+
+typedef struct whole_of {
+  zh_check *check;
+  const zh_operation *o;
+  zh_rounding rounding;
+  size_t token[ZH_WHOLE_TOKENS]; /* of the operation */
+} whole_of;
+
+static void whole_biases(void *user, double *out, size_t first, size_t count) {
+  const whole_of *w = user;
+  const float *bias = w->o->bias ? source_row(w->check, w->o->bias, 0) : NULL;
+  for (size_t i = 0; i < count; ++i) out[i] = bias ? (double)bias[first + i] : 0;
+}
+
+static const float *whole_row(void *user, size_t r) {
+  const whole_of *w = user;
+  float *row = source_row(w->check, w->o->weight, r);
+  zh_rounded_weights(row, w->rounding, w->o->in_width);
+  return row;
+}
+
+static void whole_input(void *user, float *out, size_t t) {
+  const whole_of *w = user;
+  zh_rounded(out, w->rounding, zh_operation_input(w->o, w->token[t]), w->o->in_width);
+}
+
+static const float *whole_output(void *user, size_t t) {
+  const whole_of *w = user;
+  return zh_operation_output(w->o, w->token[t]);
+}
+
+static double whole_loss(void *user, const float *row, const float *x) {
+  const whole_of *w = user;
+  return TAU * zh_rounding_loss(w->rounding, row, x, w->o->in_width);
+}
+
+static void judge_whole(void *user, size_t t, size_t row, double computed, double expected,
+                        double bound) {
+  const whole_of *w = user;
+  zh_operation named = *w->o;
+  named.name = "whole product";
+  judge(w->check, &named, w->token[t], row, computed, expected, bound);
+}
+
+/* All tokens, or drawn ones; of choices those that have the same weight. */
+static size_t draw_tokens(whole_of *w) {
+  const zh_operation *o = w->o;
+  size_t count = 0, all = 0;
+  for (size_t i = 0; i < o->tokens; ++i) {
+    if (!zh_operation_has(o, i) || (o->each && o->each[i] != o->weight)) continue;
+    if (all++ < ZH_WHOLE_TOKENS)
+      w->token[count++] = i;
+    else
+      w->token[draw(w->check, ZH_WHOLE_TOKENS)] = i;
+  }
+  return count;
+}
+
+static void check_whole(zh_check *check, const zh_operation *o) {
+  const zh_architecture *a = &check->architecture;
+  bool head = o->layer < 0, shaped = head && (a->normalised_head || a->logit_softcap != 0);
+  if (!check->whole || o->op != ZH_OP_MATMUL || o->addends > 1 || o->tokens == 0 || shaped) return;
+  zh_operation one = *o;
+  if (o->each) {
+    size_t choice = draw_token(check, o);
+    if (choice == o->tokens) return;
+    one.weight = o->each[choice];
+    one.bias = o->each_bias ? o->each_bias[choice] : NULL;
+  }
+  const zh_matrix *m = &one.weight->matrix;
+  if (!zh_whole_takes(check->whole, o->name, (int)o->way, (uint64_t)m->rows * m->columns)) return;
+  whole_of user = {.check = check, .o = &one, .rounding = rounding_of(check, &one)};
+  zh_whole_product product = {.rows = one.out_width,
+                              .columns = one.in_width,
+                              .tokens = draw_tokens(&user),
+                              .relative = TAU * growth(check, (double)one.in_width + 4),
+                              .rounding = TAU * U,
+                              .factor = head ? (double)zh_factor(a->logit_scale) : 1,
+                              .user = &user,
+                              .biases = whole_biases,
+                              .row = whole_row,
+                              .input = whole_input,
+                              .output = whole_output,
+                              .loss = user.rounding == ZH_ROUND_E4M3_INPUTS ? whole_loss : NULL,
+                              .judge = judge_whole};
+  zh_whole_check(check->whole, &product);
 }
 
 /* Relative: half of g(K + 2) from the sum of squares under the root, then root, division and two
@@ -630,6 +730,7 @@ static void observe(void *user, const zh_operation *o) {
     size_t t = draw_token(check, o);
     if (t < o->tokens) check_token(check, o, t);
   }
+  check_whole(check, o);
 }
 
 void zh_check_operation(zh_check *check, const zh_operation *operation) {
@@ -690,11 +791,23 @@ zh_status zh_check_create_for(zh_check **out, const zh_weights *weights, zh_arit
   return ZH_OK;
 }
 
+static zh_status watch_engine(zh_check *check, zh_engine *engine, uint64_t seed, zh_error *err) {
+  size_t longest = 1;
+  uint64_t elements = 0;
+  for (size_t i = 0; i < zh_weights_count(&engine->weights); ++i) {
+    const zh_matrix *m = &zh_weights_at(&engine->weights, i)->matrix;
+    if (m->columns > longest) longest = m->columns;
+    elements += (uint64_t)m->rows * m->columns;
+  }
+  check->engine = engine;
+  ZH_TRY(zh_order_create(&check->order, engine, err));
+  return zh_whole_create(&check->whole, longest, elements, seed, err);
+}
+
 zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_error *err) {
   ZH_TRY(zh_check_create_for(out, &engine->weights, zh_engine_arithmetic(engine), engine->context,
                              ROWS, seed, err));
-  (*out)->engine = engine;
-  zh_status status = zh_order_create(&(*out)->order, engine, err);
+  zh_status status = watch_engine(*out, engine, seed, err);
   if (status == ZH_OK) return ZH_OK;
   zh_check_free(*out);
   *out = NULL;
@@ -704,6 +817,7 @@ zh_status zh_check_create(zh_check **out, zh_engine *engine, uint64_t seed, zh_e
 void zh_check_free(zh_check *check) {
   if (!check) return;
   zh_order_free(check->order);
+  zh_whole_free(check->whole);
   for (int i = 0; i < 2; ++i) free(check->frequency[i]);
   free(check->slopes);
   free(check->row);

@@ -58,9 +58,10 @@ static zh_status enqueue_step(zh_engine *e, zh_error *err) {
   return d->api->advance(d->device, d->tokens.position, 1, err);
 }
 
-static zh_status prepare(zh_engine *e, zh_error *err) {
+static zh_status prepare(zh_engine *e, size_t events, zh_error *err) {
   zh_device_engine *d = e->device;
   if (d->late.status != ZH_OK) return zh_fail(err, d->late.status, "%s", d->late.message);
+  ZH_TRY(zh_device_make_events(d, events, err));
   size_t bytes = e->architecture.vocab * sizeof(uint64_t);
   zh_error ending = ZH_ERROR_INIT; /* a capture that failed is ended, too */
   if (d->drawing && d->drawing->graph) return ZH_OK;
@@ -92,31 +93,50 @@ static zh_status send_first(zh_device_engine *d, const zh_draw_rule *how, uint32
   return d->api->wait(d->device, err);
 }
 
+/* Each token when its step is done, while the device is at the next ones; what `each` fails with
+ * ends nothing on the device. */
+static zh_status hand_over(zh_device_engine *d, size_t steps, uint32_t *out, zh_token_sink each,
+                           void *user, zh_error *err) {
+  zh_status status = ZH_OK;
+  for (size_t i = 0; each && i < steps && status == ZH_OK; ++i) {
+    double seconds;
+    ZH_TRY(d->api->elapsed_s(d->device, &seconds, d->event[0], d->event[i + 1], err));
+    memcpy(out + i, d->staging + i * sizeof *out, sizeof *out);
+    status = each(user, out[i], err);
+  }
+  ZH_TRY(zh_device_wait(d, status == ZH_OK ? err : NULL));
+  memcpy(out, d->staging, steps * sizeof *out);
+  return status;
+}
+
 static zh_status draw_here(zh_engine *e, const zh_draw_rule *how, uint32_t first, uint32_t position,
-                           size_t steps, uint32_t *out, zh_error *err) {
+                           size_t steps, uint32_t *out, zh_token_sink each, void *user,
+                           zh_error *err) {
   zh_device_engine *d = e->device;
   d->api->mark(d->device, "drawing", -1);
   ZH_TRY(send_first(d, how, first, position, err));
+  ZH_TRY(d->api->record(d->device, d->event[0], err));
   for (size_t i = 0; i < steps; ++i) {
     ZH_TRY(d->api->launch(d->device, d->drawing->graph, err));
     ZH_TRY(d->api->download(d->device, d->staging + i * sizeof *out, d->tokens.token, sizeof *out,
                             err));
+    if (each) ZH_TRY(d->api->record(d->device, d->event[i + 1], err));
   }
-  ZH_TRY(zh_device_wait(d, err));
-  memcpy(out, d->staging, steps * sizeof *out);
   d->computed[0] = e->length[0] += (uint32_t)steps;
   zh_engine_mark_nothing(e);
-  return ZH_OK;
+  return hand_over(d, steps, out, each, user, err);
 }
 
 zh_status zh_engine_draw(zh_engine *e, const zh_draw_rule *how, uint32_t first, uint32_t position,
-                         size_t steps, uint32_t *out, zh_error *err) {
+                         size_t steps, uint32_t *out, zh_token_sink each, void *user,
+                         zh_error *err) {
   if (e->length[0] != position || position + steps > e->context || steps > ZH_DRAW_STEPS_MAX)
     return zh_fail(err, ZH_ERR_ARG,
                    "%zu tokens from position %" PRIu32
                    " on cannot be drawn: the sequence has %" PRIu32 " of at most %" PRIu32
                    " positions, and %d are drawn at once",
                    steps, position, e->length[0], e->context, ZH_DRAW_STEPS_MAX);
-  ZH_TRY(zh_device_agree(e, prepare(e, err), err)); /* no graph waits for a rank without one */
-  return zh_device_agree(e, draw_here(e, how, first, position, steps, out, err), err);
+  size_t events = each ? steps + 1 : 1;
+  ZH_TRY(zh_device_agree(e, prepare(e, events, err), err)); /* no graph waits in vain */
+  return zh_device_agree(e, draw_here(e, how, first, position, steps, out, each, user, err), err);
 }

@@ -160,7 +160,9 @@ size_t zh_device_logit_rows(const zh_engine *engine);
 /* Of a layer and so many tokens, without what differs from pass to pass. */
 zh_device_attention zh_device_attention_of(const zh_engine *engine, size_t layer, size_t tokens);
 
-/* device_generate.c: "graph" or "persistent"; NULL: nothing was generated. */
+/* device_generate.c. Events [count] at least. */
+ZH_MUST_CHECK zh_status zh_device_make_events(zh_device_engine *d, size_t count, zh_error *err);
+/* "graph" or "persistent"; NULL: nothing was generated. */
 const char *zh_device_decode_form(const zh_device_engine *engine);
 
 /* device_pass.c */
@@ -257,6 +259,7 @@ void zh_device_end_drawing(zh_device_engine *d);
 ZH_MUST_CHECK zh_status zh_device_flip_activation(zh_device_pass *pass, int layer, zh_error *err);
 ZH_MUST_CHECK zh_status zh_device_flip_cached(zh_device_pass *pass, int layer, zh_error *err);
 ZH_MUST_CHECK zh_status zh_device_lose_choices(zh_device_pass *pass, int layer, zh_error *err);
+ZH_MUST_CHECK zh_status zh_device_lose_tile(zh_device_pass *pass, int layer, zh_error *err);
 /* what: receives "bit 3 of byte 1234 of blk.0.ffn_up.weight in the GPU's memory". */
 ZH_MUST_CHECK zh_status zh_device_flip_weight(zh_engine *engine, uint64_t seed, char *what,
                                               size_t capacity, zh_error *err);

@@ -79,6 +79,17 @@ zh_status zh_device_lose_choices(zh_device_pass *p, int layer, zh_error *err) {
   return put(d, d->value[ZH_VALUE_ROUTED], bytes, err);
 }
 
+/* A block of the product's grid did not run: zeros are left of its rows. */
+zh_status zh_device_lose_tile(zh_device_pass *p, int layer, zh_error *err) {
+  const zh_tamper *t = &p->e->tamper;
+  if (!strikes(p->e, ZH_TAMPER_TILE, layer)) return ZH_OK;
+  size_t hidden = p->e->architecture.hidden, at = t->element % hidden,
+         first = at / ZH_TILE_LOST * ZH_TILE_LOST,
+         rows = hidden - first < ZH_TILE_LOST ? hidden - first : ZH_TILE_LOST;
+  float *row = p->d->value[ZH_VALUE_DELTA] + (t->element - at);
+  return p->d->api->fill(p->d->device, row + first, 0, rows * sizeof *row, err);
+}
+
 /* --- weights --- */
 
 static uint64_t number_bytes(const zh_laid *laid) {

@@ -150,7 +150,7 @@ static zh_status capture(zh_engine *e, size_t sequences, zh_error *err) {
   return ZH_OK;
 }
 
-static zh_status make_events(zh_device_engine *d, size_t count, zh_error *err) {
+zh_status zh_device_make_events(zh_device_engine *d, size_t count, zh_error *err) {
   if (count <= d->events) return ZH_OK;
   zh_device_event **grown = realloc(d->event, count * sizeof(zh_device_event *));
   if (!grown) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for events");
@@ -187,7 +187,7 @@ static zh_status prepare_here(zh_engine *e, size_t sequences, size_t steps, zh_e
   zh_device_engine *d = e->device;
   d->steps_at_once = d->staging_bytes / (sequences * sizeof(zh_device_answer));
   if (steps < d->steps_at_once) d->steps_at_once = steps;
-  ZH_TRY(make_events(d, d->steps_at_once + 1, err));
+  ZH_TRY(zh_device_make_events(d, d->steps_at_once + 1, err));
   return capture(e, sequences, err);
 }
 

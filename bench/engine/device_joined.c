@@ -142,6 +142,7 @@ static zh_status run_together(zh_device_pass *p, size_t i, size_t count, zh_erro
 static bool is_added(const zh_device_pass *p, size_t i, int layer) {
   int other;
   if (p->d->tied) return false; /* what is added is the sum over the ranks */
+  if (p->e->tamper.kind == ZH_TAMPER_TILE) return false; /* is struck between them */
   const zh_instruction *is = zh_program_at(&p->d->program, i, &other),
                        *next = zh_program_at(&p->d->program, i + 1, &other);
   return is->op == ZH_OP_MATMUL && is->out == ZH_VALUE_DELTA && next->op == ZH_OP_ADD &&

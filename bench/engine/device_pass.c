@@ -342,7 +342,9 @@ zh_status zh_device_run_instruction(zh_device_pass *p, const zh_instruction *is,
   c.second = zh_device_value_at(p, is->second, &c.second_stride);
   c.out = zh_device_value_at(p, is->out, &unused);
   p->d->api->mark(p->d->device, is->name, zh_device_layer_of_model(p, layer));
-  return does[is->op](&c);
+  ZH_TRY(does[is->op](&c));
+  bool struck = layer >= 0 && is->weight == ZH_ATTN_OUTPUT;
+  return struck ? zh_device_lose_tile(p, layer, err) : ZH_OK;
 }
 
 /* By an injected fault. */

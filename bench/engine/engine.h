@@ -121,11 +121,13 @@ ZH_MUST_CHECK zh_status zh_engine_prepare_generation(zh_engine *engine, size_t s
 /* Whether tokens are drawn there, too, without the host between them; then of sequence 0: feeds `first` at
  * `position`, then what was drawn after it, `steps` times. out: [steps], UINT32_MAX from where a logit was no number.
  * Of its rule number `index` is the first draw; with rate 0 the largest are taken. Of several ranks all draw the same,
- * what one would draw from logits of these bits. */
+ * what one would draw from logits of these bits. each: is given every token when its step is done, while the next steps
+ * go on; its failure is the call's, behind the last step; may be NULL. */
+typedef zh_status (*zh_token_sink)(void *user, uint32_t token, zh_error *err);
 enum { ZH_DRAW_STEPS_MAX = 4096 };
 bool zh_engine_draws(const zh_engine *engine);
 ZH_MUST_CHECK zh_status zh_engine_draw(zh_engine *engine, const zh_draw_rule *how, uint32_t first, uint32_t position,
-                                       size_t steps, uint32_t *out, zh_error *err);
+                                       size_t steps, uint32_t *out, zh_token_sink each, void *user, zh_error *err);
 /* {"kind","name","backend","build","driver","runtime","memory_bytes"} of the device, and "decode" where it generated:
  * "graph" or "persistent"; NULL on the CPU. */
 json_t *zh_engine_device_json(const zh_engine *engine);

@@ -199,7 +199,7 @@ void zh_fault_strike(zh_trial *trial, size_t tokens, bool any_bit) {
   static const zh_tamper_kind kinds[] = {
       [ZH_FAULT_ACTIVATION] = ZH_TAMPER_RESIDUAL, [ZH_FAULT_CACHE] = ZH_TAMPER_CACHE,
       [ZH_FAULT_STALE] = ZH_TAMPER_STALE,         [ZH_FAULT_LAYER] = ZH_TAMPER_LAYER,
-      [ZH_FAULT_EXPERT] = ZH_TAMPER_EXPERT,       [ZH_FAULT_EXPERTS] = ZH_TAMPER_NONE};
+      [ZH_FAULT_EXPERT] = ZH_TAMPER_EXPERT,       [ZH_FAULT_TILE] = ZH_TAMPER_TILE};
   zh_engine *e = trial->engine;
   zh_tamper_kind kind = kinds[trial->job->fault];
   if (trial->fault_done || kind == ZH_TAMPER_NONE) return;
@@ -210,10 +210,11 @@ void zh_fault_strike(zh_trial *trial, size_t tokens, bool any_bit) {
   if (tokens > e->micro_batch) tokens = e->micro_batch;
   e->tamper = (zh_tamper){.kind = kind, .layer = random[0] % layers, .element = random[1]};
   e->tamper.bit = random[3] % 32;
-  if (kind == ZH_TAMPER_RESIDUAL) {
-    /* What the last layer adds for a token that is not the last one is never read: there a flip
-     * changes nothing. */
-    size_t t = layers > 1 ? random[1] % tokens : tokens - 1;
+  /* What the last layer adds for a token that is not the last one is never read: there nothing is
+   * changed. */
+  bool of_stream = kind == ZH_TAMPER_RESIDUAL || kind == ZH_TAMPER_TILE;
+  size_t t = kind == ZH_TAMPER_RESIDUAL && layers > 1 ? random[1] % tokens : tokens - 1;
+  if (of_stream) {
     e->tamper.layer = layers > 1 ? random[0] % (layers - 1) : 0;
     e->tamper.element = t * hidden + random[2] % hidden;
   }

@@ -121,6 +121,18 @@ static void flip_activation(zh_engine *e, int layer) {
   memcpy(&row[at], &bits, sizeof bits);
 }
 
+/* Of part [tokens][hidden], the rows that this thread has just computed. */
+static void lose_tile(const zh_worker *w, int layer, float *part) {
+  const zh_engine *e = w->p->e;
+  if (!zh_pass_is_tampered(e, ZH_TAMPER_TILE, layer)) return;
+  size_t hidden = e->architecture.hidden, begin, end;
+  size_t first = e->tamper.element % hidden / ZH_TILE_LOST * ZH_TILE_LOST,
+         last = first + ZH_TILE_LOST < hidden ? first + ZH_TILE_LOST : hidden;
+  float *row = part + e->tamper.element / hidden * hidden;
+  zh_share(&begin, &end, hidden, ZH_ROW_GRAIN, w->thread, w->threads);
+  for (size_t r = begin > first ? begin : first; r < end && r < last; ++r) row[r] = 0;
+}
+
 /* What a product whose columns lie over the ranks adds, once. */
 static const zh_weight *bias_of_sum(const zh_engine *e, const zh_weight *bias) {
   static const zh_weight none;
@@ -166,6 +178,7 @@ static void finish_block(const zh_worker *w, int layer, const block_names *names
   bias = bias_of_sum(e, bias);
   zh_pass_product(w, part, weight, input, tokens);
   zh_pass_add_bias(w, part, bias, tokens);
+  if (slot == ZH_REDUCE_ATTENTION) lose_tile(w, layer, part);
   zh_pass_sum_over_ranks(w, layer, (const char *const[]){names->product, names->sum}, slot, weight,
                          bias, input);
   zh_pass_mark(w, ZH_STAGE_PRODUCTS);

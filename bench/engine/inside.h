@@ -101,8 +101,10 @@ typedef enum zh_tamper_kind {
   ZH_TAMPER_CACHE,    /* flips a bit of a key or value, of a position that the pass reads */
   ZH_TAMPER_STALE,    /* does not write token `element` (modulo tokens) into the cache */
   ZH_TAMPER_LAYER,    /* leaves the layer out */
-  ZH_TAMPER_EXPERT    /* takes nothing of each token's last choice */
+  ZH_TAMPER_EXPERT,   /* takes nothing of each token's last choice */
+  ZH_TAMPER_TILE      /* leaves out ZH_TILE_LOST rows of what attention gives the last token */
 } zh_tamper_kind;
+enum { ZH_TILE_LOST = 64 }; /* a block of a grid that did not run: zeros are left */
 typedef struct zh_tamper {
   zh_tamper_kind kind;
   uint32_t layer;

@@ -5,6 +5,7 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/chosen.c
   engine/check.c
+  engine/check_whole.c
   engine/device_buffers.c
   engine/device_cache.c
   engine/device_create.c

@@ -58,6 +58,10 @@ static double mean_of(const value *items, const uint32_t *places, size_t count) 
   return sum / (double)count;
 }
 
+static double percent_of(const value *items, const uint32_t *places, size_t count) {
+  return 100 * mean_of(items, places, count);
+}
+
 static double perplexity_of(const value *items, const uint32_t *places, size_t count) {
   return exp(-mean_of(items, places, count));
 }
@@ -149,7 +153,7 @@ static double bypass_of(const value *items, const uint32_t *places, size_t count
 }
 
 typedef enum shape { NUMBER, PAIR, CLASS_PAIR, PREDICTIONS, BLEU, CHRF, NOTHING } shape;
-typedef enum uncertainty { NONE, OF_MEAN, DRAWN, DRAWN_TEXT } uncertainty;
+typedef enum uncertainty { NONE, OF_MEAN, OF_PERCENT, DRAWN, DRAWN_TEXT } uncertainty;
 
 static const struct {
   const char *name;
@@ -157,6 +161,7 @@ static const struct {
   shape of;
   uncertainty error;
 } aggregations[] = {{"mean", mean_of, NUMBER, OF_MEAN},
+                    {"percent", percent_of, NUMBER, OF_PERCENT},
                     {"median", median_of, NUMBER, DRAWN},
                     {"perplexity", perplexity_of, NUMBER, DRAWN},
                     {"weighted_perplexity", weighted_perplexity, PAIR, NONE},
@@ -273,6 +278,9 @@ static zh_status aggregate_values(double *out, double *error, size_t which, cons
   switch (aggregations[which].error) {
   case OF_MEAN:
     *error = error_of_mean(items, count);
+    return ZH_OK;
+  case OF_PERCENT:
+    *error = 100 * error_of_mean(items, count);
     return ZH_OK;
   case DRAWN:
     return drawn_error(error, function, items, count, CHUNKS, CHUNK, err);

@@ -196,10 +196,33 @@ static zh_status add_prompt(zh_asks *asks, const zh_speech *s, const zh_exam_tas
   return ZH_OK;
 }
 
+/* Question and option as one text, all of whose tokens are judged but the first. */
+static zh_status add_whole(zh_asks *asks, const zh_speech *s, size_t number, zh_request *r,
+                           zh_error *err) {
+  zh_text whole = {0};
+  uint32_t *tokens = NULL;
+  size_t count = 0;
+  zh_text_append(&whole, json_string_value(r->context), json_string_length(r->context));
+  zh_text_append(&whole, json_string_value(r->continuation), json_string_length(r->continuation));
+  zh_status status = whole.failed
+                         ? no_memory(err)
+                         : encode(&tokens, &count, s, zh_text_string(&whole), whole.length, err);
+  zh_text_free(&whole);
+  if (status == ZH_OK && (count < 2 || count > s->longest + 1))
+    status = zh_fail(err, ZH_ERR_INPUT,
+                     "a question with its option has %zu tokens; 2 to %zu can be judged", count,
+                     s->longest + 1);
+  r->tokens = (uint32_t)count;
+  if (status == ZH_OK) return add_ask(asks, s, number, tokens, count, 1, err);
+  free(tokens);
+  return status;
+}
+
 static zh_status add_request(zh_asks *asks, const zh_speech *s, const zh_exam_task *t,
-                             size_t number, const zh_request *r, zh_error *err) {
+                             size_t number, zh_request *r, zh_error *err) {
   uint32_t *tokens;
   size_t count, scored;
+  if (t->opencompass && t->output == ZH_OUTPUT_CHOICE) return add_whole(asks, s, number, r, err);
   if (t->output == ZH_OUTPUT_ROLLING)
     return add_windows(asks, s, number, json_string_value(r->context),
                        json_string_length(r->context), err);
@@ -209,12 +232,12 @@ static zh_status add_request(zh_asks *asks, const zh_speech *s, const zh_exam_ta
 }
 
 zh_status zh_asks_make(zh_asks *out, const zh_speech *s, const zh_exam_task *t,
-                       const zh_requests *requests, zh_error *err) {
+                       zh_requests *requests, zh_error *err) {
   zh_status status = ZH_OK;
   size_t group = 0;
   *out = (zh_asks){0};
   for (size_t i = 0; status == ZH_OK && i < requests->count; i++) {
-    const zh_request *r = &requests->at[i], *before = i > 0 ? r - 1 : NULL;
+    zh_request *r = &requests->at[i], *before = i > 0 ? r - 1 : NULL;
     bool together = before && before->doc == r->doc && t->output != ZH_OUTPUT_GENERATE &&
                     json_equal(before->context, r->context);
     if (t->output != ZH_OUTPUT_ROLLING && !together) {

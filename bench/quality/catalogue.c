@@ -174,9 +174,19 @@ static zh_status add_task(growing *g, zh_entry *parent, const zh_task_file *file
 static zh_status add_named(growing *g, zh_entry *parent, const char *name, const json_t *changes,
                            int depth);
 
+/* OpenCompass: the mean over the members, each of the same weight. */
+static zh_status one_group_metric(growing *g, zh_entry *entry) {
+  entry->metrics = zh_arena_alloc(g->exam->arena, 1, sizeof *entry->metrics);
+  if (!entry->metrics) return no_memory(g->err);
+  entry->metrics[0] = (zh_group_metric){.metric = "accuracy"};
+  entry->metric_count = 1;
+  return ZH_OK;
+}
+
 static zh_status read_group_metrics(growing *g, zh_entry *entry, const json_t *config) {
   json_t *list = json_object_get(config, "aggregate_metric_list");
   size_t count = json_is_object(list) ? 1 : json_array_size(list);
+  if (g->options->opencompass && count > 0) return one_group_metric(g, entry);
   entry->metrics = zh_arena_alloc(g->exam->arena, count, sizeof *entry->metrics);
   if (count > 0 && !entry->metrics) return no_memory(g->err);
   for (size_t i = 0; i < count; i++) {

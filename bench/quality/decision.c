@@ -62,7 +62,9 @@ zh_status zh_decision_choose(char sm3[ZH_DIGEST_HEX], zh_exam *exam, const char 
   }
   for (size_t i = 0; i < exam->task_count; i++) {
     zh_exam_task *t = exam->tasks[i];
-    if (t->deciding && strcmp(t->deciding->aggregation, "mean") != 0) t->deciding = NULL;
+    if (t->deciding && strcmp(t->deciding->aggregation, "mean") != 0 &&
+        strcmp(t->deciding->aggregation, "percent") != 0)
+      t->deciding = NULL;
   }
   return ZH_OK;
 }
@@ -107,12 +109,17 @@ static zh_status add_cluster(zh_text *out, const zh_exam_task *t, const json_t *
   return ZH_OK;
 }
 
-static zh_status digest_text(zh_digest *digest, const json_t *text, zh_error *err) {
+static zh_status digest_text(zh_digest *digest, const json_t *text, size_t skipped, zh_error *err) {
   char size[32];
-  int length = snprintf(size, sizeof size, "%zu:", json_string_length(text));
+  size_t rest = json_string_length(text) - skipped;
+  int length = snprintf(size, sizeof size, "%zu:", rest);
   ZH_TRY(zh_digest_update(digest, size, (size_t)length, err));
-  if (json_string_length(text) == 0) return ZH_OK;
-  return zh_digest_update(digest, json_string_value(text), json_string_length(text), err);
+  return rest > 0 ? zh_digest_update(digest, json_string_value(text) + skipped, rest, err) : ZH_OK;
+}
+
+/* A blank before an option is the template's matter, too. */
+static size_t blanks_before(const json_t *text) {
+  return text ? strspn(json_string_value(text), " \n") : 0;
 }
 
 /* Of all texts asked, with what ends an answer. */
@@ -122,11 +129,13 @@ static zh_status digest_prompt(char out[ZH_DIGEST_HEX], const zh_exam_task *t,
   ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
   zh_status status = ZH_OK;
   for (size_t i = 0; status == ZH_OK && i < count; i++) {
-    status = digest_text(digest, requests[i].context, err);
-    if (status == ZH_OK) status = digest_text(digest, requests[i].continuation, err);
+    const zh_request *r = &requests[i];
+    status = digest_text(digest, r->asked ? r->asked : r->context, 0, err);
+    if (status == ZH_OK)
+      status = digest_text(digest, r->continuation, blanks_before(r->continuation), err);
   }
   for (size_t i = 0; status == ZH_OK && i < json_array_size(t->until); i++)
-    status = digest_text(digest, json_array_get(t->until, i), err);
+    status = digest_text(digest, json_array_get(t->until, i), 0, err);
   if (status == ZH_OK) status = zh_digest_final(out, digest, err);
   zh_digest_free(digest);
   return status;

@@ -46,7 +46,7 @@ ZH_MUST_CHECK zh_status zh_speech_of(zh_speech *out, const zh_model *model, uint
 
 /* asks.c */
 ZH_MUST_CHECK zh_status zh_asks_make(zh_asks *out, const zh_speech *speech,
-                                     const zh_exam_task *task, const zh_requests *requests,
+                                     const zh_exam_task *task, zh_requests *requests,
                                      zh_error *err);
 void zh_asks_free(zh_asks *asks);
 static inline size_t zh_ask_fed(const zh_ask *ask) {

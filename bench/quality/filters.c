@@ -278,6 +278,8 @@ static zh_status apply(answers *a, const zh_filter *f, const zh_exam_task *t, co
 static json_t *answer_json(const zh_exam_task *t, const zh_request *r) {
   if (t->output == ZH_OUTPUT_GENERATE) return json_incref(r->text);
   if (t->output == ZH_OUTPUT_ROLLING) return json_real(r->logprob);
+  if (r->tokens > 0)
+    return json_pack("[f, b, I]", r->logprob, (int)r->greedy, (json_int_t)r->tokens);
   return json_pack("[f, b]", r->logprob, (int)r->greedy);
 }
 

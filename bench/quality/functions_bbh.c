@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/english_numbers.h"
 #include "bench/quality/functions.h"
 #include "bench/quality/python_values.h"
 #include "core/regex.h"
@@ -284,6 +285,38 @@ static zh_status by_map(json_t **out, const zh_function_call *call, const json_t
   return each(out, answers, map_one, values, call->options, err);
 }
 
+/* ---- numbers ---- */
+
+/* By the pattern, else in English words. */
+static zh_status number_one(json_t **out, const void *with, const json_t *answer,
+                            const json_t *options, zh_error *err) {
+  const char *pattern = json_string_value(json_object_get(options, "regex_pattern"));
+  int64_t wanted = json_integer_value(json_object_get(options, "group_select")), number;
+  json_t *lower, *words = NULL;
+  (void)with;
+  ZH_TRY(find_match(out, pattern ? pattern : "#### (\\-?[0-9\\.\\,]+)", wanted,
+                    json_string_value(answer), json_string_length(answer), err));
+  if (json_string_length(*out) > 0) return ZH_OK;
+  json_decref(*out);
+  *out = NULL;
+  ZH_TRY(zh_python_case(&lower, answer, false, err));
+  zh_status status = find_match(&words, zh_english_number_pattern, wanted, json_string_value(lower),
+                                json_string_length(lower), err);
+  if (status == ZH_OK)
+    *out = zh_english_number(&number, json_string_value(words), json_string_length(words))
+               ? json_sprintf("%lld", (long long)number)
+               : json_string(fallback_of(options));
+  json_decref(lower);
+  json_decref(words);
+  return status == ZH_OK && !*out ? no_memory(err) : status;
+}
+
+static zh_status by_number(json_t **out, const zh_function_call *call, const json_t *answers,
+                           const json_t *doc, zh_error *err) {
+  (void)doc;
+  return each(out, answers, number_one, NULL, call->options, err);
+}
+
 /* ---- sorted words ---- */
 
 /* The words of the question in the order in which the answer has each for the last time. */
@@ -339,6 +372,7 @@ static zh_status by_words_sorted(json_t **out, const zh_function_call *call, con
 static const zh_function functions[] = {
     {.name = "MultiChoiceRegexFilter", .kind = ZH_FUNCTION_FILTER, .body.filter = by_choice},
     {.name = "MapRegexFilter", .kind = ZH_FUNCTION_FILTER, .body.filter = by_map},
+    {.name = "NumberParseRegexFilter", .kind = ZH_FUNCTION_FILTER, .body.filter = by_number},
     {.name = "WordSortFilter", .kind = ZH_FUNCTION_FILTER, .body.filter = by_words_sorted}};
 static const char *const datasets[] = {"SaylorTwift/bbh", NULL};
 static const char *const digests[] = {

@@ -165,9 +165,7 @@ static json_t *joined(const char *delimiter, const json_t *text) {
   zh_text_puts(&out, delimiter);
   if (json_string_length(text) > 0)
     zh_text_append(&out, json_string_value(text), json_string_length(text));
-  json_t *value = out.failed ? NULL : json_stringn(zh_text_string(&out), out.length);
-  zh_text_free(&out);
-  return value;
+  return zh_rewritten(&out);
 }
 
 static bool has_metric(const zh_exam_task *t, const char *name) {
@@ -184,6 +182,17 @@ static const char *choice_delimiter(const zh_exam_task *t) {
   return length > 0 && !zh_python_space_last(json_string_value(prefix), length)
              ? t->target_delimiter
              : "";
+}
+
+/* What the item's requests from `first` on ask, whatever a model's template makes of it. */
+static zh_status keep_asked(zh_requests *list, size_t first, const zh_exam_task *t,
+                            const json_t *turns, zh_error *err) {
+  if (!t->chat.render) return ZH_OK;
+  json_t *plain = zh_turns_plain(turns);
+  for (size_t i = first; plain && i < list->count; i++)
+    if (json_string_length(list->at[i].context) > 0) list->at[i].asked = json_incref(plain);
+  json_decref(plain);
+  return plain ? ZH_OK : no_memory(t, err);
 }
 
 static zh_status add_choices(zh_requests *list, const zh_exam_task *t, size_t n, const json_t *doc,
@@ -220,6 +229,7 @@ static zh_status add_inputs(zh_requests *list, const zh_exam_task *t, size_t n, 
     if (status == ZH_OK) status = zh_turns_text(&context, turns, t, err);
     if (status == ZH_OK)
       status = add_request(list, t, n, context, joined(choice_delimiter(t), said), err);
+    if (status == ZH_OK) status = keep_asked(list, list->count - 1, t, turns, err);
     json_decref(turns);
     json_decref(said);
   }
@@ -264,6 +274,7 @@ static zh_status add_of_item(zh_requests *list, const zh_exam_task *t, size_t n,
                              zh_python_random *r, zh_error *err) {
   const json_t *doc = json_array_get(t->docs, n);
   json_t *turns = NULL, *prefix = NULL, *context = NULL;
+  size_t first = list->count;
   bool rendered;
   if (t->output == ZH_OUTPUT_ROLLING) return add_target(list, t, n, doc, NULL, err);
   zh_status status = zh_turns_before(&turns, t, doc, r, err);
@@ -278,6 +289,7 @@ static zh_status add_of_item(zh_requests *list, const zh_exam_task *t, size_t n,
       status = add_target(list, t, n, doc, context, err);
     else if (status == ZH_OK)
       status = add_generations(list, t, n, context, err);
+    if (status == ZH_OK) status = keep_asked(list, first, t, turns, err);
   }
   json_decref(turns);
   json_decref(prefix);
@@ -302,6 +314,7 @@ void zh_requests_free(zh_requests *requests) {
   for (size_t i = 0; i < requests->count; i++) {
     json_decref(requests->at[i].context);
     json_decref(requests->at[i].continuation);
+    json_decref(requests->at[i].asked);
     json_decref(requests->at[i].text);
   }
   free(requests->at);

@@ -132,6 +132,7 @@ typedef struct zh_exam_task {
   const zh_function *process_results; /* NULL: none */
   json_t *functions;                  /* names of those that are used */
   zh_chat_form chat;
+  bool opencompass; /* scored as OpenCompass does (scores_opencompass.c) */
   bool multiple_input, multiple_target;
   zh_item_metric *metrics;
   size_t metric_count;
@@ -163,7 +164,9 @@ void zh_task_free(zh_exam_task *task); /* NULL is safe */
 typedef struct zh_request {
   size_t doc;
   uint32_t repeat;                /* number of this answer to the same prompt, from 0 */
+  uint32_t tokens;                /* of the whole text, where all of them are judged */
   json_t *context, *continuation; /* texts; of rolling and generation no continuation */
+  json_t *asked;                  /* the context without a model's chat template; NULL: it has none */
   /* Answers. */
   double logprob;
   bool greedy;  /* every token of the continuation was the likeliest */

@@ -59,6 +59,8 @@ static json_t *arguments_json(const zh_exam_task *t, const zh_request *requests,
 static json_t *answer_json(const zh_exam_task *t, const zh_request *r) {
   if (t->output == ZH_OUTPUT_GENERATE) return json_incref(r->text);
   if (t->output == ZH_OUTPUT_ROLLING) return json_real(r->logprob);
+  if (r->tokens > 0)
+    return json_pack("[f, b, I]", r->logprob, (int)r->greedy, (json_int_t)r->tokens);
   return json_pack("[f, b]", r->logprob, (int)r->greedy);
 }
 

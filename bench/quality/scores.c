@@ -7,6 +7,7 @@
 #include "bench/quality/checked.h"
 #include "bench/quality/python_values.h"
 #include "bench/quality/quality.h"
+#include "bench/quality/scores.h"
 #include "bench/quality/text_scores.h"
 #include "core/text.h"
 
@@ -41,8 +42,8 @@ static json_int_t checked(json_int_t gold, size_t count) {
 }
 
 /* Numbers, or the option's own text. */
-static zh_status read_gold(json_t **out, const zh_exam_task *t, const json_t *doc,
-                           const json_t *choices, zh_error *err) {
+zh_status zh_gold_options(json_t **out, const zh_exam_task *t, const json_t *doc,
+                          const json_t *choices, zh_error *err) {
   json_t *gold = NULL;
   const zh_field *field = t->multiple_input ? &t->text : &t->target;
   ZH_TRY(t->multiple_input ? zh_task_text(&gold, t, field, doc, err)
@@ -75,7 +76,7 @@ static size_t largest(const double *values, size_t count) {
   return best;
 }
 
-static bool is_gold(const json_t *gold, size_t chosen) {
+bool zh_is_gold(const json_t *gold, size_t chosen) {
   if (json_is_integer(gold)) return json_integer_value(gold) == (json_int_t)chosen;
   for (size_t i = 0; i < json_array_size(gold); i++)
     if (json_integer_value(json_array_get(gold, i)) == (json_int_t)chosen) return true;
@@ -129,7 +130,7 @@ static bool put_choice_scores(json_t *scores, const zh_exam_task *t, const choic
   const json_t *gold = item->gold;
   json_t *own = item->gold;
   bool right[WAYS];
-  for (size_t way = 0; way < WAYS; way++) right[way] = is_gold(gold, chosen[way]);
+  for (size_t way = 0; way < WAYS; way++) right[way] = zh_is_gold(gold, chosen[way]);
   /* Mutual information knows one right answer alone. */
   bool by_chance = json_is_integer(gold) && right[BY_CHANCE];
   return put(scores, t, "acc", json_real(right[BY_NOTHING])) &&
@@ -153,7 +154,7 @@ static zh_status score_choices(json_t *scores, const zh_exam_task *t, const json
   if (count != item.count * (with_chance ? 2 : 1))
     status = zh_fail(err, ZH_ERR_INPUT, "task %s: %zu answers to %zu options", t->name, count,
                      item.count);
-  if (status == ZH_OK) status = read_gold(&item.gold, t, doc, choices, err);
+  if (status == ZH_OK) status = zh_gold_options(&item.gold, t, doc, choices, err);
   if (status == ZH_OK) {
     values = malloc(WAYS * item.count * sizeof *values);
     if (values) fill_ways(values, &item, with_chance);
@@ -307,8 +308,8 @@ static zh_status score_by(json_t **out, const zh_item_metric *m, const json_t *g
 }
 
 /* The right answers as a list of texts; *several: the item has a list of them. */
-static zh_status right_answers(json_t **out, bool *several, const zh_exam_task *t,
-                               const json_t *doc, zh_error *err) {
+zh_status zh_right_answers(json_t **out, bool *several, const zh_exam_task *t, const json_t *doc,
+                           zh_error *err) {
   json_t *gold = NULL, *choices = NULL, *list = json_array();
   zh_status status = list ? zh_task_target(&gold, t, &t->target, doc, err) : no_memory(t, err);
   if (status == ZH_OK && t->choice.value)
@@ -372,7 +373,7 @@ static zh_status score_generated(json_t *scores, const zh_exam_task *t, const js
   json_t *gold = NULL;
   bool several, alone = json_is_array(made) && json_array_size(made) == 1;
   const json_t *said = alone ? json_array_get(made, 0) : made;
-  ZH_TRY(right_answers(&gold, &several, t, doc, err));
+  ZH_TRY(zh_right_answers(&gold, &several, t, doc, err));
   zh_status status = ZH_OK;
   for (size_t i = 0; status == ZH_OK && i < t->metric_count; i++) {
     const zh_item_metric *m = &t->metrics[i];
@@ -410,6 +411,7 @@ static zh_status score(json_t *scores, const zh_exam_task *t, const json_t *doc,
                        const zh_request *requests, size_t count, const json_t *filtered,
                        zh_error *err) {
   if (t->process_results) return score_by_task(scores, t, doc, filtered, err);
+  if (t->opencompass) return zh_score_opencompass(scores, t, doc, requests, count, filtered, err);
   switch (t->output) {
   case ZH_OUTPUT_CHOICE:
     return score_choices(scores, t, doc, requests, count, err);

@@ -103,6 +103,14 @@ static zh_status digest_plan(zh_sitting *s, zh_error *err) {
   return status;
 }
 
+/* What a machine lacks is left out of a run; programs that cannot be run are not: the step fails. */
+static zh_status look_at_sandbox(const zh_exam *exam, zh_error *err) {
+  zh_status status = zh_code_ready(exam, err);
+  if (status != ZH_ERR_LACKING) return status;
+  if (err) err->status = ZH_ERR_CHECK;
+  return ZH_ERR_CHECK;
+}
+
 zh_status zh_sitting_open(zh_sitting **out, zh_exam *exam, const zh_model *model,
                           const zh_sitting_options *options, zh_error *err) {
   zh_sitting *s = calloc(1, sizeof *s);
@@ -110,7 +118,7 @@ zh_status zh_sitting_open(zh_sitting **out, zh_exam *exam, const zh_model *model
   if (!s) return no_memory(err);
   *s = (zh_sitting){.exam = exam, .options = *options, .news.tasks = exam->task_count};
   zh_status status = zh_speech_of(&s->speech, model, options->longest, err);
-  if (status == ZH_OK) status = zh_code_ready(exam, err);
+  if (status == ZH_OK) status = look_at_sandbox(exam, err);
   if (status == ZH_OK) status = make_requests(s, err);
   if (status == ZH_OK) status = digest_plan(s, err);
   if (status != ZH_OK) {

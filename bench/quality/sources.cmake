@@ -16,6 +16,7 @@ target_sources(zh_bench PRIVATE
   quality/dataset_terms.c
   quality/decision.c
   quality/draw.c
+  quality/english_numbers.c
   quality/examinee.c
   quality/families.c
   quality/family_extraction.c
@@ -57,6 +58,7 @@ target_sources(zh_bench PRIVATE
   quality/rows.c
   quality/same_json.c
   quality/scores.c
+  quality/scores_opencompass.c
   quality/sentences.c
   quality/sharing.c
   quality/sitting.c

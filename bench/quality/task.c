@@ -466,6 +466,22 @@ static zh_status read_metrics(const reading *r) {
   return ZH_OK;
 }
 
+/* OpenCompass has one figure of a data set: the part of right answers, in percent. */
+static zh_status choose_opencompass(const reading *r) {
+  zh_exam_task *t = r->task;
+  if (!r->options->opencompass) return ZH_OK;
+  if ((t->output != ZH_OUTPUT_CHOICE && t->output != ZH_OUTPUT_GENERATE) || t->process_results)
+    return zh_fail(r->err, ZH_ERR_INPUT,
+                   "%s: OpenCompass's definitions are of options (ppl) and of generated answers "
+                   "(gen), scored by equality; this task needs its own",
+                   r->file->path);
+  t->opencompass = true;
+  t->metrics[0] =
+      (zh_item_metric){.name = "accuracy", .aggregation = "percent", .higher_is_better = true};
+  t->metric_count = 1;
+  return ZH_OK;
+}
+
 /* ---- the first item tells how the others are read ---- */
 
 static zh_status look_at_first(const reading *r) {
@@ -506,6 +522,7 @@ static zh_status read_task(const reading *r, const char *name) {
   ZH_TRY(read_shots(r));
   ZH_TRY(read_generation(r));
   ZH_TRY(read_metrics(r));
+  ZH_TRY(choose_opencompass(r));
   ZH_TRY(zh_filters_read(t, r->file, json_object_get(r->config, "filter_list"), r->err));
   for (size_t c = 0; c < t->chain_count; c++)
     for (size_t i = 0; i < t->chains[c].count; i++)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/functions.h"
 #include "bench/quality/python_values.h"
 #include "core/text.h"
 
@@ -35,18 +36,12 @@ static void append(zh_text *out, const json_t *text) {
     zh_text_append(out, json_string_value(text), json_string_length(text));
 }
 
-static json_t *taken(zh_text *text) {
-  json_t *value = text->failed ? NULL : json_stringn(zh_text_string(text), text->length);
-  zh_text_free(text);
-  return value;
-}
-
 static json_t *delimited(const json_t *before, const json_t *after, const char *delimiter) {
   zh_text out = {0};
   append(&out, before);
   if (need_delimiter(before, after)) zh_text_puts(&out, delimiter);
   append(&out, after);
-  return taken(&out);
+  return zh_rewritten(&out);
 }
 
 /* ---- examples ---- */
@@ -235,7 +230,11 @@ static json_t *joined(const json_t *turns, size_t from, size_t to, bool bare) {
     append(&out, content_of(turn));
     if (!bare || i + 1 < to) append(&out, json_object_get(turn, "delimiter"));
   }
-  return taken(&out);
+  return zh_rewritten(&out);
+}
+
+json_t *zh_turns_plain(const json_t *turns) {
+  return joined(turns, 0, json_array_size(turns), false);
 }
 
 static bool add_message(json_t *messages, const char *role, json_t *content) {

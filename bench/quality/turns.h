@@ -13,6 +13,8 @@ ZH_MUST_CHECK zh_status zh_turns_before(json_t **out, const zh_exam_task *task, 
 ZH_MUST_CHECK zh_status zh_turns_ask(json_t *turns, const zh_exam_task *task,
                                      const json_t *question, const json_t *prefix,
                                      const char *delimiter, zh_error *err);
+/* What is said in them, without any template; NULL where memory is short. New reference. */
+json_t *zh_turns_plain(const json_t *turns);
 /* New reference. */
 ZH_MUST_CHECK zh_status zh_turns_text(json_t **out, const json_t *turns, const zh_exam_task *task,
                                       zh_error *err);

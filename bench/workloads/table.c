@@ -5,8 +5,8 @@
 #include "bench/workloads/table.h"
 
 const char *const zh_fault_names[ZH_FAULTS + 1] = {
-    "none",  "weight", "token", "activation", "clock",  "cache",   "stale",
-    "layer", "layers", "swap",  "precision",  "expert", "experts", NULL};
+    "none",   "weight", "token",     "activation", "clock",   "cache", "stale", "layer",
+    "layers", "swap",   "precision", "expert",     "experts", "tile",  NULL};
 
 static const zh_workload *const TABLE[] = {&zh_workload_null,
                                            &zh_workload_memory,

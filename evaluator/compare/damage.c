@@ -1,5 +1,6 @@
 /* What quantisation did to a model: the quantised one against its reference, answer by answer. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,11 +30,11 @@ typedef struct checking {
 } checking;
 
 static json_t *test_json(const checking *c, const zh_pair *pair) {
-  json_t *test =
-      json_pack("{s:o, s:o, s:o, s:o, s:o, s:s}", "difference", zh_finite(pair->estimate.value),
-                "se", zh_finite(zh_pair_known(pair) ? sqrt(pair->estimate.variance) : NAN), "low",
-                zh_finite(pair->low), "high", zh_finite(pair->high), "p",
-                zh_finite(pair->p_two_sided), "method", zh_pair_ways[pair->way]);
+  json_t *test = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s}", "difference",
+                           zh_finite(zh_pair_known(pair) ? pair->estimate.value : NAN), "se",
+                           zh_finite(zh_pair_known(pair) ? sqrt(pair->estimate.variance) : NAN),
+                           "low", zh_finite(pair->low), "high", zh_finite(pair->high), "p",
+                           zh_finite(pair->p_two_sided), "method", zh_pair_ways[pair->way]);
   if (zh_pair_known(pair)) json_array_append(c->tests, test);
   return test;
 }
@@ -85,6 +86,16 @@ static zh_status likely_json(json_t **out, const checking *c, const zh_side *sid
   return ZH_OK;
 }
 
+static void tell_no_variance(json_t *reasons, const checking *c, const zh_event *event,
+                             double difference) {
+  const zh_entrants *e = c->contest->entrants;
+  char text[32];
+  snprintf(text, sizeof text, "%.4g", difference);
+  zh_compare_say(reasons, e->words, "zero_variance", ZH_WORD_compare_zero_variance, "model",
+                 e->at[c->model].label, "other", e->at[c->reference].label, "task", event->name,
+                 "difference", text, NULL);
+}
+
 static zh_status add_task(json_t *list, const checking *c, size_t number) {
   const zh_event *event = &c->contest->events[number];
   const zh_standing_of *a = &event->of[c->reference], *b = &event->of[c->model];
@@ -103,15 +114,16 @@ static zh_status add_task(json_t *list, const checking *c, size_t number) {
   size_t first = event->texts ? a->row : b->row, second = event->texts ? b->row : a->row;
   ZH_TRY(zh_side_pair(&pair, side, first, second, &c->contest->options, c->err));
   ZH_TRY(likely_json(&likely, c, side, a->row, b->row));
-  json_t *score = test_json(c, &pair);
+  json_t *score = test_json(c, &pair), *reasons = json_array();
+  if (!zh_pair_known(&pair)) tell_no_variance(reasons, c, event, b->score - a->score);
   json_array_append_new(
-      list,
-      json_pack("{s:s, s:s, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:[]}", "task",
-                event->name, "metric", event->metric, "shares", event->shares, "texts",
-                event->texts, "items", (json_int_t)side->groups->items, "reference",
-                zh_finite(a->score), "score", zh_finite(b->score), "test", score, "flips",
-                flips_json(side, a->row, b->row), "likelihood", likely, "perplexity_ratio",
-                event->texts ? zh_finite(exp2(b->score - a->score)) : json_null(), "reasons"));
+      list, json_pack("{s:s, s:s, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "task",
+                      event->name, "metric", event->metric, "shares", event->shares, "texts",
+                      event->texts, "items", (json_int_t)side->groups->items, "reference",
+                      zh_finite(a->score), "score", zh_finite(b->score), "test", score, "flips",
+                      flips_json(side, a->row, b->row), "likelihood", likely, "perplexity_ratio",
+                      event->texts ? zh_finite(exp2(b->score - a->score)) : json_null(), "reasons",
+                      reasons));
   return ZH_OK;
 }
 

@@ -73,10 +73,15 @@ template <int TYPE> zh_status launch_dims(zh_device *device, const view &of, zh_
   return launch<TYPE, DIMS_MAX / 16>(device, of, err);
 }
 
+/* More dimensions than PROGRAM_DIMS want more registers than a program's blocks have: a graph does those. */
+zh_status record(zh_device *device, const zh_device_attention *w, const view &of, zh_error *err) {
+  if (of.v.values.dim > PROGRAM_DIMS) return zh_cuda_launched(device, "attention of so many dimensions", err);
+  return zh_record_parts(device, w, of.v, variant_of(w->kv.type, sixteens_of(of.v.values.dim)), of.shares, of, of.r.all,
+                         err);
+}
+
 zh_status attend_all(zh_device *device, const zh_device_attention *w, const view &of, zh_error *err) {
-  if (device->recording)
-    return zh_record_parts(device, w, of.v, variant_of(w->kv.type, sixteens_of(of.v.values.dim)), of.shares, of,
-                           of.r.all, err);
+  if (device->recording) return record(device, w, of, err);
   return w->kv.type == ZH_DEVICE_KV_BF16 ? launch_dims<ZH_DEVICE_KV_BF16>(device, of, err)
                                          : launch_dims<ZH_DEVICE_KV_E4M3>(device, of, err);
 }

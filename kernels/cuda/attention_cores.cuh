@@ -9,7 +9,8 @@
 namespace zh_attention_cores {
 
 enum { THREADS = 128, WARP = 32, WARPS = THREADS / WARP, HEADS = 8, ROWS = 16, BF16S = 3 };
-enum { DIMS_MAX = 256, MOST_STAGES = 4, ROOM = 72 * 1024 /* so that several blocks are on a multiprocessor */ };
+enum { DIMS_MAX = 256, PROGRAM_DIMS = 128, MOST_STAGES = 4 };
+enum { ROOM = 72 * 1024 /* so that several blocks are on a multiprocessor */ };
 enum { STEP_WORDS = BF16S * WARP * 2 /* of sixteen dimensions of the queries */, GAP = 4 };
 
 /* Shared memory: the queries' words, each warp's stages, or, when they are done, its sums; then what they are of. */
@@ -256,7 +257,7 @@ struct view {
 
 /* Which of the bodies below, as one number; those of attention_few.cuh are smaller. */
 __host__ __device__ constexpr unsigned variant_of(unsigned type, unsigned sixteens) {
-  return 32 + type * 4 + (sixteens == 4 ? 0 : sixteens == 8 ? 1 : 2);
+  return 32 + type * 4 + (sixteens == 4 ? 0 : 1);
 }
 static inline unsigned sixteens_of(uint32_t value_dim) {
   return value_dim <= 64 ? 4 : value_dim <= 128 ? 8 : DIMS_MAX / 16;

@@ -13,12 +13,10 @@ static bool is_absent(cudaError_t status) {
 /* What this machine has not, in contrast to what went wrong in the middle: the former skips a step, the latter stops
  * the run, to be mended and resumed. */
 static bool is_lacking(cudaError_t status) {
-#ifdef __CUDACC__
   if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorDevicesUnavailable ||
       status == cudaErrorInvalidDeviceFunction || status == cudaErrorSystemDriverMismatch ||
       status == cudaErrorCompatNotSupportedOnDevice || status == cudaErrorSystemNotReady)
     return true;
-#endif
   return is_absent(status) || status == cudaErrorInvalidDevice || status == cudaErrorNotSupported ||
          status == cudaErrorPeerAccessUnsupported;
 }
@@ -98,10 +96,15 @@ zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
   return ZH_OK;
 }
 
-/* Where this build has no code for the device, or another process holds it alone, opening says so. */
-static zh_status check_usable(const zh_device_facts *facts, int index, zh_error *err) {
-#ifdef __CUDACC__
-  cudaError_t status = zh_cuda_code_status();
+/* Where this build has no code for the device, or another process holds it alone, opening says so: the latter is found
+ * out by the first call that needs the device. */
+static zh_status take_device(const zh_device_facts *facts, int index, zh_error *err) {
+  const char *what = "opening the device";
+  cudaError_t status = cudaSetDevice(index);
+  if (status == cudaSuccess) {
+    what = "asking for the kernels' code";
+    status = zh_cuda_code_status();
+  }
   if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction)
     return zh_fail(err, ZH_ERR_LACKING,
                    "GPU %d (%s) is of architecture sm_%d%d, for which this module has no code; it was built for %s",
@@ -109,23 +112,7 @@ static zh_status check_usable(const zh_device_facts *facts, int index, zh_error 
   if (status == cudaErrorDevicesUnavailable)
     return zh_fail(err, ZH_ERR_LACKING, "GPU %d (%s) is busy: another process holds it alone, or it is being reset",
                    index, facts->name);
-  return zh_cuda_status(nullptr, status, "asking for the kernels' code", err);
-#else
-  (void)facts, (void)index, (void)err;
-  return ZH_OK;
-#endif
-}
-
-/* Says what an exclusive device is, too, which the first call that needs it finds out. */
-static zh_status take_device(const zh_device_facts *facts, int index, zh_error *err) {
-  cudaError_t status = cudaSetDevice(index);
-#ifdef __CUDACC__
-  if (status == cudaErrorDevicesUnavailable)
-    return zh_fail(err, ZH_ERR_LACKING, "GPU %d (%s) is busy: another process holds it alone, or it is being reset",
-                   index, facts->name);
-#endif
-  ZH_CUDA(nullptr, status, "opening the device");
-  return check_usable(facts, index, err);
+  return zh_cuda_status(nullptr, status, what, err);
 }
 
 zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {

@@ -78,10 +78,11 @@ zh_status zh_cuda_end_program(zh_device *device, zh_device_graph **out, zh_error
 zh_status zh_program_launch(zh_device *device, const zh_program *program, zh_error *err);
 void zh_program_free(zh_program *program);
 
-#ifdef __CUDACC__
+#ifndef ZH_CUDA_ARCHITECTURES
+#define ZH_CUDA_ARCHITECTURES "host"
+#endif
 /* Whether this build has code for the current device (limits_copy.cu, which has the smallest kernel). */
 cudaError_t zh_cuda_code_status(void);
-#endif
 
 /* Operators: each file one; kernels/device.h. */
 extern const zh_roundings zh_cuda_rounds;

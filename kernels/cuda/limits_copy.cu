@@ -9,14 +9,14 @@ zh_status zh_cuda_empty(zh_device *device, zh_error *err) {
   return zh_cuda_launched(device, "an empty kernel", err);
 }
 
-#ifdef __CUDACC__
-
 cudaError_t zh_cuda_code_status(void) {
   cudaFuncAttributes attributes;
   cudaError_t status = cudaFuncGetAttributes(&attributes, do_nothing);
   cudaGetLastError();
   return status;
 }
+
+#ifdef __CUDACC__
 
 __global__ void hold(const volatile unsigned *released) {
   while (*released == 0) __nanosleep(1000);

@@ -152,24 +152,23 @@ template <int TYPE, int TILE, int HEADS> ZH_DEVICE void attend(const header &h, 
   each_task(h, [&](place p) { zh_attention_few::attend_part<THREADS, TYPE, TILE, HEADS>(v, p.x, p.y, p.z, room); });
 }
 
-template <int TYPE> ZH_DEVICE bool attend_type(const header &h, bytes all, size_t at, bytes room) {
+/* Over f32, where nothing else computes. */
+ZH_DEVICE void attend_f32(const header &h, bytes all, size_t at, bytes room) {
   using zh_attention_few::variant_of;
-  enum { FEW = zh_attention_few::QUAD, MOST = zh_attention_few::MOST_HEADS };
+  enum { F32 = ZH_DEVICE_KV_F32, FEW = zh_attention_few::QUAD, MOST = zh_attention_few::MOST_HEADS };
   switch (h.variant) {
-  case variant_of(TYPE, 64, FEW):
-    return attend<TYPE, 64, FEW>(h, all, at, room), true;
-  case variant_of(TYPE, 64, MOST):
-    return attend<TYPE, 64, MOST>(h, all, at, room), true;
-  case variant_of(TYPE, 32, FEW):
-    return attend<TYPE, 32, FEW>(h, all, at, room), true;
-  case variant_of(TYPE, 32, MOST):
-    return attend<TYPE, 32, MOST>(h, all, at, room), true;
-  case variant_of(TYPE, 16, FEW):
-    return attend<TYPE, 16, FEW>(h, all, at, room), true;
-  case variant_of(TYPE, 16, MOST):
-    return attend<TYPE, 16, MOST>(h, all, at, room), true;
+  case variant_of(F32, 64, FEW):
+    return attend<F32, 64, FEW>(h, all, at, room);
+  case variant_of(F32, 64, MOST):
+    return attend<F32, 64, MOST>(h, all, at, room);
+  case variant_of(F32, 32, FEW):
+    return attend<F32, 32, FEW>(h, all, at, room);
+  case variant_of(F32, 32, MOST):
+    return attend<F32, 32, MOST>(h, all, at, room);
+  case variant_of(F32, 16, FEW):
+    return attend<F32, 16, FEW>(h, all, at, room);
   default:
-    return false;
+    return attend<F32, 16, MOST>(h, all, at, room);
   }
 }
 
@@ -185,8 +184,6 @@ template <int TYPE> ZH_DEVICE bool attend_cores_type(const header &h, bytes all,
     return attend_cores<TYPE, 4>(h, all, at, room), true;
   case variant_of(TYPE, 8):
     return attend_cores<TYPE, 8>(h, all, at, room), true;
-  case variant_of(TYPE, 16):
-    return attend_cores<TYPE, 16>(h, all, at, room), true;
   default:
     return false;
   }
@@ -195,9 +192,7 @@ template <int TYPE> ZH_DEVICE bool attend_cores_type(const header &h, bytes all,
 ZH_DEVICE void attend_any(const header &h, bytes all, size_t at, bytes room) {
   if (attend_cores_type<ZH_DEVICE_KV_BF16>(h, all, at, room)) return;
   if (attend_cores_type<ZH_DEVICE_KV_E4M3>(h, all, at, room)) return;
-  if (attend_type<ZH_DEVICE_KV_BF16>(h, all, at, room)) return;
-  if (attend_type<ZH_DEVICE_KV_F32>(h, all, at, room)) return;
-  attend_type<ZH_DEVICE_KV_E4M3>(h, all, at, room);
+  attend_f32(h, all, at, room);
 }
 
 ZH_DEVICE void merge(const header &h, bytes all, size_t at, bytes room) {

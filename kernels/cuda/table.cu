@@ -5,9 +5,6 @@
 #ifndef ZH_CUDA_BACKEND
 #define ZH_CUDA_BACKEND "cuda"
 #endif
-#ifndef ZH_CUDA_ARCHITECTURES
-#define ZH_CUDA_ARCHITECTURES "host"
-#endif
 
 extern "C" __attribute__((visibility("default"))) const zh_device_api *zh_device_module(void) {
   static const zh_device_api table = [] {

@@ -74,8 +74,8 @@ def sm3(data):
 
 # --- bundles and evaluations, as the program writes them ---
 
-def write_run(folder, models, figures, machine="a processor", threads=2, parameters=None, stable=True, valid=True):
-    """figures: {model: {(step, metric, unit): (value, low, high)}}"""
+def write_run(folder, models, figures, machine="a processor", threads=2, parameters=None, stable=True, valid=True, quality=(), n=7):
+    """figures: {model: {(step, metric, unit): (value, low, high)}}; quality: steps with a model and facts, of files that are there"""
     parameters = parameters or {"prompt": 512, "precision": "fast"}
     lines, steps, audits = [], [], []
     for name, (digest, kind) in models.items():
@@ -85,11 +85,15 @@ def write_run(folder, models, figures, machine="a processor", threads=2, paramet
                        "types": [{"type": kind, "tensors": 1, "parameters": 500, "bytes": 900}]})
         for (step, metric, unit), (value, low, high) in figures.get(name, {}).items():
             lines.append({"step": f"{step}@{name}", "workload": step.split("-")[0], "model": name, "metric": metric, "value": value,
-                          "unit": unit, "n": 7, "ci95": [low, high], "more_is_better": unit != "s", "when": "main", "peak": None,
+                          "unit": unit, "n": n, "ci95": [low, high], "more_is_better": unit != "s", "when": "main", "peak": None,
                           "samples": "samples/x.json", "valid": valid})
             steps.append({"step": f"{step}@{name}", "workload": step.split("-")[0], "model": name, "when": "main", "status": "done",
                           "reason": "", "wall_s": 1, "ranks": [], "parameters": parameters,
                           "facts": {"content_sm3": digest, "kernels": "avx512"}, "checks": []})
+    for name, facts in quality:
+        steps.append({"step": f"tasks@{name}", "workload": "quality", "model": name, "when": "main", "status": "done", "reason": "",
+                      "wall_s": 1, "ranks": [], "parameters": {}, "checks": [],
+                      "facts": {"content_sm3": models[name][0], "quality": facts}})
     run = {"schema": "zhiheng.run/1", "id": "x", "suite": {"name": "compare", "sm3": sm3(b"suite")}, "plan_sm3": sm3(b"plan"),
            "seed": "0x0000000000000001", "fault": "none", "command": [],
            "version": {"zhiheng": "0.1.0", "compiler": "gcc", "kernels": "avx512", "mpi": None},
@@ -104,7 +108,8 @@ def write_run(folder, models, figures, machine="a processor", threads=2, paramet
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / "MANIFEST.sm3").write_text("".join(f"{sm3(files[name].encode())}  {name}\n" for name in sorted(files, key=str.encode)))
+    every = sorted((str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()), key=str.encode)
+    (folder / "MANIFEST.sm3").write_text("".join(f"{sm3((folder / name).read_bytes())}  {name}\n" for name in every))
     return folder
 
 
@@ -229,6 +234,12 @@ def test_damage_counts_answers_that_turned_and_pairs_likelihoods(tmp_path):
     tests = [task["test"], task["likelihood"]]
     assert [t["p_adjusted"] for t in tests] == pytest.approx(list(holm([t["p"] for t in tests])), rel=1e-12)
     assert got["damage"]["tests"] == 2
+    # Where nothing turned there is no error, and no figure: never a difference of 0 that looks certain.
+    write_evaluation(tmp_path / "Q8_0", "Q8_0", sm3(b"Q8_0"), {"t": choices(right[0], likely[1])})
+    task, = compare(tmp_path / "BF16", tmp_path / "Q8_0", "--damage", "BF16=Q8_0")["damage"]["pairs"][0]["tasks"]
+    assert task["test"] == {"method": "none"} | dict.fromkeys(("difference", "se", "low", "high", "p"))
+    assert kinds(task) == ["zero_variance"]
+    assert (task["flips"]["right_to_wrong"], task["flips"]["wrong_to_right"]) == (0, 0) and task["likelihood"]["p"] is not None
 
 
 # --- what cannot be compared is named, and has no figure ---
@@ -334,7 +345,7 @@ def test_speeds_are_told_apart_where_intervals_do_not_meet(tmp_path):
 @pytest.mark.parametrize("change, field, why", [
     (dict(machine="another"), "machine", "conditions"), (dict(threads=4), "threads", "conditions"),
     (dict(parameters={"prompt": 64, "precision": "fast"}), "parameters decode", "parameters"),
-    (dict(stable=False), None, "doubtful"), (dict(valid=False), None, "invalid")])
+    (dict(stable=False), None, "doubtful"), (dict(valid=False), None, "invalid"), (dict(n=1), None, "single")])
 def test_speeds_under_other_conditions_are_not_compared(tmp_path, change, field, why):
     one = write_run(tmp_path / "one", {"a": (sm3(b"a"), "BF16")}, {"a": speeds(100)})
     two = write_run(tmp_path / "two", {"b": (sm3(b"b"), "Q8_0")}, {"b": speeds(150)}, **change)
@@ -342,7 +353,7 @@ def test_speeds_under_other_conditions_are_not_compared(tmp_path, change, field,
     ratio = of(got, "decode/decode_rate")[1]["ratio"]
     assert (ratio["verdict"], ratio["why"]) == ("insufficient", why)
     assert (ratio["value"] is None) == (why in ("parameters", "invalid"))
-    assert got["protocol"]["speeds"]["comparable"] is False
+    assert got["protocol"]["speeds"]["comparable"] is (why == "single")
     fields = {d["field"]: d["breaks"] for d in got["protocol"]["differences"]}
     assert fields["type"] is False and (field is None or fields[field] is True)
 
@@ -360,6 +371,38 @@ def test_parts_of_a_model_are_joined_and_the_dominated_is_named(tmp_path):
     assert [(p["dominated_by"], p["surely"]) for p in front["points"]] == [([], False), ([0, 2], True), ([], False)]
     named = compare("A=" + str(tmp_path / "eval/good"), "B=" + ",".join([str(tmp_path / "eval/weak")]), run)
     assert [m["label"] for m in named["models"]] == ["A", "B", "good", "slow", "weak"]
+
+
+def write_quality(folder, name, right, likely, scores=None):
+    """A bundle of `zhiheng eval`: a table of scores, and samples that have what a table has no column for."""
+    digest = sm3(name.encode())
+    samples = choices(right, likely)
+    texts = [{"doc": {"t": k}, "metrics": ["bits_per_byte"], "bits_per_byte": [-float(k + 20 * len(name)), 100], "resps": [["-1"]]}
+             for k in range(40)]
+    write_evaluation(folder / "quality/tasks", name, digest, {"t": samples, "texts": texts})
+    lines = [json.loads(line) for line in next((folder / "quality/tasks").glob("samples_t_*")).read_text().splitlines()]
+    (folder / "scores").mkdir()
+    table(folder / "scores/m.csv", {"t": [(f"{line['doc_id']}-{line['doc_hash'][:16]}", "", line["acc"], f"p{line['doc_id']}") for line in lines]},
+          [f"model: {name}", f"model_sm3: {digest}"])
+    results, = (folder / "quality/tasks").glob("results_*")
+    facts = {"folder": "quality/tasks", "results": str(results.relative_to(folder)), "scores": scores or "scores/m.csv",
+             "tasks": [{"task": "t", "metric": "acc"}], "figures": [{"name": "t", "metric": "acc", "higher_is_better": True}]}
+    return write_run(folder, {name: (digest, "BF16")}, {}, quality=[(name, facts)])
+
+
+def test_bundles_with_answers(tmp_path):
+    right = answers(31, 150, 0.7, 0.6)
+    likely = numpy.random.default_rng(2).normal(-2, 1, (2, 150))
+    paths = [write_quality(tmp_path / name, name, right[k], likely[k]) for k, name in enumerate(("full", "quant"))]
+    got = compare(*paths, "--damage", "full=quant")
+    assert [(t["task"], t["metric"], t["texts"]) for t in got["tasks"]] == [("t", "acc", False), ("texts", "bits_per_byte", True)]
+    assert pair(got, "t")["difference"] == pytest.approx(right[0].mean() - right[1].mean(), abs=1e-12)
+    task = got["damage"]["pairs"][0]["tasks"][0]
+    assert task["likelihood"]["difference"] == pytest.approx((likely[1] - likely[0]).mean(), rel=1e-9)
+    # All texts are worse by as many nats a byte: no error follows.
+    assert kinds(pair(got, "texts")) == ["zero_variance"] and pair(got, "texts")["verdict"] == "insufficient"
+    outside = write_quality(tmp_path / "outside", "outside", right[0], likely[0], "../full/scores/m.csv")
+    assert "no file of the bundle" in call(paths[0], outside, status=2).stderr
 
 
 # --- many ---

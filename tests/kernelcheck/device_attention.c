@@ -237,9 +237,12 @@ static void drop(device_attention_case *c) {
   device_drop();
 }
 
-/* Tiles on tensor cores. */
+/* Tiles on tensor cores; and what wants more registers than a program's blocks have, or is rare. */
 static bool is_apart(const zh_device_attention *work) {
-  return zh_device_attention_rounds(&on.api->rounds, work);
+  const zh_device_kv *kv = &work->kv;
+  bool rare = kv->key_dim % 16 != 0 || kv->value_dim % 16 != 0 || kv->value_dim > 128;
+  return zh_device_attention_rounds(&on.api->rounds, work) ||
+         (kv->type != ZH_DEVICE_KV_F32 && rare);
 }
 
 /* The last token alone gives the same bits. */

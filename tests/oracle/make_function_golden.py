@@ -136,6 +136,10 @@ def bbh():
     for options in ({"regex_pattern_to_value": {r"\b(Yes|yes)\b": "Yes", r"\b(No|no)\b": "No"}, "group_select": 0},
                     {"regex_pattern_to_value": {"not plausible": "no", "plausible": "yes"}, "group_select": -1, "ignore_case": True, "regexes_to_ignore": ["-"]}):
         add("bbh", "MapRegexFilter", m.MapRegexFilter, answers=["Yes, no", "no", "maybe", "It is NOT plausible", "plau-sible", "Plausible or not plausible", ""], doc={}, options=options)
+    for options in ({"regex_pattern": "([-0-9]+)", "group_select": 0}, {"regex_pattern": "([0-9]+)", "group_select": -1, "fallback": "?"}):
+        add("bbh", "NumberParseRegexFilter", m.NumberParseRegexFilter, doc={}, options=options,
+            answers=["I have 3 apples and 12 pears", "-5", "There are seven fruits, so twenty one", "twelve", "I count Two hundred and forty five.", "one thousand two hundred thirty four",
+                     "six", "no number", "", "forty-two", "two million three hundred thousand", "three and four", "nineteen objects or eighty", "fourteen", "ninety nine thousand nine hundred ninety"])
     for words in ("oven costume counterpart", "a.b c c", "syndrome 词 therefrom"):
         add("bbh", "WordSortFilter", m.WordSortFilter, doc={"input": f"Sort the following words alphabetically: List: {words}"},
             answers=["costume counterpart oven", "oven; costume, oven", "nothing", "c axb c", "词 syndrome", "therefrom syndrome 词"])

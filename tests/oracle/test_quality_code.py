@@ -252,13 +252,47 @@ def test_tests_that_need_a_module_say_so(tmp_path):
     assert own.returncode == 3  # the tests fail first, whatever the answer
 
 
-def test_where_the_kernel_refuses_nothing_is_run(data, tmp_path):
-    """Without user namespaces: refused in a sentence, before the answers are looked at; doctor says so."""
+def without_namespaces():
+    """Words before a command that take user namespaces from it; none where the kernel has none anyway."""
     refusing = ["unshare", "-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$@\"", "sh"]
     if subprocess.run([*refusing, "true"], capture_output=True, check=False).returncode != 0:
         refusing = []  # this kernel refuses by itself, or namespaces cannot be limited
         if "error" not in SANDBOX:
             pytest.skip("skipped: unshare cannot limit namespaces here")
+    return refusing
+
+
+MODEL = SOURCE / "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@needs_sandbox
+def test_a_models_answers_are_run(tmp_path):
+    """Through a bundle: two items that end in a comment, so that one token more changes nothing; the tests of one of them pass."""
+    folder = tmp_path / "openai/openai_humaneval"
+    folder.mkdir(parents=True)
+    rows = [{**GOLDEN["humaneval"][0], "task_id": f"Own/{i}", "prompt": "def double(n):\n    return 2 * n\n\n#",
+             "test": f"def check(f): assert f(4) == {wanted}\n"} for i, wanted in enumerate((8, 9))]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "short.yaml").write_text((SOURCE / "bench/quality/tasks/humaneval.yaml").read_text(encoding="utf-8")
+                                         .replace("max_gen_toks: 1024", "max_gen_toks: 1").replace("task: humaneval", "task: short"), encoding="utf-8")
+    done = subprocess.run([ZHIHENG, "eval", MODEL, "--tasks", tmp_path / "short.yaml", "--data", tmp_path, "--out", tmp_path / "out"], capture_output=True,
+                          text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(next((tmp_path / "out").rglob("results_*.json")).read_text(encoding="utf-8"))
+    assert results["results"]["short"]["pass@1,create_test"] == 0.5 and len(results["functions"]["short"]) == 2
+
+
+def test_a_model_is_not_asked_where_its_answers_cannot_be_run(data, tmp_path):
+    """The step fails, it is not left out: nothing is asked, and the sentence says why."""
+    done = subprocess.run([*without_namespaces(), ZHIHENG, "eval", MODEL, "--tasks", "humaneval", "--data", data, "--limit", "1", "--out", tmp_path / "out"],
+                          capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 1 and "between walls" in done.stdout + done.stderr, (done.stdout, done.stderr)
+    assert not list(tmp_path.rglob("samples_*")) and not list(tmp_path.rglob("results_*.json"))
+
+
+def test_where_the_kernel_refuses_nothing_is_run(data, tmp_path):
+    """Without user namespaces: refused in a sentence, before the answers are looked at; doctor says so."""
+    refusing = without_namespaces()
     (tmp_path / "answers.jsonl").write_text("{}\n")
     done = subprocess.run([*refusing, ZHIHENG, "data", "score", "--tasks", "humaneval", "--data", data, "--answers", tmp_path / "answers.jsonl"],
                           capture_output=True, text=True, timeout=60, check=False)

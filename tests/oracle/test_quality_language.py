@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from llama_numpy import Llama
 
 SOURCE = Path(os.environ["ZH_SOURCE_DIR"])
 ZHIHENG = Path(os.environ["ZH_BINARY_DIR"]) / "bin/zhiheng"
@@ -44,8 +45,9 @@ def test_prompts_by_a_chat_template(tmp_path, mode):
     if how.get("fewshot_as_multiturn") is False:
         words += ["--fewshot-as-multiturn", "false"]
     tasks = CHAT["prompts"][mode]
-    samples = evaluate(tmp_path / "out", ",".join(tasks), "--limit", "3", *words)
+    samples = evaluate(tmp_path / "out", ",".join(tasks), "--limit", "2", *words)
     for task, prompts in tasks.items():
+        prompts = [prompt for prompt in prompts if prompt[0] < 2]
         filters = {row["filter"] for row in samples[task]}
         mine = [[row["doc_id"], a["arg_0"], a["arg_1"] if isinstance(a["arg_1"], str) else None]
                 for row in samples[task] if row["filter"] == min(filters) for a in row["arguments"].values()]
@@ -165,3 +167,43 @@ def test_aliases_and_merge_keys(tmp_path):
         assert answer == {"value": yaml.safe_load(text)}, text
     assert all("error" in answer for answer in answers[len(texts):])
     assert "aliases written out" in answers[-2]["error"] and "too deep" in answers[-1]["error"]
+
+
+def test_definitions_of_opencompass(tmp_path):
+    """Options by the mean cross-entropy of the whole text over all its tokens, computed by numpy; answers sign by sign; groups unweighted."""
+    samples = evaluate(tmp_path / "out", "common_group,sums", "--limit", "2", "--definitions", "opencompass", "--precision", "unrounded")
+    said = results(tmp_path / "out")["results"]
+    model = Llama(MODEL)
+
+    def mark(text):
+        done = subprocess.run([ZHIHENG, "model", "tokenize", MODEL, "--text", text, "--json"], capture_output=True, text=True, check=True)
+        tokens = json.loads(done.stdout)["tokens"]
+        predicted, mean, _ = model.perplexity(tokens, len(tokens))
+        assert predicted == len(tokens) - 1
+        return mean * predicted / len(tokens), len(tokens)
+
+    accuracy = {}
+    for task, rows in samples.items():
+        for row in rows:
+            if task == "sums":
+                assert row["accuracy"] == (row["filtered_resps"][0] == row["target"])
+                continue
+            marks = []
+            for argument, (logprob, _, count) in zip(row["arguments"].values(), (answer[0] for answer in row["resps"])):
+                marks.append(-float(logprob) / int(count))
+                if row["doc_id"] == 0 and task in ("capitals", "common_zh_text"):
+                    theirs, tokens = mark(argument["arg_0"] + argument["arg_1"])
+                    assert int(count) == tokens and abs(marks[-1] - theirs) < 2e-4, (task, marks, theirs)
+            gold = int(row["doc"]["answer"]) - 1 if task == "blanks" else int(row["target"])
+            assert row["accuracy"] == (marks.index(min(marks)) == gold), (task, row["doc_id"])
+        if task != "sums":
+            accuracy[task] = 100 * sum(row["accuracy"] for row in rows) / len(rows)
+            assert abs(said[task]["accuracy,none"] - accuracy[task]) < 1e-9
+    assert abs(said["common_group"]["accuracy,none"] - sum(accuracy.values()) / len(accuracy)) < 1e-9 and len(accuracy) == 4
+    assert refused(tmp_path, "pages") and refused(tmp_path, "cloze")
+
+
+def refused(folder, task):
+    done = subprocess.run([ZHIHENG, "eval", MODEL, "--tasks", task, "--include", GOLDEN / "tasks", "--out", folder / task, "--definitions", "opencompass"], cwd=SOURCE,
+                          capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode == 2 and "this task needs its own" in done.stdout + done.stderr

@@ -15,9 +15,20 @@ static int device_count() {
   int count = text && *text ? atoi(text) : 1;
   return count < 0 ? 0 : count;
 }
+/* What is the matter with it, or its driver. */
+static bool is_in_state(const char *word) {
+  const char *text = getenv("ZH_SHIM_STATE");
+  return text && strcmp(text, word) == 0;
+}
+
+cudaError_t zh_shim::code_status() {
+  return is_in_state("code") ? failed(cudaErrorNoKernelImageForDevice) : cudaSuccess;
+}
+
 static int current_device;
 
 cudaError_t cudaGetDeviceCount(int *out) {
+  if (is_in_state("driver")) return failed(cudaErrorInsufficientDriver);
   *out = device_count();
   return *out ? cudaSuccess : failed(cudaErrorNoDevice);
 }
@@ -36,6 +47,7 @@ static bool is_none(int index) {
 cudaError_t cudaSetDevice(int index) {
   locked lock(gate);
   if (is_none(index)) return cudaErrorInvalidDevice;
+  if (is_in_state("busy")) return failed(cudaErrorDevicesUnavailable);
   current_device = index;
   return cudaSuccess;
 }
@@ -44,7 +56,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int index) {
   locked lock(gate);
   if (is_none(index)) return cudaErrorInvalidDevice;
   *out = cudaDeviceProp();
-  snprintf(out->name, sizeof out->name, "no GPU: tests' shim on the CPU");
+  snprintf(out->name, sizeof out->name, "no GPU: tests' shim on the CPU%s",
+           is_in_state("mig") ? " MIG 1g.10gb" : "");
   memcpy(out->uuid.bytes, "zhiheng-shim-000", sizeof out->uuid.bytes);
   out->uuid.bytes[sizeof out->uuid.bytes - 1] = (char)('0' + index);
   out->pciBusID = index;

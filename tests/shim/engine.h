@@ -52,6 +52,15 @@ void run_launch(const kernel_launch &work);
 void run_unless_lost(const kernel_launch &work);
 const kernel_launch *current_launch();
 
+/* --- harm.cc --- */
+
+bool skips_last_block(const launch_shape &s);
+extern const unsigned dropped_sum_bits; /* of the fraction of a matrix product's sum; 0: none */
+float coarse_sum(float sum);
+inline float kept_sum(float sum) {
+  return dropped_sum_bits ? coarse_sum(sum) : sum;
+}
+
 enum thread_state : uint8_t { WAITS_FOR_ITS_TURN, IN_BLOCK_BARRIER, IN_WARP, GONE };
 /* 16 bytes that zh_copy_async has announced. */
 struct pending_copy {
@@ -138,7 +147,7 @@ void note_shared_write(const unsigned char *at, size_t bytes);
 
 memory *memory_new(size_t bytes, bool pinned);
 memory *memory_of_others(unsigned char *contents, size_t bytes); /* mapped; gets an address here */
-memory *memory_exact(uintptr_t address); /* that begins there, NULL: none */
+memory *memory_exact(uintptr_t address);                         /* that begins there, NULL: none */
 void memory_free(memory *m);
 bool is_device_address(const void *address);
 size_t memory_limit();

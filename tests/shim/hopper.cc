@@ -256,7 +256,7 @@ static void multiply_bf16(const warp_product &p, const float (&a)[WARP_ROWS][DEP
     for (uint32_t n = 0; n < COLUMNS; n++) sum[n] = p.joins ? sum_of(p, r, n) : 0.0f;
     for (uint32_t k = 0; k < DEPTH_BYTES / 2; k++)
       for (uint32_t n = 0; n < COLUMNS; n++) sum[n] += a[r][k] * turned[k][n];
-    for (uint32_t n = 0; n < COLUMNS; n++) sum_of(p, r, n) = sum[n];
+    for (uint32_t n = 0; n < COLUMNS; n++) sum_of(p, r, n) = kept_sum(sum[n]);
   }
 }
 

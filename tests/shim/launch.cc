@@ -155,8 +155,11 @@ void run_launch(const kernel_launch &work) {
   shared_reset();
   begin_blocks();
   std::vector<uint3> places;
-  for (uint32_t b : drawn_order((size_t)s.grid.x * s.grid.y * s.grid.z))
-    places.push_back(uint3{b % s.grid.x, b / s.grid.x % s.grid.y, b / s.grid.x / s.grid.y});
+  size_t blocks = (size_t)s.grid.x * s.grid.y * s.grid.z;
+  bool skips = skips_last_block(s);
+  for (uint32_t b : drawn_order(blocks))
+    if (!skips || b + 1 < blocks)
+      places.push_back(uint3{b % s.grid.x, b / s.grid.x % s.grid.y, b / s.grid.x / s.grid.y});
   if (s.together) run_blocks_together(work, places);
   for (size_t i = 0; i < places.size() && !s.together && faults() == before; i++)
     run_block(work, places[i]);

@@ -53,7 +53,7 @@ template <float (*value)(uint32_t)> static void multiply_halves(offer *const lan
     for (int c = 0; c < 8; c++) sum[c] = d_of<float>(lanes, r, c);
     for (int k = 0; k < 16; k++)
       for (int c = 0; c < 8; c++) sum[c] += a[r][k] * b[k][c];
-    for (int c = 0; c < 8; c++) d_of<float>(lanes, r, c) = sum[c];
+    for (int c = 0; c < 8; c++) d_of<float>(lanes, r, c) = kept_sum(sum[c]);
   }
 }
 

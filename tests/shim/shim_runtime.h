@@ -3,7 +3,9 @@
  * what is still to be copied, is found out. A device's addresses are those of pages that the host
  * cannot touch. The environment: ZH_SHIM_SEED (of all orders), ZH_SHIM_MEMORY (bytes of the
  * device), ZH_SHIM_SHARED (bytes of a block, at most), ZH_SHIM_FAIL (the device is lost in its n-th
- * launch), ZH_SHIM_DEVICES (how many there are), ZH_SHIM_PEERS (0: none reaches another's memory).
+ * launch), ZH_SHIM_DEVICES (how many there are), ZH_SHIM_PEERS (0: none reaches another's memory),
+ * ZH_SHIM_STATE (what is the matter with the device: driver, busy, code, mig), ZH_SHIM_SKIP and
+ * ZH_SHIM_SUMS (harm.cc).
  */
 #ifndef ZH_TESTS_SHIM_RUNTIME_H
 #define ZH_TESTS_SHIM_RUNTIME_H
@@ -25,8 +27,11 @@ enum cudaError_t {
   cudaErrorInvalidMemcpyDirection = 21,
   cudaErrorStubLibrary = 34,
   cudaErrorInsufficientDriver = 35,
+  cudaErrorDevicesUnavailable = 46,
+  cudaErrorInvalidDeviceFunction = 98,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
   cudaErrorMapBufferObjectFailed = 205,
   cudaErrorECCUncorrectable = 214,
   cudaErrorInvalidResourceHandle = 400,
@@ -37,6 +42,9 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
   cudaErrorCooperativeLaunchTooLarge = 720,
   cudaErrorNotSupported = 801,
+  cudaErrorSystemNotReady = 802,
+  cudaErrorSystemDriverMismatch = 803,
+  cudaErrorCompatNotSupportedOnDevice = 804,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorIllegalState = 401,
@@ -87,6 +95,9 @@ enum cudaStreamCaptureStatus {
   cudaStreamCaptureStatusNone,
   cudaStreamCaptureStatusActive,
   cudaStreamCaptureStatusInvalidated
+};
+struct cudaFuncAttributes {
+  size_t sharedSizeBytes;
 };
 enum cudaFuncAttribute {
   cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
@@ -201,6 +212,7 @@ struct launch_shape {
 
 void enqueue_launch(const launch_shape &shape, cudaStream_t stream, std::function<void()> thread);
 cudaError_t set_attribute(any_function function, cudaFuncAttribute which, int value);
+cudaError_t code_status();
 cudaError_t blocks_that_fit(int *out, any_function function, int threads, size_t shared_bytes);
 
 /* Arguments travel by value, converted to the parameters' types, as to a GPU. */
@@ -217,6 +229,11 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, cudaSt
 
 } // namespace zh_shim
 
+template <class... Parameters>
+static inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, void (*)(Parameters...)) {
+  *out = cudaFuncAttributes();
+  return zh_shim::code_status();
+}
 template <class... Parameters>
 static inline cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...),
                                                cudaFuncAttribute which, int value) {

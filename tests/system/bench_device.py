@@ -192,13 +192,31 @@ def test_what_a_device_holds_otherwise_is_part_of_the_certificate(tmp_path):
         assert verify(tmp_path / "bundle")[0] != 0
 
 
-@pytest.mark.parametrize("fault", ["weight", "token", "activation", "cache", "stale", "layer", "layers", "swap", "precision"])
+@pytest.mark.parametrize("fault", ["weight", "token", "activation", "cache", "stale", "layer", "layers", "swap", "precision", "tile"])
 def test_faults_on_a_device_are_caught(tmp_path, fault):
     model = write_model(tmp_path / "model.gguf", T.Q8_0)
     done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", "--inject", f"fault={fault}", env=HERE)
     assert done.returncode == 1, done.stderr
     lines = (tmp_path / "bundle" / "measurements.jsonl").read_text()
     assert "decode_rate" not in lines
+
+
+# Harm that the shim does to a product's own blocks and sums, which no engine knows of.
+@pytest.mark.parametrize("harm, found", [
+    ({"ZH_SHIM_SUMS": "bf16"}, "over the bound"),
+    ({"ZH_SHIM_SUMS": "f16"}, "over the bound"),
+    ({"ZH_SHIM_SUMS": "bf16", "ZH_SHIM_SHARED": "232448"}, "over the bound"),
+    ({"ZH_SHIM_SKIP": "kernel"}, "are not numbers"),
+    ({"ZH_SHIM_SKIP": "150"}, "operator"),
+    ({"ZH_SHIM_SKIP": "260", "ZH_GPU_DECODE": "graph"}, "chain"),
+    ({"ZH_SHIM_SKIP": "400", "ZH_GPU_DECODE": "graph"}, "replay"),
+])
+def test_blocks_that_do_not_run_and_short_sums_are_caught(tmp_path, harm, found):
+    model = write_model(tmp_path / "model.gguf", T.Q8_0)
+    done = run(probe(tmp_path), "--model", model, "--out", tmp_path / "bundle", env=HERE | harm)
+    assert done.returncode == 1, done.stderr
+    assert step_of(tmp_path / "bundle")["status"] == "failed" and found in step_of(tmp_path / "bundle")["reason"]
+    assert "decode_rate" not in (tmp_path / "bundle" / "measurements.jsonl").read_text()
 
 
 def test_without_a_device(tmp_path):
@@ -360,3 +378,17 @@ def test_tokens_are_drawn_on_the_device(tmp_path):
     for words in (["--top-p", "1.5"], ["--min-p", "-1"], ["--temperature", "nan"], ["--top-k", "x"]):
         done = subprocess.run([ZHIHENG, "model", "generate", model, "--tokens", "1", *words], capture_output=True, text=True)
         assert done.returncode == 2 and words[0] in done.stderr
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu"])
+def test_tokens_are_written_as_they_come(tmp_path, device):
+    """In many pieces, more than there are batches of them; together what the JSON has."""
+    model = write_model(tmp_path / "model.gguf", T.Q8_0)
+    words = [ZHIHENG, "model", "generate", model, "--device", device, "--tokens", "1,2,3", "--max-new", "60"]
+    pieces = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=HERE) as writer:
+        while piece := os.read(writer.stdout.fileno(), 4096):
+            pieces.append(piece.decode())
+    whole = subprocess.run([*words, "--json"], capture_output=True, text=True, env=HERE, check=True)
+    assert "".join(pieces) == ",".join(map(str, json.loads(whole.stdout)["tokens"])) + "\n"
+    assert device == "cpu" or len(pieces) > 60 // 16 + 5

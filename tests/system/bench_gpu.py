@@ -285,3 +285,30 @@ def test_doctor_says_what_a_module_complains_of(words, reason):
     assert reason in plain
     notes = json.dumps(document["accelerators"]) + json.dumps(document["left_out"])
     assert reason in notes
+
+
+# What the module itself says of a driver and a device that it cannot use, through doctor, a step and a command.
+STATES = [({"ZH_SHIM_STATE": "driver"}, "there is no NVIDIA driver, or it is too old for CUDA 13.0"),
+          ({"ZH_SHIM_DEVICES": "0"}, "the driver shows none to this process"),
+          ({"ZH_SHIM_STATE": "busy"}, "is busy: another process holds it alone"),
+          ({"ZH_SHIM_STATE": "code"}, "is of architecture sm_89, for which this module has no code; it was built for host")]
+
+
+@pytest.mark.parametrize("state, sentence", STATES)
+def test_a_device_that_cannot_be_used_is_one_sentence(tmp_path, state, sentence):
+    document, plain = doctor(environment(**state))
+    assert sentence in plain and sentence in gpu_item(document)["why"]
+    assert not any(device["usable"] for device in document["accelerators"]["devices"])
+    bundle, _ = measure(tmp_path, COMPUTE, environment(**state))
+    step = next(step for step in bundle["steps"] if step["step"] == "gpu-compute")
+    assert step["status"] == "skipped" and sentence in step["reason"]
+    words = [ZHIHENG, "model", "generate", SOURCE / "tests" / "golden" / "families" / "qwen3", "--tokens", "1", "--max-new", "1"]
+    asked = subprocess.run([*words, "--device", "gpu"], capture_output=True, text=True, env=environment(**state))
+    assert asked.returncode == 3 and sentence in asked.stderr and len(asked.stderr.strip().splitlines()) == 1
+    assert subprocess.run(words, capture_output=True, env=environment(**state)).returncode == 0
+
+
+def test_a_slice_is_used_and_named():
+    document, plain = doctor(environment(ZH_SHIM_STATE="mig"))
+    device = document["accelerators"]["devices"][0]
+    assert device["mig"] and device["usable"] and "MIG slice" in device["notes"][0] and "MIG slice" in plain

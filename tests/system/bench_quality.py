@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from harness import SOURCE, ZHIHENG, check_whole, load
+from harness import SOURCE, ZHIHENG, check_whole
 from harness import run as run_in
 
 GOLDEN = SOURCE / "tests/golden/quality"
@@ -40,6 +40,10 @@ tasks:
 
 def run(*words, timeout=120):
     return run_in(*words, timeout=timeout, cwd=SOURCE, env=ENVIRONMENT)
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def call(*words):
@@ -80,7 +84,7 @@ def test_every_file_of_the_contract_is_there(bundle):
                 if figure["stderr"]:
                     assert line["ci95"][1] - line["value"] == pytest.approx(1.96 * figure["stderr"], rel=1e-3)
         for task in facts["tasks"]:
-            samples = next((out / facts["folder"]).glob(f"samples_{task['task']}_*.jsonl"))
+            samples = next((out / facts["folder"]).glob(f"samples_{task['task']}_2*.jsonl"))
             assert len(samples.read_text(encoding="utf-8").splitlines()) >= task["items"]
             assert figure_of(facts, task)["deciding"]
         rate = next(m for m in lines if m["step"] == entry["step"] and m["metric"] == "answer_rate")
@@ -111,7 +115,7 @@ def test_the_table_has_a_row_for_each_item_by_the_deciding_metric(bundle):
         mine = [row for row in rows if row["task"] == named]
         assert len(mine) == task["items"] == len({row["item"] for row in mine})
         assert sum(float(row["score"]) for row in mine) / len(mine) == pytest.approx(figure_of(facts, task)["value"])
-        lines = [json.loads(line) for line in next((out / facts["folder"]).glob(f"samples_{task['task']}_*")).read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in next((out / facts["folder"]).glob(f"samples_{task['task']}_2*")).read_text(encoding="utf-8").splitlines()]
         by_item = {f"{line['doc_id']}-{line['doc_hash'][:16]}": line for line in lines if line["filter"] == task["filter"]}
         for row in mine:
             line = by_item[row["item"]]
@@ -121,32 +125,45 @@ def test_the_table_has_a_row_for_each_item_by_the_deciding_metric(bundle):
 
 
 def test_rank_takes_bundles_and_finds_the_protocol(tmp_path):
-    """Two bundles under one protocol: a model against itself at another precision, renamed."""
+    """Two bundles under one protocol: a model against itself, renamed, with keys and values in bytes."""
     other = tmp_path / "other.gguf"
     other.symlink_to(MODEL)
     text = PROTOCOL.replace("MODEL", MODEL.name).replace("[other]", "[other.gguf]").replace("- {task: made_sorting_zh, modality: text}", "")
     (tmp_path / "protocol.yaml").write_text(text)
     words = ["--tasks", "capitals", "--include", GOLDEN / "tasks", "--protocol", tmp_path / "protocol.yaml"]
-    for model, more in ((MODEL, []), (other, ["--precision", "exact", "--limit", "20"])):
+    for model, more in ((MODEL, []), (other, ["--kv", "q8"])):
         done = call("eval", model, *words, *more, "--out", tmp_path / f"of-{model.name}")
         assert done.returncode == 0, done.stderr
     bundles = [tmp_path / f"of-{MODEL.name}", tmp_path / "of-other.gguf"]
     result = call("rank", tmp_path / "protocol.yaml", *bundles, "--json")
     assert result.returncode == 0, result.stderr
     said = json.loads(result.stdout)
-    items = len(table_of(bundles[0] / f"scores/{MODEL.name}.csv")[1])
-    asked = len(table_of(bundles[1] / "scores/other.gguf.csv")[1])
-    if items != asked:
-        assert said["verdict_en"] and "missing" in json.dumps(said["refusals"] if "refusals" in said else said)
+    tables = [table_of(bundle / "scores" / f"{bundle.name.removeprefix('of-')}.csv")[1] for bundle in bundles]
+    means = [sum(float(row["score"]) for row in rows) / len(rows) for rows in tables]
+    assert len(tables[0]) == len(tables[1]) == 12
+    assert said["tasks"]["capitals"]["difference"] == pytest.approx(means[0] - means[1]), said
     # Under another protocol they are no match.
     (tmp_path / "later.yaml").write_text(text + "seed: 2\n")
     refused = json.loads(call("rank", tmp_path / "later.yaml", *bundles, "--json").stdout)
-    assert refused["verdict"] == "证据不足" and "protocol" in json.dumps(refused)
+    assert refused["verdict"] == "证据不足" and "difference" not in json.dumps(refused)
     # A table that was touched is no longer what the bundle's manifest says.
     path = bundles[0] / f"scores/{MODEL.name}.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace(",0,", ",1,", 1), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace(",text,0,", ",text,1,", 1), encoding="utf-8")
     touched = call("rank", tmp_path / "protocol.yaml", *bundles, "--json")
     assert touched.returncode == 1 and "scores/" in touched.stderr
+
+
+@pytest.mark.parametrize("task", ["sums", "capitals"])
+def test_a_chat_template_does_not_change_what_was_asked(tmp_path, task):
+    """Each model has its own; the digest of a prompt is of what stands before it."""
+    tables = []
+    for name, words in (("bare", []), ("chat", ["--apply-chat-template"])):
+        done = call("eval", MODEL, "--tasks", task, "--include", GOLDEN / "tasks", "--limit", "2", *words, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        tables.append(table_of(tmp_path / name / f"scores/{MODEL.name}.csv")[1])
+    samples = [json.loads(path.read_text(encoding="utf-8").splitlines()[0]) for path in tmp_path.rglob(f"samples_{task}_2*")]
+    assert len({sample["prompt_hash"] for sample in samples}) == 2
+    assert [(row["item"], row["prompt"]) for row in tables[0]] == [(row["item"], row["prompt"]) for row in tables[1]]
 
 
 @pytest.mark.parametrize("fault", ["weight", "token", "activation", "clock"])

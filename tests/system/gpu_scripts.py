@@ -1,0 +1,204 @@
+"""scripts/gpu as on the day when a GPU is there: an archive, validated and measured on a node that has nothing but the C
+library and the usual small tools, and tables made of what it left. The module in the archive is the one that is compiled
+for the host, and the suites are the tree's own with small numbers."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from harness import SOURCE, load
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "oracle"))
+from test_engine_types import T, write_model  # noqa: E402
+
+BUILD = pathlib.Path(os.environ["ZH_BINARY_DIR"])
+SHIM = BUILD / "lib" / "zhiheng" / "libzhiheng-shim.so"
+SCRIPTS = SOURCE / "scripts" / "gpu"
+FAMILIES = SOURCE / "tests" / "golden" / "families"
+TOOLS = ["sh", "cat", "date", "dirname", "grep", "mkdir", "mktemp", "mv", "rm", "sed", "tail", "timeout", "tr", "unshare"]
+OWN = re.compile(r"^(ld-linux|libc|libm|libdl|librt|libpthread|libresolv|linux-vdso)[-.]")
+SMALL = {
+    "gpu-memory": {"array_mib": 1, "sizes_kib": [5], "launches": 1},
+    "gpu-compute": {"milliseconds": 1, "blocks": 1},
+    "gpu-gemm": {"shapes": ["16x32x48", "16x16x16"], "launches": 1},
+    "gpu-copy": {"kib": 64, "count": 2, "warmups": 1},
+    "gpu-launch": {"kernels": 4, "trips": 2, "allocate_mib": [1]},
+    "gpu-collective": {"bytes": [4112], "latency_bytes": [1024], "count": 2, "latency_count": 2, "patience_s": 20},
+    "prefill": {"prompt": 12},
+    "decode": {"prompt": 3, "tokens": 3},
+}
+NODE = {"ZH_NVML": str(BUILD / "tests" / "fake_nvml.so"), "ZH_CUBLASLT": str(BUILD / "tests" / "fake_cublaslt.so"),
+        "ZH_NCCL": str(BUILD / "tests" / "fake_nccl.so"), "ZH_FAKE_NVML": "power=350"}
+
+
+def shortened(step):
+    """The same step with small numbers, but for words that say what it does."""
+    small = {"warmup": 0, "repeats": 1, "deadline": "300 s", "parameters": step.get("parameters", {}) | SMALL[step["workload"]]}
+    if "batch" in small["parameters"]:
+        small["parameters"]["batch"] = min(3, small["parameters"]["batch"])
+    if "depth" in small["parameters"]:
+        small["parameters"]["depth"] = 9
+    return step | small
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A folder with a model and the suites."""
+    folder = tmp_path_factory.mktemp("short")
+    write_model(folder / "model.gguf", T.Q8_0)
+    for path in sorted((SOURCE / "bench" / "suites").glob("gpu*.yaml")):
+        suite = yaml.safe_load(path.read_text())
+        suite["steps"] = [shortened(step) for step in suite["steps"]]
+        if "models" in suite:
+            suite["models"] = [str(folder / "model.gguf")]
+        plain = json.loads(json.dumps(suite))  # what is there twice is written twice
+        (folder / path.name).write_text(yaml.safe_dump(plain, allow_unicode=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """What the archive unpacks to, and the few programs that a bare node has."""
+    folder = tmp_path_factory.mktemp("node")
+    done = subprocess.run([SCRIPTS / "bundle", "--build", BUILD, "--module", SHIM, "--out", folder / "all.tar.gz"],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.strip() == str(folder / "all.tar.gz"), done.stderr
+    assert (folder / "all.tar.gz").stat().st_size <= 60 << 20
+    subprocess.run(["tar", "xzf", "all.tar.gz"], cwd=folder, check=True)
+    (folder / "bare").mkdir()
+    for tool in TOOLS:
+        if shutil.which(tool):
+            (folder / "bare" / tool).symlink_to(shutil.which(tool))
+    return folder
+
+
+def no_network(environment):
+    """Words that take the network away, where this machine lets them."""
+    words = ["unshare", "-rn"]
+    try:
+        return words if subprocess.run([*words, "cat", "/dev/null"], env=environment, capture_output=True).returncode == 0 else []
+    except OSError:
+        return []
+
+
+def on_node(node, script, *words, code=0, **more):
+    environment = {"PATH": str(node / "bare"), "HOME": "/", "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+                   "ZH_FAKE_MODULE": str(node / "zhiheng-gpu" / "lib" / "zhiheng" / "libzhiheng-cuda.so")} | NODE | more
+    done = subprocess.run([*no_network(environment), node / "zhiheng-gpu" / script, *map(str, words)], cwd=node, text=True,
+                          env=environment, capture_output=True, timeout=900)
+    log = node / "gpu-results" / "validate.log"
+    assert done.returncode == code, done.stderr + (log.read_text()[-3000:] if log.exists() else "")
+    return done.stderr
+
+
+def test_the_archive_brings_all_that_it_needs(node):
+    home = node / "zhiheng-gpu"
+    for path in ("validate", "measure", "COMMIT", "bin/zhiheng", "bin/zhiheng-rank", "bin/zhiheng-kernelcheck",
+                 "lib/zhiheng/libzhiheng-cuda.so", "share/zhiheng/bench/suites/gpu.yaml"):
+        assert (home / path).exists(), path
+    assert not (home / "lib/zhiheng/libzhiheng-mpi.so").exists()
+    for file in [*(home / "bin").iterdir(), *(home / "lib/zhiheng").iterdir()]:
+        listed = subprocess.run(["ldd", file], env={"LD_LIBRARY_PATH": str(home / "lib/beside"), "PATH": "/usr/bin:/bin"},
+                                capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            name, _, place = line.strip().partition(" => ")
+            inside = place.startswith(str(home / "lib/beside"))
+            assert inside or OWN.match(pathlib.Path(name.split(" ")[0]).name), line
+
+
+@pytest.fixture(scope="module")
+def results(node, short):
+    """validate and measure, one of its parts cut short by a device that is lost."""
+    said = on_node(node, "validate", "--suites", short, "--model", FAMILIES / "qwen3", "--model", FAMILIES / "qwen3-moe",
+                   "--kernels", "rows")
+    parts = [word for part in ("limits", short / "model.gguf", "long") for word in ("--part", part)] + ["--suites", short]
+    lost = on_node(node, "measure", *parts, code=3, ZH_SHIM_FAIL="4")
+    assert "limits ended with 3" in lost and (node / "gpu-results" / "limits.partial").exists()
+    on_node(node, "measure", *parts)
+    again = on_node(node, "measure", *parts)
+    assert all(f"measure: {name} is there" in again for name in ("limits", "model.gguf", "long"))
+    return said
+
+
+def test_validate_passes_each_part_and_says_which(node, results):
+    found = json.loads((node / "gpu-results" / "validate.json").read_text())
+    assert found["schema"] == "zhiheng.gpu-validation/1" and found["passed"]
+    assert found["commit"] == (node / "zhiheng-gpu" / "COMMIT").read_text().strip() and "sm_" in found["gpu"]
+    assert {part["part"] for part in found["parts"]} >= {"doctor", "kernels", "limits", "engine qwen3", "verify qwen3",
+                                                         "graph qwen3", "engine qwen3-moe", "verify qwen3-moe"}
+    caught = {part["part"].split()[1] for part in found["parts"] if part["part"].startswith("fault ")}
+    assert caught == {"weight", "token", "activation", "cache", "stale", "layer", "layers", "swap", "precision", "tile"}
+    assert "FAILED" not in results and (node / "gpu-results" / "validate.log").read_text().count("=== ") == len(found["parts"])
+
+
+def test_validate_fails_where_a_part_does(node, short, tmp_path):
+    said = on_node(node, "validate", "--suites", short, "--model", tmp_path / "none.gguf", "--kernels", "rows", "--out",
+                   tmp_path / "v.json", code=1)
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert not found["passed"] and "FAILED" in said
+    assert {part["part"]: part["passed"] for part in found["parts"]}["engine none.gguf"] is False
+
+
+@pytest.mark.parametrize("script", ["validate", "measure"])
+def test_without_a_gpu_one_sentence(node, script):
+    said = on_node(node, script, code=3, ZH_DEVICE_MODULE="/nowhere/libzhiheng-cuda.so")
+    assert "could not be opened" in said
+
+
+def collect(*words, code=0):
+    done = subprocess.run([sys.executable, SCRIPTS / "collect", *map(str, words)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_tables_are_made_of_what_was_measured(node, results, tmp_path):
+    docs, before = tmp_path / "performance.md", (SOURCE / "docs" / "performance.md").read_text()
+    docs.write_text(before)
+    collect(node / "gpu-results", "--out", tmp_path / "results.json", "--docs", docs)
+    kept = json.loads((tmp_path / "results.json").read_text())
+    text = docs.read_text()
+    assert kept["schema"] == "zhiheng.gpu-results/1" and kept["validation"]["passed"] and kept["device"]["backend"] == "shim"
+    assert [bundle["name"] for bundle in kept["bundles"]] == ["limits", "model.gguf", "long"]
+    for bundle in kept["bundles"]:
+        _, lines = load(node / "gpu-results" / bundle["name"])
+        lines = [line for line in lines if line["when"] == "main" and line["workload"] != "null"]
+        assert bundle["measurements"] == lines and lines
+        for line in lines:
+            assert f"| {line['step']} | {line['metric']} | " in text
+        for step in bundle["steps"].values():
+            assert step["status"] == "done", (bundle["name"], step)
+    decode = next(step for name, step in kept["bundles"][1]["steps"].items() if name.startswith("decode@"))
+    assert decode["decode"] == "persistent" and decode["products"] and 0 <= decode["check_share_of_repeats"] <= 1
+    assert kept["bundles"][1]["steps"]["gpu-compute"]["gpus"][0]["power_w"]["mean"] == 350
+    assert re.search(r"\| zeros_ratio_bf16 \| ", text) and "self-check, of the samples" in text
+    assert "parts passed." in text and text.split("<!-- gpu: end -->")[1] == before.split("<!-- gpu: end -->")[1]
+    (tmp_path / "again.md").write_text(before)
+    collect(tmp_path / "results.json", "--docs", tmp_path / "again.md")
+    assert (tmp_path / "again.md").read_text() == text
+
+
+def test_what_is_no_result_is_refused(tmp_path):
+    (tmp_path / "docs.md").write_text("x")
+    assert "no bundle" in collect(tmp_path, "--docs", tmp_path / "docs.md", code=2).stderr
+    (tmp_path / "broken.json").write_text("{")
+    collect(tmp_path / "broken.json", "--docs", tmp_path / "docs.md", code=3)
+
+
+MPI = BUILD / "lib" / "zhiheng" / "libzhiheng-mpi.so"
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None or not MPI.exists(), reason="no mpirun or no MPI module here")
+def test_several_gpus_from_the_source_tree(short, tmp_path):
+    environment = os.environ | NODE | {"ZH_DEVICE_MODULE": str(SHIM), "ZH_SHIM_DEVICES": "2", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+                                       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+    done = subprocess.run([SCRIPTS / "measure", "--part", "ranks@2", "--part", f"{FAMILIES}/qwen3@2", "--suites", short,
+                           "--out", tmp_path / "out"], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for name in ("ranks@2", "qwen3@2"):
+        run, lines = load(tmp_path / "out" / name)
+        assert run["valid"] and {step["status"] for step in run["steps"]} == {"done"} and lines
