@@ -51,6 +51,8 @@ typedef struct search {
   const grid *grid;
   int seats[THINGS_MAX];
   int found, wanted;
+  const clue *about[THINGS_MAX][CLUES_MAX]; /* clues whose last thing it is */
+  size_t counts[THINGS_MAX];
 } search;
 
 /* Gives thing `at` and those behind it seats, until so many solutions are found as are wanted. */
@@ -65,16 +67,24 @@ static void place_from(search *s, int at) {
     bool free = true;
     for (int i = first; i < at; i++) free &= s->seats[i] != seat;
     s->seats[at] = seat;
-    for (size_t i = 0; free && i < g->count; i++) {
-      const clue *c = &g->clues[i];
-      if (c->a == at || c->b == at) free = holds(c, s->seats, at + 1);
-    }
+    for (size_t i = 0; free && i < s->counts[at]; i++)
+      free = holds(s->about[at][i], s->seats, at + 1);
     if (free) place_from(s, at + 1);
   }
 }
 
 static bool has_one_solution(const grid *g) {
-  search s = {.grid = g, .wanted = 2};
+  search s;
+  s.grid = g;
+  s.found = 0;
+  s.wanted = 2;
+  memset(s.counts, 0, sizeof s.counts);
+  for (size_t i = 0; i < g->count; i++) {
+    const clue *c = &g->clues[i];
+    bool place = c->how == AT || c->how == NOT_AT;
+    int last = place || c->a > c->b ? c->a : c->b;
+    s.about[last][s.counts[last]++] = c;
+  }
   place_from(&s, 0);
   return s.found == 1;
 }
