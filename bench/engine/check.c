@@ -713,15 +713,6 @@ static void check_token(zh_check *check, const zh_operation *o, size_t t) {
   }
 }
 
-/* A token, or choice, that was computed here: the first from a drawn one on; o->tokens: none was.
- */
-static size_t draw_token(zh_check *check, const zh_operation *o) {
-  size_t first = draw(check, o->tokens);
-  for (size_t i = 0; i < o->tokens; ++i)
-    if (zh_operation_has(o, (first + i) % o->tokens)) return (first + i) % o->tokens;
-  return o->tokens;
-}
-
 static void observe(void *user, const zh_operation *o) {
   zh_check *check = user;
   if (!check->failed)
