@@ -326,7 +326,7 @@ static zh_status draws_are_the_hosts(rig *r, const zh_draw_rule *how, uint32_t o
   uint32_t first = r->token[PROMPT - 1];
   if (!zh_engine_draws(r->engine)) return zh_fail(err, ZH_ERR_CHECK, "the engine does not draw");
   zh_engine_poison(r->engine, 0, PROMPT);
-  ZH_TRY(zh_engine_draw(r->engine, how, first, PROMPT, STEPS, out, err));
+  ZH_TRY(zh_engine_draw(r->engine, how, first, PROMPT, STEPS, out, NULL, NULL, err));
   zh_engine_poison(r->engine, 0, PROMPT);
   for (uint32_t i = 0, token = first, sequence = 0; i < STEPS; ++i) {
     uint32_t position = PROMPT + i;
@@ -359,7 +359,8 @@ static zh_status all_draw_alike(rig *r, const zh_comm *comm, const kind *k, zh_e
   if (status == ZH_OK) status = read_prompt(r, r->engine, r->logits, err);
   for (int i = 0; i < DRAWS && status == ZH_OK; ++i) {
     zh_engine_truncate(r->engine, 0, PROMPT);
-    status = zh_engine_draw(r->engine, &draws[i], r->token[PROMPT - 1], PROMPT, STEPS, alone, err);
+    status = zh_engine_draw(r->engine, &draws[i], r->token[PROMPT - 1], PROMPT, STEPS, alone, NULL,
+                            NULL, err);
     if (status == ZH_OK && memcmp(alone, out[i], sizeof alone) != 0)
       status = zh_fail(err, ZH_ERR_CHECK, "one rank draws other tokens by rule %d", i);
   }
