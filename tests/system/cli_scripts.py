@@ -85,7 +85,7 @@ def test_the_build_looks_for_nothing_that_is_not_listed():
     listed = set(script("install-deps", "--list").stdout.split())
     packages = {"jansson": "libjansson-dev", "yaml-0.1": "libyaml-dev", "libcrypto": "libssl-dev",
                 "libpcre2-8": "libpcre2-dev", "hwloc": "libhwloc-dev", "cmocka": "libcmocka-dev", "libxxhash": "libxxhash-dev",
-                "libutf8proc": "libutf8proc-dev"}
+                "libutf8proc": "libutf8proc-dev", "zlib": "zlib1g-dev", "libzstd": "libzstd-dev"}
     text = "".join(p.read_text() for p in [*SOURCE.glob("cmake/*.cmake"), *SOURCE.glob("*/CMakeLists.txt")])
     wanted = re.findall(r"pkg_check_modules\(\w+ (?:REQUIRED )?IMPORTED_TARGET (\S+?)\)", text)
     assert set(wanted) == set(packages) and {packages[w] for w in wanted} <= listed
