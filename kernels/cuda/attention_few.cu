@@ -73,7 +73,7 @@ zh_status zh_cuda_attend_few(zh_device *device, const zh_device_attention *w, zh
                    w->kv.value_dim, VALUES_MAX);
   view of = view_of(v);
   if (device->recording) {
-    if (w->kv.type != ZH_DEVICE_KV_F32) return zh_cuda_launched(device, "attention of dimensions in no sixteens", err);
+    if (w->kv.type != ZH_DEVICE_KV_F32) return zh_cuda_launched(device, "attention of latents, or of dimensions in no sixteens", err);
     unsigned variant = variant_of(w->kv.type, of.r.tile, of.r.heads);
     zh_status kept = zh_record_parts(device, w, of.v, variant, of.shares, of, of.r.all, err);
     return kept == ZH_OK ? zh_cuda_merge_parts(device, v, err) : kept;

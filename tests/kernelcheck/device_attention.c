@@ -240,7 +240,8 @@ static void drop(device_attention_case *c) {
 /* Tiles on tensor cores; and what wants more registers than a program's blocks have, or is rare. */
 static bool is_apart(const zh_device_attention *work) {
   const zh_device_kv *kv = &work->kv;
-  bool rare = kv->key_dim % 16 != 0 || kv->value_dim % 16 != 0 || kv->value_dim > 128;
+  bool rare =
+      !kv->values || kv->key_dim % 16 != 0 || kv->value_dim % 16 != 0 || kv->value_dim > 128;
   return zh_device_attention_rounds(&on.api->rounds, work) ||
          (kv->type != ZH_DEVICE_KV_F32 && rare);
 }
