@@ -116,7 +116,7 @@ static zh_status check_model_with(size_t *kinds, const char *model_path, const z
 static zh_status check_with(const zh_kernels *kernels, zh_precision precision, zh_error *err) {
   size_t kinds = 0;
   zh_status status = check_model_with(&kinds, path, kernels, precision, err);
-  assert_int_equal(kinds, 18);
+  assert_int_equal(kinds, 19);
   return status;
 }
 
