@@ -145,10 +145,14 @@ static zh_status digest_prompt(char out[ZH_DIGEST_HEX], const zh_exam_task *t,
   return status;
 }
 
+void zh_decision_item(char out[ZH_ITEM_NAME], size_t doc, const char *doc_hash) {
+  snprintf(out, ZH_ITEM_NAME, "%zu-%.16s", doc, doc_hash);
+}
+
 zh_status zh_decision_row(zh_text *out, const zh_exam_task *t, const json_t *doc,
                           const zh_request *requests, size_t count, const json_t *scores,
                           const char *doc_hash, zh_error *err) {
-  char prompt[ZH_DIGEST_HEX];
+  char prompt[ZH_DIGEST_HEX], name[ZH_ITEM_NAME];
   if (!t->deciding) return ZH_OK;
   const json_t *score = json_object_get(scores, zh_decision_figure(t->deciding));
   if (!json_is_number(score) && !json_is_boolean(score))
@@ -156,7 +160,8 @@ zh_status zh_decision_row(zh_text *out, const zh_exam_task *t, const json_t *doc
                    zh_decision_figure(t->deciding));
   double value = json_is_number(score) ? json_number_value(score) : json_is_true(score);
   ZH_TRY(digest_prompt(prompt, t, requests, count, err));
-  zh_text_printf(out, "%zu-%.16s,", requests[0].doc, doc_hash);
+  zh_decision_item(name, requests[0].doc, doc_hash);
+  zh_text_printf(out, "%s,", name);
   ZH_TRY(add_cluster(out, t, doc, err));
   zh_text_puts(out, ",");
   zh_decision_field(out, t->name);

@@ -16,6 +16,10 @@ ZH_MUST_CHECK zh_status zh_decision_choose(char sm3[ZH_DIGEST_HEX], zh_exam *exa
                                            const char *protocol, zh_error *err);
 const char *zh_decision_modality(const zh_exam_task *task);
 
+/* An item's name: its number and the beginning of its data's SHA-256, "12-9f86d081884c7d65". */
+enum { ZH_ITEM_NAME = 48 };
+void zh_decision_item(char out[ZH_ITEM_NAME], size_t doc, const char *doc_hash);
+
 /* What a metric is called among scores. */
 const char *zh_decision_figure(const zh_item_metric *metric);
 /* The item's row; nothing where the task has no deciding metric. scores: {metric: value}. */

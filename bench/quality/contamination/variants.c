@@ -1,6 +1,5 @@
 #include "bench/quality/contamination/variants.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +75,7 @@ zh_status zh_item_name(char out[ZH_ITEM_NAME], const zh_exam_task *t, size_t ite
   ZH_TRY(zh_python_dumps(&text, &length, json_array_get(t->docs, item), true, err));
   zh_status status = zh_digest_bytes(digest, ZH_SHA256, text, length, err);
   free(text);
-  if (status == ZH_OK) snprintf(out, ZH_ITEM_NAME, "%zu-%.16s", item, digest);
+  if (status == ZH_OK) zh_decision_item(out, item, digest);
   return status;
 }
 

@@ -3,6 +3,7 @@
 #ifndef ZH_BENCH_QUALITY_CONTAMINATION_VARIANTS_H
 #define ZH_BENCH_QUALITY_CONTAMINATION_VARIANTS_H
 
+#include "bench/quality/decision.h"
 #include "bench/quality/examinee.h"
 
 /* Rows of requests; of each row the first is as it was published. */
@@ -22,9 +23,7 @@ typedef struct zh_variant_options {
   uint32_t number; /* of the task: tasks draw apart */
 } zh_variant_options;
 
-/* Number and the beginning of the digest of its data: "12-9f86d081884c7d65", its name in tables of
- * scores (docs/eval.md). */
-enum { ZH_ITEM_NAME = 48 };
+/* Its name in tables of scores. */
 ZH_MUST_CHECK zh_status zh_item_name(char out[ZH_ITEM_NAME], const zh_exam_task *task, size_t item,
                                      zh_error *err);
 
