@@ -105,7 +105,7 @@ static void add_task(zh_text *out, const zh_bundle_run *run, const held *h, cons
   zh_text name = {0};
   if (asked_elsewhere(run, h, task)) zh_text_printf(&name, "%s/", word(h->step, "name"));
   zh_text_puts(&name, task);
-  zh_decision_field(out, zh_text_string(&name));
+  zh_csv_put(out, zh_text_string(&name));
   out->failed = out->failed || name.failed;
   zh_text_free(&name);
 }
@@ -127,7 +127,7 @@ static zh_status add_rows(zh_text *out, const zh_bundle_run *run, const held *h,
       if (c == task)
         add_task(out, run, h, zh_csv_field(csv, c));
       else
-        zh_decision_field(out, zh_csv_field(csv, c));
+        zh_csv_put(out, zh_csv_field(csv, c));
     }
     zh_text_puts(out, "\n");
   }

@@ -7,6 +7,7 @@
 
 #include "core/json.h"
 #include "core/status.h"
+#include "kernels/kernels.h"
 
 typedef struct zh_command {
   const char *name;
@@ -35,6 +36,9 @@ bool zh_cli_is_whole(uint64_t *out, const char *text, uint64_t least, uint64_t m
 struct argp_state;
 uint64_t zh_cli_whole(const char *option, const char *text, uint64_t least, uint64_t most,
                       struct argp_state *state);
+enum { ZH_CLI_CPUS = 1024 }; /* threads at most */
+/* `count` threads, each on a CPU of its own while this process may use as many; 0: one a core. */
+ZH_MUST_CHECK zh_status zh_cli_threads(zh_threads **out, uint64_t count, zh_error *err);
 /* For on_exit: with --json (*wanted) a usage error that argp printed becomes a document, too. */
 void zh_cli_json_at_exit(int code, void *wanted);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/bench.h"
 #include "core/text.h"
 
 static bool json_printed;
@@ -87,6 +88,14 @@ static bool short_takes_next(const struct argp_option *options, const char *lett
   return false;
 }
 
+/* A command's options, and those of its children. */
+static void gather(struct argp_option *all, size_t *count, const struct argp *parser) {
+  for (const struct argp_option *at = parser->options; at && at->name && *count < OPTIONS_MAX; at++)
+    all[(*count)++] = *at;
+  for (const struct argp_child *at = parser->children; at && at->argp; at++)
+    gather(all, count, at->argp);
+}
+
 /* getopt names an unknown option, but not the one that was meant. */
 static void refuse_unknown(const struct argp_option *options, char *const *argv) {
   const char *words[OPTIONS_MAX + 1] = {NULL};
@@ -110,7 +119,10 @@ static void refuse_unknown(const struct argp_option *options, char *const *argv)
 }
 
 void zh_cli_parse(const struct argp *parser, int argc, char **argv, void *given) {
-  refuse_unknown(parser->options, argv);
+  struct argp_option all[OPTIONS_MAX + 1] = {{0}};
+  size_t count = 0;
+  gather(all, &count, parser);
+  refuse_unknown(all, argv);
   argp_parse(parser, argc, argv, 0, NULL, given);
 }
 
@@ -130,6 +142,13 @@ uint64_t zh_cli_whole(const char *option, const char *text, uint64_t least, uint
     argp_error(state, "--%s %s: expected a whole number from %" PRIu64 " to %" PRIu64, option, text,
                least, most);
   return number;
+}
+
+zh_status zh_cli_threads(zh_threads **out, uint64_t count, zh_error *err) {
+  int cpus[ZH_CLI_CPUS], found = zh_machine_allowed_cpus(cpus, ZH_CLI_CPUS),
+                         cores = zh_machine_allowed_cores();
+  int threads = count > 0 ? (int)count : cores > 0 ? cores : 1;
+  return zh_threads_create(out, threads, threads <= found ? cpus : NULL, err);
 }
 
 static error_t parse_word(int key, char *arg, struct argp_state *state) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/text.h"
+#include "core/csv.h"
 
 /* A row under way; members that are not set stay empty. */
 typedef struct row {
@@ -32,17 +32,7 @@ static const char *label_at(const writing *w, const json_t *object, const char *
 }
 
 static void put_text(zh_text *out, const char *text) {
-  if (text == NULL) return;
-  if (strpbrk(text, ",\"\r\n") == NULL) {
-    zh_text_puts(out, text);
-    return;
-  }
-  zh_text_puts(out, "\"");
-  for (; *text != '\0'; text++) {
-    zh_text_append(out, text, 1);
-    if (*text == '"') zh_text_puts(out, "\"");
-  }
-  zh_text_puts(out, "\"");
+  if (text != NULL) zh_csv_put(out, text);
 }
 
 static void put_number(zh_text *out, const json_t *value) {

@@ -8,13 +8,8 @@
 #include "cli/contamination.h"
 #include "evaluator/leading/contamination.h"
 
-enum { CPUS = 1024 };
 enum {
-  KEY_INCLUDE = 256,
-  KEY_DATA,
-  KEY_LIMIT,
-  KEY_SEED,
-  KEY_CORPUS,
+  KEY_CORPUS = 256,
   KEY_FIELD,
   KEY_RUN,
   KEY_SHARE,
@@ -28,11 +23,6 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {"tasks", 't', "NAME,NAME", 0, "tasks, groups, tags, or paths of task files", 0},
-    {"include", KEY_INCLUDE, "DIR", 0, "folder of task files, searched first; may be repeated", 0},
-    {"data", KEY_DATA, "DIR", 0, "folder of the data sets that task files name", 0},
-    {"limit", KEY_LIMIT, "N", 0, "the first N items of each task", 0},
-    {"seed", KEY_SEED, "N", 0, "seed of orders, draws and made items (1)", 0},
     {"corpus", KEY_CORPUS, "PATH", 0,
      "text, JSONL, or a folder of such, in which items are looked for; may be repeated", 0},
     {"field", KEY_FIELD, "NAME", 0, "member of a JSONL line that is the text (text)", 0},
@@ -61,17 +51,11 @@ static double part_of(const char *name, const char *text, struct argp_state *sta
   return value;
 }
 
-static const char *add_path(const char **list, size_t *count, size_t most, const char *name,
-                            const char *path, struct argp_state *state) {
-  if (*count == most) argp_error(state, "--%s: at most %zu of them", name, most);
-  return list[(*count)++] = path;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
   zh_search_arguments *given = state->input;
   switch (key) {
-  case 't':
-    given->tasks = arg;
+  case ARGP_KEY_INIT:
+    state->child_inputs[0] = &given->words;
     return 0;
   case 'o':
     given->out = arg;
@@ -79,20 +63,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case 'j':
     given->json = true;
     return 0;
-  case KEY_INCLUDE:
-    add_path(given->folders, &given->folder_count, ZH_SEARCH_FOLDERS, "include", arg, state);
-    return 0;
-  case KEY_DATA:
-    given->task.data = arg;
-    return 0;
-  case KEY_LIMIT:
-    given->task.limit = (double)zh_cli_whole("limit", arg, 1, INT32_MAX, state);
-    return 0;
-  case KEY_SEED:
-    given->task.seed = zh_cli_whole("seed", arg, 0, INT64_MAX, state);
-    return 0;
   case KEY_CORPUS:
-    add_path(given->corpora, &given->corpus_count, ZH_SEARCH_CORPORA, "corpus", arg, state);
+    if (given->corpus_count == ZH_SEARCH_CORPORA)
+      argp_error(state, "--corpus: at most %d of them", ZH_SEARCH_CORPORA);
+    given->corpora[given->corpus_count++] = arg;
     return 0;
   case KEY_FIELD:
     given->field = arg;
@@ -119,7 +93,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     given->alpha = part_of("alpha", arg, state);
     return 0;
   case KEY_THREADS:
-    given->threads = zh_cli_whole("threads", arg, 1, CPUS, state);
+    given->threads = zh_cli_whole("threads", arg, 1, ZH_CLI_CPUS, state);
     return 0;
   case KEY_DEVICE:
     given->device = arg;
@@ -129,7 +103,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     given->model = arg;
     return 0;
   case ARGP_KEY_END:
-    if (!given->tasks) argp_error(state, "name the tasks: --tasks NAME,NAME");
     if (!given->model && given->corpus_count == 0)
       argp_error(state, "name a model, or a corpus: --corpus PATH, or both");
     if (given->reference && !given->model)
@@ -140,9 +113,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   }
 }
 
+static const struct argp_child children[] = {{&zh_task_argp, 0, NULL, 0}, {0}};
+
 static const struct argp parser = {
     .options = options,
     .parser = parse,
+    .children = children,
     .args_doc = "[MODEL] --tasks NAME,NAME",
     .doc =
         "Looks for signs that items were seen before the comparison: runs of words that a corpus "
@@ -160,15 +136,14 @@ static const struct argp parser = {
 
 static zh_status look(zh_search *s, zh_error *err) {
   const zh_search_arguments *given = s->given;
-  ZH_TRY(
-      zh_exam_open(&s->exam, given->tasks, given->folders, given->folder_count, &given->task, err));
+  ZH_TRY(zh_task_words_open(&s->exam, &given->words, given->words.tasks, err));
   ZH_TRY(zh_search_begin(&s->measured, s->exam, err));
   ZH_TRY(zh_search_corpora(s, err));
   ZH_TRY(zh_search_model(s, err));
   const zh_contamination_options how = {.alpha = given->alpha,
                                         .not_clean = given->share,
                                         .replicates = 9999,
-                                        .seed = given->task.seed};
+                                        .seed = given->words.options.seed};
   ZH_TRY(zh_contamination_decide(&s->result, s->measured, s->measured_reference, &how, err));
   if (s->model) json_object_set_new(s->result, "model", json_string(zh_model_name(s->model)));
   if (given->corpus_count > 0)
@@ -192,12 +167,8 @@ static int say(zh_search *s) {
 }
 
 static int run(int argc, char **argv) {
-  zh_search_arguments given = {.task = {.shots = -1, .seed = 1},
-                               .field = "text",
-                               .run = ZH_OVERLAP_RUN,
-                               .orders = 23,
-                               .share = 0.2,
-                               .alpha = 0.05};
+  zh_search_arguments given = {
+      .field = "text", .run = ZH_OVERLAP_RUN, .orders = 23, .share = 0.2, .alpha = 0.05};
   zh_error err = ZH_ERROR_INIT;
   zh_cli_parse(&parser, argc, argv, &given);
   zh_search s = {.given = &given};

@@ -3,17 +3,16 @@
 #define ZH_CLI_CONTAMINATION_H
 
 #include "bench/quality/contamination/overlap.h"
-#include "bench/quality/quality.h"
+#include "cli/task_words.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 
-enum { ZH_SEARCH_FOLDERS = 16, ZH_SEARCH_CORPORA = 256 };
+enum { ZH_SEARCH_CORPORA = 256 };
 
 typedef struct zh_search_arguments {
-  const char *model, *tasks, *reference, *folders[ZH_SEARCH_FOLDERS], *corpora[ZH_SEARCH_CORPORA];
-  const char *field, *signs, *device, *out;
-  size_t folder_count, corpus_count;
-  zh_task_options task;
+  const char *model, *reference, *corpora[ZH_SEARCH_CORPORA], *field, *signs, *device, *out;
+  size_t corpus_count;
+  zh_task_words words;
   uint64_t run, orders, window, threads;
   double share, alpha;
   bool json;

@@ -7,12 +7,11 @@
 #include "bench/bench.h"
 #include "bench/device_word.h"
 #include "bench/quality/contamination/reading.h"
+#include "cli/cli.h"
 #include "cli/contamination.h"
 #include "core/clock.h"
 #include "core/progress.h"
 #include "core/text.h"
-
-enum { CPUS = 1024 };
 
 /* ---- corpora ---- */
 
@@ -178,28 +177,21 @@ static zh_status read_exam(zh_search *s, json_t *measured, const zh_exam *exam,
   return status;
 }
 
-static zh_status start_threads(zh_threads **out, uint64_t asked, zh_error *err) {
-  int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS), cores = zh_machine_allowed_cores();
-  int count = asked > 0 ? (int)asked : cores > 0 ? cores : 1;
-  return zh_threads_create(out, count, count <= found ? cpus : NULL, err);
-}
-
 zh_status zh_search_model(zh_search *s, zh_error *err) {
   const zh_search_arguments *given = s->given;
   zh_reading_options how = {.item_orders = given->orders,
                             .option_orders = given->orders,
                             .window = given->window,
                             .least = 0.2,
-                            .seed = given->task.seed};
+                            .seed = given->words.options.seed};
   if (!given->model) return ZH_OK;
   ZH_TRY(choose_kinds(how.kinds, given->signs, err));
   ZH_TRY(zh_device_word(&how.device, given->device, err));
   ZH_TRY(zh_model_open(&s->model, given->model, err));
-  ZH_TRY(start_threads(&s->threads, given->threads, err));
+  ZH_TRY(zh_cli_threads(&s->threads, given->threads, err));
   ZH_TRY(read_exam(s, s->measured, s->exam, &how, err));
   if (!given->reference || !how.kinds[ZH_READ_LEAST]) return ZH_OK;
-  ZH_TRY(zh_exam_open(&s->reference, given->reference, given->folders, given->folder_count,
-                      &given->task, err));
+  ZH_TRY(zh_task_words_open(&s->reference, &given->words, given->reference, err));
   ZH_TRY(zh_search_begin(&s->measured_reference, s->reference, err));
   how.kinds[ZH_READ_ORDER] = how.kinds[ZH_READ_OPTIONS] = false;
   return read_exam(s, s->measured_reference, s->reference, &how, err);

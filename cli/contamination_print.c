@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "cli/contamination.h"
+#include "core/csv.h"
 #include "core/files.h"
-#include "core/text.h"
 
 static void print_p(const json_t *part) {
   const json_t *p = json_object_get(part, "p_holm");
@@ -62,9 +62,12 @@ zh_status zh_search_write(const json_t *result, const char *path, zh_error *err)
   const json_t *tasks = json_object_get(result, "tasks");
   for (size_t t = 0; t < json_array_size(tasks); t++) {
     const json_t *task = json_array_get(tasks, t), *listed = json_object_get(task, "listed");
-    for (size_t i = 0; i < json_array_size(listed); i++)
-      zh_text_printf(&out, "%s,%s\n", json_string_value(json_object_get(task, "task")),
-                     json_string_value(json_object_get(json_array_get(listed, i), "item")));
+    for (size_t i = 0; i < json_array_size(listed); i++) {
+      zh_csv_put(&out, json_string_value(json_object_get(task, "task")));
+      zh_text_puts(&out, ",");
+      zh_csv_put(&out, json_string_value(json_object_get(json_array_get(listed, i), "item")));
+      zh_text_puts(&out, "\n");
+    }
   }
   zh_status status = out.failed ? zh_fail(err, ZH_ERR_MEMORY, "out of memory (table)")
                                 : zh_write_file(path, zh_text_string(&out), out.length, err);

@@ -8,22 +8,16 @@
 #include "cli/cli.h"
 #include "cli/data_score.h"
 
-enum { FOLDERS = 16, KEY_INCLUDE = 256, KEY_DATA, KEY_SEED, KEY_ANSWERS, KEY_LIMIT };
+enum { KEY_ANSWERS = 256 };
 
 typedef struct arguments {
-  const char *action, *tasks, *answers, *out, *folders[FOLDERS];
-  size_t folder_count;
-  zh_task_options options;
+  const char *action, *answers, *out;
+  zh_task_words words;
   bool json;
 } arguments;
 
 static const struct argp_option options[] = {
-    {"tasks", 't', "NAME,NAME", 0, "tasks, groups, tags, or paths of task files", 0},
-    {"include", KEY_INCLUDE, "DIR", 0, "folder of task files, searched first; may be repeated", 0},
-    {"data", KEY_DATA, "DIR", 0, "folder of the data sets that task files name", 0},
-    {"seed", KEY_SEED, "N", 0, "seed of made items (0)", 0},
     {"answers", KEY_ANSWERS, "FILE", 0, "score: JSONL with the answers", 0},
-    {"limit", KEY_LIMIT, "N", 0, "score: the first N items of each task", 0},
     {"out", 'o', "DIR", 0, "score: where results_*.json and samples_*.jsonl are written", 0},
     {"json", 'j', NULL, 0, "one JSON document on standard output", 0},
     {0}};
@@ -31,27 +25,14 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
   arguments *given = state->input;
   switch (key) {
-  case 't':
-    given->tasks = arg;
+  case ARGP_KEY_INIT:
+    state->child_inputs[0] = &given->words;
     return 0;
   case 'j':
     given->json = true;
     return 0;
-  case KEY_INCLUDE:
-    if (given->folder_count == FOLDERS) argp_error(state, "--include: at most %d folders", FOLDERS);
-    given->folders[given->folder_count++] = arg;
-    return 0;
-  case KEY_DATA:
-    given->options.data = arg;
-    return 0;
-  case KEY_SEED:
-    given->options.seed = zh_cli_whole("seed", arg, 0, INT64_MAX, state);
-    return 0;
   case KEY_ANSWERS:
     given->answers = arg;
-    return 0;
-  case KEY_LIMIT:
-    given->options.limit = (double)zh_cli_whole("limit", arg, 1, UINT32_MAX, state);
     return 0;
   case 'o':
     given->out = arg;
@@ -64,7 +45,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case ARGP_KEY_END:
     if (!given->action) argp_error(state, "say what to do: check or score");
-    if (!given->tasks) argp_error(state, "name the tasks: --tasks NAME,NAME");
     if (strcmp(given->action, "score") == 0 && !given->answers)
       argp_error(state, "name the file of answers: --answers FILE");
     if (strcmp(given->action, "check") == 0 && (given->answers || given->out))
@@ -75,9 +55,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   }
 }
 
+static const struct argp_child children[] = {{&zh_task_argp, 0, NULL, 0}, {0}};
+
 static const struct argp parser = {
     .options = options,
     .parser = parse,
+    .children = children,
     .args_doc = "check --tasks NAME,NAME\nscore --tasks NAME,NAME --answers FILE",
     .doc =
         "Looks through the items of tasks for what makes scores wrong or doubtful: empty or equal "
@@ -135,8 +118,7 @@ static bool has_error(const json_t *report) {
 
 static zh_status check_all(json_t *reports, bool *wrong, const arguments *given, zh_error *err) {
   zh_exam *exam;
-  ZH_TRY(
-      zh_exam_open(&exam, given->tasks, given->folders, given->folder_count, &given->options, err));
+  ZH_TRY(zh_task_words_open(&exam, &given->words, given->words.tasks, err));
   zh_status status = ZH_OK;
   for (size_t i = 0; status == ZH_OK && i < exam->task_count; i++) {
     json_t *report;
@@ -151,18 +133,13 @@ static zh_status check_all(json_t *reports, bool *wrong, const arguments *given,
 }
 
 static int run(int argc, char **argv) {
-  arguments given = {.options = {.shots = -1}};
+  arguments given = {0};
   zh_error err = ZH_ERROR_INIT;
   bool wrong = false;
   zh_cli_parse(&parser, argc, argv, &given);
   if (strcmp(given.action, "score") == 0)
-    return zh_cli_data_score(&(zh_data_score){.tasks = given.tasks,
-                                              .answers = given.answers,
-                                              .out = given.out,
-                                              .folders = given.folders,
-                                              .folder_count = given.folder_count,
-                                              .options = &given.options,
-                                              .json = given.json});
+    return zh_cli_data_score(&(zh_data_score){
+        .words = &given.words, .answers = given.answers, .out = given.out, .json = given.json});
   json_t *reports = json_array();
   zh_status status = check_all(reports, &wrong, &given, &err);
   int code = 0;

@@ -41,7 +41,7 @@ static zh_status write_files(const scoring *s, zh_error *err) {
 static zh_status score(scoring *s, zh_error *err) {
   const zh_data_score *g = s->given;
   char sm3[ZH_DIGEST_HEX];
-  ZH_TRY(zh_exam_open(&s->exam, g->tasks, g->folders, g->folder_count, g->options, err));
+  ZH_TRY(zh_task_words_open(&s->exam, g->words, g->words->tasks, err));
   ZH_TRY(zh_code_ready(s->exam, err));
   s->lists = calloc(s->exam->task_count, sizeof *s->lists);
   s->marks = calloc(s->exam->task_count, sizeof *s->marks);

@@ -2,13 +2,11 @@
 #ifndef ZH_CLI_DATA_SCORE_H
 #define ZH_CLI_DATA_SCORE_H
 
-#include "bench/quality/quality.h"
+#include "cli/task_words.h"
 
 typedef struct zh_data_score {
-  const char *tasks, *answers, *out; /* out: folder, NULL: nothing is written */
-  const char *const *folders;
-  size_t folder_count;
-  const zh_task_options *options;
+  const zh_task_words *words;
+  const char *answers, *out; /* out: folder, NULL: nothing is written */
   bool json;
 } zh_data_score;
 

@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "cli/cli.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "core/text.h"
 #include "model/conversion.h"
 
 enum {
-  CPUS = 1024,
   PANEL = 64, /* rows made together where they are columns of the model's */
   BLOCK = 256 /* elements, at most */
 };
@@ -198,10 +198,8 @@ static zh_status destination_of(char path[PATH_MAX], zh_container *container, co
 
 static zh_status start_threads(zh_session *s, zh_error *err) {
   uint64_t count = 0;
-  int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS), cores = zh_machine_allowed_cores();
-  ZH_TRY(zh_session_whole(&count, s->given, ZH_KEY_THREADS, "threads",
-                          cores > 0 ? (uint64_t)cores : 1, 1, CPUS, err));
-  return zh_threads_create(&s->threads, (int)count, (int)count <= found ? cpus : NULL, err);
+  ZH_TRY(zh_session_whole(&count, s->given, ZH_KEY_THREADS, "threads", 0, 1, ZH_CLI_CPUS, err));
+  return zh_cli_threads(&s->threads, count, err);
 }
 
 /* A folder that was written does not say what it should: its files go again, and it, unless it

@@ -6,8 +6,7 @@
 
 #include "bench/bench.h"
 #include "bench/device_word.h"
-
-enum { CPUS = 1024 };
+#include "cli/cli.h"
 
 /* The reference's precision is the CPU's alone. */
 static zh_status precision_of(zh_precision *out, const zh_session_arguments *given, int device,
@@ -39,16 +38,13 @@ static zh_status check_tokens(const zh_session *s, zh_error *err) {
 zh_status zh_session_start_engine(zh_session *s, size_t positions, uint32_t micro_batch,
                                   zh_error *err) {
   uint64_t count = 0, context = 0;
-  int cpus[CPUS], found = zh_machine_allowed_cpus(cpus, CPUS);
   zh_engine_options chosen = {
       .sequences = 1, .micro_batch = micro_batch, .packed_cache = s->given->value[ZH_KEY_CACHE]};
   ZH_TRY(check_tokens(s, err));
   ZH_TRY(zh_device_word(&chosen.device, s->given->value[ZH_KEY_DEVICE], err));
   ZH_TRY(precision_of(&chosen.precision, s->given, chosen.device, err));
   ZH_TRY(kv_of(&chosen.kv, s->given, err));
-  int cores = zh_machine_allowed_cores();
-  ZH_TRY(zh_session_whole(&count, s->given, ZH_KEY_THREADS, "threads",
-                          cores > 0 ? (uint64_t)cores : 1, 1, CPUS, err));
+  ZH_TRY(zh_session_whole(&count, s->given, ZH_KEY_THREADS, "threads", 0, 1, ZH_CLI_CPUS, err));
   ZH_TRY(zh_session_whole(&context, s->given, ZH_KEY_CONTEXT, "context", s->architecture.context, 1,
                           UINT32_MAX, err));
   if (positions > context) {
@@ -63,7 +59,7 @@ zh_status zh_session_start_engine(zh_session *s, size_t positions, uint32_t micr
                    context, zh_model_name(s->model), s->architecture.context);
   }
   chosen.context = (uint32_t)positions;
-  ZH_TRY(zh_threads_create(&s->threads, (int)count, (int)count <= found ? cpus : NULL, err));
+  ZH_TRY(zh_cli_threads(&s->threads, count, err));
   return zh_engine_create(&s->engine, s->model, s->threads, &chosen, err);
 }
 

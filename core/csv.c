@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "core/files.h"
-#include "core/text.h"
 
 enum { MAX_COLUMNS = 4096 };
-static const zh_csv_form USUAL = {.separator = ',', .remarks = true, .max_bytes = (size_t)256 << 20};
+static const zh_csv_form USUAL = {
+    .separator = ',', .remarks = true, .max_bytes = (size_t)256 << 20};
 
 struct zh_csv {
   char *path, *text, *end;
@@ -213,4 +213,17 @@ void zh_csv_free(zh_csv *csv) {
   free(csv->text);
   free(csv->remarks);
   free(csv);
+}
+
+void zh_csv_put(zh_text *out, const char *field) {
+  if (!strpbrk(field, ",\"\r\n")) {
+    zh_text_puts(out, field);
+    return;
+  }
+  zh_text_puts(out, "\"");
+  for (; *field; field++) {
+    if (*field == '"') zh_text_puts(out, "\"");
+    zh_text_append(out, field, 1);
+  }
+  zh_text_puts(out, "\"");
 }

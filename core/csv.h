@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "core/status.h"
+#include "core/text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +45,9 @@ ZH_MUST_CHECK zh_status zh_csv_next(bool *more, zh_csv *csv, zh_error *err);
 size_t zh_csv_line(const zh_csv *csv); /* where the row begins, from 1 */
 /* Of the current row; borrowed until the table is freed. */
 const char *zh_csv_field(const zh_csv *csv, size_t column);
+
+/* Appends a field: in quotes where it needs them. */
+void zh_csv_put(zh_text *out, const char *field);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,7 @@
  * that did not run stands out of what the others round.
  *
  * With signs drawn after y was computed, |Σ s_r e_r| <= 8 sqrt(Σ e_r²) but for a chance of
- * 2 exp(-32) (Hoeffding 1963); e_r is a row's own bound (check.c), in which |W_r||x| is at most
+ * 2 exp(-32) (Hoeffding 1963); e_r is a row's own bound (check_inside.h), in which |W_r||x| is at most
  * ‖W_r‖‖x‖. */
 #ifndef ZH_BENCH_ENGINE_CHECK_WHOLE_H
 #define ZH_BENCH_ENGINE_CHECK_WHOLE_H

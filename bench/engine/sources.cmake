@@ -5,7 +5,11 @@ set(ENGINE_SOURCES
   engine/certificate.c
   engine/chosen.c
   engine/check.c
+  engine/check_attention.c
+  engine/check_products.c
+  engine/check_rows.c
   engine/check_whole.c
+  engine/check_whole_products.c
   engine/device_buffers.c
   engine/device_cache.c
   engine/device_create.c

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/quality/python_values.h"
+#include "core/csv.h"
 
 const char zh_decision_header[] = "item,cluster,task,modality,score,prompt\n";
 
@@ -84,19 +85,6 @@ const char *zh_decision_modality(const zh_exam_task *t) {
   return said ? said : "text";
 }
 
-void zh_decision_field(zh_text *out, const char *text) {
-  if (!text[strcspn(text, ",\"\r\n")]) {
-    zh_text_puts(out, text);
-    return;
-  }
-  zh_text_puts(out, "\"");
-  for (; *text; text++) {
-    if (*text == '"') zh_text_puts(out, "\"");
-    zh_text_append(out, text, 1);
-  }
-  zh_text_puts(out, "\"");
-}
-
 static zh_status add_cluster(zh_text *out, const zh_exam_task *t, const json_t *doc,
                              zh_error *err) {
   const char *column = metadata(t, "cluster");
@@ -108,7 +96,7 @@ static zh_status add_cluster(zh_text *out, const zh_exam_task *t, const json_t *
     return zh_fail(err, ZH_ERR_INPUT,
                    "the item has no column '%.60s', which metadata.cluster names", column);
   ZH_TRY(zh_python_str(&text, &length, value, err));
-  zh_decision_field(out, text);
+  zh_csv_put(out, text);
   free(text);
   return ZH_OK;
 }
@@ -164,9 +152,9 @@ zh_status zh_decision_row(zh_text *out, const zh_exam_task *t, const json_t *doc
   zh_text_printf(out, "%s,", name);
   ZH_TRY(add_cluster(out, t, doc, err));
   zh_text_puts(out, ",");
-  zh_decision_field(out, t->name);
+  zh_csv_put(out, t->name);
   zh_text_puts(out, ",");
-  zh_decision_field(out, zh_decision_modality(t));
+  zh_csv_put(out, zh_decision_modality(t));
   zh_text_printf(out, ",%.17g,%s\n", value, prompt);
   return ZH_OK;
 }

@@ -26,7 +26,5 @@ const char *zh_decision_figure(const zh_item_metric *metric);
 ZH_MUST_CHECK zh_status zh_decision_row(zh_text *out, const zh_exam_task *task, const json_t *doc,
                                         const zh_request *requests, size_t count,
                                         const json_t *scores, const char *doc_hash, zh_error *err);
-/* A field of a table as RFC 4180 has it. */
-void zh_decision_field(zh_text *out, const char *text);
 
 #endif
