@@ -33,6 +33,10 @@ static zh_status refuse_name(const char *name, zh_error *err) {
                  name, zh_did_you_mean(guess, name, names));
 }
 
+zh_status zh_statistic_known(const char *name, zh_error *err) {
+  return find(name) != NULL ? ZH_OK : refuse_name(name, err);
+}
+
 zh_status zh_statistic(json_t **out, const char *name, const char *const *words, size_t count,
                        zh_error *err) {
   const zh_method *method = find(name);

@@ -15,10 +15,11 @@ static zh_status p_values(zh_numbers *p, double *alpha, const zh_given *given, z
   ZH_TRY(zh_given_real_or(alpha, given, "alpha", 1e-9, 0.5, 0.05, err));
   ZH_TRY(zh_given_list(p, given, "p", err));
   for (size_t i = 0; i < p->columns; i++) {
-    if (p->values[i] >= 0 && p->values[i] <= 1) continue;
+    double value = p->values[i];
+    if (value >= 0 && value <= 1) continue;
     zh_numbers_clear(p);
-    return zh_fail(err, ZH_ERR_USAGE, "%s: p value %zu does not lie between 0 and 1", given->method,
-                   i + 1);
+    return zh_fail(err, ZH_ERR_USAGE, "%s: number %zu of p is %g; a p value lies between 0 and 1",
+                   given->method, i + 1, value);
   }
   return ZH_OK;
 }
@@ -88,7 +89,7 @@ static zh_status rank_sets(json_t **out, const zh_given *given, zh_error *err) {
   zh_groups *groups;
   zh_rank_options options = {.alpha = 0.05};
   int64_t claimant;
-  size_t untested;
+  size_t untested, flips;
   ZH_TRY(zh_given_real_or(&options.alpha, given, "alpha", 1e-9, 0.5, 0.05, err));
   ZH_TRY(zh_given_whole_or(&claimant, given, "claimant", 1, 1000, 0, err));
   ZH_TRY(field_of(&scores, &groups, &options.draws, given, err));
@@ -100,27 +101,32 @@ static zh_status rank_sets(json_t **out, const zh_given *given, zh_error *err) {
     status = zh_fail(err, ZH_ERR_USAGE, "rank-sets: there are %zu models, no model %lld",
                      scores.rows, (long long)claimant);
   if (status == ZH_OK) status = zh_rank_sets(sets, &untested, &field, &options, err);
-  if (status == ZH_OK)
-    status = zh_named_done(out,
-                           json_pack("{s:o, s:f, s:I, s:I}", "sets", sets_json(sets, scores.rows),
-                                     "alpha", options.alpha, "untested_pairs", (json_int_t)untested,
-                                     "replicates", (json_int_t)options.draws.replicates),
-                           err);
+  if (status == ZH_OK) {
+    bool all = zh_signs_all(&flips, groups->clusters, options.draws.replicates);
+    status =
+        zh_named_done(out,
+                      json_pack("{s:o, s:f, s:I, s:I, s:b}", "sets", sets_json(sets, scores.rows),
+                                "alpha", options.alpha, "untested_pairs", (json_int_t)untested,
+                                "replicates", (json_int_t)flips, "exact", all),
+                      err);
+  }
   free(sets);
   zh_groups_free(groups);
   zh_numbers_clear(&scores);
   return status;
 }
 
-static json_t *bootstrap_json(double *means, const zh_field *field, size_t replicates,
-                              double confidence) {
+/* values: room for a contribution of each cluster */
+static json_t *bootstrap_json(double *means, double *values, const zh_field *field,
+                              size_t replicates, double confidence) {
   json_t *list = json_array();
   double tail = 0.5 * (1 - confidence);
   for (size_t m = 0; m < field->models; m++) {
     double *row = means + m * replicates;
-    json_t *entry = json_pack("{s:i, s:o, s:o}", "model", (int)m + 1, "mean",
-                              zh_json_number(zh_mean(row, replicates)), "se",
-                              zh_json_number(zh_stdev(row, replicates)));
+    double mean =
+        zh_contributions(values, field->groups, field->scores + m * field->groups->items, false);
+    json_t *entry = json_pack("{s:i, s:o, s:o}", "model", (int)m + 1, "mean", zh_json_number(mean),
+                              "se", zh_json_number(zh_stdev(row, replicates)));
     zh_sort_doubles(row, replicates);
     json_object_set_new(entry, "low", zh_json_number(zh_percentile(row, replicates, tail)));
     json_object_set_new(entry, "high", zh_json_number(zh_percentile(row, replicates, 1 - tail)));
@@ -136,17 +142,18 @@ static zh_status bootstrap(json_t **out, const zh_given *given, zh_error *err) {
   double confidence;
   ZH_TRY(zh_given_real_or(&confidence, given, "confidence", 0.5, 0.999999, 0.95, err));
   ZH_TRY(field_of(&scores, &groups, &draws, given, err));
-  double *means = calloc(scores.rows * draws.replicates, sizeof *means);
+  double *means = calloc(scores.rows * draws.replicates + groups->clusters, sizeof *means);
+  double *values = means + scores.rows * draws.replicates;
   const zh_field field = {.groups = groups, .models = scores.rows, .scores = scores.values};
   zh_status status = means == NULL ? zh_fail(err, ZH_ERR_MEMORY, "out of memory") : ZH_OK;
   if (status == ZH_OK) status = zh_bootstrap_means(means, &field, &draws, err);
   if (status == ZH_OK)
-    status = zh_named_done(out,
-                           json_pack("{s:o, s:f, s:I}", "models",
-                                     bootstrap_json(means, &field, draws.replicates, confidence),
-                                     "confidence", confidence, "replicates",
-                                     (json_int_t)draws.replicates),
-                           err);
+    status = zh_named_done(
+        out,
+        json_pack("{s:o, s:f, s:I}", "models",
+                  bootstrap_json(means, values, &field, draws.replicates, confidence), "confidence",
+                  confidence, "replicates", (json_int_t)draws.replicates),
+        err);
   free(means);
   zh_groups_free(groups);
   zh_numbers_clear(&scores);
@@ -197,6 +204,10 @@ static zh_status read_match(arena_table *t, zh_error *err) {
   char *end;
   ZH_TRY(number_of(&match.a, &t->models, zh_csv_field(t->csv, t->columns[0]), MODELS_MAX, err));
   ZH_TRY(number_of(&match.b, &t->models, zh_csv_field(t->csv, t->columns[1]), MODELS_MAX, err));
+  if (match.a == match.b)
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s:%zu: '%.60s' is compared with itself; two different models are expected",
+                   zh_csv_path(t->csv), zh_csv_line(t->csv), t->models.words[match.a]);
   if (t->clustered)
     ZH_TRY(number_of(&match.cluster, &t->prompts, zh_csv_field(t->csv, t->columns[3]), PROMPTS_MAX,
                      err));
@@ -230,6 +241,33 @@ static zh_status read_matches(arena_table *t, const char *path, zh_error *err) {
   }
 }
 
+/* Models that comparisons join to the first one, from hand to hand. */
+static void find_joined(bool *joined, const arena_table *t) {
+  joined[0] = true;
+  for (bool more = true; more;) {
+    more = false;
+    for (size_t i = 0; i < t->count; i++) {
+      const zh_match *m = &t->matches[i];
+      if (joined[m->a] == joined[m->b]) continue;
+      joined[m->a] = joined[m->b] = more = true;
+    }
+  }
+}
+
+static zh_status check_joined(const arena_table *t, zh_error *err) {
+  bool *joined = calloc(t->models.count + 1, sizeof *joined);
+  size_t apart = 0;
+  if (joined == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
+  find_joined(joined, t);
+  while (apart < t->models.count && joined[apart]) apart++;
+  free(joined);
+  if (apart == t->models.count) return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT,
+                 "%s: no comparison joins '%.60s' and '%.60s', not through others either, so that "
+                 "their strengths have no common scale; compare some model of each side",
+                 zh_csv_path(t->csv), t->models.words[0], t->models.words[apart]);
+}
+
 static zh_status rate(json_t **out, const arena_table *t, double confidence, const zh_draws *draws,
                       zh_error *err) {
   static const double ELO = 173.71779276130073; /* 400 / ln 10 */
@@ -254,6 +292,11 @@ static zh_status rate(json_t **out, const arena_table *t, double confidence, con
                                 "replicates", (json_int_t)draws->replicates, "undefined_replicates",
                                 (json_int_t)undefined, "confidence", confidence),
                       err);
+    if (status == ZH_OK && isnan(strengths[0].low))
+      json_object_set_new(*out, "note",
+                          json_string("in too many replicates some model always won or always "
+                                      "lost, so that no interval follows: more comparisons are "
+                                      "needed"));
   }
   free(strengths);
   return status;
@@ -267,6 +310,7 @@ static zh_status bradley_terry(json_t **out, const zh_given *given, zh_error *er
   if (zh_given_text(given, "replicates") == NULL) draws.replicates = 1000;
   ZH_TRY(zh_given_real_or(&confidence, given, "confidence", 0.5, 0.999999, 0.95, err));
   zh_status status = read_matches(&table, zh_given_text(given, "file"), err);
+  if (status == ZH_OK && table.count > 0) status = check_joined(&table, err);
   if (status == ZH_OK) status = rate(out, &table, confidence, &draws, err);
   free(table.matches);
   free(table.models.words);

@@ -43,6 +43,11 @@ static const setting settings[] = {
     {"lead of 6 points, 11 models, 200 clusters of 5", 11, 200, 5, 0.8, 0.5, 6, 0},
     {"3 points behind, 11 models, 1000 items", 11, 1000, 1, 0.8, 0, -3, 0},
     {"easy items: lead of 1 point at 98 %, 3 models, 1000 items", 3, 1000, 1, 2, 0, 1, 0},
+    {"1 point behind at 97 %, much alike, 2 models, 300 items", 2, 300, 1, 20, 0, -1, 0},
+    {"1 point behind at 97 %, much alike, 2 models, 1346 items", 2, 1346, 1, 20, 0, -1, 0},
+    {"1 point behind at 97 %, alike, 2 models, 1346 items", 2, 1346, 1, 5, 0, -1, 0},
+    {"1 point behind at 97 %, alike, 2 models, 300 clusters of 5", 2, 300, 5, 10, 1, -1, 0},
+    {"1 point behind at 97 %, much alike, 2 models, 60 clusters of 10", 2, 60, 10, 20, 2, -1, 0},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -113,7 +118,7 @@ static bool leads_by_overlap(const zh_unit *u) {
   double low = 0;
   for (size_t m = 0; m < u->models; m++) {
     zh_estimate e;
-    if (zh_estimate_mean(&e, u->groups, u->scores + m * items, NULL) != ZH_OK) abort();
+    if (zh_estimate_mean(&e, u->groups, u->scores + m * items, 0, NULL) != ZH_OK) abort();
     double half = e.variance > 0 ? zh_estimate_half_width(&e, 0.95) : 0;
     if (m == 0)
       low = e.value - half;
