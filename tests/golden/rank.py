@@ -409,7 +409,7 @@ def test_thirty_clusters_that_differ_take_t(world):
 
 
 def test_limits_of_right_and_wrong_are_those_of_the_score(world):
-    """One item lost of 300: what was seen bounds a difference of a point no better than 1.1 points."""
+    """One item lost of 300: what was seen bounds the difference at -1.5 points, not at -0.9."""
     result = sparse(world, 0, 1, 300).run()
     unit = result["endpoints"]["text"]
     want = {confidence: tango(0, 1, 300, confidence) for confidence in (0.9, 0.95)}
