@@ -40,6 +40,7 @@ static void look_at_clusters(zh_task_contrast *of, const question *q, size_t t, 
     double sum = q->parts[c] / share;
     most = fmax(most, g->cluster_items[c] * range);
     of->differing += sum != 0;
+    of->squares += q->parts[c] * q->parts[c];
     of->won += fmax(0, sum);
     of->lost += fmax(0, -sum);
   }
@@ -56,14 +57,22 @@ static void look_at_clusters(zh_task_contrast *of, const question *q, size_t t, 
   of->lost /= most;
 }
 
+static double count_effective(const zh_contrast *contrast) {
+  double sum = 0, weighed = 0;
+  for (size_t t = 0; t < contrast->tasks; t++) {
+    const zh_task_contrast *of = &contrast->of[t];
+    if (of->differing == 0) continue;
+    sum += of->squares;
+    weighed += of->squares * of->squares / of->differing;
+  }
+  return weighed > 0 ? sum * sum / weighed : 0;
+}
+
 zh_status zh_contrast_look(zh_contrast *out, const zh_groups *g, const double *first,
                            const double *second, const double *differences, double size,
                            zh_error *err) {
   double *parts = calloc(g->clusters + 2 * g->tasks, sizeof *parts);
-  *out = (zh_contrast){.of = calloc(g->tasks, sizeof *out->of),
-                       .tasks = g->tasks,
-                       .fewest = INFINITY,
-                       .plain = true};
+  *out = (zh_contrast){.of = calloc(g->tasks, sizeof *out->of), .tasks = g->tasks, .plain = true};
   zh_status status = ZH_OK;
   if (parts == NULL || out->of == NULL) {
     status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu clusters", g->clusters);
@@ -76,10 +85,9 @@ zh_status zh_contrast_look(zh_contrast *out, const zh_groups *g, const double *f
   look_at_items(out, &q, lowest, highest);
   for (size_t t = 0; t < g->tasks; t++) {
     look_at_clusters(&out->of[t], &q, t, highest[t] - lowest[t]);
-    if (out->of[t].differing == 0) continue;
-    out->differing++;
-    out->fewest = fmin(out->fewest, out->of[t].differing);
+    out->differing += out->of[t].differing > 0;
   }
+  out->effective = count_effective(out);
 done:
   free(parts);
   if (status != ZH_OK) zh_contrast_clear(out);

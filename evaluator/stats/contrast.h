@@ -17,6 +17,7 @@ enum { ZH_CLUSTERS_FOR_T = 30 };
 typedef struct zh_task_contrast {
   double weight, clusters, differing; /* clusters that differ by more than rounding */
   double value, variance;             /* of the task's mean difference; clustered */
+  double squares;                     /* of what its clusters add to the mean of all tasks */
   double won, lost; /* what clusters differ by, each as a share of the most that one can */
   double scale;     /* of (won - lost) / clusters to the mean difference */
   bool plain;       /* items alone, scored 0 or 1 */
@@ -26,7 +27,9 @@ typedef struct zh_contrast {
   zh_task_contrast *of;
   size_t tasks;
   size_t differing; /* tasks in which clusters differ */
-  double fewest;    /* clusters that differ in one of those */
+  /* Clusters that differ; of several tasks as Satterthwaite counts degrees of freedom, each task by
+   * what it adds: many of one do not hide the few of another on which the mean hangs. */
+  double effective;
   /* Whatever differs is items alone, scored 0 or 1: so many for the first, and for the second. */
   bool plain;
   int64_t only_first, only_second;

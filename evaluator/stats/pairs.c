@@ -64,7 +64,8 @@ static zh_interval limits(const zh_pair *pair, const zh_pair_question *q,
 static zh_pair_way choose(const zh_pair_question *q, const zh_contrast *contrast) {
   if (has_runs(q)) return ZH_BY_T;
   if (contrast->differing == 1 && contrast->plain) return ZH_BY_MCNEMAR;
-  return contrast->fewest < ZH_CLUSTERS_FOR_T ? ZH_BY_FLIPS : ZH_BY_T;
+  /* One task counts exactly; the rest is rounding. */
+  return contrast->effective < ZH_CLUSTERS_FOR_T - 1e-6 ? ZH_BY_FLIPS : ZH_BY_T;
 }
 
 static zh_status test(zh_pair *pair, const zh_pair_question *q, const double *differences,

@@ -33,8 +33,7 @@ typedef struct zh_pair_question {
 } zh_pair_question;
 
 /* McNemar's mid-p where whatever differs is items alone of one task, scored 0 or 1; signs flipped
- * where fewer than 30 clusters of a task differ (in a task that differs at all); else Student's t.
- */
+ * where fewer than 30 clusters differ (contrast.h counts them); else Student's t. */
 ZH_MUST_CHECK zh_status zh_pair_test(zh_pair *out, const zh_pair_question *question, zh_error *err);
 
 /* Whether a variance is known, so that anything can be said. */

@@ -401,6 +401,20 @@ def test_few_clusters_that_differ_flip_signs(world, won, p):
     assert got["method"] == "sign_flip" and (p is None or got["p"] == p)
 
 
+def test_few_that_differ_in_each_of_many_tasks_are_many(world):
+    """Eight tasks in each of which six of a hundred graded items differ; and a task of five items that outweighs them all."""
+    rng = numpy.random.default_rng(23)
+    for task in "abcdefgh":
+        peer = numpy.full(100, 0.5)
+        peer[:6] += rng.normal(0, 0.01, 6)
+        world.task(task, ours=numpy.full(100, 0.5), peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    assert unit["method"] == "t"
+    world.task("small", ours=[0.5] * 5, peer=[0.3, 0.3, 0.3, 0.3, 0.31])
+    unit = world.run()["endpoints"]["text"]
+    assert unit["method"] == "sign_flip" and unit["p"] > 1 / 128
+
+
 def test_thirty_clusters_that_differ_take_t(world):
     peer = numpy.ones(1000)
     peer[:60] = 0
