@@ -8,8 +8,9 @@
 #include "core/yaml.h"
 #include "evaluator/evaluator.h"
 
-static const zh_method *const tables[] = {zh_proportion_methods, zh_mean_methods, zh_family_methods,
-                                          zh_curve_methods, zh_exchange_methods};
+static const zh_method *const tables[] = {zh_proportion_methods, zh_mean_methods,
+                                          zh_family_methods,     zh_arena_methods,
+                                          zh_curve_methods,      zh_exchange_methods};
 enum { TABLES = sizeof tables / sizeof *tables, METHODS_MAX = 64 };
 
 static const zh_method *find(const char *name) {

@@ -332,7 +332,7 @@ def test_bradley_terry_refuses_what_has_no_estimate(tmp_path):
 
 @pytest.mark.parametrize("rows, said", [
     ("x,y,1\nx,x,1\n", "arena.csv:3: 'x' is compared with itself"), ("x,y,1\ny,x,1\nu,v,1\nv,u,1\n", "joins 'x' and 'u'"),
-    ("x,y,2\n", "arena.csv:2: won is '2'")])
+    ("x,y,2\n", "arena.csv:2: won is '2'"), ("x,y,1\nx,y,1\n", "arena.csv: some models won every"), ("", "arena.csv: comparisons of 2 to")])
 def test_comparisons_that_rate_nobody_are_named(tmp_path, rows, said):
     (tmp_path / "arena.csv").write_text("a,b,won\n" + rows)
     done = subprocess.run([ZHIHENG, "stats", "bradley-terry", f"file={tmp_path / 'arena.csv'}"], capture_output=True, text=True)
