@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "core/files.h"
+#include "core/text.h"
 #include "evaluator/evaluator.h"
 
 typedef struct arguments {
@@ -122,8 +123,14 @@ static void print_figures(const json_t *unit) {
   zh_cli_put(text_of(unit, "peer"));
 }
 
+enum { NAME_BYTES = 60 }; /* of a longer name the beginning */
+
 static void print_unit(const char *name, const json_t *unit) {
-  zh_cli_put_padded(name, NAME);
+  char shown[NAME_BYTES + 8];
+  size_t length = strlen(name);
+  if (length > NAME_BYTES) length = zh_utf8_valid_prefix(name, NAME_BYTES);
+  snprintf(shown, sizeof shown, "%.*s%s", (int)length, name, name[length] != '\0' ? "…" : "");
+  zh_cli_put_padded(shown, NAME);
   printf(" ");
   zh_cli_put_padded(verdict_of(unit), VERDICT);
   printf(" %*d %*d ", RANK, (int)json_integer_value(json_object_get(unit, "L")), RANK,

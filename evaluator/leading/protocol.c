@@ -28,15 +28,6 @@ static zh_status need_text(const char **out, const zh_yaml_node *map, const char
   return zh_protocol_text(out, map, key, arena, err);
 }
 
-/* A task or peer may be its name alone. */
-static zh_status read_name(const char **out, const zh_yaml_node *node, zh_arena *arena,
-                           zh_error *err) {
-  const char *text;
-  ZH_TRY(zh_yaml_string(&text, node, err));
-  *out = zh_arena_strdup(arena, text);
-  return *out != NULL ? ZH_OK : out_of_memory(err);
-}
-
 static zh_asked *task_named(const zh_protocol *p, const char *name) {
   for (size_t t = 0; t < p->task_count; t++)
     if (strcmp(p->tasks[t].task, name) == 0) return &p->tasks[t];
@@ -101,7 +92,7 @@ static zh_status read_peer(zh_peer *peer, const zh_protocol *p, const zh_yaml_no
                            zh_error *err) {
   *peer = (zh_peer){.top = true};
   if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR)
-    return read_name(&peer->model, node, p->arena, err);
+    return zh_protocol_string(&peer->model, node, p->arena, err);
   ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a peer with its model", err));
   ZH_TRY(zh_yaml_expect_keys(node, peer_keys, err));
   ZH_TRY(need_text(&peer->model, node, "model", p->arena, err));
@@ -134,7 +125,8 @@ static zh_status read_peers(zh_protocol *p, const zh_yaml_node *root, zh_error *
 static zh_status read_task(zh_asked *task, const zh_yaml_node *node, zh_arena *arena,
                            zh_error *err) {
   *task = (zh_asked){.weight = 1, .primary = true, .required = true};
-  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) return read_name(&task->task, node, arena, err);
+  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR)
+    return zh_protocol_string(&task->task, node, arena, err);
   ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a task", err));
   ZH_TRY(zh_yaml_expect_keys(node, task_keys, err));
   ZH_TRY(need_text(&task->task, node, "task", arena, err));
@@ -187,7 +179,7 @@ static zh_status require_modalities(zh_protocol *p, const zh_yaml_node *list, zh
   p->modalities = zh_arena_alloc(p->arena, p->modality_count + 1, sizeof *p->modalities);
   if (p->modalities == NULL) return out_of_memory(err);
   for (size_t i = 0; i < p->modality_count; i++)
-    ZH_TRY(read_name(&p->modalities[i], zh_yaml_item(list, i), p->arena, err));
+    ZH_TRY(zh_protocol_string(&p->modalities[i], zh_yaml_item(list, i), p->arena, err));
   return ZH_OK;
 }
 

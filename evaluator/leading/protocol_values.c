@@ -11,13 +11,20 @@ static zh_status keep(const char **out, const char *text, zh_arena *arena, zh_er
   return *out != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the protocol");
 }
 
+zh_status zh_protocol_string(const char **out, const zh_yaml_node *node, zh_arena *arena,
+                             zh_error *err) {
+  const char *text;
+  ZH_TRY(zh_yaml_string(&text, node, err));
+  for (const char *at = text; *at != '\0'; at++)
+    if ((unsigned char)*at < ' ' || *at == 0x7f)
+      return zh_yaml_fail(err, node, "expected a line of text, found a control character in it");
+  return keep(out, text, arena, err);
+}
+
 zh_status zh_protocol_text(const char **out, const zh_yaml_node *map, const char *key,
                            zh_arena *arena, zh_error *err) {
   const zh_yaml_node *node = zh_yaml_get(map, key);
-  const char *text;
-  if (node == NULL) return ZH_OK;
-  ZH_TRY(zh_yaml_string(&text, node, err));
-  return keep(out, text, arena, err);
+  return node == NULL ? ZH_OK : zh_protocol_string(out, node, arena, err);
 }
 
 zh_status zh_protocol_flag(bool *out, const zh_yaml_node *map, const char *key, zh_error *err) {

@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* A line of text; control characters, which would act on terminals, are refused. */
+ZH_MUST_CHECK zh_status zh_protocol_string(const char **out, const zh_yaml_node *node,
+                                           zh_arena *arena, zh_error *err);
 /* Each: below `key` of `map`; what is out stays as it is where the key is absent. */
 ZH_MUST_CHECK zh_status zh_protocol_text(const char **out, const zh_yaml_node *map, const char *key,
                                          zh_arena *arena, zh_error *err);

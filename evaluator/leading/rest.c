@@ -78,10 +78,9 @@ const char *zh_explain_rest(const zh_scope *s) {
   if (s->count > 0 && s->units[0].models < 2) {
     for (size_t i = 0; i < s->count; i++) explain_unpaired(s, &s->units[i]);
     ask_for_peers(s);
-    rule = "no_pairs";
-  } else {
-    for (size_t i = 0; i < s->count; i++) explain(s, &s->units[i], &rule);
+    return "no_pairs";
   }
+  for (size_t i = 0; i < s->count; i++) explain(s, &s->units[i], &rule);
   zh_loses_somewhere(s, true);
   zh_rival_open(s, true);
   return rule;

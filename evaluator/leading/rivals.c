@@ -94,14 +94,19 @@ bool zh_rival_above(const zh_scope *s) {
 }
 
 bool zh_rival_open(const zh_scope *s, bool tell) {
+  const char *asked = NULL; /* a peer's scores stand together */
   bool open = false;
   for (size_t i = 0; i < s->m->unmatched_count; i++) {
     const zh_unmatched *rival = &s->m->unmatched[i];
     if (!counts(s, rival) || rival->model > 0 || rival->interval.low > 0) continue;
     open = true;
-    if (tell)
-      zh_scope_decided(
-          s, zh_about_unmatched(s->m, "published_open", ZH_WORD_leading_published_open, rival));
+    if (!tell) continue;
+    zh_scope_decided(
+        s, zh_about_unmatched(s->m, "published_open", ZH_WORD_leading_published_open, rival));
+    if (rival->peer != asked)
+      zh_scope_would(s, zh_say(s->m->words, "peer_scores", ZH_WORD_leading_needs_peer, "peer",
+                               rival->peer, NULL));
+    asked = rival->peer;
   }
   return open;
 }

@@ -17,11 +17,14 @@ typedef struct shown {
   char text[SHOWN_BYTES + 8];
 } shown;
 
+/* What would act on a terminal becomes a question mark; what is very long is cut. */
 static shown cut(const char *text) {
   shown out;
   size_t length = strlen(text);
   if (length > SHOWN_BYTES) length = zh_utf8_valid_prefix(text, SHOWN_BYTES);
   snprintf(out.text, sizeof out.text, "%.*s%s", (int)length, text, text[length] != '\0' ? "…" : "");
+  for (char *at = out.text; *at != '\0'; at++)
+    if ((unsigned char)*at < ' ' || *at == 0x7f) *at = '?';
   return out;
 }
 

@@ -228,6 +228,7 @@ def test_published_scores_defeat_and_never_establish(world, score, verdict, rule
     world.lines["peers"] = PUBLISHED % score
     result = world.task("a", ours=ours, one=one).run()
     assert rule in rules(result) and (result["verdict"] == verdict if verdict else result["verdict"] != "领先")
+    assert ("peer_scores" in rules(result, "would_change")) == (verdict != "领先")
     assert result["published"][0]["peer"] == "far"
 
 
@@ -397,6 +398,7 @@ def test_an_undeclared_model_is_refused(pair):
     ("{model: one, published: [{task: aa, score: 50 %, items: 10}]}", "no task is called 'aa'; did you mean 'a'?"),
     ("{model: one, published: [{task: a, score: 150 %, items: 10}]}", "expected a value from 0 to 1"),
     ("{model: one, published: [{task: a, score: half, items: 10}]}", "such as 91.5 % or 0.915"),
+    ('{model: "on\\e[31m"}', "found a control character"),
     ("{model: one, sm3: zzz}", "expected an SM3 digest, 64 hexadecimal digits, found 'zzz'"),
     ("{model: one, declared: 2026-02-30}", "a day of the calendar"),
     ("{model: one, declared: 2026-11-23}", "was declared after the protocol was locked (2026-11-22)")])
