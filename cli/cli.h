@@ -53,6 +53,10 @@ int zh_cli_fail(const zh_error *err, bool json);
 int zh_cli_print_json(json_t *value);
 /* What `audit --explain` measured, for people. */
 void zh_cli_print_explanation(const json_t *document);
+/* Prints text of others' choosing: control characters, which would move the cursor, as '?'. */
+void zh_cli_put(const char *text);
+/* The same with blanks up to so many columns of the terminal. */
+void zh_cli_put_padded(const char *text, int columns);
 /* Flushes stdout; 0, or 3 with a sentence when the disk is full or the pipe closed. */
 int zh_cli_flush(void);
 /* evaluation.json as people read it (evaluation.c); `file` is where it was written. */

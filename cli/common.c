@@ -38,6 +38,26 @@ int zh_cli_print_json(json_t *value) {
   return zh_cli_flush();
 }
 
+void zh_cli_put(const char *text) {
+  size_t length = strlen(text);
+  for (size_t at = 0; at < length;) {
+    uint32_t point = 0;
+    int size = zh_utf8_decode(&point, text + at, length - at);
+    bool plain = size > 0 && point >= 0x20 && (point < 0x7F || point >= 0xA0);
+    if (plain)
+      fwrite(text + at, 1, (size_t)size, stdout);
+    else
+      fputc('?', stdout);
+    at += size > 0 ? (size_t)size : 1;
+  }
+}
+
+void zh_cli_put_padded(const char *text, int columns) {
+  int used = zh_utf8_columns(text, strlen(text));
+  zh_cli_put(text);
+  printf("%*s", used < columns ? columns - used : 0, "");
+}
+
 int zh_cli_flush(void) {
   static bool said; /* a command and the program's end both flush; one sentence is enough */
   if (fflush(stdout) == 0 && !ferror(stdout)) return 0;

@@ -157,7 +157,6 @@ static void judge(tally *t, const study *s, const zh_table *table) {
   const zh_matter matter = {.words = s->words,
                             .protocol = s->protocol,
                             .table = table,
-                            .scale = 100,
                             .endpoints = &unit,
                             .tasks = &unit,
                             .endpoint_count = 1,
