@@ -197,6 +197,15 @@ typedef struct zh_slot {
   ENTRY(example, costs)                                                                            \
   ENTRY(example, received)                                                                         \
   ENTRY(example, materials)                                                                        \
+  ENTRY(contamination, corpus)                                                                     \
+  ENTRY(contamination, task)                                                                       \
+  ENTRY(contamination, task_whole)                                                                 \
+  ENTRY(contamination, overlap)                                                                    \
+  ENTRY(contamination, order)                                                                      \
+  ENTRY(contamination, options)                                                                    \
+  ENTRY(contamination, least)                                                                      \
+  ENTRY(contamination, least_alone)                                                                \
+  ENTRY(contamination, open)                                                                       \
   ENTRY(compare, not_finite)                                                                       \
   ENTRY(compare, duplicate)                                                                        \
   ENTRY(compare, empty)                                                                            \
@@ -211,6 +220,11 @@ typedef struct zh_slot {
   ENTRY(compare, invalid_run)                                                                      \
   ENTRY(compare, unstable_run)                                                                     \
   ENTRY(compare, scores_equal)                                                                     \
+  ENTRY(compare, scores_unstated)                                                                  \
+  ENTRY(compare, of_items)                                                                         \
+  ENTRY(compare, of_prompts)                                                                       \
+  ENTRY(compare, of_metric)                                                                        \
+  ENTRY(compare, of_protocol)                                                                      \
   ENTRY(compare, scores_differ)                                                                    \
   ENTRY(compare, scores_none)                                                                      \
   ENTRY(compare, speeds_equal)                                                                     \

@@ -1,11 +1,15 @@
 """`zhiheng contamination`: words in common against a plain statement of the rule in Python, tests against scipy and exact
 enumeration, and a real model that knows some orders and cannot know others."""
+import bz2
 import csv
+import gzip
 import itertools
 import json
+import lzma
 import math
 import os
 import random
+import re
 import subprocess
 import unicodedata
 from pathlib import Path
@@ -19,8 +23,8 @@ ZHIHENG = Path(os.environ["ZH_BINARY_DIR"]) / "bin/zhiheng"
 MODEL = SOURCE / "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def zhiheng(*words, status=(0, 1)):
-    done = subprocess.run([ZHIHENG, *map(str, words)], capture_output=True, text=True, timeout=300)
+def zhiheng(*words, status=(0, 1), **environment):
+    done = subprocess.run([ZHIHENG, *map(str, words)], capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
     assert done.returncode in status, done.stderr
     return done
 
@@ -163,6 +167,59 @@ def test_a_corpus_that_cannot_be_read(tmp_path, line, says):
     (tmp_path / "c.jsonl").write_text(line + "\n")
     done = zhiheng("contamination", "--tasks", path, "--corpus", tmp_path / "c.jsonl", status=(2,))
     assert says in done.stderr and "c.jsonl" in done.stderr
+
+
+CHINESE = "下列关于水的说法中正确的是哪一项请从四个选项里选出最合适的一个答案"
+
+
+def spoilt(kind):
+    """{file: bytes} of a corpus that cannot be looked through, and what is said of it."""
+    text = (CHINESE + "\n").encode()
+    return {
+        "empty folder": ({}, "the folder holds no file"),
+        "empty file": ({"a.txt": b""}, "a.txt: there is no word in its 0 bytes"),
+        "no words": ({"a.txt": b" ,.\n--"}, "a.txt: there is no word in its 6 bytes"),
+        "lines without words": ({"a.jsonl": b'{"text": ""}\n\n'}, "a.jsonl: there is no word"),
+        "one of several": ({"a.txt": text, "b.txt": b"\n"}, "b.txt: there is no word in its 1 bytes"),
+        "gzip": ({"a.txt": text, "c.txt.gz": gzip.compress(text)}, "c.txt.gz: bytes 0 to 1 are the signature of gzip"),
+        "bzip2": ({"c.txt": bz2.compress(text)}, "are the signature of bzip2"),
+        "xz": ({"c.jsonl": lzma.compress(text)}, "are the signature of xz"),
+        "zstd": ({"c": b"\x28\xb5\x2f\xfd\x24\x00"}, "are the signature of zstd"),
+        "zip": ({"c.zip": b"PK\x03\x04\x14\x00"}, "are the signature of zip"),
+        "parquet": ({"c.parquet": b"PAR1\x15\x04\x15\x10PAR1"}, "are the signature of Parquet"),
+        "UTF-16": ({"u.txt": CHINESE.encode("utf-16")}, "iconv -f UTF-16"),
+        "UTF-16 without a mark": ({"u.txt": "plain words".encode("utf-16-le")}, "u.txt: byte 1 is 0"),
+        "GBK": ({"g.txt": b"plain " + CHINESE.encode("gbk")}, "g.txt: byte 6 (0xCF) is not valid UTF-8; convert the file first (of Chinese in GBK: iconv -f GBK"),
+        "GBK in lines": ({"g.jsonl": b'{"text": "a b"}\n{"text": "' + CHINESE.encode("gbk") + b'"}\n'}, "g.jsonl: byte 26 (0xCF)"),
+        "a late byte": ({"l.txt": text * 1000 + b"\xff"}, f"l.txt: byte {len(text) * 1000} (0xFF)"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["empty folder", "empty file", "no words", "lines without words", "one of several", "gzip", "bzip2", "xz", "zstd", "zip",
+                                  "parquet", "UTF-16", "UTF-16 without a mark", "GBK", "GBK in lines", "a late byte"])
+def test_a_corpus_that_was_not_read_is_no_clean_one(tmp_path, kind):
+    path = task(tmp_path, "one", [{"q": CHINESE, "a": ""}])
+    files, says = spoilt(kind)
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    done = zhiheng("contamination", "--tasks", path, "--corpus", folder, "--out", tmp_path / "seen.csv", status=(2,))
+    assert says in done.stderr and str(folder) in done.stderr, done.stderr
+    assert done.stdout == "" and not (tmp_path / "seen.csv").exists()
+
+
+def test_what_was_read_is_told_in_both_languages(tmp_path):
+    path = task(tmp_path, "one", [{"q": CHINESE, "a": ""}, {"q": "what?", "a": "that"}])
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + CHINESE.encode())
+    (tmp_path / "b.jsonl").write_bytes(b"\xef\xbb\xbf" + b'{"text": "two words"}\n{"text": "three more words"}\n')
+    words = ("contamination", "--tasks", path, "--corpus", tmp_path / "a.txt", "--corpus", tmp_path / "b.jsonl")
+    got = json.loads(zhiheng(*words, "--json").stdout)
+    assert got["corpus"]["documents"] == 3 and got["corpus"]["words"] == len(CHINESE) + 5
+    chinese, english = (zhiheng(*words, LC_ALL=f"{language}_XX.UTF-8").stdout for language in ("zh", "en"))
+    assert english.startswith(f"Corpus read: documents 3, words {len(CHINESE) + 5}, bytes {got['corpus']['bytes']}.\n")
+    assert chinese.startswith(f"语料：已读 3 篇，共 {len(CHINESE) + 5} 个词、{got['corpus']['bytes']} 字节。\n")
+    assert "one: 1 of 2 items listed" in english and "one：2 题，列出 1 题" in chinese and not re.search("[一-龥]", english)
 
 
 # --- a model ---
