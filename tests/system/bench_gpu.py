@@ -84,7 +84,7 @@ steps:
 def environment(nvml="", **more):
     return {**os.environ, "ZH_DEVICE_MODULE": str(SHIM), "ZH_NVML": str(BUILD / "tests" / "fake_nvml.so"),
             "ZH_FAKE_NVML": nvml, "ZH_CUBLASLT": str(BUILD / "tests" / "fake_cublaslt.so"),
-            "ZH_NCCL": str(BUILD / "tests" / "fake_nccl.so"), **more}
+            "ZH_NCCL": str(BUILD / "tests" / "fake_nccl.so"), "ZH_PCI": "/nowhere", **more}
 
 
 def measure(folder, suite, env, code=0):
@@ -203,6 +203,17 @@ def test_a_lost_device_stops_the_run_which_goes_on_later(tmp_path):
     assert done.returncode == 0, done.stderr
     bundle, _ = check_whole(tmp_path / "bundle")
     assert [step["status"] for step in bundle["steps"]] == ["done", "done"]
+
+
+def test_who_drives_a_gpu_runs_near_it(tmp_path):
+    near, cpus = tmp_path / "pci" / "0000:00:00.0", sorted(os.sched_getaffinity(0))
+    near.mkdir(parents=True)
+    (near / "local_cpulist").write_text(f"0-{cpus[-1]},1000\n")
+    bundle, _ = measure(tmp_path, COPY, environment(ZH_PCI=str(near.parent)))
+    jsonschema.Draft202012Validator(json.loads((SOURCE / "docs" / "schemas" / "run.schema.json").read_text())).validate(bundle)
+    null, copy = (step["placement"][0].get("device_cpus") for step in bundle["steps"])
+    listed = [range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1) for part in copy.split(",")] if copy else []
+    assert null is None and [cpu for part in listed for cpu in part] == (cpus if len(cpus) > 1 else [])
 
 
 def test_copies_that_wait_for_themselves_stop_the_run(tmp_path):
