@@ -451,6 +451,15 @@ def test_limits_of_tasks_add_up_by_squares(world):
             assert key is None or unit[key] == pytest.approx(middle + (2 * side - 1) * reach, abs=1e-9)
 
 
+def test_limits_of_many_that_differ_are_students(world):
+    scores = {task: answers(seed, 800, 0.8, 0.75) for seed, task in enumerate("ab", 30)}
+    for task, (ours, peer) in scores.items():
+        world.task(task, ours=ours, peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    parts = [clustered_variance(ours - peer, numpy.arange(800)) for ours, peer in scores.values()]
+    assert unit["high"] - unit["low"] == pytest.approx(2 * 1.96 * (sum(v for v, _ in parts) / 4) ** 0.5, rel=2e-3)
+
+
 def test_one_cluster_says_nothing(world):
     ours, one = answers(20, 50, 0.9, 0.3)
     result = world.task("a", clusters=[0] * 50, ours=ours, one=one).run()
