@@ -21,7 +21,8 @@ extern "C" {
 typedef struct zh_audit_times {
   uint64_t bytes; /* of weights that were scanned */
   double scan_s, values_s, all_s;
-  double plain_s; /* a read of the same bytes before the scan, by as many threads; asked for by `plain` */
+  double plain_s; /* a read of the same bytes before the scan, by as many threads; asked for by
+                     `plain` */
   bool plain;
   uint64_t anonymous_bytes; /* the most resident memory that was no page of a file */
 } zh_audit_times;
@@ -33,7 +34,7 @@ typedef struct zh_audit_ranks {
   void *user;
   zh_status (*send)(void *user, const void *bytes, size_t length, zh_error *err); /* to rank 0 */
   zh_status (*receive)(void *user, int from, void **bytes, size_t *length,
-                       zh_error *err); /* free(*bytes) */
+                       zh_error *err);                                           /* free(*bytes) */
   zh_status (*broadcast)(void *user, void *bytes, size_t length, zh_error *err); /* from rank 0 */
 } zh_audit_ranks;
 
@@ -43,12 +44,12 @@ typedef struct zh_audit_options {
   bool sample; /* of each matrix some rows only: bounded time on any size, a lower confidence */
   uint64_t sample_rows; /* of each matrix; 0: 64 to 1024, by the size of the model */
   uint64_t seed;        /* which rows */
-  bool digest; /* SM3 and SHA-256 of the files; else null */
-  int threads; /* 0: one for each CPU that the process may use */
+  bool digest;          /* SM3 and SHA-256 of the files; else null */
+  int threads;          /* 0: one for each CPU that the process may use */
   /* NULL, or called now and then: items done of all, bytes read so far. */
   void (*progress)(void *user, const char *stage, size_t done, size_t all, uint64_t bytes);
   void *progress_user;
-  zh_audit_times *times; /* NULL, or filled in */
+  zh_audit_times *times;              /* NULL, or filled in */
   const struct zh_audit_ranks *ranks; /* NULL: one process */
 } zh_audit_options;
 
@@ -56,7 +57,8 @@ typedef struct zh_audit_options {
  * parameters {declared, stored, unique, effective, active}, threshold, groups, layers, findings. */
 ZH_MUST_CHECK zh_status zh_audit_with(json_t **out, zh_model *model,
                                       const zh_audit_options *options, zh_error *err);
-/* What was measured on one tensor, and on each expert in it; tensor: a name, or a pattern with * and
+/* What was measured on one tensor, and on each expert in it; tensor: a name, or a pattern with *
+ * and
  * ?: {"model","tensors":[{"tensor","type","shape","role","bytes","matrices":[…]}]}. */
 ZH_MUST_CHECK zh_status zh_audit_explain(json_t **out, zh_model *model, const char *tensor,
                                          const zh_audit_options *options, zh_error *err);
@@ -90,24 +92,28 @@ ZH_MUST_CHECK zh_status zh_checklist(json_t **out, const char *policy, const cha
 ZH_MUST_CHECK zh_status zh_applicant_example(char **out, const char *policy, const char *language,
                                              zh_error *err);
 
-/* --- statistics (evaluator/stats/; formulas and sources: docs/metrics.md, "Leading in China") --- */
+/* --- statistics (evaluator/stats/; formulas and sources: docs/metrics.md, "Leading in China") ---
+ */
 /* One test or interval by its name, from key=value words; each result has its own members. */
 ZH_MUST_CHECK zh_status zh_statistic(json_t **out, const char *name, const char *const *words,
                                      size_t count, zh_error *err);
+/* ZH_OK where a test has that name. */
+ZH_MUST_CHECK zh_status zh_statistic_known(const char *name, zh_error *err);
 /* [{"name","parameters","zh","en","source"}], in the order of methods.yaml. */
 ZH_MUST_CHECK zh_status zh_statistics_list(json_t **out, zh_error *err);
 
 /* --- leading in China (evaluator/leading/; docs/leading.md) --- */
-/* Holds one model against its peers under a locked protocol: verdict, what decided it, endpoints, rank
- * sets, tasks (docs/schemas/rank.schema.json). scores: tables item,cluster,task,modality,score[,run],
- * one a model. Input that cannot be compared is no failure: the verdict is 证据不足 and says why.
- * threads: 0 for one each CPU; the same result with any number. */
+/* Holds one model against its peers under a locked protocol: verdict, what decided it, endpoints,
+ * rank sets, tasks (docs/schemas/rank.schema.json). scores: tables
+ * item,cluster,task,modality,score[,run], one a model. Input that cannot be compared is no failure:
+ * the verdict is 证据不足 and says why. threads: 0 for one each CPU; the same result with any
+ * number. */
 ZH_MUST_CHECK zh_status zh_rank(json_t **out, const char *protocol, const char *const *scores,
                                 size_t count, int threads, zh_error *err);
 
 /* --- registry of published scores (evaluator/registry/README.md) --- */
 typedef struct zh_registry_query {
-  const char *file;                                /* NULL: the one that comes with the program */
+  const char *file;                               /* NULL: the one that comes with the program */
   const char *model, *benchmark, *country, *kind; /* NULL: any; case does not count */
 } zh_registry_query;
 /* {"schema","count","rows":[{…,"score","line"}],"conflicts":[{"model","benchmark",…,"low","high",
@@ -116,8 +122,8 @@ typedef struct zh_registry_query {
 ZH_MUST_CHECK zh_status zh_registry_scores(json_t **out, const zh_registry_query *query,
                                            zh_error *err);
 /* [{"name","rows"}] of models, or of benchmarks. */
-ZH_MUST_CHECK zh_status zh_registry_names(json_t **out, const zh_registry_query *query,
-                                          bool models, zh_error *err);
+ZH_MUST_CHECK zh_status zh_registry_names(json_t **out, const zh_registry_query *query, bool models,
+                                          zh_error *err);
 /* {"file","rows","faults":[{"line","model","benchmark","fault"}]} */
 ZH_MUST_CHECK zh_status zh_registry_check(json_t **out, const char *file, zh_error *err);
 

@@ -172,6 +172,16 @@ def test_pairs_take_the_test_that_fits_and_holm_adjusts_all_of_them(tmp_path):
         list(stats.false_discovery_control([p["p"] for p in got["pairs"]])), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale, step", [(1, 0.0001), (100, 0.01)])
+def test_a_constant_step_between_graded_scores_is_no_difference(tmp_path, scale, step):
+    """What rounding to binary fractions leaves of a step that is the same on every item is no variance."""
+    peer = numpy.round(scale * numpy.random.default_rng(5).random(100), 4)
+    for name, scores in (("one", numpy.round(peer + step, 4)), ("two", peer)):
+        table(tmp_path / f"{name}.csv", {"a": rows(scores)})
+    found = pair(compare(tmp_path / "one.csv", tmp_path / "two.csv"), "a")
+    assert (found.get("p"), found["verdict"], kinds(found)) == (None, "insufficient", ["zero_variance"])
+
+
 def test_rows_threads_and_the_order_of_options_change_nothing(tmp_path):
     scores = answers(2, 120, 0.7, 0.6, 0.5)
     paths = [table(tmp_path / f"{name}.csv", {"a": rows(s)}) for name, s in zip("xyz", scores)]

@@ -3,6 +3,7 @@ enumeration, and a real model that knows some orders and cannot know others."""
 import csv
 import itertools
 import json
+import math
 import os
 import random
 import subprocess
@@ -36,13 +37,16 @@ def row(values):
 
 def test_mann_whitney_against_scipy():
     draw = numpy.random.default_rng(3)
-    for nx, ny, ties in ((5, 7, False), (40, 33, True), (200, 150, True)):
+    for nx, ny, ties in ((5, 7, False), (8, 60, False), (90, 3, False), (1, 1, False), (9, 9, False), (8, 400, False), (6, 5, True),
+                         (40, 33, True), (200, 150, True)):
         x, y = draw.normal(0.3, 1, nx), draw.normal(0, 1, ny)
         if ties:
             x, y = x.round(1), y.round(1)
         got = ask("mann-whitney", x=row(x), y=row(y))
+        method = "exact" if not ties and min(nx, ny) <= 8 and math.comb(nx + ny, nx) < 2**53 else "asymptotic"
+        assert got["method"] == method
         for key, side in (("p_greater", "greater"), ("p_two_sided", "two-sided")):
-            want = scipy_stats.mannwhitneyu(x, y, alternative=side, method="asymptotic", use_continuity=False)
+            want = scipy_stats.mannwhitneyu(x, y, alternative=side, method=method, use_continuity=False)
             assert got[key] == pytest.approx(want.pvalue, rel=1e-10)
         want = scipy_stats.mannwhitneyu(x, y).statistic
         assert got["auc"] == pytest.approx(want / nx / ny, rel=1e-12)

@@ -3,12 +3,16 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
 import numpy
 import pytest
 from scipy import stats as scipy_stats
+
+sys.path.append(str(Path(__file__).parent))
+from score_interval import tango  # noqa: E402
 
 ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
 SCHEMA = jsonschema.Draft202012Validator(
@@ -354,6 +358,110 @@ def test_no_variance(world):
     assert (result["verdict"], result["rule"], rules(result)) == ("证据不足", "zero_variance", ["zero_variance"])
     unit = result["endpoints"]["text"]
     assert (unit["difference"], unit["se"], unit["p"], unit["low"], unit["bound"]) == (1, None, None, None, None)
+
+
+@pytest.mark.parametrize("scale, step, declared", [(1, 0.0001, False), (100, 0.01, False), (100, 1, False), (100, 0.01, True), (100, 1, True)])
+@pytest.mark.parametrize("clusters", [None, [k // 5 for k in range(100)]])
+def test_a_constant_step_between_graded_scores_is_no_evidence(world, scale, step, declared, clusters):
+    """Rounding of scores to binary fractions makes differences vary in the last digits, and nothing else does."""
+    digits = 6 if scale == 1 else 4
+    peer = numpy.round(scale * (0.9 + 0.08 * numpy.random.default_rng(22).random(100)), digits)
+    world.lines["margin"] = "margin: 0.01"
+    world.tasks = ["{task: a, modality: text, scale: 100}"] if declared else None
+    result = world.task("a", clusters=clusters, ours=numpy.round(peer + step, digits), peer=peer).run()
+    assert (result["verdict"], result["rule"]) == ("证据不足", "zero_variance")
+    unit = result["endpoints"]["text"]
+    assert (unit["se"], unit["p"], unit["low"], unit["bound"], unit["L"], unit["U"]) == (None, None, None, None, 1, 2)
+
+
+def sparse(world, won, lost=0, items=1000, **more):
+    """All items right by both, but those that one of them alone has right."""
+    ours, peer = numpy.ones(items), numpy.ones(items)
+    peer[:won], ours[won:won + lost] = 0, 0
+    return world.task("a", ours=ours, peer=peer, **more)
+
+
+def test_what_never_differs_is_no_evidence(world):
+    """Three items won of a thousand: neither another task nor a graded item that never differ make a lead of them."""
+    alone = sparse(world, 3).run()
+    assert (alone["verdict"], alone["endpoints"]["text"]["p"]) == ("并列领先", pytest.approx(1 / 16))
+    world.task("b", ours=[1, 0] * 500, peer=[1, 0] * 500)
+    both = world.run()
+    assert (both["verdict"], both["endpoints"]["text"]["p"]) == ("并列领先", pytest.approx(1 / 16))
+    for model in ("ours", "peer"):
+        world.scores[model]["a"][999] = 0.5
+        world.scores[model].pop("b")
+    world.modality.pop("b")
+    graded = world.run()
+    assert (graded["verdict"], graded["endpoints"]["text"]["p"]) == ("并列领先", pytest.approx(1 / 16))
+
+
+@pytest.mark.parametrize("won, p", [(3, 1 / 8), (5, 1 / 32), (29, None)])
+def test_few_clusters_that_differ_flip_signs(world, won, p):
+    """Clusters of two right answers won, of five hundred: as few as three say no more than three coins."""
+    peer = numpy.ones(1000)
+    peer[:2 * won] = 0
+    got = world.task("a", clusters=[k // 2 for k in range(1000)], ours=numpy.ones(1000), peer=peer).run()["endpoints"]["text"]
+    assert got["method"] == "sign_flip" and (p is None or got["p"] == p)
+
+
+def test_few_that_differ_in_each_of_many_tasks_are_many(world):
+    """Eight tasks in each of which six of a hundred graded items differ; and a task of five items that outweighs them all."""
+    rng = numpy.random.default_rng(23)
+    for task in "abcdefgh":
+        peer = numpy.full(100, 0.5)
+        peer[:6] += rng.normal(0, 0.01, 6)
+        world.task(task, ours=numpy.full(100, 0.5), peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    assert unit["method"] == "t"
+    world.task("small", ours=[0.5] * 5, peer=[0.3, 0.3, 0.3, 0.3, 0.31])
+    unit = world.run()["endpoints"]["text"]
+    assert unit["method"] == "sign_flip" and unit["p"] > 1 / 128
+
+
+def test_thirty_clusters_that_differ_take_t(world):
+    peer = numpy.ones(1000)
+    peer[:60] = 0
+    got = world.task("a", clusters=[k // 2 for k in range(1000)], ours=numpy.ones(1000), peer=peer).run()["endpoints"]["text"]
+    assert got["method"] == "t"
+
+
+def test_limits_of_right_and_wrong_are_those_of_the_score(world):
+    """One item lost of 300: what was seen bounds the difference at -1.5 points, not at -0.9."""
+    result = sparse(world, 0, 1, 300).run()
+    unit = result["endpoints"]["text"]
+    want = {confidence: tango(0, 1, 300, confidence) for confidence in (0.9, 0.95)}
+    assert unit["bound"] == pytest.approx(want[0.9][0], abs=1e-9) and unit["bound"] < -0.01
+    assert [unit["low"], unit["high"]] == pytest.approx(want[0.95], abs=1e-9)
+    assert result["verdict"] == "证据不足"
+
+
+def test_limits_of_tasks_add_up_by_squares(world):
+    """Two tasks of items alone, and one whose few clusters that differ bound it by the most that they could."""
+    sparse(world, 4, 9, 400)
+    world.task("b", ours=[1] * 250, peer=[1] * 240 + [0] * 10)
+    labels = [k // 4 for k in range(800)]
+    ours, peer = numpy.ones(800), numpy.ones(800)
+    ours[:3], peer[8:10] = 0, 0.5
+    world.task("c", clusters=labels, ours=ours, peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    for confidence, keys in ((0.9, ("bound", None)), (0.95, ("low", "high"))):
+        limits = [tango(4, 9, 400, confidence), tango(10, 0, 250, confidence), tango(1 / 4, 3 / 4, 200, confidence)]
+        values = [-5 / 400, 10 / 250, -2 / 800]
+        middle = sum(values) / 3
+        assert unit["difference"] == pytest.approx(middle)
+        for side, key in enumerate(keys):
+            reach = sum((value - limit[side]) ** 2 for value, limit in zip(values, limits)) ** 0.5 / 3
+            assert key is None or unit[key] == pytest.approx(middle + (2 * side - 1) * reach, abs=1e-9)
+
+
+def test_limits_of_many_that_differ_are_students(world):
+    scores = {task: answers(seed, 800, 0.8, 0.75) for seed, task in enumerate("ab", 30)}
+    for task, (ours, peer) in scores.items():
+        world.task(task, ours=ours, peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    parts = [clustered_variance(ours - peer, numpy.arange(800)) for ours, peer in scores.values()]
+    assert unit["high"] - unit["low"] == pytest.approx(2 * 1.96 * (sum(v for v, _ in parts) / 4) ** 0.5, rel=2e-3)
 
 
 def test_one_cluster_says_nothing(world):
