@@ -20,7 +20,7 @@ static zh_status effective_items(double *out, const zh_unit *u, zh_error *err) {
   zh_estimate e;
   *out = items;
   if (u->groups->singles) return ZH_OK;
-  ZH_TRY(zh_estimate_mean(&e, u->groups, u->scores, err));
+  ZH_TRY(zh_estimate_mean(&e, u->groups, u->scores, 0, err));
   /* Clusters that do not vary tell nothing of items in them, and one cluster of nothing at all. */
   *out = (double)u->groups->clusters;
   if (u->groups->clusters < 2 || !(e.variance > 0) || !(mean > 0 && mean < 1)) return ZH_OK;

@@ -109,7 +109,12 @@ static bool by_score(const zh_task_contrast *of) {
   return of->plain || is_sparse(of);
 }
 
+/* Limits of scores add up safely and, over many tasks, too widely: from so many on that differ, the
+ * sum of the tasks is as normal as need be. */
+enum { FOR_SUM_OF_TASKS = 100 };
+
 bool zh_contrast_by_score(const zh_contrast *contrast) {
+  if (contrast->tasks > 1 && contrast->effective >= FOR_SUM_OF_TASKS) return false;
   for (size_t t = 0; t < contrast->tasks; t++)
     if (by_score(&contrast->of[t])) return true;
   return false;

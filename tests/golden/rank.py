@@ -360,12 +360,14 @@ def test_no_variance(world):
     assert (unit["difference"], unit["se"], unit["p"], unit["low"], unit["bound"]) == (1, None, None, None, None)
 
 
-@pytest.mark.parametrize("scale, step", [(1, 0.0001), (100, 0.01), (100, 1)])
+@pytest.mark.parametrize("scale, step, declared", [(1, 0.0001, False), (100, 0.01, False), (100, 1, False), (100, 0.01, True), (100, 1, True)])
 @pytest.mark.parametrize("clusters", [None, [k // 5 for k in range(100)]])
-def test_a_constant_step_between_graded_scores_is_no_evidence(world, scale, step, clusters):
+def test_a_constant_step_between_graded_scores_is_no_evidence(world, scale, step, declared, clusters):
     """Rounding of scores to binary fractions makes differences vary in the last digits, and nothing else does."""
     digits = 6 if scale == 1 else 4
     peer = numpy.round(scale * (0.9 + 0.08 * numpy.random.default_rng(22).random(100)), digits)
+    world.lines["margin"] = "margin: 0.01"
+    world.tasks = ["{task: a, modality: text, scale: 100}"] if declared else None
     result = world.task("a", clusters=clusters, ours=numpy.round(peer + step, digits), peer=peer).run()
     assert (result["verdict"], result["rule"]) == ("证据不足", "zero_variance")
     unit = result["endpoints"]["text"]
@@ -451,6 +453,15 @@ def test_limits_of_tasks_add_up_by_squares(world):
         for side, key in enumerate(keys):
             reach = sum((value - limit[side]) ** 2 for value, limit in zip(values, limits)) ** 0.5 / 3
             assert key is None or unit[key] == pytest.approx(middle + (2 * side - 1) * reach, abs=1e-9)
+
+
+def test_limits_of_many_that_differ_are_students(world):
+    scores = {task: answers(seed, 800, 0.8, 0.75) for seed, task in enumerate("ab", 30)}
+    for task, (ours, peer) in scores.items():
+        world.task(task, ours=ours, peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    parts = [clustered_variance(ours - peer, numpy.arange(800)) for ours, peer in scores.values()]
+    assert unit["high"] - unit["low"] == pytest.approx(2 * 1.96 * (sum(v for v, _ in parts) / 4) ** 0.5, rel=2e-3)
 
 
 def test_one_cluster_says_nothing(world):
