@@ -157,7 +157,10 @@ static void compare_with_others(looking *l, size_t item, const char *key, json_t
 }
 
 static void cannot_read(looking *l, size_t item, const zh_error *why) {
-  if (l->count[UNREADABLE] == 0) snprintf(l->cause, sizeof l->cause, "%s", why->message);
+  if (l->count[UNREADABLE] == 0) {
+    size_t valid = zh_utf8_valid_prefix(why->message, strlen(why->message));
+    snprintf(l->cause, sizeof l->cause, "%.*s", (int)valid, why->message);
+  }
   found(l, UNREADABLE, item);
 }
 

@@ -5,7 +5,6 @@ import csv
 import gzip
 import itertools
 import json
-import lzma
 import math
 import os
 import random
@@ -183,7 +182,7 @@ def spoilt(kind):
         "one of several": ({"a.txt": text, "b.txt": b"\n"}, "b.txt: there is no word in its 1 bytes"),
         "gzip": ({"a.txt": text, "c.txt.gz": gzip.compress(text)}, "c.txt.gz: bytes 0 to 1 are the signature of gzip"),
         "bzip2": ({"c.txt": bz2.compress(text)}, "are the signature of bzip2"),
-        "xz": ({"c.jsonl": lzma.compress(text)}, "are the signature of xz"),
+        "xz": ({"c.jsonl": b"\xfd7zXZ\x00\x00\x04"}, "are the signature of xz"),
         "zstd": ({"c": b"\x28\xb5\x2f\xfd\x24\x00"}, "are the signature of zstd"),
         "zip": ({"c.zip": b"PK\x03\x04\x14\x00"}, "are the signature of zip"),
         "parquet": ({"c.parquet": b"PAR1\x15\x04\x15\x10PAR1"}, "are the signature of Parquet"),
