@@ -42,6 +42,21 @@ zh_status zh_cuda_launched(const zh_device *device, const char *kernel, zh_error
     if (zh_cuda_failed != ZH_OK) return zh_cuda_failed;                                                                \
   } while (0)
 
+/* A kernel that declares no shared memory may have as much dynamic one as a block of this device can. The limit is the
+ * kernel's, whoever launches it: what one launch needs may be too little for an older program, which needs more. */
+template <class... Parameters>
+static inline cudaError_t zh_cuda_allow_shared(const zh_device *device, void (*kernel)(Parameters...)) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)device->facts.shared_bytes);
+}
+
+/* Tokens, or rows, of one call: grids have them in y or z. */
+enum { ZH_MOST_TOKENS = 65535 };
+static inline zh_status zh_cuda_fits(const zh_device *device, size_t tokens, zh_error *err) {
+  if (tokens <= ZH_MOST_TOKENS) return ZH_OK;
+  return zh_fail(err, ZH_ERR_ARG, "GPU %d: a call has %zu tokens, and a grid takes %d of them", device->index, tokens,
+                 (int)ZH_MOST_TOKENS);
+}
+
 /* Blocks of `threads` for `count` elements. */
 static inline unsigned zh_blocks(size_t count, size_t threads) {
   return (unsigned)((count + threads - 1) / threads);
