@@ -37,7 +37,8 @@ static void say(const zh_words *words, zh_word word, ...) {
   json_t *phrase = zh_phrase_of(zh_word_of(words, word), pairs);
   va_end(pairs);
   const char *text = json_string_value(json_object_get(phrase, zh_cli_language()));
-  printf("%s\n", text != NULL ? text : "");
+  zh_cli_put(text != NULL ? text : "");
+  putchar('\n');
   json_decref(phrase);
 }
 
