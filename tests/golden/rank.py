@@ -715,6 +715,18 @@ def test_four_clusters_can_show_nothing(world):
     assert result["endpoints"]["text"]["p"] == 1 / 16 and [entry["clusters"] for entry in few] == [5] and "0.0625" in few[0]["en"]
 
 
+@pytest.mark.parametrize("won, advice", [(3, 4), (4, None)])
+def test_few_items_that_differ_can_show_nothing(world, won, advice):
+    """McNemar's mid-p of k items won is 1/2^(k+1)."""
+    ours, one = numpy.ones(1000), numpy.ones(1000)
+    one[:won] = 0
+    result = world.task("a", ours=ours, one=one).run()
+    few = [entry for entry in result["would_change"] if entry["rule"] == "clusters"]
+    assert [entry["clusters"] for entry in few] == ([advice] if advice else [])
+    assert result["endpoints"]["text"]["p"] == pytest.approx(0.5 ** (won + 1)) and (result["verdict"] == "领先") == (advice is None)
+    assert not few or "lead_gain" not in rules(result, "would_change")
+
+
 def test_clusters_are_counted_where_there_are_clusters(world):
     labels = numpy.arange(240) % 40
     ours, one = answers(36, 240, 0.7, 0.68)
