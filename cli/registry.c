@@ -135,6 +135,20 @@ static void print_bar(double score, double largest) {
   printf(" ");
 }
 
+/* Nothing where there is no text. */
+static void put_after(const char *before, const char *text) {
+  if (text[0] == '\0') return;
+  printf("%s", before);
+  zh_cli_put(text);
+}
+
+static void put_source(const json_t *row) {
+  printf("  ");
+  zh_cli_put(text_of(row, "source_repo"));
+  printf(":");
+  zh_cli_put(text_of(row, "source_path"));
+}
+
 static void print_row(const json_t *row, bool plot, double largest) {
   print_score(row);
   zh_cli_put_padded(text_of(row, "unit"), 14);
@@ -146,9 +160,11 @@ static void print_row(const json_t *row, bool plot, double largest) {
     return;
   }
   zh_cli_put_padded(text_of(row, "kind"), 11);
-  printf("%s%s%s%s%s  %s:%s\n", text_of(row, "metric"), text_of(row, "shots")[0] ? " shots " : "",
-         text_of(row, "shots"), text_of(row, "setting")[0] ? " " : "", text_of(row, "setting"),
-         text_of(row, "source_repo"), text_of(row, "source_path"));
+  zh_cli_put(text_of(row, "metric"));
+  put_after(" shots ", text_of(row, "shots"));
+  put_after(" ", text_of(row, "setting"));
+  put_source(row);
+  printf("\n");
 }
 
 /* Rows come by benchmark and unit; each is a scale of its own. */
@@ -162,7 +178,11 @@ static void print_rows(const json_t *rows, bool plot) {
     if (fresh || strcmp(unit, text_of(row, "unit")) != 0) largest = score_of(row);
     benchmark = text_of(row, "benchmark");
     unit = text_of(row, "unit");
-    if (fresh) printf("%s%s\n", i > 0 ? "\n" : "", benchmark);
+    if (fresh) {
+      printf("%s", i > 0 ? "\n" : "");
+      zh_cli_put(benchmark);
+      printf("\n");
+    }
     print_row(row, plot, largest);
   }
 }
@@ -188,10 +208,7 @@ static void print_conflict(const json_t *conflict) {
     printf("  ");
     print_score(row);
     zh_cli_put(text_of(row, "unit"));
-    printf("  ");
-    zh_cli_put(text_of(row, "source_repo"));
-    printf(":");
-    zh_cli_put(text_of(row, "source_path"));
+    put_source(row);
     printf("  ");
     zh_cli_put(text_of(row, "note"));
     printf("\n");

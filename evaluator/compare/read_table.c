@@ -8,35 +8,11 @@
 #include "core/csv.h"
 #include "core/digest.h"
 #include "evaluator/compare/entrants.h"
+#include "evaluator/leading/columns.h"
 #include "evaluator/leading/scores.h"
 
-enum { ITEM, TASK, SCORE, CLUSTER, MODALITY, RUN, PROMPT, COLUMNS, NEEDED = CLUSTER };
-static const char *const names[COLUMNS] = {"item",     "task", "score", "cluster",
-                                           "modality", "run",  "prompt"};
-
-typedef struct columns {
-  size_t at[COLUMNS];
-  bool there[COLUMNS];
-} columns;
-
-static zh_status find_columns(columns *c, zh_csv *csv, zh_error *err) {
-  for (int i = 0; i < COLUMNS; i++) {
-    c->there[i] = zh_csv_find(&c->at[i], csv, names[i]);
-    if (!c->there[i] && i < NEEDED) ZH_TRY(zh_csv_require(&c->at[i], csv, names[i], err));
-  }
-  return ZH_OK;
-}
-
-static const char *field(zh_entrants *e, const zh_csv *csv, const columns *c, int which) {
-  return c->there[which] ? zh_entrants_text(e, zh_csv_field(csv, c->at[which])) : "";
-}
-
-static zh_status read_score(double *out, const char *text, const zh_csv *csv, zh_error *err) {
-  char *end;
-  *out = strtod(text, &end);
-  if (*text != '\0' && *end == '\0' && strspn(text, " \t") == 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: the score is '%.40s', where a number is expected",
-                 zh_csv_path(csv), zh_csv_line(csv), text);
+static const char *field(zh_entrants *e, const zh_csv *csv, const zh_columns *c, int which) {
+  return zh_entrants_text(e, zh_columns_field(c, csv, which));
 }
 
 static zh_status sheet_of(zh_sheet **out, zh_entrants *e, zh_entrant *entrant, const char *task,
@@ -49,21 +25,21 @@ static zh_status sheet_of(zh_sheet **out, zh_entrants *e, zh_entrant *entrant, c
 }
 
 static zh_status read_rows(zh_entrants *e, zh_entrant *entrant, zh_csv *csv, zh_error *err) {
-  columns c;
+  zh_columns c;
   zh_sheet *sheet;
   bool more;
-  ZH_TRY(find_columns(&c, csv, err));
+  ZH_TRY(zh_columns_find(&c, NULL, csv, err));
   for (;;) {
     ZH_TRY(zh_csv_next(&more, csv, err));
     if (!more) return ZH_OK;
-    zh_answer answer = {.item = field(e, csv, &c, ITEM),
-                        .prompt = field(e, csv, &c, PROMPT),
-                        .cluster = field(e, csv, &c, CLUSTER),
-                        .run = field(e, csv, &c, RUN),
+    zh_answer answer = {.item = field(e, csv, &c, ZH_COLUMN_ITEM),
+                        .prompt = field(e, csv, &c, ZH_COLUMN_PROMPT),
+                        .cluster = field(e, csv, &c, ZH_COLUMN_CLUSTER),
+                        .run = field(e, csv, &c, ZH_COLUMN_RUN),
                         .likely = NAN};
-    ZH_TRY(read_score(&answer.score, zh_csv_field(csv, c.at[SCORE]), csv, err));
-    ZH_TRY(sheet_of(&sheet, e, entrant, zh_csv_field(csv, c.at[TASK]), field(e, csv, &c, MODALITY),
-                    err));
+    ZH_TRY(zh_scores_number(&answer.score, zh_columns_field(&c, csv, ZH_COLUMN_SCORE), csv, err));
+    ZH_TRY(sheet_of(&sheet, e, entrant, zh_columns_field(&c, csv, ZH_COLUMN_TASK),
+                    field(e, csv, &c, ZH_COLUMN_MODALITY), err));
     ZH_TRY(zh_sheet_add(sheet, &answer, err));
   }
 }

@@ -1,5 +1,6 @@
 #include "evaluator/leading/columns.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const names[] = {"item",  "cluster", "task",   "modality",
@@ -40,11 +41,21 @@ zh_status zh_columns_find(zh_columns *out, json_t *not_read, const zh_csv *csv, 
     if (zh_nearest_word(name, names) != NULL)
       return zh_fail(err, ZH_ERR_INPUT, "%s: unknown column '%.80s'%s", zh_csv_path(csv), name,
                      zh_did_you_mean(guess, name, names));
-    json_array_append_new(not_read, json_string(name));
+    if (not_read != NULL) json_array_append_new(not_read, json_string(name));
   }
   return ZH_OK;
 }
 
 const char *zh_columns_field(const zh_columns *columns, const zh_csv *csv, int which) {
   return columns->there[which] ? zh_csv_field(csv, columns->at[which]) : "";
+}
+
+/* Decimal: strtod alone would take 0x1p-1. */
+zh_status zh_scores_number(double *out, const char *text, const zh_csv *csv, zh_error *err) {
+  char *end;
+  *out = strtod(text, &end);
+  if (*text != '\0' && *end == '\0' && strspn(text, " \t") == 0 && strpbrk(text, "xX") == NULL)
+    return ZH_OK;
+  return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: the score is '%.40s', where a number is expected",
+                 zh_csv_path(csv), zh_csv_line(csv), text);
 }

@@ -1,4 +1,4 @@
-/* Private to evaluator/leading/: the columns of a table of scores. */
+/* The columns of a table of scores, for all who read one. */
 #ifndef ZH_EVALUATOR_LEADING_COLUMNS_H
 #define ZH_EVALUATOR_LEADING_COLUMNS_H
 
@@ -28,12 +28,15 @@ typedef struct zh_columns {
   bool there[ZH_SCORE_COLUMNS];
 } zh_columns;
 
-/* not_read: names of columns that mean nothing here are appended to it; one that is nearly a known
- * name is an error. */
+/* not_read: names of columns that mean nothing here are appended to it, unless it is NULL; one that
+ * is nearly a known name is an error. */
 ZH_MUST_CHECK zh_status zh_columns_find(zh_columns *out, json_t *not_read, const zh_csv *csv,
                                         zh_error *err);
 /* Of the current row; "" where there is no such column. */
 const char *zh_columns_field(const zh_columns *columns, const zh_csv *csv, int which);
+/* A score of that row: decimal, or a word of strtod's for what is no finite number. */
+ZH_MUST_CHECK zh_status zh_scores_number(double *out, const char *text, const zh_csv *csv,
+                                         zh_error *err);
 
 #ifdef __cplusplus
 }

@@ -118,8 +118,7 @@ static void explain_tie(const zh_scope *s, const zh_unit *u) {
   zh_scope_decided(s, entry);
   zh_tell_items(s, u, 0, &zh_to_lead);
   if (zh_beats_all(s, u)) return;
-  zh_tell_lead_gain(s, u);
-  zh_tell_few_clusters(s, u);
+  if (!zh_tell_few_clusters(s, u)) zh_tell_lead_gain(s, u);
 }
 
 static bool tied(const zh_scope *s) {

@@ -1,5 +1,6 @@
 /* The smallest further evidence that would change a verdict. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "core/text.h"
 #include "evaluator/leading/scope.h"
@@ -88,16 +89,41 @@ void zh_tell_lead_gain(const zh_scope *s, const zh_unit *u) {
   zh_scope_would(s, entry);
 }
 
-/* All clusters won have p = 1/2^clusters, the smallest that flips can give. */
-void zh_tell_few_clusters(const zh_scope *s, const zh_unit *u) {
-  size_t peer = zh_weakest(u), clusters = u->groups->clusters,
-         needed = zh_clusters_that_can(s->m->protocol->alpha);
-  if (peer == 0 || u->pairs[peer].way != ZH_BY_FLIPS || clusters >= needed) return;
-  json_t *entry =
-      zh_say(s->m->words, "clusters", ZH_WORD_leading_few_clusters, "endpoint", u->name, "count",
-             zh_count_text(clusters).text, "p", zh_p_text(ldexp(1, -(int)clusters)).text, "needed",
-             zh_count_text(needed).text, NULL);
+/* Clusters in which the two differ; SIZE_MAX where memory is short. */
+static size_t differing(const zh_scope *s, const zh_unit *u, size_t peer) {
+  const zh_groups *g = u->groups;
+  const double *first = u->scores, *second = u->scores + peer * g->items;
+  double *room = calloc(g->items + g->clusters, sizeof *room);
+  size_t count = 0;
+  if (room == NULL) {
+    zh_error_set(s->err, ZH_ERR_MEMORY, __FILE__, __LINE__, "out of memory");
+    return SIZE_MAX;
+  }
+  for (size_t i = 0; i < g->items; i++) room[i] = first[i] - second[i];
+  zh_differing(room + g->items, g, room,
+               fmax(zh_largest(first, g->items), zh_largest(second, g->items)));
+  for (size_t c = 0; c < g->clusters; c++) count += room[g->items + c] != 0;
+  free(room);
+  return count;
+}
+
+/* k clusters that differ, all won, have p = 1/2^k, the smallest that flips can give, and half of it
+ * by McNemar's mid-p. */
+bool zh_tell_few_clusters(const zh_scope *s, const zh_unit *u) {
+  size_t peer = zh_weakest(u), needed = zh_clusters_that_can(s->m->protocol->alpha);
+  if (peer == 0 || !zh_pair_known(&u->pairs[peer])) return false;
+  const zh_pair *pair = &u->pairs[peer];
+  bool halved = pair->way == ZH_BY_MCNEMAR;
+  if (pair->way != ZH_BY_FLIPS && !halved) return false;
+  size_t count = differing(s, u, peer);
+  needed -= halved;
+  if (count >= needed) return false;
+  json_t *entry = zh_say(
+      s->m->words, "clusters", ZH_WORD_leading_few_clusters, "model", zh_scope_claimant(s), "peer",
+      zh_scope_model(s, peer), "endpoint", u->name, "count", zh_count_text(count).text, "p",
+      zh_p_text(ldexp(1, -(int)count - halved)).text, "needed", zh_count_text(needed).text, NULL);
   json_object_set_new(entry, u->is_task ? "task" : "endpoint", json_string(u->name));
   json_object_set_new(entry, "clusters", json_integer((json_int_t)needed));
   zh_scope_would(s, entry);
+  return true;
 }

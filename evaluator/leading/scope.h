@@ -57,8 +57,9 @@ extern const zh_asking zh_to_tie, zh_to_lead;
 void zh_tell_items(const zh_scope *s, const zh_unit *u, double margin, const zh_asking *asking);
 /* Points to gain for a lead with as many items. */
 void zh_tell_lead_gain(const zh_scope *s, const zh_unit *u);
-/* Says so where so few clusters are flipped that no result could be significant. */
-void zh_tell_few_clusters(const zh_scope *s, const zh_unit *u);
+/* Says so where the two differ in so few clusters (or single items) that no result could be
+ * significant; returns whether it did. */
+bool zh_tell_few_clusters(const zh_scope *s, const zh_unit *u);
 /* Clusters from which on signs flipped can show anything at alpha: 1/2^clusters <= alpha. */
 size_t zh_clusters_that_can(double alpha);
 

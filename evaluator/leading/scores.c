@@ -79,16 +79,6 @@ static bool find_task(uint32_t *out, const zh_protocol *protocol, const char *na
   return false;
 }
 
-/* Decimal: strtod alone would take 0x1p-1. */
-static zh_status read_score(double *out, const char *text, const zh_csv *csv, zh_error *err) {
-  char *end;
-  *out = strtod(text, &end);
-  if (*text != '\0' && *end == '\0' && strspn(text, " \t") == 0 && strpbrk(text, "xX") == NULL)
-    return ZH_OK;
-  return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: the score is '%.40s', where a number is expected",
-                 zh_csv_path(csv), zh_csv_line(csv), text);
-}
-
 static zh_status grow(zh_scorer *s, size_t *room, zh_error *err) {
   if (s->row_count < *room) return ZH_OK;
   size_t more = *room > 0 ? 2 * *room : 4096;
@@ -156,7 +146,7 @@ static zh_status read_rows(zh_scorer *s, const zh_columns *c, const zh_protocol 
                      .line = zh_csv_line(s->csv)};
     if (row.item[0] == '\0')
       return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: the item has no name", s->file, row.line);
-    ZH_TRY(read_score(&row.score, zh_columns_field(c, s->csv, ZH_COLUMN_SCORE), s->csv, err));
+    ZH_TRY(zh_scores_number(&row.score, zh_columns_field(c, s->csv, ZH_COLUMN_SCORE), s->csv, err));
     if (!take_row(s, &row, zh_columns_field(c, s->csv, ZH_COLUMN_TASK), protocol, refusals, &said))
       continue;
     ZH_TRY(grow(s, &room, err));

@@ -109,17 +109,6 @@ static bool by_score(const zh_task_contrast *of) {
   return of->plain || is_sparse(of);
 }
 
-/* Limits of scores add up safely and, over many tasks, too widely: from so many on that differ, the
- * sum of the tasks is as normal as need be. */
-enum { FOR_SUM_OF_TASKS = 100 };
-
-bool zh_contrast_by_score(const zh_contrast *contrast) {
-  if (contrast->tasks > 1 && contrast->effective >= FOR_SUM_OF_TASKS) return false;
-  for (size_t t = 0; t < contrast->tasks; t++)
-    if (by_score(&contrast->of[t])) return true;
-  return false;
-}
-
 /* E d^2 <= E |d| for differences d of at most 1, so that clusters that differ in part vary no more
  * than as many pairs that differ wholly: exact for items alone of 0 and 1, safe for others. */
 static zh_interval limits_of(const zh_task_contrast *of, double confidence) {
@@ -129,6 +118,27 @@ static zh_interval limits_of(const zh_task_contrast *of, double confidence) {
   }
   double half = -zh_t_quantile(0.5 * (1 - confidence), of->clusters - 1) * sqrt(of->variance);
   return (zh_interval){of->value - half, of->value + half};
+}
+
+/* Limits of scores add up safely and, over many tasks, too widely. Where many clusters differ and
+ * no few tasks make up the distance to the limit, the sum of tasks is as normal as need be. */
+static bool is_normal_sum(const zh_contrast *contrast) {
+  enum { CLUSTERS = 100, TASKS = 10 };
+  double sum = 0, squares = 0;
+  if (contrast->effective < CLUSTERS) return false;
+  for (size_t t = 0; t < contrast->tasks; t++) {
+    const zh_task_contrast *of = &contrast->of[t];
+    double down = of->weight * (of->value - limits_of(of, 0.95).low);
+    sum += down * down;
+    squares += down * down * down * down;
+  }
+  return sum * sum >= TASKS * squares;
+}
+
+bool zh_contrast_by_score(const zh_contrast *contrast) {
+  bool any = false;
+  for (size_t t = 0; t < contrast->tasks; t++) any |= by_score(&contrast->of[t]);
+  return any && !is_normal_sum(contrast);
 }
 
 /* Distances from the means to their limits add up by their squares (Zou and Donner 2008). */

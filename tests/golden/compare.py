@@ -308,13 +308,14 @@ def climbing(folder):
 @pytest.mark.parametrize("spoil, said", [
     (lambda f: [f / "none"], "no such bundle"),
     (lambda f: [table(f / "x.csv", {"a": [("i", "", "good", "")]})], "where a number is expected"),
+    (lambda f: [table(f / "x.csv", {"a": PLAIN}, header="item,clusters,task,modality,score,prompt")], "did you mean 'clusters'?"),
     (lambda f: [f], "neither a bundle"),
     (lambda f: [climbing(f / "e")], "no '/'"),
     (lambda f: [(write_evaluation(f / "e", "m", "", {"t": []}) / "samples_t_2026-11-22T01-00-00.000001.jsonl").write_text("{") and f / "e"],
      "samples_t_"),
     (lambda f: [f / "one.csv"], "a comparison takes two to 50"),
     (lambda f: [f / "one.csv", "x=" + str(f / "one.csv"), "x=" + str(f / "one.csv")], "name each once"),
-], ids=["absent", "no number", "empty folder", "path in a task", "torn samples", "alone", "twice one label"])
+], ids=["absent", "no number", "a misspelt column", "empty folder", "path in a task", "torn samples", "alone", "twice one label"])
 def test_unreadable_input_is_refused(tmp_path, spoil, said):
     one = table(tmp_path / "one.csv", {"a": PLAIN})
     words = spoil(tmp_path)

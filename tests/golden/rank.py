@@ -455,13 +455,19 @@ def test_limits_of_tasks_add_up_by_squares(world):
             assert key is None or unit[key] == pytest.approx(middle + (2 * side - 1) * reach, abs=1e-9)
 
 
-def test_limits_of_many_that_differ_are_students(world):
-    scores = {task: answers(seed, 800, 0.8, 0.75) for seed, task in enumerate("ab", 30)}
+def test_limits_of_many_tasks_that_differ_are_students(world):
+    """Unless a task of a few items that never differ could hide more than all the others."""
+    scores = {task: answers(seed, 100, 0.8, 0.7) for seed, task in enumerate("abcdefghijkl", 30)}
     for task, (ours, peer) in scores.items():
         world.task(task, ours=ours, peer=peer)
     unit = world.run()["endpoints"]["text"]
-    parts = [clustered_variance(ours - peer, numpy.arange(800)) for ours, peer in scores.values()]
-    assert unit["high"] - unit["low"] == pytest.approx(2 * 1.96 * (sum(v for v, _ in parts) / 4) ** 0.5, rel=2e-3)
+    parts = [clustered_variance(ours - peer, numpy.arange(100)) for ours, peer in scores.values()]
+    half = scipy_stats.norm.ppf(0.975) * sum(v for v, _ in parts) ** 0.5 / 12
+    assert unit["high"] - unit["low"] == pytest.approx(2 * half, rel=5e-3)
+    world.task("small", ours=[1] * 5, peer=[1] * 5)
+    middle, hidden = unit["difference"] * 12 / 13, -tango(0, 0, 5, 0.95)[0] / 13
+    unit = world.run()["endpoints"]["text"]
+    assert middle - hidden - 1.1 * half < unit["low"] < middle - hidden
 
 
 def test_one_cluster_says_nothing(world):
@@ -713,6 +719,18 @@ def test_four_clusters_can_show_nothing(world):
     result = world.task("a", clusters=labels, ours=ours, one=one).run()
     few = [entry for entry in result["would_change"] if entry["rule"] == "clusters"]
     assert result["endpoints"]["text"]["p"] == 1 / 16 and [entry["clusters"] for entry in few] == [5] and "0.0625" in few[0]["en"]
+
+
+@pytest.mark.parametrize("won, advice", [(3, 4), (4, None)])
+def test_few_items_that_differ_can_show_nothing(world, won, advice):
+    """McNemar's mid-p of k items won is 1/2^(k+1)."""
+    ours, one = numpy.ones(1000), numpy.ones(1000)
+    one[:won] = 0
+    result = world.task("a", ours=ours, one=one).run()
+    few = [entry for entry in result["would_change"] if entry["rule"] == "clusters"]
+    assert [entry["clusters"] for entry in few] == ([advice] if advice else [])
+    assert result["endpoints"]["text"]["p"] == pytest.approx(0.5 ** (won + 1)) and (result["verdict"] == "领先") == (advice is None)
+    assert not few or "lead_gain" not in rules(result, "would_change")
 
 
 def test_clusters_are_counted_where_there_are_clusters(world):
