@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "core/json.h"
 #include "core/status.h"
@@ -39,8 +40,10 @@ uint64_t zh_cli_whole(const char *option, const char *text, uint64_t least, uint
 enum { ZH_CLI_CPUS = 1024 }; /* threads at most */
 /* `count` threads, each on a CPU of its own while this process may use as many; 0: one a core. */
 ZH_MUST_CHECK zh_status zh_cli_threads(zh_threads **out, uint64_t count, zh_error *err);
-/* For on_exit: with --json (*wanted) a usage error that argp printed becomes a document, too. */
-void zh_cli_json_at_exit(int code, void *wanted);
+/* Where bad usage is told: what is written is kept until the program ends. */
+FILE *zh_cli_usage_stream(void);
+/* For on_exit: tells what was written, and with --json (*wanted) makes a document of its first sentence. */
+void zh_cli_usage_at_exit(int code, void *wanted);
 
 /* Parses into *given, whose sentences are set; exits with status 2 on bad usage, as argp does. */
 void zh_cli_parse_word(zh_cli_word *given, const char *args_doc, const char *doc, int argc,
@@ -53,6 +56,10 @@ int zh_cli_fail(const zh_error *err, bool json);
 int zh_cli_print_json(json_t *value);
 /* What `audit --explain` measured, for people. */
 void zh_cli_print_explanation(const json_t *document);
+/* Prints text of others' choosing: control characters, which would move the cursor, as '?'. */
+void zh_cli_put(const char *text);
+/* The same with blanks up to so many columns of the terminal. */
+void zh_cli_put_padded(const char *text, int columns);
 /* Flushes stdout; 0, or 3 with a sentence when the disk is full or the pipe closed. */
 int zh_cli_flush(void);
 /* evaluation.json as people read it (evaluation.c); `file` is where it was written. */

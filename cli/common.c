@@ -3,6 +3,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,26 @@ int zh_cli_print_json(json_t *value) {
   return zh_cli_flush();
 }
 
+void zh_cli_put(const char *text) {
+  size_t length = strlen(text);
+  for (size_t at = 0; at < length;) {
+    uint32_t point = 0;
+    int size = zh_utf8_decode(&point, text + at, length - at);
+    bool plain = size > 0 && point >= 0x20 && (point < 0x7F || point >= 0xA0);
+    if (plain)
+      fwrite(text + at, 1, (size_t)size, stdout);
+    else
+      fputc('?', stdout);
+    at += size > 0 ? (size_t)size : 1;
+  }
+}
+
+void zh_cli_put_padded(const char *text, int columns) {
+  int used = zh_utf8_columns(text, strlen(text));
+  zh_cli_put(text);
+  printf("%*s", used < columns ? columns - used : 0, "");
+}
+
 int zh_cli_flush(void) {
   static bool said; /* a command and the program's end both flush; one sentence is enough */
   if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
@@ -50,12 +71,39 @@ int zh_cli_flush(void) {
   return zh_status_exit_code(ZH_ERR_IO);
 }
 
-/* argp prints its own complaints and exits; a program that asked for JSON still gets a document. */
-void zh_cli_json_at_exit(int code, void *wanted) {
+/* --- bad usage --- */
+
+/* argp says what is wrong and exits, here through a stream of ours: the sentence is for people, and
+ * for the document of a program that asked for JSON. */
+static char *usage_text;
+static size_t usage_bytes;
+static FILE *usage;
+
+FILE *zh_cli_usage_stream(void) {
+  if (usage == NULL) usage = open_memstream(&usage_text, &usage_bytes);
+  return usage != NULL ? usage : stderr;
+}
+
+/* "zhiheng run: SENTENCE\nTry …": the sentence; NULL where getopt said it by itself. */
+static char *usage_sentence(void) {
+  static const char program[] = "zhiheng";
+  if (usage_text == NULL || strncmp(usage_text, program, sizeof program - 1) != 0) return NULL;
+  size_t line = strcspn(usage_text, "\n");
+  const char *colon = strstr(usage_text, ": "), *begin = colon != NULL ? colon + 2 : usage_text;
+  return begin < usage_text + line ? strndup(begin, line - (size_t)(begin - usage_text)) : NULL;
+}
+
+void zh_cli_usage_at_exit(int code, void *wanted) {
   const bool *json = wanted;
+  if (usage != NULL) fflush(usage);
+  if (usage_text != NULL) fputs(usage_text, stderr);
   if (code != zh_status_exit_code(ZH_ERR_USAGE) || !*json || json_printed) return;
+  char *sentence = usage_sentence();
+  const char *message =
+      sentence != NULL ? sentence : "the command line is wrong; standard error says how";
   zh_cli_print_json(json_pack("{s:{s:s, s:s}}", "error", "status", zh_status_name(ZH_ERR_USAGE),
-                              "message", "the command line is wrong; standard error says how"));
+                              "message", message));
+  free(sentence);
 }
 
 enum { OPTIONS_MAX = 32 };
@@ -64,10 +112,13 @@ enum { OPTIONS_MAX = 32 };
  */
 static const struct argp_option *find_long(const struct argp_option *options, const char *word) {
   size_t length = strcspn(word, "=");
+  const struct argp_option *found = NULL;
   for (; options->name != NULL; options++) {
-    if (strncmp(options->name, word, length) == 0) return options;
+    if (strncmp(options->name, word, length) != 0) continue;
+    if (options->name[length] == '\0') return options;
+    if (found == NULL) found = options;
   }
-  return NULL;
+  return found;
 }
 
 static bool is_everywhere(const char *word) {
@@ -78,12 +129,16 @@ static bool is_everywhere(const char *word) {
   return false;
 }
 
+static bool needs_value(const struct argp_option *option) {
+  return option->arg != NULL && (option->flags & OPTION_ARG_OPTIONAL) == 0;
+}
+
 /* Whether the last letter of "-jo" takes the next word as its value. */
 static bool short_takes_next(const struct argp_option *options, const char *letters) {
   for (; *letters != '\0'; letters++) {
     const struct argp_option *at = options;
     while (at->name != NULL && at->key != *letters) at++;
-    if (at->name != NULL && at->arg != NULL) return letters[1] == '\0';
+    if (at->name != NULL && needs_value(at)) return letters[1] == '\0';
   }
   return false;
 }
@@ -96,8 +151,23 @@ static void gather(struct argp_option *all, size_t *count, const struct argp *pa
     gather(all, count, at->argp);
 }
 
-/* getopt names an unknown option, but not the one that was meant. */
-static void refuse_unknown(const struct argp_option *options, char *const *argv) {
+static void refuse(const char *program, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
+static void refuse(const char *program, const char *format, ...) {
+  FILE *out = zh_cli_usage_stream();
+  va_list arguments;
+  fprintf(out, "%s: ", program);
+  va_start(arguments, format);
+  vfprintf(out, format, arguments);
+  va_end(arguments);
+  fprintf(out, "\nTry '%s --help'.\n", program);
+  exit(zh_status_exit_code(ZH_ERR_USAGE));
+}
+
+/* What getopt would say on standard error alone: an unknown option, with the one that was meant; a
+ * value too many or too few. */
+static void check_options(const struct argp_option *options, char *const *argv) {
   const char *words[OPTIONS_MAX + 1] = {NULL};
   for (size_t i = 0; options[i].name != NULL && i < OPTIONS_MAX; i++) words[i] = options[i].name;
   for (char *const *at = argv + 1; *at != NULL && strcmp(*at, "--") != 0; at++) {
@@ -108,22 +178,34 @@ static void refuse_unknown(const struct argp_option *options, char *const *argv)
       char name[64];
       snprintf(name, sizeof name, "%.*s", (int)strcspn(*at + 2, "="), *at + 2);
       const char *near = zh_nearest_word(name, words);
-      fprintf(stderr, "%s: unknown option '--%s'%s%s%s\nTry '%s --help'.\n", argv[0], name,
-              near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "", argv[0]);
-      exit(zh_status_exit_code(ZH_ERR_USAGE));
+      refuse(argv[0], "unknown option '--%s'%s%s%s", name, near ? "; did you mean '--" : "",
+             near ? near : "", near ? "'?" : "");
     }
-    bool takes = is_long ? option != NULL && option->arg != NULL && strchr(*at, '=') == NULL
+    bool takes = is_long ? option != NULL && needs_value(option) && strchr(*at, '=') == NULL
                          : short_takes_next(options, *at + 1);
-    if (takes && at[1] != NULL) at++;
+    if (is_long && option != NULL && option->arg == NULL && strchr(*at, '=') != NULL)
+      refuse(argv[0], "option '--%s' takes no value", option->name);
+    if (takes && at[1] == NULL) refuse(argv[0], "option '%s' needs a value", *at);
+    if (takes) at++;
   }
+}
+
+static error_t take_stream(int key, char *arg, struct argp_state *state) {
+  (void)arg;
+  if (key != ARGP_KEY_INIT) return ARGP_ERR_UNKNOWN;
+  state->err_stream = zh_cli_usage_stream();
+  state->child_inputs[0] = state->input;
+  return 0;
 }
 
 void zh_cli_parse(const struct argp *parser, int argc, char **argv, void *given) {
   struct argp_option all[OPTIONS_MAX + 1] = {{0}};
   size_t count = 0;
   gather(all, &count, parser);
-  refuse_unknown(all, argv);
-  argp_parse(parser, argc, argv, 0, NULL, given);
+  check_options(all, argv);
+  const struct argp_child children[] = {{parser, 0, NULL, 0}, {0}};
+  const struct argp outer = {.parser = take_stream, .children = children};
+  argp_parse(&outer, argc, argv, 0, NULL, given);
 }
 
 bool zh_cli_is_whole(uint64_t *out, const char *text, uint64_t least, uint64_t most) {

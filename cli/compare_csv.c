@@ -1,5 +1,6 @@
 #include "cli/compare_csv.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +32,22 @@ static const char *label_at(const writing *w, const json_t *object, const char *
   return label_of(w, (size_t)json_integer_value(json_object_get(object, key)));
 }
 
+/* Whoever made an input chose its names, and a spreadsheet takes a cell that begins so for a
+ * formula: an apostrophe before it keeps it text. Numbers stay numbers. */
+static bool could_run(const char *text) {
+  char *end;
+  if (text[0] == 0 || strchr("=+-@\t\r", text[0]) == NULL) return false;
+  (void)strtod(text, &end);
+  return *end != 0;
+}
+
 static void put_text(zh_text *out, const char *text) {
-  if (text != NULL) zh_csv_put(out, text);
+  zh_text quoted = {0};
+  if (text == NULL) return;
+  zh_text_printf(&quoted, "%s%s", could_run(text) ? "'" : "", text);
+  zh_csv_put(out, zh_text_string(&quoted));
+  out->failed |= quoted.failed;
+  zh_text_free(&quoted);
 }
 
 static void put_number(zh_text *out, const json_t *value) {

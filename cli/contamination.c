@@ -160,7 +160,8 @@ static int say(zh_search *s) {
     int code = zh_cli_print_json(json_incref(s->result));
     return code != 0 ? code : listed ? zh_status_exit_code(ZH_ERR_CHECK) : 0;
   }
-  zh_search_print(s->result);
+  zh_error err = ZH_ERROR_INIT;
+  if (zh_search_print(s->result, &err) != ZH_OK) return zh_cli_fail(&err, false);
   if (s->given->out) printf("\n%s\n", s->given->out);
   int code = zh_cli_flush();
   return code != 0 ? code : listed ? zh_status_exit_code(ZH_ERR_CHECK) : 0;

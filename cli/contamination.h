@@ -34,7 +34,7 @@ ZH_MUST_CHECK zh_status zh_search_corpora(zh_search *s, zh_error *err);
 ZH_MUST_CHECK zh_status zh_search_model(zh_search *s, zh_error *err);
 
 /* contamination_print.c */
-void zh_search_print(const json_t *result);
+ZH_MUST_CHECK zh_status zh_search_print(const json_t *result, zh_error *err);
 /* task,item of the listed: what a protocol names as `contaminated`. */
 ZH_MUST_CHECK zh_status zh_search_write(const json_t *result, const char *path, zh_error *err);
 

@@ -2,11 +2,13 @@
  * (score). */
 #include <argp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/quality/data_check.h"
 #include "cli/cli.h"
 #include "cli/data_score.h"
+#include "reports/reports.h"
 
 enum { KEY_ANSWERS = 256 };
 
@@ -80,33 +82,6 @@ static const struct argp parser = {
         "it, nothing is run (zhiheng doctor).\n\n"
         "Exit status 1 where an error was found, 0 where there are warnings at most."};
 
-/* "0, 7, 12 …" */
-static void print_items(const json_t *finding) {
-  const json_t *items = json_object_get(finding, "items");
-  size_t shown = json_array_size(items);
-  for (size_t i = 0; i < shown; i++)
-    printf("%s%lld", i == 0 ? ": item " : ", ",
-           (long long)json_integer_value(json_array_get(items, i)));
-  if (shown > 0 && (size_t)json_integer_value(json_object_get(finding, "count")) > shown)
-    printf(" …");
-}
-
-static void print_report(const json_t *report) {
-  const json_t *findings = json_object_get(report, "findings");
-  printf("%s: %lld items%s\n", json_string_value(json_object_get(report, "task")),
-         (long long)json_integer_value(json_object_get(report, "items")),
-         json_array_size(findings) == 0 ? ", nothing found" : "");
-  for (size_t i = 0; i < json_array_size(findings); i++) {
-    const json_t *f = json_array_get(findings, i);
-    printf("  %-8s %-15s %6lld  %s", json_string_value(json_object_get(f, "severity")),
-           json_string_value(json_object_get(f, "check")),
-           (long long)json_integer_value(json_object_get(f, "count")),
-           json_string_value(json_object_get(f, "what")));
-    print_items(f);
-    putchar('\n');
-  }
-}
-
 static bool has_error(const json_t *report) {
   const json_t *findings = json_object_get(report, "findings");
   for (size_t i = 0; i < json_array_size(findings); i++) {
@@ -124,12 +99,23 @@ static zh_status check_all(json_t *reports, bool *wrong, const arguments *given,
     json_t *report;
     status = zh_data_check(&report, exam->tasks[i], err);
     if (status != ZH_OK) break;
-    *wrong |= has_error(report);
-    if (!given->json) print_report(report);
     json_array_append_new(reports, report);
+    *wrong |= has_error(report);
+    status = zh_data_check_explain(report, err);
   }
   zh_exam_free(exam);
   return status;
+}
+
+static int print(json_t *document) {
+  zh_error err = ZH_ERROR_INIT;
+  char *page = NULL;
+  zh_status status = zh_data_check_page(&page, document, zh_cli_language(), &err);
+  json_decref(document);
+  if (status != ZH_OK) return zh_cli_fail(&err, false);
+  fputs(page, stdout);
+  free(page);
+  return zh_cli_flush();
 }
 
 static int run(int argc, char **argv) {
@@ -142,16 +128,12 @@ static int run(int argc, char **argv) {
         .words = &given.words, .answers = given.answers, .out = given.out, .json = given.json});
   json_t *reports = json_array();
   zh_status status = check_all(reports, &wrong, &given, &err);
-  int code = 0;
   if (status != ZH_OK) {
     json_decref(reports);
     return zh_cli_fail(&err, given.json);
   }
-  if (given.json)
-    code = zh_cli_print_json(json_pack("{s:o}", "tasks", reports));
-  else
-    json_decref(reports);
-  if (code == 0 && !given.json) code = zh_cli_flush();
+  json_t *document = json_pack("{s:o}", "tasks", reports);
+  int code = given.json ? zh_cli_print_json(document) : print(document);
   return code != 0 ? code : wrong ? zh_status_exit_code(ZH_ERR_CHECK) : 0;
 }
 

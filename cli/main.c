@@ -89,7 +89,8 @@ static int unknown(const char *name) {
   words[COMMANDS] = "help";
   words[COMMANDS + 1] = NULL;
   char guess[ZH_GUESS_BYTES];
-  fprintf(stderr, "zhiheng: unknown command '%s'%s\n'zhiheng help' lists the commands.\n", name,
+  fprintf(zh_cli_usage_stream(),
+          "zhiheng: unknown command '%s'%s\n'zhiheng help' lists the commands.\n", name,
           zh_did_you_mean(guess, name, words));
   return zh_status_exit_code(ZH_ERR_USAGE);
 }
@@ -132,7 +133,7 @@ int main(int argc, char **argv) {
   atexit(close_stdout);
   static bool json;
   json = wants_json(argv);
-  on_exit(zh_cli_json_at_exit, &json); /* runs before close_stdout */
+  on_exit(zh_cli_usage_at_exit, &json); /* runs before close_stdout */
   char program[] = "zhiheng";
   argv[0] = program;
   int at = 0;

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "core/files.h"
+#include "core/text.h"
 #include "evaluator/evaluator.h"
 
 typedef struct arguments {
@@ -57,11 +58,10 @@ static const struct argp rank = {
         "Holds a model against its declared peers under a locked protocol and says whether it "
         "leads (领先), is tied for the lead (并列领先), does not lead (不领先), or that the "
         "evidence does not suffice (证据不足).\v"
-        "A table has the columns item,cluster,task,modality,score[,run] in any order of rows; its "
-        "model is the file's name, or its first line '# model: NAME'. A bundle of 'zhiheng eval' "
-        "stands "
-        "for the tables in it. docs/leading.md describes "
-        "protocol and verdict.\n\n"
+        "A table has the columns item,cluster,task,modality,score[,run][,prompt] in any order of "
+        "rows; its model is the file's name, or a line '# model: NAME' before its header; "
+        "'# model_sm3: DIGEST' and '# protocol: DIGEST' stand there, too. A bundle of 'zhiheng "
+        "eval' stands for the tables in it. docs/leading.md describes protocol and verdict.\n\n"
         "Examples:\n  zhiheng rank --example > protocol.yaml\n"
         "  zhiheng rank protocol.yaml ours.csv peer-a.csv peer-b.csv --json\n\n"
         "The verdict does not change the exit status.",
@@ -72,27 +72,70 @@ static const char *text_of(const json_t *object, const char *key) {
   return text != NULL ? text : "";
 }
 
+static bool chinese(void) {
+  return strcmp(zh_cli_language(), "zh") == 0;
+}
+
 static const char *verdict_of(const json_t *object) {
-  return text_of(object, strcmp(zh_cli_language(), "zh") == 0 ? "verdict" : "verdict_en");
+  return text_of(object, chinese() ? "verdict" : "verdict_en");
+}
+
+static void print_sentence(const char *mark, const json_t *entry) {
+  printf("%s ", mark);
+  zh_cli_put(text_of(entry, zh_cli_language()));
+  printf("\n");
 }
 
 static void print_sentences(const json_t *list, const char *mark) {
   const json_t *entry;
   size_t i;
-  json_array_foreach(list, i, entry) printf("%s %s\n", mark, text_of(entry, zh_cli_language()));
+  json_array_foreach(list, i, entry) print_sentence(mark, entry);
 }
 
+/* --- the table of modalities and tasks --- */
+
+enum { NAME = 20, VERDICT = 22, RANK = 4, FIGURE = 10, INTERVAL = 21, P = 9, UNIT = 10 };
+
+static void print_head(void) {
+  bool zh = chinese();
+  zh_cli_put_padded(zh ? "模态、任务" : "modality, task", NAME);
+  zh_cli_put_padded(zh ? " 结论" : " verdict", VERDICT + 1);
+  printf(" %*s %*s ", RANK, "L", RANK, "U");
+  zh_cli_put_padded(zh ? "      差值" : "difference", FIGURE);
+  zh_cli_put_padded(zh ? "            95% 区间" : "        95 % interval", INTERVAL + 1);
+  zh_cli_put_padded(zh ? " 单位" : " unit", UNIT + 1);
+  zh_cli_put_padded(zh ? "单侧 p" : "p", P);
+  printf(" %s\n", zh ? "最接近的同类模型" : "closest peer");
+}
+
+static void print_figures(const json_t *unit) {
+  bool shares = strcmp(text_of(unit, "unit"), "share") == 0;
+  double scale = shares ? 100 : 1;
+  char figure[32], interval[64];
+  snprintf(figure, sizeof figure, "%+.2f",
+           scale * json_number_value(json_object_get(unit, "difference")));
+  snprintf(interval, sizeof interval, "[%+.2f, %+.2f]",
+           scale * json_number_value(json_object_get(unit, "low")),
+           scale * json_number_value(json_object_get(unit, "high")));
+  printf("%*s %*s ", FIGURE, figure, INTERVAL, interval);
+  zh_cli_put_padded(shares ? chinese() ? "百分点" : "points" : chinese() ? "分" : "of score", UNIT);
+  printf("%-*.4g ", P, json_number_value(json_object_get(unit, "p")));
+  zh_cli_put(text_of(unit, "peer"));
+}
+
+enum { NAME_BYTES = 60 }; /* of a longer name the beginning */
+
 static void print_unit(const char *name, const json_t *unit) {
-  const json_t *p = json_object_get(unit, "p");
-  printf("%-20s %-22s L %-3d U %-3d", name, verdict_of(unit),
-         (int)json_integer_value(json_object_get(unit, "L")),
+  char shown[NAME_BYTES + 8];
+  size_t length = strlen(name);
+  if (length > NAME_BYTES) length = zh_utf8_valid_prefix(name, NAME_BYTES);
+  snprintf(shown, sizeof shown, "%.*s%s", (int)length, name, name[length] != '\0' ? "…" : "");
+  zh_cli_put_padded(shown, NAME);
+  printf(" ");
+  zh_cli_put_padded(verdict_of(unit), VERDICT);
+  printf(" %*d %*d ", RANK, (int)json_integer_value(json_object_get(unit, "L")), RANK,
          (int)json_integer_value(json_object_get(unit, "U")));
-  if (json_is_number(p))
-    printf(" %+.4f [%+.4f, %+.4f] p %.4g  %s",
-           json_number_value(json_object_get(unit, "difference")),
-           json_number_value(json_object_get(unit, "low")),
-           json_number_value(json_object_get(unit, "high")), json_number_value(p),
-           text_of(unit, "peer"));
+  if (json_is_number(json_object_get(unit, "p"))) print_figures(unit);
   printf("\n");
 }
 
@@ -102,14 +145,46 @@ static void print_units(const json_t *units) {
   json_object_foreach((json_t *)units, name, unit) print_unit(name, unit);
 }
 
+/* --- what it rests on --- */
+
+/* Whether a table says under which protocol it was made, and which model file it is of. */
+static void print_model(const json_t *model) {
+  bool protocol = json_is_string(json_object_get(model, "protocol_sm3")),
+       file = json_is_string(json_object_get(model, "model_sm3")), zh = chinese();
+  zh_cli_put_padded(text_of(model, "model"), NAME);
+  if (zh)
+    printf(" 得分表%s协议摘要，%s模型文件摘要\n", protocol ? "写明" : "未写明",
+           file ? "写明" : "未写明");
+  else
+    printf(" its table states %s\n", protocol && file ? "protocol and model file"
+                                     : protocol       ? "its protocol, no model file"
+                                     : file           ? "its model file, no protocol"
+                                                      : "neither protocol nor model file");
+}
+
+static void print_models(const json_t *models) {
+  const json_t *model;
+  size_t i;
+  json_array_foreach(models, i, model) print_model(model);
+}
+
 static int print_people(const json_t *result) {
-  printf("%s: %s\n", text_of(json_object_get(result, "protocol"), "claimant"), verdict_of(result));
+  const json_t *protocol = json_object_get(result, "protocol"),
+               *clean = json_object_get(result, "clean"),
+               *endpoints = json_object_get(result, "endpoints");
+  zh_cli_put(text_of(protocol, "claimant"));
+  printf(": %s\n", verdict_of(result));
   print_sentences(json_object_get(result, "decided_by"), "  -");
   print_sentences(json_object_get(result, "would_change"), "  +");
+  print_sentences(json_object_get(result, "notes"), "  *");
+  if (json_is_object(clean)) print_sentence("  *", clean);
+  print_sentences(json_object_get(result, "published"), "  *");
   printf("\n");
-  print_units(json_object_get(result, "endpoints"));
+  if (json_object_size(endpoints) > 0) print_head();
+  print_units(endpoints);
   print_units(json_object_get(result, "tasks"));
-  printf("SM3 %s\n", text_of(json_object_get(result, "protocol"), "sm3"));
+  print_models(json_object_get(result, "models"));
+  printf("SM3 %s\n", text_of(protocol, "sm3"));
   return zh_cli_flush();
 }
 

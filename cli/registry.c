@@ -119,9 +119,13 @@ static double score_of(const json_t *row) {
   return json_number_value(json_object_get(row, "score"));
 }
 
-static void print_padded(const char *text, int columns) {
-  int used = zh_utf8_columns(text, strlen(text));
-  printf("%s%*s", text, used < columns ? columns - used : 0, "");
+/* A row whose score is no number is shown as it is: not as 0. */
+static void print_score(const json_t *row) {
+  const json_t *score = json_object_get(row, "score");
+  if (json_is_number(score))
+    printf("%8.2f ", json_number_value(score));
+  else
+    printf("%8s ", "nan");
 }
 
 /* A bar of up to 40 columns, the largest of the shown scores being the whole. */
@@ -132,16 +136,16 @@ static void print_bar(double score, double largest) {
 }
 
 static void print_row(const json_t *row, bool plot, double largest) {
-  printf("%8.2f ", score_of(row));
-  print_padded(text_of(row, "unit"), 14);
-  print_padded(text_of(row, "model"), 30);
+  print_score(row);
+  zh_cli_put_padded(text_of(row, "unit"), 14);
+  zh_cli_put_padded(text_of(row, "model"), 30);
   printf(" ");
   if (plot) {
     print_bar(score_of(row), largest);
     printf("\n");
     return;
   }
-  print_padded(text_of(row, "kind"), 11);
+  zh_cli_put_padded(text_of(row, "kind"), 11);
   printf("%s%s%s%s%s  %s:%s\n", text_of(row, "metric"), text_of(row, "shots")[0] ? " shots " : "",
          text_of(row, "shots"), text_of(row, "setting")[0] ? " " : "", text_of(row, "setting"),
          text_of(row, "source_repo"), text_of(row, "source_path"));
@@ -163,19 +167,43 @@ static void print_rows(const json_t *rows, bool plot) {
   }
 }
 
+/* Which figures contradict each other: all that makes two of them comparable. */
+static void print_conflict(const json_t *conflict) {
+  static const char *const parts[] = {"kind", "metric", "shots", "setting"};
+  const json_t *row;
+  size_t i;
+  zh_cli_put(text_of(conflict, "model"));
+  printf(", ");
+  zh_cli_put(text_of(conflict, "benchmark"));
+  printf(" (");
+  for (size_t k = 0, said = 0; k < sizeof parts / sizeof *parts; k++) {
+    const char *text = text_of(conflict, parts[k]);
+    if (text[0] == '\0') continue;
+    printf("%s", said++ > 0 ? ", " : "");
+    zh_cli_put(text);
+    if (strcmp(parts[k], "shots") == 0) printf(" shots");
+  }
+  printf(")\n");
+  json_array_foreach(json_object_get(conflict, "rows"), i, row) {
+    printf("  ");
+    print_score(row);
+    zh_cli_put(text_of(row, "unit"));
+    printf("  ");
+    zh_cli_put(text_of(row, "source_repo"));
+    printf(":");
+    zh_cli_put(text_of(row, "source_path"));
+    printf("  ");
+    zh_cli_put(text_of(row, "note"));
+    printf("\n");
+  }
+}
+
 static void print_conflicts(const json_t *conflicts) {
-  const json_t *conflict, *row;
-  size_t i, k;
+  const json_t *conflict;
+  size_t i;
   if (json_array_size(conflicts) > 0)
     printf("\n%s\n", strcmp(zh_cli_language(), "zh") == 0 ? "来源不一致：" : "Sources disagree:");
-  json_array_foreach(conflicts, i, conflict) {
-    printf("%s, %s (%s%s%s)\n", text_of(conflict, "model"), text_of(conflict, "benchmark"),
-           text_of(conflict, "kind"), text_of(conflict, "setting")[0] ? ", " : "",
-           text_of(conflict, "setting"));
-    json_array_foreach(json_object_get(conflict, "rows"), k, row)
-        printf("  %8.2f %s  %s:%s  %s\n", score_of(row), text_of(row, "unit"),
-               text_of(row, "source_repo"), text_of(row, "source_path"), text_of(row, "note"));
-  }
+  json_array_foreach(conflicts, i, conflict) print_conflict(conflict);
 }
 
 static void print_names(const json_t *names) {
@@ -206,6 +234,9 @@ static int print_people(const json_t *result, const arguments *given) {
   if (strcmp(given->action, "check") == 0) {
     print_check(result);
   } else if (strcmp(given->action, "scores") == 0) {
+    if (json_array_size(json_object_get(result, "rows")) == 0)
+      printf("%s\n", strcmp(zh_cli_language(), "zh") == 0 ? "没有符合条件的成绩。"
+                                                          : "No score has all of these.");
     print_rows(json_object_get(result, "rows"), given->plot);
     print_conflicts(json_object_get(result, "conflicts"));
   } else {

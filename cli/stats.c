@@ -42,8 +42,9 @@ static const struct argp stats = {
     .parser = parse,
     .args_doc = "NAME [KEY=VALUE...]",
     .doc =
-        "One statistical test or interval by itself. 'zhiheng stats help' lists them with their "
-        "sources.\v"
+        "One statistical test or interval by itself. 'zhiheng stats help [NAME...]' lists them "
+        "with "
+        "their sources.\v"
         "Lists stand between commas, or in a file: values=1,0,1 or values=@FILE. Rows of a table "
         "end with ';', in a file with the line.\n\n"
         "Examples:\n"
@@ -83,10 +84,28 @@ static int print_list(const json_t *list) {
   return zh_cli_flush();
 }
 
+/* The named tests alone, where some are named. */
+static zh_status choose(json_t **list, const arguments *given, zh_error *err) {
+  json_t *all;
+  *list = json_array();
+  ZH_TRY(zh_statistics_list(&all, err));
+  for (size_t i = 0; i < json_array_size(all); i++) {
+    json_t *entry = json_array_get(all, i);
+    bool wanted = given->count == 0;
+    for (size_t k = 0; k < given->count; k++)
+      wanted |= strcmp(given->words[k], text_of(entry, "name")) == 0;
+    if (wanted) json_array_append(*list, entry);
+  }
+  json_decref(all);
+  return ZH_OK;
+}
+
 static int help(const arguments *given) {
   zh_error err = ZH_ERROR_INIT;
   json_t *list;
-  if (zh_statistics_list(&list, &err) != ZH_OK) return zh_cli_fail(&err, given->json);
+  for (size_t k = 0; k < given->count; k++)
+    if (zh_statistic_known(given->words[k], &err) != ZH_OK) return zh_cli_fail(&err, given->json);
+  if (choose(&list, given, &err) != ZH_OK) return zh_cli_fail(&err, given->json);
   if (given->json) return zh_cli_print_json(list);
   int code = print_list(list);
   json_decref(list);

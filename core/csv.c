@@ -149,8 +149,7 @@ zh_status zh_csv_next(bool *more, zh_csv *csv, zh_error *err) {
 
 /* Remarks and the header. */
 static zh_status read_head(zh_csv *csv, zh_error *err) {
-  static const char mark[] = "\xEF\xBB\xBF";
-  if (csv->end - csv->at >= 3 && memcmp(csv->at, mark, 3) == 0) csv->at += 3;
+  csv->at += zh_utf8_mark(csv->at, (size_t)(csv->end - csv->at));
   char *begin = csv->at;
   skip_empty_lines(csv);
   while (csv->form.remarks && csv->at < csv->end && *csv->at == '#') {

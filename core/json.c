@@ -75,7 +75,8 @@ zh_status zh_json_load_file(json_t **out, const char *path, size_t max_bytes, zh
   size_t length;
   *out = NULL;
   ZH_TRY(zh_read_file(&text, &length, path, max_bytes > 0 ? max_bytes : DEFAULT_MAX_BYTES, err));
-  zh_status status = parse(out, text, length, path, 1, err);
+  size_t mark = zh_utf8_mark(text, length);
+  zh_status status = parse(out, text + mark, length - mark, path, 1, err);
   free(text);
   return status;
 }
@@ -85,7 +86,8 @@ zh_status zh_jsonl_read(const char *path, zh_jsonl_visit visit, void *user, zh_e
   size_t length, line = 0;
   ZH_TRY(zh_read_file(&text, &length, path, DEFAULT_MAX_BYTES, err));
   zh_status status = ZH_OK;
-  for (size_t at = 0, size; status == ZH_OK && at < length; at += size + 1) {
+  for (size_t at = zh_utf8_mark(text, length), size; status == ZH_OK && at < length;
+       at += size + 1) {
     const char *end = memchr(text + at, '\n', length - at);
     size = end != NULL ? (size_t)(end - (text + at)) : length - at;
     line++;

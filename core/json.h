@@ -14,7 +14,8 @@ extern "C" {
 #endif
 
 /* Refuses duplicate keys, invalid UTF-8, trailing data, nesting over 64 and files over max_bytes
- * (0: 256 MiB). Messages: "path:line:column: …". The caller releases *out with json_decref. */
+ * (0: 256 MiB). A byte order mark before the text is passed over. Messages: "path:line:column: …".
+ * The caller releases *out with json_decref. */
 ZH_MUST_CHECK zh_status zh_json_load_file(json_t **out, const char *path, size_t max_bytes,
                                           zh_error *err);
 ZH_MUST_CHECK zh_status zh_json_load_text(json_t **out, const char *text, size_t length,

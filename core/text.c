@@ -110,6 +110,10 @@ size_t zh_utf8_valid_prefix(const char *bytes, size_t length) {
   return at;
 }
 
+size_t zh_utf8_mark(const char *bytes, size_t length) {
+  return length >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 int zh_utf8_encode(char out[4], uint32_t code_point) {
   if (code_point > 0x10FFFF || (code_point >= 0xD800 && code_point < 0xE000)) return 0;
   if (code_point < 0x80) {

@@ -29,6 +29,8 @@ const char *zh_text_string(const zh_text *text); /* "" while empty; borrowed */
 /* Length of the longest valid UTF-8 prefix; equal to length when all is valid (no surrogates, no
  * overlong forms, at most U+10FFFF). */
 size_t zh_utf8_valid_prefix(const char *bytes, size_t length);
+/* Bytes of the byte order mark that a text begins with: 3, or 0 where it has none. */
+size_t zh_utf8_mark(const char *bytes, size_t length);
 /* Decodes one code point at bytes[0]; returns its length 1–4, or 0 when invalid or length is 0. */
 int zh_utf8_decode(uint32_t *out, const char *bytes, size_t length);
 int zh_utf8_encode(char out[4], uint32_t code_point); /* bytes written, 0 when not a scalar value */

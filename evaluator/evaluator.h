@@ -94,6 +94,8 @@ ZH_MUST_CHECK zh_status zh_applicant_example(char **out, const char *policy, con
 /* One test or interval by its name, from key=value words; each result has its own members. */
 ZH_MUST_CHECK zh_status zh_statistic(json_t **out, const char *name, const char *const *words,
                                      size_t count, zh_error *err);
+/* ZH_OK where a test has that name. */
+ZH_MUST_CHECK zh_status zh_statistic_known(const char *name, zh_error *err);
 /* [{"name","parameters","zh","en","source"}], in the order of methods.yaml. */
 ZH_MUST_CHECK zh_status zh_statistics_list(json_t **out, zh_error *err);
 

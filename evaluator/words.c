@@ -33,6 +33,7 @@ static const char *const slot_names[] = {
     "date",      "amounts",    "stored",   "elements", "no_bias",    "no_ahead", "all",
     "share",     "matrices",   "block",    "tokens",   "line",       "task",     "peer",
     "endpoint",  "difference", "low",      "high",     "p",          "margin",   "items",
+    "unit",      "own",        "score",    "source",
     NULL};
 
 static zh_status check_slots(const zh_yaml_node *node, const char *text, zh_error *err) {

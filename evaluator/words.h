@@ -197,6 +197,15 @@ typedef struct zh_slot {
   ENTRY(example, costs)                                                                            \
   ENTRY(example, received)                                                                         \
   ENTRY(example, materials)                                                                        \
+  ENTRY(contamination, corpus)                                                                     \
+  ENTRY(contamination, task)                                                                       \
+  ENTRY(contamination, task_whole)                                                                 \
+  ENTRY(contamination, overlap)                                                                    \
+  ENTRY(contamination, order)                                                                      \
+  ENTRY(contamination, options)                                                                    \
+  ENTRY(contamination, least)                                                                      \
+  ENTRY(contamination, least_alone)                                                                \
+  ENTRY(contamination, open)                                                                       \
   ENTRY(compare, not_finite)                                                                       \
   ENTRY(compare, duplicate)                                                                        \
   ENTRY(compare, empty)                                                                            \
@@ -211,6 +220,11 @@ typedef struct zh_slot {
   ENTRY(compare, invalid_run)                                                                      \
   ENTRY(compare, unstable_run)                                                                     \
   ENTRY(compare, scores_equal)                                                                     \
+  ENTRY(compare, scores_unstated)                                                                  \
+  ENTRY(compare, of_items)                                                                         \
+  ENTRY(compare, of_prompts)                                                                       \
+  ENTRY(compare, of_metric)                                                                        \
+  ENTRY(compare, of_protocol)                                                                      \
   ENTRY(compare, scores_differ)                                                                    \
   ENTRY(compare, scores_none)                                                                      \
   ENTRY(compare, speeds_equal)                                                                     \
@@ -220,19 +234,28 @@ typedef struct zh_slot {
   ENTRY(leading, tied)                                                                             \
   ENTRY(leading, not_leading)                                                                      \
   ENTRY(leading, insufficient)                                                                     \
+  ENTRY(leading, points)                                                                           \
   ENTRY(leading, not_finite)                                                                       \
   ENTRY(leading, unknown_task)                                                                     \
+  ENTRY(leading, out_of_scale)                                                                     \
   ENTRY(leading, duplicate)                                                                        \
   ENTRY(leading, runs_differ)                                                                      \
   ENTRY(leading, protocol_differs)                                                                 \
   ENTRY(leading, model_differs)                                                                    \
+  ENTRY(leading, model_unstated)                                                                   \
   ENTRY(leading, items_missing)                                                                    \
   ENTRY(leading, prompt_differs)                                                                   \
   ENTRY(leading, cluster_differs)                                                                  \
-  ENTRY(leading, modality_differs)                                                                 \
   ENTRY(leading, task_modality)                                                                    \
   ENTRY(leading, item_count)                                                                       \
   ENTRY(leading, item_digest)                                                                      \
+  ENTRY(leading, prompts_missing)                                                                  \
+  ENTRY(leading, prompt_digest)                                                                    \
+  ENTRY(leading, no_modality)                                                                      \
+  ENTRY(leading, seen_unmatched)                                                                   \
+  ENTRY(leading, seen_elsewhere)                                                                   \
+  ENTRY(leading, scale_unknown)                                                                    \
+  ENTRY(leading, margin_of_shares)                                                                 \
   ENTRY(leading, empty)                                                                            \
   ENTRY(leading, peer_is_claimant)                                                                 \
   ENTRY(leading, model_twice)                                                                      \
@@ -243,27 +266,47 @@ typedef struct zh_slot {
   ENTRY(leading, modality_missing)                                                                 \
   ENTRY(leading, task_missing)                                                                     \
   ENTRY(leading, peer_missing)                                                                     \
+  ENTRY(leading, peer_not_compared)                                                                \
   ENTRY(leading, runs_apart)                                                                       \
   ENTRY(leading, clean_differs)                                                                    \
   ENTRY(leading, beats_all)                                                                        \
   ENTRY(leading, task_lost)                                                                        \
   ENTRY(leading, published_open)                                                                   \
+  ENTRY(leading, published_conflict)                                                               \
+  ENTRY(leading, published_alone)                                                                  \
+  ENTRY(leading, published_beside)                                                                 \
+  ENTRY(leading, published_not_scored)                                                             \
+  ENTRY(leading, published_not_shares)                                                             \
   ENTRY(leading, non_inferior)                                                                     \
   ENTRY(leading, underpowered)                                                                     \
   ENTRY(leading, zero_variance)                                                                    \
   ENTRY(leading, no_pairs)                                                                         \
+  ENTRY(leading, one_item)                                                                         \
+  ENTRY(leading, one_cluster)                                                                      \
   ENTRY(leading, gain)                                                                             \
   ENTRY(leading, lead_gain)                                                                        \
   ENTRY(leading, fragile)                                                                          \
   ENTRY(leading, items_to_lead)                                                                    \
   ENTRY(leading, items_to_tie)                                                                     \
+  ENTRY(leading, clusters_to_lead)                                                                 \
+  ENTRY(leading, clusters_to_tie)                                                                  \
+  ENTRY(leading, few_clusters)                                                                     \
   ENTRY(leading, needs_input)                                                                      \
   ENTRY(leading, needs_modality)                                                                   \
   ENTRY(leading, needs_task)                                                                       \
   ENTRY(leading, needs_peer)                                                                       \
   ENTRY(leading, needs_runs)                                                                       \
   ENTRY(leading, needs_variation)                                                                  \
+  ENTRY(leading, needs_spread)                                                                     \
+  ENTRY(leading, needs_clusters)                                                                   \
+  ENTRY(leading, needs_explanation)                                                                \
   ENTRY(leading, needs_clean)                                                                      \
+  ENTRY(leading, clean)                                                                            \
+  ENTRY(leading, not_dated)                                                                        \
+  ENTRY(leading, columns_not_read)                                                                 \
+  ENTRY(leading, seen_not_found)                                                                   \
+  ENTRY(leading, seen_other_tasks)                                                                 \
+  ENTRY(leading, two_sided_set)                                                                    \
   ENTRY(leading, compared)                                                                         \
   ENTRY(leading, tied_open)                                                                        \
   ENTRY(leading, unbound)                                                                          \

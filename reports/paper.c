@@ -208,8 +208,9 @@ zh_status zh_paper_terminal(char **out, const zh_paper *paper, zh_error *err) {
   zh_text text = {0};
   size_t s, i;
   json_array_foreach(json_object_get(paper->root, "sections"), s, section) {
-    zh_text_printf(&text, "%s%s\n", s > 0 ? "\n" : "",
-                   json_string_value(json_object_get(section, "heading")));
+    zh_text_puts(&text, s > 0 ? "\n" : "");
+    put_plain(&text, json_string_value(json_object_get(section, "heading")));
+    zh_text_puts(&text, "\n");
     json_array_foreach(json_object_get(section, "sentences"), i, entry) {
       put_plain(&text, json_string_value(json_object_get(entry, "sentence")));
       zh_text_puts(&text, "\n");

@@ -42,6 +42,12 @@ typedef enum zh_page_form { ZH_PAGE_HTML, ZH_PAGE_MARKDOWN, ZH_PAGE_TERMINAL } z
 ZH_MUST_CHECK zh_status zh_comparison_page(char **out, const json_t *comparison,
                                            const char *language, zh_page_form form, zh_error *err);
 
+/* report: of one task, of zh_data_check; its findings get "what", {"zh","en"}. */
+ZH_MUST_CHECK zh_status zh_data_check_explain(json_t *report, zh_error *err);
+/* document: {"tasks": [report]}, explained; as text for a terminal. The caller frees *out. */
+ZH_MUST_CHECK zh_status zh_data_check_page(char **out, const json_t *document, const char *language,
+                                           zh_error *err);
+
 /* Published scores (what `zhiheng registry` prints as JSON) as an SVG: over the models' release
  * dates, or a row a model (a row a benchmark where one model was asked for). Figures that contradict
  * each other are joined, and listed below with the source of each. The caller frees *out. */

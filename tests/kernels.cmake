@@ -34,6 +34,8 @@ if(ZH_CUDA_IS_BUILT)
   add_dependencies(kernelcheck zhiheng-cuda)
   add_test(NAME kernels.cuda_module COMMAND kernelcheck --device --module $<TARGET_FILE:zhiheng-cuda> rows)
   set_tests_properties(kernels.cuda_module PROPERTIES TIMEOUT 120 PASS_REGULAR_EXPRESSION "no GPU is used|[^0-9]0 failed")
+  # What the module's code is made of.
+  zh_python_test(kernels.cuda_code system/cuda_code.py)
 endif()
 
 # Reads weights from stdin; tests/oracle/test_kernels_dequantize.py compares what it writes with PyPI gguf.

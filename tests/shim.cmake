@@ -1,8 +1,8 @@
 # The accelerators' module compiled for the host (tests/shim): libzhiheng-shim.so, which ZH_DEVICE_MODULE names where
 # tests run without a GPU. Always optimised, else its fibres take a test's time.
 include(${CMAKE_SOURCE_DIR}/kernels/cuda/sources.cmake)
-# What nvcc does not warn of is no error here either.
-set(SHIM_KERNEL_FLAGS -O2 -Wno-unknown-pragmas -Wno-conversion -Wno-extra -Wno-unused-function
+# What nvcc does not warn of is no error here either; and as there, nothing is fused that is not written so.
+set(SHIM_KERNEL_FLAGS -O2 -ffp-contract=off -Wno-unknown-pragmas -Wno-conversion -Wno-extra -Wno-unused-function
   $<$<CXX_COMPILER_ID:GNU>:-Wno-format-truncation>)
 
 add_library(zh_shim STATIC shim/block.cc shim/blocks.cc shim/device.cc shim/errors.cc shim/fibre.cc shim/harm.cc shim/hopper.cc

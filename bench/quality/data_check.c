@@ -1,9 +1,11 @@
 #include "bench/quality/data_check.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/quality/asked_columns.h"
 #include "bench/quality/python_values.h"
 #include "core/text.h"
 
@@ -23,23 +25,16 @@ typedef enum check {
   CHECKS
 } check;
 
+/* What each means stands in reports/templates/glossary.yaml, "data_check". */
 static const struct {
-  const char *name, *what;
+  const char *name;
   bool error;
 } checks[CHECKS] = {
-    [UNREADABLE] = {"unreadable", "the task's templates fail on the item", true},
-    [EMPTY_QUESTION] = {"empty_question", "the question is empty", true},
-    [EMPTY_OPTION] = {"empty_option", "an option is empty", true},
-    [EQUAL_OPTIONS] = {"equal_options", "two options are the same text", true},
-    [ANSWER_OUTSIDE] = {"answer_outside", "the answer is none of the options", true},
-    [EMPTY_ANSWER] = {"empty_answer", "the right answer is empty", true},
-    [CONTRADICTION] = {"contradiction", "the same question and options, another answer", true},
-    [DUPLICATE] = {"duplicate", "the same question, options and answer as an item before", false},
-    [LEAKED] = {"leaked_example", "the item is also among the few-shot examples", true},
-    [LABEL_SKEW] = {"label_skew",
-                    "right answers are spread over the options as chance would not (chi-square, "
-                    "p < 0.001): a model that always says one of them gains by it",
-                    false}};
+    [UNREADABLE] = {"unreadable", true},         [EMPTY_QUESTION] = {"empty_question", true},
+    [EMPTY_OPTION] = {"empty_option", true},     [EQUAL_OPTIONS] = {"equal_options", true},
+    [ANSWER_OUTSIDE] = {"answer_outside", true}, [EMPTY_ANSWER] = {"empty_answer", true},
+    [CONTRADICTION] = {"contradiction", true},   [DUPLICATE] = {"duplicate", false},
+    [LEAKED] = {"leaked_example", true},         [LABEL_SKEW] = {"label_skew", false}};
 
 typedef struct looking {
   const zh_exam_task *task;
@@ -49,7 +44,7 @@ typedef struct looking {
   json_t *examples;      /* question and options of the few-shot examples */
   double labels[OPTIONS_MAX];
   size_t options, labelled;
-  zh_error *err;
+  char cause[sizeof(((zh_error *)0)->message)]; /* why the first unreadable item is so */
 } looking;
 
 static void found(looking *l, check what, size_t item) {
@@ -73,10 +68,31 @@ static zh_status read_item(char **key, json_t **question, json_t **options, cons
   return status;
 }
 
-static bool is_blank(const json_t *text) {
-  const char *bytes = json_string_value(text);
-  size_t length = json_string_length(text);
-  return bytes && zh_python_lstrip(bytes, length) == length;
+/* Nothing, or white space. */
+static bool is_blank(const json_t *value) {
+  const char *bytes = json_string_value(value);
+  size_t length = json_string_length(value);
+  if (bytes) return zh_python_lstrip(bytes, length) == length;
+  return !value || json_is_null(value);
+}
+
+static bool is_question(const char *column) {
+  return strcasecmp(column, "question") == 0;
+}
+
+/* An empty question stands in a prompt that has words: what the template names tells. Of several
+ * columns it is the one called so, else all of them. */
+static bool is_question_blank(const looking *l, const json_t *doc, const json_t *question,
+                              const zh_asked *asked) {
+  size_t named = json_array_size(asked->question), blank = 0;
+  if (l->task->output == ZH_OUTPUT_ROLLING) return false;
+  for (size_t i = 0; i < named; i++) {
+    const char *column = json_string_value(json_array_get(asked->question, i));
+    bool empty = is_blank(json_object_get(doc, column));
+    if (empty && is_question(column)) return true;
+    blank += empty;
+  }
+  return is_blank(question) || (named > 0 && blank == named);
 }
 
 static void look_at_options(looking *l, size_t item, const json_t *options) {
@@ -104,10 +120,11 @@ static int64_t label_of(const json_t *answer, const json_t *options) {
 }
 
 static void look_at_answer(looking *l, size_t item, const json_t *answer, const json_t *options) {
-  if (!options) {
-    if (is_blank(answer) || !answer || json_is_null(answer)) found(l, EMPTY_ANSWER, item);
+  if (is_blank(answer) && label_of(answer, options) < 0) {
+    found(l, EMPTY_ANSWER, item);
     return;
   }
+  if (!options) return;
   bool outside = json_is_array(answer) && json_array_size(answer) == 0;
   for (size_t i = 0; i < json_array_size(answer); i++)
     outside |= label_of(json_array_get(answer, i), options) < 0;
@@ -117,6 +134,15 @@ static void look_at_answer(looking *l, size_t item, const json_t *answer, const 
   l->labels[label]++;
   l->labelled++;
   if (json_array_size(options) > l->options) l->options = json_array_size(options);
+}
+
+/* A template that makes a number of a letter fails on what is none: then the column that it names
+ * tells what the answer is. */
+static check judge_failed_answer(const json_t *doc, const json_t *options, const zh_asked *asked) {
+  const json_t *value = json_object_get(doc, json_string_value(asked->answer));
+  if (!options || !asked->answer) return UNREADABLE;
+  if (is_blank(value)) return EMPTY_ANSWER;
+  return label_of(value, asked->letters ? options : NULL) < 0 ? ANSWER_OUTSIDE : UNREADABLE;
 }
 
 static void compare_with_others(looking *l, size_t item, const char *key, json_t *answer) {
@@ -130,29 +156,56 @@ static void compare_with_others(looking *l, size_t item, const char *key, json_t
   }
 }
 
-static void look_at_item(looking *l, size_t item) {
-  const zh_exam_task *t = l->task;
-  const json_t *doc = json_array_get(t->docs, item);
-  char *key = NULL;
-  json_t *question = NULL, *options = NULL, *answer = NULL;
-  zh_error ignored = ZH_ERROR_INIT;
-  bool read = read_item(&key, &question, &options, l, doc, &ignored) == ZH_OK;
-  const zh_field *gold = t->multiple_input ? &t->text : &t->target;
-  if (read)
-    read = (t->multiple_input ? zh_task_text(&answer, t, gold, doc, &ignored)
-                              : zh_task_target(&answer, t, gold, doc, &ignored)) == ZH_OK;
-  if (!read) {
-    found(l, UNREADABLE, item);
-  } else {
-    if (t->output != ZH_OUTPUT_ROLLING && is_blank(question)) found(l, EMPTY_QUESTION, item);
-    if (options) look_at_options(l, item, options);
+static void cannot_read(looking *l, size_t item, const zh_error *why) {
+  if (l->count[UNREADABLE] == 0) {
+    size_t valid = zh_utf8_valid_prefix(why->message, strlen(why->message));
+    snprintf(l->cause, sizeof l->cause, "%.*s", (int)valid, why->message);
+  }
+  found(l, UNREADABLE, item);
+}
+
+static zh_status read_answer(json_t **answer, const zh_exam_task *t, const json_t *doc,
+                             zh_error *err) {
+  return t->multiple_input ? zh_task_text(answer, t, &t->text, doc, err)
+                           : zh_task_target(answer, t, &t->target, doc, err);
+}
+
+/* The answer is an option of those that the model is asked for (letters); what they stand for is
+ * looked at where the prompt has it. */
+static void look_at_parts(looking *l, size_t item, const char *key, const json_t *question,
+                          const json_t *options) {
+  const json_t *doc = json_array_get(l->task->docs, item);
+  json_t *answer = NULL;
+  zh_asked asked;
+  zh_error why = ZH_ERROR_INIT;
+  zh_asked_find(&asked, l->task, doc, options);
+  if (is_question_blank(l, doc, question, &asked)) found(l, EMPTY_QUESTION, item);
+  if (options) look_at_options(l, item, asked.options ? asked.options : options);
+  if (read_answer(&answer, l->task, doc, &why) == ZH_OK) {
     look_at_answer(l, item, answer, options);
     compare_with_others(l, item, key, answer);
+  } else {
+    check what = judge_failed_answer(doc, options, &asked);
+    if (what == UNREADABLE)
+      cannot_read(l, item, &why);
+    else
+      found(l, what, item);
   }
+  json_decref(answer);
+  zh_asked_clear(&asked);
+}
+
+static void look_at_item(looking *l, size_t item) {
+  char *key = NULL;
+  json_t *question = NULL, *options = NULL;
+  zh_error why = ZH_ERROR_INIT;
+  if (read_item(&key, &question, &options, l, json_array_get(l->task->docs, item), &why) == ZH_OK)
+    look_at_parts(l, item, key, question, options);
+  else
+    cannot_read(l, item, &why);
   free(key);
   json_decref(question);
   json_decref(options);
-  json_decref(answer);
 }
 
 /* P(X² > x) with k degrees of freedom, by the series of the lower incomplete gamma function. */
@@ -193,10 +246,11 @@ static json_t *findings_json(const looking *l) {
   json_t *list = json_array();
   for (int i = 0; i < CHECKS; i++) {
     if (l->count[i] == 0) continue;
-    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:O, s:s}", "check", checks[i].name,
-                                          "severity", checks[i].error ? "error" : "warning",
-                                          "count", (json_int_t)l->count[i], "items", l->items[i],
-                                          "what", checks[i].what));
+    json_t *finding = json_pack("{s:s, s:s, s:I, s:O}", "check", checks[i].name, "severity",
+                                checks[i].error ? "error" : "warning", "count",
+                                (json_int_t)l->count[i], "items", l->items[i]);
+    if (i == UNREADABLE) json_object_set_new(finding, "cause", json_string(l->cause));
+    json_array_append_new(list, finding);
   }
   return list;
 }
@@ -209,7 +263,7 @@ static json_t *labels_json(const looking *l) {
 }
 
 zh_status zh_data_check(json_t **out, const zh_exam_task *task, zh_error *err) {
-  looking l = {.task = task, .seen = json_object(), .examples = json_object(), .err = err};
+  looking l = {.task = task, .seen = json_object(), .examples = json_object()};
   bool whole = l.seen && l.examples;
   for (int i = 0; i < CHECKS; i++) whole = (l.items[i] = json_array()) != NULL && whole;
   /* Where an item is kept out of its own examples, standing among them is no leak. */

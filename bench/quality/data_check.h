@@ -6,8 +6,8 @@
 #include "bench/quality/quality.h"
 
 /* {"task","items","findings":[{"check","severity":"error"|"warning","count","items":[first ones],
- * "what"}],"labels":{option: times}}. Errors make scores wrong; warnings make them doubtful. New
- * reference. */
+ * and of "unreadable" the "cause" of the first}],"labels":[times],"files"}. Errors make scores
+ * wrong; warnings make them doubtful. New reference. */
 ZH_MUST_CHECK zh_status zh_data_check(json_t **out, const zh_exam_task *task, zh_error *err);
 
 #endif

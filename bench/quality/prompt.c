@@ -1,4 +1,5 @@
 /* What is asked: texts of items by their templates, few-shot examples before them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,18 @@ enum { EXAMPLES_SEED = 1234 };
 
 /* ---- fields ---- */
 
+/* "FILE:LINE: KEY" */
+static zh_status find_place(zh_field *field, const zh_task_file *file, const char *key,
+                            zh_error *err) {
+  const zh_yaml_node *node = zh_task_file_node(file, key);
+  int length =
+      node ? asprintf(&field->where, "%s:%d: %s", zh_yaml_path(node), zh_yaml_line(node), key)
+           : asprintf(&field->where, "%s: %s", file->path, key);
+  if (length >= 0) return ZH_OK;
+  field->where = NULL;
+  return zh_fail(err, ZH_ERR_MEMORY, "out of memory (%s)", file->path);
+}
+
 zh_status zh_field_read(zh_field *out, const zh_task_file *file, const json_t *config,
                         const char *key, json_t *value, zh_error *err) {
   *out = (zh_field){0};
@@ -21,17 +34,16 @@ zh_status zh_field_read(zh_field *out, const zh_task_file *file, const json_t *c
   const char *function = zh_function_word(value);
   if (function)
     return zh_function_find(&out->function, file, config, function, ZH_FUNCTION_FIELD, err);
+  ZH_TRY(find_place(out, file, key, err));
   zh_status status = zh_template_parse(&out->tpl, json_string_value(value),
                                        json_string_length(value), &zh_template_tasks, err);
-  const zh_yaml_node *node = zh_task_file_node(file, key);
-  if (status != ZH_OK && node)
-    zh_error_prefix(err, "%s:%d: %s", zh_yaml_path(node), zh_yaml_line(node), key);
-  if (status != ZH_OK && !node) zh_error_prefix(err, "%s: %s", file->path, key);
+  if (status != ZH_OK) zh_error_prefix(err, "%s", out->where);
   return status;
 }
 
 void zh_field_free(zh_field *field) {
   zh_template_free(field->tpl);
+  free(field->where);
   *field = (zh_field){0};
 }
 
@@ -62,7 +74,9 @@ zh_status zh_field_value(json_t **out, bool *rendered, const zh_exam_task *task,
   }
   char *text;
   size_t length;
-  ZH_TRY(zh_template_render(&text, &length, field->tpl, doc, NULL, err));
+  zh_status status = zh_template_render(&text, &length, field->tpl, doc, NULL, err);
+  if (status != ZH_OK) zh_error_prefix(err, "%s", field->where);
+  ZH_TRY(status);
   *out = json_stringn(text, length);
   *rendered = true;
   free(text);

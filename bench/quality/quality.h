@@ -52,6 +52,7 @@ typedef struct zh_field {
   json_t *value; /* NULL: not given; borrowed from the config */
   zh_template *tpl;
   const zh_function *function; /* NULL: none */
+  char *where;                 /* "FILE:LINE: KEY", for what fails in it; NULL where not given */
 } zh_field;
 
 typedef struct zh_item_metric {

@@ -65,7 +65,7 @@ static zh_status read_json_or_lines(json_t *rows, const char *path, const char *
                                     zh_error *err) {
   zh_mapping file;
   ZH_TRY(zh_map_file(&file, path, err));
-  size_t at = 0;
+  size_t at = zh_utf8_mark((const char *)file.data, file.bytes);
   while (at < file.bytes && strchr(" \t\r\n", file.data[at]) != NULL && file.data[at] != 0) at++;
   bool list = field != NULL || (at < file.bytes && file.data[at] == '[');
   zh_unmap(&file);
@@ -130,7 +130,7 @@ static zh_status read_text(json_t *rows, const char *path, zh_error *err) {
   zh_status status =
       valid == length ? ZH_OK
                       : zh_fail(err, ZH_ERR_INPUT, "%s: byte %zu is not valid UTF-8", path, valid);
-  for (size_t at = 0; status == ZH_OK && at < length;) {
+  for (size_t at = zh_utf8_mark(text, length); status == ZH_OK && at < length;) {
     const char *end = memchr(text + at, '\n', length - at);
     size_t size = end ? (size_t)(end - text) - at : length - at;
     size_t kept = size > 0 && text[at + size - 1] == '\r' ? size - 1 : size;

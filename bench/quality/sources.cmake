@@ -3,10 +3,12 @@ target_sources(zh_bench PRIVATE
   quality/aggregates.c
   quality/answer.c
   quality/answer_journal.c
+  quality/asked_columns.c
   quality/asks.c
   quality/catalogue.c
   quality/chat_form.c
   quality/conditions.c
+  quality/contamination/corpus.c
   quality/contamination/option_orders.c
   quality/contamination/overlap.c
   quality/contamination/reading.c

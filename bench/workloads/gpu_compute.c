@@ -225,15 +225,41 @@ static zh_status share_rounds(gpu_compute_state *s, zh_error *err) {
   return ZH_OK;
 }
 
+static bool has_metric(const gpu_compute_state *s, const char *metric) {
+  for (size_t i = 0; i < s->count; i++)
+    if (strcmp(s->loops[i].peak->metric, metric) == 0) return true;
+  return false;
+}
+
 /* The first of its metric, or the last where the plainest are asked for. */
 static bool is_wanted(const gpu_compute_state *s, const zh_device_peak *const *peak) {
   bool plainest = strcmp(zh_job_word(s->job, "instructions"), "plainest") == 0;
   if (!zh_job_lists(s->job, "metrics", (*peak)->metric) || s->count == LOOPS_MAX) return false;
   for (const zh_device_peak *const *next = peak + 1; plainest && *next; next++)
     if (strcmp((*next)->metric, (*peak)->metric) == 0) return false;
-  for (size_t i = 0; !plainest && i < s->count; i++)
-    if (strcmp(s->loops[i].peak->metric, (*peak)->metric) == 0) return false;
-  return true;
+  return plainest || !has_metric(s, (*peak)->metric);
+}
+
+/* Why there is no loop of a metric, for people. */
+static const char *why_lacking(const gpu_compute_state *s, const char *metric) {
+  int capability = s->gpu.facts.major * 10 + s->gpu.facts.minor;
+  if (strcmp(metric, "fp8_tensor") != 0) return "this build has no loop of it for this GPU";
+  if (capability < 89) return "this GPU has no units for FP8";
+  return "the FP8 units of this GPU need wgmma (a build for sm_90a) or tcgen05, which this build "
+         "has "
+         "not";
+}
+
+/* What was asked for and is not measured; the last of that, NULL where there is none. */
+static const char *note_lacking(const gpu_compute_state *s) {
+  const char *last = NULL;
+  for (const char *const *metric = METRIC_WORDS; *metric; metric++) {
+    if (!zh_job_lists(s->job, "metrics", *metric) || has_metric(s, *metric)) continue;
+    last = *metric;
+    json_object_set_new(s->job->facts, *metric,
+                        json_pack("{s:s}", "lacking", why_lacking(s, *metric)));
+  }
+  return last;
 }
 
 static zh_status add_loops(gpu_compute_state *s, zh_error *err) {
@@ -249,8 +275,10 @@ static zh_status add_loops(gpu_compute_state *s, zh_error *err) {
       return zh_fail(err, ZH_ERR_ARG, "the loop %s has too many operands", l->peak->metric);
     if (threads_of(l) > s->most) s->most = threads_of(l);
   }
-  if (s->count > 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_LACKING, "this GPU has none of the instructions asked for");
+  const char *lacking = note_lacking(s);
+  if (s->count > 0 || !lacking) return ZH_OK;
+  return zh_fail(err, ZH_ERR_LACKING, "none of what is asked for can be measured; %s: %s", lacking,
+                 why_lacking(s, lacking));
 }
 
 static void release(void *state) {

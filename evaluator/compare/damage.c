@@ -131,7 +131,7 @@ static zh_status add_model(json_t *list, checking *c) {
   const zh_entrants *e = c->contest->entrants;
   json_t *tasks = json_array();
   const zh_entrant *a = &e->at[c->reference], *b = &e->at[c->model];
-  bool itself = c->reference == c->model || (a->sm3[0] != '\0' && strcmp(a->sm3, b->sm3) == 0);
+  bool itself = a->sm3[0] != '\0' && strcmp(a->sm3, b->sm3) == 0;
   json_t *reasons = json_array();
   if (itself)
     zh_compare_say(reasons, e->words, "same_model", ZH_WORD_compare_same_model, "model", a->label,
@@ -157,6 +157,11 @@ static zh_status add_declared(json_t *list, checking *c, const char *word) {
   ZH_TRY(zh_entrant_find(&c->reference, c->contest->entrants, room, c->err));
   for (char *rest = room + (equals - word) + 1, *part; (part = strsep(&rest, ",")) != NULL;) {
     ZH_TRY(zh_entrant_find(&c->model, c->contest->entrants, part, c->err));
+    if (c->model == c->reference)
+      return zh_fail(c->err, ZH_ERR_USAGE,
+                     "--damage %.100s: a model is not held against itself; name the reference, and "
+                     "what was made of it",
+                     word);
     ZH_TRY(add_model(list, c));
   }
   return ZH_OK;

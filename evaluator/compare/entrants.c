@@ -124,8 +124,12 @@ static zh_status read_path(zh_entrants *e, const char *label, const char *path, 
     return zh_fail(err, ZH_ERR_INPUT,
                    "%s: there is no such bundle, folder of an evaluation, or table of scores",
                    path);
-  if (holds(path, "run.json") || holds(path, ZH_MANIFEST_NAME))
-    return zh_read_run(e, label, path, err);
+  if (holds(path, "run.json") != holds(path, ZH_MANIFEST_NAME))
+    return zh_fail(err, ZH_ERR_INPUT,
+                   "%s: no whole bundle: it lacks %s. Expected is a folder that 'zhiheng run' or "
+                   "'zhiheng eval --out' finished, or a table of scores",
+                   path, holds(path, "run.json") ? ZH_MANIFEST_NAME : "run.json");
+  if (holds(path, "run.json")) return zh_read_run(e, label, path, err);
   return zh_read_evaluation(e, label, path, err);
 }
 
@@ -181,15 +185,33 @@ static zh_status settle(zh_entrants *e, zh_error *err) {
   return ZH_OK;
 }
 
+/* A score that no task has would leave each task's own, and nobody would notice. */
+static zh_status check_metric(const zh_entrants *e, zh_error *err) {
+  zh_text names = {0};
+  const char *name;
+  json_t *value;
+  if (e->metric == NULL || json_object_get(e->metrics, e->metric) != NULL) return ZH_OK;
+  json_object_foreach(e->metrics, name, value)
+      zh_text_printf(&names, "%s%s", names.length > 0 ? ", " : "", name);
+  zh_fail(err, ZH_ERR_USAGE, "--metric %.100s: no task has it; %s%.800s", e->metric,
+          names.length > 0 ? "there are " : "the inputs name no metric (tables of scores do not)",
+          zh_text_string(&names));
+  zh_text_free(&names);
+  return ZH_ERR_USAGE;
+}
+
 zh_status zh_entrants_open(zh_entrants *e, const char *const *words, size_t count, zh_error *err) {
   ZH_TRY(zh_arena_create(&e->arena, 0, err));
   e->at = calloc(ZH_ENTRANTS_MAX, sizeof *e->at);
-  if (e->at == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a comparison");
+  e->metrics = json_object();
+  if (e->at == NULL || e->metrics == NULL)
+    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for a comparison");
   for (size_t i = 0; i < count; i++) ZH_TRY(read_word(e, words[i], err));
   if (e->count < 2)
     return zh_fail(err, ZH_ERR_INPUT,
                    "there is one model here, %s, and a comparison takes two to %d",
                    e->count == 1 ? e->at[0].label : "none", ZH_ENTRANTS_MAX);
+  ZH_TRY(check_metric(e, err));
   tell_apart(e);
   return settle(e, err);
 }
@@ -208,5 +230,6 @@ void zh_entrants_clear(zh_entrants *e) {
     json_decref(entrant->notes);
   }
   free(e->at);
+  json_decref(e->metrics);
   zh_arena_free(e->arena);
 }

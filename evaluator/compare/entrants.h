@@ -66,6 +66,7 @@ typedef struct zh_entrants {
   zh_arena *arena;
   const zh_words *words;
   const char *metric; /* asked for; NULL: each task's own */
+  json_t *metrics;    /* {name: true} of those that inputs name */
   zh_entrant *at;     /* ZH_ENTRANTS_MAX */
   size_t count;
 } zh_entrants;

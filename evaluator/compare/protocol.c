@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/digest.h"
+#include "core/text.h"
 #include "evaluator/compare/parts.h"
 
 /* What a fact is about, and whether figures cannot be compared where it differs. "prefix *" stands
@@ -148,17 +149,96 @@ static bool broken(const json_t *list, const char *of) {
   return false;
 }
 
+/* --- the sentences --- */
+
+/* What scores depend on, and an input may leave unsaid. */
+static const struct {
+  const char *name;
+  bool of_task;
+  zh_word word;
+} conditions[] = {{"items", true, ZH_WORD_compare_of_items},
+                  {"prompts", true, ZH_WORD_compare_of_prompts},
+                  {"metric", true, ZH_WORD_compare_of_metric},
+                  {"protocol", false, ZH_WORD_compare_of_protocol}};
+enum { CONDITIONS = sizeof conditions / sizeof *conditions };
+
+static bool states(const zh_entrant *entrant, int condition) {
+  char key[512];
+  if (!conditions[condition].of_task) return fact(entrant, conditions[condition].name) != NULL;
+  for (size_t k = 0; k < entrant->sheet_count; k++) {
+    if (entrant->sheets[k].count == 0) continue;
+    snprintf(key, sizeof key, "%s %.400s", conditions[condition].name, entrant->sheets[k].task);
+    if (fact(entrant, key) == NULL) return false;
+  }
+  return true;
+}
+
+static bool all_state(const zh_entrants *e, int condition) {
+  for (size_t i = 0; i < e->count; i++)
+    if (e->at[i].sheet_count > 0 && !states(&e->at[i], condition)) return false;
+  return true;
+}
+
+/* "a, b and c" of the conditions that all inputs state, or of the others. */
+static void list_conditions(zh_text out[2], const zh_entrants *e, bool stated) {
+  size_t count = 0, written = 0;
+  for (int c = 0; c < CONDITIONS; c++) count += all_state(e, c) == stated;
+  for (int c = 0; c < CONDITIONS; c++) {
+    const zh_phrase *phrase = zh_word_of(e->words, conditions[c].word);
+    if (all_state(e, c) != stated) continue;
+    zh_text_printf(&out[0], "%s%s", written == 0 ? "" : "、", phrase->zh);
+    const char *between = written == 0 ? "" : written + 1 == count ? " and " : ", ";
+    zh_text_printf(&out[1], "%s%s", between, phrase->en);
+    written++;
+  }
+}
+
+static json_t *sentence(const zh_entrants *e, zh_word word, const char *slot, bool stated) {
+  zh_text lists[2] = {{0}, {0}};
+  list_conditions(lists, e, stated);
+  const zh_slot filled = {slot, zh_text_string(&lists[0]), zh_text_string(&lists[1])};
+  json_t *said = zh_phrase_json(zh_word_of(e->words, word), &filled, 1);
+  zh_text_free(&lists[0]);
+  zh_text_free(&lists[1]);
+  return said;
+}
+
+static void add_sentence(json_t *said, const json_t *more) {
+  static const char *const languages[][2] = {{"zh", ""}, {"en", " "}};
+  for (size_t i = 0; i < 2; i++) {
+    const char *language = languages[i][0];
+    zh_text both = {0};
+    zh_text_printf(&both, "%s%s%s", json_string_value(json_object_get(said, language)),
+                   languages[i][1], json_string_value(json_object_get(more, language)));
+    json_object_set_new(said, language, json_string(zh_text_string(&both)));
+    zh_text_free(&both);
+  }
+}
+
 static json_t *judge(const zh_entrants *e, size_t having, bool equal, const zh_word words[3]) {
   zh_word word = having < 2 ? words[2] : equal ? words[0] : words[1];
-  json_t *said = zh_phrase_json(zh_word_of(e->words, word), NULL, 0);
+  json_t *said = sentence(e, word, "words", true);
   json_object_set_new(said, "comparable", having < 2 ? json_null() : json_boolean(equal));
   return said;
 }
 
+static json_t *judge_scores(const zh_entrants *e, size_t having, bool equal) {
+  static const zh_word words[] = {ZH_WORD_compare_scores_equal, ZH_WORD_compare_scores_differ,
+                                  ZH_WORD_compare_scores_none};
+  json_t *said = judge(e, having, equal, words), *unstated = json_array();
+  for (int c = 0; having > 1 && c < CONDITIONS; c++)
+    if (!all_state(e, c)) json_array_append_new(unstated, json_string(conditions[c].name));
+  if (json_array_size(unstated) > 0) {
+    json_t *more = sentence(e, ZH_WORD_compare_scores_unstated, "missing", false);
+    add_sentence(said, more);
+    json_decref(more);
+  }
+  json_object_set_new(said, "not_stated", unstated);
+  return said;
+}
+
 zh_status zh_compare_protocol(json_t **out, zh_entrants *e, zh_error *err) {
-  static const zh_word of_scores[] = {ZH_WORD_compare_scores_equal, ZH_WORD_compare_scores_differ,
-                                      ZH_WORD_compare_scores_none},
-                       of_speeds[] = {ZH_WORD_compare_speeds_equal, ZH_WORD_compare_speeds_differ,
+  static const zh_word of_speeds[] = {ZH_WORD_compare_speeds_equal, ZH_WORD_compare_speeds_differ,
                                       ZH_WORD_compare_speeds_none};
   size_t scored = 0, timed = 0;
   bool faults = false, doubtful = false;
@@ -174,8 +254,7 @@ zh_status zh_compare_protocol(json_t **out, zh_entrants *e, zh_error *err) {
   }
   json_t *list = differences(e);
   bool scores = !faults && !broken(list, "scores"), speeds = !doubtful && !broken(list, "speeds");
-  *out =
-      json_pack("{s:o, s:o, s:o}", "differences", list, "scores",
-                judge(e, scored, scores, of_scores), "speeds", judge(e, timed, speeds, of_speeds));
+  *out = json_pack("{s:o, s:o, s:o}", "differences", list, "scores",
+                   judge_scores(e, scored, scores), "speeds", judge(e, timed, speeds, of_speeds));
   return *out != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for a comparison");
 }

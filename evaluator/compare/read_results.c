@@ -99,6 +99,16 @@ static const char *choose_metric(const json_t *line, const char *asked) {
   return chosen;
 }
 
+static void note_metrics(zh_entrants *e, const json_t *line) {
+  const json_t *metrics = json_object_get(line, "metrics");
+  for (size_t i = 0; i < json_array_size(metrics); i++) {
+    const char *name = json_string_value(json_array_get(metrics, i));
+    const json_t *value = name != NULL ? json_object_get(line, name) : NULL;
+    if (json_is_number(value) || json_is_boolean(value))
+      json_object_set_new(e->metrics, name, json_true());
+  }
+}
+
 static bool fewer_is_better(const marking *m, const char *metric) {
   const json_t *better = json_object_get(json_object_get(m->results, "higher_is_better"), m->task);
   return json_is_false(json_object_get(better, metric));
@@ -107,6 +117,8 @@ static bool fewer_is_better(const marking *m, const char *metric) {
 static zh_status begin_sheet(marking *m, const json_t *line, bool text, zh_error *err) {
   if (m->sheet == NULL) ZH_TRY(zh_sheet_new(&m->sheet, m->e, m->entrant, m->task, err));
   if (m->detail || m->sheet->metric[0] != '\0') return ZH_OK;
+  note_metrics(m->e, line);
+  if (text) json_object_set_new(m->e->metrics, "bits_per_byte", json_true());
   const char *metric = text ? "bits_per_byte" : choose_metric(line, m->e->metric);
   if (metric == NULL) return ZH_OK;
   m->sheet->metric = zh_entrants_text(m->e, metric);

@@ -204,6 +204,7 @@ static void name_metrics(zh_entrant *entrant, const json_t *quality, const char 
     if (sheet == NULL) sheet = zh_sheet_named(entrant, with_step);
     if (sheet == NULL || sheet->metric[0] != '\0') continue;
     sheet->metric = zh_entrants_text(e, text_of(task, "metric"));
+    if (sheet->metric[0] != '\0') json_object_set_new(e->metrics, sheet->metric, json_true());
     const json_t *figures = json_object_get(quality, "figures"), *figure;
     size_t k;
     json_array_foreach(figures, k, figure) {

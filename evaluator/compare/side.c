@@ -178,6 +178,7 @@ zh_status zh_side_pair(zh_pair *out, const zh_side *side, size_t first, size_t s
   double *ratio = calloc(2 * items + 1, sizeof *ratio);
   if (ratio == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu texts", items);
   about_ratio(ratio, side, q.first, q.second);
+  q.size = fmax(zh_largest(q.first, items), zh_largest(q.second, items));
   q.first = ratio;
   q.second = ratio + items; /* noughts */
   zh_status status = zh_pair_test(out, &q, err);
@@ -200,8 +201,8 @@ zh_status zh_side_mean(double *mean, zh_interval *interval, const zh_side *side,
   double *ratio = calloc(2 * items + 1, sizeof *ratio);
   if (ratio == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", items);
   if (side->share_of != NULL) about_ratio(ratio, side, values, ratio + items);
-  zh_status status =
-      zh_estimate_mean(&estimate, side->groups, side->share_of ? ratio : values, err);
+  zh_status status = zh_estimate_mean(&estimate, side->groups, side->share_of ? ratio : values,
+                                      zh_largest(values, items), err);
   free(ratio);
   ZH_TRY(status);
   *mean = estimate.value;

@@ -48,6 +48,20 @@ static const char *join(const json_t *list, const char *language, zh_arena *aren
   return all;
 }
 
+/* Of the claimant's files, where the protocol names them and the table does so as well (they agree,
+ * or the comparison was refused). */
+static const char *stated_sm3(const json_t *result) {
+  const json_t *model;
+  size_t i;
+  if (!json_is_string(json_object_get(json_object_get(result, "protocol"), "claimant_sm3")))
+    return NULL;
+  json_array_foreach(json_object_get(result, "models"), i, model) {
+    if (json_is_true(json_object_get(model, "claimant")))
+      return json_string_value(json_object_get(model, "model_sm3"));
+  }
+  return NULL;
+}
+
 static zh_status keep(zh_claim *claim, const zh_reader *r, const json_t *result, zh_error *err) {
   zh_arena *arena = r->applicant->arena;
   zh_comparison *c = zh_reader_take(r, 1, sizeof *c);
@@ -59,7 +73,7 @@ static zh_status keep(zh_claim *claim, const zh_reader *r, const json_t *result,
   ZH_TRY(zh_json_string(&zh, result, "verdict", "comparison", err));
   ZH_TRY(zh_json_string(&en, result, "verdict_en", "comparison", err));
   ZH_TRY(zh_json_string(&claimant, protocol, "claimant", "comparison", err));
-  const char *sm3 = json_string_value(json_object_get(protocol, "claimant_sm3"));
+  const char *sm3 = stated_sm3(result);
   *c = (zh_comparison){.verdict = zh_arena_strdup(arena, verdict),
                        .claimant = zh_arena_strdup(arena, claimant),
                        .model_sm3 = sm3 == NULL ? NULL : zh_arena_strdup(arena, sm3),

@@ -12,7 +12,7 @@ extern "C" {
 typedef struct zh_comparison {
   const char *verdict;   /* "leading", "tied", "not_leading", "insufficient" */
   const char *claimant;  /* the protocol's name for it */
-  const char *model_sm3; /* what the protocol says its files are; NULL: nothing */
+  const char *model_sm3; /* what protocol and table both say its files are; NULL: not both do */
   zh_phrase name;        /* the verdict's */
   zh_phrase decided_by;  /* the sentences that decided it */
 } zh_comparison;

@@ -170,7 +170,7 @@ static zh_status flag_likely(size_t *flagged, subject *s, const decision *d, con
 static zh_status decide_least(subject *s, const decision *d, zh_error *err) {
   const json_t *part = part_of(s, "least"), *list = json_object_get(part, "values");
   size_t count = json_array_size(list), flagged = 0;
-  zh_mann_whitney test = {NAN, NAN, NAN};
+  zh_mann_whitney test = {.auc = NAN, .p_greater = NAN, .p_two_sided = NAN};
   double *values;
   if (!part) return ZH_OK;
   ZH_TRY(read_numbers(&values, list, err));

@@ -1,7 +1,7 @@
-#include "evaluator/leading/scope.h"
-
 #include <math.h>
 #include <string.h>
+
+#include "evaluator/leading/scope.h"
 
 /* --- not leading --- */
 
@@ -11,20 +11,12 @@ static void explain_ahead(const zh_scope *s, const zh_unit *u) {
     if (!pair->ahead) continue;
     zh_scope_decided(s, zh_about_pair(s, "own_rank", ZH_WORD_leading_own_rank, u, peer));
     double gain = fmax(0, -pair->high);
-    json_t *entry = zh_say(s->m->words, "gain", ZH_WORD_leading_gain, "model", zh_scope_claimant(s),
-                           "peer", zh_scope_model(s, peer), "endpoint", u->name, "difference",
-                           zh_points(s->m, gain).text, NULL);
+    json_t *entry = zh_say_in(s->m->words, u->shares, "gain", ZH_WORD_leading_gain, "model",
+                              zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint",
+                              u->name, "difference", zh_points(u->shares, gain).text, NULL);
     json_object_set_new(entry, "gain", zh_json_number(gain));
     zh_scope_would(s, entry);
   }
-}
-
-static bool unmatched_in(const zh_scope *s, const zh_unmatched *rival) {
-  for (size_t i = 0; i < s->count; i++) {
-    const zh_unit *u = &s->units[i];
-    if (rival->task >= u->first_task && rival->task < u->first_task + u->tasks) return true;
-  }
-  return false;
 }
 
 static bool not_leading(const zh_scope *s) {
@@ -34,28 +26,19 @@ static bool not_leading(const zh_scope *s) {
     behind = true;
     explain_ahead(s, &s->units[i]);
   }
-  for (size_t i = 0; i < s->m->unmatched_count; i++) {
-    const zh_unmatched *rival = &s->m->unmatched[i];
-    if (!unmatched_in(s, rival) || !(rival->interval.high < 0)) continue;
-    behind = true;
-    zh_scope_decided(
-        s, zh_about_unmatched(s, "published_above", ZH_WORD_leading_published_above, rival));
-    zh_scope_would(s, zh_say(s->m->words, "peer_scores", ZH_WORD_leading_needs_peer, "peer",
-                             rival->peer, NULL));
-  }
-  return behind;
+  return zh_rival_above(s) || behind;
 }
 
 /* --- leading --- */
 
-static bool beats_all(const zh_scope *s, const zh_unit *u) {
+bool zh_beats_all(const zh_scope *s, const zh_unit *u) {
   size_t peer = zh_weakest(u);
   return peer != 0 && zh_pair_known(&u->pairs[peer]) &&
          u->pairs[peer].p_greater <= s->m->protocol->alpha && u->pairs[peer].estimate.value > 0;
 }
 
-/* Tasks on which the claimant is significantly worse, by Holm over primary tasks and peers. */
-static bool loses_somewhere(const zh_scope *s, bool tell) {
+/* By Holm over primary tasks and peers. */
+bool zh_loses_somewhere(const zh_scope *s, bool tell) {
   bool loses = false;
   const zh_matter *m = s->m;
   for (size_t i = 0; i < s->count; i++) {
@@ -74,19 +57,6 @@ static bool loses_somewhere(const zh_scope *s, bool tell) {
     }
   }
   return loses;
-}
-
-static bool rival_open(const zh_scope *s, bool tell) {
-  bool open = false;
-  for (size_t i = 0; i < s->m->unmatched_count; i++) {
-    const zh_unmatched *rival = &s->m->unmatched[i];
-    if (!unmatched_in(s, rival) || rival->interval.low > 0) continue;
-    open = true;
-    if (tell)
-      zh_scope_decided(
-          s, zh_about_unmatched(s, "published_open", ZH_WORD_leading_published_open, rival));
-  }
-  return open;
 }
 
 static void explain_lead(const zh_scope *s) {
@@ -112,15 +82,15 @@ static void explain_lead(const zh_scope *s) {
 
 static bool leading(const zh_scope *s) {
   for (size_t i = 0; i < s->count; i++)
-    if (!beats_all(s, &s->units[i])) return false;
-  if (loses_somewhere(s, false) || rival_open(s, false)) return false;
+    if (!zh_beats_all(s, &s->units[i])) return false;
+  if (zh_loses_somewhere(s, false) || zh_rival_open(s, false)) return false;
   explain_lead(s);
   return true;
 }
 
-/* --- tied, and what is left --- */
+/* --- tied --- */
 
-static bool holds_up(const zh_scope *s, const zh_unit *u) {
+bool zh_holds_up(const zh_scope *s, const zh_unit *u) {
   if (u->models < 2 || u->own.low != 1) return false;
   for (size_t peer = 1; peer < u->models; peer++) {
     const zh_pair *pair = &u->pairs[peer];
@@ -136,64 +106,33 @@ static size_t nearest_to_margin(const zh_unit *u) {
   return nearest;
 }
 
+static void explain_tie(const zh_scope *s, const zh_unit *u) {
+  size_t peer = nearest_to_margin(u);
+  json_t *entry =
+      zh_say_in(s->m->words, u->shares, "non_inferior", ZH_WORD_leading_non_inferior, "model",
+                zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint", u->name, "low",
+                zh_points(u->shares, u->pairs[peer].bound).text, "margin",
+                zh_points(u->shares, s->m->protocol->margin).text, NULL);
+  zh_add_pair(entry, s, u, peer);
+  json_object_set_new(entry, "bound", zh_json_number(u->pairs[peer].bound));
+  zh_scope_decided(s, entry);
+  zh_tell_items(s, u, 0, &zh_to_lead);
+  if (zh_beats_all(s, u)) return;
+  zh_tell_lead_gain(s, u);
+  zh_tell_few_clusters(s, u);
+}
+
 static bool tied(const zh_scope *s) {
   for (size_t i = 0; i < s->count; i++)
-    if (!holds_up(s, &s->units[i])) return false;
+    if (!zh_holds_up(s, &s->units[i])) return false;
   if (s->count == 0) return false;
-  for (size_t i = 0; i < s->count; i++) {
-    const zh_unit *u = &s->units[i];
-    size_t peer = nearest_to_margin(u);
-    json_t *entry = zh_say(s->m->words, "non_inferior", ZH_WORD_leading_non_inferior, "model",
-                           zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint",
-                           u->name, "low", zh_points(s->m, u->pairs[peer].bound).text, "margin",
-                           zh_points(s->m, s->m->protocol->margin).text, NULL);
-    zh_add_pair(entry, s, u, peer);
-    json_object_set_new(entry, "bound", zh_json_number(u->pairs[peer].bound));
-    zh_scope_decided(s, entry);
-    zh_tell_items(s, u, 0, "items_to_lead", ZH_WORD_leading_items_to_lead);
-    if (!beats_all(s, u)) zh_tell_lead_gain(s, u);
-  }
-  loses_somewhere(s, true);
-  rival_open(s, true);
+  for (size_t i = 0; i < s->count; i++) explain_tie(s, &s->units[i]);
+  zh_loses_somewhere(s, true);
+  zh_rival_open(s, true);
   return true;
 }
 
-/* What the verdict hangs on where nothing else is said. */
-static const char *rest_rule(const zh_scope *s) {
-  for (size_t i = 0; i < s->count; i++) {
-    for (size_t peer = 1; peer < s->units[i].models; peer++)
-      if (!zh_pair_known(&s->units[i].pairs[peer])) return "zero_variance";
-  }
-  return "underpowered";
-}
-
-static void explain_rest(const zh_scope *s) {
-  for (size_t i = 0; i < s->count; i++) {
-    const zh_unit *u = &s->units[i];
-    bool open = !beats_all(s, u) && !holds_up(s, u);
-    if (u->models < 2)
-      zh_scope_decided(
-          s, zh_say(s->m->words, "no_pairs", ZH_WORD_leading_no_pairs, "endpoint", u->name, NULL));
-    for (size_t peer = 1; peer < u->models; peer++) {
-      const zh_pair *pair = &u->pairs[peer];
-      if (!zh_pair_known(pair)) {
-        zh_scope_decided(s,
-                         zh_about_pair(s, "zero_variance", ZH_WORD_leading_zero_variance, u, peer));
-        zh_scope_would(s, zh_say(s->m->words, "variation", ZH_WORD_leading_needs_variation, "model",
-                                 zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint",
-                                 u->name, NULL));
-      } else if (open && pair->p_greater > s->m->protocol->alpha) {
-        zh_scope_decided(s,
-                         zh_about_pair(s, "underpowered", ZH_WORD_leading_underpowered, u, peer));
-      }
-    }
-    if (!open) continue;
-    zh_tell_items(s, u, s->m->protocol->margin, "items_to_tie", ZH_WORD_leading_items_to_tie);
-    zh_tell_items(s, u, 0, "items_to_lead", ZH_WORD_leading_items_to_lead);
-  }
-  loses_somewhere(s, true);
-  rival_open(s, true);
-}
+/* --- the verdict --- */
 
 /* Both are looked at, so that both are said. */
 static bool is_incomplete(const zh_scope *s) {
@@ -212,6 +151,8 @@ zh_status zh_decide(zh_decision *out, const zh_matter *matter, const zh_unit *un
     out->rule = "not_leading";
   } else if (is_incomplete(&s)) {
     out->rule = "incomplete";
+  } else if (zh_rival_conflicts(&s)) {
+    out->rule = "published_conflict";
   } else if (count > 0 && leading(&s)) {
     out->verdict = ZH_LEADING;
     out->rule = "leading";
@@ -219,9 +160,9 @@ zh_status zh_decide(zh_decision *out, const zh_matter *matter, const zh_unit *un
     out->verdict = ZH_TIED;
     out->rule = "tied";
   } else {
-    explain_rest(&s);
-    out->rule = rest_rule(&s);
+    out->rule = zh_explain_rest(&s);
   }
+  if (whole) zh_tell_uncompared(&s, strcmp(out->rule, "incomplete") != 0);
   if (inner.status == ZH_OK) return ZH_OK;
   zh_decision_clear(out);
   return zh_fail(err, inner.status, "%s", inner.message);

@@ -18,9 +18,9 @@ typedef struct join {
   size_t count, items;
   const zh_protocol *protocol;
   zh_refusals *refusals;
-  place *places;                  /* [items], in the table's order once sorted */
-  const char **modality;          /* [tasks of the protocol] */
-  char (*digests)[ZH_DIGEST_HEX]; /* [tasks of the protocol]: of their items */
+  place *places;         /* [items], in the table's order once sorted */
+  const char **modality; /* [tasks of the protocol] */
+  char (*items_sm3)[ZH_DIGEST_HEX], (*prompts_sm3)[ZH_DIGEST_HEX]; /* [tasks of the protocol] */
 } join;
 
 static const zh_scored *row_of(const zh_scorer *s, size_t item) {
@@ -66,10 +66,8 @@ static void compare_words(const join *j, const zh_scorer *other) {
     size_t offset;
     const char *kind;
     zh_word word;
-  } fields[] = {
-      {offsetof(zh_scored, prompt), "prompt_differs", ZH_WORD_leading_prompt_differs},
-      {offsetof(zh_scored, cluster), "cluster_differs", ZH_WORD_leading_cluster_differs},
-      {offsetof(zh_scored, modality), "modality_differs", ZH_WORD_leading_modality_differs}};
+  } fields[] = {{offsetof(zh_scored, prompt), "prompt_differs", ZH_WORD_leading_prompt_differs},
+                {offsetof(zh_scored, cluster), "cluster_differs", ZH_WORD_leading_cluster_differs}};
   const zh_scorer *first = &j->scorers[0];
   for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
     for (size_t i = 0; i < j->items; i++) {
@@ -85,54 +83,102 @@ static void compare_words(const join *j, const zh_scorer *other) {
   }
 }
 
-/* The modality of each task: the protocol's, else the rows'. */
-static void find_modalities(join *j) {
-  const zh_scorer *first = &j->scorers[0];
-  for (size_t t = 0; t < j->protocol->task_count; t++)
-    j->modality[t] = j->protocol->tasks[t].modality;
-  const char *said = NULL;
-  for (size_t i = 0; i < j->items; i++) {
-    const zh_scored *row = row_of(first, i);
+/* Every row of a model must agree with the modality of its task, or say nothing. */
+static void hold_to_modalities(const join *j, const zh_scorer *s) {
+  for (size_t i = 0; i < s->row_count; i++) {
+    const zh_scored *row = &s->rows[i];
     const char *known = j->modality[row->task];
-    if (known == NULL) j->modality[row->task] = row->modality;
-    if (known == NULL || row->modality[0] == '\0' || strcmp(known, row->modality) == 0) continue;
-    if (said == NULL)
-      zh_refuse(j->refusals, "modality_differs", first->name, ZH_WORD_leading_task_modality,
-                "model", first->name, "task", j->protocol->tasks[row->task].task, "item", row->item,
-                "from", row->modality, "to", known, NULL);
-    said = row->item;
+    if (row->modality[0] == '\0' || known == NULL || strcmp(known, row->modality) == 0) continue;
+    zh_refuse(j->refusals, "modality_differs", s->name, ZH_WORD_leading_task_modality, "model",
+              s->name, "task", j->protocol->tasks[row->task].task, "item", row->item, "from",
+              row->modality, "to", known, NULL);
+    return;
   }
 }
 
-static zh_status check_task(const join *j, size_t begin, size_t end, zh_error *err) {
-  const zh_asked *asked = &j->protocol->tasks[row_of(&j->scorers[0], begin)->task];
+/* The modality of each task: the protocol's, else the first that a row names. */
+static void find_modalities(join *j) {
+  for (size_t t = 0; t < j->protocol->task_count; t++)
+    j->modality[t] = j->protocol->tasks[t].modality;
+  for (size_t m = 0; m < j->count; m++) {
+    for (size_t i = 0; i < j->scorers[m].row_count; i++) {
+      const zh_scored *row = &j->scorers[m].rows[i];
+      if (j->modality[row->task] == NULL && row->modality[0] != '\0')
+        j->modality[row->task] = row->modality;
+    }
+  }
+  for (size_t m = 0; m < j->count; m++) hold_to_modalities(j, &j->scorers[m]);
+}
+
+static zh_status digest_lines(char sm3[ZH_DIGEST_HEX], const char *const *lines, size_t count,
+                              zh_error *err) {
   zh_digest *digest;
-  char *sm3 = j->digests[row_of(&j->scorers[0], begin)->task], count[32], wanted[32];
   ZH_TRY(zh_digest_create(&digest, ZH_SM3, err));
   zh_status status = ZH_OK;
-  for (size_t i = begin; i < end && status == ZH_OK; i++) {
-    const char *item = row_of(&j->scorers[0], i)->item;
-    status = zh_digest_update(digest, item, strlen(item), err);
+  for (size_t i = 0; i < count && status == ZH_OK; i++) {
+    status = zh_digest_update(digest, lines[i], strlen(lines[i]), err);
     if (status == ZH_OK) status = zh_digest_update(digest, "\n", 1, err);
   }
   if (status == ZH_OK) status = zh_digest_final(sm3, digest, err);
   zh_digest_free(digest);
-  snprintf(count, sizeof count, "%zu", end - begin);
-  snprintf(wanted, sizeof wanted, "%lld", (long long)asked->items);
-  if (status == ZH_OK && asked->items > 0 && (size_t)asked->items != end - begin)
-    zh_refuse(j->refusals, "items_differ", j->scorers[0].name, ZH_WORD_leading_item_count, "task",
-              asked->task, "count", count, "needed", wanted, NULL);
-  if (status == ZH_OK && asked->items_sm3 != NULL && strcmp(asked->items_sm3, sm3) != 0)
-    zh_refuse(j->refusals, "items_differ", j->scorers[0].name, ZH_WORD_leading_item_digest, "task",
-              asked->task, "sm3", sm3, "needed", asked->items_sm3, NULL);
   return status;
+}
+
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Of the claimant's items begin … end - 1, those of a task; prompts_sm3 stays "" where no row has a
+ * prompt. */
+static zh_status digest_task(const join *j, size_t begin, size_t end, zh_error *err) {
+  uint32_t task = row_of(&j->scorers[0], begin)->task;
+  size_t count = end - begin;
+  bool prompted = false;
+  const char **lines = calloc(count, sizeof *lines);
+  if (lines == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", count);
+  for (size_t i = 0; i < count; i++) lines[i] = row_of(&j->scorers[0], begin + i)->item;
+  zh_status status = digest_lines(j->items_sm3[task], lines, count, err);
+  for (size_t i = 0; i < count; i++) {
+    lines[i] = row_of(&j->scorers[0], begin + i)->prompt;
+    prompted |= lines[i][0] != '\0';
+  }
+  qsort(lines, count, sizeof *lines, by_text);
+  if (status == ZH_OK && prompted) status = digest_lines(j->prompts_sm3[task], lines, count, err);
+  free(lines);
+  return status;
+}
+
+/* What the protocol locked of a task must be what stands in the tables. */
+static void check_locked(const join *j, uint32_t task, size_t items) {
+  const zh_asked *asked = &j->protocol->tasks[task];
+  const char *items_sm3 = j->items_sm3[task], *prompts_sm3 = j->prompts_sm3[task],
+             *claimant = j->scorers[0].name;
+  char count[32], wanted[32];
+  snprintf(count, sizeof count, "%zu", items);
+  snprintf(wanted, sizeof wanted, "%lld", (long long)asked->items);
+  if (asked->items > 0 && (size_t)asked->items != items)
+    zh_refuse(j->refusals, "items_differ", claimant, ZH_WORD_leading_item_count, "task",
+              asked->task, "count", count, "needed", wanted, NULL);
+  if (asked->items_sm3 != NULL && strcmp(asked->items_sm3, items_sm3) != 0)
+    zh_refuse(j->refusals, "items_differ", claimant, ZH_WORD_leading_item_digest, "task",
+              asked->task, "sm3", items_sm3, "needed", asked->items_sm3, NULL);
+  if (asked->prompts_sm3 != NULL && prompts_sm3[0] == '\0')
+    zh_refuse(j->refusals, "prompts_differ", claimant, ZH_WORD_leading_prompts_missing, "task",
+              asked->task, "model", claimant, "needed", asked->prompts_sm3, NULL);
+  else if (asked->prompts_sm3 != NULL && strcmp(asked->prompts_sm3, prompts_sm3) != 0)
+    zh_refuse(j->refusals, "prompts_differ", claimant, ZH_WORD_leading_prompt_digest, "task",
+              asked->task, "sm3", prompts_sm3, "needed", asked->prompts_sm3, NULL);
+  if (j->modality[task] == NULL)
+    zh_refuse(j->refusals, "modality_missing", claimant, ZH_WORD_leading_no_modality, "task",
+              asked->task, NULL);
 }
 
 static zh_status check_tasks(const join *j, zh_error *err) {
   for (size_t i = 0, next; i < j->items; i = next) {
     uint32_t task = row_of(&j->scorers[0], i)->task;
     for (next = i + 1; next < j->items && row_of(&j->scorers[0], next)->task == task;) next++;
-    ZH_TRY(check_task(j, i, next, err));
+    ZH_TRY(digest_task(j, i, next, err));
+    check_locked(j, task, next - i);
   }
   return ZH_OK;
 }
@@ -191,7 +237,8 @@ static void fill_items(zh_table *t, const join *j) {
     if (new_task) {
       t->task[t->tasks] = &j->protocol->tasks[row->task];
       t->modality[t->tasks] = j->modality[row->task];
-      memcpy(t->items_sm3[t->tasks], j->digests[row->task], ZH_DIGEST_HEX);
+      memcpy(t->items_sm3[t->tasks], j->items_sm3[row->task], ZH_DIGEST_HEX);
+      memcpy(t->prompts_sm3[t->tasks], j->prompts_sm3[row->task], ZH_DIGEST_HEX);
       t->first_item[t->tasks++] = i;
     }
     t->items_named[i] = row->item;
@@ -232,10 +279,12 @@ zh_status zh_table_join(zh_table **out, const zh_scorer *scorers, size_t count,
             .refusals = refusals};
   j.places = calloc(j.items, sizeof *j.places);
   j.modality = calloc(protocol->task_count, sizeof *j.modality);
-  j.digests = calloc(protocol->task_count, sizeof *j.digests);
-  zh_status status = j.places == NULL || j.modality == NULL || j.digests == NULL
-                         ? zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", j.items)
-                         : ZH_OK;
+  j.items_sm3 = calloc(protocol->task_count, sizeof *j.items_sm3);
+  j.prompts_sm3 = calloc(protocol->task_count, sizeof *j.prompts_sm3);
+  zh_status status =
+      j.places == NULL || j.modality == NULL || j.items_sm3 == NULL || j.prompts_sm3 == NULL
+          ? zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", j.items)
+          : ZH_OK;
   if (status == ZH_OK) {
     for (size_t m = 1; m < count; m++) compare_lists(&j, &scorers[m]);
     for (size_t m = 1; m < count && json_array_size(refusals->list) == 0; m++)
@@ -246,6 +295,7 @@ zh_status zh_table_join(zh_table **out, const zh_scorer *scorers, size_t count,
   if (status == ZH_OK && json_array_size(refusals->list) == 0) status = build(out, &j, err);
   free(j.places);
   free(j.modality);
-  free(j.digests);
+  free(j.items_sm3);
+  free(j.prompts_sm3);
   return status;
 }

@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
+#include "evaluator/leading/protocol_values.h"
+
 static const char *const protocol_keys[] = {"protocol", "locked",     "claimant",     "peers",
                                             "tasks",    "required",   "alpha",        "margin",
                                             "seed",     "replicates", "contaminated", NULL};
 static const char *const peer_keys[] = {"model", "declared", "top", "sm3", "published", NULL};
 static const char *const published_keys[] = {"task", "score", "items", "source", NULL};
-static const char *const task_keys[] = {"task",    "modality", "metric",    "weight",
-                                        "primary", "items",    "items_sm3", NULL};
+static const char *const task_keys[] = {"task",  "modality",  "metric",      "weight", "primary",
+                                        "items", "items_sm3", "prompts_sm3", "scale",  NULL};
 static const char *const required_keys[] = {"modalities", "tasks", NULL};
 static const char *const claimant_keys[] = {"model", "sm3", NULL};
 
@@ -18,89 +21,86 @@ static zh_status out_of_memory(zh_error *err) {
   return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the protocol");
 }
 
-/* The string below a key; *out stays as it is where the key is absent. */
-static zh_status read_text(const char **out, const zh_yaml_node *map, const char *key,
-                           zh_arena *arena, zh_error *err) {
-  const zh_yaml_node *node = zh_yaml_get(map, key);
-  const char *text;
-  if (node == NULL) return ZH_OK;
-  ZH_TRY(zh_yaml_string(&text, node, err));
-  *out = zh_arena_strdup(arena, text);
-  return *out != NULL ? ZH_OK : out_of_memory(err);
-}
-
 static zh_status need_text(const char **out, const zh_yaml_node *map, const char *key,
                            zh_arena *arena, zh_error *err) {
   const zh_yaml_node *node;
   ZH_TRY(zh_yaml_require(&node, map, key, err));
-  return read_text(out, map, key, arena, err);
+  return zh_protocol_text(out, map, key, arena, err);
 }
 
-static zh_status read_flag(bool *out, const zh_yaml_node *map, const char *key, zh_error *err) {
-  const zh_yaml_node *node = zh_yaml_get(map, key);
-  return node == NULL ? ZH_OK : zh_yaml_bool(out, node, err);
+static zh_asked *task_named(const zh_protocol *p, const char *name) {
+  for (size_t t = 0; t < p->task_count; t++)
+    if (strcmp(p->tasks[t].task, name) == 0) return &p->tasks[t];
+  return NULL;
 }
 
-static zh_status read_whole(int64_t *out, const zh_yaml_node *map, const char *key, int64_t min,
-                            int64_t max, zh_error *err) {
-  const zh_yaml_node *node = zh_yaml_get(map, key);
-  return node == NULL ? ZH_OK : zh_yaml_int(out, node, min, max, err);
+/* A node that names no task, with the nearest that there is. */
+static zh_status no_such_task(const zh_protocol *p, const zh_yaml_node *node, const char *name,
+                              zh_error *err) {
+  char guess[ZH_GUESS_BYTES];
+  const char **names = zh_arena_alloc(p->arena, p->task_count + 1, sizeof *names);
+  if (names == NULL) return out_of_memory(err);
+  for (size_t t = 0; t < p->task_count; t++) names[t] = p->tasks[t].task;
+  names[p->task_count] = NULL;
+  return zh_yaml_fail(err, node, "no task is called '%s'%s", name,
+                      zh_did_you_mean(guess, name, names));
 }
 
-/* "1 %", "1 point" or 0.01. */
-static zh_status read_share(double *out, const zh_yaml_node *node, double min, double max,
-                            zh_error *err) {
-  static const char *const units[] = {"%", "point", "points", NULL};
-  const char *text;
-  size_t unit;
-  ZH_TRY(zh_yaml_string(&text, node, err));
-  if (strchr(text, ' ') == NULL) return zh_yaml_real(out, node, min, max, err);
-  ZH_TRY(zh_yaml_quantity(out, &unit, node, units, err));
-  *out /= 100;
-  if (*out >= min && *out <= max) return ZH_OK;
-  return zh_yaml_fail(err, node, "expected a value from %g to %g", min, max);
+static zh_status read_figure(zh_published *figure, const zh_protocol *p, const zh_yaml_node *node,
+                             zh_error *err) {
+  const zh_yaml_node *value;
+  int64_t items = 0;
+  bool bare;
+  ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a published score with task, score and items", err));
+  ZH_TRY(zh_yaml_expect_keys(node, published_keys, err));
+  ZH_TRY(need_text(&figure->task, node, "task", p->arena, err));
+  if (task_named(p, figure->task) == NULL)
+    return no_such_task(p, zh_yaml_get(node, "task"), figure->task, err);
+  ZH_TRY(zh_yaml_require(&value, node, "score", err));
+  ZH_TRY(zh_protocol_share(&figure->score, &bare, node, "score", "91.5 % or 0.915", 0, 1, err));
+  ZH_TRY(zh_yaml_require(&value, node, "items", err));
+  ZH_TRY(zh_protocol_whole(&items, node, "items", 1, INT64_C(1000000000), err));
+  figure->items = (double)items;
+  return zh_protocol_text(&figure->source, node, "source", p->arena, err);
 }
 
-static zh_status read_published(zh_peer *peer, const zh_yaml_node *list, zh_arena *arena,
+static zh_status read_published(zh_peer *peer, const zh_protocol *p, const zh_yaml_node *list,
                                 zh_error *err) {
   ZH_TRY(zh_yaml_expect(list, ZH_YAML_LIST, "a list of published scores", err));
   peer->published_count = zh_yaml_count(list);
-  peer->published = zh_arena_alloc(arena, peer->published_count + 1, sizeof *peer->published);
+  peer->published = zh_arena_alloc(p->arena, peer->published_count + 1, sizeof *peer->published);
   if (peer->published == NULL) return out_of_memory(err);
   for (size_t i = 0; i < peer->published_count; i++) {
-    zh_published *p = &peer->published[i];
-    const zh_yaml_node *node = zh_yaml_item(list, i), *value;
-    int64_t items;
-    ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a published score with task, score and items", err));
-    ZH_TRY(zh_yaml_expect_keys(node, published_keys, err));
-    ZH_TRY(need_text(&p->task, node, "task", arena, err));
-    ZH_TRY(zh_yaml_require(&value, node, "score", err));
-    ZH_TRY(read_share(&p->score, value, 0, 1, err));
-    ZH_TRY(zh_yaml_require(&value, node, "items", err));
-    ZH_TRY(zh_yaml_int(&items, value, 1, INT64_C(1000000000), err));
-    p->items = (double)items;
-    ZH_TRY(read_text(&p->source, node, "source", arena, err));
+    peer->published[i] = (zh_published){.task = NULL};
+    ZH_TRY(read_figure(&peer->published[i], p, zh_yaml_item(list, i), err));
   }
   return ZH_OK;
 }
 
-static zh_status read_peer(zh_peer *peer, const zh_yaml_node *node, zh_arena *arena,
+static zh_status read_declared(zh_peer *peer, const zh_protocol *p, const zh_yaml_node *map,
+                               zh_error *err) {
+  zh_date day = ZH_NO_DATE;
+  ZH_TRY(zh_protocol_day(&peer->declared, &day, map, "declared", p->arena, err));
+  if (day == ZH_NO_DATE || p->locked_day == ZH_NO_DATE || day <= p->locked_day) return ZH_OK;
+  return zh_yaml_fail(err, zh_yaml_get(map, "declared"),
+                      "the peer '%s' was declared after the protocol was locked (%s); peers are "
+                      "named before",
+                      peer->model, p->locked);
+}
+
+static zh_status read_peer(zh_peer *peer, const zh_protocol *p, const zh_yaml_node *node,
                            zh_error *err) {
-  peer->top = true;
-  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) {
-    const char *text;
-    ZH_TRY(zh_yaml_string(&text, node, err));
-    peer->model = zh_arena_strdup(arena, text);
-    return peer->model != NULL ? ZH_OK : out_of_memory(err);
-  }
+  *peer = (zh_peer){.top = true};
+  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR)
+    return zh_protocol_string(&peer->model, node, p->arena, err);
   ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a peer with its model", err));
   ZH_TRY(zh_yaml_expect_keys(node, peer_keys, err));
-  ZH_TRY(need_text(&peer->model, node, "model", arena, err));
-  ZH_TRY(read_text(&peer->declared, node, "declared", arena, err));
-  ZH_TRY(read_text(&peer->sm3, node, "sm3", arena, err));
-  ZH_TRY(read_flag(&peer->top, node, "top", err));
+  ZH_TRY(need_text(&peer->model, node, "model", p->arena, err));
+  ZH_TRY(read_declared(peer, p, node, err));
+  ZH_TRY(zh_protocol_digest(&peer->sm3, node, "sm3", p->arena, err));
+  ZH_TRY(zh_protocol_flag(&peer->top, node, "top", err));
   const zh_yaml_node *published = zh_yaml_get(node, "published");
-  return published == NULL ? ZH_OK : read_published(peer, published, arena, err);
+  return published == NULL ? ZH_OK : read_published(peer, p, published, err);
 }
 
 static zh_status read_peers(zh_protocol *p, const zh_yaml_node *root, zh_error *err) {
@@ -112,7 +112,7 @@ static zh_status read_peers(zh_protocol *p, const zh_yaml_node *root, zh_error *
   p->peers = zh_arena_alloc(p->arena, p->peer_count, sizeof *p->peers);
   if (p->peers == NULL) return out_of_memory(err);
   for (size_t i = 0; i < p->peer_count; i++) {
-    ZH_TRY(read_peer(&p->peers[i], zh_yaml_item(list, i), p->arena, err));
+    ZH_TRY(read_peer(&p->peers[i], p, zh_yaml_item(list, i), err));
     for (size_t k = 0; k < i; k++) {
       if (strcmp(p->peers[k].model, p->peers[i].model) == 0)
         return zh_yaml_fail(err, zh_yaml_item(list, i), "the peer '%s' is named twice",
@@ -125,22 +125,19 @@ static zh_status read_peers(zh_protocol *p, const zh_yaml_node *root, zh_error *
 static zh_status read_task(zh_asked *task, const zh_yaml_node *node, zh_arena *arena,
                            zh_error *err) {
   *task = (zh_asked){.weight = 1, .primary = true, .required = true};
-  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR) {
-    const char *text;
-    ZH_TRY(zh_yaml_string(&text, node, err));
-    task->task = zh_arena_strdup(arena, text);
-    return task->task != NULL ? ZH_OK : out_of_memory(err);
-  }
+  if (zh_yaml_node_kind(node) == ZH_YAML_SCALAR)
+    return zh_protocol_string(&task->task, node, arena, err);
   ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a task", err));
   ZH_TRY(zh_yaml_expect_keys(node, task_keys, err));
   ZH_TRY(need_text(&task->task, node, "task", arena, err));
-  ZH_TRY(read_text(&task->modality, node, "modality", arena, err));
-  ZH_TRY(read_text(&task->metric, node, "metric", arena, err));
-  ZH_TRY(read_text(&task->items_sm3, node, "items_sm3", arena, err));
-  ZH_TRY(read_flag(&task->primary, node, "primary", err));
-  ZH_TRY(read_whole(&task->items, node, "items", 1, INT64_C(1000000000), err));
-  const zh_yaml_node *weight = zh_yaml_get(node, "weight");
-  return weight == NULL ? ZH_OK : zh_yaml_real(&task->weight, weight, 1e-9, 1e9, err);
+  ZH_TRY(zh_protocol_text(&task->modality, node, "modality", arena, err));
+  ZH_TRY(zh_protocol_word(&task->metric, node, "metric", arena, err));
+  ZH_TRY(zh_protocol_digest(&task->items_sm3, node, "items_sm3", arena, err));
+  ZH_TRY(zh_protocol_digest(&task->prompts_sm3, node, "prompts_sm3", arena, err));
+  ZH_TRY(zh_protocol_flag(&task->primary, node, "primary", err));
+  ZH_TRY(zh_protocol_whole(&task->items, node, "items", 1, INT64_C(1000000000), err));
+  ZH_TRY(zh_protocol_real(&task->scale, node, "scale", 1e-9, 1e9, err));
+  return zh_protocol_real(&task->weight, node, "weight", 1e-9, 1e9, err);
 }
 
 static zh_status read_tasks(zh_protocol *p, const zh_yaml_node *root, zh_error *err) {
@@ -168,14 +165,10 @@ static zh_status require_tasks(zh_protocol *p, const zh_yaml_node *list, zh_erro
   for (size_t i = 0; i < zh_yaml_count(list); i++) {
     const zh_yaml_node *node = zh_yaml_item(list, i);
     const char *name;
-    bool found = false;
     ZH_TRY(zh_yaml_string(&name, node, err));
-    for (size_t t = 0; t < p->task_count; t++) {
-      if (strcmp(p->tasks[t].task, name) != 0) continue;
-      p->tasks[t].required = true;
-      found = true;
-    }
-    if (!found) return zh_yaml_fail(err, node, "no task is called '%s'", name);
+    zh_asked *task = task_named(p, name);
+    if (task == NULL) return no_such_task(p, node, name, err);
+    task->required = true;
   }
   return ZH_OK;
 }
@@ -185,12 +178,8 @@ static zh_status require_modalities(zh_protocol *p, const zh_yaml_node *list, zh
   p->modality_count = zh_yaml_count(list);
   p->modalities = zh_arena_alloc(p->arena, p->modality_count + 1, sizeof *p->modalities);
   if (p->modalities == NULL) return out_of_memory(err);
-  for (size_t i = 0; i < p->modality_count; i++) {
-    const char *name;
-    ZH_TRY(zh_yaml_string(&name, zh_yaml_item(list, i), err));
-    p->modalities[i] = zh_arena_strdup(p->arena, name);
-    if (p->modalities[i] == NULL) return out_of_memory(err);
-  }
+  for (size_t i = 0; i < p->modality_count; i++)
+    ZH_TRY(zh_protocol_string(&p->modalities[i], zh_yaml_item(list, i), p->arena, err));
   return ZH_OK;
 }
 
@@ -213,13 +202,13 @@ static zh_status read_claimant(zh_protocol *p, const zh_yaml_node *root, zh_erro
   ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "the model that claims to lead", err));
   ZH_TRY(zh_yaml_expect_keys(node, claimant_keys, err));
   ZH_TRY(need_text(&p->claimant, node, "model", p->arena, err));
-  return read_text(&p->claimant_sm3, node, "sm3", p->arena, err);
+  return zh_protocol_digest(&p->claimant_sm3, node, "sm3", p->arena, err);
 }
 
 /* A path beside the protocol. */
 static zh_status read_contaminated(zh_protocol *p, const zh_yaml_node *root, zh_error *err) {
   const char *file = NULL, *slash = strrchr(p->path, '/');
-  ZH_TRY(read_text(&file, root, "contaminated", p->arena, err));
+  ZH_TRY(zh_protocol_text(&file, root, "contaminated", p->arena, err));
   if (file == NULL) return ZH_OK;
   bool beside = file[0] != '/' && slash != NULL;
   p->contaminated =
@@ -227,22 +216,22 @@ static zh_status read_contaminated(zh_protocol *p, const zh_yaml_node *root, zh_
   return p->contaminated != NULL ? ZH_OK : out_of_memory(err);
 }
 
+/* Tasks before peers, whose published scores are of them. */
 static zh_status read_root(zh_protocol *p, const zh_yaml_node *root, zh_error *err) {
-  const zh_yaml_node *node;
+  bool bare;
   ZH_TRY(zh_yaml_expect(root, ZH_YAML_MAP, "a protocol with claimant, peers and tasks", err));
   ZH_TRY(zh_yaml_expect_keys(root, protocol_keys, err));
-  ZH_TRY(read_text(&p->name, root, "protocol", p->arena, err));
-  ZH_TRY(read_text(&p->locked, root, "locked", p->arena, err));
+  ZH_TRY(zh_protocol_text(&p->name, root, "protocol", p->arena, err));
+  ZH_TRY(zh_protocol_day(&p->locked, &p->locked_day, root, "locked", p->arena, err));
   ZH_TRY(read_claimant(p, root, err));
-  ZH_TRY(read_peers(p, root, err));
   ZH_TRY(read_tasks(p, root, err));
+  ZH_TRY(read_peers(p, root, err));
   ZH_TRY(read_required(p, root, err));
-  if ((node = zh_yaml_get(root, "alpha")) != NULL)
-    ZH_TRY(zh_yaml_real(&p->alpha, node, 1e-6, 0.5, err));
-  if ((node = zh_yaml_get(root, "margin")) != NULL)
-    ZH_TRY(read_share(&p->margin, node, 0, 1e6, err));
-  ZH_TRY(read_whole(&p->replicates, root, "replicates", 100, 1000000, err));
-  ZH_TRY(read_whole(&p->seed, root, "seed", 0, INT64_MAX, err));
+  ZH_TRY(zh_protocol_share(&p->alpha, &bare, root, "alpha", "0.05 or 5 %", 1e-6, 0.5, err));
+  ZH_TRY(zh_protocol_share(&p->margin, &p->margin_is_bare, root, "margin", "'1 point', 1 % or 0.01",
+                           0, 1e6, err));
+  ZH_TRY(zh_protocol_whole(&p->replicates, root, "replicates", 100, 1000000, err));
+  ZH_TRY(zh_protocol_whole(&p->seed, root, "seed", 0, INT64_MAX, err));
   return read_contaminated(p, root, err);
 }
 
@@ -256,6 +245,7 @@ zh_status zh_protocol_load(zh_protocol **out, const char *path, zh_error *err) {
     p->margin = 0.01;
     p->replicates = 10000;
     p->seed = 1;
+    p->locked_day = ZH_NO_DATE;
     p->name = "";
     p->path = zh_arena_strdup(p->arena, path);
     status = p->path == NULL ? out_of_memory(err) : zh_yaml_load_file(&doc, path, err);
@@ -274,4 +264,11 @@ void zh_protocol_free(zh_protocol *protocol) {
   if (protocol == NULL) return;
   zh_arena_free(protocol->arena);
   free(protocol);
+}
+
+const char *zh_protocol_model_sm3(const zh_protocol *p, const char *model) {
+  if (strcmp(model, p->claimant) == 0) return p->claimant_sm3;
+  for (size_t i = 0; i < p->peer_count; i++)
+    if (strcmp(p->peers[i].model, model) == 0) return p->peers[i].sm3;
+  return NULL;
 }

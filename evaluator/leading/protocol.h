@@ -8,6 +8,7 @@
 #include "core/arena.h"
 #include "core/digest.h"
 #include "core/yaml.h"
+#include "evaluator/calendar.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,7 +16,7 @@ extern "C" {
 
 /* A published score, which has no answers to pair with. */
 typedef struct zh_published {
-  const char *task, *source; /* source NULL: not stated */
+  const char *task, *source; /* a task of the protocol; source NULL: not stated */
   double score;              /* 0 to 1 */
   double items;
 } zh_published;
@@ -27,9 +28,10 @@ typedef struct zh_peer {
   size_t published_count;
 } zh_peer;
 
-typedef struct zh_asked {                           /* a task */
-  const char *task, *modality, *metric, *items_sm3; /* NULL: not stated */
+typedef struct zh_asked {                                         /* a task */
+  const char *task, *modality, *metric, *items_sm3, *prompts_sm3; /* NULL: not stated */
   double weight;
+  double scale; /* the score of a perfect answer; 0: not stated */
   bool primary, required;
   int64_t items; /* 0: not stated */
 } zh_asked;
@@ -37,6 +39,7 @@ typedef struct zh_asked {                           /* a task */
 typedef struct zh_protocol {
   zh_arena *arena;
   const char *path, *name, *locked;
+  zh_date locked_day; /* ZH_NO_DATE: not stated */
   char sm3[ZH_DIGEST_HEX];
   const char *claimant, *claimant_sm3;
   zh_peer *peers;
@@ -45,13 +48,16 @@ typedef struct zh_protocol {
   size_t task_count;
   const char **modalities; /* required ones */
   size_t modality_count;
-  double alpha, margin; /* margin: in units of the score */
+  double alpha, margin; /* margin: in units of the score, once it is divided by its scale */
+  bool margin_is_bare;  /* a number without a unit, which is taken as it stands */
   int64_t replicates, seed;
   const char *contaminated; /* path of a table task,item; NULL: none */
 } zh_protocol;
 
 ZH_MUST_CHECK zh_status zh_protocol_load(zh_protocol **out, const char *path, zh_error *err);
 void zh_protocol_free(zh_protocol *protocol); /* NULL is safe */
+/* What the protocol says that a model's files are; NULL: nothing. */
+const char *zh_protocol_model_sm3(const zh_protocol *protocol, const char *model);
 
 #ifdef __cplusplus
 }

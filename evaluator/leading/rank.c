@@ -1,11 +1,14 @@
 /* From a protocol and tables of scores to a verdict with its figures. */
 #include <math.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/text.h"
 #include "evaluator/evaluator.h"
+#include "evaluator/leading/notes.h"
+#include "evaluator/leading/seen.h"
 #include "evaluator/leading/show.h"
 #include "evaluator/stats/multiplicity.h"
 
@@ -18,15 +21,10 @@ typedef struct ranking {
   size_t count;
   zh_refusals refusals;
   zh_table *table;
+  zh_seen seen; /* gone NULL: the protocol names no list */
 } ranking;
 
 /* --- one look at a table --- */
-
-static bool in_shares(const zh_table *t) {
-  for (size_t i = 0; i < t->models * t->items; i++)
-    if (!(t->scores[i] >= 0 && t->scores[i] <= 1)) return false;
-  return true;
-}
 
 static zh_status look_at_units(zh_matter *m, const ranking *r, zh_error *err) {
   const zh_table *t = m->table;
@@ -69,49 +67,11 @@ static zh_status look_for_losses(zh_matter *m, zh_error *err) {
   return status;
 }
 
-static bool has_table(const zh_table *t, const char *name) {
-  for (size_t m = 1; m < t->models; m++)
-    if (strcmp(t->names[m], name) == 0) return true;
-  return false;
-}
-
-static void compare_published(zh_matter *m, const zh_peer *peer, const zh_published *p) {
-  const zh_table *t = m->table;
-  for (size_t k = 0; k < t->tasks; k++) {
-    if (strcmp(t->task[k]->task, p->task) != 0) continue;
-    double mean = m->tasks[k].means[0], items = m->tasks[k].groups->task_items[0];
-    m->unmatched[m->unmatched_count++] = (zh_unmatched){
-        .peer = peer->model,
-        .published = p,
-        .task = k,
-        .difference = mean - p->score,
-        .interval = zh_newcombe(mean * items, items, p->score * p->items, p->items, 0.95)};
-  }
-}
-
-/* Published scores of peers whose answers are not there. */
-static zh_status look_at_published(zh_matter *m, zh_error *err) {
-  const zh_protocol *p = m->protocol;
-  size_t all = 0;
-  for (size_t i = 0; i < p->peer_count; i++) all += p->peers[i].published_count;
-  m->unmatched = calloc(all + 1, sizeof *m->unmatched);
-  if (m->unmatched == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  for (size_t i = 0; m->scale == 100 && i < p->peer_count; i++) {
-    if (has_table(m->table, p->peers[i].model)) continue;
-    for (size_t k = 0; k < p->peers[i].published_count; k++)
-      compare_published(m, &p->peers[i], &p->peers[i].published[k]);
-  }
-  return ZH_OK;
-}
-
 static zh_status look(zh_matter *m, const ranking *r, const zh_table *table, zh_error *err) {
-  *m = (zh_matter){.words = r->words,
-                   .protocol = r->protocol,
-                   .table = table,
-                   .scale = in_shares(table) ? 100 : 1};
+  *m = (zh_matter){.words = r->words, .protocol = r->protocol, .table = table};
   ZH_TRY(look_at_units(m, r, err));
   ZH_TRY(look_for_losses(m, err));
-  return look_at_published(m, err);
+  return zh_look_at_published(m, err);
 }
 
 static void matter_clear(zh_matter *m) {
@@ -132,10 +92,9 @@ static zh_status decide_clean(json_t **out, zh_decision *decision, const ranking
   zh_table *clean = NULL;
   zh_matter m = {0};
   zh_decision again = {0};
-  size_t left_out;
   *out = NULL;
-  if (r->protocol->contaminated == NULL) return ZH_OK;
-  ZH_TRY(zh_table_without(&clean, &left_out, r->table, r->protocol->contaminated, err));
+  if (r->seen.gone == NULL) return ZH_OK;
+  ZH_TRY(zh_table_without(&clean, r->table, r->seen.gone, err));
   zh_status status = ZH_OK;
   again.verdict = ZH_NOT_ENOUGH;
   if (clean->items > 0) {
@@ -144,9 +103,9 @@ static zh_status decide_clean(json_t **out, zh_decision *decision, const ranking
     if (status == ZH_OK) status = zh_decide(&again, &m, m.endpoints, m.endpoint_count, true, err);
   }
   if (status == ZH_OK) {
-    *out = zh_clean_json(r->words, &again, left_out, clean->items);
+    *out = zh_clean_json(r->words, &again, &r->seen, clean->items);
     if (again.verdict != decision->verdict && decision->verdict != ZH_NOT_LEADING)
-      zh_overrule(decision, r->words, &again, left_out);
+      zh_overrule(decision, r->words, &again, r->seen.left_out);
   }
   zh_decision_clear(&again);
   if (m.table != NULL) matter_clear(&m);
@@ -238,20 +197,53 @@ static int by_name(const void *a, const void *b) {
   return strcmp(((const zh_scorer *)a)->name, ((const zh_scorer *)b)->name);
 }
 
+/* --- units of scores --- */
+
+/* A margin in points means something where the score of a perfect answer is known, a bare one where
+ * scores are of its kind. */
+static void check_margin(ranking *r) {
+  const zh_protocol *p = r->protocol;
+  bool said = false;
+  for (size_t k = 0; k < r->table->tasks && !said; k++) {
+    const char *task = r->table->task[k]->task, *claimant = r->table->names[0];
+    double outside = 0;
+    bool shares = zh_table_in_shares(r->table, k, &outside);
+    char value[32];
+    said = shares ? p->margin_is_bare && p->margin >= 1 : !p->margin_is_bare;
+    snprintf(value, sizeof value, "%g", shares ? p->margin : outside);
+    if (said && shares)
+      zh_refuse(&r->refusals, "margin_too_wide", claimant, ZH_WORD_leading_margin_of_shares, "task",
+                task, "margin", value, "value", zh_points(true, p->margin).text, NULL);
+    else if (said)
+      zh_refuse(&r->refusals, "scale_unknown", claimant, ZH_WORD_leading_scale_unknown, "task",
+                task, "value", value, NULL);
+  }
+}
+
 /* --- the result --- */
 
-static zh_status describe(json_t **out, const ranking *r, zh_error *err) {
+static zh_status describe(json_t **out, const ranking *r, json_t *notes, zh_error *err) {
   zh_matter m = {.table = r->table};
   zh_decision decision = {0};
   json_t *clean = NULL;
   zh_status status = look(&m, r, r->table, err);
   if (status == ZH_OK) status = zh_decide(&decision, &m, m.endpoints, m.endpoint_count, true, err);
   if (status == ZH_OK) status = decide_clean(&clean, &decision, r, err);
-  if (status == ZH_OK) status = zh_show(out, &m, &decision, clean, r->scorers, r->count, err);
+  if (status == ZH_OK)
+    status = zh_show(out, &m, &decision, clean, notes, r->scorers, r->count, err);
   json_decref(clean);
   zh_decision_clear(&decision);
   matter_clear(&m);
   return status;
+}
+
+static zh_status join(ranking *r, zh_error *err) {
+  const char *contaminated = r->protocol->contaminated;
+  ZH_TRY(zh_table_join(&r->table, r->scorers, r->count, r->protocol, &r->refusals, err));
+  if (r->table == NULL) return ZH_OK;
+  check_margin(r);
+  return contaminated == NULL ? ZH_OK
+                              : zh_seen_read(&r->seen, r->table, contaminated, &r->refusals, err);
 }
 
 static zh_status rank(json_t **out, ranking *r, const char *const *given, size_t count,
@@ -262,10 +254,16 @@ static zh_status rank(json_t **out, ranking *r, const char *const *given, size_t
   check_models(r);
   /* The order of the files decides nothing. */
   if (r->count > 2) qsort(r->scorers + 1, r->count - 1, sizeof *r->scorers, by_name);
-  ZH_TRY(zh_table_join(&r->table, r->scorers, r->count, r->protocol, &r->refusals, err));
-  if (r->table == NULL)
-    return zh_show_refusal(out, r->words, r->protocol, r->refusals.list, r->scorers, r->count, err);
-  return describe(out, r, err);
+  ZH_TRY(join(r, err));
+  json_t *notes = json_array();
+  zh_note_input(notes, r->words, r->protocol, r->scorers, r->count);
+  zh_note_seen(notes, r->words, &r->seen);
+  zh_status status = json_array_size(r->refusals.list) == 0
+                         ? describe(out, r, notes, err)
+                         : zh_show_refusal(out, r->words, r->protocol, r->refusals.list, notes,
+                                           r->scorers, r->count, err);
+  json_decref(notes);
+  return status;
 }
 
 zh_status zh_rank(json_t **out, const char *protocol, const char *const *scores, size_t count,
@@ -278,6 +276,7 @@ zh_status zh_rank(json_t **out, const char *protocol, const char *const *scores,
     status = zh_threads_create(&r.threads, threads > 0 ? threads : cpus(), NULL, err);
   if (status == ZH_OK) status = rank(out, &r, scores, count, err);
   zh_table_free(r.table);
+  zh_seen_clear(&r.seen);
   for (size_t i = 0; i < r.count; i++) zh_scorer_clear(&r.scorers[i]);
   free(r.scorers);
   zh_table_paths_free(&r.paths);

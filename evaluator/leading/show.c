@@ -3,6 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "evaluator/leading/notes.h"
+#include "evaluator/leading/scope.h"
+
 #define SCHEMA "zhiheng.rank/1"
 
 static void set_verdict(json_t *object, const zh_words *words, zh_standing verdict) {
@@ -14,6 +17,11 @@ static void set_verdict(json_t *object, const zh_words *words, zh_standing verdi
 
 static json_t *text_or_null(const char *text) {
   return text != NULL ? json_string(text) : json_null();
+}
+
+/* "": none. */
+static json_t *digest_or_null(const char *text) {
+  return text[0] != '\0' ? json_string(text) : json_null();
 }
 
 static json_t *protocol_json(const zh_protocol *p) {
@@ -33,9 +41,12 @@ static json_t *models_json(const zh_scorer *scorers, size_t count, const char *c
   json_t *list = json_array();
   for (size_t i = 0; i < count; i++) {
     const zh_scorer *s = &scorers[i];
-    json_array_append_new(list, json_pack("{s:s, s:b, s:s, s:I, s:I}", "model", s->name, "claimant",
-                                          strcmp(s->name, claimant) == 0, "sm3", s->sm3, "rows",
-                                          (json_int_t)s->row_count, "runs", (json_int_t)s->runs));
+    json_array_append_new(list,
+                          json_pack("{s:s, s:b, s:s, s:o, s:o, s:O, s:I, s:I}", "model", s->name,
+                                    "claimant", strcmp(s->name, claimant) == 0, "sm3", s->sm3,
+                                    "protocol_sm3", text_or_null(s->protocol_sm3), "model_sm3",
+                                    text_or_null(s->model_sm3), "columns_not_read", s->not_read,
+                                    "rows", (json_int_t)s->row_count, "runs", (json_int_t)s->runs));
   }
   return list;
 }
@@ -101,6 +112,7 @@ static zh_status unit_json(json_t **out, const zh_unit *u, const zh_matter *m, z
   set_verdict(entry, m->words, decision.verdict);
   json_object_set_new(entry, "items", json_integer((json_int_t)u->groups->items));
   json_object_set_new(entry, "clusters", json_integer((json_int_t)u->groups->clusters));
+  json_object_set_new(entry, "unit", json_string(u->shares ? "share" : "score"));
   json_object_set_new(entry, "scores", scores_json(u, m->table));
   json_object_set_new(entry, "peer", peer > 0 ? json_string(m->table->names[peer]) : json_null());
   if (peer > 0) set_pair(entry, &u->pairs[peer]);
@@ -127,15 +139,26 @@ static json_t *sets_json(const zh_unit *u, const zh_table *t) {
 }
 
 static json_t *unmatched_json(const zh_matter *m) {
+  static const char *const held[] = {"compared", "not_scored", "not_shares"};
   json_t *list = json_array();
   for (size_t i = 0; i < m->unmatched_count; i++) {
     const zh_unmatched *u = &m->unmatched[i];
-    json_array_append_new(list,
-                          json_pack("{s:s, s:s, s:f, s:f, s:o, s:f, s:f, s:f}", "peer", u->peer,
-                                    "task", u->published->task, "published", u->published->score,
-                                    "items", u->published->items, "source",
-                                    text_or_null(u->published->source), "difference", u->difference,
-                                    "low", u->interval.low, "high", u->interval.high));
+    zh_word word = u->held == ZH_NOT_SCORED   ? ZH_WORD_leading_published_not_scored
+                   : u->held == ZH_NOT_SHARES ? ZH_WORD_leading_published_not_shares
+                   : u->model > 0             ? ZH_WORD_leading_published_beside
+                                              : ZH_WORD_leading_published_alone;
+    json_t *entry = zh_about_unmatched(m, held[u->held], word, u);
+    json_object_set_new(entry, "published", json_real(u->published->score));
+    json_object_set_new(entry, "items", json_real(u->published->items));
+    json_object_set_new(entry, "source", text_or_null(u->published->source));
+    set_number(entry, "own", u->own);
+    set_number(entry, "own_items", u->items);
+    set_number(entry, "table",
+               u->held == ZH_HELD && u->model > 0 ? m->tasks[u->task].means[u->model] : NAN);
+    set_number(entry, "difference", u->difference);
+    set_number(entry, "low", u->interval.low);
+    set_number(entry, "high", u->interval.high);
+    json_array_append_new(list, entry);
   }
   return list;
 }
@@ -153,6 +176,7 @@ static zh_status show_units(json_t *result, const zh_matter *m, zh_error *err) {
     if ((status = unit_json(&entry, &m->tasks[k], m, err)) != ZH_OK) break;
     json_object_set_new(entry, "modality", json_string(m->table->modality[k]));
     json_object_set_new(entry, "items_sm3", json_string(m->table->items_sm3[k]));
+    json_object_set_new(entry, "prompts_sm3", digest_or_null(m->table->prompts_sm3[k]));
     json_object_set_new(tasks, m->tasks[k].name, entry);
   }
   json_object_set_new(result, "endpoints", endpoints);
@@ -173,14 +197,32 @@ static json_t *head(const zh_words *words, const zh_protocol *protocol, zh_stand
   return result;
 }
 
+/* Units that lead with U above 1: why both hold is said once. */
+static void note_rank_sets(json_t *notes, const zh_words *words, const json_t *units) {
+  const char *name;
+  json_t *unit;
+  json_object_foreach((json_t *)units, name, unit) {
+    json_int_t high = json_integer_value(json_object_get(unit, "U"));
+    const char *verdict = json_string_value(json_object_get(unit, "verdict_id"));
+    if (high < 2 || strcmp(verdict, zh_standing_names[ZH_LEADING]) != 0) continue;
+    zh_note_rank_set(notes, words, name, (size_t)high);
+    return;
+  }
+}
+
 zh_status zh_show(json_t **out, const zh_matter *m, const zh_decision *decision, json_t *clean,
-                  const zh_scorer *scorers, size_t count, zh_error *err) {
+                  json_t *notes, const zh_scorer *scorers, size_t count, zh_error *err) {
   json_t *result = head(m->words, m->protocol, decision->verdict, false, decision->rule,
                         decision->decided_by, decision->would_change);
   json_object_set_new(result, "models", models_json(scorers, count, m->protocol->claimant));
   zh_status status = show_units(result, m, err);
+  size_t said = json_array_size(notes);
+  note_rank_sets(notes, m->words, json_object_get(result, "endpoints"));
+  if (json_array_size(notes) == said)
+    note_rank_sets(notes, m->words, json_object_get(result, "tasks"));
   json_object_set_new(result, "published", unmatched_json(m));
   json_object_set(result, "clean", clean != NULL ? clean : json_null());
+  json_object_set(result, "notes", notes);
   if (status == ZH_OK)
     *out = result;
   else
@@ -189,7 +231,8 @@ zh_status zh_show(json_t **out, const zh_matter *m, const zh_decision *decision,
 }
 
 zh_status zh_show_refusal(json_t **out, const zh_words *words, const zh_protocol *protocol,
-                          json_t *refusals, const zh_scorer *scorers, size_t count, zh_error *err) {
+                          json_t *refusals, json_t *notes, const zh_scorer *scorers, size_t count,
+                          zh_error *err) {
   json_t *needs = json_array(), *entry;
   size_t i;
   json_array_append_new(needs, zh_say(words, "input", ZH_WORD_leading_needs_input, NULL));
@@ -202,15 +245,27 @@ zh_status zh_show_refusal(json_t **out, const zh_words *words, const zh_protocol
   json_object_set_new(result, "tasks", json_object());
   json_object_set_new(result, "published", json_array());
   json_object_set_new(result, "clean", json_null());
+  json_object_set(result, "notes", notes);
   json_decref(needs);
   *out = result;
   return result != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for the result");
 }
 
-json_t *zh_clean_json(const zh_words *words, const zh_decision *decision, size_t left_out,
+json_t *zh_clean_json(const zh_words *words, const zh_decision *decision, const zh_seen *seen,
                       size_t items) {
-  json_t *clean =
-      json_pack("{s:I, s:I}", "left_out", (json_int_t)left_out, "items", (json_int_t)items);
+  const zh_phrase *verdict = zh_word_of(words, zh_standing_words[decision->verdict]);
+  zh_figure count = zh_count_text(seen->left_out), listed = zh_count_text(seen->listed),
+            left = zh_count_text(items);
+  const zh_slot slots[] = {{"count", count.text, count.text},
+                           {"total", listed.text, listed.text},
+                           {"items", left.text, left.text},
+                           {"to", verdict->zh, verdict->en}};
+  json_t *clean = zh_phrase_json(zh_word_of(words, ZH_WORD_leading_clean), slots, 4);
+  json_object_set_new(clean, "listed", json_integer((json_int_t)seen->listed));
+  json_object_set_new(clean, "left_out", json_integer((json_int_t)seen->left_out));
+  json_object_set_new(clean, "not_found", json_integer((json_int_t)seen->not_found));
+  json_object_set_new(clean, "other_tasks", json_integer((json_int_t)seen->elsewhere));
+  json_object_set_new(clean, "items", json_integer((json_int_t)items));
   set_verdict(clean, words, decision->verdict);
   json_object_set(clean, "decided_by",
                   decision->decided_by != NULL ? decision->decided_by : json_null());

@@ -1,4 +1,4 @@
-/* The joined table, and the same without contaminated items. */
+/* The joined table, and the same without some of its items. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +19,10 @@ zh_table *zh_table_allocate(size_t models, size_t items, size_t tasks) {
                   .task = calloc(tasks, sizeof *t->task),
                   .modality = calloc(tasks, sizeof *t->modality),
                   .items_sm3 = calloc(tasks, sizeof *t->items_sm3),
+                  .prompts_sm3 = calloc(tasks, sizeof *t->prompts_sm3),
                   .first_item = calloc(tasks + 1, sizeof *t->first_item)};
   if (t->names && t->runs && t->items_named && t->task_of && t->cluster_of && t->scores &&
-      t->run_scores && t->task && t->modality && t->items_sm3 && t->first_item)
+      t->run_scores && t->task && t->modality && t->items_sm3 && t->prompts_sm3 && t->first_item)
     return t;
   zh_table_free(t);
   return NULL;
@@ -40,27 +41,21 @@ void zh_table_free(zh_table *t) {
   free(t->task);
   free(t->modality);
   free(t->items_sm3);
+  free(t->prompts_sm3);
   free(t->first_item);
   free(t);
 }
 
-/* gone[i]: item i stands in the table. */
-static zh_status mark_gone(bool *gone, const zh_table *t, const char *path, zh_error *err) {
-  zh_csv *csv;
-  size_t task, item;
-  bool more;
-  ZH_TRY(zh_csv_open(&csv, path, NULL, err));
-  zh_status status = zh_csv_require(&task, csv, "task", err);
-  if (status == ZH_OK) status = zh_csv_require(&item, csv, "item", err);
-  while (status == ZH_OK && (status = zh_csv_next(&more, csv, err)) == ZH_OK && more) {
-    for (size_t k = 0; k < t->tasks; k++) {
-      if (strcmp(t->task[k]->task, zh_csv_field(csv, task)) != 0) continue;
-      for (size_t i = t->first_item[k]; i < t->first_item[k + 1]; i++)
-        gone[i] |= strcmp(t->items_named[i], zh_csv_field(csv, item)) == 0;
+bool zh_table_in_shares(const zh_table *t, size_t task, double *outside) {
+  for (size_t m = 0; m < t->models; m++) {
+    for (size_t i = t->first_item[task]; i < t->first_item[task + 1]; i++) {
+      double score = t->scores[m * t->items + i];
+      if (score >= 0 && score <= 1) continue;
+      *outside = score;
+      return false;
     }
   }
-  zh_csv_free(csv);
-  return status;
+  return true;
 }
 
 static void copy_item(zh_table *to, size_t at, const zh_table *from, size_t i) {
@@ -93,19 +88,12 @@ static void copy_left(zh_table *to, const zh_table *from, const bool *gone) {
   to->first_item[to->tasks] = at;
 }
 
-zh_status zh_table_without(zh_table **out, size_t *left_out, const zh_table *table,
-                           const char *path, zh_error *err) {
-  bool *gone = calloc(table->items, sizeof *gone);
-  zh_table *t = NULL;
+zh_status zh_table_without(zh_table **out, const zh_table *table, const bool *gone, zh_error *err) {
+  size_t left = 0;
+  for (size_t i = 0; i < table->items; i++) left += !gone[i];
+  zh_table *t = zh_table_allocate(table->models, left, table->tasks);
   *out = NULL;
-  *left_out = 0;
-  zh_status status = gone == NULL ? zh_fail(err, ZH_ERR_MEMORY, "out of memory")
-                                  : mark_gone(gone, table, path, err);
-  for (size_t i = 0; status == ZH_OK && i < table->items; i++) *left_out += gone[i];
-  if (status == ZH_OK) {
-    t = zh_table_allocate(table->models, table->items - *left_out, table->tasks);
-    if (t == NULL) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  }
+  zh_status status = t == NULL ? zh_fail(err, ZH_ERR_MEMORY, "out of memory") : ZH_OK;
   for (size_t m = 0; status == ZH_OK && m < table->models; m++) {
     t->names[m] = table->names[m];
     t->runs[m] = table->runs[m];
@@ -114,7 +102,6 @@ zh_status zh_table_without(zh_table **out, size_t *left_out, const zh_table *tab
     if (t->run_scores[m] == NULL) status = zh_fail(err, ZH_ERR_MEMORY, "out of memory");
   }
   if (status == ZH_OK) copy_left(t, table, gone);
-  free(gone);
   if (status == ZH_OK)
     *out = t;
   else

@@ -101,12 +101,20 @@ static zh_status fill(zh_unit *u, const zh_table *t, const zh_protocol *protocol
   return status == ZH_OK ? rank(u, protocol->alpha, &draws, err) : status;
 }
 
+static bool in_shares(const zh_table *t, size_t first, size_t count) {
+  double outside;
+  for (size_t k = first; k < first + count; k++)
+    if (!zh_table_in_shares(t, k, &outside)) return false;
+  return true;
+}
+
 zh_status zh_unit_create(zh_unit *u, const zh_table *table, size_t first, size_t count,
                          bool is_task, const zh_protocol *protocol, zh_threads *threads,
                          zh_error *err) {
   size_t items = table->first_item[first + count] - table->first_item[first];
   *u = (zh_unit){.name = is_task ? table->task[first]->task : table->modality[first],
                  .is_task = is_task,
+                 .shares = in_shares(table, first, count),
                  .first_task = first,
                  .tasks = count,
                  .models = table->models,

@@ -14,6 +14,7 @@ extern "C" {
 typedef struct zh_unit {
   const char *name;
   bool is_task;
+  bool shares;              /* all scores lie in 0 to 1: differences are shown in points of 100 */
   size_t first_task, tasks; /* of the table */
   size_t models;
   zh_groups *groups;

@@ -11,10 +11,12 @@ const char *const zh_registry_columns[] = {
     "metric",      "shots",       "setting",       "score",   "unit", "items",
     "source_repo", "source_path", "source_commit", "note",    NULL};
 
+/* Decimal: strtod alone would take 0x1p-1. */
 static double number_of(const char *text) {
   char *end;
   double value = strtod(text, &end);
-  return *text != '\0' && *end == '\0' && isfinite(value) ? value : NAN;
+  bool whole = *text != '\0' && *end == '\0' && strpbrk(text, "xX") == NULL;
+  return whole && isfinite(value) ? value : NAN;
 }
 
 static zh_status read_entries(zh_registry *r, zh_error *err) {

@@ -51,13 +51,19 @@ static json_t *entry_json(const zh_entry *e) {
   return object;
 }
 
+/* What is no number comes last. */
+static int best_first(const zh_entry *x, const zh_entry *y) {
+  double a = isnan(x->score) ? -INFINITY : x->score, b = isnan(y->score) ? -INFINITY : y->score;
+  if (a != b) return a > b ? -1 : 1;
+  return (x->line > y->line) - (x->line < y->line);
+}
+
 /* By what is comparable, then the best first, then by line. */
 static int by_key(const void *a, const void *b) {
   const zh_entry *x = *(const zh_entry *const *)a, *y = *(const zh_entry *const *)b;
   int order = zh_registry_compare(x, y);
   if (order != 0) return order;
-  if (x->score != y->score) return x->score > y->score ? -1 : 1;
-  return (x->line > y->line) - (x->line < y->line);
+  return best_first(x, y);
 }
 
 static int by_score(const void *a, const void *b) {
@@ -65,8 +71,7 @@ static int by_score(const void *a, const void *b) {
   int order = strcmp(x->text[ZH_OF_BENCHMARK], y->text[ZH_OF_BENCHMARK]);
   if (order == 0) order = strcmp(x->text[ZH_OF_UNIT], y->text[ZH_OF_UNIT]);
   if (order != 0) return order;
-  if (x->score != y->score) return x->score > y->score ? -1 : 1;
-  return (x->line > y->line) - (x->line < y->line);
+  return best_first(x, y);
 }
 
 /* Groups of rows that say different things of the same. rows: sorted by key. */
@@ -78,11 +83,13 @@ static json_t *conflicts_json(const zh_entry **rows, size_t count) {
     json_t *group = json_array();
     for (size_t k = i; k < next; k++) json_array_append_new(group, entry_json(rows[k]));
     json_array_append_new(
-        list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "model",
-                        rows[i]->text[ZH_OF_MODEL], "benchmark", rows[i]->text[ZH_OF_BENCHMARK],
-                        "kind", rows[i]->text[ZH_OF_KIND], "setting", rows[i]->text[ZH_OF_SETTING],
-                        "unit", rows[i]->text[ZH_OF_UNIT], "high", zh_json_number(rows[i]->score),
-                        "low", zh_json_number(rows[next - 1]->score), "rows", group));
+        list,
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "model",
+                  rows[i]->text[ZH_OF_MODEL], "benchmark", rows[i]->text[ZH_OF_BENCHMARK], "kind",
+                  rows[i]->text[ZH_OF_KIND], "metric", rows[i]->text[ZH_OF_METRIC], "shots",
+                  rows[i]->text[ZH_OF_SHOTS], "setting", rows[i]->text[ZH_OF_SETTING], "unit",
+                  rows[i]->text[ZH_OF_UNIT], "high", zh_json_number(rows[i]->score), "low",
+                  zh_json_number(rows[next - 1]->score), "rows", group));
   }
   return list;
 }

@@ -3,6 +3,7 @@
  * Whether one of several that are tied is leading, the texts do not say; that, too little evidence,
  * or a comparison of another model than the one that was evaluated, leave it undetermined. */
 #include <string.h>
+#include <strings.h>
 
 #include "evaluator/leading/comparison.h"
 #include "evaluator/rules/decision.h"
@@ -20,11 +21,12 @@ static const zh_comparison *comparison_of(const zh_case *c, const zh_rule *rule)
   return claim == NULL ? NULL : claim->comparison;
 }
 
-/* Whether the model that was compared is each of those that are evaluated. */
+/* Whether the model that was compared, by what its table of scores says, is each of those that are
+ * evaluated. Digests may be written in capitals. */
 static bool is_bound(const zh_case *c, const zh_comparison *comparison) {
   for (size_t i = 0; i < c->subject_count; i++) {
     const char *sm3 = c->subjects[i]->sm3;
-    if (comparison->model_sm3 == NULL || sm3 == NULL || strcmp(sm3, comparison->model_sm3) != 0)
+    if (comparison->model_sm3 == NULL || sm3 == NULL || strcasecmp(sm3, comparison->model_sm3) != 0)
       return false;
   }
   return c->subject_count > 0;

@@ -134,6 +134,41 @@ static double tie_sum(const double *x, size_t x_count, const double *y, size_t y
   return sum;
 }
 
+/* ways[u] for u = 0 … few * many: arrangements of both samples in which values of one pass values
+ * of the other u times, coefficients of the Gaussian binomial; total: of them all. False where they
+ * are too many to count. */
+static bool count_ways(double *ways, size_t few, size_t many, double *total) {
+  static const double COUNTED = 0x1p53;
+  ways[0] = *total = 1;
+  for (size_t i = 1; i <= few; i++) {
+    size_t top = i * many;
+    *total *= (double)(many + i) / (double)i;
+    if (*total >= COUNTED) return false;
+    /* times (1 - q^(many + i)) / (1 - q^i) */
+    for (size_t u = top + 1; u-- > many + i;) ways[u] -= ways[u - many - i];
+    for (size_t u = i; u <= top; u++) ways[u] += ways[u - i];
+  }
+  return true;
+}
+
+/* P(U >= u) and twice the smaller tail, of x passing y; false where they cannot be counted. */
+static zh_status count_exactly(zh_mann_whitney *out, size_t few, size_t many, double u,
+                               zh_error *err) {
+  size_t top = few * many;
+  double total = 1, above = 0, below = 0, *ways = calloc(top + 1, sizeof *ways);
+  if (!ways) return out_of_memory(err);
+  out->exact = count_ways(ways, few, many, &total);
+  for (size_t i = 0; out->exact && i <= top; i++) {
+    if ((double)i >= u) above += ways[i];
+    if ((double)i <= u) below += ways[i];
+  }
+  free(ways);
+  if (!out->exact) return ZH_OK;
+  out->p_greater = above / total;
+  out->p_two_sided = fmin(1, 2 * fmin(above, below) / total);
+  return ZH_OK;
+}
+
 zh_status zh_test_mann_whitney(zh_mann_whitney *out, const double *x, size_t x_count,
                                const double *y, size_t y_count, zh_error *err) {
   double *xs = NULL, *ys = NULL, u = 0;
@@ -143,12 +178,17 @@ zh_status zh_test_mann_whitney(zh_mann_whitney *out, const double *x, size_t x_c
     u += 0.5 *
          (double)(count_below(ys, y_count, xs[i], false) + count_below(ys, y_count, xs[i], true));
   if (status == ZH_OK) {
-    double nx = (double)x_count, ny = (double)y_count, n = nx + ny;
-    double spread = nx * ny / 12 * (n + 1 - tie_sum(xs, x_count, ys, y_count) / (n * (n - 1)));
+    enum { EXACT_UP_TO = 8 };
+    double nx = (double)x_count, ny = (double)y_count, n = nx + ny,
+           ties = tie_sum(xs, x_count, ys, y_count),
+           spread = nx * ny / 12 * (n + 1 - ties / (n * (n - 1)));
     double z = spread > 0 ? (u - nx * ny / 2) / sqrt(spread) : 0;
     *out = (zh_mann_whitney){.auc = u / (nx * ny),
                              .p_greater = zh_normal_cdf(-z),
                              .p_two_sided = 2 * zh_normal_cdf(-fabs(z))};
+    size_t few = x_count < y_count ? x_count : y_count, many = x_count + y_count - few;
+    /* u is that of x; the distribution is symmetric and does not ask which sample is which. */
+    if (ties == 0 && few <= EXACT_UP_TO) status = count_exactly(out, few, many, u, err);
   }
   free(xs);
   free(ys);

@@ -4,6 +4,7 @@
 #ifndef ZH_EVALUATOR_STATS_EXCHANGE_H
 #define ZH_EVALUATOR_STATS_EXCHANGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,9 +31,12 @@ ZH_MUST_CHECK zh_status zh_poisson_binomial_tail(double *out, size_t k, const do
                                                  size_t count, zh_error *err);
 
 typedef struct zh_mann_whitney {
-  double auc;                    /* P(x > y) + P(x = y) / 2 */
-  double p_greater, p_two_sided; /* normal approximation with ties, without continuity correction */
+  double auc; /* P(x > y) + P(x = y) / 2 */
+  double p_greater, p_two_sided;
+  bool exact; /* else the normal approximation with ties, without continuity correction */
 } zh_mann_whitney;
+/* Exact without ties where one sample has 8 values or fewer and all arrangements can be counted in
+ * doubles without rounding. */
 ZH_MUST_CHECK zh_status zh_test_mann_whitney(zh_mann_whitney *out, const double *x, size_t x_count,
                                              const double *y, size_t y_count, zh_error *err);
 

@@ -1,6 +1,7 @@
 /* All models' sums under the same flips: those of pairs follow by subtraction. */
 #include "evaluator/stats/flips.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ typedef struct work {
   uint64_t *rows;    /* of each task [models][words]; NULL where not packed */
   size_t *row_begin; /* [tasks]: where its rows begin */
   double *shares;    /* [models][tasks]: the mean */
+  double *sizes;     /* [models]: of the largest score */
   atomic_bool failed;
 } work;
 
@@ -144,8 +146,9 @@ static zh_status pack(work *w, zh_error *err) {
 static zh_status spread(work *w, zh_error *err) {
   const zh_field *f = w->field;
   const zh_groups *g = f->groups;
+  w->sizes = calloc(f->models, sizeof *w->sizes);
   if (w->rows == NULL) w->parts = calloc(f->models * g->clusters, sizeof *w->parts);
-  if (w->rows == NULL && w->parts == NULL)
+  if (w->sizes == NULL || (w->rows == NULL && w->parts == NULL))
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scores of %zu models", f->models);
   for (size_t m = 0; m < f->models; m++) {
     double mean = 0;
@@ -154,6 +157,7 @@ static zh_status spread(work *w, zh_error *err) {
     for (size_t t = 0; w->rows != NULL && t < g->tasks; t++)
       mean += g->weight[t] * w->shares[m * g->tasks + t];
     w->out->means[m] = mean;
+    if (w->rows == NULL) w->sizes[m] = zh_largest(f->scores + m * g->items, g->items);
   }
   return ZH_OK;
 }
@@ -175,7 +179,10 @@ static double square(const work *w, size_t t, size_t j, size_t k) {
   if (w->rows == NULL) {
     const double *a = w->parts + j * g->clusters + g->first[t],
                  *b = w->parts + k * g->clusters + g->first[t];
-    return distance(a, b, g->first[t + 1] - g->first[t]);
+    double left = distance(a, b, g->first[t + 1] - g->first[t]),
+           noise = g->weight[t] / g->task_items[t] *
+                   zh_score_noise(fmax(w->sizes[j], w->sizes[k]), g->task_items[t]);
+    return left > noise * noise ? left : 0;
   }
   size_t words = words_of(g, t);
   const uint64_t *rows = w->rows + w->row_begin[t];
@@ -222,6 +229,7 @@ zh_status zh_flip_field(zh_flipped *out, const zh_field *field, const zh_draws *
   free(w.rows);
   free(w.row_begin);
   free(w.shares);
+  free(w.sizes);
   if (status != ZH_OK) zh_flipped_clear(out);
   return status;
 }

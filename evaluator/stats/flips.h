@@ -29,16 +29,17 @@ void zh_sign_bits(uint64_t *bits, size_t count, uint64_t seed, uint64_t replicat
 bool zh_signs_all(size_t *flips, size_t count, size_t replicates);
 
 /* Permutation test of one mean of differences: contributions (not centred) keep or change their
- * sign, the t statistic is computed anew each time. p: share of flips at least as large, drawn ones
- * with the observed one counted in (Phipson and Smyth 2010). */
+ * sign, the t statistic is computed anew each time. p: share of flips at least as large (as small,
+ * as far from 0), drawn ones with the observed one counted in (Phipson and Smyth 2010). Clusters
+ * that do not differ change nothing. size: as for zh_estimate_mean. */
 typedef struct zh_flip_test {
-  double p_greater, p_two_sided;
+  double p_greater, p_less, p_two_sided;
   size_t flips;
-  bool exact; /* all flips, not drawn ones */
+  bool exact; /* all flips of the clusters that differ, not drawn ones */
 } zh_flip_test;
 ZH_MUST_CHECK zh_status zh_sign_flip_test(zh_flip_test *out, const zh_groups *groups,
-                                          const double *differences, const zh_draws *draws,
-                                          zh_error *err);
+                                          const double *differences, double size,
+                                          const zh_draws *draws, zh_error *err);
 
 /* Models side by side: scores[m * items + i]. */
 typedef struct zh_field {

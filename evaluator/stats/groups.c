@@ -122,21 +122,40 @@ double zh_contributions(double *contributions, const zh_groups *g, const double 
   return mean;
 }
 
-zh_status zh_estimate_mean(zh_estimate *out, const zh_groups *g, const double *values,
+double zh_score_noise(double size, double count) {
+  return 64 * 0x1p-52 * size * count;
+}
+
+double zh_largest(const double *values, size_t count) {
+  double size = 0;
+  for (size_t i = 0; i < count; i++) size = fmax(size, fabs(values[i]));
+  return size;
+}
+
+void zh_differing(double *contributions, const zh_groups *g, const double *differences,
+                  double size) {
+  zh_contributions(contributions, g, differences, false);
+  size = fmax(size, zh_largest(differences, g->items));
+  for (size_t c = 0; c < g->clusters; c++) {
+    size_t t = g->task_of[c];
+    double share = g->weight[t] / g->task_items[t];
+    if (fabs(contributions[c]) <= share * zh_score_noise(size, g->cluster_items[c]))
+      contributions[c] = 0;
+  }
+}
+
+zh_status zh_estimate_mean(zh_estimate *out, const zh_groups *g, const double *values, double size,
                            zh_error *err) {
   double *parts = calloc(g->clusters + 3 * g->tasks, sizeof *parts);
   if (parts == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", g->items);
   double *variances = parts + g->clusters, *df = variances + g->tasks, *ones = df + g->tasks;
   *out = (zh_estimate){.value = zh_contributions(parts, g, values, true)};
-  double size = 0; /* the largest value */
-  for (size_t i = 0; i < g->items; i++) size = fmax(size, fabs(values[i]));
+  size = fmax(size, zh_largest(values, g->items));
   for (size_t t = 0; t < g->tasks; t++) {
     double clusters = (double)(g->first[t + 1] - g->first[t]), squares = 0;
     for (size_t c = g->first[t]; c < g->first[t + 1]; c++) squares += parts[c] * parts[c];
-    /* What rounding of the mean leaves of equal values is no variance. */
-    double share = g->weight[t] / g->task_items[t];
-    double noise = 64 * 0x1p-52 * size * share;
-    if (squares <= noise * noise * g->task_items[t] * g->task_items[t]) squares = 0;
+    double noise = g->weight[t] / g->task_items[t] * zh_score_noise(size, g->task_items[t]);
+    if (squares <= noise * noise) squares = 0;
     variances[t] = clusters > 1 ? squares * clusters / (clusters - 1) : NAN;
     df[t] = clusters - 1;
     ones[t] = 1;

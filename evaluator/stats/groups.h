@@ -47,14 +47,25 @@ size_t zh_groups_least(const zh_groups *groups);
 double zh_contributions(double *contributions, const zh_groups *groups, const double *values,
                         bool centred);
 
+/* Numbers are decimal fractions rounded to binary ones. What that, and the sums that are made of
+ * them, can leave of `count` values reckoned from numbers no larger than `size`: less is nothing.
+ */
+double zh_score_noise(double size, double count);
+double zh_largest(const double *values, size_t count); /* of their magnitudes */
+/* Contributions of differences, not centred; 0 where rounding alone explains one. */
+void zh_differing(double *contributions, const zh_groups *groups, const double *differences,
+                  double size);
+
 /* A mean with the variance of clusters (Liang and Zeger 1986; Miller 2024): in each task C / (C -
  * 1) times the squares of the centred contributions, df C - 1; Welch and Satterthwaite over tasks.
  * variance NAN where a task has one cluster alone. */
 typedef struct zh_estimate {
   double value, variance, df;
 } zh_estimate;
+/* size: the largest number that the values were reckoned from (of differences: of the scores),
+ * whose rounding is no variance; 0: they themselves. */
 ZH_MUST_CHECK zh_status zh_estimate_mean(zh_estimate *out, const zh_groups *groups,
-                                         const double *values, zh_error *err);
+                                         const double *values, double size, zh_error *err);
 
 /* P(T >= value - than) under value = than, by Student's t; NAN where the variance is none. */
 double zh_estimate_greater(const zh_estimate *estimate, double than);

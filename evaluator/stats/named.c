@@ -8,8 +8,9 @@
 #include "core/yaml.h"
 #include "evaluator/evaluator.h"
 
-static const zh_method *const tables[] = {zh_proportion_methods, zh_mean_methods, zh_family_methods,
-                                          zh_curve_methods, zh_exchange_methods};
+static const zh_method *const tables[] = {zh_proportion_methods, zh_mean_methods,
+                                          zh_family_methods,     zh_arena_methods,
+                                          zh_curve_methods,      zh_exchange_methods};
 enum { TABLES = sizeof tables / sizeof *tables, METHODS_MAX = 64 };
 
 static const zh_method *find(const char *name) {
@@ -31,6 +32,10 @@ static zh_status refuse_name(const char *name, zh_error *err) {
   }
   return zh_fail(err, ZH_ERR_USAGE, "no test is called '%.40s'%s ('zhiheng stats help' lists them)",
                  name, zh_did_you_mean(guess, name, names));
+}
+
+zh_status zh_statistic_known(const char *name, zh_error *err) {
+  return find(name) != NULL ? ZH_OK : refuse_name(name, err);
 }
 
 zh_status zh_statistic(json_t **out, const char *name, const char *const *words, size_t count,

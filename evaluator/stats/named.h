@@ -29,6 +29,7 @@ typedef struct zh_method {
 extern const zh_method zh_proportion_methods[]; /* named_proportions.c */
 extern const zh_method zh_mean_methods[];       /* named_means.c */
 extern const zh_method zh_family_methods[];     /* named_families.c */
+extern const zh_method zh_arena_methods[];      /* named_arena.c */
 extern const zh_method zh_curve_methods[];      /* named_curves.c */
 extern const zh_method zh_exchange_methods[];   /* named_exchange.c */
 

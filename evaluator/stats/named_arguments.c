@@ -125,36 +125,72 @@ void zh_numbers_clear(zh_numbers *numbers) {
   *numbers = (zh_numbers){.values = NULL};
 }
 
-/* In `text`, rows end with any of `ends`. */
+/* Cuts numbers one by one; a row ends with any of `ends`. */
+typedef struct cutter {
+  zh_numbers *out;
+  const zh_given *given;
+  const char *key, *ends;
+  size_t count, in_row;
+  bool comma; /* the last thing was one, and no number has followed */
+} cutter;
+
+static zh_status refuse_gap(const cutter *c, zh_error *err) {
+  char row[40] = "";
+  if (c->ends[0] != '\0') snprintf(row, sizeof row, " of row %zu", c->out->rows + 1);
+  return zh_fail(err, ZH_ERR_USAGE,
+                 "%s: number %zu%s of %s is empty; write a number on either side of each comma",
+                 c->given->method, c->in_row + 1, row, c->key);
+}
+
+/* At the end of a row, which `end` is. */
+static zh_status end_row(cutter *c, char end, zh_error *err) {
+  zh_numbers *out = c->out;
+  if (c->comma || (c->in_row == 0 && end == ';')) return refuse_gap(c, err);
+  if (c->in_row > 0 && out->rows++ > 0 && c->in_row != out->columns)
+    return zh_fail(err, ZH_ERR_USAGE, "%s: row %zu of %s has %zu numbers, the first %zu",
+                   c->given->method, out->rows, c->key, c->in_row, out->columns);
+  if (c->in_row > 0) out->columns = c->in_row;
+  c->in_row = 0;
+  return ZH_OK;
+}
+
+static zh_status cut_number(cutter *c, const char **at, zh_error *err) {
+  char *end;
+  double value = strtod(*at, &end);
+  if (end == *at || (*end != '\0' && strchr(", \t\r\n;", *end) == NULL) || !isfinite(value))
+    return zh_fail(
+        err, ZH_ERR_USAGE, "%s: number %zu of %s is '%.*s', where a finite number is expected",
+        c->given->method, c->count + 1, c->key, (int)(1 + strcspn(*at + 1, ", \t\r\n;")) % 60, *at);
+  c->out->values[c->count++] = value;
+  c->in_row++;
+  c->comma = false;
+  *at = end;
+  return ZH_OK;
+}
+
 static zh_status cut_numbers(zh_numbers *out, const zh_given *given, const char *key,
                              const char *text, const char *ends, zh_error *err) {
-  size_t room = 1, count = 0, in_row = 0;
+  cutter c = {.out = out, .given = given, .key = key, .ends = ends};
+  size_t room = 1;
   for (const char *at = text; *at != '\0'; at++) room += strchr(", \t\r\n;", *at) != NULL;
   out->values = calloc(room, sizeof *out->values);
   if (out->values == NULL)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu numbers", room);
   for (const char *at = text;;) {
-    at += strspn(at, strchr(ends, '\n') != NULL ? ", \t\r" : ", \t\r\n");
-    if (*at == '\0' || strchr(ends, *at) != NULL) {
-      if (in_row > 0 && out->rows++ > 0 && in_row != out->columns)
-        return zh_fail(err, ZH_ERR_USAGE, "%s: row %zu of %s has %zu numbers, the first %zu",
-                       given->method, out->rows, key, in_row, out->columns);
-      if (in_row > 0) out->columns = in_row;
-      in_row = 0;
+    at += strspn(at, strchr(ends, '\n') != NULL ? " \t\r" : " \t\r\n");
+    if (*at == ',') {
+      if (c.comma || c.in_row == 0) return refuse_gap(&c, err);
+      c.comma = true;
+      at++;
+    } else if (*at == '\0' || strchr(ends, *at) != NULL) {
+      ZH_TRY(end_row(&c, *at, err));
       if (*at == '\0') break;
       at++;
-      continue;
+    } else {
+      ZH_TRY(cut_number(&c, &at, err));
     }
-    char *end;
-    double value = strtod(at, &end);
-    if (end == at || (*end != '\0' && strchr(", \t\r\n;", *end) == NULL) || !isfinite(value))
-      return zh_fail(err, ZH_ERR_USAGE, "%s: %s has '%.*s' where a finite number is expected",
-                     given->method, key, (int)strcspn(at, ", \t\r\n;") % 60, at);
-    out->values[count++] = value;
-    in_row++;
-    at = end;
   }
-  if (count > 0) return ZH_OK;
+  if (c.count > 0) return ZH_OK;
   return zh_fail(err, ZH_ERR_USAGE, "%s: %s has no numbers", given->method, key);
 }
 

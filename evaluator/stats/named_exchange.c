@@ -55,8 +55,9 @@ static zh_status mann_whitney(json_t **out, const zh_given *given, zh_error *err
   zh_numbers_clear(&y);
   ZH_TRY(status);
   return zh_named_done(out,
-                       json_pack("{s:f, s:f, s:f}", "auc", test.auc, "p_greater", test.p_greater,
-                                 "p_two_sided", test.p_two_sided),
+                       json_pack("{s:f, s:f, s:f, s:s}", "auc", test.auc, "p_greater",
+                                 test.p_greater, "p_two_sided", test.p_two_sided, "method",
+                                 test.exact ? "exact" : "asymptotic"),
                        err);
 }
 

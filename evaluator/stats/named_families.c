@@ -1,12 +1,9 @@
 /* Several tests, or several models, by name. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/csv.h"
 #include "core/statistics.h"
 #include "evaluator/stats/bootstrap.h"
-#include "evaluator/stats/bradley_terry.h"
 #include "evaluator/stats/multiplicity.h"
 #include "evaluator/stats/named.h"
 #include "evaluator/stats/rank_sets.h"
@@ -15,10 +12,11 @@ static zh_status p_values(zh_numbers *p, double *alpha, const zh_given *given, z
   ZH_TRY(zh_given_real_or(alpha, given, "alpha", 1e-9, 0.5, 0.05, err));
   ZH_TRY(zh_given_list(p, given, "p", err));
   for (size_t i = 0; i < p->columns; i++) {
-    if (p->values[i] >= 0 && p->values[i] <= 1) continue;
+    double value = p->values[i];
+    if (value >= 0 && value <= 1) continue;
     zh_numbers_clear(p);
-    return zh_fail(err, ZH_ERR_USAGE, "%s: p value %zu does not lie between 0 and 1", given->method,
-                   i + 1);
+    return zh_fail(err, ZH_ERR_USAGE, "%s: number %zu of p is %g; a p value lies between 0 and 1",
+                   given->method, i + 1, value);
   }
   return ZH_OK;
 }
@@ -88,7 +86,7 @@ static zh_status rank_sets(json_t **out, const zh_given *given, zh_error *err) {
   zh_groups *groups;
   zh_rank_options options = {.alpha = 0.05};
   int64_t claimant;
-  size_t untested;
+  size_t untested, flips;
   ZH_TRY(zh_given_real_or(&options.alpha, given, "alpha", 1e-9, 0.5, 0.05, err));
   ZH_TRY(zh_given_whole_or(&claimant, given, "claimant", 1, 1000, 0, err));
   ZH_TRY(field_of(&scores, &groups, &options.draws, given, err));
@@ -100,27 +98,32 @@ static zh_status rank_sets(json_t **out, const zh_given *given, zh_error *err) {
     status = zh_fail(err, ZH_ERR_USAGE, "rank-sets: there are %zu models, no model %lld",
                      scores.rows, (long long)claimant);
   if (status == ZH_OK) status = zh_rank_sets(sets, &untested, &field, &options, err);
-  if (status == ZH_OK)
-    status = zh_named_done(out,
-                           json_pack("{s:o, s:f, s:I, s:I}", "sets", sets_json(sets, scores.rows),
-                                     "alpha", options.alpha, "untested_pairs", (json_int_t)untested,
-                                     "replicates", (json_int_t)options.draws.replicates),
-                           err);
+  if (status == ZH_OK) {
+    bool all = zh_signs_all(&flips, groups->clusters, options.draws.replicates);
+    status =
+        zh_named_done(out,
+                      json_pack("{s:o, s:f, s:I, s:I, s:b}", "sets", sets_json(sets, scores.rows),
+                                "alpha", options.alpha, "untested_pairs", (json_int_t)untested,
+                                "replicates", (json_int_t)flips, "exact", all),
+                      err);
+  }
   free(sets);
   zh_groups_free(groups);
   zh_numbers_clear(&scores);
   return status;
 }
 
-static json_t *bootstrap_json(double *means, const zh_field *field, size_t replicates,
-                              double confidence) {
+/* values: room for a contribution of each cluster */
+static json_t *bootstrap_json(double *means, double *values, const zh_field *field,
+                              size_t replicates, double confidence) {
   json_t *list = json_array();
   double tail = 0.5 * (1 - confidence);
   for (size_t m = 0; m < field->models; m++) {
     double *row = means + m * replicates;
-    json_t *entry = json_pack("{s:i, s:o, s:o}", "model", (int)m + 1, "mean",
-                              zh_json_number(zh_mean(row, replicates)), "se",
-                              zh_json_number(zh_stdev(row, replicates)));
+    double mean =
+        zh_contributions(values, field->groups, field->scores + m * field->groups->items, false);
+    json_t *entry = json_pack("{s:i, s:o, s:o}", "model", (int)m + 1, "mean", zh_json_number(mean),
+                              "se", zh_json_number(zh_stdev(row, replicates)));
     zh_sort_doubles(row, replicates);
     json_object_set_new(entry, "low", zh_json_number(zh_percentile(row, replicates, tail)));
     json_object_set_new(entry, "high", zh_json_number(zh_percentile(row, replicates, 1 - tail)));
@@ -136,142 +139,21 @@ static zh_status bootstrap(json_t **out, const zh_given *given, zh_error *err) {
   double confidence;
   ZH_TRY(zh_given_real_or(&confidence, given, "confidence", 0.5, 0.999999, 0.95, err));
   ZH_TRY(field_of(&scores, &groups, &draws, given, err));
-  double *means = calloc(scores.rows * draws.replicates, sizeof *means);
+  double *means = calloc(scores.rows * draws.replicates + groups->clusters, sizeof *means);
+  double *values = means + scores.rows * draws.replicates;
   const zh_field field = {.groups = groups, .models = scores.rows, .scores = scores.values};
   zh_status status = means == NULL ? zh_fail(err, ZH_ERR_MEMORY, "out of memory") : ZH_OK;
   if (status == ZH_OK) status = zh_bootstrap_means(means, &field, &draws, err);
   if (status == ZH_OK)
-    status = zh_named_done(out,
-                           json_pack("{s:o, s:f, s:I}", "models",
-                                     bootstrap_json(means, &field, draws.replicates, confidence),
-                                     "confidence", confidence, "replicates",
-                                     (json_int_t)draws.replicates),
-                           err);
+    status = zh_named_done(
+        out,
+        json_pack("{s:o, s:f, s:I}", "models",
+                  bootstrap_json(means, values, &field, draws.replicates, confidence), "confidence",
+                  confidence, "replicates", (json_int_t)draws.replicates),
+        err);
   free(means);
   zh_groups_free(groups);
   zh_numbers_clear(&scores);
-  return status;
-}
-
-/* --- Bradley-Terry: a table a,b,won[,prompt] --- */
-
-/* Names numbered in the order in which they come up. */
-typedef struct names {
-  const char **words;
-  size_t count, room;
-} names;
-
-static zh_status number_of(uint32_t *out, names *n, const char *word, size_t most, zh_error *err) {
-  for (size_t i = n->count; i-- > 0;) {
-    if (strcmp(n->words[i], word) != 0) continue;
-    *out = (uint32_t)i;
-    return ZH_OK;
-  }
-  if (n->count == most)
-    return zh_fail(err, ZH_ERR_INPUT, "more than %zu different names in one column", most);
-  if (n->count == n->room) {
-    size_t room = n->room > 0 ? 2 * n->room : 64;
-    const char **words = realloc(n->words, room * sizeof *words);
-    if (words == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu names", room);
-    n->words = words;
-    n->room = room;
-  }
-  n->words[n->count] = word;
-  *out = (uint32_t)n->count++;
-  return ZH_OK;
-}
-
-typedef struct arena_table {
-  zh_csv *csv;
-  zh_match *matches;
-  size_t count, room;
-  names models, prompts;
-  size_t columns[4]; /* a, b, won, prompt */
-  bool clustered;
-} arena_table;
-
-static zh_status read_match(arena_table *t, zh_error *err) {
-  enum { MODELS_MAX = 1000, PROMPTS_MAX = 100000 };
-  zh_match match = {.cluster = (uint32_t)t->count};
-  const char *won = zh_csv_field(t->csv, t->columns[2]);
-  char *end;
-  ZH_TRY(number_of(&match.a, &t->models, zh_csv_field(t->csv, t->columns[0]), MODELS_MAX, err));
-  ZH_TRY(number_of(&match.b, &t->models, zh_csv_field(t->csv, t->columns[1]), MODELS_MAX, err));
-  if (t->clustered)
-    ZH_TRY(number_of(&match.cluster, &t->prompts, zh_csv_field(t->csv, t->columns[3]), PROMPTS_MAX,
-                     err));
-  match.won = strtod(won, &end);
-  if (*won == '\0' || *end != '\0' || !(match.won >= 0 && match.won <= 1))
-    return zh_fail(err, ZH_ERR_INPUT,
-                   "%s:%zu: won is '%.40s'; 1 (a won), 0 (b won) or 0.5 (a tie) is expected",
-                   zh_csv_path(t->csv), zh_csv_line(t->csv), won);
-  if (t->count == t->room) {
-    size_t room = t->room > 0 ? 2 * t->room : 1024;
-    zh_match *matches = realloc(t->matches, room * sizeof *matches);
-    if (matches == NULL)
-      return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu comparisons", room);
-    t->matches = matches;
-    t->room = room;
-  }
-  t->matches[t->count++] = match;
-  return ZH_OK;
-}
-
-static zh_status read_matches(arena_table *t, const char *path, zh_error *err) {
-  static const char *const columns[] = {"a", "b", "won"};
-  bool more;
-  ZH_TRY(zh_csv_open(&t->csv, path, NULL, err));
-  for (int i = 0; i < 3; i++) ZH_TRY(zh_csv_require(&t->columns[i], t->csv, columns[i], err));
-  t->clustered = zh_csv_find(&t->columns[3], t->csv, "prompt");
-  for (;;) {
-    ZH_TRY(zh_csv_next(&more, t->csv, err));
-    if (!more) return ZH_OK;
-    ZH_TRY(read_match(t, err));
-  }
-}
-
-static zh_status rate(json_t **out, const arena_table *t, double confidence, const zh_draws *draws,
-                      zh_error *err) {
-  static const double ELO = 173.71779276130073; /* 400 / ln 10 */
-  size_t undefined, clusters = t->clustered ? t->prompts.count : t->count;
-  zh_strength *strengths = calloc(t->models.count + 1, sizeof *strengths);
-  if (strengths == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory");
-  zh_status status = zh_bradley_terry(strengths, &undefined, t->models.count, t->matches, t->count,
-                                      clusters, confidence, draws, err);
-  if (status == ZH_OK) {
-    json_t *list = json_array();
-    for (size_t m = 0; m < t->models.count; m++) {
-      const zh_strength *s = &strengths[m];
-      json_array_append_new(
-          list, json_pack("{s:s, s:o, s:o, s:o, s:o}", "model", t->models.words[m], "strength",
-                          zh_json_number(s->strength), "low", zh_json_number(s->low), "high",
-                          zh_json_number(s->high), "elo", zh_json_number(ELO * s->strength)));
-    }
-    status =
-        zh_named_done(out,
-                      json_pack("{s:o, s:I, s:I, s:I, s:I, s:f}", "models", list, "comparisons",
-                                (json_int_t)t->count, "clusters", (json_int_t)clusters,
-                                "replicates", (json_int_t)draws->replicates, "undefined_replicates",
-                                (json_int_t)undefined, "confidence", confidence),
-                      err);
-  }
-  free(strengths);
-  return status;
-}
-
-static zh_status bradley_terry(json_t **out, const zh_given *given, zh_error *err) {
-  arena_table table = {0};
-  zh_draws draws;
-  double confidence;
-  ZH_TRY(zh_given_draws(&draws, given, err));
-  if (zh_given_text(given, "replicates") == NULL) draws.replicates = 1000;
-  ZH_TRY(zh_given_real_or(&confidence, given, "confidence", 0.5, 0.999999, 0.95, err));
-  zh_status status = read_matches(&table, zh_given_text(given, "file"), err);
-  if (status == ZH_OK) status = rate(out, &table, confidence, &draws, err);
-  free(table.matches);
-  free(table.models.words);
-  free(table.prompts.words);
-  zh_csv_free(table.csv);
   return status;
 }
 
@@ -281,5 +163,4 @@ const zh_method zh_family_methods[] = {
     {"intersection-union", "p ?alpha", intersection_union},
     {"rank-sets", "scores ?cluster ?claimant ?alpha ?replicates ?seed", rank_sets},
     {"bootstrap", "scores ?cluster ?confidence ?replicates ?seed", bootstrap},
-    {"bradley-terry", "file ?confidence ?replicates ?seed", bradley_terry},
     {NULL, NULL, NULL}};

@@ -31,7 +31,7 @@ static zh_status mean(json_t **out, const zh_given *given, zh_error *err) {
   ZH_TRY(zh_given_real_or(&confidence, given, "confidence", 0.5, 0.999999, 0.95, err));
   ZH_TRY(zh_given_list(&values, given, "values", err));
   zh_status status = zh_given_groups(&groups, given, values.columns, err);
-  if (status == ZH_OK) status = zh_estimate_mean(&estimate, groups, values.values, err);
+  if (status == ZH_OK) status = zh_estimate_mean(&estimate, groups, values.values, 0, err);
   if (status == ZH_OK)
     status = zh_named_done(out, described("mean", &estimate, groups, confidence), err);
   zh_groups_free(groups);
@@ -39,14 +39,16 @@ static zh_status mean(json_t **out, const zh_given *given, zh_error *err) {
   return status;
 }
 
-/* differences := a - b */
-static zh_status pairs_of(zh_numbers *a, const zh_given *given, zh_error *err) {
+/* a := a - b; size: of the largest number of either */
+static zh_status pairs_of(zh_numbers *a, double *size, const zh_given *given, zh_error *err) {
   zh_numbers b;
   ZH_TRY(zh_given_list(a, given, "a", err));
   zh_status status = zh_given_list(&b, given, "b", err);
   if (status == ZH_OK && a->columns != b.columns)
     status = zh_fail(err, ZH_ERR_USAGE, "%s: a has %zu numbers, b %zu", given->method, a->columns,
                      b.columns);
+  if (status == ZH_OK)
+    *size = fmax(zh_largest(a->values, a->columns), zh_largest(b.values, b.columns));
   for (size_t i = 0; status == ZH_OK && i < a->columns; i++) a->values[i] -= b.values[i];
   if (status != ZH_OK) zh_numbers_clear(a);
   zh_numbers_clear(&b);
@@ -66,11 +68,11 @@ static zh_status paired(json_t **out, const zh_given *given, zh_error *err) {
   zh_numbers differences;
   zh_groups *groups = NULL;
   zh_estimate estimate;
-  double confidence;
+  double confidence, size;
   ZH_TRY(zh_given_real_or(&confidence, given, "confidence", 0.5, 0.999999, 0.95, err));
-  ZH_TRY(pairs_of(&differences, given, err));
+  ZH_TRY(pairs_of(&differences, &size, given, err));
   zh_status status = zh_given_groups(&groups, given, differences.columns, err);
-  if (status == ZH_OK) status = zh_estimate_mean(&estimate, groups, differences.values, err);
+  if (status == ZH_OK) status = zh_estimate_mean(&estimate, groups, differences.values, size, err);
   if (status == ZH_OK)
     status = zh_named_done(out, described("difference", &estimate, groups, confidence), err);
   if (status == ZH_OK) add_t(*out, &estimate);
@@ -87,7 +89,8 @@ static zh_status sign_flip(json_t **out, const zh_given *given, zh_error *err) {
   ZH_TRY(zh_given_draws(&draws, given, err));
   ZH_TRY(zh_given_list(&differences, given, "differences", err));
   zh_status status = zh_given_groups(&groups, given, differences.columns, err);
-  if (status == ZH_OK) status = zh_sign_flip_test(&test, groups, differences.values, &draws, err);
+  if (status == ZH_OK)
+    status = zh_sign_flip_test(&test, groups, differences.values, 0, &draws, err);
   if (status == ZH_OK)
     status = zh_named_done(out,
                            json_pack("{s:f, s:f, s:I, s:b}", "p_greater", test.p_greater,

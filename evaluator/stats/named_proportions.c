@@ -59,6 +59,16 @@ static zh_status newcombe_paired(json_t **out, const zh_given *given, zh_error *
                        confidence, err);
 }
 
+static zh_status tango(json_t **out, const zh_given *given, zh_error *err) {
+  double b, c, n, confidence;
+  ZH_TRY(zh_given_real(&n, given, "n", 1, MOST, err));
+  ZH_TRY(zh_given_real(&b, given, "b", 0, n, err));
+  ZH_TRY(zh_given_real(&c, given, "c", 0, n - b, err));
+  ZH_TRY(confidence_of(&confidence, given, err));
+  return interval_done(out, "difference", (b - c) / n, zh_tango(b, c, n, confidence), confidence,
+                       err);
+}
+
 static zh_status mcnemar(json_t **out, const zh_given *given, zh_error *err) {
   int64_t b, c;
   ZH_TRY(zh_given_whole(&b, given, "b", 0, INT64_C(1) << 40, err));
@@ -182,6 +192,7 @@ const zh_method zh_proportion_methods[] = {
     {"wilson", "k n ?confidence", wilson},
     {"newcombe", "k1 n1 k2 n2 ?confidence", newcombe},
     {"newcombe-paired", "a b c d ?confidence", newcombe_paired},
+    {"tango", "b c n ?confidence", tango},
     {"power-paired", "difference discordance items ?alpha ?sides", power_paired},
     {"items-paired", "difference discordance ?power ?alpha ?sides", items_paired},
     {"power-two", "p1 p2 items ?alpha ?sides", power_two},

@@ -16,7 +16,7 @@ typedef struct zh_pair {
   zh_estimate estimate;                  /* variance with that of runs; 0 or NAN: none is known */
   zh_pair_way way;                       /* how the p values were made */
   double p_greater, p_less, p_two_sided; /* NAN where there is no variance */
-  double low, high;                      /* 95 %, two-sided */
+  double low, high;                      /* 95 %, two-sided (contrast.h) */
   double bound;                          /* lower, one-sided alpha: for non-inferiority */
   int64_t only_first, only_second;       /* items, of McNemar's test */
   bool ahead; /* the second is, by the first's own rank set; for who makes such sets */
@@ -25,14 +25,15 @@ typedef struct zh_pair {
 typedef struct zh_pair_question {
   const zh_groups *groups;
   const double *first, *second; /* [items] */
+  double size; /* of numbers that these were reckoned from and that are larger, if any */
   /* Variance of each mean beside that of items (of runs), with its degrees of freedom; 0: none. */
   double extra[2], extra_df[2];
   double alpha;
   zh_draws draws;
 } zh_pair_question;
 
-/* McNemar's mid-p where all is 0 or 1, of items alone in one task; signs flipped where a task has
- * fewer than 30 clusters; else Student's t. */
+/* McNemar's mid-p where whatever differs is items alone of one task, scored 0 or 1; signs flipped
+ * where fewer than 30 clusters differ (contrast.h counts them); else Student's t. */
 ZH_MUST_CHECK zh_status zh_pair_test(zh_pair *out, const zh_pair_question *question, zh_error *err);
 
 /* Whether a variance is known, so that anything can be said. */

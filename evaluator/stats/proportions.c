@@ -1,6 +1,7 @@
 #include "evaluator/stats/proportions.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "core/statistics.h"
 #include "evaluator/stats/special.h"
@@ -41,6 +42,33 @@ zh_interval zh_newcombe_paired(double a, double b, double c, double d, double co
   double above = up1 * up1 - 2 * r * up1 * down2 + down2 * down2;
   return (zh_interval){difference - sqrt(below > 0 ? below : 0),
                        difference + sqrt(above > 0 ? above : 0)};
+}
+
+/* Whether (b - c) / n lies z standard errors or more above `at`, those of the likeliest shares that
+ * differ by `at`: q of the pairs for the second, q + at for the first. */
+static bool tango_rejects(double b, double c, double n, double at, double z) {
+  double linear = (2 * n - b + c) * at - b - c, constant = -c * at * (1 - at);
+  double root = sqrt(fmax(0, linear * linear - 8 * n * constant));
+  /* The larger root of 2 n q^2 + linear q + constant, without the loss of digits. */
+  double q = linear > 0 ? -2 * constant / (linear + root) : (root - linear) / (4 * n);
+  return b - c - n * at >= z * sqrt(fmax(0, n * (2 * q + at * (1 - at))));
+}
+
+/* The largest difference that is rejected from above, between -1 and the observed one. */
+static double tango_low(double b, double c, double n, double z) {
+  double low = -1, high = (b - c) / n;
+  for (double middle; (middle = 0.5 * (low + high)) > low && middle < high;) {
+    if (tango_rejects(b, c, n, middle, z))
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+zh_interval zh_tango(double b, double c, double n, double confidence) {
+  double z = z_of(confidence);
+  return (zh_interval){tango_low(b, c, n, z), -tango_low(c, b, n, z)};
 }
 
 zh_mcnemar zh_mcnemar_test(int64_t b, int64_t c) {

@@ -20,6 +20,9 @@ zh_interval zh_newcombe(double k1, double n1, double k2, double n2, double confi
 /* (b - c) / n of pairs: both right a, only the first b, only the second c, neither d (Newcombe's
  * paired method 10). */
 zh_interval zh_newcombe_paired(double a, double b, double c, double d, double confidence);
+/* The same by Tango's score test: the differences that a test of n pairs, of which b speak for the
+ * first and c for the second, does not reject. b and c may be fractional; b + c <= n, n > 0. */
+zh_interval zh_tango(double b, double c, double n, double confidence);
 
 /* b: only the first is right; c: only the second. Greater: that the first is better. */
 typedef struct zh_mcnemar {

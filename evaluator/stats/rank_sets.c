@@ -109,8 +109,6 @@ static double pair_variance(const family *f, size_t index) {
 
 static void list_pairs(family *f, const zh_rank_options *options) {
   size_t models = f->field->models, index = 0;
-  double largest = 0;
-  for (size_t p = 0; p < f->all_pairs; p++) largest = fmax(largest, pair_variance(f, p));
   for (size_t j = 0; j < models; j++) {
     for (size_t k = j + 1; k < models; k++, index++) {
       if (options->claimant >= 0 && (size_t)options->claimant != j &&
@@ -118,7 +116,7 @@ static void list_pairs(family *f, const zh_rank_options *options) {
         continue;
       double variance = pair_variance(f, index);
       pair *at = &f->pairs[f->count++];
-      *at = (pair){.j = j, .k = k, .index = index, .tested = variance > 1e-20 * largest};
+      *at = (pair){.j = j, .k = k, .index = index, .tested = variance > 0};
       if (options->extra != NULL) variance += options->extra[j] + options->extra[k];
       if (at->tested) at->t = (f->flipped.means[j] - f->flipped.means[k]) / sqrt(variance);
     }

@@ -15,6 +15,7 @@ template <int KIND> ZH_KERNEL void activate_rows(view v) {
 
 zh_status zh_cuda_activate(zh_device *device, const zh_device_activate *w, zh_error *err) {
   if (w->tokens == 0 || w->columns == 0) return ZH_OK;
+  ZH_TRY(zh_cuda_fits(device, w->tokens, err));
   view v = {zh_at<float>(w->y),
             zh_at<const float>(w->gate),
             zh_at<const float>(w->up),

@@ -39,6 +39,7 @@ size_t scratch_of_token(const zh_device *device, const zh_device_attention *w, a
 size_t tokens_at_once(const zh_device *device, const zh_device_attention *w, attention_kind kind) {
   if (kind == BY_TILES) return w->tokens;
   size_t most = SCRATCH_MOST / scratch_of_token(device, w, kind);
+  if (most > ZH_MOST_TOKENS) most = ZH_MOST_TOKENS;
   return most < 1 ? 1 : most < w->tokens ? most : w->tokens;
 }
 

@@ -59,9 +59,7 @@ uint32_t shares_of(const zh_device_attention *w) {
 template <int TYPE, int SIXTEENS> zh_status launch(zh_device *device, const view &of, zh_error *err) {
   const zh_attention_view &v = of.v;
   auto kernel = attend<TYPE, SIXTEENS>;
-  if (of.r.all > 48 * 1024)
-    ZH_CUDA(device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)of.r.all),
-            "asking for shared memory");
+  if (of.r.all > 48 * 1024) ZH_CUDA(device, zh_cuda_allow_shared(device, kernel), "asking for shared memory");
   ZH_LAUNCH(kernel, dim3(v.most_parts, v.keys.kv_heads * of.shares, v.tokens), THREADS, of.r.all, device->stream, of);
   return zh_cuda_launched(device, "attention of few tokens by tensor cores", err);
 }

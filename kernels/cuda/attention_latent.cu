@@ -287,9 +287,7 @@ zh_status launch(zh_device *device, const zh_device_attention *w, const zh_atten
                    "attention over latents of %u dimensions needs %u bytes of shared memory, and this GPU has %llu: use "
                    "keys and values in f32",
                    v->keys.dim, r.all, (unsigned long long)device->facts.shared_bytes);
-  if (r.all > 48 * 1024)
-    ZH_CUDA(device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)r.all),
-            "asking for shared memory");
+  if (r.all > 48 * 1024) ZH_CUDA(device, zh_cuda_allow_shared(device, kernel), "asking for shared memory");
   ZH_LAUNCH(kernel, dim3(v->most_parts, zh_cuda_latent_blocks(w), v->tokens), THREADS, r.all, device->stream, *v, r);
   return zh_cuda_launched(device, "attention over latents", err);
 }

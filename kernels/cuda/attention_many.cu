@@ -294,9 +294,7 @@ template <int TYPE> zh_status launch(zh_device *device, const zh_attention_view 
                    "attention with keys of %u dimensions by tiles needs %u bytes of shared memory, and this GPU has "
                    "%llu: use keys and values in f32",
                    v->keys.dim, r.all, (unsigned long long)device->facts.shared_bytes);
-  if (r.all > 48 * 1024)
-    ZH_CUDA(device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)r.all),
-            "asking for shared memory");
+  if (r.all > 48 * 1024) ZH_CUDA(device, zh_cuda_allow_shared(device, kernel), "asking for shared memory");
   ZH_LAUNCH(kernel,
             dim3((v->tokens * v->group + ROWS - 1) / ROWS, v->keys.kv_heads, (v->values.dim + SLICE - 1) / SLICE),
             THREADS, r.all, device->stream, *v, r);

@@ -48,6 +48,21 @@ zh_status zh_cuda_launched(const zh_device *device, const char *kernel, zh_error
     if (zh_cuda_failed != ZH_OK) return zh_cuda_failed;                                                                \
   } while (0)
 
+/* A kernel that declares no shared memory may have as much dynamic one as a block of this device can. The limit is the
+ * kernel's, whoever launches it: what one launch needs may be too little for an older program, which needs more. */
+template <class... Parameters>
+static inline cudaError_t zh_cuda_allow_shared(const zh_device *device, void (*kernel)(Parameters...)) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)device->facts.shared_bytes);
+}
+
+/* Tokens, or rows, of one call: grids have them in y or z. */
+enum { ZH_MOST_TOKENS = 65535 };
+static inline zh_status zh_cuda_fits(const zh_device *device, size_t tokens, zh_error *err) {
+  if (tokens <= ZH_MOST_TOKENS) return ZH_OK;
+  return zh_fail(err, ZH_ERR_ARG, "GPU %d: a call has %zu tokens, and a grid takes %d of them", device->index, tokens,
+                 (int)ZH_MOST_TOKENS);
+}
+
 /* Blocks of `threads` for `count` elements. */
 static inline unsigned zh_blocks(size_t count, size_t threads) {
   return (unsigned)((count + threads - 1) / threads);
@@ -89,6 +104,13 @@ void zh_program_free(zh_program *program);
 #ifndef ZH_CUDA_ARCHITECTURES
 #define ZH_CUDA_ARCHITECTURES "host"
 #endif
+/* Whether mma.sync of E4M3 is an instruction of the device: of Ada's, and of consumer Blackwells. Hopper and data-centre
+ * Blackwells have units for these numbers that wgmma and tcgen05 alone reach: of mma.sync the compiler makes products
+ * of f16 there, added in fp32, by more instructions than bf16 takes. */
+static inline bool zh_cuda_has_e4m3_units(const zh_device *device) {
+  return (device->facts.major == 8 && device->facts.minor == 9) || device->facts.major >= 12;
+}
+
 /* Whether this build has code for the current device (limits_copy.cu, which has the smallest kernel). */
 cudaError_t zh_cuda_code_status(void);
 
@@ -107,6 +129,8 @@ zh_status zh_cuda_choose_product(zh_device *device, const char *name, zh_error *
 size_t zh_cuda_product_room_bytes(const zh_device *device, size_t inputs, size_t columns);
 void zh_cuda_lend_product_room(zh_device *device, void *at, size_t bytes);
 zh_roundings zh_cuda_device_rounds(const zh_device *device);
+/* product_e4m3.cu: whether the device, and the code for it, multiply E4M3 by mma.sync at all */
+bool zh_cuda_has_mma_e4m3(const zh_device *device);
 /* product_library.cu */
 void zh_cuda_release_library(zh_device *device);
 zh_status zh_cuda_rope(zh_device *device, const zh_device_rope *work, zh_error *err);

@@ -138,8 +138,8 @@ ZH_DEVICE void zh_mma_int8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32
                : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-/* d[16][8] += a[16][32] b[32][8] of E4M3, fragments as mma.m16n8k32; from sm_89 on. Units of these numbers keep 13 bits
- * below the largest term of a sum. */
+/* d[16][8] += a[16][32] b[32][8] of E4M3, fragments as mma.m16n8k32; from sm_89 on. Ada's units keep 13 bits below the
+ * largest term of a sum; sm_90 and sm_100 have none for mma.sync, and make it of f16's, added in fp32. */
 ZH_DEVICE void zh_mma_e4m3(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 890
   asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "

@@ -240,6 +240,7 @@ ZH_KERNEL void __launch_bounds__(THREADS) draw_rows(draw_call c) {
 
 zh_status zh_cuda_draw(zh_device *device, const zh_device_draw *w, zh_error *err) {
   if (w->tokens == 0 || w->vocab == 0) return ZH_OK;
+  ZH_TRY(zh_cuda_fits(device, w->tokens, err));
   draw_call c = {zh_at<zh_device_answer>(w->out), zh_at<uint32_t>(w->chosen),  zh_at<zh_draw_rule>(w->how),
                  zh_at<const float>(w->z),        zh_at<uint64_t>(w->weights), (uint32_t)w->vocab};
   ZH_LAUNCH(weigh_tokens, dim3(zh_blocks(w->vocab, WEIGHERS), (unsigned)w->tokens), WEIGHERS, 0, device->stream, c);

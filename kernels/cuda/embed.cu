@@ -21,6 +21,7 @@ zh_status zh_cuda_embed(zh_device *device, float *out, const zh_device_matrix *m
       embed_rows<ZH_FORM_F32>, embed_rows<ZH_FORM_F16>, embed_rows<ZH_FORM_BF16>, embed_rows<ZH_FORM_E4M3>,
       embed_rows<ZH_FORM_Q8>,  embed_rows<ZH_FORM_Q4>,  embed_rows<ZH_FORM_Q4_1>, embed_rows<ZH_FORM_Q4_K>};
   if (tokens == 0) return ZH_OK;
+  ZH_TRY(zh_cuda_fits(device, tokens, err));
   view v = {zh_at<float>(out), zh_view_of(m), m->first_row, m->rows, zh_at<const uint32_t>(id), factor};
   dim3 grid(zh_blocks((m->columns + 7) / 8, THREADS), (unsigned)tokens);
   if (device->recording)

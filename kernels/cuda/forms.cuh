@@ -9,7 +9,18 @@
 struct zh_weights_view {
   zh_global<const uint8_t> numbers, scales;
   uint32_t columns, row_bytes, scale_stride, scale_rows, scale_columns;
+  uint32_t scale_reciprocal; /* zh_scale_reciprocal */
 };
+
+/* E4M3: a column's block of scale_columns, a multiple of 64, is __umulhi(column / 32, this): exactly, for rows of up to
+ * ZH_SCALED_COLUMNS. For times the n = scale_columns / 32 this is 2^32 + e, e < n, and what e adds to column / 32 / n is
+ * less than 1 / n while column / 32 e < 2^32. 0: all columns have one scale. */
+enum { ZH_SCALED_COLUMNS = 1 << 21 };
+static inline uint32_t zh_scale_reciprocal(const zh_device_matrix *m) {
+  uint32_t units = m->scale_columns / 32;
+  if (m->form != ZH_FORM_E4M3 || m->scale_columns >= m->columns || units < 2) return 0;
+  return (uint32_t)((0x100000000ull + units - 1) / units);
+}
 
 static inline zh_weights_view zh_view_of(const zh_device_matrix *m) {
   zh_weights_view v;
@@ -19,6 +30,7 @@ static inline zh_weights_view zh_view_of(const zh_device_matrix *m) {
   v.row_bytes = (uint32_t)zh_device_number_bytes(m->form, 1, m->columns);
   v.scale_rows = m->scale_rows;
   v.scale_columns = m->scale_columns;
+  v.scale_reciprocal = zh_scale_reciprocal(m);
   v.scale_stride = m->form == ZH_FORM_E4M3 ? (m->columns + m->scale_columns - 1) / m->scale_columns
                                            : (uint32_t)zh_device_scale_row_bytes(m->form, m->columns);
   return v;
@@ -51,7 +63,7 @@ template <int FORM> ZH_DEVICE zh_scale_pair zh_scale_at(const zh_weights_view &w
   uint32_t block = column / 32;
   if constexpr (FORM == ZH_FORM_E4M3) {
     uint32_t last = column < w.columns ? column : w.columns - 1; /* what lies behind the columns is zero */
-    at = (row / w.scale_rows * w.scale_stride + last / w.scale_columns) * 4;
+    at = ((size_t)((uint32_t)row / w.scale_rows) * w.scale_stride + last / w.scale_columns) * 4;
     return {zh_load<float>(w.scales, at), 0.0f};
   } else if constexpr (FORM == ZH_FORM_Q8 || FORM == ZH_FORM_Q4) {
     return {zh_f16_value(zh_load<uint16_t>(w.scales, at + block * 2)), 0.0f};
@@ -165,25 +177,47 @@ template <int FORM> ZH_DEVICE void zh_unit_pairs(uint32_t (&pair)[4], const uint
   }
 }
 
+/* A row as what is the same for all of its pieces; of E4M3 where it begins, and the first of its scales, which takes a
+ * division. */
+template <int FORM> struct zh_row_place {
+  size_t row;
+};
+template <> struct zh_row_place<ZH_FORM_E4M3> {
+  size_t numbers;
+  uint32_t scale;
+};
+template <int FORM> ZH_DEVICE zh_row_place<FORM> zh_place_of_row(const zh_weights_view &w, size_t row) {
+  if constexpr (FORM == ZH_FORM_E4M3)
+    return {row * w.row_bytes, (uint32_t)row / w.scale_rows * w.scale_stride};
+  else
+    return {row};
+}
+
 /* What a thread has loaded for a row of a piece. */
 struct zh_loaded {
   uint4 numbers, scales;
 };
 
 template <int FORM>
-ZH_DEVICE zh_loaded zh_load_piece(const zh_weights_view &w, size_t row, uint32_t piece, uint32_t c) {
+ZH_DEVICE zh_loaded zh_load_piece(const zh_weights_view &w, const zh_row_place<FORM> &place, uint32_t piece,
+                                  uint32_t c) {
   zh_loaded l;
   l.scales = make_uint4(0, 0, 0, 0);
-  l.numbers = zh_load_once(w.numbers, row * w.row_bytes + (size_t)piece * 64 + c * 16);
-  size_t at = row * w.scale_stride;
-  if constexpr (FORM == ZH_FORM_E4M3) l.scales.x = zh_bits(zh_scale_at<FORM>(w, row, piece * 64).scale);
-  if constexpr (FORM == ZH_FORM_Q8) l.scales.x = zh_load<uint32_t>(w.scales, at + piece * 4);
-  if constexpr (FORM == ZH_FORM_Q4) {
-    uint2 two = zh_load<uint2>(w.scales, at + piece * 8);
-    l.scales.x = two.x, l.scales.y = two.y;
+  if constexpr (FORM == ZH_FORM_E4M3) {
+    uint32_t scale = place.scale + __umulhi(2 * piece, w.scale_reciprocal);
+    l.numbers = zh_load_once(w.numbers, place.numbers + (size_t)piece * 64 + c * 16);
+    l.scales.x = zh_load<uint32_t>(w.scales, (size_t)scale * 4);
+  } else {
+    size_t at = place.row * w.scale_stride;
+    l.numbers = zh_load_once(w.numbers, place.row * w.row_bytes + (size_t)piece * 64 + c * 16);
+    if constexpr (FORM == ZH_FORM_Q8) l.scales.x = zh_load<uint32_t>(w.scales, at + piece * 4);
+    if constexpr (FORM == ZH_FORM_Q4) {
+      uint2 two = zh_load<uint2>(w.scales, at + piece * 8);
+      l.scales.x = two.x, l.scales.y = two.y;
+    }
+    if constexpr (FORM == ZH_FORM_Q4_1) l.scales = zh_load<uint4>(w.scales, at + piece * 16);
+    if constexpr (FORM == ZH_FORM_Q4_K) l.scales = zh_load<uint4>(w.scales, at + piece / 2 * 16);
   }
-  if constexpr (FORM == ZH_FORM_Q4_1) l.scales = zh_load<uint4>(w.scales, at + piece * 16);
-  if constexpr (FORM == ZH_FORM_Q4_K) l.scales = zh_load<uint4>(w.scales, at + piece / 2 * 16);
   return l;
 }
 

@@ -86,6 +86,10 @@ ZH_DEVICE void zh_wgmma_settle(float (&d)[ZH_WGMMA_SUMS]) {
 #pragma unroll
   for (int i = 0; i < ZH_WGMMA_SUMS; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
+ZH_DEVICE void zh_wgmma_settle(int32_t (&d)[ZH_WGMMA_SUMS]) {
+#pragma unroll
+  for (int i = 0; i < ZH_WGMMA_SUMS; ++i) asm volatile("" : "+r"(d[i])::"memory");
+}
 
 template <int COUNT> ZH_DEVICE void zh_registers_more() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(COUNT));

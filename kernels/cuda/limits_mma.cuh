@@ -74,7 +74,7 @@ struct zh_mma_of_tf32 {
   }
 };
 
-/* From sm_89 on; on older devices the loop is not offered. */
+/* Where it is an instruction (zh_cuda_has_e4m3_units); elsewhere the loop is not offered. */
 struct zh_mma_of_e4m3 {
   typedef float sum;
   static ZH_DEVICE void multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {

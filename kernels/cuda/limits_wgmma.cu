@@ -81,6 +81,7 @@ __global__ void __launch_bounds__(GROUP) wgmma_loop(const unsigned char *operand
     }
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    zh_wgmma_settle(d);
 #pragma unroll
     for (int e = 0; e < SUMS; ++e) sum += (2u * (uint32_t)e + 1u) * zh_whole(d[e]);
   }

@@ -17,6 +17,7 @@ template <bool LAYER> ZH_KERNEL void __launch_bounds__(MOST) norm_rows(view v) {
 
 zh_status zh_cuda_norm(zh_device *device, const zh_device_norm *w, zh_error *err) {
   if (w->tokens == 0 || w->heads == 0 || w->columns == 0) return ZH_OK;
+  ZH_TRY(zh_cuda_fits(device, w->tokens, err));
   view v = {zh_at<float>(w->y),
             zh_at<const float>(w->x),
             zh_at<const float>(w->gain),

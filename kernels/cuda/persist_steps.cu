@@ -358,9 +358,7 @@ ZH_KERNEL void __launch_bounds__(THREADS, BLOCKS_OF_ONE)
 cudaError_t zh_steps_blocks(unsigned *out, const zh_device *device, size_t shared_bytes) {
   int of_one = 0;
   *out = 0;
-  cudaError_t status = cudaSuccess;
-  if (shared_bytes > 48 * 1024)
-    status = cudaFuncSetAttribute(go_through, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+  cudaError_t status = zh_cuda_allow_shared(device, go_through);
   if (status == cudaSuccess)
     status = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_one, go_through, THREADS, shared_bytes);
   if (of_one > BLOCKS_OF_ONE) of_one = BLOCKS_OF_ONE;

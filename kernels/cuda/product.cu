@@ -8,14 +8,15 @@ static bool is_wide(const void *x, size_t x_stride, size_t x_part) {
 static zh_status refuse(const zh_device_matrix *m, zh_error *err) {
   return zh_fail(err, ZH_ERR_ARG,
                  "a product's matrices have %u columns in blocks of %u x %u, form %d: scales of E4M3 need blocks of a "
-                 "multiple of 64 columns, or of all",
-                 m->columns, m->scale_rows, m->scale_columns, (int)m->form);
+                 "multiple of 64 columns, or of all, and rows of %d columns at most",
+                 m->columns, m->scale_rows, m->scale_columns, (int)m->form, (int)ZH_SCALED_COLUMNS);
 }
 
 static bool is_possible(const zh_device_matrix *m, uint32_t columns) {
   if (m->columns != columns || columns == 0 || m->form < 0 || m->form >= ZH_FORMS) return false;
   if (m->form != ZH_FORM_E4M3) return true;
-  return m->scale_rows > 0 && m->scale_columns > 0 && (m->scale_columns % 64 == 0 || m->scale_columns >= columns);
+  return m->scale_rows > 0 && m->scale_columns > 0 && columns <= ZH_SCALED_COLUMNS &&
+         (m->scale_columns % 64 == 0 || m->scale_columns >= columns);
 }
 
 /* Of one form, and rounded alike: then one kernel has them. */

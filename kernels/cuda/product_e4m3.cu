@@ -1,6 +1,8 @@
 /* Products of weights of E4M3 with many tokens, whose inputs were rounded to E4M3 before (product_inputs.cu): tiles as
- * those of product_many.cu, 64 columns a step, by mma.m16n8k32. Its units keep 13 bits below the largest term of a sum,
- * so what a group of 128 columns gives is added, times the scales of token and weights, to sums in fp32. */
+ * those of product_many.cu, 64 columns a step, by mma.m16n8k32. Units of these numbers keep 13 bits below the largest
+ * term of a sum, so what a group of 128 columns gives is added, times the scales of token and weights, to sums in fp32.
+ * Where there are none (zh_cuda_has_e4m3_units) the products are of f16 and the sums fp32's: within the same bound, by
+ * more instructions than product_many.cu has. */
 #include "product_tiles.cuh"
 
 using namespace zh_tiles;
@@ -108,8 +110,7 @@ ZH_KERNEL void __launch_bounds__(THREADS, 1) many_tokens_e4m3(e4m3_view of) {
 
 } // namespace
 
-/* Hopper's and later GPUs have the instruction, too; on Blackwell's it is far from what they can do by their own, which
- * are not used. */
+/* Also where it is no instruction: there it is the plain variant of wgmma-e4m3, and has what that leaves over. */
 bool zh_cuda_has_mma_e4m3(const zh_device *device) {
   bool has = device->facts.major * 10 + device->facts.minor >= 89;
 #ifdef __CUDACC__

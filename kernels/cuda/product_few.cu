@@ -18,7 +18,7 @@ namespace {
 
 /* Grid: tiles of rows (WARPS / shares of them a block), parts. */
 template <int FORM, int NT, int RT>
-ZH_KERNEL void __launch_bounds__(32 * WARPS, NT == 1 && RT == 1 ? 3 : 1) few_tokens(view v) {
+ZH_KERNEL void __launch_bounds__(32 * WARPS, RT == 2 ? 1 : NT == 1 ? 3 : 2) few_tokens(view v) {
   ZH_SHARED(float, sums, WARPS *ROWS *RT * 8 * NT);
   multiply_tiles<FORM, NT, RT>(v, blockIdx.x, blockIdx.y, v.v.x, sums);
 }

@@ -76,7 +76,8 @@ ZH_DEVICE void take_unit(float (&sum)[NT][4], const zh_loaded (&row)[2], uint32_
 /* This warp's pieces of two rows of every thread, for each of RT sixteens of rows. */
 template <int FORM, int NT, int RT, class From>
 ZH_DEVICE void take_rows(float (&sum)[RT][NT][4], const zh_product_view &v, const zh_weights_view &w, const From &from,
-                         const size_t (&row)[2 * RT], const input_rows<NT> &rows, uint32_t share, uint32_t shares) {
+                         const zh_row_place<FORM> (&row)[2 * RT], const input_rows<NT> &rows, uint32_t share,
+                         uint32_t shares) {
   constexpr uint32_t DEPTH = depth<FORM>::PIECES;
   uint32_t pieces = (v.columns + zh_piece<FORM>::COLUMNS - 1) / zh_piece<FORM>::COLUMNS, c = threadIdx.x % 4;
   for (uint32_t first = share * DEPTH; first < pieces; first += shares * DEPTH) {
@@ -141,10 +142,10 @@ ZH_DEVICE void multiply_tiles(const view &of, uint32_t index, uint32_t part, con
   bool works = tile < v.tiles;
   const zh_product_side &s = v.side[zh_side_of(v, works ? tile : 0)];
   uint32_t first_row = works ? (tile - s.first_tile) * TILE : 0;
-  size_t row[2 * RT];
+  zh_row_place<FORM> row[2 * RT];
 #pragma unroll
   for (uint32_t i = 0; i < 2 * RT; ++i) /* rows behind the last are read as it and not put */
-    row[i] = (size_t)p.part * s.rows + min(first_row + g + 8 * i, s.rows - 1);
+    row[i] = zh_place_of_row<FORM>(s.w, (size_t)p.part * s.rows + min(first_row + g + 8 * i, s.rows - 1));
   for (uint32_t token = 0; token < p.tokens; token += TOKENS) {
     float sum[RT][NT][4] = {};
     input_rows<NT> rows;

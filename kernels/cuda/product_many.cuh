@@ -28,7 +28,6 @@ zh_status zh_cuda_product_mma(zh_device *device, zh_product_view *view, const zh
 bool zh_cuda_has_wgmma(const zh_device *device);
 zh_status zh_cuda_product_wgmma(zh_device *device, zh_product_view *view, const zh_product_matrices *matrices,
                                 zh_error *err);
-bool zh_cuda_has_mma_e4m3(const zh_device *device);
 bool zh_cuda_e4m3_takes(const zh_product_view *view, zh_device_form form);
 zh_status zh_cuda_product_mma_e4m3(zh_device *device, zh_product_view *view, const zh_product_matrices *matrices,
                                    zh_error *err);

@@ -10,15 +10,24 @@ namespace {
 
 enum { UNPACKED_ROWS = 4, ROWS_APART = ROWS / UNPACKED_ROWS }; /* of a thread; four threads have a row's 64 bytes */
 
-template <int FORM>
-ZH_DEVICE void load_pieces(zh_loaded (&out)[UNPACKED_ROWS], const zh_product_side &s, const tile &t, uint32_t part,
-                           uint32_t piece) {
-  uint32_t line = threadIdx.x / 4, c = threadIdx.x % 4;
+template <int FORM> struct unpacked_rows {
+  zh_row_place<FORM> at[UNPACKED_ROWS];
+};
+template <int FORM> ZH_DEVICE unpacked_rows<FORM> rows_of(const zh_product_side &s, const tile &t, uint32_t part) {
+  unpacked_rows<FORM> rows;
 #pragma unroll
   for (uint32_t i = 0; i < UNPACKED_ROWS; ++i) { /* rows behind the last are read as it and not put */
-    uint32_t row = min(t.first_row + line + i * ROWS_APART, s.rows - 1);
-    out[i] = zh_load_piece<FORM>(s.w, (size_t)part * s.rows + row, piece, c);
+    uint32_t row = min(t.first_row + threadIdx.x / 4 + i * ROWS_APART, s.rows - 1);
+    rows.at[i] = zh_place_of_row<FORM>(s.w, (size_t)part * s.rows + row);
   }
+  return rows;
+}
+
+template <int FORM>
+ZH_DEVICE void load_pieces(zh_loaded (&out)[UNPACKED_ROWS], const zh_weights_view &w, const unpacked_rows<FORM> &rows,
+                           uint32_t piece) {
+#pragma unroll
+  for (uint32_t i = 0; i < UNPACKED_ROWS; ++i) out[i] = zh_load_piece<FORM>(w, rows.at[i], piece, threadIdx.x % 4);
 }
 
 /* Eight columns as they are multiplied: the values of zh_eight_values, rounded to bf16. */
@@ -42,12 +51,13 @@ ZH_DEVICE void unpack_tile(const wgmma_view &w, const ring &r, zh_ring_place &at
   constexpr uint32_t UNITS = DEEP / 32, STEPS = zh_piece<FORM>::UNITS / UNITS; /* of a step; of a piece */
   const zh_product_side &s = w.v.side[t.side];
   uint32_t line = threadIdx.x / 4, c = threadIdx.x % 4, pieces = (steps + STEPS - 1) / STEPS;
+  const unpacked_rows<FORM> rows = rows_of<FORM>(s, t, part);
   zh_loaded next[UNPACKED_ROWS], here[UNPACKED_ROWS];
-  load_pieces<FORM>(next, s, t, part, 0);
+  load_pieces<FORM>(next, s.w, rows, 0);
   for (uint32_t piece = 0; piece < pieces; ++piece) {
 #pragma unroll
     for (uint32_t i = 0; i < UNPACKED_ROWS; ++i) here[i] = next[i];
-    if (piece + 1 < pieces) load_pieces<FORM>(next, s, t, part, piece + 1);
+    if (piece + 1 < pieces) load_pieces<FORM>(next, s.w, rows, piece + 1);
 #pragma unroll
     for (uint32_t half = 0; half < STEPS; ++half) {
       uint32_t step = piece * STEPS + half;

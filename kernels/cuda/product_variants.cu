@@ -43,8 +43,28 @@ const char *zh_cuda_product_variant(const zh_device *device) {
 }
 
 /* "e4m3" is the better one of those. */
+static bool asks_for_better(const char *asked) {
+  return strcmp(asked, "e4m3") == 0;
+}
 static bool is_meant(const zh_product_variant &variant, const char *asked) {
-  return strcmp(variant.name, asked) == 0 || (variant.e4m3 && strcmp(asked, "e4m3") == 0);
+  return strcmp(variant.name, asked) == 0 || (variant.e4m3 && asks_for_better(asked));
+}
+
+/* By name a device takes what it can run at all; for the better one of E4M3 it must have units for these numbers. */
+static bool can_take(const zh_device *device, const zh_product_variant &variant, const char *asked) {
+  bool units = &variant == &variants[WGMMA_E4M3] || zh_cuda_has_e4m3_units(device);
+  return variant.has(device) && (units || !asks_for_better(asked));
+}
+
+static zh_status refuse(const zh_device *device, const char *asked, zh_error *err) {
+  if (asks_for_better(asked) && zh_cuda_has_mma_e4m3(device))
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "the FP8 units of GPU %d (%s) need wgmma (a build for sm_90a) or tcgen05, which this build has not; "
+                   "'mma-e4m3' computes the same out of FP16, by more instructions than BF16 takes",
+                   device->index, device->facts.name);
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "GPU %d (%s) cannot run products of many tokens by '%s'; leave ZH_GPU_PRODUCT away for its best",
+                 device->index, device->facts.name, asked);
 }
 
 zh_status zh_cuda_choose_product(zh_device *device, const char *name, zh_error *err) {
@@ -55,14 +75,11 @@ zh_status zh_cuda_choose_product(zh_device *device, const char *name, zh_error *
   for (const zh_product_variant &variant : variants) {
     if (!is_meant(variant, asked)) continue;
     known = true;
-    if (!variant.has(device)) continue;
+    if (!can_take(device, variant, asked)) continue;
     device->product = &variant;
     return ZH_OK;
   }
-  if (known)
-    return zh_fail(err, ZH_ERR_LACKING,
-                   "GPU %d (%s) cannot run products of many tokens by '%s'; leave ZH_GPU_PRODUCT away for its best",
-                   device->index, device->facts.name, asked);
+  if (known) return refuse(device, asked, err);
   return zh_fail(err, ZH_ERR_USAGE,
                  "products of many tokens have no variant '%s'; there are wgmma, mma, cublaslt, e4m3, wgmma-e4m3 and "
                  "mma-e4m3",

@@ -21,9 +21,11 @@ struct e4m3_view {
 
 #if ZH_HAS_HOPPER
 
-/* Scales of a group: of the two tokens that a thread has of each of its blocks, times the weights'. */
+/* Scales of a group as they come from memory: the weights', and those of the two tokens that a thread has of each of its
+ * blocks. They are asked for while the products of the group before are made, and used behind these: what is used is
+ * waited for. */
 template <int COUNT> struct group_scales {
-  float of[COUNT][2];
+  float weights, tokens[COUNT][2];
 };
 
 /* first: the thread's first token among the inputs; at: the first scale of the tile's rows. */
@@ -31,14 +33,14 @@ template <int COUNT>
 ZH_DEVICE group_scales<COUNT> load_scales(const e4m3_view &v, uint32_t side, uint32_t first, uint32_t at,
                                           uint32_t index) {
   group_scales<COUNT> scales;
-  float weights = 1.0f;
   const zh_weights_view &w = v.w.v.side[side].w;
-  if (!v.by_rows) weights = zh_load<float>(w.scales, (size_t)(at + (w.scale_columns == GROUP ? index : 0)) * 4);
+  scales.weights = 1.0f;
+  if (!v.by_rows) scales.weights = zh_load<float>(w.scales, (size_t)(at + (w.scale_columns == GROUP ? index : 0)) * 4);
 #pragma unroll
   for (uint32_t m = 0; m < COUNT; ++m)
     for (uint32_t h = 0; h < 2; ++h) { /* tokens behind the last are taken for it, and not put */
       uint32_t token = min(first + m * CONSUMERS * ZH_WGMMA_ROWS + 8 * h, v.count - 1);
-      scales.of[m][h] = weights * v.scales[(size_t)index * v.count + token];
+      scales.tokens[m][h] = v.scales[(size_t)index * v.count + token];
     }
   return scales;
 }
@@ -52,8 +54,8 @@ ZH_DEVICE void take_groups(float (&sum)[2][ZH_WGMMA_SUMS], const e4m3_view &v, c
   uint32_t from = (p.part * s.rows + t.first_row) / s.w.scale_rows * s.w.scale_stride;
   uint32_t token = t.first_input + group * ZH_WGMMA_ROWS + threadIdx.x % ZH_WARPGROUP / 32 * 16 + threadIdx.x % 32 / 4;
   float part[ZH_WGMMA_SUMS] = {};
+  group_scales<COUNT> scales = load_scales<COUNT>(v, t.side, token, from, 0);
   for (uint32_t k = 0; k < steps; ++k) {
-    group_scales<COUNT> scales = load_scales<COUNT>(v, t.side, token, from, k); /* wanted when products are done */
     zh_barrier_wait(r.barriers, FULL + at.stage, at.parity);
     uint32_t stage = first + at.stage * STAGE_BYTES;
     uint64_t b = zh_matrix_descriptor(stage + INPUT_BYTES), a = zh_matrix_descriptor(stage + group * BLOCK_BYTES);
@@ -64,11 +66,13 @@ ZH_DEVICE void take_groups(float (&sum)[2][ZH_WGMMA_SUMS], const e4m3_view &v, c
       for (uint32_t i = 0; i < GROUP / E4M3_DEPTH; ++i)
         zh_wgmma_e4m3(part, a + (m * CONSUMERS * BLOCK_BYTES + i * E4M3_DEPTH) / 16, b + i * E4M3_DEPTH / 16, i > 0);
       zh_wgmma_commit();
+      const float scale[2] = {scales.weights * scales.tokens[m][0], scales.weights * scales.tokens[m][1]};
+      if (m + 1 == COUNT && k + 1 < steps) scales = load_scales<COUNT>(v, t.side, token, from, k + 1);
       zh_wgmma_wait<0>();
       zh_wgmma_settle(part);
       if (m + 1 == COUNT) release(r, at.stage);
 #pragma unroll
-      for (uint32_t e = 0; e < ZH_WGMMA_SUMS; ++e) sum[m][e] = fmaf(scales.of[m][e / 2 % 2], part[e], sum[m][e]);
+      for (uint32_t e = 0; e < ZH_WGMMA_SUMS; ++e) sum[m][e] = fmaf(scale[e / 2 % 2], part[e], sum[m][e]);
     }
     zh_ring_next(at, STAGES);
   }

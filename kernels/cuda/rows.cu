@@ -41,6 +41,7 @@ zh_status zh_cuda_add(zh_device *device, float *y, const float *x, float factor,
 zh_status zh_cuda_gather(zh_device *device, float *out, const float *x, const uint32_t *row, size_t rows, size_t width,
                          zh_error *err) {
   if (rows == 0 || width == 0) return ZH_OK;
+  ZH_TRY(zh_cuda_fits(device, rows, err));
   gather_view v = {zh_at<float>(out), zh_at<const float>(x), zh_at<const uint32_t>(row), width};
   dim3 grid(zh_blocks(width, THREADS), (unsigned)rows);
   if (device->recording)
@@ -74,6 +75,7 @@ zh_status zh_cuda_advance(zh_device *device, uint32_t *position, size_t count, z
 
 zh_status zh_cuda_combine(zh_device *device, const zh_device_combine *w, zh_error *err) {
   if (w->tokens == 0 || w->columns == 0) return ZH_OK;
+  ZH_TRY(zh_cuda_fits(device, w->tokens, err));
   combine_view v = {zh_at<float>(w->y),
                     zh_at<const float>(w->x),
                     zh_at<const float>(w->weight),

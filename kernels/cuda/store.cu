@@ -30,6 +30,7 @@ static zh_status record(zh_device *device, const zh_device_store *w, const view 
 zh_status zh_cuda_store(zh_device *device, const zh_device_store *w, zh_error *err) {
   enum { THREADS = 128 };
   if (w->tokens == 0) return ZH_OK;
+  ZH_TRY(zh_cuda_fits(device, w->tokens, err));
   unsigned sides = w->kv.values ? 2 : 1; /* latent attention has keys alone */
   view v = {};
   v.position = zh_at<const uint32_t>(w->position);

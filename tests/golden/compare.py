@@ -172,6 +172,16 @@ def test_pairs_take_the_test_that_fits_and_holm_adjusts_all_of_them(tmp_path):
         list(stats.false_discovery_control([p["p"] for p in got["pairs"]])), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale, step", [(1, 0.0001), (100, 0.01)])
+def test_a_constant_step_between_graded_scores_is_no_difference(tmp_path, scale, step):
+    """What rounding to binary fractions leaves of a step that is the same on every item is no variance."""
+    peer = numpy.round(scale * numpy.random.default_rng(5).random(100), 4)
+    for name, scores in (("one", numpy.round(peer + step, 4)), ("two", peer)):
+        table(tmp_path / f"{name}.csv", {"a": rows(scores)})
+    found = pair(compare(tmp_path / "one.csv", tmp_path / "two.csv"), "a")
+    assert (found.get("p"), found["verdict"], kinds(found)) == (None, "insufficient", ["zero_variance"])
+
+
 def test_rows_threads_and_the_order_of_options_change_nothing(tmp_path):
     scores = answers(2, 120, 0.7, 0.6, 0.5)
     paths = [table(tmp_path / f"{name}.csv", {"a": rows(s)}) for name, s in zip("xyz", scores)]
@@ -316,6 +326,61 @@ def test_a_bundle_that_was_changed_is_refused(tmp_path):
     folder = write_run(tmp_path / "run", {"m.gguf": (sm3(b"m"), "BF16")}, {})
     (folder / "measurements.jsonl").write_text("{}\n")
     assert "measurements.jsonl" in call(folder, table(tmp_path / "one.csv", {"a": PLAIN}), status=1).stderr
+
+
+# --- only what the inputs state is said ---
+
+def test_conditions_that_no_input_states_are_named(tmp_path):
+    bare = [(item, cluster, score, "") for item, cluster, score, _ in PLAIN], [(item, cluster, score, "") for item, cluster, score, _ in OTHER]
+    scores = compare(*(table(tmp_path / f"{k}.csv", {"a": of}) for k, of in enumerate(bare)))["protocol"]["scores"]
+    assert scores["comparable"] is True and scores["not_stated"] == ["prompts", "metric", "protocol"]
+    assert scores["en"] == ("Scores can be compared: items are the same. Not stated by every input, and so not known to be the same: "
+                            "prompts, metrics and protocol.")
+    assert scores["zh"] == "得分可比：题目相同。并非所有输入都注明了提示、指标、评测协议，是否相同无从核对。"
+    stated = [table(tmp_path / f"{k}.csv", {"a": of}, [PROTOCOL]) for k, of in enumerate((PLAIN, OTHER))]
+    assert compare(*stated)["protocol"]["scores"]["not_stated"] == ["metric"]
+    for k, name in enumerate(("full", "small")):
+        write_evaluation(tmp_path / name, name, sm3(name.encode()), {"t": choices(answers(7, 50, 0.6, 0.5)[k], numpy.arange(50))})
+    scores = compare(tmp_path / "full", tmp_path / "small")["protocol"]["scores"]
+    assert scores["not_stated"] == ["protocol"] and scores["en"].startswith("Scores can be compared: items, prompts and metrics are the same.")
+
+
+def test_a_metric_that_no_task_has_is_refused(tmp_path):
+    samples = [dict(sample, metrics=["acc", "acc_norm"], acc_norm=1.0 - sample["acc"]) for sample in choices(answers(7, 50, 0.6)[0], numpy.arange(50))]
+    other = [dict(sample, metrics=["acc", "acc_norm"], acc_norm=1.0 - sample["acc"]) for sample in choices(answers(8, 50, 0.6)[0], numpy.arange(50))]
+    paths = [write_evaluation(tmp_path / name, name, sm3(name.encode()), {"t": of}) for name, of in (("one", samples), ("two", other))]
+    assert compare(*paths, "--metric", "acc_norm")["tasks"][0]["metric"] == "acc_norm"
+    assert "--metric foo: no task has it; there are acc, acc_norm" in call(*paths, "--metric", "foo", status=2).stderr
+    tables = [table(tmp_path / f"{k}.csv", {"a": of}) for k, of in enumerate((PLAIN, OTHER))]
+    assert "tables of scores do not" in call(*tables, "--metric", "acc", status=2).stderr
+
+
+def test_a_model_is_not_its_own_damage(tmp_path):
+    paths = [table(tmp_path / f"{name}.csv", {"a": of}) for name, of in (("ours", PLAIN), ("theirs", OTHER))]
+    assert "--damage ours=ours: a model is not held against itself" in call(*paths, "--damage", "ours=ours", status=2).stderr
+    assert "--damage ours=theirs,ours" in call(*paths, "--damage", "ours=theirs,ours", status=2).stderr
+
+
+def test_a_folder_that_is_no_bundle_is_told_so(tmp_path):
+    one = table(tmp_path / "one.csv", {"a": PLAIN})
+    folder = write_run(tmp_path / "run", {"m.gguf": (sm3(b"m"), "BF16")}, {})
+    (folder / "MANIFEST.sm3").rename(tmp_path / "kept")
+    said = call(one, folder, status=2).stderr
+    assert f"{folder}: no whole bundle: it lacks MANIFEST.sm3" in said and "table of scores" in said
+    (folder / "run.json").unlink()
+    (tmp_path / "kept").rename(folder / "MANIFEST.sm3")
+    assert "it lacks run.json" in call(one, folder, status=2).stderr
+
+
+def test_cells_of_csv_are_no_formulas(tmp_path):
+    names = ["=cmd()", "+1+1", "-q4", "@sum", "-12.5", "plain"]
+    paths = [table(tmp_path / f"{k}.csv", {"a": rows(of)}, [f"model: {name}"])
+             for k, (name, of) in enumerate(zip(names, answers(3, 60, *numpy.linspace(0.3, 0.8, 6))))]
+    found = list(csv.DictReader(io.StringIO(call(*paths, "--csv", "--lang", "zh").stdout)))
+    assert {row["model"] for row in found if row["kind"] == "score"} == {"'=cmd()", "'+1+1", "'-q4", "'@sum", "-12.5", "plain"}
+    for row in found:
+        for cell in row.values():
+            assert cell[:1] not in tuple("=+-@\t") or float(cell) is not None
 
 
 # --- bundles ---

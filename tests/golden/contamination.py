@@ -1,10 +1,14 @@
 """`zhiheng contamination`: words in common against a plain statement of the rule in Python, tests against scipy and exact
 enumeration, and a real model that knows some orders and cannot know others."""
+import bz2
 import csv
+import gzip
 import itertools
 import json
+import math
 import os
 import random
+import re
 import subprocess
 import unicodedata
 from pathlib import Path
@@ -18,8 +22,8 @@ ZHIHENG = Path(os.environ["ZH_BINARY_DIR"]) / "bin/zhiheng"
 MODEL = SOURCE / "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def zhiheng(*words, status=(0, 1)):
-    done = subprocess.run([ZHIHENG, *map(str, words)], capture_output=True, text=True, timeout=300)
+def zhiheng(*words, status=(0, 1), **environment):
+    done = subprocess.run([ZHIHENG, *map(str, words)], capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
     assert done.returncode in status, done.stderr
     return done
 
@@ -36,13 +40,16 @@ def row(values):
 
 def test_mann_whitney_against_scipy():
     draw = numpy.random.default_rng(3)
-    for nx, ny, ties in ((5, 7, False), (40, 33, True), (200, 150, True)):
+    for nx, ny, ties in ((5, 7, False), (8, 60, False), (90, 3, False), (1, 1, False), (9, 9, False), (8, 400, False), (6, 5, True),
+                         (40, 33, True), (200, 150, True)):
         x, y = draw.normal(0.3, 1, nx), draw.normal(0, 1, ny)
         if ties:
             x, y = x.round(1), y.round(1)
         got = ask("mann-whitney", x=row(x), y=row(y))
+        method = "exact" if not ties and min(nx, ny) <= 8 and math.comb(nx + ny, nx) < 2**53 else "asymptotic"
+        assert got["method"] == method
         for key, side in (("p_greater", "greater"), ("p_two_sided", "two-sided")):
-            want = scipy_stats.mannwhitneyu(x, y, alternative=side, method="asymptotic", use_continuity=False)
+            want = scipy_stats.mannwhitneyu(x, y, alternative=side, method=method, use_continuity=False)
             assert got[key] == pytest.approx(want.pvalue, rel=1e-10)
         want = scipy_stats.mannwhitneyu(x, y).statistic
         assert got["auc"] == pytest.approx(want / nx / ny, rel=1e-12)
@@ -159,6 +166,59 @@ def test_a_corpus_that_cannot_be_read(tmp_path, line, says):
     (tmp_path / "c.jsonl").write_text(line + "\n")
     done = zhiheng("contamination", "--tasks", path, "--corpus", tmp_path / "c.jsonl", status=(2,))
     assert says in done.stderr and "c.jsonl" in done.stderr
+
+
+CHINESE = "下列关于水的说法中正确的是哪一项请从四个选项里选出最合适的一个答案"
+
+
+def spoilt(kind):
+    """{file: bytes} of a corpus that cannot be looked through, and what is said of it."""
+    text = (CHINESE + "\n").encode()
+    return {
+        "empty folder": ({}, "the folder holds no file"),
+        "empty file": ({"a.txt": b""}, "a.txt: there is no word in its 0 bytes"),
+        "no words": ({"a.txt": b" ,.\n--"}, "a.txt: there is no word in its 6 bytes"),
+        "lines without words": ({"a.jsonl": b'{"text": ""}\n\n'}, "a.jsonl: there is no word"),
+        "one of several": ({"a.txt": text, "b.txt": b"\n"}, "b.txt: there is no word in its 1 bytes"),
+        "gzip": ({"a.txt": text, "c.txt.gz": gzip.compress(text)}, "c.txt.gz: bytes 0 to 1 are the signature of gzip"),
+        "bzip2": ({"c.txt": bz2.compress(text)}, "are the signature of bzip2"),
+        "xz": ({"c.jsonl": b"\xfd7zXZ\x00\x00\x04"}, "are the signature of xz"),
+        "zstd": ({"c": b"\x28\xb5\x2f\xfd\x24\x00"}, "are the signature of zstd"),
+        "zip": ({"c.zip": b"PK\x03\x04\x14\x00"}, "are the signature of zip"),
+        "parquet": ({"c.parquet": b"PAR1\x15\x04\x15\x10PAR1"}, "are the signature of Parquet"),
+        "UTF-16": ({"u.txt": CHINESE.encode("utf-16")}, "iconv -f UTF-16"),
+        "UTF-16 without a mark": ({"u.txt": "plain words".encode("utf-16-le")}, "u.txt: byte 1 is 0"),
+        "GBK": ({"g.txt": b"plain " + CHINESE.encode("gbk")}, "g.txt: byte 6 (0xCF) is not valid UTF-8; convert the file first (of Chinese in GBK: iconv -f GBK"),
+        "GBK in lines": ({"g.jsonl": b'{"text": "a b"}\n{"text": "' + CHINESE.encode("gbk") + b'"}\n'}, "g.jsonl: byte 26 (0xCF)"),
+        "a late byte": ({"l.txt": text * 1000 + b"\xff"}, f"l.txt: byte {len(text) * 1000} (0xFF)"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["empty folder", "empty file", "no words", "lines without words", "one of several", "gzip", "bzip2", "xz", "zstd", "zip",
+                                  "parquet", "UTF-16", "UTF-16 without a mark", "GBK", "GBK in lines", "a late byte"])
+def test_a_corpus_that_was_not_read_is_no_clean_one(tmp_path, kind):
+    path = task(tmp_path, "one", [{"q": CHINESE, "a": ""}])
+    files, says = spoilt(kind)
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    done = zhiheng("contamination", "--tasks", path, "--corpus", folder, "--out", tmp_path / "seen.csv", status=(2,))
+    assert says in done.stderr and str(folder) in done.stderr, done.stderr
+    assert done.stdout == "" and not (tmp_path / "seen.csv").exists()
+
+
+def test_what_was_read_is_told_in_both_languages(tmp_path):
+    path = task(tmp_path, "one", [{"q": CHINESE, "a": ""}, {"q": "what?", "a": "that"}])
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + CHINESE.encode())
+    (tmp_path / "b.jsonl").write_bytes(b"\xef\xbb\xbf" + b'{"text": "two words"}\n{"text": "three more words"}\n')
+    words = ("contamination", "--tasks", path, "--corpus", tmp_path / "a.txt", "--corpus", tmp_path / "b.jsonl")
+    got = json.loads(zhiheng(*words, "--json").stdout)
+    assert got["corpus"]["documents"] == 3 and got["corpus"]["words"] == len(CHINESE) + 5
+    chinese, english = (zhiheng(*words, LC_ALL=f"{language}_XX.UTF-8").stdout for language in ("zh", "en"))
+    assert english.startswith(f"Corpus read: documents 3, words {len(CHINESE) + 5}, bytes {got['corpus']['bytes']}.\n")
+    assert chinese.startswith(f"语料：已读 3 篇，共 {len(CHINESE) + 5} 个词、{got['corpus']['bytes']} 字节。\n")
+    assert "one: 1 of 2 items listed" in english and "one：2 题，列出 1 题" in chinese and not re.search("[一-龥]", english)
 
 
 # --- a model ---

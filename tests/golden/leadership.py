@@ -19,7 +19,7 @@ def answers(shares, items=1200, seed=1, shared=0.5):
     return (luck < numpy.array(shares)[:, None]).astype(int)
 
 
-def apply(folder, shares, digest=MODEL["sm3"], items=1200, shared=0.5, spoil=None):
+def apply(folder, shares, digest=MODEL["sm3"], items=1200, shared=0.5, spoil=None, states=True):
     """The leadership finding of an application whose claimant and one peer have these shares of right answers."""
     papers = folder / "papers"
     papers.mkdir(parents=True)
@@ -27,7 +27,8 @@ def apply(folder, shares, digest=MODEL["sm3"], items=1200, shared=0.5, spoil=Non
     (papers / "protocol.yaml").write_text(f"claimant: {claimant}\npeers: [peer]\ntasks: [{{task: a, modality: text}}]\n")
     for model, line in zip(("ours", "peer"), answers(shares, items, shared=shared)):
         rows = "".join(f"i{i},,a,text,{score}\n" for i, score in enumerate(line))
-        (papers / f"{model}.csv").write_text("item,cluster,task,modality,score\n" + rows)
+        first = f"# model_sm3: {(digest or MODEL['sm3']).upper()}\n" if states and model == "ours" else ""
+        (papers / f"{model}.csv").write_text(first + "item,cluster,task,modality,score\n" + rows)
     declared = sm3((papers / "peer.csv").read_bytes())
     if spoil:
         spoil(papers)
@@ -54,7 +55,9 @@ def test_the_verdict_decides_the_clause(tmp_path, shares, verdict, value):
     (dict(shares=(0.8, 0.79), items=60), "insufficient", "insufficient evidence"),
     (dict(shares=(0.8, 0.8), items=20000, shared=0.98), "tied", "the authority must be asked"),
     (dict(shares=(0.9, 0.8), digest=64 * "0"), "leading", "cannot be used"),
-    (dict(shares=(0.9, 0.8), digest=None), "leading", "cannot be used")])
+    (dict(shares=(0.9, 0.8), digest=None), "leading", "cannot be used"),
+    (dict(shares=(0.9, 0.8), digest=None, states=False), "leading", "cannot be used"),
+    (dict(shares=(0.9, 0.8), states=False), "insufficient", "cannot be used")])
 def test_what_does_not_decide_it(tmp_path, more, value, said):
     finding = apply(tmp_path, **more)
     assert (finding["verdict"], finding["value"]) == ("undetermined", value)

@@ -3,12 +3,16 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
 import numpy
 import pytest
 from scipy import stats as scipy_stats
+
+sys.path.append(str(Path(__file__).parent))
+from score_interval import tango  # noqa: E402
 
 ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
 SCHEMA = jsonschema.Draft202012Validator(
@@ -122,6 +126,7 @@ def test_few_clusters_flip_signs(world):
     rng = numpy.random.default_rng(4)
     labels = numpy.repeat(numpy.arange(12), 10)
     ours, peer = rng.random(120) + 0.1 * rng.standard_normal(12)[labels], rng.random(120) - 0.05
+    world.lines["margin"] = "margin: 0.01"  # these are no shares
     got = world.task("a", clusters=labels, ours=ours, peer=peer).run()["endpoints"]["text"]
     sums = numpy.array([(ours - peer)[labels == label].sum() for label in range(12)])
     flips = (numpy.array([[1 if k >> i & 1 else -1 for i in range(12)] for k in range(4096)]) * sums).sum(axis=1)
@@ -227,6 +232,7 @@ def test_published_scores_defeat_and_never_establish(world, score, verdict, rule
     world.lines["peers"] = PUBLISHED % score
     result = world.task("a", ours=ours, one=one).run()
     assert rule in rules(result) and (result["verdict"] == verdict if verdict else result["verdict"] != "领先")
+    assert ("peer_scores" in rules(result, "would_change")) == (verdict != "领先")
     assert result["published"][0]["peer"] == "far"
 
 
@@ -354,23 +360,135 @@ def test_no_variance(world):
     assert (unit["difference"], unit["se"], unit["p"], unit["low"], unit["bound"]) == (1, None, None, None, None)
 
 
+@pytest.mark.parametrize("scale, step, declared", [(1, 0.0001, False), (100, 0.01, False), (100, 1, False), (100, 0.01, True), (100, 1, True)])
+@pytest.mark.parametrize("clusters", [None, [k // 5 for k in range(100)]])
+def test_a_constant_step_between_graded_scores_is_no_evidence(world, scale, step, declared, clusters):
+    """Rounding of scores to binary fractions makes differences vary in the last digits, and nothing else does."""
+    digits = 6 if scale == 1 else 4
+    peer = numpy.round(scale * (0.9 + 0.08 * numpy.random.default_rng(22).random(100)), digits)
+    world.lines["margin"] = "margin: 0.01"
+    world.tasks = ["{task: a, modality: text, scale: 100}"] if declared else None
+    result = world.task("a", clusters=clusters, ours=numpy.round(peer + step, digits), peer=peer).run()
+    assert (result["verdict"], result["rule"]) == ("证据不足", "zero_variance")
+    unit = result["endpoints"]["text"]
+    assert (unit["se"], unit["p"], unit["low"], unit["bound"], unit["L"], unit["U"]) == (None, None, None, None, 1, 2)
+
+
+def sparse(world, won, lost=0, items=1000, **more):
+    """All items right by both, but those that one of them alone has right."""
+    ours, peer = numpy.ones(items), numpy.ones(items)
+    peer[:won], ours[won:won + lost] = 0, 0
+    return world.task("a", ours=ours, peer=peer, **more)
+
+
+def test_what_never_differs_is_no_evidence(world):
+    """Three items won of a thousand: neither another task nor a graded item that never differ make a lead of them."""
+    alone = sparse(world, 3).run()
+    assert (alone["verdict"], alone["endpoints"]["text"]["p"]) == ("并列领先", pytest.approx(1 / 16))
+    world.task("b", ours=[1, 0] * 500, peer=[1, 0] * 500)
+    both = world.run()
+    assert (both["verdict"], both["endpoints"]["text"]["p"]) == ("并列领先", pytest.approx(1 / 16))
+    for model in ("ours", "peer"):
+        world.scores[model]["a"][999] = 0.5
+        world.scores[model].pop("b")
+    world.modality.pop("b")
+    graded = world.run()
+    assert (graded["verdict"], graded["endpoints"]["text"]["p"]) == ("并列领先", pytest.approx(1 / 16))
+
+
+@pytest.mark.parametrize("won, p", [(3, 1 / 8), (5, 1 / 32), (29, None)])
+def test_few_clusters_that_differ_flip_signs(world, won, p):
+    """Clusters of two right answers won, of five hundred: as few as three say no more than three coins."""
+    peer = numpy.ones(1000)
+    peer[:2 * won] = 0
+    got = world.task("a", clusters=[k // 2 for k in range(1000)], ours=numpy.ones(1000), peer=peer).run()["endpoints"]["text"]
+    assert got["method"] == "sign_flip" and (p is None or got["p"] == p)
+
+
+def test_few_that_differ_in_each_of_many_tasks_are_many(world):
+    """Eight tasks in each of which six of a hundred graded items differ; and a task of five items that outweighs them all."""
+    rng = numpy.random.default_rng(23)
+    for task in "abcdefgh":
+        peer = numpy.full(100, 0.5)
+        peer[:6] += rng.normal(0, 0.01, 6)
+        world.task(task, ours=numpy.full(100, 0.5), peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    assert unit["method"] == "t"
+    world.task("small", ours=[0.5] * 5, peer=[0.3, 0.3, 0.3, 0.3, 0.31])
+    unit = world.run()["endpoints"]["text"]
+    assert unit["method"] == "sign_flip" and unit["p"] > 1 / 128
+
+
+def test_thirty_clusters_that_differ_take_t(world):
+    peer = numpy.ones(1000)
+    peer[:60] = 0
+    got = world.task("a", clusters=[k // 2 for k in range(1000)], ours=numpy.ones(1000), peer=peer).run()["endpoints"]["text"]
+    assert got["method"] == "t"
+
+
+def test_limits_of_right_and_wrong_are_those_of_the_score(world):
+    """One item lost of 300: what was seen bounds the difference at -1.5 points, not at -0.9."""
+    result = sparse(world, 0, 1, 300).run()
+    unit = result["endpoints"]["text"]
+    want = {confidence: tango(0, 1, 300, confidence) for confidence in (0.9, 0.95)}
+    assert unit["bound"] == pytest.approx(want[0.9][0], abs=1e-9) and unit["bound"] < -0.01
+    assert [unit["low"], unit["high"]] == pytest.approx(want[0.95], abs=1e-9)
+    assert result["verdict"] == "证据不足"
+
+
+def test_limits_of_tasks_add_up_by_squares(world):
+    """Two tasks of items alone, and one whose few clusters that differ bound it by the most that they could."""
+    sparse(world, 4, 9, 400)
+    world.task("b", ours=[1] * 250, peer=[1] * 240 + [0] * 10)
+    labels = [k // 4 for k in range(800)]
+    ours, peer = numpy.ones(800), numpy.ones(800)
+    ours[:3], peer[8:10] = 0, 0.5
+    world.task("c", clusters=labels, ours=ours, peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    for confidence, keys in ((0.9, ("bound", None)), (0.95, ("low", "high"))):
+        limits = [tango(4, 9, 400, confidence), tango(10, 0, 250, confidence), tango(1 / 4, 3 / 4, 200, confidence)]
+        values = [-5 / 400, 10 / 250, -2 / 800]
+        middle = sum(values) / 3
+        assert unit["difference"] == pytest.approx(middle)
+        for side, key in enumerate(keys):
+            reach = sum((value - limit[side]) ** 2 for value, limit in zip(values, limits)) ** 0.5 / 3
+            assert key is None or unit[key] == pytest.approx(middle + (2 * side - 1) * reach, abs=1e-9)
+
+
+def test_limits_of_many_that_differ_are_students(world):
+    scores = {task: answers(seed, 800, 0.8, 0.75) for seed, task in enumerate("ab", 30)}
+    for task, (ours, peer) in scores.items():
+        world.task(task, ours=ours, peer=peer)
+    unit = world.run()["endpoints"]["text"]
+    parts = [clustered_variance(ours - peer, numpy.arange(800)) for ours, peer in scores.values()]
+    assert unit["high"] - unit["low"] == pytest.approx(2 * 1.96 * (sum(v for v, _ in parts) / 4) ** 0.5, rel=2e-3)
+
+
 def test_one_cluster_says_nothing(world):
     ours, one = answers(20, 50, 0.9, 0.3)
     result = world.task("a", clusters=[0] * 50, ours=ours, one=one).run()
     assert result["verdict"] == "证据不足" and result["endpoints"]["text"]["se"] is None
 
 
+FULL = "item,cluster,task,modality,score\n"
+
+
 @pytest.mark.parametrize("text, said", [
-    ("item,task\n1,a\n", "no column 'score'"), ("", "no header line"), ("item,task,score\n1,a\n", "2 fields, where the header has 3"),
-    ("item,task,score\n1,a,x\n", "one.csv:2: the score is 'x'"), ('item,task,score\n"1,a,1\n', "does not close"),
-    ("item,item,task,score\n", "named twice"), ("item,task,score\n\xff\n", "not UTF-8")])
+    ("item,cluster,task,modality\n1,,a,\n", "no column 'score'"), ("", "no header line"),
+    (FULL + "1,,a,\n", "4 fields, where the header has 5"), (FULL + "1,,a,,x\n", "one.csv:2: the score is 'x'"),
+    (FULL + '"1,,a,,1\n', "does not close"), (FULL + "1,,a,,0x1p-1\n", "the score is '0x1p-1'"), (FULL + ",,a,,1\n", "one.csv:2: the item has no name"),
+    ("item,item,task,score\n", "named twice"), ("item,task,score\n\xff\n", "not UTF-8"),
+    ("item,clusters,task,modality,score\n", "did you mean 'clusters'?"), ("item,task,modality,score\n", "no column 'cluster'"),
+    ("item,cluster,task,score\n", "no column 'modality'"), (FULL[:-1] + ",promt\n", "unknown column 'promt'; did you mean 'prompt'?"),
+    ("item;cluster;task;modality;score\n1;;a;;1\n", "separated by semicolons; save the table with commas")])
 def test_broken_tables_are_refused(pair, text, said):
     (pair.folder / "one.csv").write_bytes(text.encode("latin-1"))
     assert said in pair.run(tables=[pair.table("ours"), pair.folder / "one.csv"], status=2)
 
 
 @pytest.mark.parametrize("line, said", [
-    ("alpha: 2", "alpha: 2"), ("alhpa: 0.05", "did you mean 'alpha'?"), ("required: {tasks: [z]}", "no task is called 'z'")])
+    ("alpha: 2", "alpha: 2"), ("alhpa: 0.05", "did you mean 'alpha'?"), ("required: {tasks: [z]}", "no task is called 'z'"),
+    ("alpha: a lot", "such as 0.05 or 5 %"), ("locked: banana", "a day of the calendar"), ("locked: 2026-99-99", "a day of the calendar")])
 def test_broken_protocols_are_refused(pair, line, said):
     pair.lines["more"] = line
     assert said in pair.run(status=2)
@@ -380,6 +498,283 @@ def test_an_undeclared_model_is_refused(pair):
     tables = [pair.table("ours"), pair.table("one")]
     (pair.folder / "onne.csv").write_text(tables[1].read_text())
     assert "did you mean 'one'?" in pair.run(tables=[*tables, pair.folder / "onne.csv"], status=2)
+
+
+# --- what is declared must hold ---
+
+@pytest.mark.parametrize("peers, said", [
+    ("{model: one, published: [{task: aa, score: 50 %, items: 10}]}", "no task is called 'aa'; did you mean 'a'?"),
+    ("{model: one, published: [{task: a, score: 150 %, items: 10}]}", "expected a value from 0 to 1"),
+    ("{model: one, published: [{task: a, score: half, items: 10}]}", "such as 91.5 % or 0.915"),
+    ('{model: "on\\e[31m"}', "found a control character"),
+    ("{model: one, sm3: zzz}", "expected an SM3 digest, 64 hexadecimal digits, found 'zzz'"),
+    ("{model: one, declared: 2026-02-30}", "a day of the calendar"),
+    ("{model: one, declared: 2026-11-23}", "was declared after the protocol was locked (2026-11-22)")])
+def test_peers_that_cannot_be_as_declared(pair, peers, said):
+    pair.lines["locked"], pair.lines["peers"] = "locked: 2026-11-22", f"peers: [{peers}]"
+    error = pair.run(status=2)
+    assert said in error and "protocol.yaml:" in error
+
+
+@pytest.mark.parametrize("task, said", [("metric: 17", "the name of a metric such as acc_norm"), ("scale: 0", "scale: 0"),
+                                        ("items_sm3: abc", "64 hexadecimal digits"), ("prompts_sm3: abc", "64 hexadecimal digits")])
+def test_tasks_that_cannot_be_as_declared(pair, task, said):
+    pair.tasks = ["{task: a, modality: text, %s}" % task]
+    assert said in pair.run(status=2)
+
+
+def test_percents_with_and_without_a_blank(pair):
+    pair.lines |= {"margin": "margin: 1%", "alpha": "alpha: 5 %", "peers": "peers: [{model: one, published: [{task: a, score: 91.5%, items: 10}]}]"}
+    got = pair.run()
+    assert (got["protocol"]["margin"], got["protocol"]["alpha"], got["published"][0]["published"]) == (0.01, 0.05, 0.915)
+
+
+def test_who_is_not_dated_is_told(pair):
+    pair.lines |= {"locked": "locked: 2026-11-22", "peers": "peers: [one, {model: two, top: false, declared: 2026-11-22}]"}
+    notes = {note["rule"]: note for note in pair.run()["notes"]}
+    assert "one" in notes["not_dated"]["zh"] and "two" not in notes["not_dated"]["en"]
+
+
+# --- published scores ---
+
+def test_a_published_score_that_cannot_be_compared_is_listed_with_its_reason(world):
+    """Whether scores are shares is each task's own matter: one graded task does not switch the others off."""
+    ours, one = answers(23, 800, 0.9, 0.8, shared=0.5)
+    grades = numpy.random.default_rng(1).integers(1, 11, 800)
+    world.task("a", ours=ours, one=one).task("g", ours=grades, one=grades - 1.5)
+    world.lines |= {"margin": "margin: 0.01", "required": "required: {tasks: [a]}",
+                    "peers": "peers: [one, {model: far, published: [{task: a, score: 99 %, items: 1000}, {task: g, score: 99 %, items: 9},"
+                             " {task: h, score: 1 %, items: 9}]}]"}
+    world.tasks = [f"{{task: {name}, modality: text}}" for name in "agh"]
+    result = world.run()
+    assert [entry["rule"] for entry in result["published"]] == ["compared", "not_shares", "not_scored"]
+    assert result["published"][1]["difference"] is None and "scale" in result["published"][1]["zh"]
+    assert (result["verdict"], rules(result)) == ("不领先", ["published_above"])
+    assert [result["tasks"][name]["unit"] for name in "ag"] == ["share", "score"]
+
+
+@pytest.mark.parametrize("published, rule", [("99.5 %", "published_conflict"), ("40 %", "leading")])
+def test_a_peer_whose_published_score_contradicts_its_table(world, published, rule):
+    ours, one = answers(24, 800, 0.9, 0.8, shared=0.5)
+    world.lines["peers"] = "peers: [{model: one, published: [{task: a, score: %s, items: 1000, source: a page}]}]" % published
+    result = world.task("a", ours=ours, one=one).run()
+    assert result["rule"] == rule and result["published"][0]["table"] == pytest.approx(one.mean())
+    if rule == "published_conflict":
+        said, = result["decided_by"]
+        assert (result["verdict"], said["rule"]) == ("证据不足", rule)
+        for language in ("zh", "en"):
+            assert "99.50" in said[language] and f"{100 * one.mean():.2f}" in said[language]
+        assert rules(result, "would_change") == ["published_explained"]
+
+
+def newcombe(p1, n1, p2, n2):
+    def wilson(p, n):
+        z = scipy_stats.norm.ppf(0.975)
+        middle, half = p + z**2 / (2 * n), z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+        return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+    (l1, u1), (l2, u2) = wilson(p1, n1), wilson(p2, n2)
+    return p1 - p2 - ((p1 - l1) ** 2 + (u2 - p2) ** 2) ** 0.5, p1 - p2 + ((u1 - p1) ** 2 + (p2 - l2) ** 2) ** 0.5
+
+
+@pytest.mark.parametrize("clusters", [None, 10, 1])
+def test_a_published_score_is_held_against_as_many_items_as_clusters_are_worth(world, clusters):
+    """Kish's design effect; 10 clusters whose items agree are not 400 items, and one cluster is one item."""
+    rng = numpy.random.default_rng(25)
+    labels = numpy.arange(400) if clusters is None else numpy.arange(400) % clusters
+    shares = rng.beta(0.5, 0.5, len(set(labels)))
+    ours = (rng.random(400) < (0.5 if clusters is None else shares[labels])).astype(float)
+    world.lines["peers"] = "peers: [one, {model: far, published: [{task: a, score: 60 %, items: 400}]}]"
+    got = world.task("a", clusters=labels if clusters else None, ours=ours, one=1 - ours).run()["published"][0]
+    mean = ours.mean()
+    variance, _ = clustered_variance(ours, labels) if clusters != 1 else (None, 0)
+    want = {None: 400, 1: 1}.get(clusters) or 400 / max(1, variance / (mean * (1 - mean) / 399))
+    assert got["own_items"] == pytest.approx(want, rel=1e-12) and (clusters is None or want < 60)
+    assert [got["low"], got["high"]] == pytest.approx(newcombe(mean, want, 0.6, 400), rel=1e-9)
+
+
+def test_who_was_not_compared_is_named(world):
+    ours, one = answers(26, 800, 0.9, 0.8, shared=0.5)
+    world.lines["peers"] = "peers: [one, {model: strong, top: false}]"
+    result = world.task("a", ours=ours, one=one).run()
+    assert (result["verdict"], rules(result)) == ("领先", ["beats_all", "peer_not_compared"]) and "strong" in result["decided_by"][1]["zh"]
+
+
+# --- units ---
+
+def test_a_scale_makes_shares_of_scores(world):
+    ours, one = answers(27, 800, 0.9, 0.8, shared=0.5)
+    shares = world.task("a", ours=ours, one=one).run()
+    world.scores = {model: {"a": [100 * score for score in scores["a"]]} for model, scores in world.scores.items()}
+    refusal = refused(world, None, "scale_unknown")
+    assert "scale: 100" in refusal["en"] and "for instance 100" in refusal["en"]
+    world.tasks = ["{task: a, modality: text, scale: 100}"]
+    hundred = world.run()
+    for result in (shares, hundred):
+        result.pop("protocol")
+        for model in result["models"]:
+            model.pop("sm3")
+    assert shares == hundred
+    world.scores["one"]["a"][3] = 100.5
+    assert "100.5" in refused(world, None, "out_of_scale")["en"]
+
+
+def test_a_margin_of_a_hundred_points_is_a_slip(pair):
+    pair.lines["margin"] = "margin: 1"
+    assert "margin: 1 point" in refused(pair, None, "margin_too_wide")["en"]
+
+
+def test_sentences_name_their_unit(world):
+    ours, one = answers(6, 800, 0.9, 0.8, shared=0.5)
+    said = world.task("a", ours=ours, one=one).run()["decided_by"][0]
+    points = f"{100 * (ours - one).mean():.2f}"
+    assert f"差值 {points} 个百分点" in said["zh"] and f"difference {points} points" in said["en"]
+
+
+# --- tables that do not say what they are ---
+
+def test_a_declared_model_file_must_stand_in_the_table(pair):
+    digest = "ab" * 32
+    pair.lines["claimant"] = "claimant: {model: ours, sm3: %s}" % digest
+    assert "# model_sm3:" in refused(pair, [pair.table("ours"), pair.table("one")], "model_unstated")["en"]
+    first = "# Model_SM3: " + digest.upper() + "\n# PROTOCOL: " + hashlib.new("sm3", pair.protocol().read_bytes()).hexdigest() + "\n"
+    models = pair.run(tables=[pair.table("ours", first=first), pair.table("one")])["models"]
+    assert [(m["model_sm3"], m["protocol_sm3"] is None) for m in models] == [(digest.upper(), False), (None, True)]
+    first = "# Protocol: " + 64 * "0" + "\n"
+    refused(pair, [pair.table("ours", first=first), pair.table("one")], "protocol_differs")
+
+
+def test_prompts_are_locked(pair):
+    header, prompts = "item,cluster,task,modality,score,prompt", [f"{(7 * i) % 50:03}" for i in range(50)]
+    tables = lambda: [pair.table(model, [[*row, p] for row, p in zip(pair.rows(model), prompts)], header) for model in ("ours", "one")]
+    assert pair.run()["tasks"]["a"]["prompts_sm3"] is None
+    digest = pair.run(tables=tables())["tasks"]["a"]["prompts_sm3"]
+    assert digest == hashlib.new("sm3", "".join(f"{p}\n" for p in sorted(prompts)).encode()).hexdigest()
+    pair.tasks = ["{task: a, modality: text, prompts_sm3: %s}" % digest]
+    assert pair.run(tables=tables())["refused"] is False
+    assert "no column prompt" in refused(pair, [pair.table(model) for model in ("ours", "one")], "prompts_differ")["en"]
+    prompts[0] = "other"
+    assert digest in refused(pair, tables(), "prompts_differ")["en"]
+
+
+def test_columns_that_mean_nothing_are_told(pair):
+    tables = [pair.table(model, [[*row, "x"] for row in pair.rows(model)], "item,cluster,task,modality,score,remarks") for model in ("ours", "one")]
+    result = pair.run(tables=tables)
+    assert [model["columns_not_read"] for model in result["models"]] == [["remarks"]] * 2
+    assert sum("remarks" in note["en"] for note in result["notes"] if note["rule"] == "columns_not_read") == 2
+
+
+def blank(rows):
+    return [[*row[:3], "", row[4]] for row in rows]
+
+
+def test_a_blank_modality_is_the_tasks(pair):
+    tables = lambda edit: [pair.table("ours", edit(pair.rows("ours"))), pair.table("one")]
+    assert list(pair.run(tables=tables(blank))["endpoints"]) == ["text"]
+    pair.tasks = ["a"]
+    assert list(pair.run(tables=tables(blank))["endpoints"]) == ["text"]
+    none = [pair.table(model, blank(pair.rows(model))) for model in ("ours", "one")]
+    assert 'Task "a"' in refused(pair, none, "modality_missing")["en"]
+    pair.tasks = ["{task: a, modality: vision}"]
+    assert '"vision"' in refused(pair, tables(blank), "modality_differs")["en"]
+
+
+def test_the_list_of_seen_items_must_be_of_these_items(pair):
+    pair.lines["contaminated"] = "contaminated: seen.csv"
+    seen = lambda *rows: (pair.folder / "seen.csv").write_text("task,item\n" + "".join(f"{row}\n" for row in rows))
+    seen("a,q1", "a,q2")
+    assert '"q1"' in refused(pair, None, "contaminated_unmatched")["en"]
+    seen("b,a-1")
+    assert '"b"' in refused(pair, None, "contaminated_unmatched")["en"]
+    seen()
+    assert pair.run()["clean"]["listed"] == 0
+    seen("a,a-1", "a,a-1", "a,q2", "b,x")
+    result = pair.run()
+    assert [result["clean"][key] for key in ("listed", "left_out", "not_found", "other_tasks", "items")] == [4, 1, 1, 1, 49]
+    notes = {note["rule"]: note["en"] for note in result["notes"]}
+    assert '"q2"' in notes["seen_not_found"] and "seen_other_tasks" in notes
+    done = subprocess.run([ZHIHENG, "rank", pair.protocol(), pair.table("ours"), pair.table("one")], capture_output=True, text=True,
+                          env={**os.environ, "LC_ALL": "C"})
+    assert result["clean"]["en"] in done.stdout and notes["seen_not_found"] in done.stdout
+
+
+# --- what would change it ---
+
+def test_published_peers_alone_name_who_is_needed(world):
+    (ours,) = answers(16, 1000, 0.9)
+    world.lines["peers"] = "peers: [{model: far, published: [{task: a, score: 0.5, items: 1000}]}]"
+    result = world.task("a", ours=ours).run()
+    assert result["rule"] == "no_pairs" and rules(result, "would_change") == ["peer_scores"] and "far" in result["would_change"][0]["en"]
+
+
+def test_four_clusters_can_show_nothing(world):
+    labels = numpy.arange(200) % 4
+    ours = numpy.ones(200)
+    one = (numpy.arange(200) // 4 % 10 < 9 - labels // 2).astype(float)
+    result = world.task("a", clusters=labels, ours=ours, one=one).run()
+    few = [entry for entry in result["would_change"] if entry["rule"] == "clusters"]
+    assert result["endpoints"]["text"]["p"] == 1 / 16 and [entry["clusters"] for entry in few] == [5] and "0.0625" in few[0]["en"]
+
+
+def test_clusters_are_counted_where_there_are_clusters(world):
+    labels = numpy.arange(240) % 40
+    ours, one = answers(36, 240, 0.7, 0.68)
+    result = world.task("a", clusters=labels, ours=ours, one=one).run()
+    assert (result["verdict"], result["rule"]) == ("证据不足", "underpowered")
+    needed = {entry["rule"]: entry for entry in result["would_change"]}
+    unit = result["endpoints"]["text"]
+    z = scipy_stats.norm.ppf(0.95) + scipy_stats.norm.ppf(0.8)
+    assert needed["clusters_to_tie"]["clusters"] == numpy.ceil(40 * (z * unit["se"] / (unit["difference"] + 0.01)) ** 2)
+    assert "it has 40, of 240 items" in needed["clusters_to_tie"]["en"]
+
+
+@pytest.mark.parametrize("one, said", [(0, "Items of graded difficulty"), (1, "that tell ours from one")])
+def test_differences_that_do_not_vary_are_told_apart(world, one, said):
+    scores = numpy.ones(30)
+    world.task("a", ours=[*scores, 1], one=[*(one * scores), one])
+    world.scores["ours"]["b"], world.scores["one"]["b"] = [1, 0, 1], [1, 0, 1]  # so that the tables are not the same
+    world.modality["b"], world.clusters["b"] = "vision", None
+    world.scores["one"]["b"] = [0, 1, 1]
+    result = world.run()
+    assert said in " ".join(entry["en"] for entry in result["tasks"]["a"]["would_change"])
+
+
+@pytest.mark.parametrize("clusters, said", [([0] * 50, "stand in one cluster"), (None, "has one item")])
+def test_the_task_of_one_cluster_is_named(world, clusters, said):
+    ours, one = answers(20, 50, 0.9, 0.3)
+    world.task("many", ours=ours, one=one)
+    world.task("lone", clusters=clusters, ours=ours if clusters else [1], one=one if clusters else [0])
+    result = world.run()
+    assert (result["verdict"], result["rule"]) == ("证据不足", "one_cluster")
+    first = result["decided_by"][0]
+    assert first["task"] == "lone" and said in first["en"] and result["would_change"][0]["task"] == "lone"
+
+
+def test_a_lead_with_two_ranks_is_explained(world):
+    """One-sided p of 0.04: a lead, though the two-sided rank set goes on to 2."""
+    ours, one = numpy.zeros(400), numpy.zeros(400)
+    ours[:200], one[:200] = 1, 1
+    ours[200:220], one[220:230] = 1, 1
+    result = world.task("a", ours=ours, one=one).run()
+    assert result["verdict"] == "领先" and result["rank_sets"]["text"]["own"]["U"] == 2
+    assert [note["rule"] for note in result["notes"]].count("two_sided_set") == 1
+
+
+# --- what people see ---
+
+def test_names_of_others_do_not_reach_the_terminal_as_they_are(pair):
+    pair.tasks = ["{task: a, modality: text, items: 51}"]
+    for model in ("ours", "one"):
+        pair.scores[model]["a"] = pair.scores[model]["a"][:3]
+    rows = [["\x1b[31mred" + "x" * 5000, "", "a", "text", 1], ["b", "", "a", "text", 0]]
+    tables = [pair.table("ours", rows), pair.table("one", [["c", "", "a", "text", 1]])]
+    done = subprocess.run([ZHIHENG, "rank", pair.protocol(), *tables], capture_output=True, text=True, check=True)
+    assert "\x1b" not in done.stdout and "?[31mred" in done.stdout and "x" * 300 not in done.stdout and "…" in done.stdout
+
+
+def test_the_table_has_a_head_with_units(pair):
+    done = subprocess.run([ZHIHENG, "rank", pair.protocol(), pair.table("ours"), pair.table("one")], capture_output=True, text=True,
+                          check=True, env={**os.environ, "LC_ALL": "C"})
+    assert "95 % interval" in done.stdout and " points " in done.stdout and "states neither protocol nor model file" in done.stdout
 
 
 def test_people_read_it_in_both_languages(pair):

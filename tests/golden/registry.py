@@ -92,6 +92,28 @@ def test_people_see_bars_and_sources():
     assert done.stdout.startswith("CMMLU\n") and "█" in done.stdout and "来源不一致：" in done.stdout
 
 
+def test_what_is_no_number_is_shown_so(rows, tmp_path):
+    path, mine = tmp_path / "scores.csv", []
+    for score, note in (("nan", "a"), ("0x1p3", "b"), ("50", "c")):
+        mine.append(dict(rows[0], model="A", score=score, note=note, metric="EM", shots="3"))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(mine)
+    done = subprocess.run([ZHIHENG, "registry", "--file", path, "--model", "A"], capture_output=True, text=True, check=True,
+                          env={**os.environ, "LC_ALL": "C"})
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["50.00", "nan", "nan"] and "0.00" not in done.stdout.replace("50.00", "")
+    assert "EM, 3 shots" in done.stdout.split("Sources disagree:")[1]
+
+
+@pytest.mark.parametrize("language, said", [("C", "No score has all of these."), ("zh_CN.UTF-8", "没有符合条件的成绩。")])
+def test_a_question_without_rows_says_so(language, said):
+    done = subprocess.run([ZHIHENG, "registry", "--benchmark", "C-Eval", "--model", "Qwen2.5-72B", "--kind", "multimodal"], capture_output=True,
+                          text=True, check=True, env={**os.environ, "LC_ALL": language})
+    assert done.stdout.strip() == said
+
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from fractions import Fraction
 from math import comb
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import numpy
 import pytest
 from scipy import stats as scipy_stats
+
+sys.path.append(str(Path(__file__).parent))
+from score_interval import tango  # noqa: E402
 
 ZHIHENG = os.path.join(os.environ["ZH_BINARY_DIR"], "bin", "zhiheng")
 SOURCE = Path(os.environ["ZH_SOURCE_DIR"])
@@ -110,6 +114,23 @@ def test_paired_newcombe():
     assert (round(got["low"], 4), round(got["high"], 4)) == (0.0569, 0.3404)
 
 
+@pytest.mark.parametrize("b, c, n", [(0, 1, 300), (0, 0, 300), (3, 0, 1000), (1, 4, 500), (12, 25, 1346), (30, 9, 60), (5, 5, 10), (2.5, 0.25, 40)])
+@pytest.mark.parametrize("confidence", [0.95, 0.9])
+def test_tango_by_root_finding(b, c, n, confidence):
+    got = ask("tango", b=b, c=c, n=n, confidence=confidence)
+    assert [got["low"], got["high"]] == pytest.approx(tango(b, c, n, confidence), abs=1e-9)
+    assert got["difference"] == pytest.approx((b - c) / n)
+
+
+@pytest.mark.parametrize("b, c, n, low, high", [(1, 7, 21, -0.517, -0.026), (6, 16, 161, -0.1240, -0.0054)])
+def test_the_examples_of_tangos_interval(b, c, n, low, high):
+    """Fagerland, Lydersen, Laake 2017 (Statistical Analysis of Contingency Tables, chapter 8): airway
+    hyper-responsiveness, and complete response before and after consolidation."""
+    got = ask("tango", b=b, c=c, n=n)
+    digits = len(str(low).split(".")[1]) if low == -0.517 else 4
+    assert (round(got["low"], digits), round(got["high"], digits)) == (low, high)
+
+
 def test_items_of_a_one_point_lead():
     assert ask("items-paired", difference=0.01, discordance=0.1)["items"] == 7847
     assert ask("items-paired", difference=0.01, discordance=0.1, sides=1)["items"] == 6181
@@ -175,6 +196,29 @@ def test_paired_without_clusters_is_the_t_test():
 def test_no_variance_is_no_error_of_zero():
     got = ask("paired", a="1,1,1,1,1", b="0,0,0,0,0")
     assert got["difference"] == 1 and got["se"] is None and got["low"] is None and got["p_two_sided"] is None
+
+
+CONSTANT = [("87.31,92.45,88.17,90.02", "87.30,92.44,88.16,90.01"), ("0.9371,0.9512,0.9133,0.9222", "0.9370,0.9511,0.9132,0.9221"),
+            ("1000000.3,1000002.7,1000001.1", "1000000.2,1000002.6,1000001.0")]
+
+
+@pytest.mark.parametrize("a, b", CONSTANT)
+def test_rounding_of_scores_is_no_variance(a, b):
+    """Every score of a is the same step above that of b; what their binary fractions make of it is no evidence."""
+    got = ask("paired", a=a, b=b)
+    assert got["difference"] > 0 and got["se"] is None and got["low"] is None and got["p_greater"] is None and "note" in got
+    sets = ask("rank-sets", scores=f"{a};{b}")
+    assert [(s["L"], s["U"]) for s in sets["sets"]] == [(1, 2), (1, 2)] and sets["untested_pairs"] == 1
+
+
+def test_small_differences_of_large_scores_are_seen():
+    got = ask("paired", a="1000000.3,1000002.7,1000001.2", b="1000000.2,1000002.6,1000001.0")
+    assert got["p_greater"] == pytest.approx(scipy_stats.ttest_1samp([0.1, 0.1, 0.2], 0, alternative="greater").pvalue, rel=1e-6)
+
+
+def test_items_that_do_not_differ_change_no_flip():
+    got = ask("sign-flip", differences="1,0,0,1,0,1" + 40 * ",0")
+    assert got == {"p_greater": 1 / 8, "p_two_sided": 2 / 8, "flips": 8, "exact": True}
 
 
 def test_all_sign_flips():
@@ -258,7 +302,7 @@ def test_bootstrap_has_the_variance_of_the_binomial():
         got = ask("bootstrap", scores=";".join(row(line) for line in factor * scores), replicates=4000)["models"]
         for line, model in zip(scores, got):
             p = line.mean()
-            assert model["mean"] == pytest.approx(factor * p, abs=5 * factor * (p * (1 - p) / 500 / 4000) ** 0.5)
+            near(model["mean"], factor * p)  # of the data, not of what was drawn from them
             assert model["se"] == pytest.approx(factor * (p * (1 - p) / 500) ** 0.5, rel=5 / (2 * 4000) ** 0.5)
 
 
@@ -286,6 +330,21 @@ def test_bradley_terry_refuses_what_has_no_estimate(tmp_path):
     assert done.returncode == 2 and "not finite" in done.stderr
 
 
+@pytest.mark.parametrize("rows, said", [
+    ("x,y,1\nx,x,1\n", "arena.csv:3: 'x' is compared with itself"), ("x,y,1\ny,x,1\nu,v,1\nv,u,1\n", "joins 'x' and 'u'"),
+    ("x,y,2\n", "arena.csv:2: won is '2'"), ("x,y,1\nx,y,1\n", "arena.csv: some models won every"), ("", "arena.csv: comparisons of 2 to")])
+def test_comparisons_that_rate_nobody_are_named(tmp_path, rows, said):
+    (tmp_path / "arena.csv").write_text("a,b,won\n" + rows)
+    done = subprocess.run([ZHIHENG, "stats", "bradley-terry", f"file={tmp_path / 'arena.csv'}"], capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_strengths_without_interval_say_why(tmp_path):
+    (tmp_path / "arena.csv").write_text("a,b,won\nx,y,1\ny,x,1\n")
+    got = ask("bradley-terry", file=tmp_path / "arena.csv")
+    assert got["models"][0]["low"] is None and "more comparisons" in got["note"]
+
+
 # --- the command line ---
 
 @pytest.mark.parametrize("words, said", [
@@ -293,10 +352,30 @@ def test_bradley_terry_refuses_what_has_no_estimate(tmp_path):
     (["mcnemar", "b=5", "d=1"], "unknown key 'd'"), (["wilson", "k=60", "n=50"], "a number from 0 to 50"),
     (["mcnemar", "b=5", "b=6", "c=1"], "given twice"), (["mean", "values=1,nan"], "finite number"),
     (["round", "value=abc", "digits=1"], "not a decimal number"), (["paired", "a=1,2", "b=1"], "a has 2 numbers, b 1"),
-    (["mean", "values=1,2", "cluster=1"], "cluster has 1 numbers for 2 items"), (["holm", "p=0.1,2"], "between 0 and 1")])
+    (["mean", "values=1,2", "cluster=1"], "cluster has 1 numbers for 2 items"), (["holm", "p=0.5,1.5"], "number 2 of p is 1.5; a p value lies between 0 and 1"),
+    (["paired", "a=1,,0,1", "b=1,0,,1"], "number 2 of a is empty"), (["mean", "values=1,2,"], "number 3 of values is empty"),
+    (["mean", "values=,1"], "number 1 of values is empty"), (["mean", "values=1, ,2"], "number 2 of values is empty"),
+    (["rank-sets", "scores=1,0;1,,0"], "number 2 of row 2 of scores is empty"), (["rank-sets", "scores=1,0;;1,0"], "number 1 of row 2"),
+    (["mean", "values=1;2"], "expected"), (["mean", "values="], "no numbers"), (["help", "mcnemer"], "did you mean 'mcnemar'?")])
 def test_bad_words_are_named(words, said):
     done = subprocess.run([ZHIHENG, "stats", *words], capture_output=True, text=True)
     assert done.returncode == 2 and said in done.stderr and done.stdout == ""
+
+
+def test_lists_may_have_blanks_and_tables_lines(tmp_path):
+    assert ask("mean", values="1, 2 3 ,4")["mean"] == 2.5
+    (tmp_path / "table.csv").write_text("1, 0, 1\r\n\n0,0,1;\n1,1,1\n")
+    assert len(ask("rank-sets", scores=f"@{tmp_path / 'table.csv'}")["sets"]) == 3
+
+
+def test_rank_sets_say_how_many_flips_there_were():
+    few, many = ask("rank-sets", scores="1,0,1;0,0,1"), ask("rank-sets", scores="1" + 30 * ",0" + ";0" + 30 * ",1", replicates=500)
+    assert (few["replicates"], few["exact"], many["replicates"], many["exact"]) == (8, True, 500, False)
+
+
+def test_help_of_one_test():
+    done = subprocess.run([ZHIHENG, "stats", "help", "mcnemar", "--json"], capture_output=True, text=True, check=True)
+    assert [entry["name"] for entry in json.loads(done.stdout)] == ["mcnemar"]
 
 
 def test_help_lists_every_test_with_its_source():

@@ -80,13 +80,14 @@ static const zh_device_peak *peak_of(const char *metric) {
   return list ? *list : NULL;
 }
 
-/* Operations a second; 0 where there is no such loop, or no accelerator. */
+/* Operations a second; 0 where there is no such loop, which is said, or no accelerator. */
 static double measure_peak(const char *metric) {
   const zh_device_peak *p = peak_of(metric);
   zh_device_facts facts;
   zh_error err = ZH_ERROR_INIT;
   zh_device_event *events[2] = {NULL, NULL};
   double best = INFINITY;
+  if (!p && !on.slow) printf("%-52s has no loop for this GPU: nothing stands against it\n", metric);
   if (!p || on.slow) return 0;
   device_must(on.api->facts(&facts, 0, &err), &err);
   uint32_t blocks = facts.multiprocessors * p->blocks_per_multiprocessor;

@@ -43,6 +43,13 @@ static const setting settings[] = {
     {"lead of 6 points, 11 models, 200 clusters of 5", 11, 200, 5, 0.8, 0.5, 6, 0},
     {"3 points behind, 11 models, 1000 items", 11, 1000, 1, 0.8, 0, -3, 0},
     {"easy items: lead of 1 point at 98 %, 3 models, 1000 items", 3, 1000, 1, 2, 0, 1, 0},
+    /* The margin behind: here nothing but a wrong verdict is tied. */
+    {"1 point behind, hardly any item differs, 2 models, 300 items", 2, 300, 1, 20, 0, -1, 0},
+    {"1 point behind, few items differ, 2 models, 300 items", 2, 300, 1, 5, 0, -1, 0},
+    {"1 point behind, hardly any item differs, 2 models, 1346 items", 2, 1346, 1, 20, 0, -1, 0},
+    {"1 point behind, few items differ, 2 models, 1346 items", 2, 1346, 1, 5, 0, -1, 0},
+    {"1 point behind, 2 models, 300 clusters of 5", 2, 300, 5, 3, 0.5, -1, 0},
+    {"1 point behind, 2 models, 100 clusters of 10", 2, 100, 10, 2, 0.5, -1, 0},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -113,7 +120,7 @@ static bool leads_by_overlap(const zh_unit *u) {
   double low = 0;
   for (size_t m = 0; m < u->models; m++) {
     zh_estimate e;
-    if (zh_estimate_mean(&e, u->groups, u->scores + m * items, NULL) != ZH_OK) abort();
+    if (zh_estimate_mean(&e, u->groups, u->scores + m * items, 0, NULL) != ZH_OK) abort();
     double half = e.variance > 0 ? zh_estimate_half_width(&e, 0.95) : 0;
     if (m == 0)
       low = e.value - half;
@@ -150,7 +157,6 @@ static void judge(tally *t, const study *s, const zh_table *table) {
   const zh_matter matter = {.words = s->words,
                             .protocol = s->protocol,
                             .table = table,
-                            .scale = 100,
                             .endpoints = &unit,
                             .tasks = &unit,
                             .endpoint_count = 1,

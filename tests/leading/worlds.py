@@ -32,6 +32,14 @@ def test_nobody_is_called_the_leader_who_is_not(found):
             assert world["not_leading"] <= LIMIT, world
 
 
+def test_nobody_is_called_tied_who_lies_the_margin_behind(found):
+    """At -1 point, the margin itself, a claim of not being inferior is wrong; the settings must have been there."""
+    behind = [world for world in found if world["lead"] == -1]
+    assert len(behind) == 6
+    for world in behind:
+        assert world["tied"] <= LIMIT, world
+
+
 def test_leads_are_found(found):
     six = [world for world in found if world["setting"].startswith("lead of 6 points, 11 models, 1000")]
     assert len(six) == 1 and six[0]["leading"] > 0.5

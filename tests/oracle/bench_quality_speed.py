@@ -1,11 +1,14 @@
 """How near multiple choice comes to the engine's own prefill limit, measured in the same run:
 
-    tests/oracle/bench_quality_speed.py build/bin/zhiheng MODEL [ITEMS]
+    tests/oracle/bench_quality_speed.py build/bin/zhiheng MODEL [ITEMS [ROUNDS]]
 
 Questions of some 90 tokens, put with letters and with texts as options, without examples and with five that all share. Of each:
-tokens that had to be computed once (`needed`), over seconds, over the best full pass."""
+tokens that had to be computed once (`needed`), over seconds, over the median full pass; of so many rounds, the four in turn, the
+median and the range of that ratio."""
 import json
 import random
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,27 +35,36 @@ def task(name, shots, letters):
             f"doc_to_text: {text}\ndoc_to_choice: {choice}\ndoc_to_target: label\nmetric_list: [{{metric: acc}}, {{metric: acc_norm}}]\n")
 
 
+def rate_of(zhiheng, model, folder, name):
+    """Tokens a second that had to be computed, and those of a full pass, of one run."""
+    subprocess.run([zhiheng, "eval", model, "--tasks", name, "--include", folder, "--out", folder / "out"], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = json.loads((folder / "out" / "run.json").read_text())
+    speed = next(s["facts"]["quality"] for s in run["steps"] if s["workload"] == "quality")["speed"][0]
+    lines = [json.loads(line) for line in (folder / "out" / "measurements.jsonl").read_text().splitlines()]
+    shutil.rmtree(folder / "out")
+    limit = next(line["peak"]["value"] for line in lines if line["metric"] == "answer_rate")
+    return min(speed["needed"], speed["computed"]) / speed["seconds"], limit
+
+
 def main():
-    zhiheng, model, items = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 400
+    zhiheng, model = sys.argv[1], sys.argv[2]
+    items, rounds = (int(word) if word else default for word, default in zip((sys.argv[3:] + ["", ""])[:2], (200, 5)))
     r = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         for name, count in (("test", items), ("dev", 5)):
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(row(r)) + "\n" for _ in range(count)))
-        for shots in (0, 5):
-            for letters in (True, False):
-                name = f"{'letters' if letters else 'texts'}_{shots}"
-                (folder / f"{name}.yaml").write_text(task(name, shots, letters))
-                subprocess.run([zhiheng, "eval", model, "--tasks", name, "--include", folder, "--out", folder / name], check=True,
-                               stdout=subprocess.DEVNULL)
-                run = json.loads((folder / name / "run.json").read_text())
-                speed = next(s["facts"]["quality"] for s in run["steps"] if s["workload"] == "quality")["speed"][0]
-                lines = [json.loads(line) for line in (folder / name / "measurements.jsonl").read_text().splitlines()]
-                limit = next(line["peak"]["value"] for line in lines if line["metric"] == "answer_rate")
-                needed = min(speed["needed"], speed["computed"])
-                rate = needed / speed["seconds"]
-                print(f"{name:10} {items} items, asked {speed['asked']}, needed {needed}, computed {speed['computed']} tokens: "
-                      f"{rate:.0f} of {limit:.0f} token/s, {100 * rate / limit:.1f} %", flush=True)
+        found = {f"{'letters' if letters else 'texts'}_{shots}": [] for shots in (0, 5) for letters in (True, False)}
+        for name in found:
+            (folder / f"{name}.yaml").write_text(task(name, int(name[-1]), name.startswith("letters")))
+        for _ in range(rounds):
+            for name, rates in found.items():
+                rates.append(rate_of(zhiheng, model, folder, name))
+        for name, rates in found.items():
+            ratios = sorted(100 * rate / limit for rate, limit in rates)
+            print(f"{name:10} {items} items, {rounds} rounds: {statistics.median(rate for rate, _ in rates):.0f} token/s, "
+                  f"{statistics.median(ratios):.1f} % of a full pass ({ratios[0]:.1f} to {ratios[-1]:.1f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,13 @@
 using namespace zh_shim;
 typedef std::lock_guard<std::recursive_mutex> locked;
 
-enum { MAJOR = 8, MINOR = 9, L2_BYTES = 2 << 20 };
+enum { CAPABILITY = 89, L2_BYTES = 2 << 20 };
+
+/* What it says of itself, by which the module chooses; it can do everything. */
+static int capability() {
+  const char *text = getenv("ZH_SHIM_CAPABILITY");
+  return text && *text ? atoi(text) : (int)CAPABILITY;
+}
 
 static int number_of(const char *name, int otherwise) {
   const char *text = getenv(name);
@@ -86,8 +92,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int index) {
   out->maxGridSize[0] = 0x7FFFFFFF;
   out->maxGridSize[1] = out->maxGridSize[2] = 65535;
   out->maxThreadsPerMultiProcessor = THREADS_OF_ONE;
-  out->major = MAJOR;
-  out->minor = MINOR;
+  out->major = capability() / 10;
+  out->minor = capability() % 10;
   out->multiProcessorCount = MULTIPROCESSORS;
   out->l2CacheSize = L2_BYTES;
   out->memoryBusWidth = 64;
@@ -118,10 +124,10 @@ cudaError_t cudaDeviceGetAttribute(int *out, cudaDeviceAttr which, int index) {
     *out = L2_BYTES;
     break;
   case cudaDevAttrComputeCapabilityMajor:
-    *out = MAJOR;
+    *out = capability() / 10;
     break;
   case cudaDevAttrComputeCapabilityMinor:
-    *out = MINOR;
+    *out = capability() % 10;
     break;
   case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
     *out = (int)shared_limit() + 1024;

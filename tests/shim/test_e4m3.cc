@@ -1,10 +1,12 @@
 /* What kernelcheck and the self-check allow products of E4M3 (zh_rounding_loss), against sums as
  * the shim's matrix units make them: right ones are within it, and with its double those are not in
- * which a group's sum does not go over to fp32, is left out, or takes another's scale. */
+ * which a group's sum does not go over to fp32, is left out, or takes another's scale. And where
+ * the scale of a column is. */
 #include <math.h>
 
 #include "try.h"
 
+#include "kernels/cuda/forms.cuh"
 #include "kernels/kernels.h"
 
 enum { GROUP = ZH_E4M3_GROUP, GROUPS = 10, COLUMNS = GROUPS * GROUP, ROUNDS = 200 };
@@ -110,9 +112,28 @@ static void sums_that_stay_in_the_units_are_noticed(void **) {
   assert_true(ratio_of(r, NEVER_PROMOTED) > 1);
 }
 
+/* Of all widths: at the begin and the end of every block of the widest row. */
+static void blocks_of_columns_are_found(void **) {
+  const uint32_t all = ZH_SCALED_COLUMNS / 32;
+  zh_device_matrix m = {};
+  m.form = ZH_FORM_E4M3;
+  m.columns = ZH_SCALED_COLUMNS;
+  for (uint32_t width = 2; width <= all; width++) {
+    m.scale_columns = 32 * width;
+    uint32_t reciprocal = zh_scale_reciprocal(&m);
+    for (uint32_t first = 0; first < all; first += width) {
+      uint32_t last = first + width <= all ? first + width - 1 : all - 1;
+      if (__umulhi(first, reciprocal) != first / width ||
+          __umulhi(last, reciprocal) != last / width)
+        fail_msg("blocks of %u times 32 columns, columns %u and %u times 32", width, first, last);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(right_sums_are_within_the_bound),
                                      cmocka_unit_test(wrong_scales_and_lost_groups_are_noticed),
-                                     cmocka_unit_test(sums_that_stay_in_the_units_are_noticed)};
+                                     cmocka_unit_test(sums_that_stay_in_the_units_are_noticed),
+                                     cmocka_unit_test(blocks_of_columns_are_found)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

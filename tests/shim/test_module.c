@@ -113,6 +113,95 @@ static void a_kernel_that_goes_too_far_names_itself(void **state) {
   rows_are_added(state); /* opened anew, the device works */
 }
 
+/* Attention of one token to itself, by heads of `dim`: v is what it must give. */
+enum { DIM_MOST = 128 };
+typedef struct alone {
+  zh_device_attention work;
+  void *memory;
+} alone;
+
+static void alone_open(alone *a, const zh_device_api *api, zh_device *device, uint32_t dim) {
+  enum { ROOM = 4096 };
+  size_t scratch = 0;
+  *a = (alone){.work = {.heads = 1, .tokens = 1, .longest = 1, .scale = 1, .way = ZH_FEW}};
+  a->work.kv = (zh_device_kv){.type = ZH_DEVICE_KV_BF16,
+                              .sequences = 1,
+                              .kv_heads = 1,
+                              .capacity = 1,
+                              .key_dim = dim,
+                              .value_dim = dim};
+  scratch = api->attention_scratch(device, &a->work);
+  assert_int_equal(api->alloc(device, &a->memory, 6 * ROOM + scratch, "attention", NULL), ZH_OK);
+  assert_int_equal(api->fill(device, a->memory, 0, 6 * ROOM + scratch, NULL), ZH_OK);
+  unsigned char *at = a->memory;
+  a->work.out = (float *)(void *)at;
+  a->work.q = (float *)(void *)(at + ROOM);
+  a->work.kv.keys = at + 2 * ROOM;
+  a->work.kv.values = at + 3 * ROOM;
+  a->work.position = (uint32_t *)(void *)(at + 4 * ROOM);
+  a->work.sequence = (uint32_t *)(void *)(at + 5 * ROOM);
+  a->work.scratch = at + 6 * ROOM;
+  assert_int_equal(api->fill(device, a->work.kv.values, 0x3F, 2 * dim, NULL), ZH_OK);
+}
+
+static zh_device_graph *program_of(alone *a, const zh_device_api *api, zh_device *device) {
+  zh_device_graph *program = NULL;
+  zh_error err = ZH_ERROR_INIT;
+  assert_int_equal(api->begin_program(device, &err), ZH_OK);
+  assert_int_equal(api->attention(device, &a->work, &err), ZH_OK);
+  if (api->end_program(device, &program, &err) != ZH_OK) fail_msg("%s", err.message);
+  return program;
+}
+
+/* Programs and launches of one kernel need more shared memory, or less; none takes another's. */
+static void what_needs_less_takes_no_room_from_what_needs_more(void **state) {
+  (void)state;
+  static const uint32_t dims[] = {128, 64};
+  const zh_device_api *api = module();
+  zh_device *device = NULL;
+  zh_error err = ZH_ERROR_INIT;
+  alone made[2];
+  zh_device_graph *program[2];
+  assert_int_equal(api->open(&device, 0, NULL), ZH_OK);
+  for (int i = 0; i < 2; i++) {
+    alone_open(&made[i], api, device, dims[i]);
+    program[i] = program_of(&made[i], api, device);
+  }
+  for (int i = 0; i < 2; i++) {
+    float out[DIM_MOST] = {0};
+    if (api->launch(device, program[i], &err) != ZH_OK) fail_msg("%s", err.message);
+    assert_int_equal(api->download(device, out, made[i].work.out, dims[i] * sizeof *out, NULL),
+                     ZH_OK);
+    if (api->wait(device, &err) != ZH_OK) fail_msg("%s", err.message);
+    for (uint32_t d = 0; d < dims[i]; d++)
+      assert_true(out[d] > 0.74f && out[d] < 0.75f); /* 0x3F3F */
+  }
+  for (int i = 0; i < 2; i++) {
+    api->release_graph(device, program[i]);
+    api->release(device, made[i].memory);
+  }
+  api->close(device);
+}
+
+static void more_tokens_than_a_grid_takes_are_refused(void **state) {
+  (void)state;
+  const zh_device_api *api = module();
+  zh_error err = ZH_ERROR_INIT;
+  rows r;
+  rows_open(&r, api);
+  zh_device_norm norm = {.y = r.y,
+                         .x = r.x,
+                         .gain = r.x,
+                         .y_stride = 1,
+                         .x_stride = 1,
+                         .columns = 1,
+                         .heads = 1,
+                         .tokens = 65536};
+  assert_int_equal(api->norm(r.device, &norm, &err), ZH_ERR_ARG);
+  assert_non_null(strstr(err.message, "65536 tokens"));
+  rows_close(&r, api);
+}
+
 static void memory_ends(void **state) {
   (void)state;
   const zh_device_api *api = module();
@@ -143,6 +232,8 @@ int main(void) {
       cmocka_unit_test(rows_are_added),
       cmocka_unit_test(a_graph_adds_as_often_as_it_is_launched),
       cmocka_unit_test(a_kernel_that_goes_too_far_names_itself),
+      cmocka_unit_test(what_needs_less_takes_no_room_from_what_needs_more),
+      cmocka_unit_test(more_tokens_than_a_grid_takes_are_refused),
       cmocka_unit_test(memory_ends),
       cmocka_unit_test(a_copy_beyond_an_allocation_is_refused),
   };

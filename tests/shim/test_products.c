@@ -12,6 +12,7 @@
 
 #include "core/halves.h"
 #include "kernels/device.h"
+#include "kernels/device_limits.h"
 
 static const char HOPPER_SHARED[] = "232448";
 
@@ -25,6 +26,7 @@ static const zh_device_api *module(void) {
 static int begin(void **state) {
   (void)state;
   unsetenv("ZH_SHIM_SHARED");
+  unsetenv("ZH_SHIM_CAPABILITY");
   unsetenv("ZH_GPU_PRODUCT");
   unsetenv("ZH_FAKE_CUBLASLT");
   return 0;
@@ -111,6 +113,44 @@ static void a_variant_can_be_asked_for(void **state) {
   setenv("ZH_GPU_PRODUCT", "magic", 1);
   assert_int_equal(api->open(&none, 0, &err), ZH_ERR_USAGE);
   assert_null(none);
+}
+
+static bool has_loop(const zh_device_api *api, const zh_device *device, const char *metric) {
+  for (const zh_device_peak *const *p = api->limits->peaks(device); *p; p++)
+    if (strcmp((*p)->metric, metric) == 0) return true;
+  return false;
+}
+
+/* Hopper's and data-centre Blackwells' units for E4M3 are not mma.sync's: what the compiler makes
+ * of that is no peak, and never the better one of two; by its own name it can be had. */
+static void units_that_are_not_reached_are_not_pretended(void **state) {
+  static const struct {
+    const char *capability;
+    bool variant, units;
+  } known[] = {{"80", false, false}, {"89", true, true},   {"90", true, false},
+               {"100", true, false}, {"103", true, false}, {"120", true, true}};
+  (void)state;
+  const zh_device_api *api = module();
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+    zh_error err = ZH_ERROR_INIT;
+    setenv("ZH_SHIM_CAPABILITY", known[i].capability, 1);
+    zh_device *device = opened(api);
+    assert_true(has_loop(api, device, "bf16_tensor"));
+    assert_int_equal(has_loop(api, device, "fp8_tensor"), known[i].units);
+    zh_status named = api->choose_product(device, "mma-e4m3", NULL);
+    assert_int_equal(named, known[i].variant ? ZH_OK : ZH_ERR_LACKING);
+    zh_status better = api->choose_product(device, "e4m3", &err);
+    assert_int_equal(better, known[i].units ? ZH_OK : ZH_ERR_LACKING);
+    if (known[i].variant && !known[i].units) assert_non_null(strstr(err.message, "tcgen05"));
+    assert_string_equal(api->product_variant(device), known[i].units ? "mma-e4m3" : "mma");
+    api->close(device);
+  }
+  setenv("ZH_SHIM_CAPABILITY", "90", 1);
+  setenv("ZH_SHIM_SHARED", HOPPER_SHARED, 1);
+  zh_device *hopper = opened(api);
+  assert_int_equal(api->choose_product(hopper, "e4m3", NULL), ZH_OK);
+  assert_string_equal(api->product_variant(hopper), "wgmma-e4m3");
+  api->close(hopper);
 }
 
 /* --- one product, by the variant that is taken --- */
@@ -269,6 +309,7 @@ int main(void) {
       cmocka_unit_test_setup(the_best_that_there_is_comes_first, begin),
       cmocka_unit_test_setup(what_is_rounded_is_the_variants, begin),
       cmocka_unit_test_setup(a_variant_can_be_asked_for, begin),
+      cmocka_unit_test_setup(units_that_are_not_reached_are_not_pretended, begin),
       cmocka_unit_test_setup(the_library_computes_what_ours_do, begin),
       cmocka_unit_test_setup(a_library_without_an_algorithm_is_named, begin),
       cmocka_unit_test_setup(lent_room_is_used, begin),

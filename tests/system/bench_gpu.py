@@ -152,6 +152,23 @@ def test_the_gpu_and_its_library_are_recorded(honest):
     assert facts["plainest"]["fp64_tensor"]["variant"] == "mma.m8n8k4"
 
 
+.mark.parametrize("capability, words", [("80", "no units for FP8"), ("100", "tcgen05")])
+def test_a_peak_that_is_not_reached_is_named_and_not_measured(tmp_path, capability, words):
+    """Neither sm_80 nor sm_100 has FP8 by mma.sync; of what the compiler makes of it on the latter a rate would be wrong."""
+    suite = COMPUTE.replace("milliseconds: 60", "milliseconds: 1")
+    both = suite.replace("[bf16_tensor]", "[bf16_tensor, fp8_tensor]")
+    bundle, lines = measure(tmp_path, both, environment(ZH_SHIM_CAPABILITY=capability))
+    facts = next(step for step in bundle["steps"] if step["step"] == "gpu-compute")["facts"]
+    assert words in facts["fp8_tensor"]["lacking"] and facts["bf16_tensor"]["variant"] == "mma.m16n8k16"
+    assert {line["metric"] for line in lines if line["step"] == "gpu-compute"} >= {"bf16_tensor"}
+    assert not any(line["metric"].startswith("fp8") for line in lines)
+    (tmp_path / "alone").mkdir()
+    bundle, _ = measure(tmp_path / "alone", suite.replace("[bf16_tensor]", "[fp8_tensor]"),
+                        environment(ZH_SHIM_CAPABILITY=capability))
+    step = next(step for step in bundle["steps"] if step["step"] == "gpu-compute")
+    assert step["status"] == "skipped" and words in step["reason"]
+
+
 def test_energy_is_power_over_rate(tmp_path):
     bundle, lines = measure(tmp_path, COMPUTE, environment("power=350"))
     figures = {line["metric"]: line for line in lines if line["step"] == "gpu-compute"}

@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import os
+import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -12,6 +14,7 @@ from harness import run as run_in
 
 GOLDEN = SOURCE / "tests/golden/quality"
 MODEL = SOURCE / "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODULE = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "lib/zhiheng/libzhiheng-mpi.so"
 ENVIRONMENT = dict(os.environ, OMPI_MCA_rmaps_base_oversubscribe="1")
 
 SUITE = f"""suite: probe
@@ -182,6 +185,47 @@ steps:
     run_json = load(tmp_path / "out/run.json")
     step = next(s for s in run_json["steps"] if s["workload"] == "quality")
     assert step["status"] == "failed" and not (tmp_path / "out/scores").exists()
+
+
+TOGETHER = """suite: probe
+summary: {zh: 试验, en: a probe}
+steps:
+  - step: asked
+    workload: quality
+    deadline: 200 s
+    parameters: {tasks: [capitals, sums], include: %s/tasks, limit: "1", precision: unrounded, parallel: %s}
+"""
+
+
+def ask_together(folder, ranks, parallel):
+    folder.mkdir()
+    (folder / "probe.yaml").write_text(TOGETHER % (GOLDEN, parallel))
+    done = run(folder / "probe.yaml", "--model", MODEL, "--ranks", str(ranks), "--threads", "1", "--out", folder / "out", timeout=300)
+    lines = [json.loads(line) for path in sorted((folder / "out").rglob("samples_*")) for line in path.read_text(encoding="utf-8").splitlines()]
+    return done, lines
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None or not MODULE.exists(), reason="no mpirun or no MPI module here: one rank is all there is")
+def test_ranks_that_hold_one_model_answer_as_one_does(tmp_path):
+    """Three ranks with three of nine heads each: the same texts, decisions and scores; log-likelihoods as far apart as sums in another
+    order are. Two ranks cannot share nine heads, and one sentence says so."""
+    alone, one = ask_together(tmp_path / "alone", 1, "none")
+    done, three = ask_together(tmp_path / "together", 3, "tensor")
+    assert alone.returncode == done.returncode == 0, alone.stderr + done.stderr
+    check_whole(tmp_path / "together/out")
+    assert len(one) == len(three) > 0
+    for a, b in zip(one, three):
+        assert (a["doc_id"], a["filter"], a["prompt_hash"]) == (b["doc_id"], b["filter"], b["prompt_hash"])
+        for (said,), (again,) in zip(a["resps"], b["resps"]):
+            if isinstance(said, str):
+                assert said == again
+            else:
+                assert said[1] == again[1] and float(said[0]) == pytest.approx(float(again[0]), rel=2e-5)
+    tables = [(tmp_path / name / f"out/scores/{MODEL.name}.csv").read_text(encoding="utf-8") for name in ("alone", "together")]
+    assert tables[0] == tables[1]
+    refused, none = ask_together(tmp_path / "two", 2, "tensor")
+    assert refused.returncode != 0 and none == []
+    assert "9 query heads cannot be divided evenly among 2 ranks; take a number of ranks that divides them" in refused.stderr
 
 
 def test_the_same_seed_asks_all_models_the_same(tmp_path):

@@ -65,6 +65,22 @@ def test_bad_usage_is_one_document_for_programs(words):
     assert json.loads(done.stdout)["error"]["status"] == "ZH_ERR_USAGE"
 
 
+@pytest.mark.parametrize("words, says", [
+    (["compare"], "name the bundles, folders of evaluations or tables of scores to compare"),
+    (["compare", "a", "--lang", "fr"], "--lang fr: expected zh or en"),
+    (["compare", "a", "--metric"], "option '--metric' needs a value"),
+    (["data", "check", "-o"], "option '-o' needs a value"),
+    (["run", "null", "--modle", "x"], "unknown option '--modle'; did you mean '--model'?"),
+    (["show", "a", "b"], "but got 'b' as well"), (["docter"], "unknown command 'docter'; did you mean 'doctor'?"),
+    (["run", "null", "--threads", "0x"], "--threads 0x: expected a whole number"),
+    (["show", "--json=1"], "")])
+def test_the_document_of_bad_usage_has_the_sentence(words, says):
+    done = zhiheng(words[0], "--json", *words[1:])
+    message = json.loads(done.stdout)["error"]["message"]
+    assert done.returncode == 2 and says in message and says in done.stderr
+    assert "\n" not in message and "--help" not in message and not message.startswith("zhiheng")
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "doctor"])
 def test_a_command_without_its_argument_is_bad_usage(command):
     done = zhiheng(command)

@@ -5,11 +5,9 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "core/files.h"
-#include "core/json.h"
 #include "core/text.h"
 
-enum { PLANE = 0x10000, FILTER_BITS_A_RUN = 16, LINE_BYTES = 256 << 20 };
+enum { PLANE = 0x10000, FILTER_BITS_A_RUN = 16 };
 static const uint64_t BASE = UINT64_C(0x9e3779b97f4a7c15); /* odd: the golden ratio's digits */
 
 /* ---- words ---- */
@@ -58,6 +56,7 @@ static uint64_t mix(uint64_t h, uint32_t character) {
 typedef struct walk {
   const alphabet *alphabet;
   const char *at, *end;
+  const char *bad; /* the first byte that is 0 or no UTF-8; NULL: none yet */
 } walk;
 
 static bool next_word(uint64_t *out, walk *w) {
@@ -69,7 +68,10 @@ static bool next_word(uint64_t *out, walk *w) {
     kind k = bytes == 0 ? BETWEEN : c < PLANE ? (kind)w->alphabet->kind[c] : kind_of(c);
     if (begun && k != PART) break; /* a character that stands alone is looked at again */
     w->at += bytes == 0 ? 1 : bytes;
-    if (k == BETWEEN) continue;
+    if (k == BETWEEN) {
+      if ((bytes == 0 || c == 0) && !w->bad) w->bad = w->at - 1;
+      continue;
+    }
     hash = mix(hash, c < PLANE ? w->alphabet->as[c] : compared_as(c));
     begun = true;
     if (k == WHOLE) break;
@@ -172,7 +174,7 @@ static bool grow(void **at, size_t *capacity, size_t count, size_t size) {
 }
 
 zh_status zh_overlap_add(zh_overlap *o, const char *text, size_t length, zh_error *err) {
-  walk w = {o->alphabet, text, text + length};
+  walk w = {.alphabet = o->alphabet, .at = text, .end = text + length};
   uint64_t word;
   if (o->found) return zh_fail(err, ZH_ERR_ARG, "items are added before the corpus is read");
   while (next_word(&word, &w)) {
@@ -239,8 +241,9 @@ static void mark(zh_overlap *o, const window *w) {
   }
 }
 
-zh_status zh_overlap_look(zh_overlap *o, const char *text, size_t length, zh_error *err) {
-  walk w = {o->alphabet, text, text + length};
+zh_status zh_overlap_look(size_t *valid, zh_overlap *o, const char *text, size_t length,
+                          zh_error *err) {
+  walk w = {.alphabet = o->alphabet, .at = text, .end = text + length};
   window runs;
   uint64_t word;
   if (!o->found) ZH_TRY(make_table(o, err));
@@ -253,70 +256,8 @@ zh_status zh_overlap_look(zh_overlap *o, const char *text, size_t length, zh_err
     size_t bit = (size_t)runs.hash & o->filter_mask;
     if (o->filter[bit / 64] >> (bit % 64) & 1) mark(o, &runs);
   }
+  *valid = w.bad ? (size_t)(w.bad - text) : length;
   return ZH_OK;
-}
-
-static zh_status look_at_line(zh_overlap *o, const char *path, size_t line, const char *text,
-                              size_t length, const char *field, zh_error *err) {
-  json_t *value;
-  char name[4200];
-  snprintf(name, sizeof name, "%s, line %zu", path, line);
-  if (length > LINE_BYTES)
-    return zh_fail(err, ZH_ERR_INPUT, "%s has more than %d MB", name, LINE_BYTES >> 20);
-  ZH_TRY(zh_json_load_text(&value, text, length, name, err));
-  const json_t *document = json_object_get(value, field);
-  zh_status status =
-      json_is_string(document)
-          ? zh_overlap_look(o, json_string_value(document), json_string_length(document), err)
-          : zh_fail(err, ZH_ERR_INPUT, "%s: there is no text '%s'; --field names the member", name,
-                    field);
-  json_decref(value);
-  return status;
-}
-
-static zh_status look_at_lines(zh_overlap *o, const char *path, const zh_mapping *file,
-                               const char *field, zh_error *err) {
-  const char *at = (const char *)file->data, *end = at + file->bytes;
-  for (size_t line = 1; at < end; line++) {
-    const char *stop = memchr(at, '\n', (size_t)(end - at));
-    if (!stop) stop = end;
-    while (at < stop && (*at == ' ' || *at == '\t' || *at == '\r')) at++;
-    if (at < stop) ZH_TRY(look_at_line(o, path, line, at, (size_t)(stop - at), field, err));
-    at = stop + 1;
-  }
-  return ZH_OK;
-}
-
-static zh_status read_file(zh_overlap *o, const char *path, const char *field, zh_overlap_tell tell,
-                           void *user, zh_error *err) {
-  zh_mapping file;
-  ZH_TRY(zh_map_file(&file, path, err));
-  if (tell) tell(user, path, file.bytes);
-  zh_status status = ZH_OK;
-  if (file.bytes == 0)
-    ;
-  else if (zh_ends_in(path, ".jsonl"))
-    status = look_at_lines(o, path, &file, field, err);
-  else
-    status = zh_overlap_look(o, (const char *)file.data, file.bytes, err);
-  zh_unmap(&file);
-  return status;
-}
-
-zh_status zh_overlap_read(zh_overlap *o, const char *path, const char *field, zh_overlap_tell tell,
-                          void *user, zh_error *err) {
-  zh_file_list list;
-  if (!zh_is_dir(path)) return read_file(o, path, field, tell, user, err);
-  ZH_TRY(zh_list_files(&list, path, err));
-  zh_status status = ZH_OK;
-  for (size_t i = 0; status == ZH_OK && i < list.count; i++) {
-    zh_text name = {0};
-    zh_text_printf(&name, "%s/%s", path, list.paths[i]);
-    status = name.failed ? no_memory(err) : read_file(o, name.data, field, tell, user, err);
-    zh_text_free(&name);
-  }
-  zh_file_list_free(&list);
-  return status;
 }
 
 /* ---- what was found ---- */

@@ -22,11 +22,13 @@ void zh_overlap_free(zh_overlap *overlap); /* NULL is safe */
 ZH_MUST_CHECK zh_status zh_overlap_add(zh_overlap *overlap, const char *text, size_t length,
                                        zh_error *err);
 
-/* A document of the corpus; bytes that are no UTF-8 stand between words. */
-ZH_MUST_CHECK zh_status zh_overlap_look(zh_overlap *overlap, const char *text, size_t length,
-                                        zh_error *err);
-/* A file, or all files of a folder: of *.jsonl the member `field` of each line is a document
- * (one that lacks it is refused), any other file is one. tell may be NULL. */
+/* A document of the corpus. *valid: the bytes before the first that is 0 or no UTF-8, which stand
+ * between words; length where there are none. */
+ZH_MUST_CHECK zh_status zh_overlap_look(size_t *valid, zh_overlap *overlap, const char *text,
+                                        size_t length, zh_error *err);
+/* A file, or all files of a folder (corpus.c): of *.jsonl the member `field` of each line is a
+ * document, any other file is one. Refused by name: a folder without files, a file without words,
+ * what is no text in UTF-8, a line that lacks the member. tell may be NULL. */
 typedef void (*zh_overlap_tell)(void *user, const char *path, uint64_t bytes);
 ZH_MUST_CHECK zh_status zh_overlap_read(zh_overlap *overlap, const char *path, const char *field,
                                         zh_overlap_tell tell, void *user, zh_error *err);

@@ -13,7 +13,10 @@
 #include "core/philox.h"
 #include "evaluator/stats/bits.h"
 #include "evaluator/stats/bootstrap.h"
+#include "evaluator/stats/pairs.h"
+#include "evaluator/stats/proportions.h"
 #include "evaluator/stats/rank_sets.h"
+#include "evaluator/stats/special.h"
 
 enum { MODELS = 5, ITEMS = 333, TASKS = 3, REPLICATES = 400 };
 
@@ -98,8 +101,8 @@ static void threads_change_nothing(void **state) {
   assert_int_equal(zh_bootstrap_means(three, &field, &together, &err), ZH_OK);
   assert_memory_equal(one, three, sizeof one);
   zh_flip_test p, q;
-  assert_int_equal(zh_sign_flip_test(&p, groups, scores, &alone, &err), ZH_OK);
-  assert_int_equal(zh_sign_flip_test(&q, groups, scores, &together, &err), ZH_OK);
+  assert_int_equal(zh_sign_flip_test(&p, groups, scores, 0, &alone, &err), ZH_OK);
+  assert_int_equal(zh_sign_flip_test(&q, groups, scores, 0, &together, &err), ZH_OK);
   assert_true(p.p_greater == q.p_greater && p.p_two_sided == q.p_two_sided);
   zh_flipped_clear(&a);
   zh_flipped_clear(&b);
@@ -128,6 +131,90 @@ static void sets_name_ranks(void **state) {
   assert_int_equal(own[MODELS - 1].low, 1);
   assert_true(own[MODELS - 1].high <= sets[MODELS - 1].high); /* a smaller family asks less */
   zh_groups_free(groups);
+}
+
+/* Graded scores that lie a constant step apart: what rounding leaves of the step is no variance. */
+static void rounding_is_no_variance(void **state) {
+  (void)state;
+  static double scores[MODELS * ITEMS];
+  static const double sizes[] = {1, 100, 1e6};
+  zh_error err = ZH_ERROR_INIT;
+  for (size_t k = 0; k < 3; k++) {
+    for (size_t alone = 0; alone < 2; alone++) {
+      zh_groups *groups = world(scores);
+      for (size_t i = 0; i < ITEMS; i++) {
+        scores[i] = sizes[k] * (0.9 + 1e-5 * (double)(i * 7 % 1000));
+        scores[ITEMS + i] = scores[i] - 1e-4 * sizes[k];
+      }
+      if (alone == 0) unpack(groups);
+      const zh_pair_question question = {.groups = groups,
+                                         .first = scores,
+                                         .second = scores + ITEMS,
+                                         .alpha = 0.05,
+                                         .draws = {.replicates = REPLICATES, .seed = 1}};
+      const zh_field field = {groups, 2, scores};
+      const zh_rank_options options = {
+          .alpha = 0.05, .claimant = ZH_ALL_PAIRS, .draws = question.draws};
+      zh_pair pair;
+      zh_rank_set sets[2];
+      size_t untested;
+      assert_int_equal(zh_pair_test(&pair, &question, &err), ZH_OK);
+      assert_false(zh_pair_known(&pair));
+      assert_true(isnan(pair.p_greater) && isnan(pair.bound) && pair.estimate.value > 0);
+      assert_int_equal(zh_rank_sets(sets, &untested, &field, &options, &err), ZH_OK);
+      assert_int_equal(untested, 1);
+      assert_true(sets[0].low == 1 && sets[0].high == 2);
+      zh_groups_free(groups);
+    }
+  }
+}
+
+/* Steps up and down of equal size are equal among flips, too, whatever rounding makes of them. */
+static void rounding_parts_no_equal_flips(void **state) {
+  (void)state;
+  enum { FEW = 10, LOST = 2 };
+  double first_scores[FEW], second[FEW], differences[FEW];
+  zh_error err = ZH_ERROR_INIT;
+  zh_groups *groups;
+  zh_flip_test test;
+  const zh_draws draws = {.replicates = 2000, .seed = 1};
+  assert_int_equal(zh_groups_plain(&groups, NULL, FEW, 0, &err), ZH_OK);
+  for (size_t i = 0; i < FEW; i++) {
+    first_scores[i] = 87.31 + 1.37 * (double)i;
+    second[i] = first_scores[i] + (i < LOST ? 1e-4 : -1e-4);
+    differences[i] = first_scores[i] - second[i];
+  }
+  assert_int_equal(zh_sign_flip_test(&test, groups, differences, 100, &draws, &err), ZH_OK);
+  assert_true(test.exact && test.p_greater == 56.0 / 1024); /* C(10,0) + C(10,1) + C(10,2) */
+  assert_true(test.p_less == 1013.0 / 1024 && test.p_two_sided == 112.0 / 1024);
+  zh_groups_free(groups);
+}
+
+/* Chance that the lower limit of b - c of n lies at -margin or above, though the truth is -margin:
+ * a share `won` of the items is won, margin more of them lost. Without a discordant item no limit
+ * is given. */
+static double wrongly_not_inferior(int64_t n, double won, double margin) {
+  double lost = won + margin, sum = 0;
+  int64_t most = (int64_t)((double)n * lost + 8 * sqrt((double)n * lost) + 10);
+  for (int64_t c = 0; c <= most && c <= n; c++) {
+    double p_c = zh_binomial_pmf(c, n, lost);
+    for (int64_t b = 0; b <= most && b + c <= n; b++) {
+      double p = p_c * zh_binomial_pmf(b, n - c, won / (1 - lost));
+      if (p < 1e-12 || b + c == 0) continue;
+      if (zh_tango((double)b, (double)c, (double)n, 0.9).low >= -margin) sum += p;
+    }
+  }
+  return sum;
+}
+
+static void limits_of_shares_keep_their_level(void **state) {
+  (void)state;
+  static const int64_t items[] = {300, 500, 1346};
+  static const double won[] = {0.0005, 0.002, 0.005, 0.01, 0.05};
+  for (size_t k = 0; k < 3; k++) {
+    for (size_t i = 0; i < 5; i++)
+      assert_true(wrongly_not_inferior(items[k], won[i], 0.01) < 0.0515);
+  }
 }
 
 static void bits_are_counted_the_same_in_every_way(void **state) {
@@ -166,6 +253,9 @@ int main(void) {
       cmocka_unit_test(packed_bootstraps_are_those_of_doubles),
       cmocka_unit_test(threads_change_nothing),
       cmocka_unit_test(sets_name_ranks),
+      cmocka_unit_test(rounding_is_no_variance),
+      cmocka_unit_test(rounding_parts_no_equal_flips),
+      cmocka_unit_test(limits_of_shares_keep_their_level),
       cmocka_unit_test(bits_are_counted_the_same_in_every_way),
       cmocka_unit_test(groups_that_contradict_themselves_are_refused),
   };
