@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/nvml.h"
+#include "bench/placement.h"
 #include "core/clock.h"
 
 enum { PERIOD_MS = 50, SOON_MS = 20, DEVICES_MAX = 4, XIDS_MAX = 8, NOTE_BYTES = 160 };
@@ -191,6 +192,18 @@ static void *watch_thread(void *user) {
   return NULL;
 }
 
+/* Not where the thread that is timed is placed: it would be interrupted with each reading. */
+static bool start_thread(zh_gpu_watch *w) {
+  pthread_attr_t how;
+  cpu_set_t cpus;
+  zh_process_cpus(&cpus);
+  if (pthread_attr_init(&how) != 0) return false;
+  if (CPU_COUNT(&cpus) > 0) (void)pthread_attr_setaffinity_np(&how, sizeof cpus, &cpus);
+  bool started = pthread_create(&w->thread, &how, watch_thread, w) == 0;
+  pthread_attr_destroy(&how);
+  return started;
+}
+
 static void end_thread(zh_gpu_watch *w) {
   if (!w->runs) return;
   pthread_mutex_lock(&w->lock);
@@ -289,7 +302,7 @@ zh_status zh_gpu_watch_add(zh_gpu_watch *w, const char *bus, zh_error *err) {
     if (!w->gpus[i].seen.watched) return ZH_OK;
   open_lines(w, g);
   w->ends = false;
-  w->runs = pthread_create(&w->thread, NULL, watch_thread, w) == 0;
+  w->runs = start_thread(w);
   return w->runs ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "cannot start a thread to watch the GPUs");
 }
 

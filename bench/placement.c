@@ -1,7 +1,9 @@
 #include "bench/placement.h"
 
-#include <sched.h>
+#include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,6 +228,16 @@ static void read_mask(cpu_set_t *out) {
   if (sched_getaffinity(0, sizeof *out, out) != 0) CPU_ZERO(out);
 }
 
+/* Before main, while no thread has been placed. */
+static cpu_set_t process_cpus;
+__attribute__((constructor)) static void read_process_cpus(void) {
+  read_mask(&process_cpus);
+}
+
+void zh_process_cpus(cpu_set_t *out) {
+  *out = process_cpus;
+}
+
 zh_status zh_place_here(zh_placement *out, int threads, zh_error *err) {
   cpu_set_t mine;
   read_mask(&mine);
@@ -239,4 +251,43 @@ zh_status zh_place_rank(zh_placement *out, const zh_comm *comm, int threads, zh_
   read_mask(&mine);
   if (comm->size > 1) ZH_TRY(find_peers(&member, &members, comm, &mine, err));
   return place_among(out, &mine, member, members, threads, err);
+}
+
+/* --- near a device --- */
+
+/* "0-31,64-95", as the system lists CPUs. */
+static bool read_near(hwloc_bitmap_t out, const char *bus) {
+  char path[PATH_MAX], text[4096];
+  const char *folder = getenv("ZH_PCI");
+  snprintf(path, sizeof path, "%s/%s/local_cpulist",
+           folder && *folder ? folder : "/sys/bus/pci/devices", bus);
+  FILE *file = fopen(path, "re");
+  if (!file) return false;
+  size_t length = fread(text, 1, sizeof text - 1, file);
+  fclose(file);
+  text[length] = '\0';
+  text[strcspn(text, "\n")] = '\0';
+  if (text[0] == '\0' || text[strspn(text, "0123456789,-")] != '\0') return false;
+  return hwloc_bitmap_list_sscanf(out, text) == 0;
+}
+
+void zh_place_near(const char *bus) {
+  hwloc_bitmap_t near = hwloc_bitmap_alloc();
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  if (near && read_near(near, bus))
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(cpu, &process_cpus) && hwloc_bitmap_isset(near, (unsigned)cpu))
+        CPU_SET(cpu, &cpus);
+  hwloc_bitmap_free(near);
+  if (CPU_COUNT(&cpus) > 0) (void)pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+}
+
+void zh_cpu_list(char *out, size_t capacity, const cpu_set_t *cpus) {
+  hwloc_bitmap_t all = hwloc_bitmap_alloc();
+  out[0] = '\0';
+  for (int cpu = 0; all && cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, cpus)) hwloc_bitmap_set(all, (unsigned)cpu);
+  if (all) hwloc_bitmap_list_snprintf(out, capacity, all);
+  hwloc_bitmap_free(all);
 }

@@ -28,6 +28,7 @@ typedef struct rank_record {
   char host[64];
   int rank, pinned, threads, cpus[64]; /* the first 64 */
   int numa_nodes, numa_node[ZH_PLACED_NODES_MAX];
+  char near[512]; /* CPUs near its GPU, where it was placed on them; else "" */
 } rank_record;
 
 typedef struct rank {
@@ -35,6 +36,7 @@ typedef struct rank {
   const char *file, *folder;
   zh_comm *comm;
   zh_threads *threads;
+  cpu_set_t placed; /* where this thread was before it opened a device */
   rank_record record;
   zh_job job;
 } rank;
@@ -118,6 +120,7 @@ static zh_status start_threads(rank *r, zh_error *err) {
   r->record.pinned = zh_threads_pinned(r->threads);
   for (int t = 0; t < threads && t < 64; t++)
     r->record.cpus[t] = t < place.count ? place.cpu[t] : -1;
+  (void)sched_getaffinity(0, sizeof r->placed, &r->placed);
   r->record.numa_nodes = place.nodes;
   memcpy(r->record.numa_node, place.node, sizeof r->record.numa_node);
   gethostname(r->record.host, sizeof r->record.host - 1);
@@ -125,6 +128,13 @@ static zh_status start_threads(rank *r, zh_error *err) {
 }
 
 /* --- the work --- */
+
+/* A device has this thread run near it: what is, not what was meant. */
+static void note_place(rank *r) {
+  cpu_set_t now;
+  if (sched_getaffinity(0, sizeof now, &now) == 0 && !CPU_EQUAL(&now, &r->placed))
+    zh_cpu_list(r->record.near, sizeof r->record.near, &now);
+}
 
 /* What was seen of the GPUs goes into the facts of a failed step, too: it may be the reason. */
 static zh_status keep_watch(rank *r, zh_status status, zh_error *err) {
@@ -160,6 +170,7 @@ static zh_status measure(rank *r, json_t **measurements, zh_error *err) {
   ZH_TRY(zh_gpu_watch_new(&r->job.watch, r->folder, r->job.step, r->comm->rank, err));
   zh_status status =
       zh_measure(measurements, &rules, zh_workload_find(word(r->step, "workload")), &r->job, err);
+  note_place(r);
   return keep_watch(r, status, err);
 }
 
@@ -172,9 +183,10 @@ static json_t *records_json(const rank_record *records, int count) {
       json_array_append_new(cpus, json_integer(record->cpus[t]));
     for (int n = 0; n < record->numa_nodes; n++)
       json_array_append_new(nodes, json_integer(record->numa_node[n]));
-    json_array_append_new(list, json_pack("{s:i,s:s,s:b,s:i,s:o,s:o}", "rank", record->rank, "host",
-                                          record->host, "pinned", record->pinned, "threads",
-                                          record->threads, "cpus", cpus, "numa_nodes", nodes));
+    json_array_append_new(list, json_pack("{s:i,s:s,s:b,s:i,s:o,s:o,s:s*}", "rank", record->rank,
+                                          "host", record->host, "pinned", record->pinned, "threads",
+                                          record->threads, "cpus", cpus, "numa_nodes", nodes,
+                                          "device_cpus", record->near[0] ? record->near : NULL));
   }
   return list;
 }

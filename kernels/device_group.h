@@ -7,7 +7,8 @@
  * when it is asked for; between nodes, too.
  *
  * A rank that never comes would leave kernels waiting: after `patience_s` they give up, and `wait`
- * says so. What was computed since then is worth nothing, and the group is of no use any more. */
+ * says so; with NCCL after `patience_s` in which no event came that was recorded. What was computed
+ * since then is worth nothing, and the group is of no use any more. */
 #ifndef ZH_KERNELS_DEVICE_GROUP_H
 #define ZH_KERNELS_DEVICE_GROUP_H
 
@@ -68,7 +69,7 @@ typedef struct zh_device_groups {
   zh_status (*open)(zh_device *device, zh_device_group **out, const zh_device_group_plan *plan,
                     zh_error *err);
   /* When nothing of it is under way, and no graph holds work of it; NULL is safe. Waits for nobody
-   * longer than a second: memory that another rank may still read stays until the process ends. */
+   * longer than ten seconds: memory that other ranks have mapped stays until the process ends. */
   void (*close)(zh_device_group *group);
   /* "NCCL 2.27.5", "own, over peer memory"; ZH_ERR_LACKING with one sentence where there is none.
    */

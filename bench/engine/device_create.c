@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/engine/device_engine.h"
+#include "bench/placement.h"
 
 /* --- what cannot be done there --- */
 
@@ -167,22 +168,31 @@ static void name_part(char *out, size_t capacity, const zh_engine *engine) {
   if (comm) snprintf(out, capacity, " (the part of rank %d of %d)", comm->rank, comm->size);
 }
 
+/* What nobody counts: code that is loaded when it is first launched, executable graphs, the
+ * workspace of a library of products, the weights of a draw. A sixteenth of a small device. */
+static uint64_t beside_reserve(const zh_device_facts *facts) {
+  uint64_t most = (uint64_t)512 << 20, part = facts->memory_bytes / 16,
+           reserve = part < most ? part : most;
+  return facts->free_bytes > reserve ? facts->free_bytes - reserve : 0;
+}
+
 static zh_status judge_room(zh_engine *engine, zh_error *err) {
   const zh_device_engine *d = engine->device;
   zh_device_room r = zh_device_room_of(engine);
-  uint64_t available = d->facts.free_bytes;
+  uint64_t available = beside_reserve(&d->facts);
   char advice[192], part[64];
-  if (available == 0 || total_of(r) <= available) return ZH_OK;
+  if (d->facts.free_bytes == 0 || total_of(r) <= available) return ZH_OK;
   advise(advice, sizeof advice, engine, available);
   name_part(part, sizeof part, engine);
-  return zh_fail(
-      err, ZH_ERR_LACKING,
-      "GPU %d (%s) has %.2f GB free, but %s%s with %" PRIu32 " positions for each of %" PRIu32
-      " sequences needs %.2f GB: weights %.2f, keys and values %.2f, activations %.2f; "
-      "%s",
-      d->index, d->facts.name, (double)available / 1e9, zh_model_name(engine->weights.model), part,
-      engine->context, engine->sequences, (double)total_of(r) / 1e9, (double)r.weights / 1e9,
-      (double)r.cache / 1e9, (double)r.activations / 1e9, advice);
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "GPU %d (%s) has %.2f GB free beside a reserve, but %s%s with %" PRIu32
+                 " positions for each of %" PRIu32
+                 " sequences needs %.2f GB: weights %.2f, keys and values %.2f, activations %.2f; "
+                 "%s",
+                 d->index, d->facts.name, (double)available / 1e9,
+                 zh_model_name(engine->weights.model), part, engine->context, engine->sequences,
+                 (double)total_of(r) / 1e9, (double)r.weights / 1e9, (double)r.cache / 1e9,
+                 (double)r.activations / 1e9, advice);
 }
 
 /* --- its parts --- */
@@ -195,8 +205,10 @@ static zh_status open_device(zh_device_engine *d, int index, zh_error *err) {
     return zh_fail(err, ZH_ERR_LACKING,
                    "there is no GPU %d: this process sees %d, numbered from 0 on", index, count);
   d->index = index;
-  ZH_TRY(d->api->open(&d->device, index, err));
   ZH_TRY(d->api->facts(&d->facts, index, err));
+  zh_place_near(d->facts.bus);
+  ZH_TRY(d->api->open(&d->device, index, err));
+  ZH_TRY(d->api->facts(&d->facts, index, err)); /* with what is free */
   d->staging_bytes = ZH_DEVICE_STAGING;
   return d->api->alloc_host(d->device, (void **)&d->staging, d->staging_bytes, err);
 }

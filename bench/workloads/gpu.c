@@ -1,19 +1,10 @@
 #include "bench/workloads/gpu.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Ranks of one node take its GPUs in turn. */
-static int rank_of_node(const zh_job *job) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "PMIX_LOCAL_RANK",
-                                      "SLURM_LOCALID", NULL};
-  for (const char *const *name = names; *name; name++) {
-    const char *text = getenv(*name);
-    if (text && *text) return atoi(text);
-  }
-  return job->comm->rank;
-}
+#include "bench/device_place.h"
+#include "bench/placement.h"
 
 static void note_facts(const zh_gpu *g, zh_job *job) {
   const zh_device_facts *f = &g->facts;
@@ -29,20 +20,23 @@ static void note_facts(const zh_gpu *g, zh_job *job) {
                                 f->mig, "driver", f->driver, "runtime", f->runtime));
 }
 
+/* Collective, before anything that one rank may fail in alone. */
 static zh_status open_device(zh_gpu *g, zh_job *job, zh_error *err) {
-  int count = 0;
+  int count = 0, place = 0;
+  ZH_TRY(zh_device_place(&place, 1 + (int)zh_job_int(job, "device"), job->comm, err));
+  g->index = place - 1;
   ZH_TRY(zh_device_open_module(&g->api, err));
   g->limits = g->api->limits;
   if (!g->limits)
     return zh_fail(err, ZH_ERR_LACKING, "the module '%s' does not measure the machine's limits",
                    g->api->backend);
   ZH_TRY(g->api->count(&count, err));
-  g->index = (int)zh_job_int(job, "device") + rank_of_node(job);
   if (g->index >= count)
     return zh_fail(err, ZH_ERR_LACKING,
                    "this rank would take GPU %d, but its node has %d (counted from 0)", g->index,
                    count);
   ZH_TRY(g->api->facts(&g->facts, g->index, err));
+  zh_place_near(g->facts.bus);
   ZH_TRY(g->api->open(&g->device, g->index, err));
   ZH_TRY(g->api->event(g->device, &g->begin, err));
   return g->api->event(g->device, &g->end, err);

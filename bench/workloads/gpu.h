@@ -22,8 +22,9 @@ typedef struct zh_gpu {
     .help = "the first rank's GPU on its node; further ranks take the next ones"                   \
   }
 
-/* Opens this rank's device, has it watched, and notes it among the facts. ZH_ERR_LACKING, by which
- * the step is skipped, says in one sentence what this node has not. */
+/* Collective. Opens this rank's device (bench/device_place.h), has it watched, and notes it among
+ * the facts. ZH_ERR_LACKING, by which the step is skipped, says in one sentence what this node has
+ * not. */
 ZH_MUST_CHECK zh_status zh_gpu_open(zh_gpu *out, zh_job *job, zh_error *err);
 void zh_gpu_close(zh_gpu *gpu); /* zeros are safe */
 

@@ -1,7 +1,7 @@
 /* Copies between host and GPU, inside a GPU, and between GPUs, by the definitions of nvbandwidth's
  * copy-engine tests: nothing starts before all is enqueued; 4 copies warm up, then 16 of 512 MiB
  * are timed by events; host memory is pinned. "Bidirectional" times one direction while twice as
- * many copies go the other way. A copy inside the GPU counts what it reads and what it writes.
+ * many copies go the other way. A copy inside the GPU counts the bytes copied, once.
  * Between GPUs there is a case for each pair that a rank's GPU is the first of, one after the other
  * over all ranks; GPUs of the same numbers on several nodes go together, and the slowest counts.
  *
@@ -188,7 +188,7 @@ static void describe(const void *state, size_t index, zh_case *out) {
   const gpu_copy_state *s = state;
   const gpu_copy_case *c = &s->cases[index];
   double bytes = 4.0 * (double)s->words * (double)zh_job_int(s->job, "count");
-  if (c->direction == D2D) bytes *= 2;
+
   *out = (zh_case){.unit = "B/s",
                    .kind = ZH_SAMPLE_RATE,
                    .work = is_of_pair(c->direction) ? bytes : bytes * s->job->comm->size,
@@ -335,13 +335,13 @@ static const zh_parameter PARAMETERS[] = {
      .kind = ZH_PARAMETER_INT,
      .fallback = "16",
      .min = 1,
-     .max = 10000,
+     .max = 200, /* with those against them, half of what a stream has room for */
      .help = "copies that are timed together"},
     {.name = "warmups",
      .kind = ZH_PARAMETER_INT,
      .fallback = "4",
      .min = 0,
-     .max = 1000,
+     .max = 50,
      .help = "copies before them"},
     ZH_GPU_PARAMETER,
     {.name = NULL}};

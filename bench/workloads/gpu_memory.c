@@ -1,5 +1,6 @@
 /* Memory bandwidth of a GPU: pure read, write, copy and triad, on arrays that its second-level
- * cache does not hold, and on smaller ones that were driven out of it before each pass.
+ * cache does not hold; and reads of smaller ones that were driven out of it before each pass. What
+ * is written of those may stay in the cache, and would say nothing of the memory.
  *
  * Words add up modulo 2^32, so that one wrong one shows: what was read is compared with the sum
  * that the host makes by formula, what was written is read again, and sampled pieces are fetched.
@@ -48,8 +49,10 @@ static size_t large_words(const gpu_memory_state *s) {
 }
 
 static void add_size(gpu_memory_state *s, size_t words, bool large) {
+  bool writes = large || words * 4 >= 4 * s->gpu.facts.l2_bytes;
   for (int flow = 0; OPERATIONS[flow]; flow++)
-    if (zh_job_lists(s->job, "operations", OPERATIONS[flow]) && s->count < CASES_MAX)
+    if (zh_job_lists(s->job, "operations", OPERATIONS[flow]) && s->count < CASES_MAX &&
+        (writes || flow == ZH_FLOW_READ))
       s->cases[s->count++] = (gpu_memory_case){(zh_device_flow)flow, words, large};
   if (words > s->words) s->words = words;
 }
@@ -139,17 +142,17 @@ static zh_status empty_cache(gpu_memory_state *s, zh_error *err) {
   return s->gpu.limits->traffic(s->gpu.device, &work, err);
 }
 
-/* The cache holds other things before each pass where the arrays are not too large for it. */
+/* The cache holds other things before each pass. While they are read the host enqueues the pass,
+ * which so begins when the first event has come, not when the host gets to it. */
 static zh_status run(void *state, size_t index, bool warmup, double *sample, zh_error *err) {
   gpu_memory_state *s = state;
   const gpu_memory_case *c = &s->cases[index];
-  bool small = c->words * 4 < 4 * s->gpu.facts.l2_bytes;
   (void)warmup;
   s->key++;
   ZH_TRY(s->gpu.api->fill(s->gpu.device, s->sum, 0, 16, err));
   for (int i = 0; i < s->launches; i++) {
     double ns = 0;
-    if (small) ZH_TRY(empty_cache(s, err));
+    ZH_TRY(empty_cache(s, err));
     ZH_TRY(zh_gpu_begin(&s->gpu, err));
     ZH_TRY(enqueue(s, c->flow, s->a, s->b, c->words, s->key, err));
     ZH_TRY(zh_gpu_end(&s->gpu, &ns, err));
@@ -224,7 +227,8 @@ static const zh_parameter PARAMETERS[] = {
      .fallback = "[0]",
      .min = 0,
      .max = (int64_t)1 << 30,
-     .help = "further sizes of each array in KiB, read past the L2 cache; 0: none"},
+     .help = "further sizes of each array in KiB, past the L2 cache, below 4 x its size read only; "
+             "0: none"},
     {.name = "launches",
      .kind = ZH_PARAMETER_INT,
      .fallback = "4",

@@ -5,7 +5,7 @@
 #include "cublaslt.cuh"
 #include "library.cuh"
 
-enum { PROPOSALS_MAX = 32, TRIALS = 4 };
+enum { PROPOSALS_MAX = 32, TRIALS = 4, DEVICES_MAX = 64 };
 
 /* --- the library --- */
 
@@ -42,8 +42,8 @@ static lt_library load_library(void) {
   return lib;
 }
 
-lt_library *zh_lt_library(void) {
-  static lt_library lib = load_library();
+const lt_library *zh_lt_library(void) {
+  static const lt_library lib = load_library();
   return &lib;
 }
 
@@ -53,20 +53,34 @@ zh_status zh_lt_need(zh_error *err) {
   return zh_fail(err, ZH_ERR_LACKING, "no matrix products of the vendor: cuBLASLt lacks something: %s", missing);
 }
 
+static lt_object handles[DEVICES_MAX];
+
+int zh_lt_start(int index) {
+  if (index < 0 || index >= DEVICES_MAX || !zh_cuda_succeeds(cudaSetDevice(index))) return LT_NOT_INITIALIZED;
+  return handles[index] ? 0 : zh_lt_library()->create(&handles[index]);
+}
+
 /* --- one product --- */
+
+/* What it has not for this device skips a step; what fails in the middle stops the run. */
+static zh_status kind_of(int status) {
+  if (status == LT_ALLOC_FAILED) return ZH_ERR_MEMORY;
+  bool is_lacking = status == LT_NOT_INITIALIZED || status == LT_ARCH_MISMATCH || status == LT_NOT_SUPPORTED;
+  return is_lacking ? ZH_ERR_LACKING : ZH_ERR_IO;
+}
 
 zh_status zh_lt_status(int status, const char *what, const lt_product *p, zh_error *err) {
   if (status == 0) return ZH_OK;
-  return zh_fail(err, ZH_ERR_LACKING, "cuBLASLt failed in %s of %s %zux%zux%zu (status %d)%s", what, p->name, p->m,
+  return zh_fail(err, kind_of(status), "cuBLASLt failed in %s of %s %zux%zux%zu (status %d)%s", what, p->name, p->m,
                  p->n, p->k, status, status == LT_NOT_SUPPORTED ? ": this device does not support it" : "");
 }
 
 #define ZH_LT(call, what) ZH_TRY(zh_lt_status((call), (what), p, err))
 
-zh_status zh_lt_describe(lt_product *p, zh_error *err) {
-  lt_library *lib = zh_lt_library();
+zh_status zh_lt_describe(zh_device *device, lt_product *p, zh_error *err) {
+  const lt_library *lib = zh_lt_library();
   int32_t transpose = LT_OP_T;
-  if (!lib->handle) ZH_LT(lib->create(&lib->handle), "starting the library");
+  ZH_LT(zh_lt_start(device->index), "starting the library");
   ZH_LT(lib->product_create(&p->product, p->compute, p->scale), "describing the product");
   ZH_LT(lib->product_set(p->product, LT_TRANSPOSE_A, &transpose, sizeof transpose), "describing the product");
   ZH_LT(lib->layout_create(&p->layout_a, p->in, p->k, p->n, p->b.leading), "describing a matrix");
@@ -78,8 +92,9 @@ zh_status zh_lt_describe(lt_product *p, zh_error *err) {
 static int multiply(zh_device *device, const lt_product *p, const lt_algorithm *algorithm) {
   const lt_library *lib = zh_lt_library();
   void *d = const_cast<void *>(p->d.at);
-  return lib->multiply(lib->handle, p->product, &p->alpha, p->b.at, p->layout_a, p->a.at, p->layout_b, &p->beta, d,
-                       p->layout_d, d, p->layout_d, algorithm, p->workspace, p->workspace_bytes, device->stream);
+  return lib->multiply(handles[device->index], p->product, &p->alpha, p->b.at, p->layout_a, p->a.at, p->layout_b,
+                       &p->beta, d, p->layout_d, d, p->layout_d, algorithm, p->workspace, p->workspace_bytes,
+                       device->stream);
 }
 
 static int prefer(const lt_product *p, lt_object preference) {
@@ -93,14 +108,15 @@ static int prefer(const lt_product *p, lt_object preference) {
   return status;
 }
 
-static zh_status propose(const lt_product *p, lt_proposal *list, int wanted, int *found, zh_error *err) {
+static zh_status propose(const zh_device *device, const lt_product *p, lt_proposal *list, int wanted, int *found,
+                         zh_error *err) {
   const lt_library *lib = zh_lt_library();
   lt_object preference = nullptr;
   ZH_LT(lib->preference_create(&preference), "preparing the choice");
   int status = prefer(p, preference);
   if (status == 0)
-    status = lib->propose(lib->handle, p->product, p->layout_a, p->layout_b, p->layout_d, p->layout_d, preference,
-                          wanted, list, found);
+    status = lib->propose(handles[device->index], p->product, p->layout_a, p->layout_b, p->layout_d, p->layout_d,
+                          preference, wanted, list, found);
   lib->preference_destroy(preference);
   ZH_LT(status, "asking for algorithms");
   if (*found > 0) return ZH_OK;
@@ -154,7 +170,7 @@ zh_status zh_lt_choose(zh_device *device, lt_product *p, int wanted, zh_device_g
   int found = 0;
   facts->chosen = -1;
   facts->library_version = zh_lt_library()->version();
-  ZH_TRY(propose(p, list, wanted < 1 ? 1 : wanted < PROPOSALS_MAX ? wanted : PROPOSALS_MAX, &found, err));
+  ZH_TRY(propose(device, p, list, wanted < 1 ? 1 : wanted < PROPOSALS_MAX ? wanted : PROPOSALS_MAX, &found, err));
   if (wanted > 0) return time_all(device, p, list, found, facts, err);
   p->algorithm = list[0].algorithm;
   return ZH_OK;

@@ -24,7 +24,8 @@ enum { LT_R_32F = 0, LT_R_64F = 1, LT_R_16F = 2, LT_R_8I = 3, LT_R_32I = 10, LT_
 enum { LT_COMPUTE_32F = 68, LT_COMPUTE_64F = 70, LT_COMPUTE_32I = 72, LT_COMPUTE_32F_FAST_TF32 = 77 };
 enum { LT_TRANSPOSE_A = 3, LT_A_SCALE_POINTER = 17, LT_B_SCALE_POINTER = 18, LT_FAST_ACCUMULATION = 25 };
 enum { LT_MAX_WORKSPACE_BYTES = 1, LT_REDUCTION_SCHEMES = 3, LT_ALIGNMENT_C = 7, LT_ALIGNMENT_D = 8 };
-enum { LT_OP_T = 1, LT_NOT_SUPPORTED = 15 };
+enum { LT_OP_T = 1 };
+enum { LT_NOT_INITIALIZED = 1, LT_ALLOC_FAILED = 3, LT_ARCH_MISMATCH = 8, LT_NOT_SUPPORTED = 15 };
 
 struct lt_library {
   int (*create)(lt_object *);
@@ -42,13 +43,14 @@ struct lt_library {
   int (*multiply)(lt_object, lt_object product, const void *alpha, const void *a, lt_object, const void *b, lt_object,
                   const void *beta, const void *c, lt_object, void *d, lt_object, const lt_algorithm *, void *workspace,
                   size_t workspace_bytes, cudaStream_t);
-  lt_object handle;    /* made by zh_lt_start */
   const char *missing; /* what it lacks; NULL: whole */
 };
 
 /* Loaded once and kept. */
-lt_library *zh_lt_library(void);
+const lt_library *zh_lt_library(void);
 zh_status zh_lt_need(zh_error *err); /* ZH_ERR_LACKING with one sentence */
+/* A handle is a device's: made when it is first needed, and kept. 0, or a status of the library. */
+int zh_lt_start(int index);
 
 /* --- one product --- */
 
@@ -77,7 +79,7 @@ struct lt_product {
 };
 
 zh_status zh_lt_status(int status, const char *what, const lt_product *p, zh_error *err);
-zh_status zh_lt_describe(lt_product *p, zh_error *err);
+zh_status zh_lt_describe(zh_device *device, lt_product *p, zh_error *err);
 /* The fastest of so many proposals, each run a few times; or, where nothing may run now, the first: `wanted` 0. */
 zh_status zh_lt_choose(zh_device *device, lt_product *p, int wanted, zh_device_gemm_facts *facts, zh_error *err);
 zh_status zh_lt_multiply(zh_device *device, const lt_product *p, zh_error *err);

@@ -1,21 +1,31 @@
 /* A GPU and its stream: memory, copies, timing, graphs, by the CUDA runtime. */
+#include <algorithm>
 #include <new>
 #include <stdio.h>
 #include <string.h>
 
 #include "device.cuh"
 
+enum { RECORDED_MAX = 4096 };
+
 static bool is_absent(cudaError_t status) {
   return status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver ||
          status == cudaErrorInitializationError || status == cudaErrorStubLibrary;
 }
 
+/* No machine code for the device, and none can be made of PTX: it, or who would compile it, is older than the other. */
+static bool is_without_code(cudaError_t status) {
+  return status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
+         status == cudaErrorUnsupportedPtxVersion || status == cudaErrorJitCompilerNotFound ||
+         status == cudaErrorJitCompilationDisabled;
+}
+
 /* What this machine has not, in contrast to what went wrong in the middle: the former skips a step, the latter stops
  * the run, to be mended and resumed. */
 static bool is_lacking(cudaError_t status) {
-  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorDevicesUnavailable ||
-      status == cudaErrorInvalidDeviceFunction || status == cudaErrorSystemDriverMismatch ||
-      status == cudaErrorCompatNotSupportedOnDevice || status == cudaErrorSystemNotReady)
+  if (is_without_code(status) || status == cudaErrorDevicesUnavailable || status == cudaErrorSystemDriverMismatch ||
+      status == cudaErrorCompatNotSupportedOnDevice || status == cudaErrorSystemNotReady ||
+      status == cudaErrorMpsConnectionFailed)
     return true;
   return is_absent(status) || status == cudaErrorInvalidDevice || status == cudaErrorNotSupported ||
          status == cudaErrorPeerAccessUnsupported;
@@ -51,9 +61,9 @@ zh_status zh_cuda_count(int *out, zh_error *err) {
   return zh_cuda_status(nullptr, status, "counting devices", err);
 }
 
-static void copy_uuid(char *out, size_t capacity, const cudaDeviceProp &p) {
+static void copy_uuid(char *out, size_t capacity, const cudaDeviceProp &p, bool is_slice) {
   const unsigned char *b = reinterpret_cast<const unsigned char *>(p.uuid.bytes);
-  size_t at = (size_t)snprintf(out, capacity, "GPU-");
+  size_t at = (size_t)snprintf(out, capacity, is_slice ? "MIG-" : "GPU-");
   for (int i = 0; i < 16 && at + 4 < capacity; ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) out[at++] = '-';
     at += (size_t)snprintf(out + at, capacity - at, "%02x", b[i]);
@@ -62,7 +72,7 @@ static void copy_uuid(char *out, size_t capacity, const cudaDeviceProp &p) {
 
 static int attribute(cudaDeviceAttr which, int index) {
   int value = 0;
-  return cudaDeviceGetAttribute(&value, which, index) == cudaSuccess ? value : 0;
+  return zh_cuda_succeeds(cudaDeviceGetAttribute(&value, which, index)) ? value : 0;
 }
 
 /* The device whose free memory facts tell: asking for another one would open it. */
@@ -74,7 +84,8 @@ zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
   memset(out, 0, sizeof *out);
   ZH_CUDA(nullptr, cudaGetDeviceProperties(&p, index), "asking for a device's properties");
   snprintf(out->name, sizeof out->name, "%.127s", p.name);
-  copy_uuid(out->uuid, sizeof out->uuid, p);
+  out->mig = strstr(p.name, " MIG ") != nullptr;
+  copy_uuid(out->uuid, sizeof out->uuid, p, out->mig);
   snprintf(out->bus, sizeof out->bus, "%04x:%02x:%02x.0", p.pciDomainID, p.pciBusID, p.pciDeviceID);
   out->major = p.major;
   out->minor = p.minor;
@@ -84,15 +95,14 @@ zh_status zh_cuda_facts(zh_device_facts *out, int index, zh_error *err) {
   out->multiprocessors = (uint32_t)p.multiProcessorCount;
   out->bus_bits = (uint32_t)p.memoryBusWidth;
   out->ecc = p.ECCEnabled != 0;
-  out->mig = strstr(p.name, " MIG ") != nullptr;
   out->clock_khz = (uint32_t)attribute(cudaDevAttrClockRate, index);
   out->memory_clock_khz = (uint32_t)attribute(cudaDevAttrMemoryClockRate, index);
-  if (cudaDriverGetVersion(&driver) == cudaSuccess)
+  if (zh_cuda_succeeds(cudaDriverGetVersion(&driver)))
     snprintf(out->driver, sizeof out->driver, "%d.%d", driver / 1000, driver % 1000 / 10);
-  if (cudaRuntimeGetVersion(&runtime) == cudaSuccess)
+  if (zh_cuda_succeeds(cudaRuntimeGetVersion(&runtime)))
     snprintf(out->runtime, sizeof out->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
   size_t available = 0, all = 0;
-  if (index == opened && cudaMemGetInfo(&available, &all) == cudaSuccess) out->free_bytes = available;
+  if (index == opened && zh_cuda_succeeds(cudaMemGetInfo(&available, &all))) out->free_bytes = available;
   return ZH_OK;
 }
 
@@ -105,10 +115,15 @@ static zh_status take_device(const zh_device_facts *facts, int index, zh_error *
     what = "asking for the kernels' code";
     status = zh_cuda_code_status();
   }
-  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction)
+  if (is_without_code(status))
     return zh_fail(err, ZH_ERR_LACKING,
-                   "GPU %d (%s) is of architecture sm_%d%d, for which this module has no code; it was built for %s",
-                   index, facts->name, facts->major, facts->minor, ZH_CUDA_ARCHITECTURES);
+                   "GPU %d (%s) is of architecture sm_%d%d, for which this module has no code; it was built for %s (%s)",
+                   index, facts->name, facts->major, facts->minor, ZH_CUDA_ARCHITECTURES, cudaGetErrorName(status));
+  if (status == cudaErrorMpsConnectionFailed)
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "GPU %d (%s) is shared by MPS, whose server does not answer: start nvidia-cuda-mps-control, or unset "
+                   "CUDA_MPS_PIPE_DIRECTORY",
+                   index, facts->name);
   if (status == cudaErrorDevicesUnavailable)
     return zh_fail(err, ZH_ERR_LACKING, "GPU %d (%s) is busy: another process holds it alone, or it is being reset",
                    index, facts->name);
@@ -121,6 +136,7 @@ zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
   zh_device *device = new (std::nothrow) zh_device();
   if (!device) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to open a GPU");
   device->index = index;
+  device->recorded.reserve(RECORDED_MAX);
   zh_status status = zh_cuda_facts(&device->facts, index, err);
   if (status == ZH_OK) status = take_device(&device->facts, index, err);
   if (status == ZH_OK) status = zh_cuda_status(nullptr, cudaMemGetInfo(&available, &all), "asking for free memory", err);
@@ -141,8 +157,8 @@ zh_status zh_cuda_open(zh_device **out, int index, zh_error *err) {
 void zh_cuda_close(zh_device *device) {
   if (!device) return;
   zh_cuda_release_library(device);
-  for (void *room : device->rooms) cudaFree(room);
-  if (device->stream) cudaStreamDestroy(device->stream);
+  for (void *room : device->rooms) (void)zh_cuda_succeeds(cudaFree(room));
+  if (device->stream) (void)zh_cuda_succeeds(cudaStreamDestroy(device->stream));
   delete device;
 }
 
@@ -156,13 +172,13 @@ zh_status zh_cuda_alloc(zh_device *device, void **out, size_t bytes, const char 
   if (current != device->index) cudaSetDevice(current);
   if (status != cudaErrorMemoryAllocation) return zh_cuda_status(device, status, what, err);
   cudaGetLastError();
-  if (cudaMemGetInfo(&available, &all) != cudaSuccess) available = all = 0;
+  if (!zh_cuda_succeeds(cudaMemGetInfo(&available, &all))) available = all = 0;
   return zh_fail(err, ZH_ERR_MEMORY, "GPU %d has no room for %s: %.2f GB asked for, %.2f GB of %.2f GB free",
                  device->index, what, (double)bytes / 1e9, (double)available / 1e9, (double)all / 1e9);
 }
 
 void zh_cuda_release(zh_device *, void *address) {
-  if (address) cudaFree(address);
+  if (address) (void)zh_cuda_succeeds(cudaFree(address));
 }
 
 zh_status zh_cuda_alloc_host(zh_device *device, void **out, size_t bytes, zh_error *err) {
@@ -172,7 +188,7 @@ zh_status zh_cuda_alloc_host(zh_device *device, void **out, size_t bytes, zh_err
 }
 
 void zh_cuda_release_host(zh_device *, void *address) {
-  if (address) cudaFreeHost(address);
+  if (address) (void)zh_cuda_succeeds(cudaFreeHost(address));
 }
 
 zh_status zh_cuda_upload(zh_device *device, void *to, const void *from, size_t bytes, zh_error *err) {
@@ -198,6 +214,7 @@ zh_status zh_cuda_fill(zh_device *device, void *to, uint8_t byte, size_t bytes, 
 /* What failed was enqueued before: the last mark is where it was found. */
 zh_status zh_cuda_wait(zh_device *device, zh_error *err) {
   cudaError_t status = cudaStreamSynchronize(device->stream);
+  device->recorded.clear();
   if (status == cudaSuccess || !device->marked) return zh_cuda_status(device, status, "computing", err);
   zh_status kind = zh_cuda_status(device, status, "computing", nullptr);
   return zh_fail(err, kind,
@@ -223,13 +240,33 @@ zh_status zh_cuda_event(zh_device *device, zh_device_event **out, zh_error *err)
   return ZH_OK;
 }
 
-void zh_cuda_release_event(zh_device *, zh_device_event *event) {
-  if (event) cudaEventDestroy(event_of(event));
+static void forget_event(zh_device *device, zh_device_event *event) {
+  std::vector<cudaEvent_t> &list = device->recorded;
+  list.erase(std::remove(list.begin(), list.end(), event_of(event)), list.end());
 }
 
+void zh_cuda_release_event(zh_device *device, zh_device_event *event) {
+  if (!event) return;
+  forget_event(device, event);
+  (void)zh_cuda_succeeds(cudaEventDestroy(event_of(event)));
+}
+
+/* Of very many the later half is kept: what comes before them has come when the first of them does. */
 zh_status zh_cuda_record(zh_device *device, zh_device_event *event, zh_error *err) {
+  std::vector<cudaEvent_t> &list = device->recorded;
   ZH_CUDA(device, cudaEventRecord(event_of(event), device->stream), "recording an event");
+  if (list.size() == RECORDED_MAX) list.erase(list.begin(), list.begin() + RECORDED_MAX / 2);
+  list.push_back(event_of(event));
   return ZH_OK;
+}
+
+bool zh_cuda_goes_on(zh_device *device) {
+  std::vector<cudaEvent_t> &list = device->recorded;
+  size_t come = 0;
+  while (come < list.size() && cudaEventQuery(list[come]) != cudaErrorNotReady) ++come;
+  cudaGetLastError();
+  list.erase(list.begin(), list.begin() + (ptrdiff_t)come);
+  return come > 0;
 }
 
 zh_status zh_cuda_elapsed_s(zh_device *device, double *out, zh_device_event *first, zh_device_event *second,
@@ -249,10 +286,16 @@ zh_status zh_cuda_begin_graph(zh_device *device, zh_error *err) {
 }
 
 zh_status zh_cuda_end_graph(zh_device *device, zh_device_graph **out, zh_error *err) {
+  cudaGraph_t graph = nullptr;
   *out = nullptr;
+  /* First: a stream that goes on recording is of no more use. */
+  zh_status status = zh_cuda_status(device, cudaStreamEndCapture(device->stream, &graph), "ending a graph", err);
   zh_device_graph *made = new (std::nothrow) zh_device_graph();
-  if (!made) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a graph");
-  zh_status status = zh_cuda_status(device, cudaStreamEndCapture(device->stream, &made->graph), "ending a graph", err);
+  if (!made) {
+    if (graph) cudaGraphDestroy(graph);
+    return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a graph");
+  }
+  made->graph = graph;
   if (status == ZH_OK)
     status = zh_cuda_status(device, cudaGraphInstantiate(&made->executable, made->graph, 0), "making a graph", err);
   if (status != ZH_OK) {

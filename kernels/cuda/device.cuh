@@ -22,6 +22,7 @@ struct zh_device {
   std::vector<void *> rooms;
   zh_library_products *library;
   struct zh_recording *recording; /* between begin_program and end_program: persist.cuh */
+  std::vector<cudaEvent_t> recorded; /* that nobody has seen come, in their order; the last so many */
 };
 
 /* Either a graph of CUDA's, or a program that one kernel goes through. */
@@ -33,6 +34,11 @@ struct zh_device_graph {
 
 /* ZH_OK, or a sentence that names the call's purpose, the operator and the layer. */
 zh_status zh_cuda_status(const zh_device *device, cudaError_t status, const char *what, zh_error *err);
+/* An error of a call whose failure is no news must not be found by the next launch. */
+static inline bool zh_cuda_succeeds(cudaError_t status) {
+  if (status != cudaSuccess) cudaGetLastError();
+  return status == cudaSuccess;
+}
 /* After a launch. */
 zh_status zh_cuda_launched(const zh_device *device, const char *kernel, zh_error *err);
 
@@ -80,6 +86,8 @@ void zh_cuda_mark(zh_device *device, const char *name, int layer);
 zh_status zh_cuda_event(zh_device *device, zh_device_event **out, zh_error *err);
 void zh_cuda_release_event(zh_device *device, zh_device_event *event);
 zh_status zh_cuda_record(zh_device *device, zh_device_event *event, zh_error *err);
+/* Whether an event that was recorded has come since the last call. */
+bool zh_cuda_goes_on(zh_device *device);
 zh_status zh_cuda_elapsed_s(zh_device *device, double *out, zh_device_event *first, zh_device_event *second,
                             zh_error *err);
 zh_status zh_cuda_begin_graph(zh_device *device, zh_error *err);

@@ -78,7 +78,7 @@ template <class V, class T> ZH_DEVICE V zh_load(const T *p, size_t i) {
 template <class V, class T> ZH_DEVICE void zh_store(T *p, size_t i, V value) {
   *reinterpret_cast<V *>(p + i) = value;
 }
-/* The same of memory that is read once: kept out of the first level, first to leave the second. */
+/* The same of memory that is read once: kept out of the first level, asked for from the second 256 bytes at once. */
 template <class T> ZH_DEVICE uint4 zh_load_once(const T *p, size_t i) {
   uint4 v;
   asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];"

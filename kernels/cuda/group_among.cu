@@ -219,7 +219,8 @@ template <bool WIDE, bool TWO_STAGES> struct copy_of_root {
 };
 
 /* A message of `count` words in pieces of `per`, a block each. */
-template <class Work> ZH_KERNEL void among_all(zh_peers p, Work work, size_t count, size_t per) {
+template <class Work>
+ZH_KERNEL void __launch_bounds__(GROUP_THREADS) among_all(zh_peers p, Work work, size_t count, size_t per) {
   ZH_SHARED(uint32_t, came, 1);
   uint32_t epoch = p.counters[blockIdx.x];
   if (epoch == (uint32_t)COUNTER_LOST) return;
@@ -247,7 +248,8 @@ ZH_DEVICE size_t box_at(const zh_peers &p, int to, uint32_t epoch) {
 }
 ZH_DEVICE size_t counter_at(int which) { return (size_t)which * GROUP_BLOCKS + blockIdx.x; }
 
-template <bool WIDE> ZH_KERNEL void move_words(zh_peers p, mover m, size_t count, size_t per) {
+template <bool WIDE>
+ZH_KERNEL void __launch_bounds__(GROUP_THREADS) move_words(zh_peers p, mover m, size_t count, size_t per) {
   ZH_SHARED(uint32_t, came, 1);
   int sender = 1 + m.to, taker = 1 + ZH_GROUP_RANKS_MAX + m.from;
   uint32_t sent = m.to >= 0 ? (uint32_t)p.counters[counter_at(sender)] : 0u;
@@ -273,16 +275,6 @@ template <bool WIDE> ZH_KERNEL void move_words(zh_peers p, mover m, size_t count
   if (threadIdx.x == 0 && m.from >= 0) p.counters[counter_at(taker)] = taken;
 }
 
-ZH_KERNEL void say_farewell(zh_peers p) {
-  bool ok = true;
-  int r = (int)threadIdx.x;
-  if (r < p.ranks) {
-    zh_store_release_system(p.flags[r] + flag_at(FLAG_FAREWELL, p.rank), 1u);
-    ok = wait_for_flag(p, p.flags[p.rank] + flag_at(FLAG_FAREWELL, r), 1u);
-  }
-  uint32_t late = __ballot_sync(0xFFFFFFFFu, !ok);
-  if (r == 0) p.missing[GROUP_BLOCKS] = (uint32_t)__ffs((int)late);
-}
 
 /* --- launching --- */
 
@@ -381,9 +373,3 @@ zh_status zh_peer_move(zh_device_group *g, const zh_device_move *w, zh_error *er
   return zh_cuda_launched(g->device, "a move", err);
 }
 
-zh_status zh_peer_farewell(zh_device_group *g, zh_error *err) {
-  zh_peers peers = g->peer->peers;
-  peers.patience_ns = 1000000000u;
-  ZH_LAUNCH_AMONG(say_farewell, 1, 32, 0, g->device->stream, peers);
-  return zh_cuda_launched(g->device, "a farewell", err);
-}

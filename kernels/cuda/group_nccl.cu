@@ -1,6 +1,7 @@
 /* A group by NCCL, which is looked up at run time and never needed. Its few functions and numbers are declared here, as
  * its public reference gives them, so that no header is needed either. */
 #include <new>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ struct nccl_id {
   char bytes[128];
 };
 enum { NCCL_UINT32 = 3, NCCL_FLOAT32 = 7, NCCL_SUM = 0, NCCL_OK = 0, NCCL_IN_PROGRESS = 7 };
+enum { LEAVING_S = 10 };
 typedef void *nccl_comm;
 
 struct nccl_library {
@@ -35,7 +37,9 @@ struct nccl_library {
 };
 
 struct zh_group_nccl {
-  nccl_comm comm;
+  nccl_comm comm; /* null: left */
+  pthread_t leaving;
+  bool is_leaving;
 };
 
 /* --- the library --- */
@@ -150,26 +154,34 @@ zh_status zh_group_nccl_open(zh_device_group *g, const zh_exchange *x, zh_error 
   return status;
 }
 
-/* Not by ncclCommDestroy, which would wait for ranks that never come. */
+/* --- leaving --- */
+
+/* Not by ncclCommDestroy, which would wait for ranks that never come. Since NCCL 2.26 this, too, waits: until every
+ * graph is gone that holds work of the group, which its owner alone can end. What lets kernels end comes first. */
+static void *abort_comm(void *comm) {
+  library()->abort(comm);
+  return nullptr;
+}
+
+/* By a thread of its own; `close` waits for it. Where none can be had, the kernels stay. */
+static void leave(zh_device_group *g) {
+  zh_group_nccl *n = g->nccl;
+  if (n->comm) n->is_leaving = pthread_create(&n->leaving, nullptr, abort_comm, n->comm) == 0;
+  n->comm = nullptr;
+}
+
 static void close(zh_device_group *g) {
-  if (!g->nccl) return;
-  if (g->nccl->comm) library()->abort(g->nccl->comm);
-  delete g->nccl;
+  zh_group_nccl *n = g->nccl;
+  timespec until;
+  if (!n) return;
+  leave(g);
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += LEAVING_S;
+  if (n->is_leaving && pthread_timedjoin_np(n->leaving, nullptr, &until) != 0) pthread_detach(n->leaving);
+  delete n;
 }
 
 /* --- waiting --- */
-
-static zh_status give_up(zh_device_group *g, zh_error *err) {
-  library()->abort(g->nccl->comm); /* else its kernels stay */
-  g->nccl->comm = nullptr;
-  cudaStreamSynchronize(g->device->stream);
-  cudaGetLastError();
-  return zh_fail(err, ZH_ERR_IO,
-                 "GPU %d waited %g s for other ranks of its group in vain; what was computed since then is worth nothing",
-                 g->device->index, g->patience_s);
-}
-
-#ifdef __CUDACC__
 
 static double seconds_now() {
   timespec now;
@@ -177,28 +189,46 @@ static double seconds_now() {
   return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static bool is_done(zh_device_group *g) { return cudaStreamQuery(g->device->stream) != cudaErrorNotReady; }
+static bool is_done(zh_device_group *g) {
+  cudaError_t status = cudaStreamQuery(g->device->stream);
+  return zh_cuda_succeeds(status) || status != cudaErrorNotReady;
+}
 
+/* The stream ends by what `leave` has set going; a device that does not even do that is not waited for. */
+static void leave_stream(zh_device_group *g) {
+  double begin = seconds_now();
+  leave(g);
+  while (!is_done(g) && seconds_now() - begin < LEAVING_S) sched_yield();
+}
+
+static zh_status give_up(zh_device_group *g, zh_error *err) {
+  leave_stream(g);
+  return zh_fail(err, ZH_ERR_IO,
+                 "GPU %d waited %g s for other ranks of its group in vain; what was computed since then is worth nothing",
+                 g->device->index, g->patience_s);
+}
+
+/* What the library has found out by itself, of a network or of another rank. */
+static zh_status check_comm(zh_device_group *g, zh_error *err) {
+  int trouble = NCCL_OK;
+  library()->async_error(g->nccl->comm, &trouble);
+  if (trouble == NCCL_OK || trouble == NCCL_IN_PROGRESS) return ZH_OK;
+  leave_stream(g);
+  return nccl_status(g, trouble, "a collective", err);
+}
+
+/* Patience is with a stream that does not go on: each recorded event that has come begins it anew. */
 static zh_status wait_for_stream(zh_device_group *g, zh_error *err) {
   double begin = seconds_now();
   while (!is_done(g)) {
-    int trouble = NCCL_OK;
-    library()->async_error(g->nccl->comm, &trouble);
-    if (trouble != NCCL_OK && trouble != NCCL_IN_PROGRESS) return nccl_status(g, trouble, "a collective", err);
+    if (zh_cuda_goes_on(g->device)) begin = seconds_now();
     if (seconds_now() - begin > g->patience_s) return give_up(g, err);
+    ZH_TRY(check_comm(g, err));
     sched_yield();
   }
-  return zh_cuda_wait(g->device, err);
-}
-#else
-/* The shim's streams go on when they are waited for, and then to their end. */
-static zh_status wait_for_stream(zh_device_group *g, zh_error *err) {
-  int trouble = NCCL_OK;
   ZH_TRY(zh_cuda_wait(g->device, err));
-  library()->async_error(g->nccl->comm, &trouble);
-  return trouble == NCCL_OK ? ZH_OK : give_up(g, err);
+  return check_comm(g, err);
 }
-#endif
 
 static zh_status lost(const zh_device_group *g, zh_error *err) {
   return zh_fail(err, ZH_ERR_IO, "GPU %d: its group has lost a rank before and is of no use any more",

@@ -42,7 +42,7 @@ static size_t all_bytes(const zh_device_group *g) {
 
 static zh_status lay_memory(zh_device_group *g, zh_error *err) {
   zh_group_peer *p = g->peer;
-  size_t counters = sizeof(uint32_t) * COUNTERS * GROUP_BLOCKS, missing = sizeof(uint32_t) * (GROUP_BLOCKS + 1);
+  size_t counters = sizeof(uint32_t) * COUNTERS * GROUP_BLOCKS, missing = sizeof(uint32_t) * GROUP_BLOCKS;
   ZH_TRY(zh_cuda_alloc(g->device, &p->own, all_bytes(g), "what a group of GPUs shares", err));
   ZH_TRY(zh_cuda_alloc(g->device, reinterpret_cast<void **>(&p->counters), counters, "a group's counters", err));
   ZH_TRY(zh_cuda_alloc_host(g->device, reinterpret_cast<void **>(&p->missing), missing, err));
@@ -101,6 +101,23 @@ static zh_status map_others(zh_device_group *g, const introduction *all, zh_erro
   return ZH_OK;
 }
 
+static void close_others(zh_group_peer *p) {
+  for (void *&theirs : p->theirs) {
+    if (theirs) (void)zh_cuda_succeeds(cudaIpcCloseMemHandle(theirs));
+    theirs = nullptr;
+  }
+}
+
+/* Where one cannot, all let go, and only then does what they held become its owner's alone again. */
+static zh_status map_together(zh_device_group *g, const introduction *all, const zh_exchange *x, zh_error *err) {
+  g->peer->is_mapped = true;
+  zh_status status = zh_group_agree(x, map_others(g, all, err), err);
+  if (status == ZH_OK) return ZH_OK;
+  close_others(g->peer);
+  g->peer->is_mapped = zh_group_agree(x, ZH_OK, nullptr) != ZH_OK;
+  return status;
+}
+
 static void point(zh_device_group *g, const introduction *all) {
   zh_group_peer *p = g->peer;
   p->blocks = GROUP_BLOCKS;
@@ -129,7 +146,7 @@ zh_status zh_group_peer_open(zh_device_group *g, const zh_exchange *x, zh_error 
   status = zh_group_agree(x, status, err);
   if (status == ZH_OK) status = x->gather(x->context, all, &mine, sizeof mine, err);
   if (status == ZH_OK) status = check_others(g, all, err); /* all find the same */
-  if (status == ZH_OK) status = zh_group_agree(x, map_others(g, all, err), err);
+  if (status == ZH_OK) status = map_together(g, all, x, err);
   if (status == ZH_OK) point(g, all);
   delete[] all;
   return status;
@@ -153,22 +170,13 @@ static zh_status wait(zh_device_group *g, zh_error *err) {
                  g->device->index, g->patience_s, rank);
 }
 
-/* Whether nobody reads this rank's memory any more. */
-static bool is_left(zh_device_group *g) {
-  zh_group_peer *p = g->peer;
-  if (p->peers.ranks == 0) return p->own != nullptr; /* nobody was told of it, or all gave up together */
-  if (missing_rank(p) >= 0) return false;
-  bool asked = zh_peer_farewell(g, nullptr) == ZH_OK && zh_cuda_wait(g->device, nullptr) == ZH_OK;
-  return asked && static_cast<volatile uint32_t *>(p->missing)[GROUP_BLOCKS] == 0;
-}
-
+/* Whether the others have closed theirs nobody can say without waiting for them, who may never come: what they have
+ * mapped stays until the process ends, after they have met for the last time. */
 static void close(zh_device_group *g) {
   zh_group_peer *p = g->peer;
   if (!p) return;
-  bool left = is_left(g);
-  for (void *theirs : p->theirs)
-    if (theirs) cudaIpcCloseMemHandle(theirs);
-  if (left) zh_cuda_release(g->device, p->own); /* else it stays until the process ends */
+  close_others(p);
+  if (!p->is_mapped) zh_cuda_release(g->device, p->own);
   zh_cuda_release(g->device, p->counters);
   zh_cuda_release_host(g->device, p->missing);
   delete p;

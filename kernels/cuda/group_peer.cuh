@@ -12,9 +12,8 @@
 #include "group.cuh"
 
 enum { GROUP_BLOCKS = 64, GROUP_THREADS = 512 };
-/* A block of this number has staged; has its part ready; has sent to one rank; has taken from one; will never read
- * again. */
-enum { FLAG_STAGED, FLAG_PARTS, FLAG_SENT, FLAG_TAKEN, FLAG_FAREWELL, FLAG_KINDS };
+/* A block of this number has staged; has its part ready; has sent to one rank; has taken from one. */
+enum { FLAG_STAGED, FLAG_PARTS, FLAG_SENT, FLAG_TAKEN, FLAG_KINDS };
 enum { FLAG_WORDS = FLAG_KINDS * GROUP_BLOCKS * ZH_GROUP_RANKS_MAX };
 /* Counters of a block: epochs of collectives, of moves to each rank and from each. */
 enum { COUNTERS = 1 + 2 * ZH_GROUP_RANKS_MAX, COUNTER_LOST = -1 };
@@ -23,7 +22,7 @@ enum { COUNTERS = 1 + 2 * ZH_GROUP_RANKS_MAX, COUNTER_LOST = -1 };
 struct zh_peers {
   zh_global<uint32_t> flags[ZH_GROUP_RANKS_MAX], stage[ZH_GROUP_RANKS_MAX], box[ZH_GROUP_RANKS_MAX];
   zh_global<uint32_t> counters; /* [COUNTERS][GROUP_BLOCKS] of this rank */
-  zh_global<uint32_t> missing;  /* [GROUP_BLOCKS + 1] of the host: 1 + the rank that a block waited for in vain */
+  zh_global<uint32_t> missing;  /* [GROUP_BLOCKS] of the host: 1 + the rank that a block waited for in vain */
   int rank, ranks;
   uint32_t slice, box_slice; /* words of one, multiples of 4 */
   uint64_t patience_ns;
@@ -33,6 +32,7 @@ struct zh_group_peer {
   zh_peers peers;
   int blocks;               /* at most, of a launch */
   void *own;                /* flags, staging area, boxes */
+  bool is_mapped;           /* others may have it: then it must not be given back (cudaIpcOpenMemHandle) */
   void *theirs[ZH_GROUP_RANKS_MAX];
   uint32_t *counters, *missing;
 };
@@ -44,7 +44,5 @@ zh_status zh_peer_all_gather(zh_device_group *group, void *all, const void *mine
 zh_status zh_peer_all_to_all(zh_device_group *group, void *in, const void *out, size_t bytes, zh_error *err);
 zh_status zh_peer_broadcast(zh_device_group *group, void *data, size_t bytes, int root, zh_error *err);
 zh_status zh_peer_move(zh_device_group *group, const zh_device_move *work, zh_error *err);
-/* Tells the others that this rank reads no more, and waits a second for the same of them. */
-zh_status zh_peer_farewell(zh_device_group *group, zh_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* Copies as nvbandwidth times them, and a kernel that does nothing. A kernel that spins on a word of the host holds
- * the stream back until every copy is enqueued; under the shim, whose streams run at once, nothing is held back. */
+ * the stream back until every copy is enqueued. A stream has room for about a thousand of them: who enqueues more waits
+ * for the first to end, and so for a gate that only he opens. The kernel therefore has an end of its own. */
 #include "limits.cuh"
 
 ZH_KERNEL void do_nothing() {}
@@ -16,17 +17,28 @@ cudaError_t zh_cuda_code_status(void) {
   return status;
 }
 
-#ifdef __CUDACC__
 
-__global__ void hold(const volatile unsigned *released) {
-  while (*released == 0) __nanosleep(1000);
+enum { RELEASED, GAVE_UP, GATE_WORDS };
+static const uint64_t PATIENCE_NS = 5000000000u;
+
+ZH_KERNEL void hold(zh_global<uint32_t> gate, uint64_t patience_ns) {
+  uint64_t begin = zh_clock_ns();
+  while (zh_load_acquire_system(gate + RELEASED) == 0u) {
+    if (zh_clock_ns() - begin > patience_ns) {
+      gate[GAVE_UP] = 1u;
+      return;
+    }
+#ifdef __CUDACC__
+    __nanosleep(1000);
+#endif
+  }
 }
 
 /* What one measurement owns. */
 struct copying {
   zh_device *device;
-  unsigned *gate; /* in host memory that the device sees; nonzero: go */
-  unsigned *gate_on_device;
+  volatile uint32_t *gate; /* [GATE_WORDS], in host memory that the device sees */
+  void *gate_memory, *gate_on_device;
   cudaStream_t main, against;
   cudaEvent_t begin, end, held;
 };
@@ -34,9 +46,10 @@ struct copying {
 /* What goes against a copy between GPUs is the other GPU's work. */
 static zh_status prepare(copying *c, const zh_device *other, zh_error *err) {
   const zh_device *device = c->device;
-  ZH_CUDA(device, cudaHostAlloc(reinterpret_cast<void **>(&c->gate), sizeof *c->gate, cudaHostAllocMapped), "a gate");
-  *c->gate = 0;
-  ZH_CUDA(device, cudaHostGetDevicePointer(reinterpret_cast<void **>(&c->gate_on_device), c->gate, 0), "a gate");
+  ZH_CUDA(device, cudaHostAlloc(&c->gate_memory, GATE_WORDS * sizeof *c->gate, cudaHostAllocMapped), "making a gate");
+  c->gate = static_cast<volatile uint32_t *>(c->gate_memory);
+  c->gate[RELEASED] = c->gate[GAVE_UP] = 0;
+  ZH_CUDA(device, cudaHostGetDevicePointer(&c->gate_on_device, c->gate_memory, 0), "making a gate");
   ZH_CUDA(device, cudaStreamCreateWithFlags(&c->main, cudaStreamNonBlocking), "making a stream");
   if (other) ZH_CUDA(device, cudaSetDevice(other->index), "choosing the peer");
   cudaError_t made = cudaStreamCreateWithFlags(&c->against, cudaStreamNonBlocking);
@@ -49,7 +62,7 @@ static zh_status prepare(copying *c, const zh_device *other, zh_error *err) {
 }
 
 static void release(copying *c) {
-  if (c->gate) *reinterpret_cast<volatile unsigned *>(c->gate) = 1;
+  if (c->gate) c->gate[RELEASED] = 1;
   if (c->main) cudaStreamSynchronize(c->main);
   if (c->against) cudaStreamSynchronize(c->against);
   if (c->begin) cudaEventDestroy(c->begin);
@@ -57,7 +70,8 @@ static void release(copying *c) {
   if (c->held) cudaEventDestroy(c->held);
   if (c->main) cudaStreamDestroy(c->main);
   if (c->against) cudaStreamDestroy(c->against);
-  if (c->gate) cudaFreeHost(c->gate);
+  zh_cuda_release_host(c->device, c->gate_memory);
+  cudaGetLastError();
 }
 
 static zh_status enqueue(copying *c, zh_device *other, const zh_device_copies *w, zh_error *err) {
@@ -69,8 +83,8 @@ static zh_status enqueue(copying *c, zh_device *other, const zh_device_copies *w
       return cudaMemcpyPeerAsync(to, device->index, from, other->index, w->bytes, stream);
     return cudaMemcpyAsync(to, from, w->bytes, cudaMemcpyDefault, stream);
   };
-  hold<<<1, 1, 0, c->main>>>(c->gate_on_device);
-  ZH_CUDA(device, cudaGetLastError(), "holding a stream");
+  ZH_LAUNCH(hold, 1, 1, 0, c->main, zh_at<uint32_t>(c->gate_on_device), PATIENCE_NS);
+  ZH_TRY(zh_cuda_launched(device, "holding a stream", err));
   ZH_CUDA(device, cudaEventRecord(c->held, c->main), "recording an event");
   ZH_CUDA(device, cudaStreamWaitEvent(c->against, c->held, 0), "ordering streams");
   for (int i = 0; w->against_to && i < 2 * (w->warmups + w->count); ++i)
@@ -84,9 +98,14 @@ static zh_status enqueue(copying *c, zh_device *other, const zh_device_copies *w
 
 static zh_status time_copies(copying *c, double *seconds, zh_error *err) {
   float ms = 0;
-  *reinterpret_cast<volatile unsigned *>(c->gate) = 1;
+  c->gate[RELEASED] = 1;
   ZH_CUDA(c->device, cudaStreamSynchronize(c->main), "copying");
   ZH_CUDA(c->device, cudaStreamSynchronize(c->against), "copying");
+  if (c->gate[GAVE_UP])
+    return zh_fail(err, ZH_ERR_IO,
+                   "GPU %d waited %d s for its copies to be enqueued in vain: time fewer of them together, and do not "
+                   "set CUDA_LAUNCH_BLOCKING",
+                   c->device->index, (int)(PATIENCE_NS / 1000000000u));
   ZH_CUDA(c->device, cudaEventElapsedTime(&ms, c->begin, c->end), "reading events");
   *seconds = (double)ms * 1e-3;
   return ZH_OK;
@@ -104,30 +123,6 @@ zh_status zh_cuda_copies(zh_device *device, zh_device *other, const zh_device_co
   return status;
 }
 
-#else
-
-zh_status zh_cuda_copies(zh_device *device, zh_device *, const zh_device_copies *w, double *seconds, zh_error *err) {
-  zh_device_event *begin = nullptr, *end = nullptr;
-  auto copy = w->kind == ZH_COPY_TO_DEVICE     ? zh_cuda_upload
-              : w->kind == ZH_COPY_FROM_DEVICE ? zh_cuda_download
-                                               : zh_cuda_copy;
-  auto back = w->kind == ZH_COPY_TO_DEVICE ? zh_cuda_download : w->kind == ZH_COPY_FROM_DEVICE ? zh_cuda_upload : copy;
-  zh_status status = zh_cuda_event(device, &begin, err);
-  if (status == ZH_OK) status = zh_cuda_event(device, &end, err);
-  for (int i = 0; status == ZH_OK && i < w->warmups; ++i) status = copy(device, w->to, w->from, w->bytes, err);
-  if (status == ZH_OK) status = zh_cuda_record(device, begin, err);
-  for (int i = 0; status == ZH_OK && i < w->count; ++i) {
-    status = copy(device, w->to, w->from, w->bytes, err);
-    if (status == ZH_OK && w->against_to) status = back(device, w->against_to, w->against_from, w->bytes, err);
-  }
-  if (status == ZH_OK) status = zh_cuda_record(device, end, err);
-  if (status == ZH_OK) status = zh_cuda_elapsed_s(device, seconds, begin, end, err);
-  zh_cuda_release_event(device, begin);
-  zh_cuda_release_event(device, end);
-  return status;
-}
-
-#endif
 
 /* Leaves `device` the current one. */
 bool zh_cuda_peers(zh_device *device, zh_device *other) {
@@ -135,7 +130,7 @@ bool zh_cuda_peers(zh_device *device, zh_device *other) {
   int able = 1;
   for (int i = 0; i < 2; ++i) {
     int can = 0;
-    if (cudaDeviceCanAccessPeer(&can, both[i]->index, both[1 - i]->index) != cudaSuccess) can = 0;
+    if (!zh_cuda_succeeds(cudaDeviceCanAccessPeer(&can, both[i]->index, both[1 - i]->index))) can = 0;
     able = able && can;
   }
   for (int i = 0; able && i < 2; ++i) {

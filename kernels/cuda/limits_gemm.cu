@@ -69,7 +69,7 @@ zh_status zh_cuda_gemm_choose(zh_device *device, zh_device_gemm **out, const zh_
   zh_device_gemm *g = new (std::nothrow) zh_device_gemm();
   if (!g) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for a matrix product");
   g->product = product_of(work);
-  zh_status status = zh_lt_describe(&g->product, err);
+  zh_status status = zh_lt_describe(device, &g->product, err);
   if (status == ZH_OK && g->product.in == LT_R_8F_E4M3) status = describe_scales(&g->product, work, err);
   if (status == ZH_OK) status = zh_lt_choose(device, &g->product, proposals, facts, err);
   if (status != ZH_OK) {

@@ -166,7 +166,7 @@ zh_status zh_cuda_begin_program(zh_device *device, zh_error *err) {
     device->recording = r;
     return ZH_OK;
   }
-  if (r->memory) cudaFree(r->memory);
+  zh_cuda_release(device, r->memory);
   delete r;
   return status;
 }
@@ -188,6 +188,10 @@ static zh_status make(zh_device *device, zh_program *p, zh_recording *r, zh_erro
   size_t bytes = r->steps.size() * sizeof(zh_step);
   p->count = r->steps.size();
   p->shared_bytes = zh_steps_shared(r->shared_bytes);
+  if (p->shared_bytes > device->facts.shared_bytes)
+    return zh_fail(err, ZH_ERR_LACKING,
+                   "GPU %d (%s) gives a block %zu bytes of shared memory, but a program of these calls needs %zu",
+                   device->index, device->facts.name, (size_t)device->facts.shared_bytes, p->shared_bytes);
   ZH_CUDA(device, zh_steps_blocks(&p->blocks, device, p->shared_bytes), "asking how many blocks fit");
   if (p->blocks == 0)
     return zh_fail(err, ZH_ERR_LACKING, "GPU %d has no room for blocks of a program with %zu bytes of shared memory",
@@ -195,9 +199,10 @@ static zh_status make(zh_device *device, zh_program *p, zh_recording *r, zh_erro
   if (p->blocks > r->most_tasks) p->blocks = r->most_tasks;
   zh_status status = zh_cuda_alloc(device, &p->steps, bytes, "a program", err);
   if (status != ZH_OK) return status;
-  ZH_CUDA(device, cudaMemset(p->memory, 0, SCRATCH_AT), "clearing a program");
-  ZH_CUDA(device, cudaMemcpy(p->steps, r->steps.data(), bytes, cudaMemcpyHostToDevice), "copying a program");
-  return ZH_OK;
+  /* On the stream that will read them, which waits for no other. */
+  ZH_TRY(zh_cuda_fill(device, p->memory, 0, SCRATCH_AT, err));
+  ZH_TRY(zh_cuda_upload(device, p->steps, r->steps.data(), bytes, err));
+  return zh_cuda_wait(device, err);
 }
 
 zh_status zh_cuda_end_program(zh_device *device, zh_device_graph **out, zh_error *err) {
@@ -212,7 +217,7 @@ zh_status zh_cuda_end_program(zh_device *device, zh_device_graph **out, zh_error
   if (program)
     program->memory = r->memory;
   else
-    cudaFree(r->memory);
+    zh_cuda_release(device, r->memory);
   if (status == ZH_OK) status = make(device, program, r, err);
   delete r;
   if (status == ZH_OK) {
@@ -235,7 +240,7 @@ zh_status zh_program_launch(zh_device *device, const zh_program *p, zh_error *er
 
 void zh_program_free(zh_program *p) {
   if (!p) return;
-  if (p->memory) cudaFree(p->memory);
-  if (p->steps) cudaFree(p->steps);
+  zh_cuda_release(nullptr, p->memory);
+  zh_cuda_release(nullptr, p->steps);
   delete p;
 }

@@ -13,9 +13,8 @@ struct zh_library_products {
   std::vector<lt_product> known;
 };
 
-bool zh_cuda_has_library(const zh_device *) {
-  lt_library *lib = zh_lt_library();
-  return !lib->missing && (lib->handle || lib->create(&lib->handle) == 0);
+bool zh_cuda_has_library(const zh_device *device) {
+  return !zh_lt_library()->missing && zh_lt_start(device->index) == 0;
 }
 
 bool zh_cuda_library_takes(const zh_product_view *v, zh_device_form form) {
@@ -28,16 +27,21 @@ void zh_cuda_release_library(zh_device *device) {
   zh_library_products *all = device->library;
   if (!all) return;
   for (lt_product &p : all->known) zh_lt_release(&p);
-  if (all->workspace) cudaFree(all->workspace);
+  zh_cuda_release(device, all->workspace);
   delete all;
   device->library = nullptr;
 }
 
 static zh_status need_products(zh_device *device, zh_error *err) {
   if (device->library) return ZH_OK;
-  device->library = new (std::nothrow) zh_library_products();
-  if (!device->library) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for matrix products");
-  return zh_cuda_alloc(device, &device->library->workspace, WORKSPACE_BYTES, "the workspace of cuBLASLt", err);
+  zh_library_products *all = new (std::nothrow) zh_library_products();
+  if (!all) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory for matrix products");
+  zh_status status = zh_cuda_alloc(device, &all->workspace, WORKSPACE_BYTES, "the workspace of cuBLASLt", err);
+  if (status == ZH_OK)
+    device->library = all; /* whole or not at all */
+  else
+    delete all;
+  return status;
 }
 
 static uint32_t alignment_of(const void *y) {
@@ -101,7 +105,7 @@ static zh_status know(zh_device *device, lt_product *p, zh_error *err) {
       p->algorithm = known.algorithm;
       return ZH_OK;
     }
-  zh_status status = zh_lt_describe(p, err);
+  zh_status status = zh_lt_describe(device, p, err);
   if (status == ZH_OK) status = choose(device, p, err);
   if (status == ZH_OK)
     device->library->known.push_back(*p);

@@ -5,6 +5,8 @@
  *   wrong   every element is larger by 1000
  *   none    proposes no algorithm
  *   broken  proposes algorithms that do not run, but for the last
+ *   busy    fails inside (14) when it is asked for algorithms
+ *   memory  has no memory (3) for that
  *
  * It reaches the device's memory by the module itself (ZH_DEVICE_MODULE), at once: the caller has
  * waited for its operands. */
@@ -18,7 +20,7 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes" /* they are found by name */
 #define API __attribute__((visibility("default")))
-enum { OK = 0, NOT_READY = 1, INVALID = 7, NOT_SUPPORTED = 15 };
+enum { OK = 0, NOT_READY = 1, ALLOCATION = 3, INVALID = 7, INTERNAL = 14, NOT_SUPPORTED = 15 };
 enum { F32 = 0, F64 = 1, F16 = 2, I8 = 3, I32 = 10, BF16 = 14, E4M3 = 28 };
 enum { WORKSPACE = 32 << 20 };
 
@@ -148,6 +150,8 @@ API int cublasLtMatmulAlgoGetHeuristic(void *handle, void *of, void *a, void *b,
   *found = 0;
   (void)handle, (void)b;
   if (c != d || ((preference *)p)->workspace != WORKSPACE) return INVALID;
+  if (is_word("busy")) return INTERNAL;
+  if (is_word("memory")) return ALLOCATION;
   if (!is_supported(of, a, d) || is_word("none")) return NOT_SUPPORTED;
   *found = wanted < 3 ? wanted : 3;
   for (int i = 0; i < *found; i++) {

@@ -6,7 +6,8 @@
  *   init    connects no ranks
  *
  * Sums are made from the last rank to the first, an order of its own. Who waits longer than
- * ZH_FAKE_NCCL_SECONDS (20) for others has an asynchronous error. */
+ * ZH_FAKE_NCCL_SECONDS (20) for others has an asynchronous error. As in NCCL since 2.26,
+ * ncclCommAbort does not return while a graph is alive that holds work of the communicator. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -46,6 +47,7 @@ typedef struct communicator {
   area *shared;
   int rank, ranks;
   atomic_int trouble;
+  atomic_int graphs; /* operations of it that graphs hold */
 } communicator;
 
 typedef enum kind { ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, BROADCAST, SEND, RECEIVE } kind;
@@ -62,7 +64,7 @@ typedef struct batch {
   int count;
 } batch;
 
-static int (*enqueue)(void *stream, void (*work)(void *), void *context);
+static int (*enqueue)(void *stream, void (*work)(void *), void *context, void (*dropped)(void *));
 static void *(*contents)(const void *address, size_t bytes);
 
 static int is_word(const char *word) {
@@ -187,6 +189,18 @@ static void run(void *context) {
 
 /* --- what is called --- */
 
+static void forget(void *context) {
+  atomic_fetch_sub(&((batch *)context)->list[0].comm->graphs, 1);
+}
+
+static int enqueue_batch(void *stream, batch *b) {
+  communicator *c = b->list[0].comm;
+  atomic_fetch_add(&c->graphs, 1);
+  int status = enqueue(stream, run, b, forget);
+  if (status <= 0) atomic_fetch_sub(&c->graphs, 1); /* nothing holds it but the stream */
+  return status >= 0 ? OK : SYSTEM;
+}
+
 static batch *open_batch; /* between ncclGroupStart and ncclGroupEnd */
 static void *batch_stream;
 static int depth;
@@ -196,8 +210,7 @@ static int add(operation o, void *stream) {
   if (!b || b->count == GROUP_MAX) return SYSTEM;
   b->list[b->count++] = o;
   batch_stream = stream;
-  if (depth) return OK;
-  return enqueue(stream, run, b) == 0 ? OK : SYSTEM;
+  return depth ? OK : enqueue_batch(stream, b);
 }
 
 API int ncclGroupStart(void) {
@@ -207,7 +220,7 @@ API int ncclGroupStart(void) {
 API int ncclGroupEnd(void) {
   if (depth == 0) return USAGE;
   if (--depth > 0 || open_batch->count == 0) return OK;
-  return enqueue(batch_stream, run, open_batch) == 0 ? OK : SYSTEM;
+  return enqueue_batch(batch_stream, open_batch);
 }
 
 API int ncclGetVersion(int *out) {
@@ -263,8 +276,10 @@ API int ncclCommInitRank(void **out, int ranks, identity id, int rank) {
   return barrier(c) ? OK : REMOTE; /* all have opened the file */
 }
 API int ncclCommAbort(communicator *c) {
-  atomic_store(&c->trouble, REMOTE); /* kept: a graph may hold it */
-  return OK;
+  struct timespec nap = {0, 50000};
+  atomic_store(&c->trouble, REMOTE); /* first: what waits for others ends */
+  while (atomic_load(&c->graphs) > 0) nanosleep(&nap, NULL);
+  return OK; /* kept: who comes late may still look at it */
 }
 API int ncclCommGetAsyncError(communicator *c, int *out) {
   *out = atomic_load(&c->trouble);

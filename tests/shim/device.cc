@@ -15,11 +15,23 @@ static int capability() {
   return text && *text ? atoi(text) : (int)CAPABILITY;
 }
 
+static int number_of(const char *name, int otherwise) {
+  const char *text = getenv(name);
+  return text && *text ? atoi(text) : otherwise;
+}
+/* As launchers do that give each rank a GPU and hide the others. */
+static bool is_own_shown() {
+  const char *text = getenv("ZH_SHIM_SHOWN");
+  return text && strcmp(text, "own") == 0;
+}
 /* They differ in their numbers alone: addresses are the process's. */
 static int device_count() {
-  const char *text = getenv("ZH_SHIM_DEVICES");
-  int count = text && *text ? atoi(text) : 1;
+  int count = is_own_shown() ? 1 : number_of("ZH_SHIM_DEVICES", 1);
   return count < 0 ? 0 : count;
+}
+/* On the node, of those that this process sees. */
+static int node_number(int index) {
+  return is_own_shown() ? number_of("OMPI_COMM_WORLD_LOCAL_RANK", 0) : index;
 }
 /* What is the matter with it, or its driver. */
 static bool is_in_state(const char *word) {
@@ -28,6 +40,7 @@ static bool is_in_state(const char *word) {
 }
 
 cudaError_t zh_shim::code_status() {
+  if (is_in_state("ptx")) return failed(cudaErrorUnsupportedPtxVersion);
   return is_in_state("code") ? failed(cudaErrorNoKernelImageForDevice) : cudaSuccess;
 }
 
@@ -54,6 +67,7 @@ cudaError_t cudaSetDevice(int index) {
   locked lock(gate);
   if (is_none(index)) return cudaErrorInvalidDevice;
   if (is_in_state("busy")) return failed(cudaErrorDevicesUnavailable);
+  if (is_in_state("mps")) return failed(cudaErrorMpsConnectionFailed);
   current_device = index;
   return cudaSuccess;
 }
@@ -65,8 +79,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int index) {
   snprintf(out->name, sizeof out->name, "no GPU: tests' shim on the CPU%s",
            is_in_state("mig") ? " MIG 1g.10gb" : "");
   memcpy(out->uuid.bytes, "zhiheng-shim-000", sizeof out->uuid.bytes);
-  out->uuid.bytes[sizeof out->uuid.bytes - 1] = (char)('0' + index);
-  out->pciBusID = index;
+  out->uuid.bytes[sizeof out->uuid.bytes - 1] = (char)('0' + node_number(index));
+  out->pciBusID = node_number(index);
   out->totalGlobalMem = memory_limit();
   out->sharedMemPerBlock = STATIC_SHARED_MAX;
   out->sharedMemPerBlockOptin = shared_limit();
@@ -202,6 +216,10 @@ cudaError_t cudaMallocHost(void **out, size_t bytes) {
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
   return allocate(out, bytes, true);
 }
+cudaError_t cudaHostGetDevicePointer(void **out, void *address, unsigned) {
+  *out = address;
+  return cudaSuccess;
+}
 cudaError_t cudaFreeHost(void *address) {
   return release_address(address, true);
 }
@@ -268,6 +286,12 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
   });
 }
 
+cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int from_device,
+                                size_t bytes, cudaStream_t stream) {
+  if (is_none(to_device) || is_none(from_device)) return cudaErrorInvalidDevice;
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream);
+}
+
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
   locked lock(gate);
   copy_end target;
@@ -279,12 +303,26 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
   });
 }
 
+/* Out of memory that is not pinned it may return when the bytes have left that memory, before they
+ * have come to the device's; a stream of one's own that does not wait for the default one may not
+ * find them there. */
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
+  locked lock(gate);
+  unsigned char *at = nullptr;
+  copy_end target;
+  bool waits = kind != cudaMemcpyHostToDevice || memory_at(from, &at) || bytes == 0;
+  if (!waits && end_of(&target, to, bytes, true) == cudaSuccess && target.of) {
+    const unsigned char *begin = static_cast<const unsigned char *>(from);
+    auto staged = std::make_shared<std::vector<unsigned char>>(begin, begin + bytes);
+    return enqueue(nullptr, [target, staged] {
+      if (unsigned char *a = place_of(target)) memcpy(a, staged->data(), staged->size());
+    });
+  }
   cudaError_t status = cudaMemcpyAsync(to, from, bytes, kind, nullptr);
   return status == cudaSuccess ? cudaStreamSynchronize(nullptr) : status;
 }
 
+/* Does not wait at all. */
 cudaError_t cudaMemset(void *to, int byte, size_t bytes) {
-  cudaError_t status = cudaMemsetAsync(to, byte, bytes, nullptr);
-  return status == cudaSuccess ? cudaStreamSynchronize(nullptr) : status;
+  return cudaMemsetAsync(to, byte, bytes, nullptr);
 }

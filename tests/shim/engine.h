@@ -120,6 +120,7 @@ std::string block_name(uint3 at);
 void fault(const char *kind, const site &where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void fault_of_launch(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void fault_of_call(const char *text);
 size_t faults();
 const std::string &first_fault();
 void forget_faults();

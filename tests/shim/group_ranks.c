@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/comm_exchange.h"
@@ -310,6 +311,52 @@ static void try_late(void) {
   groups->close(group);
 }
 
+/* The same where a graph holds the group's work, and lives on until all has been said: a library
+ * that waits for its end must not keep the others from hearing of it. */
+static void try_late_graph(void) {
+  zh_error told = ZH_ERROR_INIT;
+  zh_device_graph *graph = NULL;
+  alarm(30);
+  MUST(open_group(0, 0.3, &err));
+  area a = make(100, 0);
+  put(&a);
+  MUST(api->begin_graph(device, &err));
+  MUST(groups->all_reduce(group, (float *)(void *)at(&a, 0), 100, &err));
+  MUST(api->end_graph(device, &graph, &err));
+  if (comm->rank != comm->size - 1) {
+    MUST(api->launch(device, graph, &err));
+    MUST(api->launch(device, graph, &err));
+    if (groups->wait(group, &told) != ZH_ERR_IO || !strstr(told.message, "in vain"))
+      complain("late graph", &told);
+  } else
+    sleep(1);
+  api->release_graph(device, graph);
+  drop(&a);
+  groups->close(group);
+}
+
+/* Work that takes longer than anybody's patience in all, but goes on all the time. */
+static void try_steady(void) {
+  enum { STEPS = 4 };
+  zh_device_event *event[STEPS];
+  struct timespec nap = {0, 250000000};
+  MUST(open_group(0, 0.6, &err));
+  area a = make(100, 0);
+  put(&a);
+  for (int i = 0; i < STEPS; i++) {
+    MUST(api->event(device, &event[i], &err));
+    MUST(groups->all_reduce(group, (float *)(void *)at(&a, 0), 100, &err));
+    MUST(api->record(device, event[i], &err));
+    if (comm->rank != comm->size - 1) continue;
+    MUST(groups->wait(group, &err));
+    nanosleep(&nap, NULL);
+  }
+  MUST(groups->wait(group, &err));
+  for (int i = 0; i < STEPS; i++) api->release_event(device, event[i]);
+  drop(&a);
+  groups->close(group);
+}
+
 /* The last rank's device is lost in its third launch: it says so, and the others do not wait. */
 static void try_lost(void) {
   zh_error told = ZH_ERROR_INIT;
@@ -327,6 +374,28 @@ static void try_lost(void) {
     complain("lost", &told);
   drop(&a);
   groups->close(group);
+}
+
+/* The last rank is slow to let go of the others' memory: they must not have given it back by then.
+ */
+static void try_leave(void) {
+  if (comm->rank == comm->size - 1) setenv("ZH_SHIM_CLOSE_MS", "200", 1);
+  MUST(open_group(0, 5, &err));
+  area a = make(100, 0);
+  put(&a);
+  MUST(groups->all_reduce(group, (float *)(void *)at(&a, 0), 100, &err));
+  MUST(groups->wait(group, &err));
+  drop(&a);
+  groups->close(group);
+}
+
+/* One rank cannot map what the others have mapped of each other. */
+static void try_alone(void) {
+  zh_error err = ZH_ERROR_INIT;
+  if (comm->rank == 0) setenv("ZH_SHIM_PEERS", "0", 1);
+  if (comm->rank == comm->size - 1) setenv("ZH_SHIM_CLOSE_MS", "200", 1);
+  zh_status status = open_group(0, 5, &err);
+  if (status != ZH_ERR_LACKING || group) complain("alone", &err);
 }
 
 /* What keeps a group from being opened: every rank says so, and none hangs. */
@@ -347,7 +416,9 @@ static void open_device(int index) {
 static void show_faults(void) {
   const char *(*report)(void) = NULL;
   *(void **)&report = dlsym(dlopen(getenv("ZH_DEVICE_MODULE"), RTLD_NOW), "zh_shim_report");
-  if (report && *report()) fprintf(stderr, "rank %d: %s", comm->rank, report());
+  if (!report || !*report()) return;
+  fprintf(stderr, "rank %d: %s", comm->rank, report());
+  failures++;
 }
 
 int main(int count, char **words) {
@@ -355,7 +426,8 @@ int main(int count, char **words) {
   if (count < 3 || zh_comm_open_mpi(&comm, &err) != ZH_OK) {
     fprintf(
         stderr,
-        "usage: mpirun -n N group_ranks everything|large|late|lost|lacking|shared peer|nccl; %s\n",
+        "usage: mpirun -n N group_ranks everything|large|late|late-graph|steady|lost|leave|alone|"
+        "lacking|shared peer|nccl; %s\n",
         err.message);
     return 2;
   }
@@ -364,10 +436,14 @@ int main(int count, char **words) {
   if (strcmp(words[1], "everything") == 0) try_everything();
   if (strcmp(words[1], "large") == 0) try_large();
   if (strcmp(words[1], "late") == 0) try_late();
+  if (strcmp(words[1], "late-graph") == 0) try_late_graph();
+  if (strcmp(words[1], "steady") == 0) try_steady();
   if (strcmp(words[1], "lost") == 0) try_lost();
+  if (strcmp(words[1], "leave") == 0) try_leave();
+  if (strcmp(words[1], "alone") == 0) try_alone();
   if (strcmp(words[1], "shared") == 0) expect_lacking("share one GPU");
   if (strcmp(words[1], "lacking") == 0) expect_lacking(count > 3 ? words[3] : "");
-  if (failures) show_faults();
+  show_faults();
   api->close(device);
   zh_status all = zh_comm_agree(comm, failures ? ZH_ERR_CHECK : ZH_OK, &err);
   zh_comm_finish(comm);

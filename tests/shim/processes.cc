@@ -1,10 +1,10 @@
 /* Memory that several processes reach (cudaIpc…): an allocation's contents lie in a file of memory,
  * which others map by its owner's /proc. Behind them lies who touched each word last, of which
- * process and in which epoch; an epoch ends with each store by zh_store_release_system, which leaves
- * what its process knows of the others' epochs at its word, where zh_load_acquire_system finds it.
- * Two touches of a word, one of them a write, that neither order is a race (vector clocks, as
- * Flanagan and Freund, "FastTrack", 2009). Within a process all is taken to be in order: races
- * between its own threads are watch.cc's. */
+ * process and in which epoch; an epoch ends with each store by zh_store_release_system, which
+ * leaves what its process knows of the others' epochs at its word, where zh_load_acquire_system
+ * finds it. Two touches of a word, one of them a write, that neither order is a race (vector
+ * clocks, as Flanagan and Freund, "FastTrack", 2009). Within a process all is taken to be in order:
+ * races between its own threads are watch.cc's. */
 #include <algorithm>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ struct touched {
 struct region {
   uint64_t magic, bytes;
   pthread_mutex_t mutex;
-  uint32_t freed;
+  uint32_t freed, mapped;          /* mapped: by how many others */
   uint32_t process[PROCESSES_MAX]; /* [slot] */
   told tells[TOLD_MAX];
 };
@@ -145,6 +145,7 @@ static memory *join(int process, int file_there) {
   uint32_t slot = r ? take_slot(r) : UINT32_MAX;
   memory *m = slot == UINT32_MAX ? nullptr : memory_of_others(contents_of(r), r->bytes);
   if (m) m->shared = new shared_part{r, bytes, -1, slot};
+  if (m) __atomic_fetch_add(&r->mapped, 1u, __ATOMIC_RELEASE);
   if (r && !m) munmap(r, bytes);
   return m;
 }
@@ -152,9 +153,12 @@ static memory *join(int process, int file_there) {
 void shared_release(memory *m) {
   shared_part *part = m->shared;
   if (part->file >= 0) {
+    if (__atomic_load_n(&part->all->mapped, __ATOMIC_ACQUIRE))
+      fault_of_call("memory is given back that other processes still have open");
     __atomic_store_n(&part->all->freed, 1u, __ATOMIC_RELEASE);
     close(part->file);
-  }
+  } else
+    __atomic_fetch_sub(&part->all->mapped, 1u, __ATOMIC_RELEASE);
   munmap(part->all, part->mapped);
   delete part;
   m->shared = nullptr;
@@ -361,7 +365,10 @@ cudaError_t cudaIpcOpenMemHandle(void **out, cudaIpcMemHandle_t handle, unsigned
   return cudaSuccess;
 }
 
+/* ZH_SHIM_CLOSE_MS: as slow as it may be. */
 cudaError_t cudaIpcCloseMemHandle(void *address) {
+  const char *slow = getenv("ZH_SHIM_CLOSE_MS");
+  if (slow) usleep((useconds_t)(atoi(slow) * 1000));
   locked lock(gate);
   if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
   drain_all();

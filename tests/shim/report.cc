@@ -73,6 +73,10 @@ void fault_of_launch(const char *format, ...) {
   va_end(arguments);
 }
 
+void fault_of_call(const char *text) {
+  add(std::string("a call: ") + text);
+}
+
 size_t faults() {
   return count;
 }

@@ -4,8 +4,9 @@
  * cannot touch. The environment: ZH_SHIM_SEED (of all orders), ZH_SHIM_MEMORY (bytes of the
  * device), ZH_SHIM_SHARED (bytes of a block, at most), ZH_SHIM_CAPABILITY (89: it says that it is
  * sm_89), ZH_SHIM_FAIL (the device is lost in its n-th launch), ZH_SHIM_DEVICES (how many there
- * are), ZH_SHIM_PEERS (0: none reaches another's memory), ZH_SHIM_STATE (what is the matter with the device: driver, busy, code, mig), ZH_SHIM_SKIP and
- * ZH_SHIM_SUMS (harm.cc).
+ * are), ZH_SHIM_PEERS (0: none reaches another's memory), ZH_SHIM_STATE (what is the matter with
+ * the device: driver, busy, mps, code, ptx, mig), ZH_SHIM_SHOWN (own: a rank of a launcher sees one
+ * device, its own), ZH_SHIM_SKIP and ZH_SHIM_SUMS (harm.cc).
  */
 #ifndef ZH_TESTS_SHIM_RUNTIME_H
 #define ZH_TESTS_SHIM_RUNTIME_H
@@ -34,6 +35,9 @@ enum cudaError_t {
   cudaErrorNoKernelImageForDevice = 209,
   cudaErrorMapBufferObjectFailed = 205,
   cudaErrorECCUncorrectable = 214,
+  cudaErrorJitCompilerNotFound = 221,
+  cudaErrorUnsupportedPtxVersion = 222,
+  cudaErrorJitCompilationDisabled = 223,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorLaunchOutOfResources = 701,
@@ -45,6 +49,7 @@ enum cudaError_t {
   cudaErrorSystemNotReady = 802,
   cudaErrorSystemDriverMismatch = 803,
   cudaErrorCompatNotSupportedOnDevice = 804,
+  cudaErrorMpsConnectionFailed = 805,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorIllegalState = 401,
@@ -147,6 +152,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes);
 cudaError_t cudaFree(void *address);
 cudaError_t cudaMallocHost(void **out, size_t bytes);
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
+cudaError_t cudaHostGetDevicePointer(void **out, void *address, unsigned flags);
 cudaError_t cudaFreeHost(void *address);
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *out, void *address);
 cudaError_t cudaIpcOpenMemHandle(void **out, cudaIpcMemHandle_t handle, unsigned flags);
@@ -160,6 +166,8 @@ template <class T> static inline cudaError_t cudaMalloc(T **out, size_t bytes) {
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream = nullptr);
+cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int from_device,
+                                size_t bytes, cudaStream_t stream = nullptr);
 cudaError_t cudaMemset(void *to, int byte, size_t bytes);
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream = nullptr);
 
@@ -194,8 +202,10 @@ extern "C" const char *zh_shim_report(void);
  * `seed`. */
 extern "C" void zh_shim_forget(uint64_t seed);
 /* For libraries that tests play: `work` in the order of a stream or of the graph that is being made
- * of it; and where the bytes of an address lie, NULL where they are not all an allocation's. */
-extern "C" int zh_shim_enqueue(void *stream, void (*work)(void *context), void *context);
+ * of it (1; `dropped` is then called when that graph, and what was made of it, is gone), 0 or -1;
+ * and where the bytes of an address lie, NULL where they are not all an allocation's. */
+extern "C" int zh_shim_enqueue(void *stream, void (*work)(void *context), void *context,
+                               void (*dropped)(void *context));
 extern "C" void *zh_shim_contents(const void *address, size_t bytes);
 
 namespace zh_shim {

@@ -25,6 +25,7 @@ struct CUstream_st {
   std::deque<std::function<void()>> waiting;
   std::shared_ptr<work_list> captured; /* while a graph is being made */
   bool spoiled;
+  bool looked_at; /* by cudaStreamQuery, since something was enqueued */
 };
 
 namespace zh_shim {
@@ -36,12 +37,14 @@ static CUstream_st default_stream;
 
 /* --- doing what waits --- */
 
+static void do_next(CUstream_st *stream) {
+  std::function<void()> work = std::move(stream->waiting.front());
+  stream->waiting.pop_front();
+  work();
+}
+
 static void drain(CUstream_st *stream) {
-  while (!stream->waiting.empty() && lost() == cudaSuccess) {
-    std::function<void()> work = std::move(stream->waiting.front());
-    stream->waiting.pop_front();
-    work();
-  }
+  while (!stream->waiting.empty() && lost() == cudaSuccess) do_next(stream);
   if (lost() != cudaSuccess) stream->waiting.clear();
 }
 
@@ -70,6 +73,7 @@ cudaError_t enqueue(cudaStream_t which, std::function<void()> work) {
     return cudaSuccess;
   }
   stream->waiting.push_back(std::move(work));
+  stream->looked_at = false;
   if (calls_wait()) drain(stream);
   return cudaSuccess;
 }
@@ -119,9 +123,15 @@ extern "C" __attribute__((visibility("default"))) void zh_shim_forget(uint64_t s
 /* --- for libraries that tests play --- */
 
 extern "C" __attribute__((visibility("default"))) int
-zh_shim_enqueue(void *stream, void (*work)(void *), void *context) {
+zh_shim_enqueue(void *which, void (*work)(void *), void *context, void (*dropped)(void *)) {
   locked lock(gate);
-  return enqueue(static_cast<cudaStream_t>(stream), [work, context] { work(context); });
+  cudaStream_t stream = static_cast<cudaStream_t>(which);
+  bool kept = streams.count(stream) && stream->captured;
+  std::shared_ptr<void> held(kept ? context : nullptr, [dropped](void *of) {
+    if (of && dropped) dropped(of);
+  });
+  cudaError_t status = enqueue(stream, [work, context, held] { work(context); });
+  return status != cudaSuccess ? -1 : kept;
 }
 
 extern "C" __attribute__((visibility("default"))) void *zh_shim_contents(const void *address,
@@ -174,7 +184,10 @@ cudaError_t cudaStreamQuery(cudaStream_t which) {
   CUstream_st *stream = stream_of(which);
   if (!stream) return complain(cudaErrorInvalidResourceHandle, "a stream that is none");
   if (lost() != cudaSuccess) return failed(lost());
-  return stream->waiting.empty() ? cudaSuccess : cudaErrorNotReady;
+  if (stream->waiting.empty()) return cudaSuccess;
+  if (stream->looked_at) do_next(stream); /* who looks again and again sees it go on */
+  stream->looked_at = true;
+  return failed(lost() != cudaSuccess ? lost() : cudaErrorNotReady);
 }
 
 cudaError_t cudaDeviceSynchronize() {
@@ -245,7 +258,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   locked lock(gate);
   if (lost() != cudaSuccess) return failed(lost());
-  return !event->state->recorded || event->state->done ? cudaSuccess : cudaErrorNotReady;
+  return failed(!event->state->recorded || event->state->done ? cudaSuccess : cudaErrorNotReady);
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t second) {

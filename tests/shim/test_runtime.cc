@@ -165,6 +165,41 @@ static void copies_stay_within_their_ends(void **) {
   assert_int_equal(cudaMemset((char *)x.at + 60, 0, 4), cudaSuccess);
 }
 
+/* What is copied out of a vector, or cleared, by a call without a stream. */
+static void streams_of_ones_own_do_not_wait_for_the_default_one(void **) {
+  buffer<int> x(4), y(std::vector<int>(4, 1));
+  cudaStream_t stream = nullptr;
+  int fives[4] = {5, 5, 5, 5};
+  zh_shim_forget(1);
+  assert_int_equal(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  assert_int_equal(cudaMemcpy(y.at, fives, sizeof fives, cudaMemcpyHostToDevice), cudaSuccess);
+  fives[0] = 6; /* it has left the host */
+  ZH_LAUNCH(copy_ints, 1, 4, 0, stream, x.to(), y.from());
+  assert_int_equal(cudaStreamSynchronize(stream), cudaSuccess);
+  assert_int_equal(x.get()[0], 1);
+  assert_int_equal(y.get()[0], 5);
+  assert_int_equal(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+static void who_looks_again_and_again_sees_a_stream_go_on(void **) {
+  buffer<int> y(4);
+  cudaStream_t stream = nullptr;
+  cudaEvent_t first = nullptr;
+  int looks = 0;
+  zh_shim_forget(1);
+  assert_int_equal(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  assert_int_equal(cudaEventCreate(&first), cudaSuccess);
+  assert_int_equal(cudaEventRecord(first, stream), cudaSuccess);
+  for (int i = 0; i < 3; i++) ZH_LAUNCH(add_one, 1, 4, 0, stream, y.to());
+  while (cudaStreamQuery(stream) == cudaErrorNotReady && looks < 100)
+    assert_int_equal(cudaEventQuery(first), looks++ > 0 ? cudaSuccess : cudaErrorNotReady);
+  assert_int_equal(looks, 5);
+  assert_int_equal(cudaGetLastError(), cudaErrorNotReady); /* as CUDA keeps it, too */
+  assert_int_equal(y.get()[3], 3);
+  assert_int_equal(cudaEventDestroy(first), cudaSuccess);
+  assert_int_equal(cudaStreamDestroy(stream), cudaSuccess);
+}
+
 static void kernels_reach_pinned_memory(void **) {
   buffer<int> x(std::vector<int>(8, 3));
   int *host = nullptr;
@@ -220,6 +255,8 @@ int main(void) {
       cmocka_unit_test(memory_is_as_large_as_was_asked),
       cmocka_unit_test(fresh_memory_holds_no_numbers),
       cmocka_unit_test(copies_stay_within_their_ends),
+      cmocka_unit_test(streams_of_ones_own_do_not_wait_for_the_default_one),
+      cmocka_unit_test(who_looks_again_and_again_sees_a_stream_go_on),
       cmocka_unit_test(kernels_reach_pinned_memory),
       cmocka_unit_test(a_device_is_lost_in_its_nth_launch),
       cmocka_unit_test(a_failed_launch_stops_what_follows),

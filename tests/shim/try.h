@@ -36,6 +36,7 @@ template <class T> struct buffer {
   void put(const std::vector<T> &values) {
     assert_int_equal(cudaMemcpy(at, values.data(), count * sizeof(T), cudaMemcpyHostToDevice),
                      cudaSuccess);
+    assert_int_equal(cudaStreamSynchronize(nullptr), cudaSuccess);
   }
   std::vector<T> get() const {
     std::vector<T> values(count);

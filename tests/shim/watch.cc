@@ -183,7 +183,7 @@ static void give_up_waiting(const memory *of, const unsigned char *at, const sit
 }
 
 static void notice_spinning(const memory *of, const unsigned char *at, const site &where) {
-  if (of->shared) return; /* another process may change it */
+  if (of->shared || of->pinned) return; /* another process may change it, or the host */
   if (at != spinning.at || now.thread != spinning.thread) {
     spinning.at = at;
     spinning.thread = now.thread;

@@ -79,7 +79,7 @@ def test_pairs_of_all_ranks_are_the_matrix(tmp_path):
     assert {name for name in lines if name.startswith("copies/peer")} == wanted
     work = {name: json.loads((tmp_path / "bundle" / "samples" / f"copies.{name}.json").read_text())["work"]
             for name in ("d2d", "peer_write_0_1")}
-    assert work == {"d2d": 2 * 2 * 2 * 65536, "peer_write_0_1": 2 * 65536}
+    assert work == {"d2d": 2 * 2 * 65536, "peer_write_0_1": 2 * 65536}
 
 
 def reason(folder, *words, **more):
@@ -90,7 +90,7 @@ def reason(folder, *words, **more):
 
 @pytest.mark.parametrize("words, more, said", [
     ([], {}, "at least two ranks"),
-    (["--ranks", "2"], {"ZH_SHIM_DEVICES": "1"}, "would take GPU 1"),
+    (["--ranks", "2"], {"ZH_SHIM_DEVICES": "1"}, "would share one GPU"),
     (["--ranks", "2"], {"ZH_SHIM_PEERS": "0", "ZH_NCCL": "/nowhere/libnccl.so"}, "use NCCL; "),
 ])
 def test_what_is_lacking_skips_the_step_in_one_sentence(tmp_path, words, more, said):

@@ -20,7 +20,7 @@ steps:
     workload: gpu-memory
     warmup: 0
     repeats: 2
-    parameters: {array_mib: 1, sizes_kib: [5], launches: 2}
+    parameters: {array_mib: 1, sizes_kib: [5, 9216], launches: 2}
   - step: gpu-compute
     workload: gpu-compute
     warmup: 0
@@ -61,6 +61,15 @@ steps:
     repeats: 1
     parameters: {shapes: [16x32x48], types: [bf16], launches: 1, zeros: "no"}
 """
+COPY = """suite: probe
+summary: {zh: 试验, en: a probe}
+steps:
+  - step: gpu-copy
+    workload: gpu-copy
+    warmup: 0
+    repeats: 1
+    parameters: {kib: 4, count: 1, warmups: 0, directions: [d2d]}
+"""
 COMPUTE = """suite: probe
 summary: {zh: 试验, en: a probe}
 steps:
@@ -75,7 +84,7 @@ steps:
 def environment(nvml="", **more):
     return {**os.environ, "ZH_DEVICE_MODULE": str(SHIM), "ZH_NVML": str(BUILD / "tests" / "fake_nvml.so"),
             "ZH_FAKE_NVML": nvml, "ZH_CUBLASLT": str(BUILD / "tests" / "fake_cublaslt.so"),
-            "ZH_NCCL": str(BUILD / "tests" / "fake_nccl.so"), **more}
+            "ZH_NCCL": str(BUILD / "tests" / "fake_nccl.so"), "ZH_PCI": "/nowhere", **more}
 
 
 def measure(folder, suite, env, code=0):
@@ -99,7 +108,8 @@ def test_every_step_is_done_and_has_its_figures(honest):
     assert {step["step"]: step["status"] for step in bundle["steps"]} == dict.fromkeys(
         ["null", "gpu-memory", "gpu-compute", "defaults", "plainest", "gpu-copy", "gpu-launch", "gpu-gemm"], "done")
     names = {line["step"] + "/" + line["metric"] for line in lines}
-    memory = {f"gpu-memory/{flow}{size}" for flow in ("read", "write", "copy", "triad") for size in ("", "_5KiB")}
+    memory = {f"gpu-memory/{flow}{size}" for flow in ("read", "write", "copy", "triad") for size in ("", "_9MiB")}
+    memory.add("gpu-memory/read_5KiB")
     compute = {f"gpu-compute/{loop}" for loop in ("fp64_fma", "fp32_fma", "fp64_tensor", "tf32_tensor", "bf16_tensor",
                                                   "fp16_tensor", "fp8_tensor", "int8_tensor")}
     copies = {f"gpu-copy/{way}" for way in ("h2d", "d2h", "h2d_bidirectional", "d2h_bidirectional", "d2d")}
@@ -110,6 +120,8 @@ def test_every_step_is_done_and_has_its_figures(honest):
     products = {f"gpu-gemm/{kind}_{shape}" for kind in types for shape in ("16x32x48", "48x16x64")}
     ratios = {f"gpu-gemm/zeros_ratio_{kind}" for kind in types}
     assert memory | compute | copies | launches | products | ratios <= names
+    # The device's cache has 2 MiB: what is written to so little memory may not get there.
+    assert {name for name in names if name.startswith("gpu-memory/")} == memory
 
 
 def test_work_is_counted_as_documented(honest):
@@ -118,7 +130,7 @@ def test_work_is_counted_as_documented(honest):
         return json.loads((folder / "samples" / f"{name}.json").read_text())["work"]
     mib = 1 << 20
     assert [work(f"gpu-memory.{flow}") for flow in ("read", "write", "copy", "triad")] == [2 * mib, 2 * mib, 4 * mib, 6 * mib]
-    assert work("gpu-copy.h2d") == 2 * 65536 and work("gpu-copy.d2d") == 4 * 65536
+    assert work("gpu-copy.h2d") == work("gpu-copy.d2d") == 2 * 65536
     assert work("gpu-gemm.bf16_16x32x48") == 2 * 16 * 32 * 48
 
 
@@ -210,6 +222,36 @@ def test_a_lost_device_stops_the_run_which_goes_on_later(tmp_path):
     assert [step["status"] for step in bundle["steps"]] == ["done", "done"]
 
 
+def test_who_drives_a_gpu_runs_near_it(tmp_path):
+    near, cpus = tmp_path / "pci" / "0000:00:00.0", sorted(os.sched_getaffinity(0))
+    near.mkdir(parents=True)
+    (near / "local_cpulist").write_text(f"0-{cpus[-1]},1000\n")
+    bundle, _ = measure(tmp_path, COPY, environment(ZH_PCI=str(near.parent)))
+    jsonschema.Draft202012Validator(json.loads((SOURCE / "docs" / "schemas" / "run.schema.json").read_text())).validate(bundle)
+    null, copy = (step["placement"][0].get("device_cpus") for step in bundle["steps"])
+    listed = [range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1) for part in copy.split(",")] if copy else []
+    assert null is None and [cpu for part in listed for cpu in part] == (cpus if len(cpus) > 1 else [])
+
+
+def test_copies_that_wait_for_themselves_stop_the_run(tmp_path):
+    suite = write_suite(tmp_path, COPY)
+    done = run(suite, "--out", tmp_path / "bundle", env=environment(CUDA_LAUNCH_BLOCKING="1"), timeout=60)
+    assert done.returncode == 3 and "to be enqueued in vain" in done.stderr and "--resume" in done.stderr
+
+
+@pytest.mark.parametrize("count, warmups", [(201, 0), (1, 51)])
+def test_more_copies_than_a_stream_has_room_for_are_refused(tmp_path, count, warmups):
+    suite = write_suite(tmp_path, COPY.replace("count: 1, warmups: 0", f"count: {count}, warmups: {warmups}"))
+    assert run(suite, "--out", tmp_path / "bundle", env=environment()).returncode == 2
+
+
+@pytest.mark.parametrize("word, code, words", [("busy", 3, "status 14"), ("memory", 3, "status 3")])
+def test_a_product_that_fails_in_the_middle_stops_the_run(tmp_path, word, code, words):
+    suite = write_suite(tmp_path, GEMM)
+    done = run(suite, "--out", tmp_path / "bundle", env=environment(ZH_FAKE_CUBLASLT=word))
+    assert done.returncode == code and words in done.stderr and "--resume" in done.stderr
+
+
 def test_a_wrong_product_is_no_figure(tmp_path):
     bundle, lines = measure(tmp_path, GEMM, environment(ZH_FAKE_CUBLASLT="wrong"), code=1)
     step = next(step for step in bundle["steps"] if step["step"] == "gpu-gemm")
@@ -233,7 +275,16 @@ def test_a_rank_without_a_gpu_leaves_no_other_waiting(tmp_path):
     done = run(write_suite(tmp_path, COMPUTE), "--ranks", "2", "--out", tmp_path / "bundle", env=environment(), timeout=60)
     assert done.returncode == 0, done.stderr
     step = check_whole(tmp_path / "bundle")[0]["steps"][1]
-    assert step["status"] == "skipped" and "would take GPU 1, but its node has 1" in step["reason"]
+    assert step["status"] == "skipped" and "ranks 0 and 1 would share one GPU" in step["reason"]
+
+
+def test_ranks_that_are_shown_one_gpu_each_take_it(tmp_path):
+    env = environment(ZH_SHIM_SHOWN="own", ZH_FAKE_NVML="gpus=2")
+    done = run(write_suite(tmp_path, COMPUTE.replace("60", "1")), "--ranks", "2", "--out", tmp_path / "bundle", env=env, timeout=60)
+    assert done.returncode == 0, done.stderr
+    step = check_whole(tmp_path / "bundle")[0]["steps"][1]
+    assert step["status"] == "done", step
+    assert [seen["bus"] for seen in step["facts"]["gpu_watch"]] == ["0000:00:00.0", "0000:01:00.0"]
 
 
 def test_an_algorithm_that_does_not_run_is_passed_over(tmp_path):
@@ -308,6 +359,8 @@ def test_doctor_says_what_a_module_complains_of(words, reason):
 STATES = [({"ZH_SHIM_STATE": "driver"}, "there is no NVIDIA driver, or it is too old for CUDA 13.0"),
           ({"ZH_SHIM_DEVICES": "0"}, "the driver shows none to this process"),
           ({"ZH_SHIM_STATE": "busy"}, "is busy: another process holds it alone"),
+          ({"ZH_SHIM_STATE": "mps"}, "is shared by MPS, whose server does not answer"),
+          ({"ZH_SHIM_STATE": "ptx"}, "is of architecture sm_89, for which this module has no code; it was built for host"),
           ({"ZH_SHIM_STATE": "code"}, "is of architecture sm_89, for which this module has no code; it was built for host")]
 
 

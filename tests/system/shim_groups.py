@@ -36,12 +36,30 @@ def test_large_sums_go_in_two_stages():
 
 @pytest.mark.parametrize("kind", ["peer", "nccl"])
 def test_a_rank_that_does_not_come_is_named_in_time(kind):
-    code, said = ranks(3, "late", kind, ZH_FAKE_NCCL_SECONDS="0.3")
+    code, said = ranks(3, "late", kind, ZH_FAKE_NCCL_SECONDS="0.4")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("kind", ["peer", "nccl"])
+def test_a_graph_that_lives_on_keeps_nobody_waiting(kind):
+    code, said = ranks(3, "late-graph", kind, ZH_FAKE_NCCL_SECONDS="0.4")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("kind", ["peer", "nccl"])
+def test_patience_is_with_what_does_not_go_on(kind):
+    code, said = ranks(2, "steady", kind)
     assert code == 0, said
 
 
 def test_a_rank_whose_device_is_lost_leaves_no_other_waiting():
     code, said = ranks(3, "lost", "peer")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("word", ["leave", "alone"])
+def test_nobody_gives_back_what_others_still_have_open(word):
+    code, said = ranks(3, word, "peer")
     assert code == 0, said
 
 

@@ -534,6 +534,36 @@ static void too_large_a_cache_names_what_fits(void **state) {
   zh_model_free(model);
 }
 
+/* What is laid is not all that will be needed: code, graphs, a library's workspace. */
+static void not_all_memory_is_given_away(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_model *model = NULL;
+  zh_engine *engine = NULL;
+  char memory[32];
+  zh_engine_options options = {.precision = ZH_PRECISION_FAST,
+                               .sequences = 64,
+                               .context = 512,
+                               .micro_batch = 8,
+                               .kv = ZH_KV_BF16,
+                               .device = 1};
+  assert_int_equal(zh_model_open(&model, "zh-tiny", &err), ZH_OK);
+  assert_int_equal(zh_engine_create(&engine, model, threads, &options, &err), ZH_OK);
+  zh_engine_cost cost = zh_engine_cost_of(engine);
+  uint64_t need = cost.memory_weights + cost.memory_kv + cost.memory_activations;
+  zh_engine_free(engine);
+  for (uint64_t percent = 102; percent <= 120; percent += 18) {
+    snprintf(memory, sizeof memory, "%llu", (unsigned long long)(need * percent / 100));
+    setenv("ZH_SHIM_MEMORY", memory, 1);
+    zh_status status = zh_engine_create(&engine, model, threads, &options, &err);
+    unsetenv("ZH_SHIM_MEMORY");
+    assert_int_equal(status, percent == 102 ? ZH_ERR_LACKING : ZH_OK);
+    if (percent == 102) assert_non_null(strstr(err.message, "free beside a reserve"));
+  }
+  zh_engine_free(engine);
+  zh_model_free(model);
+}
+
 /* Weights alone that do not fit: a model that does is named. */
 static void too_large_a_model_names_one_that_fits(void **state) {
   (void)state;
@@ -557,7 +587,7 @@ static void too_large_a_model_names_one_that_fits(void **state) {
   assert_true(small < large / 2);
   zh_engine_options options = {
       .precision = ZH_PRECISION_FAST, .sequences = 1, .context = CONTEXT, .device = 1};
-  snprintf(memory, sizeof memory, "%llu", (unsigned long long)(small + small / 10));
+  snprintf(memory, sizeof memory, "%llu", (unsigned long long)(small + small / 5));
   assert_int_equal(zh_model_open(&model, most->name, &err), ZH_OK);
   setenv("ZH_SHIM_MEMORY", memory, 1);
   zh_status status = zh_engine_create(&engine, model, threads, &options, &err);
@@ -609,6 +639,7 @@ int main(void) {
       cmocka_unit_test(weights_are_held_against_the_model),
       cmocka_unit_test(what_cannot_be_done_is_named),
       cmocka_unit_test(too_large_a_cache_names_what_fits),
+      cmocka_unit_test(not_all_memory_is_given_away),
       cmocka_unit_test(too_large_a_model_names_one_that_fits),
       cmocka_unit_test(long_contexts_of_windows_and_others_are_computed),
   };

@@ -5,14 +5,18 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench/gpu_watch.h"
 #include "bench/nvml.h"
+#include "bench/placement.h"
 #include "core/files.h"
 
 #define FAKE ZH_BINARY_DIR "/tests/fake_nvml.so"
@@ -195,6 +199,41 @@ static void test_readings_are_written_at_least_ten_times_a_second(void **state) 
   json_decref(seen);
 }
 
+/* CPUs of this process's threads but the calling one; how many there are. */
+static int other_threads(cpu_set_t *cpus) {
+  DIR *tasks = opendir("/proc/self/task");
+  struct dirent *entry;
+  int count = 0;
+  assert_non_null(tasks);
+  while ((entry = readdir(tasks))) {
+    pid_t task = (pid_t)atoi(entry->d_name);
+    if (task > 0 && task != gettid() && sched_getaffinity(task, sizeof *cpus, cpus) == 0) count++;
+  }
+  closedir(tasks);
+  return count;
+}
+
+/* A reading must not interrupt what is timed. */
+static void test_the_watch_is_not_tied_to_the_cpu_of_who_measures(void **state) {
+  (void)state;
+  zh_error err = ZH_ERROR_INIT;
+  zh_gpu_watch *w = NULL;
+  cpu_set_t all, one, seen;
+  zh_process_cpus(&all);
+  int cpu = 0;
+  while (!CPU_ISSET(cpu, &all)) cpu++;
+  CPU_ZERO(&one);
+  CPU_SET(cpu, &one);
+  play(FAKE, "");
+  assert_int_equal(pthread_setaffinity_np(pthread_self(), sizeof one, &one), 0);
+  assert_int_equal(zh_gpu_watch_new(&w, folder, "probe", 3, &err), ZH_OK);
+  assert_int_equal(zh_gpu_watch_add(w, BUS, &err), ZH_OK);
+  assert_int_equal(other_threads(&seen), 1);
+  assert_true(CPU_EQUAL(&seen, &all));
+  zh_gpu_watch_free(w);
+  assert_int_equal(pthread_setaffinity_np(pthread_self(), sizeof all, &all), 0);
+}
+
 static int make_folder(void **state) {
   (void)state;
   snprintf(folder, sizeof folder, "/tmp/zh-watch-XXXXXX");
@@ -214,6 +253,7 @@ int main(void) {
       cmocka_unit_test(test_why_nothing_is_watched_is_said),
       cmocka_unit_test(test_slices_and_processes_are_seen),
       cmocka_unit_test(test_readings_are_written_at_least_ten_times_a_second),
+      cmocka_unit_test(test_the_watch_is_not_tied_to_the_cpu_of_who_measures),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -6,10 +6,15 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bench/placement.h"
+#include "core/files.h"
 
 /* 2 sockets x 4 NUMA nodes x 4 cores x 2 hardware threads. As Linux numbers them: the first threads
  * of all cores are 0 to 31, node n has 4n to 4n + 3, the second ones 32 to 63. */
@@ -194,11 +199,81 @@ static void plain_machines(void **state) {
   hwloc_bitmap_free(few);
 }
 
+/* --- near a device --- */
+
+static void write_near(const char *folder, const char *text) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/0000:17:00.0", folder);
+  (void)mkdir(path, 0700);
+  snprintf(path, sizeof path, "%s/0000:17:00.0/local_cpulist", folder);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs(text, file);
+  fclose(file);
+}
+
+static void mask_of(cpu_set_t *out) {
+  assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof *out, out), 0);
+}
+
+/* The list that stands where the device is; no list, or none of the process's CPUs, changes
+ * nothing. */
+static void a_thread_near_its_device(void **state) {
+  (void)state;
+  char folder[] = "/tmp/zh-near-XXXXXX", text[512];
+  cpu_set_t all, first, now;
+  zh_process_cpus(&all);
+  int cpu = 0;
+  while (!CPU_ISSET(cpu, &all)) cpu++;
+  CPU_ZERO(&first);
+  CPU_SET(cpu, &first);
+  assert_non_null(mkdtemp(folder));
+  setenv("ZH_PCI", folder, 1);
+  assert_int_equal(pthread_setaffinity_np(pthread_self(), sizeof first, &first), 0);
+  zh_place_near("0000:17:00.0");
+  mask_of(&now);
+  assert_true(CPU_EQUAL(&now, &first));
+  write_near(folder, "nonsense\n");
+  zh_place_near("0000:17:00.0");
+  write_near(folder, "1023\n");
+  zh_place_near("0000:17:00.0");
+  mask_of(&now);
+  assert_true(CPU_EQUAL(&now, &first));
+  write_near(folder, "0-511,700,702-1000\n");
+  zh_place_near("0000:17:00.0");
+  mask_of(&now);
+  assert_true(CPU_EQUAL(&now, &all)); /* not only the one that it was pinned to */
+  zh_cpu_list(text, sizeof text, &first);
+  write_near(folder, text);
+  zh_place_near("0000:17:00.0");
+  mask_of(&now);
+  assert_true(CPU_EQUAL(&now, &first));
+  assert_int_equal(pthread_setaffinity_np(pthread_self(), sizeof all, &all), 0);
+  unsetenv("ZH_PCI");
+  assert_int_equal(zh_remove_tree(folder, NULL), ZH_OK);
+}
+
+static void lists_of_cpus(void **state) {
+  (void)state;
+  static const int some[] = {0, 1, 2, 5, 7, 8};
+  char text[64], few[6];
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  zh_cpu_list(text, sizeof text, &cpus);
+  assert_string_equal(text, "");
+  for (size_t i = 0; i < sizeof some / sizeof *some; i++) CPU_SET(some[i], &cpus);
+  zh_cpu_list(text, sizeof text, &cpus);
+  assert_string_equal(text, "0-2,5,7-8");
+  zh_cpu_list(few, sizeof few, &cpus);
+  assert_string_equal(few, "0-2,5");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_node_for_each_rank), cmocka_unit_test(other_numbers_of_ranks),
       cmocka_unit_test(threads_of_a_rank),    cmocka_unit_test(a_restricted_set),
-      cmocka_unit_test(plain_machines),
+      cmocka_unit_test(plain_machines),       cmocka_unit_test(a_thread_near_its_device),
+      cmocka_unit_test(lists_of_cpus),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
