@@ -92,8 +92,9 @@ zh_status zh_lt_describe(zh_device *device, lt_product *p, zh_error *err) {
 static int multiply(zh_device *device, const lt_product *p, const lt_algorithm *algorithm) {
   const lt_library *lib = zh_lt_library();
   void *d = const_cast<void *>(p->d.at);
-  return lib->multiply(handles[device->index], p->product, &p->alpha, p->b.at, p->layout_a, p->a.at, p->layout_b, &p->beta, d,
-                       p->layout_d, d, p->layout_d, algorithm, p->workspace, p->workspace_bytes, device->stream);
+  return lib->multiply(handles[device->index], p->product, &p->alpha, p->b.at, p->layout_a, p->a.at, p->layout_b,
+                       &p->beta, d, p->layout_d, d, p->layout_d, algorithm, p->workspace, p->workspace_bytes,
+                       device->stream);
 }
 
 static int prefer(const lt_product *p, lt_object preference) {
@@ -114,8 +115,8 @@ static zh_status propose(const zh_device *device, const lt_product *p, lt_propos
   ZH_LT(lib->preference_create(&preference), "preparing the choice");
   int status = prefer(p, preference);
   if (status == 0)
-    status = lib->propose(handles[device->index], p->product, p->layout_a, p->layout_b, p->layout_d, p->layout_d, preference,
-                          wanted, list, found);
+    status = lib->propose(handles[device->index], p->product, p->layout_a, p->layout_b, p->layout_d, p->layout_d,
+                          preference, wanted, list, found);
   lib->preference_destroy(preference);
   ZH_LT(status, "asking for algorithms");
   if (*found > 0) return ZH_OK;

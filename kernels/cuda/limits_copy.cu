@@ -103,8 +103,8 @@ static zh_status time_copies(copying *c, double *seconds, zh_error *err) {
   ZH_CUDA(c->device, cudaStreamSynchronize(c->against), "copying");
   if (c->gate[GAVE_UP])
     return zh_fail(err, ZH_ERR_IO,
-                   "GPU %d waited %d s for its copies to be enqueued in vain: time fewer of them together, and do not set "
-                   "CUDA_LAUNCH_BLOCKING",
+                   "GPU %d waited %d s for its copies to be enqueued in vain: time fewer of them together, and do not "
+                   "set CUDA_LAUNCH_BLOCKING",
                    c->device->index, (int)(PATIENCE_NS / 1000000000u));
   ZH_CUDA(c->device, cudaEventElapsedTime(&ms, c->begin, c->end), "reading events");
   *seconds = (double)ms * 1e-3;

@@ -152,7 +152,7 @@ def test_the_gpu_and_its_library_are_recorded(honest):
     assert facts["plainest"]["fp64_tensor"]["variant"] == "mma.m8n8k4"
 
 
-.mark.parametrize("capability, words", [("80", "no units for FP8"), ("100", "tcgen05")])
+@pytest.mark.parametrize("capability, words", [("80", "no units for FP8"), ("100", "tcgen05")])
 def test_a_peak_that_is_not_reached_is_named_and_not_measured(tmp_path, capability, words):
     """Neither sm_80 nor sm_100 has FP8 by mma.sync; of what the compiler makes of it on the latter a rate would be wrong."""
     suite = COMPUTE.replace("milliseconds: 60", "milliseconds: 1")
