@@ -157,7 +157,7 @@ typedef struct zh_device_route {
   bool renormalise;
   double scale;                       /* 0: 1 */
   const float *bias, *selection_bias; /* [experts], or NULL */
-  uint64_t *counted; /* [ZH_COUNTS], to which is added; NULL: nothing is counted */
+  uint64_t *counted;                  /* [ZH_COUNTS], to which is added; NULL: nothing is counted */
 } zh_device_route;
 /* What is counted of each pass, in this order. */
 typedef enum zh_expert_count {
@@ -200,8 +200,8 @@ typedef struct zh_device_combine {
   const float *score;  /* [tokens]; NULL: share is 1 */
   size_t columns, tokens;
   uint32_t used;
-  const uint32_t *choice; /* [tokens][used]; only those of experts [first, first + here) count. NULL:
-                             all do */
+  const uint32_t *choice; /* [tokens][used]; only those of experts [first, first + here) count.
+                             NULL: all do */
   uint32_t first, here;
 } zh_device_combine;
 
@@ -428,14 +428,15 @@ typedef struct zh_device_api {
 
   /* Products of many tokens (ZH_MANY) come in variants. Those that this device can run, the
    * preferred one first, NULL-terminated, until the thread's next call: "wgmma" (Hopper), "mma",
-   * "cublaslt" where that library is; "wgmma-e4m3" (Hopper) and "mma-e4m3" (sm_89 and later), which
-   * round the inputs of weights of E4M3 to E4M3 and do all other products as the preferred one. */
+   * "cublaslt" where that library is; "wgmma-e4m3" (Hopper) and "mma-e4m3" (an FP8 unit on sm_89
+   * and from sm_120 on, made of f16's between them), which round the inputs of weights of E4M3 to
+   * E4M3 and do all other products as the preferred one. */
   const char *const *(*product_variants)(const zh_device *device);
   const char *(*product_variant)(const zh_device *device); /* which is taken */
-  /* From here on: one of them, "e4m3" for the better one of those, or NULL: as after `open`, what
-   * ZH_GPU_PRODUCT names, else the preferred one. What a variant cannot do the preferred one does.
-   * With cublaslt a token's sums may depend on how many there are. ZH_ERR_USAGE: there is no such
-   * name; ZH_ERR_LACKING. */
+  /* From here on: one of them, "e4m3" for the one that has a unit of its own, or NULL: as after
+   * `open`, what ZH_GPU_PRODUCT names, else the preferred one. What a variant cannot do the
+   * preferred one does. With cublaslt a token's sums may depend on how many there are.
+   * ZH_ERR_USAGE: there is no such name; ZH_ERR_LACKING. */
   zh_status (*choose_product)(zh_device *device, const char *variant, zh_error *err);
   /* Bytes of memory that the variant needs beside operands, for products with up to `inputs` rows
    * of inputs (grouped: choices; by heads: heads times tokens) of so many columns. The caller lends
