@@ -45,9 +45,10 @@ static bool is(const json_t *object, const char *key, const char *word) {
   return strcmp(text_of(object, key), word) == 0;
 }
 
+/* With a blank behind what fills its columns. */
 static void print_padded(const char *text, int columns) {
-  int used = zh_utf8_columns(text, strlen(text));
-  printf("%s%*s", text, used < columns ? columns - used : 1, "");
+  zh_cli_put_padded(text, columns - 1);
+  putchar(' ');
 }
 
 static void print_title(const page *p, const char *zh, const char *en) {

@@ -246,8 +246,7 @@ static const char *why_lacking(const gpu_compute_state *s, const char *metric) {
   if (strcmp(metric, "fp8_tensor") != 0) return "this build has no loop of it for this GPU";
   if (capability < 89) return "this GPU has no units for FP8";
   return "the FP8 units of this GPU need wgmma (a build for sm_90a) or tcgen05, which this build "
-         "has "
-         "not";
+         "has not";
 }
 
 /* What was asked for and is not measured; the last of that, NULL where there is none. */
