@@ -267,15 +267,17 @@ size_t zh_asks_shared(const zh_asks *asks, size_t group) {
   return shared;
 }
 
+size_t zh_asks_before(const zh_asks *asks, size_t group, size_t before) {
+  if (before == SIZE_MAX) return 0;
+  return common(asks->at[asks->groups[group].first].tokens, zh_asks_shared(asks, group),
+                asks->at[asks->groups[before].first].tokens, zh_asks_shared(asks, before));
+}
+
 uint64_t zh_asks_needed(const zh_asks *asks, size_t group, size_t before) {
   const zh_ask_group *g = &asks->groups[group];
   const zh_ask *first = &asks->at[g->first];
   size_t shared = zh_asks_shared(asks, group);
-  uint64_t needed = shared;
-  if (before != SIZE_MAX) {
-    const zh_ask *other = &asks->at[asks->groups[before].first];
-    needed -= common(first->tokens, shared, other->tokens, zh_asks_shared(asks, before));
-  }
+  uint64_t needed = shared - zh_asks_before(asks, group, before);
   for (size_t a = 0; a < g->count; a++) needed += zh_ask_fed(&first[a]) - shared;
   return needed;
 }

@@ -54,8 +54,10 @@ static inline size_t zh_ask_fed(const zh_ask *ask) {
 }
 /* Tokens that a group's asks all begin with, of those that are fed. */
 size_t zh_asks_shared(const zh_asks *asks, size_t group);
-/* Tokens that have to be fed for a group behind `before` (SIZE_MAX: none): what it shares with it
- * and within itself once. */
+/* Tokens that a group begins with as `before` does (SIZE_MAX: none). */
+size_t zh_asks_before(const zh_asks *asks, size_t group, size_t before);
+/* Tokens that have to be fed for a group behind `before`: what it shares with it and within itself
+ * once. */
 uint64_t zh_asks_needed(const zh_asks *asks, size_t group, size_t before);
 
 /* Sequences to make an engine with: so many as a cache of reasonable size holds, or `batch`. */

@@ -156,6 +156,21 @@ size_t zh_sitting_positions(const zh_sitting *s) {
   return longest < s->speech.longest ? longest : s->speech.longest;
 }
 
+size_t zh_sitting_depth(const zh_sitting *s) {
+  double depth = 0, tokens = 0;
+  for (size_t t = 0; t < s->exam->task_count; t++) {
+    const zh_asks *asks = &s->asks[t];
+    for (size_t g = 0, before = SIZE_MAX; g < asks->group_count; g++) {
+      if (s->skip[t][g]) continue;
+      double needed = (double)zh_asks_needed(asks, g, before);
+      depth += needed * (double)zh_asks_before(asks, g, before);
+      tokens += needed;
+      before = g;
+    }
+  }
+  return tokens > 0 ? (size_t)(depth / tokens) : 0;
+}
+
 const zh_speech *zh_sitting_speech(const zh_sitting *s) {
   return &s->speech;
 }

@@ -41,6 +41,10 @@ ZH_MUST_CHECK zh_status zh_sitting_open(zh_sitting **out, zh_exam *exam, const z
 void zh_sitting_free(zh_sitting *sitting); /* NULL is safe */
 /* Of the engine that it needs. */
 size_t zh_sitting_positions(const zh_sitting *sitting);
+/* Where what has to be computed begins, of this rank's part: the mean over its tokens of what
+ * stands before their question and is had from another, examples that all share. After
+ * zh_sitting_share. */
+size_t zh_sitting_depth(const zh_sitting *sitting);
 const zh_speech *zh_sitting_speech(const zh_sitting *sitting);
 const char *zh_sitting_plan(const zh_sitting *sitting); /* SM3 of all requests and of `how` */
 

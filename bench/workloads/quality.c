@@ -213,9 +213,13 @@ static zh_status open_engine(zh_quality *q, zh_error *err) {
   return zh_examinee_create(&q->examinee, q->trial.engine, zh_sitting_speech(q->sitting), err);
 }
 
-/* A pass as full as the engine takes it, of texts as long as the longest that is asked. */
+/* A pass as full as the engine takes it, of texts that begin where the questions do and are as long
+ * as the longest that is asked. */
 static zh_status make_limit(zh_quality *q, zh_error *err) {
-  size_t room = q->examinee->positions * q->examinee->sequences, full = q->examinee->pass_tokens;
+  size_t positions = q->examinee->positions, full = q->examinee->pass_tokens;
+  q->depth = zh_sitting_depth(q->sitting);
+  if (q->depth >= positions) q->depth = positions - 1;
+  size_t room = (positions - q->depth) * q->examinee->sequences;
   q->token_count = room < full ? room : full;
   q->tokens = malloc(q->token_count * sizeof *q->tokens);
   if (!q->tokens) return zh_fail(err, ZH_ERR_MEMORY, "out of memory (tokens)");
@@ -352,11 +356,24 @@ static zh_status run_answers(zh_quality *q, double *sample, zh_error *err) {
   return ZH_OK;
 }
 
+/* The sequence has something at each position before the limit's texts. */
+static zh_status fill_before(zh_quality *q, uint32_t sequence, zh_error *err) {
+  zh_examinee *e = q->examinee;
+  zh_slot_keep(e, sequence, q->depth);
+  for (size_t i = e->slots[sequence].count; i < q->depth; i++) {
+    zh_examinee_gather(e, sequence, q->tokens[i % q->token_count], false);
+    if (e->pass.count == e->pass_tokens) ZH_TRY(zh_examinee_feed(e, ZH_MANY, err));
+  }
+  return zh_examinee_feed(e, ZH_MANY, err);
+}
+
 static zh_status run_limit(zh_quality *q, double *sample, zh_error *err) {
   zh_examinee *e = q->examinee;
-  for (uint32_t s = 0; s < e->sequences; s++) zh_slot_keep(e, s, 0);
+  size_t each = e->positions - q->depth;
+  for (size_t i = 0; i < q->token_count; i += each)
+    ZH_TRY(fill_before(q, (uint32_t)(i / each), err));
   for (size_t i = 0; i < q->token_count; i++)
-    zh_examinee_gather(e, (uint32_t)(i / e->positions), q->tokens[i], i + 1 == q->token_count);
+    zh_examinee_gather(e, (uint32_t)(i / each), q->tokens[i], i + 1 == q->token_count);
   int64_t began = zh_now_ns();
   ZH_TRY(zh_examinee_feed(e, ZH_MANY, err));
   *sample = (double)(zh_now_ns() - began);

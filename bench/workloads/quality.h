@@ -23,8 +23,8 @@ typedef struct zh_quality {
   double seconds;            /* of answering, the slowest rank's */
   double *reference, *again; /* log-likelihoods of the first group, checked and timed */
   size_t reference_count;
-  uint32_t *tokens; /* of the pass that shows what the engine can do */
-  size_t token_count;
+  uint32_t *tokens;          /* of the pass that shows what the engine can do */
+  size_t token_count, depth; /* of each sequence, positions before them */
   int64_t told_ns;
 } zh_quality;
 

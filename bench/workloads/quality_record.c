@@ -47,6 +47,9 @@ static zh_status complete_facts(json_t *facts, const zh_quality *q, json_t *toke
                         json_pack("{s:s, s:s}", "path", protocol, "sm3", q->protocol_sm3));
   json_object_set(facts, "tokens", tokens);
   json_object_set_new(facts, "speed", speed_json(q));
+  json_object_set_new(facts, "limit",
+                      json_pack("{s:I, s:I}", "tokens", (json_int_t)q->token_count, "behind",
+                                (json_int_t)q->depth));
   json_object_set_new(facts, "sequences", json_integer(q->examinee->sequences));
   json_object_set_new(facts, "seconds", zh_json_number(q->seconds));
   if (json_object_set(q->job->facts, "quality", facts) == 0) return ZH_OK;

@@ -49,7 +49,7 @@ def rate_of(zhiheng, model, folder, name):
 
 def main():
     zhiheng, model = sys.argv[1], sys.argv[2]
-    items, rounds = (int(word) if word else default for word, default in zip((sys.argv[3:] + ["", ""])[:2], (200, 5)))
+    items, rounds = (int(word) if word else default for word, default in zip((sys.argv[3:] + ["", ""])[:2], (500, 5)))
     r = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

@@ -101,6 +101,24 @@ def figure_of(facts, task):
     return next(f for f in facts["figures"] if (f["name"], f["metric"], f["filter"]) == (task["task"], task["metric"], task["filter"]))
 
 
+def test_the_limit_stands_behind_the_examples_that_questions_share(tmp_path):
+    """Tokens of the examples are what each ask has more than without them."""
+    task = (GOLDEN / "tasks/capitals.yaml").read_text().split("metric_list")[0]
+    (tmp_path / "same.yaml").write_text(task.replace("task: capitals", "task: same") + "fewshot_config: {sampler: first_n}\nmetric_list: [{metric: acc}]\n")
+
+    def ask(shots):
+        done = call("eval", MODEL, "--tasks", "same", "--include", tmp_path, "--num-fewshot", shots, "--out", tmp_path / str(shots))
+        assert done.returncode == 0, done.stderr
+        return next(s["facts"]["quality"] for s in load(tmp_path / str(shots) / "run.json")["steps"] if s["workload"] == "quality")
+
+    bare, behind = ask(0), ask(4)
+    asks = 4 * bare["tasks"][0]["items"]
+    examples = (behind["tokens"]["asked"] - bare["tokens"]["asked"]) / asks
+    assert bare["limit"]["behind"] < 8 and examples > 30
+    own = 1 - examples / behind["tokens"]["needed"]  # the first question's examples are computed
+    assert behind["limit"]["behind"] == pytest.approx(own * examples, rel=0.1)
+
+
 def test_the_table_has_a_row_for_each_item_by_the_deciding_metric(bundle):
     out, _ = bundle
     remarks, rows = table_of(out / f"scores/{MODEL.name}.csv")
