@@ -18,6 +18,8 @@ enum {
   BOTTOM = 44,
   LETTER = 5, /* a column of text at the labels' size */
   LINE = 12,
+  NEAR = 9, /* of a label to its point */
+  RINGS = 6,
   ROW = 17,
   ROW_LABEL = 190,
   MAX_TICKS = 7,
@@ -136,43 +138,51 @@ static bool meets(const box *a, const box *b) {
 }
 
 typedef struct labels {
-  box taken[LABELS];
-  size_t count;
+  box taken[LABELS]; /* dots and labels */
+  box bars[LABELS];  /* of errors: labels keep off them while there is room elsewhere */
+  size_t count, bar_count;
 } labels;
 
-/* Beside the point, above or below it: the first place that is free. */
+static bool meets_any(const box *b, const box *others, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (meets(b, &others[i])) return true;
+  return false;
+}
+
+static bool is_free(const box *b, const labels *l, bool off_bars) {
+  bool inside = b->x >= LEFT && b->x + b->width <= WIDTH - RIGHT + 8 && b->y >= 2 &&
+                b->y + b->height <= HEIGHT - BOTTOM;
+  return inside && l->count < LABELS && !meets_any(b, l->taken, l->count) &&
+         !(off_bars && meets_any(b, l->bars, l->bar_count));
+}
+
+/* Right or left of the point, above or below the middle, in rings farther and farther off. */
 static bool find_place(box *out, labels *l, double x, double y, double width) {
-  const box candidates[] = {{x + 7, y - 6, width, LINE},
-                            {x - 7 - width, y - 6, width, LINE},
-                            {x - width / 2, y - 8 - LINE, width, LINE},
-                            {x - width / 2, y + 7, width, LINE}};
-  for (size_t c = 0; c < sizeof candidates / sizeof *candidates; c++) {
-    const box *b = &candidates[c];
-    bool free_place = b->x >= LEFT && b->x + b->width <= WIDTH - RIGHT + 8 && b->y >= 2 &&
-                      b->y + b->height <= HEIGHT - BOTTOM && l->count < LABELS;
-    for (size_t i = 0; free_place && i < l->count; i++) free_place = !meets(b, &l->taken[i]);
-    if (!free_place) continue;
-    *out = l->taken[l->count++] = *b;
-    return true;
+  for (int n = 0; n < 2 * RINGS; n++) {
+    double off = n % RINGS, right = x + 4 + 4 * off, left = x - 4 - 4 * off - width,
+           above = y - 2 - LINE - LINE * off, below = y + 2 + LINE * off;
+    const box candidates[] = {
+        {right, above, width, LINE},        {right, below, width, LINE},
+        {left, above, width, LINE},         {left, below, width, LINE},
+        {right, y - LINE / 2, width, LINE}, {left, y - LINE / 2, width, LINE}};
+    for (size_t c = 0; c < sizeof candidates / sizeof *candidates; c++) {
+      if (!is_free(&candidates[c], l, n < RINGS)) continue;
+      *out = l->taken[l->count++] = candidates[c];
+      return true;
+    }
   }
   return false;
+}
+
+static void take_bar(labels *l, double x1, double y1, double x2, double y2) {
+  if (l->bar_count < LABELS)
+    l->bars[l->bar_count++] =
+        (box){fmin(x1, x2) - 1, fmin(y1, y2) - 1, fabs(x2 - x1) + 2, fabs(y2 - y1) + 2};
 }
 
 static void take_dot(labels *l, double x, double y) {
   if (l->count < LABELS) l->taken[l->count++] = (box){x - 4, y - 4, 8, 8};
 }
-
-static void put_label(json_t *into, labels *l, const zh_chart_point *p, double x, double y) {
-  box at;
-  const char *text = p->label != NULL ? p->label : "";
-  bool shown = text[0] != '\0' &&
-               find_place(&at, l, x, y, (double)(zh_utf8_columns(text, strlen(text)) * LETTER + 2));
-  put_text(into, "label", shown ? text : "");
-  put_number(into, "label_x", shown ? at.x : 0);
-  put_number(into, "label_y", shown ? at.y + LINE - 3 : 0);
-}
-
-/* --- a scatter --- */
 
 static void add_line(json_t *list, double x1, double y1, double x2, double y2) {
   json_t *line = json_object();
@@ -183,11 +193,37 @@ static void add_line(json_t *list, double x1, double y1, double x2, double y2) {
   json_array_append_new(list, line);
 }
 
-static void add_errors(json_t *list, const scale *x, const scale *y, const zh_chart_point *p) {
+/* The label, and a line to it where it could not stand beside its point. */
+static void put_label(json_t *into, labels *l, const zh_chart_point *p, double x, double y) {
+  box at;
+  const char *text = p->label != NULL ? p->label : "";
+  double width = (double)(zh_utf8_columns(text, strlen(text)) * LETTER + 2);
+  json_t *shown = json_array(), *leaders = json_array();
+  json_object_set_new(into, "labels", shown);
+  json_object_set_new(into, "leaders", leaders);
+  if (text[0] == '\0' || !find_place(&at, l, x, y, width)) return;
+  json_t *label = json_object();
+  put_text(label, "label", text);
+  put_number(label, "label_x", at.x);
+  put_number(label, "label_y", at.y + LINE - 3);
+  json_array_append_new(shown, label);
+  double to_x = fmin(fmax(x, at.x), at.x + at.width), to_y = fmin(fmax(y, at.y), at.y + at.height);
+  if (hypot(to_x - x, to_y - y) >= NEAR) add_line(leaders, x, y, to_x, to_y);
+}
+
+/* --- a scatter --- */
+
+static void add_bar(json_t *list, labels *l, double x1, double y1, double x2, double y2) {
+  add_line(list, x1, y1, x2, y2);
+  take_bar(l, x1, y1, x2, y2);
+}
+
+static void add_errors(json_t *list, labels *l, const scale *x, const scale *y,
+                       const zh_chart_point *p) {
   if (isfinite(p->x_low) && isfinite(p->x_high))
-    add_line(list, place(x, p->x_low), place(y, p->y), place(x, p->x_high), place(y, p->y));
+    add_bar(list, l, place(x, p->x_low), place(y, p->y), place(x, p->x_high), place(y, p->y));
   if (isfinite(p->y_low) && isfinite(p->y_high))
-    add_line(list, place(x, p->x), place(y, p->y_low), place(x, p->x), place(y, p->y_high));
+    add_bar(list, l, place(x, p->x), place(y, p->y_low), place(x, p->x), place(y, p->y_high));
 }
 
 static json_t *front_of(const zh_chart *chart, const scale *x, const scale *y) {
@@ -251,11 +287,12 @@ json_t *zh_chart_scatter(const zh_chart *chart) {
   json_t *root = frame(chart, WIDTH, HEIGHT, LEFT, TOP), *dots = json_array(),
          *errors = json_array(), *links = json_array();
   labels *l = calloc(1, sizeof *l);
-  for (size_t i = 0; l != NULL && i < chart->count; i++)
+  for (size_t i = 0; l != NULL && i < chart->count; i++) {
     take_dot(l, place(&x, chart->points[i].x), place(&y, chart->points[i].y));
+    add_errors(errors, l, &x, &y, &chart->points[i]);
+  }
   for (size_t i = 0; l != NULL && i < chart->count; i++) {
     const zh_chart_point *p = &chart->points[i], *before = i > 0 ? p - 1 : NULL;
-    add_errors(errors, &x, &y, p);
     if (p->linked && before != NULL)
       add_line(links, place(&x, before->x), place(&y, before->y), place(&x, p->x), place(&y, p->y));
     add_point(dots, l, p, place(&x, p->x), place(&y, p->y));
