@@ -206,13 +206,19 @@ static zh_status find_peers(int *member, int *members, const zh_comm *comm, cons
   return status;
 }
 
+/* NULL: no memory. */
+static hwloc_bitmap_t bitmap_of(const cpu_set_t *cpus) {
+  hwloc_bitmap_t all = hwloc_bitmap_alloc();
+  for (int cpu = 0; all && cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, cpus)) hwloc_bitmap_set(all, (unsigned)cpu);
+  return all;
+}
+
 static zh_status place_among(zh_placement *out, const cpu_set_t *mine, int member, int members,
                              int threads, zh_error *err) {
   hwloc_topology_t topology = NULL;
-  hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
+  hwloc_bitmap_t allowed = bitmap_of(mine);
   if (!allowed) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the CPUs of a rank");
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, mine)) hwloc_bitmap_set(allowed, (unsigned)cpu);
   bool loaded = hwloc_topology_init(&topology) == 0 && hwloc_topology_load(topology) == 0;
   if (loaded)
     zh_place(out, topology, allowed, member, members, threads);
@@ -284,10 +290,8 @@ void zh_place_near(const char *bus) {
 }
 
 void zh_cpu_list(char *out, size_t capacity, const cpu_set_t *cpus) {
-  hwloc_bitmap_t all = hwloc_bitmap_alloc();
+  hwloc_bitmap_t all = bitmap_of(cpus);
   out[0] = '\0';
-  for (int cpu = 0; all && cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, cpus)) hwloc_bitmap_set(all, (unsigned)cpu);
   if (all) hwloc_bitmap_list_snprintf(out, capacity, all);
   hwloc_bitmap_free(all);
 }

@@ -378,10 +378,6 @@ static zh_status list_entry(zh_text *names, size_t *count, const FTSENT *entry, 
   }
 }
 
-static int by_string(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 zh_status zh_list_files(zh_file_list *out, const char *dir, zh_error *err) {
   *out = (zh_file_list){0};
   if (!zh_is_dir(dir)) return zh_fail(err, ZH_ERR_INPUT, "%s: is no folder", dir);
@@ -408,7 +404,7 @@ zh_status zh_list_files(zh_file_list *out, const char *dir, zh_error *err) {
     out->paths[out->count++] = name;
   /* The strings stay reachable for zh_file_list_free through the slot behind the last path. */
   out->paths[count] = names.data;
-  if (count > 1) qsort(out->paths, count, sizeof *out->paths, by_string);
+  if (count > 1) qsort(out->paths, count, sizeof *out->paths, zh_by_text);
   return ZH_OK;
 }
 

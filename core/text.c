@@ -63,6 +63,10 @@ bool zh_ends_in(const char *text, const char *end) {
   return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
+int zh_by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /* Lead byte to length, least code point of that length, and the bits the lead byte gives. */
 static int sequence_shape(unsigned char lead, uint32_t *least, uint32_t *bits) {
   if (lead < 0x80) return *least = 0, *bits = lead, 1;

@@ -38,6 +38,7 @@ int zh_utf8_encode(char out[4], uint32_t code_point); /* bytes written, 0 when n
 int zh_utf8_columns(const char *bytes, size_t length);
 
 bool zh_ends_in(const char *text, const char *end);
+int zh_by_text(const void *a, const void *b); /* of qsort: two char *, by their bytes */
 
 /* The nearest of `words` (NULL-terminated) by edit distance, or NULL when none is near enough to
  * suggest (distance > max(1, length / 3), transpositions count one). Borrowed from words. */

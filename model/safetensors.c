@@ -23,10 +23,6 @@ static bool is_shard(const char *name) {
   return zh_ends_in(name, ".safetensors");
 }
 
-static int by_text(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static zh_status add_path(char ***paths, size_t *count, const char *folder, const char *name,
                           zh_error *err) {
   char **grown = realloc(*paths, (*count + 1) * sizeof *grown);
@@ -62,7 +58,7 @@ zh_status zh_safetensors_list(char ***paths, size_t *count, const char *folder, 
     status =
         zh_fail(err, ZH_ERR_INPUT,
                 "%s holds no .safetensors and no GGUF file; a model folder was expected", folder);
-  if (status == ZH_OK) qsort(*paths, *count, sizeof **paths, by_text);
+  if (status == ZH_OK) qsort(*paths, *count, sizeof **paths, zh_by_text);
   if (status != ZH_OK) {
     for (size_t i = 0; i < *count; i++) free((*paths)[i]);
     free(*paths);

@@ -50,6 +50,8 @@ struct zh_check {
   float *keys, *values;  /* [context][head_dim]: of one head, as the cache holds them */
 };
 
+/* --- check_judge.c --- */
+
 /* g(n). */
 double zh_check_growth(const zh_check *check, double n);
 /* A number below `below`, of the seed. */
@@ -57,6 +59,8 @@ size_t zh_check_draw(zh_check *check, size_t below);
 /* A token, or choice, that was computed here: the first from a drawn one on; o->tokens: none was.
  */
 size_t zh_check_draw_token(zh_check *check, const zh_operation *o);
+/* Where samples of an operator's kind are kept: the last place is all's, once there is no other. */
+zh_check_kind *zh_check_kind_of(zh_check *check, const char *name);
 /* Element `row` of token `t`. A NaN on either side fails. */
 void zh_check_judge(zh_check *check, const zh_operation *o, size_t t, size_t row, double computed,
                     double expected, double bound);

@@ -6,6 +6,7 @@ set(ENGINE_SOURCES
   engine/chosen.c
   engine/check.c
   engine/check_attention.c
+  engine/check_judge.c
   engine/check_products.c
   engine/check_rows.c
   engine/check_whole.c

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/digest.h"
+#include "core/text.h"
 #include "evaluator/leading/scores.h"
 
 /* One item of the claimant on its way into the table. */
@@ -124,10 +125,6 @@ static zh_status digest_lines(char sm3[ZH_DIGEST_HEX], const char *const *lines,
   return status;
 }
 
-static int by_text(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Of the claimant's items begin … end - 1, those of a task; prompts_sm3 stays "" where no row has a
  * prompt. */
 static zh_status digest_task(const join *j, size_t begin, size_t end, zh_error *err) {
@@ -142,7 +139,7 @@ static zh_status digest_task(const join *j, size_t begin, size_t end, zh_error *
     lines[i] = row_of(&j->scorers[0], begin + i)->prompt;
     prompted |= lines[i][0] != '\0';
   }
-  qsort(lines, count, sizeof *lines, by_text);
+  qsort(lines, count, sizeof *lines, zh_by_text);
   if (status == ZH_OK && prompted) status = digest_lines(j->prompts_sm3[task], lines, count, err);
   free(lines);
   return status;

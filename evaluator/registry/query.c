@@ -121,10 +121,6 @@ zh_status zh_registry_scores(json_t **out, const zh_registry_query *q, zh_error 
   return status;
 }
 
-static int by_text(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 zh_status zh_registry_names(json_t **out, const zh_registry_query *q, bool models, zh_error *err) {
   zh_registry r;
   size_t count = 0;
@@ -138,7 +134,7 @@ zh_status zh_registry_names(json_t **out, const zh_registry_query *q, bool model
       names[count++] = r.entries[i].text[models ? ZH_OF_MODEL : ZH_OF_BENCHMARK];
   }
   if (status == ZH_OK) {
-    qsort(names, count, sizeof *names, by_text);
+    qsort(names, count, sizeof *names, zh_by_text);
     *out = json_array();
     for (size_t i = 0, next; i < count; i = next) {
       for (next = i + 1; next < count && strcmp(names[i], names[next]) == 0;) next++;

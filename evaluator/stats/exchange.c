@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/philox.h"
+#include "core/statistics.h"
 #include "evaluator/stats/special.h"
 
 static zh_status out_of_memory(zh_error *err) {
@@ -87,11 +88,6 @@ zh_status zh_poisson_binomial_tail(double *out, size_t k, const double *p, size_
 
 /* ---- two samples ---- */
 
-static int compare_doubles(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 static zh_status sorted_copy(double **out, const double *values, size_t count, const char *which,
                              zh_error *err) {
   *out = NULL;
@@ -102,7 +98,7 @@ static zh_status sorted_copy(double **out, const double *values, size_t count, c
   double *copy = malloc(count * sizeof *copy);
   if (!copy) return out_of_memory(err);
   memcpy(copy, values, count * sizeof *copy);
-  qsort(copy, count, sizeof *copy, compare_doubles);
+  zh_sort_doubles(copy, count);
   *out = copy;
   return ZH_OK;
 }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/statistics.h"
+
 enum { WINDOW = 1024 };
 
 static zh_status no_memory(zh_error *err) {
@@ -80,16 +82,11 @@ static zh_status tell_of(void *user, size_t request, zh_error *err) {
   return ZH_OK;
 }
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 /* Sorts the tokens' log-probabilities: they are not looked at again. */
 static double least_likely(double *each, size_t count, double share) {
   size_t taken = (size_t)ceil(share * (double)count);
   double sum = 0;
-  qsort(each, count, sizeof *each, by_value);
+  zh_sort_doubles(each, count);
   for (size_t i = 0; i < taken; i++) sum += each[i];
   return taken > 0 ? sum / (double)taken : 0;
 }
