@@ -33,10 +33,10 @@ static const words IN_CHINESE = {"任务",
                                  "提问词元",
                                  "秒数",
                                  "现场出题的种子",
-                                 "比较方案",
+                                 "评测协议",
                                  "各难度级的正确率 %（Wilson 95% 区间），及正确率达到一半的级别",
-                                 "低于首级",
-                                 "高于末级"};
+                                 "低于最低一级",
+                                 "高于最高一级"};
 
 enum { TASK_WIDTH = 34, FILTER_WIDTH = 18, METRIC_WIDTH = 20, VALUE_WIDTH = 10, CURVE_WIDTH = 26 };
 

@@ -255,12 +255,8 @@ static zh_status add_group(growing *g, zh_entry *parent, const json_t *config, c
     return zh_fail(g->err, ZH_ERR_INPUT, "groups hold each other more than %d deep", DEPTH_MAX);
   const char *alias = json_string_value(json_object_get(config, "group_alias"));
   if (alias) entry->alias = zh_arena_strdup(g->exam->arena, alias);
-  entry->version = json_object_get(json_object_get(config, "metadata"), "version");
-  if (json_is_number(entry->version) || json_is_string(entry->version)) {
-    char *text = NULL; /* the config goes; its value stays as long as the tree */
-    (void)text;
-  }
-  entry->version = json_incref(entry->version);
+  /* The config goes; its value stays as long as the tree. */
+  entry->version = json_incref(json_object_get(json_object_get(config, "metadata"), "version"));
   ZH_TRY(add_child(g, parent, entry));
   ZH_TRY(read_group_metrics(g, entry, config));
   const json_t *members = json_object_get(config, "task");
@@ -347,12 +343,20 @@ static zh_status add_named(growing *g, zh_entry *parent, const char *name, const
   return ZH_OK;
 }
 
+/* Whether the word at `at` stands in the list before it, too. */
+static bool stands_before(const char *names, const char *at, size_t length) {
+  for (const char *word = names; word < at; word += strcspn(word, ",") + 1)
+    if (strcspn(word, ",") == length && memcmp(word, at, length) == 0) return true;
+  return false;
+}
+
 static zh_status add_all(growing *g, const char *names) {
   for (const char *at = names; *at;) {
     size_t length = strcspn(at, ",");
     char *name = strndup(at, length);
     if (!name) return no_memory(g->err);
-    zh_status status = length > 0 ? add_named(g, NULL, name, NULL, 1) : ZH_OK;
+    bool asked = length > 0 && !stands_before(names, at, length);
+    zh_status status = asked ? add_named(g, NULL, name, NULL, 1) : ZH_OK;
     free(name);
     if (status != ZH_OK) return status;
     at += length + (at[length] == ',');

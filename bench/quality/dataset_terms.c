@@ -110,13 +110,13 @@ static zh_status make_terms(json_t **out, const zh_exam_task *task, const json_t
   const char *use = use_of(terms),
              *title = word_of(terms, "title") ? word_of(terms, "title") : word_of(by_name, "title");
   const json_t *of_use = json_object_get(json_object_get(known, "uses"), use);
-  *out = json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o}", "dataset", name ? name : "", "title",
+  *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o}", "dataset", name ? name : "", "title",
                    title  ? title
                    : name ? name
                           : "",
-                   "licence", or_null(terms, "licence"), "source", or_null(terms, "source"), "use",
-                   use, "warning", or_null(of_use, "warning"), "file",
-                   path[0] ? json_string(path) : json_null());
+                   "title_zh", or_null(terms, "title_zh"), "licence", or_null(terms, "licence"),
+                   "source", or_null(terms, "source"), "use", use, "warning",
+                   or_null(of_use, "warning"), "file", path[0] ? json_string(path) : json_null());
   json_decref(beside);
   return *out ? ZH_OK : no_memory(err);
 }
@@ -148,11 +148,11 @@ zh_status zh_exam_terms(json_t **out, const zh_exam *exam, zh_error *err) {
 /* ---- in words ---- */
 
 typedef struct phrase {
-  const char *language, *format, *no_licence, *no_source, *warning;
+  const char *language, *title, *format, *no_licence, *no_source, *warning;
 } phrase;
 static const phrase phrases[] = {
-    {"en", "data: %s; licence: %s; source: %s", "not stated", "not known", ". Note: %s"},
-    {"zh", "数据：%s；许可：%s；来源：%s", "未声明", "不详", "。注意：%s"}};
+    {"en", "title", "data: %s; licence: %s; source: %s", "not stated", "not known", ". Note: %s"},
+    {"zh", "title_zh", "数据：%s；许可：%s；来源：%s", "未声明", "不详", "。注意：%s"}};
 
 static const char *or_word(const json_t *terms, const char *key, const char *otherwise) {
   const char *word = word_of(terms, key);
@@ -165,7 +165,7 @@ static json_t *said_of(const json_t *terms) {
     const phrase *p = &phrases[i];
     const char *warning = word_of(json_object_get(terms, "warning"), p->language);
     zh_text line = {0};
-    zh_text_printf(&line, p->format, or_word(terms, "title", "?"),
+    zh_text_printf(&line, p->format, or_word(terms, p->title, or_word(terms, "title", "?")),
                    or_word(terms, "licence", p->no_licence),
                    or_word(terms, "source", p->no_source));
     if (warning) zh_text_printf(&line, p->warning, warning);

@@ -27,14 +27,19 @@ static zh_exam_task *task_named(const zh_exam *exam, const char *name) {
   return NULL;
 }
 
-static zh_status read_task(zh_exam *exam, const zh_yaml_node *node, zh_error *err) {
-  const zh_yaml_node *of_task = NULL, *of_metric;
+/* A task's name alone, or a map of it. *asked: counts those that the exam has. */
+static zh_status read_task(zh_exam *exam, size_t *asked, const zh_yaml_node *node, zh_error *err) {
+  bool bare = zh_yaml_node_kind(node) == ZH_YAML_SCALAR;
+  const zh_yaml_node *of_task = node, *of_metric;
   const char *name = NULL, *metric = NULL;
-  ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a task with 'task' and 'modality'", err));
-  ZH_TRY(zh_yaml_require(&of_task, node, "task", err));
+  if (!bare) {
+    ZH_TRY(zh_yaml_expect(node, ZH_YAML_MAP, "a task", err));
+    ZH_TRY(zh_yaml_require(&of_task, node, "task", err));
+  }
   ZH_TRY(zh_yaml_string(&name, of_task, err));
   zh_exam_task *t = task_named(exam, name);
-  if (!t || !(of_metric = zh_yaml_get(node, "metric"))) return ZH_OK;
+  *asked += t != NULL;
+  if (!t || bare || !(of_metric = zh_yaml_get(node, "metric"))) return ZH_OK;
   ZH_TRY(zh_yaml_string(&metric, of_metric, err));
   t->deciding = metric_named(t, metric);
   if (t->deciding) return ZH_OK;
@@ -45,11 +50,17 @@ static zh_status read_protocol(zh_exam *exam, const char *path, zh_error *err) {
   zh_yaml_doc *doc;
   ZH_TRY(zh_yaml_load_file(&doc, path, err));
   const zh_yaml_node *root = zh_yaml_root(doc), *tasks = NULL;
+  size_t asked = 0;
   zh_status status = zh_yaml_expect(root, ZH_YAML_MAP, "a protocol of a comparison", err);
   if (status == ZH_OK) status = zh_yaml_require(&tasks, root, "tasks", err);
   if (status == ZH_OK) status = zh_yaml_expect(tasks, ZH_YAML_LIST, "a list of tasks", err);
   for (size_t i = 0; status == ZH_OK && i < zh_yaml_count(tasks); i++)
-    status = read_task(exam, zh_yaml_item(tasks, i), err);
+    status = read_task(exam, &asked, zh_yaml_item(tasks, i), err);
+  if (status == ZH_OK && asked == 0)
+    status = zh_yaml_fail(err, tasks,
+                          "the protocol names none of the tasks that are asked (the "
+                          "first is %s); ask its tasks, or leave it out",
+                          exam->tasks[0]->name);
   zh_yaml_free(doc);
   return status;
 }

@@ -146,14 +146,15 @@ def test_the_table_has_a_row_for_each_item_by_the_deciding_metric(bundle):
 
 
 def test_rank_takes_bundles_and_finds_the_protocol(tmp_path):
-    """Two bundles under one protocol: a model against itself, renamed, with keys and values in bytes."""
+    """Two bundles under one protocol: a model, and what its second quantisation made of it. The same model twice is refused."""
     other = tmp_path / "other.gguf"
-    other.symlink_to(MODEL)
+    done = call("model", "convert", MODEL, other, "--type", "q4_0")
+    assert done.returncode == 0, done.stderr
     text = PROTOCOL.replace("MODEL", MODEL.name).replace("[other]", "[other.gguf]").replace("- {task: made_sorting_zh, modality: text}", "")
     (tmp_path / "protocol.yaml").write_text(text)
     words = ["--tasks", "capitals", "--include", GOLDEN / "tasks", "--protocol", tmp_path / "protocol.yaml"]
-    for model, more in ((MODEL, []), (other, ["--kv", "q8"])):
-        done = call("eval", model, *words, *more, "--out", tmp_path / f"of-{model.name}")
+    for model in (MODEL, other):
+        done = call("eval", model, *words, "--out", tmp_path / f"of-{model.name}")
         assert done.returncode == 0, done.stderr
     bundles = [tmp_path / f"of-{MODEL.name}", tmp_path / "of-other.gguf"]
     result = call("rank", tmp_path / "protocol.yaml", *bundles, "--json")
@@ -258,6 +259,22 @@ def test_the_same_seed_asks_all_models_the_same(tmp_path):
     assert [row["prompt"] for row in tables[0]] == [row["prompt"] for row in tables[1]]
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "out/quality").rglob("samples_*")}
     assert len(digests) == 1
+
+
+def test_a_protocol_must_name_a_task_that_is_asked(tmp_path):
+    """By its name alone, too, as `rank` takes it; a task that is asked twice is asked once."""
+    protocol = tmp_path / "protocol.yaml"
+    words = ["--tasks", "capitals,capitals", "--include", GOLDEN / "tasks", "--limit", "2", "--protocol", protocol, "--out", tmp_path / "out"]
+    protocol.write_text("protocol: p\nclaimant: a\npeers: [b]\ntasks: [words]\n")
+    done = call("eval", MODEL, *words)
+    assert done.returncode == 2 and "protocol.yaml:4" in done.stderr and "names none of the tasks" in done.stderr and "capitals" in done.stderr
+    assert not (tmp_path / "out").exists()
+    protocol.write_text("protocol: p\nclaimant: a\npeers: [b]\ntasks: [words, capitals]\n")
+    done = call("eval", MODEL, *words)
+    assert done.returncode == 0, done.stderr
+    facts = load(tmp_path / "out/run.json")["steps"][-1]["facts"]["quality"]
+    figures = [(f["name"], f["metric"], f["filter"]) for f in facts["figures"]]
+    assert figures and len(figures) == len(set(figures))
 
 
 def test_bad_parameters_are_refused_before_anything_runs(tmp_path):
