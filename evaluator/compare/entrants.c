@@ -20,6 +20,12 @@ void zh_entrant_fact(zh_entrant *entrant, const char *key, const char *text) {
   if (text != NULL && text[0] != '\0') json_object_set_new(entrant->facts, key, json_string(text));
 }
 
+void zh_entrant_fact_of(zh_entrants *e, zh_entrant *entrant, const char *name, const char *of,
+                        const char *text) {
+  const char *key = zh_arena_printf(e->arena, "%s %s", name, of);
+  if (key != NULL) zh_entrant_fact(entrant, key, text);
+}
+
 void zh_compare_say(json_t *list, const zh_words *words, const char *kind, zh_word word, ...) {
   va_list pairs;
   va_start(pairs, word);

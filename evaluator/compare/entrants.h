@@ -89,6 +89,9 @@ ZH_MUST_CHECK zh_status zh_entrants_take(zh_entrant **out, zh_entrants *e, const
 /* Copies; never NULL, "" where memory is short (which the next allocation tells). */
 const char *zh_entrants_text(zh_entrants *e, const char *text);
 void zh_entrant_fact(zh_entrant *entrant, const char *key, const char *text);
+/* The fact "NAME OF" of a task or a step, however long its name is. */
+void zh_entrant_fact_of(zh_entrants *e, zh_entrant *entrant, const char *name, const char *of,
+                        const char *text);
 /* A sentence into a list; slots: name, value, …, NULL. */
 void zh_compare_say(json_t *list, const zh_words *words, const char *kind, zh_word word, ...);
 

@@ -55,14 +55,14 @@ static bool differs(const zh_entrant *a, const zh_entrant *b, const char *key) {
 bool zh_speeds_match(const zh_entrant *a, const zh_entrant *b, const char *step, bool *parameters) {
   const char *key;
   json_t *value;
-  char of_step[256];
   bool match = true;
-  snprintf(of_step, sizeof of_step, "parameters %.200s", step);
-  *parameters = !differs(a, b, of_step);
+  *parameters = true;
   json_object_foreach(a->facts, key, value) {
     int field = field_of(key);
-    bool other_step = strncmp(key, "parameters ", 11) == 0 && strcmp(key, of_step) != 0;
-    if (field < 0 || other_step || strcmp(fields[field].of, "speeds") != 0) continue;
+    bool of_step = strncmp(key, "parameters ", 11) == 0;
+    if (of_step && strcmp(key + 11, step) != 0) continue;
+    if (of_step) *parameters = !differs(a, b, key);
+    if (field < 0 || strcmp(fields[field].of, "speeds") != 0) continue;
     match &= !(fields[field].breaks && differs(a, b, key));
   }
   return match;
@@ -85,19 +85,17 @@ static zh_status digest_of(char sm3[ZH_DIGEST_HEX], const zh_sheet *sheet, bool 
   return status;
 }
 
-static zh_status add_sheet_facts(zh_entrant *entrant, const zh_sheet *sheet, zh_error *err) {
-  char sm3[ZH_DIGEST_HEX], key[512], text[64];
+static zh_status add_sheet_facts(zh_entrants *e, zh_entrant *entrant, const zh_sheet *sheet,
+                                 zh_error *err) {
+  char sm3[ZH_DIGEST_HEX], text[64];
   bool prompts = sheet->count > 0 && sheet->answers[0].prompt[0] != '\0';
   ZH_TRY(digest_of(sm3, sheet, false, err));
-  snprintf(key, sizeof key, "items %.400s", sheet->task);
   snprintf(text, sizeof text, "%zu, SM3 %.12s", sheet->count, sm3);
-  zh_entrant_fact(entrant, key, text);
+  zh_entrant_fact_of(e, entrant, "items", sheet->task, text);
   ZH_TRY(digest_of(sm3, sheet, true, err));
-  snprintf(key, sizeof key, "prompts %.400s", sheet->task);
   snprintf(text, sizeof text, "SM3 %.12s", sm3);
-  if (prompts) zh_entrant_fact(entrant, key, text);
-  snprintf(key, sizeof key, "metric %.400s", sheet->task);
-  zh_entrant_fact(entrant, key, sheet->metric);
+  if (prompts) zh_entrant_fact_of(e, entrant, "prompts", sheet->task, text);
+  zh_entrant_fact_of(e, entrant, "metric", sheet->task, sheet->metric);
   return ZH_OK;
 }
 
@@ -162,20 +160,20 @@ static const struct {
                   {"protocol", false, ZH_WORD_compare_of_protocol}};
 enum { CONDITIONS = sizeof conditions / sizeof *conditions };
 
-static bool states(const zh_entrant *entrant, int condition) {
-  char key[512];
+static bool states(const zh_entrants *e, const zh_entrant *entrant, int condition) {
   if (!conditions[condition].of_task) return fact(entrant, conditions[condition].name) != NULL;
   for (size_t k = 0; k < entrant->sheet_count; k++) {
     if (entrant->sheets[k].count == 0) continue;
-    snprintf(key, sizeof key, "%s %.400s", conditions[condition].name, entrant->sheets[k].task);
-    if (fact(entrant, key) == NULL) return false;
+    const char *task = entrant->sheets[k].task,
+               *key = zh_arena_printf(e->arena, "%s %s", conditions[condition].name, task);
+    if (key == NULL || fact(entrant, key) == NULL) return false;
   }
   return true;
 }
 
 static bool all_state(const zh_entrants *e, int condition) {
   for (size_t i = 0; i < e->count; i++)
-    if (e->at[i].sheet_count > 0 && !states(&e->at[i], condition)) return false;
+    if (e->at[i].sheet_count > 0 && !states(e, &e->at[i], condition)) return false;
   return true;
 }
 
@@ -248,7 +246,7 @@ zh_status zh_compare_protocol(json_t **out, zh_entrants *e, zh_error *err) {
     timed += entrant->speed_count > 0;
     doubtful |= entrant->doubtful;
     for (size_t k = 0; k < entrant->sheet_count; k++) {
-      ZH_TRY(add_sheet_facts(entrant, &entrant->sheets[k], err));
+      ZH_TRY(add_sheet_facts(e, entrant, &entrant->sheets[k], err));
       faults |= json_array_size(entrant->sheets[k].faults) > 0;
     }
   }

@@ -180,6 +180,16 @@ static zh_status take_line(void *user, size_t number, json_t *line, zh_error *er
   return zh_sheet_add(m->sheet, &answer, err);
 }
 
+/* --- conditions --- */
+
+enum { NUMBER_MAX = 32 };
+
+/* A text, or a number with all its digits: a version may be a date. */
+static const char *shown(char room[NUMBER_MAX], const json_t *value) {
+  snprintf(room, NUMBER_MAX, "%.15g", json_number_value(value));
+  return json_is_number(value) ? room : json_string_value(value);
+}
+
 /* --- a task --- */
 
 static void note_no_samples(marking *m, zh_error *err) {
@@ -204,14 +214,8 @@ static void add_task_facts(const marking *m) {
   static const char *const keys[][2] = {{"n-shot", "shots"}, {"versions", "version"}};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     const json_t *value = json_object_get(json_object_get(m->results, keys[i][0]), m->task);
-    char key[512], text[64];
-    if (value == NULL) continue;
-    snprintf(key, sizeof key, "%s %s", keys[i][1], m->task);
-    if (json_is_string(value))
-      snprintf(text, sizeof text, "%.60s", json_string_value(value));
-    else
-      snprintf(text, sizeof text, "%g", json_number_value(value));
-    zh_entrant_fact(m->entrant, key, text);
+    char room[NUMBER_MAX];
+    zh_entrant_fact_of(m->e, m->entrant, keys[i][1], m->task, shown(room, value));
   }
 }
 
@@ -235,18 +239,16 @@ static zh_status read_task(marking *m, const char *step, zh_error *err) {
 static void add_facts(zh_entrant *entrant, const json_t *results) {
   const json_t *config = json_object_get(results, "config"),
                *how = json_object_get(config, "model_args"),
-               *seed = json_object_get(config, "made_seed"),
-               *limit = json_object_get(config, "limit");
-  char text[64];
+               *seed = json_object_get(config, "made_seed");
+  char room[NUMBER_MAX];
   zh_entrant_fact(entrant, "precision", json_string_value(json_object_get(how, "precision")));
   zh_entrant_fact(entrant, "kv", json_string_value(json_object_get(how, "kv")));
   zh_entrant_fact(entrant, "evaluated by",
                   json_string_value(json_object_get(results, "model_source")));
   zh_entrant_fact(entrant, "git", json_string_value(json_object_get(results, "git_hash")));
-  snprintf(text, sizeof text, "%lld", (long long)json_integer_value(seed));
-  if (json_is_integer(seed)) zh_entrant_fact(entrant, "item seed", text);
-  snprintf(text, sizeof text, "%g", json_number_value(limit));
-  if (json_is_number(limit)) zh_entrant_fact(entrant, "limit", text);
+  snprintf(room, sizeof room, "%lld", (long long)json_integer_value(seed));
+  if (json_is_integer(seed)) zh_entrant_fact(entrant, "item seed", room);
+  zh_entrant_fact(entrant, "limit", shown(room, json_object_get(config, "limit")));
 }
 
 zh_status zh_read_results(zh_entrants *e, zh_entrant *entrant, const char *path, const char *step,

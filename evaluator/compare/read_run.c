@@ -119,7 +119,7 @@ static zh_status add_steps(zh_entrant *entrant, const reading *r, zh_error *err)
   size_t i;
   json_array_foreach(json_object_get(r->bundle->run, "steps"), i, step) {
     const char *workload = text_of(step, "workload");
-    char key[256], *dumped = NULL;
+    char *dumped = NULL;
     if (!is_of(step, r->model)) continue;
     if (strcmp(workload, "prefill") != 0 && strcmp(workload, "decode") != 0) continue;
     const char *plain = plain_step(r->e, text_of(step, "step"));
@@ -127,8 +127,7 @@ static zh_status add_steps(zh_entrant *entrant, const reading *r, zh_error *err)
                  *facts = json_object_get(step, "facts"),
                  *device = json_object_get(facts, "device");
     ZH_TRY(zh_json_dump_line(&dumped, parameters, err));
-    snprintf(key, sizeof key, "parameters %.200s", plain);
-    zh_entrant_fact(entrant, key, dumped);
+    zh_entrant_fact_of(r->e, entrant, "parameters", plain, dumped);
     free(dumped);
     zh_entrant_fact(entrant, "step kernels", text_of(facts, "kernels"));
     zh_entrant_fact(entrant, "device",

@@ -346,6 +346,23 @@ def test_conditions_that_no_input_states_are_named(tmp_path):
     assert scores["not_stated"] == ["protocol"] and scores["en"].startswith("Scores can be compared: items, prompts and metrics are the same.")
 
 
+@pytest.mark.parametrize("task", ["长" * 140, "t" * 8000], ids=["cut in a character", "very long"])
+def test_items_of_a_task_with_a_long_name_are_compared(tmp_path, task):
+    tables = [table(tmp_path / f"{k}.csv", {task + end: of for end in "xy"}) for k, of in enumerate((PLAIN, PLAIN[:-1]))]
+    assert {d["field"] for d in compare(*tables)["protocol"]["differences"]} == {f"{what} {task}{end}" for what in ("items", "prompts") for end in "xy"}
+
+
+@pytest.mark.parametrize("versions", [("a" * 61 + "1", "a" * 61 + "2"), ("a" * 59 + "一", "b" * 59 + "一"), (20251101, 20251102), (1.5, 1.25)],
+                         ids=["long", "cut in a character", "date", "fraction"])
+def test_versions_of_a_task_are_compared_whole(tmp_path, versions):
+    for k, version in enumerate(versions):
+        folder = write_evaluation(tmp_path / str(k), f"m{k}", sm3(b"%d" % k), {"t": choices(answers(7, 50, 0.6, 0.5)[k], numpy.arange(50))})
+        file, = folder.glob("results_*.json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"versions": {"t": version}}, ensure_ascii=False), encoding="utf-8")
+    differs, = compare(tmp_path / "0", tmp_path / "1")["protocol"]["differences"]
+    assert differs == {"field": "version t", "of": "scores", "breaks": True, "values": [str(version) for version in versions]}
+
+
 def test_a_metric_that_no_task_has_is_refused(tmp_path):
     samples = [dict(sample, metrics=["acc", "acc_norm"], acc_norm=1.0 - sample["acc"]) for sample in choices(answers(7, 50, 0.6)[0], numpy.arange(50))]
     other = [dict(sample, metrics=["acc", "acc_norm"], acc_norm=1.0 - sample["acc"]) for sample in choices(answers(8, 50, 0.6)[0], numpy.arange(50))]
@@ -422,6 +439,14 @@ def test_speeds_under_other_conditions_are_not_compared(tmp_path, change, field,
     assert got["protocol"]["speeds"]["comparable"] is (why == "single")
     fields = {d["field"]: d["breaks"] for d in got["protocol"]["differences"]}
     assert fields["type"] is False and (field is None or fields[field] is True)
+
+
+def test_parameters_of_a_step_with_a_long_name_are_compared(tmp_path):
+    step = "decode-" + "长" * 80  # 200 bytes end in the middle of a character
+    folders = [write_run(tmp_path / name, {name: (sm3(name.encode()), "BF16")}, {name: {(step, "decode_rate", "token/s"): (rate, rate - 1, rate + 1)}},
+                         parameters={"prompt": prompt}) for name, rate, prompt in (("a", 100, 512), ("b", 150, 128))]
+    ratio = of(compare(*folders), f"{step}/decode_rate")[1]["ratio"]
+    assert (ratio["verdict"], ratio["why"], ratio["value"]) == ("insufficient", "parameters", None)
 
 
 def test_parts_of_a_model_are_joined_and_the_dominated_is_named(tmp_path):
