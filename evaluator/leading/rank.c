@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/text.h"
 #include "evaluator/evaluator.h"
@@ -157,7 +158,12 @@ static zh_status read_all(ranking *r, const char *const *paths, size_t count, zh
   return ZH_OK;
 }
 
-/* One table under two names. */
+/* One model, or one table, under two names. */
+static bool same_files(const zh_scorer *a, const zh_scorer *b) {
+  return a->model_sm3 != NULL && b->model_sm3 != NULL &&
+         strcasecmp(a->model_sm3, b->model_sm3) == 0;
+}
+
 static bool same_scores(const zh_scorer *a, const zh_scorer *b) {
   return strcmp(a->sm3, b->sm3) == 0;
 }
@@ -178,6 +184,9 @@ static void check_models(ranking *r) {
       if (strcmp(a->name, b->name) == 0)
         zh_refuse(&r->refusals, "model_twice", a->name, ZH_WORD_leading_model_twice, "model",
                   a->name, "file", a->file, "other", b->file, NULL);
+      else if (same_files(a, b))
+        zh_refuse(&r->refusals, "same_model", b->name, ZH_WORD_compare_same_model, "model", a->name,
+                  "other", b->name, "sm3", b->model_sm3, NULL);
       else if (same_scores(a, b))
         zh_refuse(&r->refusals, "same_table", b->name, ZH_WORD_leading_same_table, "model", a->name,
                   "other", b->name, "file", b->file, NULL);

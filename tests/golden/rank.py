@@ -326,6 +326,16 @@ def test_the_same_table_twice(pair):
     refused(pair, None, "same_table")
 
 
+def test_one_model_under_two_names(pair):
+    """Two runs of one file are no two models, in whatever case its digest is written."""
+    digest = "ab" * 32
+    first = lambda text: "# model_sm3: " + text + "\n"
+    tables = [pair.table("ours", first=first(digest)), pair.table("one", first=first(digest.upper()))]
+    said = refused(pair, tables, "same_model")
+    assert said["model"] == "one" and digest in said["en"].lower()
+    assert pair.run(tables=[tables[0], pair.table("one", first=first("cd" * 32))])["refused"] is False
+
+
 def test_another_protocol_and_another_model(pair):
     tables = [pair.table("ours", first="# protocol: " + 64 * "0" + "\n"), pair.table("one")]
     refused(pair, tables, "protocol_differs")
