@@ -209,7 +209,7 @@ static int by_name(const void *a, const void *b) {
 /* --- units of scores --- */
 
 /* A margin in points means something where the score of a perfect answer is known, a bare one where
- * scores are of its kind. */
+ * scores are of its kind; among shares one of 100 points covers every gap. */
 static void check_margin(ranking *r) {
   const zh_protocol *p = r->protocol;
   bool said = false;
@@ -218,11 +218,11 @@ static void check_margin(ranking *r) {
     double outside = 0;
     bool shares = zh_table_in_shares(r->table, k, &outside);
     char value[32];
-    said = shares ? p->margin_is_bare && p->margin >= 1 : !p->margin_is_bare;
-    snprintf(value, sizeof value, "%g", shares ? p->margin : outside);
+    said = shares ? p->margin >= 1 : !p->margin_is_bare;
+    snprintf(value, sizeof value, "%g", outside);
     if (said && shares)
       zh_refuse(&r->refusals, "margin_too_wide", claimant, ZH_WORD_leading_margin_of_shares, "task",
-                task, "margin", value, "value", zh_points(true, p->margin).text, NULL);
+                task, "margin", p->margin_written, NULL);
     else if (said)
       zh_refuse(&r->refusals, "scale_unknown", claimant, ZH_WORD_leading_scale_unknown, "task",
                 task, "value", value, NULL);

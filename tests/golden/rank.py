@@ -634,9 +634,13 @@ def test_a_scale_makes_shares_of_scores(world):
     assert "100.5" in refused(world, None, "out_of_scale")["en"]
 
 
-def test_a_margin_of_a_hundred_points_is_a_slip(pair):
-    pair.lines["margin"] = "margin: 1"
-    assert "margin: 1 point" in refused(pair, None, "margin_too_wide")["en"]
+@pytest.mark.parametrize("margin", ["1", "100 %", "150 points", "5000%"])
+def test_a_margin_of_a_hundred_points_is_a_slip(pair, margin):
+    pair.lines["margin"] = f"margin: {margin}"
+    said = refused(pair, None, "margin_too_wide")
+    assert f"(margin: {margin})" in said["en"] and f"（margin: {margin}）" in said["zh"] and "write, for instance, margin: 1 point" in said["en"]
+    pair.lines["margin"] = "margin: 99 points"
+    assert pair.run()["refused"] is False
 
 
 def test_sentences_name_their_unit(world):
