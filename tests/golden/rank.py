@@ -302,8 +302,9 @@ def test_duplicates(pair):
     assert "line 52" in refused(pair, [pair.table("ours"), pair.table("one", [*rows, rows[7]])], "duplicate")["en"]
 
 
-@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "NaN"])
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "NaN", "", "NA", "N/A", "n/a", "null", "None", "<NA>"])
 def test_scores_that_are_no_numbers(pair, score):
+    """What spreadsheets, pandas and R write for a number that is not there is a gap, not a broken table."""
     rows = list(pair.rows("one"))
     rows[3][4] = score
     assert "line 5" in refused(pair, [pair.table("ours"), pair.table("one", rows)], "not_finite")["en"]
@@ -492,6 +493,7 @@ FULL = "item,cluster,task,modality,score\n"
 @pytest.mark.parametrize("text, said", [
     ("item,cluster,task,modality\n1,,a,\n", "no column 'score'"), ("", "no header line"),
     (FULL + "1,,a,\n", "4 fields, where the header has 5"), (FULL + "1,,a,,x\n", "one.csv:2: the score is 'x'"),
+    (FULL + "1,,a,,NAB\n", "one.csv:2: the score is 'NAB'"), (FULL + "1,,a,, \n", "one.csv:2: the score is ' '"),
     (FULL + '"1,,a,,1\n', "does not close"), (FULL + "1,,a,,0x1p-1\n", "the score is '0x1p-1'"), (FULL + ",,a,,1\n", "one.csv:2: the item has no name"),
     ("item,item,task,score\n", "named twice"), ("item,task,score\n\xff\n", "not UTF-8"),
     ("item,clusters,task,modality,score\n", "did you mean 'clusters'?"), ("item,task,modality,score\n", "no column 'cluster'"),
