@@ -317,6 +317,17 @@ def test_other_prompts(pair):
     assert "a-0" in refused(pair, tables, "prompt_differs")["en"]
 
 
+@pytest.mark.parametrize("silent, other", [("one", "ours"), ("ours", "one")])
+def test_a_table_that_does_not_say_what_was_asked(pair, silent, other):
+    """It is not one that asked something else."""
+    header = "item,cluster,task,modality,score,prompt"
+    tables = [pair.table(model, [[*row, "p1" if model == other else ""] for row in pair.rows(model)], header) for model in ("ours", "one")]
+    for given in (tables, [pair.table(silent), *[table for table in tables if table.stem == other]]):
+        said = refused(pair, given, "prompt_unstated")
+        assert said["model"] == silent and "a-0" in said["en"] and "different" not in said["en"]
+        assert silent in said["zh"] and "不同" not in said["zh"]
+
+
 def test_a_peer_that_is_the_claimant(pair):
     pair.lines["peers"] = "peers: [one, ours]"
     refused(pair, None, "peer_is_claimant")
