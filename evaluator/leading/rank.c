@@ -9,6 +9,7 @@
 #include "core/text.h"
 #include "evaluator/evaluator.h"
 #include "evaluator/leading/notes.h"
+#include "evaluator/leading/scales.h"
 #include "evaluator/leading/seen.h"
 #include "evaluator/leading/show.h"
 #include "evaluator/stats/multiplicity.h"
@@ -250,6 +251,7 @@ static zh_status join(ranking *r, zh_error *err) {
   const char *contaminated = r->protocol->contaminated;
   ZH_TRY(zh_table_join(&r->table, r->scorers, r->count, r->protocol, &r->refusals, err));
   if (r->table == NULL) return ZH_OK;
+  ZH_TRY(zh_scales_check(r->table, &r->refusals, err));
   check_margin(r);
   return contaminated == NULL ? ZH_OK
                               : zh_seen_read(&r->seen, r->table, contaminated, &r->refusals, err);

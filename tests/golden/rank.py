@@ -656,6 +656,35 @@ def test_a_margin_of_a_hundred_points_is_a_slip(pair, margin):
     assert pair.run()["refused"] is False
 
 
+@pytest.mark.parametrize("declared", ["", ", scale: 100"])
+@pytest.mark.parametrize("wrong", ["ours", "one"])
+def test_shares_beside_percents_are_refused(world, wrong, declared):
+    """Right and wrong, and grades: of one model as shares, of the other in percent."""
+    ours, one = answers(30, 200, 0.7, 0.65)
+    grades = numpy.random.default_rng(31).random((2, 200))
+    world.lines["margin"] = "margin: 1 point" if declared else "margin: 0.5"
+    world.tasks = ["{task: a, modality: text%s}" % declared]
+    for scores in ((ours, one), grades):
+        world.scores = {}
+        right = dict(zip(("ours", "one"), scores))
+        given = {model: values * (1 if model == wrong else 100) for model, values in right.items()}
+        said = refused(world.task("a", **given), None, "two_scales")
+        assert said["model"] == wrong and all(f"{values.max():g}" in said["en"] for values in given.values())
+        world.task("a", **{model: 100 * values for model, values in right.items()})
+        assert world.run()["refused"] is False
+
+
+@pytest.mark.parametrize("ours, one, refuses", [
+    ([0, 1, 1, 0], [0, 10, 0, 10], True), ([0, 0.5, 0, 0], [0, 10, 0, 0], True),  # right and wrong, ten points for right
+    ([0, 1, 1, 0], [0, 5, 2, 3], False), ([1, 1, 1, 1], [5, 5, 5, 4], False),  # five points for the best answer
+    ([0.9, 0.8, 1, 0.95], [1.2, 1.1, 0.9, 1.3], False),  # bits a byte
+    ([0, 0, 0, 0], [0, 100, 100, 0], False), ([0.5, 0.1, 0.3, 0.2], [-1, 2, 3, 2.5], False)])
+def test_low_scores_are_no_other_scale(world, ours, one, refuses):
+    world.lines["margin"] = "margin: 0.5"
+    result = world.task("a", ours=ours, one=one).run()
+    assert ("two_scales" in rules(result)) == result["refused"] == refuses
+
+
 def test_sentences_name_their_unit(world):
     ours, one = answers(6, 800, 0.9, 0.8, shared=0.5)
     said = world.task("a", ours=ours, one=one).run()["decided_by"][0]
