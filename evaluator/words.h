@@ -305,6 +305,8 @@ typedef struct zh_slot {
   ENTRY(leading, needs_clean)                                                                      \
   ENTRY(leading, clean)                                                                            \
   ENTRY(leading, not_dated)                                                                        \
+  ENTRY(leading, not_locked)                                                                       \
+  ENTRY(leading, not_domestic)                                                                     \
   ENTRY(leading, columns_not_read)                                                                 \
   ENTRY(leading, seen_not_found)                                                                   \
   ENTRY(leading, seen_other_tasks)                                                                 \

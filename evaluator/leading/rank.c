@@ -269,10 +269,12 @@ static zh_status rank(json_t **out, ranking *r, const char *const *given, size_t
   json_t *notes = json_array();
   zh_note_input(notes, r->words, r->protocol, r->scorers, r->count);
   zh_note_seen(notes, r->words, &r->seen);
-  zh_status status = json_array_size(r->refusals.list) == 0
-                         ? describe(out, r, notes, err)
-                         : zh_show_refusal(out, r->words, r->protocol, r->refusals.list, notes,
-                                           r->scorers, r->count, err);
+  zh_status status = zh_note_countries(notes, r->words, r->protocol, err);
+  if (status == ZH_OK)
+    status = json_array_size(r->refusals.list) == 0
+                 ? describe(out, r, notes, err)
+                 : zh_show_refusal(out, r->words, r->protocol, r->refusals.list, notes, r->scorers,
+                                   r->count, err);
   json_decref(notes);
   return status;
 }

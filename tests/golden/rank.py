@@ -564,6 +564,30 @@ def test_who_is_not_dated_is_told(pair):
     assert "one" in notes["not_dated"]["zh"] and "two" not in notes["not_dated"]["en"]
 
 
+def test_a_protocol_without_its_day_is_told(pair):
+    pair.lines["peers"] = "peers: [{model: one, declared: 2030-01-01}]"
+    (said,) = [note for note in pair.run()["notes"] if note["rule"] == "not_locked"]
+    assert "(locked)" in said["en"] and "（locked）" in said["zh"]
+    pair.lines |= {"locked": "locked: 2030-01-02"}
+    assert "not_locked" not in rules(pair.run(), "notes")
+
+
+def test_a_model_that_the_registry_knows_from_elsewhere_is_told(world):
+    """By its name there, in whatever case; of models from China, and of names that it does not have, nothing is said."""
+    ours, one, two, three = answers(37, 800, 0.9, 0.8, 0.78, 0.76, shared=0.5)
+    world.task("a", ours=ours, **{"gpt-4.1": one, "DeepSeek-V3": two, "peer": three})
+    world.lines["peers"] = "peers: [gpt-4.1, DeepSeek-V3, peer, {model: Llama-3-70B, top: false}]"
+    result = world.run()
+    (said,) = [note for note in result["notes"] if note["rule"] == "not_domestic"]
+    for language in ("zh", "en"):
+        assert "gpt-4.1 (OpenAI, US), Llama-3-70B (Meta, US)" in said[language]
+        assert not any(name in said[language] for name in ("DeepSeek", "peer", "ours"))
+    assert result["verdict"] == "领先"
+    tables = [world.table(model) for model in world.scores if model != "gpt-4.1"]
+    world.lines["peers"] = "peers: [DeepSeek-V3, peer]"
+    assert "not_domestic" not in rules(world.run(tables=tables), "notes")
+
+
 # --- published scores ---
 
 def test_a_published_score_that_cannot_be_compared_is_listed_with_its_reason(world):
