@@ -257,6 +257,7 @@ typedef struct zh_slot {
   ENTRY(leading, seen_elsewhere)                                                                   \
   ENTRY(leading, scale_unknown)                                                                    \
   ENTRY(leading, two_scales)                                                                       \
+  ENTRY(leading, scale_of_shares)                                                                  \
   ENTRY(leading, margin_of_shares)                                                                 \
   ENTRY(leading, empty)                                                                            \
   ENTRY(leading, peer_is_claimant)                                                                 \

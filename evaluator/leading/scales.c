@@ -48,6 +48,19 @@ static void check_task(zh_refusals *refusals, const zh_table *t, size_t task, co
   }
 }
 
+/* Every model's scores are shares of a scale that the protocol has in percent or points. */
+static void check_declared(zh_refusals *refusals, const zh_table *t, size_t task,
+                           const zh_reach *of) {
+  double most = 0;
+  char scale[32], high[32];
+  for (size_t m = 0; m < t->models; m++) most = fmax(most, of[m].most);
+  if (t->task[task]->scale < MUCH_HIGHER || most <= 0 || most > 1) return;
+  snprintf(scale, sizeof scale, "%g", t->task[task]->scale);
+  snprintf(high, sizeof high, "%g", most);
+  zh_refuse(refusals, "two_scales", t->names[0], ZH_WORD_leading_scale_of_shares, "task",
+            t->task[task]->task, "value", scale, "high", high, NULL);
+}
+
 zh_status zh_scales_check(const zh_table *t, zh_refusals *refusals, zh_error *err) {
   zh_reach *of = calloc(t->models, sizeof *of);
   if (of == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu models", t->models);
@@ -57,6 +70,7 @@ zh_status zh_scales_check(const zh_table *t, zh_refusals *refusals, zh_error *er
     for (size_t m = 0; m < t->models; m++)
       of[m] = zh_reach_of(t->scores + m * t->items + first, count, scale);
     check_task(refusals, t, k, of);
+    check_declared(refusals, t, k, of);
   }
   free(of);
   return ZH_OK;

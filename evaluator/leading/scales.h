@@ -19,7 +19,8 @@ zh_reach zh_reach_of(const double *scores, size_t count, double scale);
 /* Shares beside percents or points: all of one in 0 to 1 while the other's pass 1, and both right
  * or wrong, or the other's much higher. A weak model's 0 and 1 of 5 points are no such sign. */
 bool zh_on_two_scales(const zh_reach *shares, const zh_reach *other);
-/* Refuses each task of which two models' scores are so. */
+/* Refuses each task of which two models' scores are so, or all scores are beside the scale that the
+ * protocol states. */
 ZH_MUST_CHECK zh_status zh_scales_check(const zh_table *table, zh_refusals *refusals,
                                         zh_error *err);
 

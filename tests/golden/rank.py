@@ -698,6 +698,16 @@ def test_shares_beside_percents_are_refused(world, wrong, declared):
         assert world.run()["refused"] is False
 
 
+@pytest.mark.parametrize("scale, refuses", [(100, True), (20, True), (10, False)])
+def test_shares_under_a_scale_of_percents_are_refused(world, scale, refuses):
+    """A margin of a point would cover every gap."""
+    ours, one = answers(32, 600, 0.66, 0.69)
+    world.tasks = ["{task: a, modality: text, scale: %d}" % scale]
+    result = world.task("a", ours=ours, one=one).run()
+    assert ("two_scales" in rules(result)) == result["refused"] == refuses
+    assert not refuses or f"scores {scale} (scale)" in result["decided_by"][0]["en"]
+
+
 @pytest.mark.parametrize("ours, one, refuses", [
     ([0, 1, 1, 0], [0, 10, 0, 10], True), ([0, 0.5, 0, 0], [0, 10, 0, 0], True),  # right and wrong, ten points for right
     ([0, 1, 1, 0], [0, 5, 2, 3], False), ([1, 1, 1, 1], [5, 5, 5, 4], False),  # five points for the best answer
