@@ -245,6 +245,7 @@ typedef struct zh_slot {
   ENTRY(leading, model_unstated)                                                                   \
   ENTRY(leading, items_missing)                                                                    \
   ENTRY(leading, prompt_differs)                                                                   \
+  ENTRY(leading, prompt_unstated)                                                                  \
   ENTRY(leading, cluster_differs)                                                                  \
   ENTRY(leading, task_modality)                                                                    \
   ENTRY(leading, item_count)                                                                       \
@@ -255,6 +256,8 @@ typedef struct zh_slot {
   ENTRY(leading, seen_unmatched)                                                                   \
   ENTRY(leading, seen_elsewhere)                                                                   \
   ENTRY(leading, scale_unknown)                                                                    \
+  ENTRY(leading, two_scales)                                                                       \
+  ENTRY(leading, scale_of_shares)                                                                  \
   ENTRY(leading, margin_of_shares)                                                                 \
   ENTRY(leading, empty)                                                                            \
   ENTRY(leading, peer_is_claimant)                                                                 \
@@ -303,6 +306,8 @@ typedef struct zh_slot {
   ENTRY(leading, needs_clean)                                                                      \
   ENTRY(leading, clean)                                                                            \
   ENTRY(leading, not_dated)                                                                        \
+  ENTRY(leading, not_locked)                                                                       \
+  ENTRY(leading, not_domestic)                                                                     \
   ENTRY(leading, columns_not_read)                                                                 \
   ENTRY(leading, seen_not_found)                                                                   \
   ENTRY(leading, seen_other_tasks)                                                                 \

@@ -1,7 +1,9 @@
 #include "evaluator/leading/columns.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const names[] = {"item",  "cluster", "task",   "modality",
                                     "score", "run",     "prompt", NULL};
@@ -50,12 +52,23 @@ const char *zh_columns_field(const zh_columns *columns, const zh_csv *csv, int w
   return columns->there[which] ? zh_csv_field(csv, columns->at[which]) : "";
 }
 
+/* What spreadsheets, pandas, R and Python write where there is none. */
+static bool is_gap(const char *text) {
+  static const char *const gaps[] = {"", "NA", "N/A", "<NA>", "null", "None"};
+  for (size_t i = 0; i < sizeof gaps / sizeof *gaps; i++)
+    if (strcasecmp(text, gaps[i]) == 0) return true;
+  return false;
+}
+
 /* Decimal: strtod alone would take 0x1p-1. */
 zh_status zh_scores_number(double *out, const char *text, const zh_csv *csv, zh_error *err) {
   char *end;
-  *out = strtod(text, &end);
-  if (*text != '\0' && *end == '\0' && strspn(text, " \t") == 0 && strpbrk(text, "xX") == NULL)
+  if (is_gap(text)) {
+    *out = NAN;
     return ZH_OK;
+  }
+  *out = strtod(text, &end);
+  if (*end == '\0' && strspn(text, " \t") == 0 && strpbrk(text, "xX") == NULL) return ZH_OK;
   return zh_fail(err, ZH_ERR_INPUT, "%s:%zu: the score is '%.40s', where a number is expected",
                  zh_csv_path(csv), zh_csv_line(csv), text);
 }

@@ -34,7 +34,8 @@ ZH_MUST_CHECK zh_status zh_columns_find(zh_columns *out, json_t *not_read, const
                                         zh_error *err);
 /* Of the current row; "" where there is no such column. */
 const char *zh_columns_field(const zh_columns *columns, const zh_csv *csv, int which);
-/* A score of that row: decimal, or a word of strtod's for what is no finite number. */
+/* A score of that row: decimal, or a word of strtod's for what is no finite number; NAN where there
+ * is none. */
 ZH_MUST_CHECK zh_status zh_scores_number(double *out, const char *text, const zh_csv *csv,
                                          zh_error *err);
 

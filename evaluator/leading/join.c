@@ -61,26 +61,35 @@ static void compare_lists(const join *j, const zh_scorer *other) {
   }
 }
 
-/* What both tables say of the same item must be the same. */
-static void compare_words(const join *j, const zh_scorer *other) {
-  static const struct {
-    size_t offset;
-    const char *kind;
-    zh_word word;
-  } fields[] = {{offsetof(zh_scored, prompt), "prompt_differs", ZH_WORD_leading_prompt_differs},
-                {offsetof(zh_scored, cluster), "cluster_differs", ZH_WORD_leading_cluster_differs}};
+static void refuse_item(const join *j, const char *kind, zh_word word, const zh_scorer *model,
+                        const zh_scorer *other, const zh_scored *row) {
+  zh_refuse(j->refusals, kind, model->name, word, "model", model->name, "other", other->name,
+            "item", row->item, "task", j->protocol->tasks[row->task].task, NULL);
+}
+
+/* A table that does not say what was asked is not one that asked something else. */
+static void compare_prompts(const join *j, const zh_scorer *other) {
   const zh_scorer *first = &j->scorers[0];
-  for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
-    for (size_t i = 0; i < j->items; i++) {
-      const zh_scored *a = row_of(first, i), *b = row_of(other, i);
-      const char *x = *(const char *const *)((const char *)a + fields[f].offset),
-                 *y = *(const char *const *)((const char *)b + fields[f].offset);
-      if (strcmp(x, y) == 0) continue;
-      zh_refuse(j->refusals, fields[f].kind, other->name, fields[f].word, "model", other->name,
-                "other", first->name, "item", a->item, "task", j->protocol->tasks[a->task].task,
-                NULL);
-      break;
-    }
+  for (size_t i = 0; i < j->items; i++) {
+    const zh_scored *a = row_of(first, i), *b = row_of(other, i);
+    if (strcmp(a->prompt, b->prompt) == 0) continue;
+    if (a->prompt[0] == '\0')
+      refuse_item(j, "prompt_unstated", ZH_WORD_leading_prompt_unstated, first, other, a);
+    else if (b->prompt[0] == '\0')
+      refuse_item(j, "prompt_unstated", ZH_WORD_leading_prompt_unstated, other, first, a);
+    else
+      refuse_item(j, "prompt_differs", ZH_WORD_leading_prompt_differs, other, first, a);
+    return;
+  }
+}
+
+static void compare_clusters(const join *j, const zh_scorer *other) {
+  const zh_scorer *first = &j->scorers[0];
+  for (size_t i = 0; i < j->items; i++) {
+    const zh_scored *a = row_of(first, i), *b = row_of(other, i);
+    if (strcmp(a->cluster, b->cluster) == 0) continue;
+    refuse_item(j, "cluster_differs", ZH_WORD_leading_cluster_differs, other, first, a);
+    return;
   }
 }
 
@@ -284,8 +293,11 @@ zh_status zh_table_join(zh_table **out, const zh_scorer *scorers, size_t count,
           : ZH_OK;
   if (status == ZH_OK) {
     for (size_t m = 1; m < count; m++) compare_lists(&j, &scorers[m]);
-    for (size_t m = 1; m < count && json_array_size(refusals->list) == 0; m++)
-      compare_words(&j, &scorers[m]);
+    bool same_items = json_array_size(refusals->list) == 0;
+    for (size_t m = 1; m < count && same_items; m++) {
+      compare_prompts(&j, &scorers[m]);
+      compare_clusters(&j, &scorers[m]);
+    }
     find_modalities(&j);
     status = check_tasks(&j, err);
   }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "evaluator/registry/registry.h"
 
 /* What sentences quote of names that somebody else chose. */
 enum { QUOTED_BYTES = 240 };
@@ -41,7 +42,31 @@ static void note_columns(json_t *notes, const zh_words *words, const zh_scorer *
 void zh_note_input(json_t *notes, const zh_words *words, const zh_protocol *protocol,
                    const zh_scorer *scorers, size_t count) {
   note_dates(notes, words, protocol);
+  if (protocol->locked == NULL)
+    json_array_append_new(notes, zh_say(words, "not_locked", ZH_WORD_leading_not_locked, NULL));
   for (size_t i = 0; i < count; i++) note_columns(notes, words, &scorers[i]);
+}
+
+static void add_foreign(zh_text *list, const zh_registry *registry, const char *model) {
+  const zh_entry *entry = zh_registry_model(registry, model);
+  if (entry == NULL || strcmp(entry->text[ZH_OF_COUNTRY], "CN") == 0) return;
+  zh_text_printf(list, "%s%s (%s, %s)", list->length > 0 ? ", " : "", model,
+                 entry->text[ZH_OF_DEVELOPER], entry->text[ZH_OF_COUNTRY]);
+}
+
+zh_status zh_note_countries(json_t *notes, const zh_words *words, const zh_protocol *p,
+                            zh_error *err) {
+  zh_registry registry;
+  zh_text list = {0};
+  ZH_TRY(zh_registry_load(&registry, NULL, err));
+  add_foreign(&list, &registry, p->claimant);
+  for (size_t i = 0; i < p->peer_count; i++) add_foreign(&list, &registry, p->peers[i].model);
+  if (list.length > 0)
+    json_array_append_new(notes, zh_say(words, "not_domestic", ZH_WORD_leading_not_domestic, "peer",
+                                        zh_text_string(&list), NULL));
+  zh_text_free(&list);
+  zh_registry_clear(&registry);
+  return ZH_OK;
 }
 
 void zh_note_seen(json_t *notes, const zh_words *words, const zh_seen *seen) {

@@ -9,9 +9,13 @@
 extern "C" {
 #endif
 
-/* Peers without a date, columns that were not read. */
+/* Peers without a date, a protocol without its day, columns that were not read. */
 void zh_note_input(json_t *notes, const zh_words *words, const zh_protocol *protocol,
                    const zh_scorer *scorers, size_t count);
+/* Models that the registry of published scores has under another country; of those that it does not
+ * know nothing is said. */
+ZH_MUST_CHECK zh_status zh_note_countries(json_t *notes, const zh_words *words,
+                                          const zh_protocol *protocol, zh_error *err);
 /* Rows of the list of seen items that fit nothing. */
 void zh_note_seen(json_t *notes, const zh_words *words, const zh_seen *seen);
 /* A unit that leads and whose rank set, which is two-sided, goes on to 2 or more. */

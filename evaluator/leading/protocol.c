@@ -230,6 +230,7 @@ static zh_status read_root(zh_protocol *p, const zh_yaml_node *root, zh_error *e
   ZH_TRY(zh_protocol_share(&p->alpha, &bare, root, "alpha", "0.05 or 5 %", 1e-6, 0.5, err));
   ZH_TRY(zh_protocol_share(&p->margin, &p->margin_is_bare, root, "margin", "'1 point', 1 % or 0.01",
                            0, 1e6, err));
+  ZH_TRY(zh_protocol_text(&p->margin_written, root, "margin", p->arena, err));
   ZH_TRY(zh_protocol_whole(&p->replicates, root, "replicates", 100, 1000000, err));
   ZH_TRY(zh_protocol_whole(&p->seed, root, "seed", 0, INT64_MAX, err));
   return read_contaminated(p, root, err);

@@ -48,8 +48,9 @@ typedef struct zh_protocol {
   size_t task_count;
   const char **modalities; /* required ones */
   size_t modality_count;
-  double alpha, margin; /* margin: in units of the score, once it is divided by its scale */
-  bool margin_is_bare;  /* a number without a unit, which is taken as it stands */
+  double alpha, margin;       /* margin: in units of the score, once it is divided by its scale */
+  bool margin_is_bare;        /* a number without a unit, which is taken as it stands */
+  const char *margin_written; /* NULL: not stated */
   int64_t replicates, seed;
   const char *contaminated; /* path of a table task,item; NULL: none */
 } zh_protocol;

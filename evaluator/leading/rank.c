@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/text.h"
 #include "evaluator/evaluator.h"
 #include "evaluator/leading/notes.h"
+#include "evaluator/leading/scales.h"
 #include "evaluator/leading/seen.h"
 #include "evaluator/leading/show.h"
 #include "evaluator/stats/multiplicity.h"
@@ -157,7 +159,12 @@ static zh_status read_all(ranking *r, const char *const *paths, size_t count, zh
   return ZH_OK;
 }
 
-/* One table under two names. */
+/* One model, or one table, under two names. */
+static bool same_files(const zh_scorer *a, const zh_scorer *b) {
+  return a->model_sm3 != NULL && b->model_sm3 != NULL &&
+         strcasecmp(a->model_sm3, b->model_sm3) == 0;
+}
+
 static bool same_scores(const zh_scorer *a, const zh_scorer *b) {
   return strcmp(a->sm3, b->sm3) == 0;
 }
@@ -178,6 +185,9 @@ static void check_models(ranking *r) {
       if (strcmp(a->name, b->name) == 0)
         zh_refuse(&r->refusals, "model_twice", a->name, ZH_WORD_leading_model_twice, "model",
                   a->name, "file", a->file, "other", b->file, NULL);
+      else if (same_files(a, b))
+        zh_refuse(&r->refusals, "same_model", b->name, ZH_WORD_compare_same_model, "model", a->name,
+                  "other", b->name, "sm3", b->model_sm3, NULL);
       else if (same_scores(a, b))
         zh_refuse(&r->refusals, "same_table", b->name, ZH_WORD_leading_same_table, "model", a->name,
                   "other", b->name, "file", b->file, NULL);
@@ -200,7 +210,7 @@ static int by_name(const void *a, const void *b) {
 /* --- units of scores --- */
 
 /* A margin in points means something where the score of a perfect answer is known, a bare one where
- * scores are of its kind. */
+ * scores are of its kind; among shares one of 100 points covers every gap. */
 static void check_margin(ranking *r) {
   const zh_protocol *p = r->protocol;
   bool said = false;
@@ -209,11 +219,11 @@ static void check_margin(ranking *r) {
     double outside = 0;
     bool shares = zh_table_in_shares(r->table, k, &outside);
     char value[32];
-    said = shares ? p->margin_is_bare && p->margin >= 1 : !p->margin_is_bare;
-    snprintf(value, sizeof value, "%g", shares ? p->margin : outside);
+    said = shares ? p->margin >= 1 : !p->margin_is_bare;
+    snprintf(value, sizeof value, "%g", outside);
     if (said && shares)
       zh_refuse(&r->refusals, "margin_too_wide", claimant, ZH_WORD_leading_margin_of_shares, "task",
-                task, "margin", value, "value", zh_points(true, p->margin).text, NULL);
+                task, "margin", p->margin_written, NULL);
     else if (said)
       zh_refuse(&r->refusals, "scale_unknown", claimant, ZH_WORD_leading_scale_unknown, "task",
                 task, "value", value, NULL);
@@ -241,6 +251,7 @@ static zh_status join(ranking *r, zh_error *err) {
   const char *contaminated = r->protocol->contaminated;
   ZH_TRY(zh_table_join(&r->table, r->scorers, r->count, r->protocol, &r->refusals, err));
   if (r->table == NULL) return ZH_OK;
+  ZH_TRY(zh_scales_check(r->table, &r->refusals, err));
   check_margin(r);
   return contaminated == NULL ? ZH_OK
                               : zh_seen_read(&r->seen, r->table, contaminated, &r->refusals, err);
@@ -258,10 +269,12 @@ static zh_status rank(json_t **out, ranking *r, const char *const *given, size_t
   json_t *notes = json_array();
   zh_note_input(notes, r->words, r->protocol, r->scorers, r->count);
   zh_note_seen(notes, r->words, &r->seen);
-  zh_status status = json_array_size(r->refusals.list) == 0
-                         ? describe(out, r, notes, err)
-                         : zh_show_refusal(out, r->words, r->protocol, r->refusals.list, notes,
-                                           r->scorers, r->count, err);
+  zh_status status = zh_note_countries(notes, r->words, r->protocol, err);
+  if (status == ZH_OK)
+    status = json_array_size(r->refusals.list) == 0
+                 ? describe(out, r, notes, err)
+                 : zh_show_refusal(out, r->words, r->protocol, r->refusals.list, notes, r->scorers,
+                                   r->count, err);
   json_decref(notes);
   return status;
 }

@@ -23,6 +23,13 @@ static bool matches(const zh_entry *e, const zh_registry_query *q) {
   return true;
 }
 
+const zh_entry *zh_registry_model(const zh_registry *r, const char *model) {
+  const zh_registry_query q = {.model = model};
+  for (size_t i = 0; i < r->count; i++)
+    if (matches(&r->entries[i], &q)) return &r->entries[i];
+  return NULL;
+}
+
 /* A name that no row has, with the nearest that some row has. */
 static zh_status check_name(const zh_registry *r, const char *name, int column, zh_error *err) {
   char guess[ZH_GUESS_BYTES];

@@ -45,6 +45,9 @@ typedef struct zh_registry {
 ZH_MUST_CHECK zh_status zh_registry_load(zh_registry *out, const char *file, zh_error *err);
 void zh_registry_clear(zh_registry *registry);
 
+/* The first row of a model, NULL where there is none; case does not count. */
+const zh_entry *zh_registry_model(const zh_registry *registry, const char *model);
+
 /* Equal in all that makes two scores comparable: model, kind, benchmark, metric, shots, setting,
  * unit. */
 int zh_registry_compare(const zh_entry *a, const zh_entry *b);

@@ -292,6 +292,13 @@ def test_what_cannot_be_compared_is_named(tmp_path, kind):
         assert got["protocol"]["scores"]["comparable"] is False
 
 
+@pytest.mark.parametrize("score", ["", "NA", "None"])
+def test_a_score_that_is_not_there_is_named(tmp_path, score):
+    gap = [*OTHER[:-1], (*OTHER[-1][:2], score, OTHER[-1][3])]
+    found = pair(compare(table(tmp_path / "one.csv", {"a": PLAIN}), table(tmp_path / "two.csv", {"a": gap})), "a")
+    assert found["verdict"] == "insufficient" and kinds(found) == ["not_finite"] and "missing" in found["reasons"][0]["en"]
+
+
 def test_one_table_under_two_names(tmp_path):
     paths = [table(tmp_path / f"{name}.csv", {"a": PLAIN}) for name in ("one", "two")]
     found = pair(compare(*paths), "a")

@@ -302,8 +302,9 @@ def test_duplicates(pair):
     assert "line 52" in refused(pair, [pair.table("ours"), pair.table("one", [*rows, rows[7]])], "duplicate")["en"]
 
 
-@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "NaN"])
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "NaN", "", "NA", "N/A", "n/a", "null", "None", "<NA>"])
 def test_scores_that_are_no_numbers(pair, score):
+    """What spreadsheets, pandas and R write for a number that is not there is a gap, not a broken table."""
     rows = list(pair.rows("one"))
     rows[3][4] = score
     assert "line 5" in refused(pair, [pair.table("ours"), pair.table("one", rows)], "not_finite")["en"]
@@ -316,6 +317,17 @@ def test_other_prompts(pair):
     assert "a-0" in refused(pair, tables, "prompt_differs")["en"]
 
 
+@pytest.mark.parametrize("silent, other", [("one", "ours"), ("ours", "one")])
+def test_a_table_that_does_not_say_what_was_asked(pair, silent, other):
+    """It is not one that asked something else."""
+    header = "item,cluster,task,modality,score,prompt"
+    tables = [pair.table(model, [[*row, "p1" if model == other else ""] for row in pair.rows(model)], header) for model in ("ours", "one")]
+    for given in (tables, [pair.table(silent), *[table for table in tables if table.stem == other]]):
+        said = refused(pair, given, "prompt_unstated")
+        assert said["model"] == silent and "a-0" in said["en"] and "different" not in said["en"]
+        assert silent in said["zh"] and "不同" not in said["zh"]
+
+
 def test_a_peer_that_is_the_claimant(pair):
     pair.lines["peers"] = "peers: [one, ours]"
     refused(pair, None, "peer_is_claimant")
@@ -324,6 +336,16 @@ def test_a_peer_that_is_the_claimant(pair):
 def test_the_same_table_twice(pair):
     pair.scores["one"] = pair.scores["ours"]
     refused(pair, None, "same_table")
+
+
+def test_one_model_under_two_names(pair):
+    """Two runs of one file are no two models, in whatever case its digest is written."""
+    digest = "ab" * 32
+    first = lambda text: "# model_sm3: " + text + "\n"
+    tables = [pair.table("ours", first=first(digest)), pair.table("one", first=first(digest.upper()))]
+    said = refused(pair, tables, "same_model")
+    assert said["model"] == "one" and digest in said["en"].lower()
+    assert pair.run(tables=[tables[0], pair.table("one", first=first("cd" * 32))])["refused"] is False
 
 
 def test_another_protocol_and_another_model(pair):
@@ -482,6 +504,7 @@ FULL = "item,cluster,task,modality,score\n"
 @pytest.mark.parametrize("text, said", [
     ("item,cluster,task,modality\n1,,a,\n", "no column 'score'"), ("", "no header line"),
     (FULL + "1,,a,\n", "4 fields, where the header has 5"), (FULL + "1,,a,,x\n", "one.csv:2: the score is 'x'"),
+    (FULL + "1,,a,,NAB\n", "one.csv:2: the score is 'NAB'"), (FULL + "1,,a,, \n", "one.csv:2: the score is ' '"),
     (FULL + '"1,,a,,1\n', "does not close"), (FULL + "1,,a,,0x1p-1\n", "the score is '0x1p-1'"), (FULL + ",,a,,1\n", "one.csv:2: the item has no name"),
     ("item,item,task,score\n", "named twice"), ("item,task,score\n\xff\n", "not UTF-8"),
     ("item,clusters,task,modality,score\n", "did you mean 'clusters'?"), ("item,task,modality,score\n", "no column 'cluster'"),
@@ -539,6 +562,30 @@ def test_who_is_not_dated_is_told(pair):
     pair.lines |= {"locked": "locked: 2026-11-22", "peers": "peers: [one, {model: two, top: false, declared: 2026-11-22}]"}
     notes = {note["rule"]: note for note in pair.run()["notes"]}
     assert "one" in notes["not_dated"]["zh"] and "two" not in notes["not_dated"]["en"]
+
+
+def test_a_protocol_without_its_day_is_told(pair):
+    pair.lines["peers"] = "peers: [{model: one, declared: 2030-01-01}]"
+    (said,) = [note for note in pair.run()["notes"] if note["rule"] == "not_locked"]
+    assert "(locked)" in said["en"] and "（locked）" in said["zh"]
+    pair.lines |= {"locked": "locked: 2030-01-02"}
+    assert "not_locked" not in rules(pair.run(), "notes")
+
+
+def test_a_model_that_the_registry_knows_from_elsewhere_is_told(world):
+    """By its name there, in whatever case; of models from China, and of names that it does not have, nothing is said."""
+    ours, one, two, three = answers(37, 800, 0.9, 0.8, 0.78, 0.76, shared=0.5)
+    world.task("a", ours=ours, **{"gpt-4.1": one, "DeepSeek-V3": two, "peer": three})
+    world.lines["peers"] = "peers: [gpt-4.1, DeepSeek-V3, peer, {model: Llama-3-70B, top: false}]"
+    result = world.run()
+    (said,) = [note for note in result["notes"] if note["rule"] == "not_domestic"]
+    for language in ("zh", "en"):
+        assert "gpt-4.1 (OpenAI, US), Llama-3-70B (Meta, US)" in said[language]
+        assert not any(name in said[language] for name in ("DeepSeek", "peer", "ours"))
+    assert result["verdict"] == "领先"
+    tables = [world.table(model) for model in world.scores if model != "gpt-4.1"]
+    world.lines["peers"] = "peers: [DeepSeek-V3, peer]"
+    assert "not_domestic" not in rules(world.run(tables=tables), "notes")
 
 
 # --- published scores ---
@@ -624,9 +671,52 @@ def test_a_scale_makes_shares_of_scores(world):
     assert "100.5" in refused(world, None, "out_of_scale")["en"]
 
 
-def test_a_margin_of_a_hundred_points_is_a_slip(pair):
-    pair.lines["margin"] = "margin: 1"
-    assert "margin: 1 point" in refused(pair, None, "margin_too_wide")["en"]
+@pytest.mark.parametrize("margin", ["1", "100 %", "150 points", "5000%"])
+def test_a_margin_of_a_hundred_points_is_a_slip(pair, margin):
+    pair.lines["margin"] = f"margin: {margin}"
+    said = refused(pair, None, "margin_too_wide")
+    assert f"(margin: {margin})" in said["en"] and f"（margin: {margin}）" in said["zh"] and "write, for instance, margin: 1 point" in said["en"]
+    pair.lines["margin"] = "margin: 99 points"
+    assert pair.run()["refused"] is False
+
+
+@pytest.mark.parametrize("declared", ["", ", scale: 100"])
+@pytest.mark.parametrize("wrong", ["ours", "one"])
+def test_shares_beside_percents_are_refused(world, wrong, declared):
+    """Right and wrong, and grades: of one model as shares, of the other in percent."""
+    ours, one = answers(30, 200, 0.7, 0.65)
+    grades = numpy.random.default_rng(31).random((2, 200))
+    world.lines["margin"] = "margin: 1 point" if declared else "margin: 0.5"
+    world.tasks = ["{task: a, modality: text%s}" % declared]
+    for scores in ((ours, one), grades):
+        world.scores = {}
+        right = dict(zip(("ours", "one"), scores))
+        given = {model: values * (1 if model == wrong else 100) for model, values in right.items()}
+        said = refused(world.task("a", **given), None, "two_scales")
+        assert said["model"] == wrong and all(f"{values.max():g}" in said["en"] for values in given.values())
+        world.task("a", **{model: 100 * values for model, values in right.items()})
+        assert world.run()["refused"] is False
+
+
+@pytest.mark.parametrize("scale, refuses", [(100, True), (20, True), (10, False)])
+def test_shares_under_a_scale_of_percents_are_refused(world, scale, refuses):
+    """A margin of a point would cover every gap."""
+    ours, one = answers(32, 600, 0.66, 0.69)
+    world.tasks = ["{task: a, modality: text, scale: %d}" % scale]
+    result = world.task("a", ours=ours, one=one).run()
+    assert ("two_scales" in rules(result)) == result["refused"] == refuses
+    assert not refuses or f"scores {scale} (scale)" in result["decided_by"][0]["en"]
+
+
+@pytest.mark.parametrize("ours, one, refuses", [
+    ([0, 1, 1, 0], [0, 10, 0, 10], True), ([0, 0.5, 0, 0], [0, 10, 0, 0], True),  # right and wrong, ten points for right
+    ([0, 1, 1, 0], [0, 5, 2, 3], False), ([1, 1, 1, 1], [5, 5, 5, 4], False),  # five points for the best answer
+    ([0.9, 0.8, 1, 0.95], [1.2, 1.1, 0.9, 1.3], False),  # bits a byte
+    ([0, 0, 0, 0], [0, 100, 100, 0], False), ([0.5, 0.1, 0.3, 0.2], [-1, 2, 3, 2.5], False)])
+def test_low_scores_are_no_other_scale(world, ours, one, refuses):
+    world.lines["margin"] = "margin: 0.5"
+    result = world.task("a", ours=ours, one=one).run()
+    assert ("two_scales" in rules(result)) == result["refused"] == refuses
 
 
 def test_sentences_name_their_unit(world):
