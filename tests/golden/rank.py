@@ -820,3 +820,55 @@ def test_the_example_is_a_protocol_that_runs(tmp_path):
     assert locked != example
     (tmp_path / "protocol.yaml").write_text(locked, encoding="utf-8")
     assert json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["verdict"] == "领先"
+
+
+# --- a task that differs by as much on every item ---
+
+def beside(world, ours, peer, items=334):
+    """A task of which nothing follows, and one of the given scores."""
+    first, second = answers(55, items, 0.7, 0.7, shared=0.5)
+    return world.task("wide", ours=first, one=second).task("narrow", ours=ours, one=peer)
+
+
+@pytest.mark.parametrize("count, clusters", [(2, None), (3, None), (40, None), (3, 2)])
+@pytest.mark.parametrize("ours, one", [(0, 1), (1, 0), (0.9, 0.8)])
+def test_a_task_that_differs_by_as_much_everywhere_leaves_the_mean_unknown(world, count, clusters, ours, one):
+    """Two items lost by all are no ±0 beside 334: neither a lead nor its contrary, a tie or an interval follows."""
+    items = count * (clusters or 1)
+    beside(world, [ours] * items, [one] * items)
+    world.clusters["narrow"] = [k // clusters for k in range(items)] if clusters else None
+    result = world.run()
+    unit = result["endpoints"]["text"]
+    assert (result["verdict"], result["rule"], unit["verdict"]) == ("证据不足", "zero_variance", "证据不足")
+    assert [unit[key] for key in ("se", "p", "low", "high", "bound", "L", "U")] == [None] * 5 + [1, 2]
+    assert {(entry["L"], entry["U"]) for entry in result["rank_sets"]["text"]["joint"]} == {(1, 2)}
+    told = [(entry["rule"], entry["task"]) for entry in result["decided_by"]]
+    assert told == [("zero_variance", "narrow")] and rules(result, "would_change") == ["variation"]
+    assert result["tasks"]["wide"]["p"] is not None
+
+
+def test_a_constant_task_hides_no_other_pair(world):
+    """One of two peers is above by the mean of both tasks, which vary: 不领先, and the joint sets tell the peers apart."""
+    ours, one, two = answers(51, 400, 0.5, 0.5, 0.9, shared=0.5)
+    few, more = answers(52, 60, 0.4, 0.8, shared=0.5)
+    world.task("wide", ours=ours, one=one, two=two).task("narrow", ours=0.5 * few, one=0.5 * few + 0.125, two=more)
+    result = world.run()
+    assert (result["verdict"], rules(result), result["decided_by"][0]["peer"]) == ("不领先", ["own_rank"], "two")
+    peers = result["endpoints"]["text"]["peers"]
+    assert peers["one"]["p"] is None and peers["two"]["p"] > 0.99
+    joint = {entry["model"]: (entry["L"], entry["U"]) for entry in result["rank_sets"]["text"]["joint"]}
+    assert joint == {"ours": (2, 3), "one": (2, 3), "two": (1, 1)}
+
+
+@pytest.mark.parametrize("gap, verdict", [(0.2, "领先"), (0, "证据不足"), (-0.2, "不领先")])
+@pytest.mark.parametrize("graded", [False, True])
+def test_a_task_that_never_differs_changes_nothing(world, gap, verdict, graded):
+    ours, one = answers(53, 400, 0.6 + gap, 0.6, shared=0.5)
+    alone = world.task("wide", ours=ours, one=one).run()
+    same = answers(54, 400, 0.7)[0] * (0.37 if graded else 1)
+    both = world.task("narrow", ours=same, one=same).run()
+    assert alone["verdict"] == both["verdict"] == verdict
+    before, after = alone["endpoints"]["text"], both["endpoints"]["text"]
+    assert [after[key] for key in ("p", "method", "L", "U")] == [before[key] for key in ("p", "method", "L", "U")]
+    assert [after["difference"], after["se"]] == pytest.approx([before["difference"] / 2, before["se"] / 2], rel=1e-9)
+    assert after["low"] < after["difference"] < after["high"]
