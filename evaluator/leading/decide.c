@@ -33,8 +33,7 @@ static bool not_leading(const zh_scope *s) {
 
 bool zh_beats_all(const zh_scope *s, const zh_unit *u) {
   size_t peer = zh_weakest(u);
-  return peer != 0 && zh_pair_known(&u->pairs[peer]) &&
-         u->pairs[peer].p_greater <= s->m->protocol->alpha && u->pairs[peer].estimate.value > 0;
+  return peer != 0 && zh_pair_leads(&u->pairs[peer], s->m->protocol->alpha);
 }
 
 /* By Holm over primary tasks and peers. */
@@ -61,12 +60,12 @@ bool zh_loses_somewhere(const zh_scope *s, bool tell) {
 
 static void explain_lead(const zh_scope *s) {
   const zh_unit *frailest = NULL;
-  size_t fewest = 0;
+  size_t fewest = 0, turned;
   for (size_t i = 0; i < s->count; i++) {
     const zh_unit *u = &s->units[i];
     size_t peer = zh_weakest(u);
     zh_scope_decided(s, zh_about_pair(s, "beats_all", ZH_WORD_leading_beats_all, u, peer));
-    size_t turned = zh_unit_fragility(u, peer, s->m->protocol->alpha, s->err);
+    if (zh_unit_fragility(&turned, u, s->m->table, peer, s->m->protocol, s->err) != ZH_OK) return;
     if (frailest != NULL && turned >= fewest) continue;
     frailest = u;
     fewest = turned;

@@ -12,6 +12,10 @@ bool zh_pair_known(const zh_pair *pair) {
   return pair->estimate.variance > 0;
 }
 
+bool zh_pair_leads(const zh_pair *pair, double alpha) {
+  return zh_pair_known(pair) && pair->p_greater <= alpha && pair->estimate.value > 0;
+}
+
 /* Variance of runs, beyond what rounding leaves of means that agree. */
 static bool has_runs(const zh_pair_question *q) {
   double noise = zh_score_noise(q->size, 1);

@@ -872,3 +872,44 @@ def test_a_task_that_never_differs_changes_nothing(world, gap, verdict, graded):
     assert [after[key] for key in ("p", "method", "L", "U")] == [before[key] for key in ("p", "method", "L", "U")]
     assert [after["difference"], after["se"]] == pytest.approx([before["difference"] / 2, before["se"] / 2], rel=1e-9)
     assert after["low"] < after["difference"] < after["high"]
+
+
+# --- how much a lead hangs on ---
+
+def a_lead(world, kind):
+    rng = numpy.random.default_rng(60)
+    if kind == "mcnemar_mid_p":
+        return sparse(world, 8, 1, items=600)
+    if kind == "sign_flip":
+        return world.task("a", ours=0.5 + 0.04 * rng.random(20), peer=0.5 + 0.04 * rng.random(20) - 0.012)
+    if kind == "t":
+        return world.task("a", clusters=numpy.arange(300) % 100, ours=rng.random(300), peer=rng.random(300) - 0.06)
+    few = answers(61, 30, 0.9, 0.6)
+    return world.task("a", ours=answers(62, 200, 0.8)[0], peer=answers(63, 200, 0.7)[0]).task("b", ours=few[0], peer=few[1])
+
+
+@pytest.mark.parametrize("kind", ["mcnemar_mid_p", "sign_flip", "t", "two tasks"])
+def test_as_many_clusters_turned_as_it_says_end_a_lead(world, kind):
+    """By the very test that decided: one fewer leaves it."""
+    a_lead(world, kind)
+    if kind in ("sign_flip", "t"):
+        world.lines["margin"] = "margin: 0.01"
+    result = world.run()
+    (fragile,) = [entry for entry in result["would_change"] if entry["rule"] == "fragile"]
+    assert result["verdict"] == "领先" and (kind == "two tasks" or result["endpoints"]["text"]["method"] == kind)
+    assert kind != "mcnemar_mid_p" or fragile["clusters"] == 1  # mid-p of 7 against 2 is 0.0547
+    scores = {model: {task: numpy.array(values, float) for task, values in tasks.items()} for model, tasks in world.scores.items()}
+    gains = []
+    for task, values in scores["ours"].items():
+        labels = numpy.arange(len(values)) if world.clusters[task] is None else numpy.asarray(world.clusters[task])
+        for label in numpy.unique(labels):
+            gains.append(((values - scores["peer"][task])[labels == label].sum() / len(values), task, labels == label))
+    gains.sort(key=lambda gain: -gain[0])
+    for turned in (fragile["clusters"] - 1, fragile["clusters"]):
+        for model, other in (("ours", "peer"), ("peer", "ours")):
+            for task, values in scores[model].items():
+                world.scores[model][task] = values.copy()
+            for _, task, which in gains[:turned]:
+                world.scores[model][task][which] = scores[other][task][which]
+        p = world.run()["endpoints"]["text"]["p"]
+        assert (p <= 0.05) == (turned < fragile["clusters"])
