@@ -10,12 +10,7 @@ static void explain_ahead(const zh_scope *s, const zh_unit *u) {
     const zh_pair *pair = &u->pairs[peer];
     if (!pair->ahead) continue;
     zh_scope_decided(s, zh_about_pair(s, "own_rank", ZH_WORD_leading_own_rank, u, peer));
-    double gain = fmax(0, -pair->high);
-    json_t *entry = zh_say_in(s->m->words, u->shares, "gain", ZH_WORD_leading_gain, "model",
-                              zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint",
-                              u->name, "difference", zh_points(u->shares, gain).text, NULL);
-    json_object_set_new(entry, "gain", zh_json_number(gain));
-    zh_scope_would(s, entry);
+    zh_tell_rank_gain(s, u, peer);
   }
 }
 
@@ -52,6 +47,7 @@ bool zh_loses_somewhere(const zh_scope *s, bool tell) {
             zh_about_pair(s, "task_lost", ZH_WORD_leading_task_lost, &m->tasks[t], peer);
         json_object_set_new(entry, "p_holm", zh_json_number(p));
         zh_scope_decided(s, entry);
+        zh_tell_task_gain(s, &m->tasks[t], peer);
       }
     }
   }

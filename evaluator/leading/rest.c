@@ -82,8 +82,10 @@ static void explain(const zh_scope *s, const zh_unit *u, const char **rule) {
   }
   if (!open) return;
   zh_tell_items(s, u, s->m->protocol->margin, &zh_to_tie);
-  zh_tell_items(s, u, 0, &zh_to_lead);
-  zh_tell_few_clusters(s, u);
+  bool lead = zh_tell_items(s, u, 0, &zh_to_lead), few = zh_tell_few_clusters(s, u);
+  if (lead) return;
+  zh_tell_loss(s, u);
+  if (!few) zh_tell_lead_gain(s, u);
 }
 
 const char *zh_explain_rest(const zh_scope *s) {

@@ -913,3 +913,39 @@ def test_as_many_clusters_turned_as_it_says_end_a_lead(world, kind):
                 world.scores[model][task][which] = scores[other][task][which]
         p = world.run()["endpoints"]["text"]["p"]
         assert (p <= 0.05) == (turned < fragile["clusters"])
+
+
+# --- what would change it where the claimant is behind ---
+
+@pytest.mark.parametrize("clusters", [None, 4])
+def test_who_is_behind_hears_when_that_would_be_sure_and_what_would_lead(world, clusters):
+    ours, one = answers(73, 60, 0.55, 0.7)
+    world.task("a", clusters=None if clusters is None else numpy.arange(60) // clusters, ours=ours, one=one)
+    result = world.run()
+    assert (result["verdict"], result["rule"]) == ("证据不足", "underpowered")
+    unit, (lose, lead) = result["endpoints"]["text"], result["would_change"]
+    assert unit["difference"] < 0 and lead["rule"] == "lead_gain" and lead["gain"] >= -unit["bound"] > 0
+    what = "clusters" if clusters else "items"
+    z = scipy_stats.norm.ppf(0.975) + scipy_stats.norm.ppf(0.8)
+    assert (lose["rule"], lose[what]) == (what + "_to_lose", numpy.ceil(unit[what] * (z * unit["se"] / unit["difference"]) ** 2))
+    assert "that one is above ours" in lose["en"] and lose[what] > unit[what]
+
+
+def test_a_primary_task_that_is_lost_is_one_to_gain_on(world):
+    """Tied, and above by the mean: what is missing is the task."""
+    a, b = answers(71, 300, 0.9, 0.4), answers(72, 300, 0.4, 0.6)
+    result = world.task("a", ours=a[0], one=a[1]).task("b", ours=b[0], one=b[1]).run()
+    assert (result["verdict"], rules(result)) == ("并列领先", ["non_inferior", "task_lost"])
+    (gain,) = result["would_change"]
+    lost = result["tasks"]["b"]
+    half = scipy_stats.t.ppf(0.95, lost["df"]) * lost["se"]
+    assert (gain["rule"], gain["task"]) == ("task_gain", "b") and gain["gain"] == pytest.approx(-lost["difference"] - half, rel=1e-9)
+
+
+def test_what_is_to_gain_is_more_than_nothing(world):
+    """Two items that both answer add no p, and limits that reach beyond 0."""
+    ours, one = (numpy.arange(1000) % 10 < right for right in (5, 8))
+    ours = numpy.where(numpy.arange(1000) % 97 == 0, 1, ours)
+    result = world.task("a", ours=ours, one=one).task("b", ours=[1, 1], one=[1, 1]).run()
+    unit, gain = result["endpoints"]["text"], result["would_change"][0]
+    assert result["verdict"] == "不领先" and unit["high"] > 0 and gain["rule"] == "gain" and 0.1 < gain["gain"] < -unit["difference"]
