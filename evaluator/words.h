@@ -291,8 +291,10 @@ typedef struct zh_slot {
   ENTRY(leading, fragile)                                                                          \
   ENTRY(leading, items_to_lead)                                                                    \
   ENTRY(leading, items_to_tie)                                                                     \
+  ENTRY(leading, items_to_lose)                                                                    \
   ENTRY(leading, clusters_to_lead)                                                                 \
   ENTRY(leading, clusters_to_tie)                                                                  \
+  ENTRY(leading, clusters_to_lose)                                                                 \
   ENTRY(leading, few_clusters)                                                                     \
   ENTRY(leading, needs_input)                                                                      \
   ENTRY(leading, needs_modality)                                                                   \

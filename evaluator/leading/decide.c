@@ -10,12 +10,7 @@ static void explain_ahead(const zh_scope *s, const zh_unit *u) {
     const zh_pair *pair = &u->pairs[peer];
     if (!pair->ahead) continue;
     zh_scope_decided(s, zh_about_pair(s, "own_rank", ZH_WORD_leading_own_rank, u, peer));
-    double gain = fmax(0, -pair->high);
-    json_t *entry = zh_say_in(s->m->words, u->shares, "gain", ZH_WORD_leading_gain, "model",
-                              zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint",
-                              u->name, "difference", zh_points(u->shares, gain).text, NULL);
-    json_object_set_new(entry, "gain", zh_json_number(gain));
-    zh_scope_would(s, entry);
+    zh_tell_rank_gain(s, u, peer);
   }
 }
 
@@ -33,8 +28,7 @@ static bool not_leading(const zh_scope *s) {
 
 bool zh_beats_all(const zh_scope *s, const zh_unit *u) {
   size_t peer = zh_weakest(u);
-  return peer != 0 && zh_pair_known(&u->pairs[peer]) &&
-         u->pairs[peer].p_greater <= s->m->protocol->alpha && u->pairs[peer].estimate.value > 0;
+  return peer != 0 && zh_pair_leads(&u->pairs[peer], s->m->protocol->alpha);
 }
 
 /* By Holm over primary tasks and peers. */
@@ -53,6 +47,7 @@ bool zh_loses_somewhere(const zh_scope *s, bool tell) {
             zh_about_pair(s, "task_lost", ZH_WORD_leading_task_lost, &m->tasks[t], peer);
         json_object_set_new(entry, "p_holm", zh_json_number(p));
         zh_scope_decided(s, entry);
+        zh_tell_task_gain(s, &m->tasks[t], peer);
       }
     }
   }
@@ -61,12 +56,12 @@ bool zh_loses_somewhere(const zh_scope *s, bool tell) {
 
 static void explain_lead(const zh_scope *s) {
   const zh_unit *frailest = NULL;
-  size_t fewest = 0;
+  size_t fewest = 0, turned;
   for (size_t i = 0; i < s->count; i++) {
     const zh_unit *u = &s->units[i];
     size_t peer = zh_weakest(u);
     zh_scope_decided(s, zh_about_pair(s, "beats_all", ZH_WORD_leading_beats_all, u, peer));
-    size_t turned = zh_unit_fragility(u, peer, s->m->protocol->alpha, s->err);
+    if (zh_unit_fragility(&turned, u, s->m->table, peer, s->m->protocol, s->err) != ZH_OK) return;
     if (frailest != NULL && turned >= fewest) continue;
     frailest = u;
     fewest = turned;

@@ -12,6 +12,8 @@ const zh_asking zh_to_tie = {"items_to_tie", "clusters_to_tie", ZH_WORD_leading_
                              ZH_WORD_leading_clusters_to_tie},
                 zh_to_lead = {"items_to_lead", "clusters_to_lead", ZH_WORD_leading_items_to_lead,
                               ZH_WORD_leading_clusters_to_lead};
+static const zh_asking to_lose = {"items_to_lose", "clusters_to_lose",
+                                  ZH_WORD_leading_items_to_lose, ZH_WORD_leading_clusters_to_lose};
 
 /* The peer against which the claimant's lead is least sure; 0 where there is none. */
 size_t zh_weakest(const zh_unit *u) {
@@ -28,8 +30,8 @@ size_t zh_weakest(const zh_unit *u) {
 
 /* How many times as many clusters (of the size they have) would show `gap` at one-sided alpha with
  * POWER, as variance falls when they grow. */
-static double times_needed(const zh_scope *s, const zh_pair *pair, double gap) {
-  double z = -zh_normal_quantile(s->m->protocol->alpha) + zh_normal_quantile(POWER);
+static double times_needed(double alpha, const zh_pair *pair, double gap) {
+  double z = -zh_normal_quantile(alpha) + zh_normal_quantile(POWER);
   double needed = z * sqrt(pair->estimate.variance) / gap;
   return gap > 0 ? needed * needed : INFINITY;
 }
@@ -41,7 +43,7 @@ static size_t hardest(double *times, const zh_scope *s, const zh_unit *u, double
   for (size_t peer = 1; peer < u->models; peer++) {
     const zh_pair *pair = &u->pairs[peer];
     if (!zh_pair_known(pair)) continue;
-    double needed = times_needed(s, pair, pair->estimate.value + margin);
+    double needed = times_needed(s->m->protocol->alpha, pair, pair->estimate.value + margin);
     if (worst != 0 && !(needed > *times)) continue;
     worst = peer;
     *times = needed;
@@ -49,17 +51,31 @@ static size_t hardest(double *times, const zh_scope *s, const zh_unit *u, double
   return worst;
 }
 
+/* The peer that would be shown to be above with fewest, by a set of two sides. */
+static size_t nearest(double *times, const zh_scope *s, const zh_unit *u) {
+  size_t best = 0;
+  *times = INFINITY;
+  for (size_t peer = 1; peer < u->models; peer++) {
+    const zh_pair *pair = &u->pairs[peer];
+    if (!zh_pair_known(pair)) continue;
+    double needed = times_needed(0.5 * s->m->protocol->alpha, pair, -pair->estimate.value);
+    if (!(needed < *times)) continue;
+    best = peer;
+    *times = needed;
+  }
+  return best;
+}
+
 size_t zh_clusters_that_can(double alpha) {
   return (size_t)ceil(-log2(alpha) - 1e-9);
 }
 
-void zh_tell_items(const zh_scope *s, const zh_unit *u, double margin, const zh_asking *asking) {
-  double times;
-  size_t peer = hardest(&times, s, u, margin);
+static bool tell_items(const zh_scope *s, const zh_unit *u, size_t peer, double times,
+                       double margin, const zh_asking *asking) {
   bool singles = u->groups->singles;
   size_t has = singles ? u->groups->items : u->groups->clusters;
   double needed = ceil((double)has * times);
-  if (peer == 0 || !(needed > (double)has) || needed > 1e12) return;
+  if (peer == 0 || !(needed > (double)has) || needed > 1e12) return false;
   if (!singles) needed = fmax(needed, (double)zh_clusters_that_can(s->m->protocol->alpha));
   char text[32];
   zh_group_digits(text, sizeof text, (uint64_t)needed);
@@ -73,20 +89,54 @@ void zh_tell_items(const zh_scope *s, const zh_unit *u, double margin, const zh_
   json_object_set_new(entry, u->is_task ? "task" : "endpoint", json_string(u->name));
   json_object_set_new(entry, singles ? "items" : "clusters", json_integer((json_int_t)needed));
   zh_scope_would(s, entry);
+  return true;
+}
+
+bool zh_tell_items(const zh_scope *s, const zh_unit *u, double margin, const zh_asking *asking) {
+  double times;
+  size_t peer = hardest(&times, s, u, margin);
+  return tell_items(s, u, peer, times, margin, asking);
+}
+
+void zh_tell_loss(const zh_scope *s, const zh_unit *u) {
+  double times;
+  size_t peer = nearest(&times, s, u);
+  tell_items(s, u, peer, times, 0, &to_lose);
+}
+
+static void tell_gain(const zh_scope *s, const zh_unit *u, size_t peer, const char *rule,
+                      zh_word word, double gain) {
+  if (!(gain > 0)) return;
+  json_t *entry = zh_say_in(s->m->words, u->shares, rule, word, "model", zh_scope_claimant(s),
+                            "peer", zh_scope_model(s, peer), "endpoint", u->name, "difference",
+                            zh_points(u->shares, gain).text, NULL);
+  json_object_set_new(entry, u->is_task ? "task" : "endpoint", json_string(u->name));
+  json_object_set_new(entry, "gain", zh_json_number(gain));
+  zh_scope_would(s, entry);
+}
+
+/* By the limit that is shown; by Student's where that lies above 0 already. */
+void zh_tell_rank_gain(const zh_scope *s, const zh_unit *u, size_t peer) {
+  const zh_pair *pair = &u->pairs[peer];
+  double half = zh_estimate_half_width(&pair->estimate, 1 - s->m->protocol->alpha);
+  double gain = pair->high < 0 ? -pair->high : -pair->estimate.value - half;
+  tell_gain(s, u, peer, "gain", ZH_WORD_leading_gain, gain);
+}
+
+void zh_tell_task_gain(const zh_scope *s, const zh_unit *u, size_t peer) {
+  const zh_estimate *e = &u->pairs[peer].estimate;
+  double half = zh_estimate_half_width(e, 1 - 2 * s->m->protocol->alpha);
+  tell_gain(s, u, peer, "task_gain", ZH_WORD_leading_gain, -e->value - half);
 }
 
 /* The difference at which the lead over the hardest peer would be significant. */
 void zh_tell_lead_gain(const zh_scope *s, const zh_unit *u) {
   size_t peer = zh_weakest(u);
   if (peer == 0 || !zh_pair_known(&u->pairs[peer])) return;
-  const zh_estimate *e = &u->pairs[peer].estimate;
-  double gain = -zh_t_quantile(s->m->protocol->alpha, e->df) * sqrt(e->variance) - e->value;
-  if (!(gain > 0)) return;
-  json_t *entry = zh_say_in(s->m->words, u->shares, "lead_gain", ZH_WORD_leading_lead_gain, "model",
-                            zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint",
-                            u->name, "difference", zh_points(u->shares, gain).text, NULL);
-  json_object_set_new(entry, "gain", zh_json_number(gain));
-  zh_scope_would(s, entry);
+  const zh_pair *pair = &u->pairs[peer];
+  double half = zh_estimate_half_width(&pair->estimate, 1 - 2 * s->m->protocol->alpha);
+  tell_gain(s, u, peer, "lead_gain", ZH_WORD_leading_lead_gain,
+            fmax(-pair->bound, half - pair->estimate.value));
 }
 
 /* Clusters in which the two differ; SIZE_MAX where memory is short. */

@@ -27,7 +27,7 @@ static void explain_one_cluster(const zh_scope *s, const zh_unit *u) {
 }
 
 /* Differences that are the same everywhere: 0, or a gap that no item closes. */
-static void explain_no_variance(const zh_scope *s, const zh_unit *u, size_t peer) {
+static void explain_no_variance_of(const zh_scope *s, const zh_unit *u, size_t peer) {
   double gap = u->pairs[peer].estimate.value;
   zh_scope_decided(s, zh_about_pair(s, "zero_variance", ZH_WORD_leading_zero_variance, u, peer));
   zh_scope_would(
@@ -35,6 +35,19 @@ static void explain_no_variance(const zh_scope *s, const zh_unit *u, size_t peer
                    gap == 0 ? ZH_WORD_leading_needs_variation : ZH_WORD_leading_needs_spread,
                    "model", zh_scope_claimant(s), "peer", zh_scope_model(s, peer), "endpoint",
                    u->name, "difference", zh_points(u->shares, gap).text, NULL));
+}
+
+/* Of several tasks, those that differ by as much everywhere. */
+static void explain_no_variance(const zh_scope *s, const zh_unit *u, size_t peer) {
+  const zh_unit *tasks = s->m->tasks + u->first_task;
+  bool told = false;
+  for (size_t t = 0; u->tasks > 1 && t < u->tasks; t++) {
+    const zh_pair *pair = &tasks[t].pairs[peer];
+    if (zh_pair_known(pair) || pair->estimate.value == 0) continue;
+    explain_no_variance_of(s, &tasks[t], peer);
+    told = true;
+  }
+  if (!told) explain_no_variance_of(s, u, peer);
 }
 
 static void explain_unpaired(const zh_scope *s, const zh_unit *u) {
@@ -69,8 +82,10 @@ static void explain(const zh_scope *s, const zh_unit *u, const char **rule) {
   }
   if (!open) return;
   zh_tell_items(s, u, s->m->protocol->margin, &zh_to_tie);
-  zh_tell_items(s, u, 0, &zh_to_lead);
-  zh_tell_few_clusters(s, u);
+  bool lead = zh_tell_items(s, u, 0, &zh_to_lead), few = zh_tell_few_clusters(s, u);
+  if (lead) return;
+  zh_tell_loss(s, u);
+  if (!few) zh_tell_lead_gain(s, u);
 }
 
 const char *zh_explain_rest(const zh_scope *s) {

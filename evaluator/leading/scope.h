@@ -54,7 +54,12 @@ typedef struct zh_asking {
   zh_word word, cluster_word;
 } zh_asking;
 extern const zh_asking zh_to_tie, zh_to_lead;
-void zh_tell_items(const zh_scope *s, const zh_unit *u, double margin, const zh_asking *asking);
+bool zh_tell_items(const zh_scope *s, const zh_unit *u, double margin, const zh_asking *asking);
+/* Items with which a peer that lies above would do so significantly. */
+void zh_tell_loss(const zh_scope *s, const zh_unit *u);
+/* Points to gain for that peer not to be significantly above: by the rank set, on a task. */
+void zh_tell_rank_gain(const zh_scope *s, const zh_unit *u, size_t peer);
+void zh_tell_task_gain(const zh_scope *s, const zh_unit *u, size_t peer);
 /* Points to gain for a lead with as many items. */
 void zh_tell_lead_gain(const zh_scope *s, const zh_unit *u);
 /* Says so where the two differ in so few clusters (or single items) that no result could be

@@ -58,17 +58,22 @@ static zh_status look_at_runs(zh_unit *u, const zh_table *t, double *parts, zh_e
   return ZH_OK;
 }
 
-static zh_status compare(zh_unit *u, const zh_table *t, size_t peer, double alpha,
-                         const zh_draws *draws, zh_error *err) {
-  const zh_pair_question question = {
-      .groups = u->groups,
-      .first = u->scores,
-      .second = u->scores + peer * u->groups->items,
-      .extra = {u->extra[0], u->extra[peer]},
-      .extra_df = {(double)t->runs[0] - 1, (double)t->runs[peer] - 1},
-      .alpha = alpha,
-      .draws = *draws};
-  return zh_pair_test(&u->pairs[peer], &question, err);
+static zh_draws draws_of(const zh_protocol *protocol, zh_threads *threads) {
+  return (zh_draws){.replicates = (size_t)protocol->replicates,
+                    .seed = (uint64_t)protocol->seed,
+                    .threads = threads};
+}
+
+/* The claimant against that peer. */
+static zh_pair_question question_of(const zh_unit *u, const zh_table *t, size_t peer, double alpha,
+                                    const zh_draws *draws) {
+  return (zh_pair_question){.groups = u->groups,
+                            .first = u->scores,
+                            .second = u->scores + peer * u->groups->items,
+                            .extra = {u->extra[0], u->extra[peer]},
+                            .extra_df = {(double)t->runs[0] - 1, (double)t->runs[peer] - 1},
+                            .alpha = alpha,
+                            .draws = *draws};
 }
 
 static zh_status rank(zh_unit *u, double alpha, const zh_draws *draws, zh_error *err) {
@@ -85,9 +90,7 @@ static zh_status rank(zh_unit *u, double alpha, const zh_draws *draws, zh_error 
 static zh_status fill(zh_unit *u, const zh_table *t, const zh_protocol *protocol,
                       zh_threads *threads, zh_error *err) {
   size_t items = u->groups->items, begin = t->first_item[u->first_task];
-  const zh_draws draws = {.replicates = (size_t)protocol->replicates,
-                          .seed = (uint64_t)protocol->seed,
-                          .threads = threads};
+  const zh_draws draws = draws_of(protocol, threads);
   double *room = calloc(items + u->groups->clusters, sizeof *room);
   if (room == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", items);
   for (size_t m = 0; m < u->models; m++) {
@@ -95,8 +98,10 @@ static zh_status fill(zh_unit *u, const zh_table *t, const zh_protocol *protocol
     u->means[m] = mean_of(u, u->scores + m * items, room + items);
   }
   zh_status status = look_at_runs(u, t, room + items, err);
-  for (size_t m = 1; m < u->models && status == ZH_OK; m++)
-    status = compare(u, t, m, protocol->alpha, &draws, err);
+  for (size_t m = 1; m < u->models && status == ZH_OK; m++) {
+    const zh_pair_question question = question_of(u, t, m, protocol->alpha, &draws);
+    status = zh_pair_test(&u->pairs[m], &question, err);
+  }
   free(room);
   return status == ZH_OK ? rank(u, protocol->alpha, &draws, err) : status;
 }
@@ -142,52 +147,94 @@ void zh_unit_clear(zh_unit *u) {
 
 typedef struct part {
   double size;
-  uint32_t task;
+  uint32_t cluster;
 } part;
+
+typedef struct turning {
+  const zh_unit *unit;
+  const zh_pair_question *question;
+  double *first, *second; /* [items]: scores of which some are exchanged */
+  size_t *place;          /* [clusters]: 0 favours the claimant most */
+  size_t favourable;
+} turning;
 
 static int by_size(const void *a, const void *b) {
   const part *x = a, *y = b;
   return (x->size < y->size) - (x->size > y->size);
 }
 
-/* Whether a sum of contributions, with the squares of them left alone, is significant. */
-static bool leads(const zh_groups *g, const double *sums, const double *squares, double extra,
-                  double df, double alpha) {
-  double total = 0, variance = extra;
-  for (size_t t = 0; t < g->tasks; t++) {
-    double clusters = (double)(g->first[t + 1] - g->first[t]);
-    total += sums[t];
-    variance += (squares[t] - sums[t] * sums[t] / clusters) * clusters / (clusters - 1);
-  }
-  return total > 0 && (!(variance > 0) || total / sqrt(variance) > -zh_t_quantile(alpha, df));
-}
-
-size_t zh_unit_fragility(const zh_unit *u, size_t peer, double alpha, zh_error *err) {
-  const zh_groups *g = u->groups;
-  double *room = calloc(g->items + g->clusters + 2 * g->tasks, sizeof *room);
-  part *parts = calloc(g->clusters, sizeof *parts);
-  size_t turned = 0;
-  if (room == NULL || parts == NULL) {
-    zh_error_set(err, ZH_ERR_MEMORY, __FILE__, __LINE__, "out of memory");
-    goto done;
-  }
-  double *values = room + g->items, *sums = values + g->clusters, *squares = sums + g->tasks;
-  for (size_t i = 0; i < g->items; i++) room[i] = u->scores[i] - u->scores[peer * g->items + i];
-  zh_contributions(values, g, room, false);
+/* parts: room for one a cluster; values: for a contribution of each */
+static void place_clusters(turning *t, part *parts, double *values) {
+  const zh_groups *g = t->unit->groups;
+  const double *own = t->question->first, *other = t->question->second;
+  for (size_t i = 0; i < g->items; i++) t->first[i] = own[i] - other[i];
+  zh_contributions(values, g, t->first, false);
   for (size_t c = 0; c < g->clusters; c++) {
-    parts[c] = (part){values[c], g->task_of[c]};
-    sums[g->task_of[c]] += values[c];
-    squares[g->task_of[c]] += values[c] * values[c];
+    parts[c] = (part){values[c], (uint32_t)c};
+    t->favourable += values[c] > 0;
   }
   qsort(parts, g->clusters, sizeof *parts, by_size);
-  double extra = u->extra[0] + u->extra[peer];
-  while (turned < g->clusters && parts[turned].size > 0 &&
-         leads(g, sums, squares, extra, u->pairs[peer].estimate.df, alpha)) {
-    sums[parts[turned].task] -= 2 * parts[turned].size;
-    turned++;
+  for (size_t k = 0; k < g->clusters; k++) t->place[parts[k].cluster] = k;
+}
+
+/* Asks the test of the pair again, with as many clusters turned. */
+static zh_status leads(bool *out, const turning *t, size_t turned, zh_error *err) {
+  const zh_groups *g = t->unit->groups;
+  const double *own = t->question->first, *other = t->question->second;
+  zh_pair_question question = *t->question;
+  zh_pair pair;
+  for (size_t i = 0; i < g->items; i++) {
+    bool turn = t->place[g->cluster_of[i]] < turned;
+    t->first[i] = turn ? other[i] : own[i];
+    t->second[i] = turn ? own[i] : other[i];
   }
-done:
-  free(room);
+  question.first = t->first;
+  question.second = t->second;
+  ZH_TRY(zh_pair_test(&pair, &question, err));
+  *out = zh_pair_leads(&pair, question.alpha);
+  return ZH_OK;
+}
+
+/* With none turned it leads, with all of them it does not. */
+static zh_status count_turns(size_t *out, const turning *t, zh_error *err) {
+  size_t leading = 0, ended = t->favourable;
+  while (ended - leading > 1) {
+    size_t middle = leading + (ended - leading) / 2;
+    bool still;
+    ZH_TRY(leads(&still, t, middle, err));
+    if (still)
+      leading = middle;
+    else
+      ended = middle;
+  }
+  *out = ended;
+  return ZH_OK;
+}
+
+zh_status zh_unit_fragility(size_t *turned, const zh_unit *u, const zh_table *table, size_t peer,
+                            const zh_protocol *protocol, zh_error *err) {
+  const zh_groups *g = u->groups;
+  const zh_draws draws = draws_of(protocol, NULL);
+  const zh_pair_question question = question_of(u, table, peer, protocol->alpha, &draws);
+  part *parts = calloc(g->clusters, sizeof *parts);
+  double *values = calloc(g->clusters, sizeof *values);
+  turning t = {.unit = u,
+               .question = &question,
+               .first = calloc(g->items, sizeof *t.first),
+               .second = calloc(g->items, sizeof *t.second),
+               .place = calloc(g->clusters, sizeof *t.place)};
+  zh_status status = ZH_OK;
+  *turned = 0;
+  if (!parts || !values || !t.first || !t.second || !t.place) {
+    status = zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu items", g->items);
+  } else {
+    place_clusters(&t, parts, values);
+    status = count_turns(turned, &t, err);
+  }
   free(parts);
-  return turned;
+  free(values);
+  free(t.first);
+  free(t.second);
+  free(t.place);
+  return status;
 }

@@ -34,9 +34,11 @@ ZH_MUST_CHECK zh_status zh_unit_create(zh_unit *out, const zh_table *table, size
                                        zh_threads *threads, zh_error *err);
 void zh_unit_clear(zh_unit *unit);
 
-/* Clusters in favour of the claimant that, had they come out the other way, would end its lead over
- * that peer at one-sided alpha, the largest first; 0 where it does not lead. */
-size_t zh_unit_fragility(const zh_unit *unit, size_t peer, double alpha, zh_error *err);
+/* Clusters in favour of a claimant that leads that peer which, had they come out the other way, the
+ * largest first, would end its lead by the test that showed it. */
+ZH_MUST_CHECK zh_status zh_unit_fragility(size_t *turned, const zh_unit *unit,
+                                          const zh_table *table, size_t peer,
+                                          const zh_protocol *protocol, zh_error *err);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@ typedef struct question {
   const zh_groups *groups;
   const double *first, *second;
   const double *parts; /* [clusters]: contributions, 0 where they do not differ */
+  double size;         /* of the numbers that differences were reckoned from */
 } question;
 
 static bool is_binary(double score) {
@@ -36,6 +37,7 @@ static void look_at_items(zh_contrast *out, const question *q, double *lowest, d
 static void look_at_clusters(zh_task_contrast *of, const question *q, size_t t, double range) {
   const zh_groups *g = q->groups;
   double items = g->task_items[t], share = g->weight[t] / items, most = 0, squares = 0;
+  double noise = zh_score_noise(q->size, items);
   for (size_t c = g->first[t]; c < g->first[t + 1]; c++) {
     double sum = q->parts[c] / share;
     most = fmax(most, g->cluster_items[c] * range);
@@ -49,6 +51,7 @@ static void look_at_clusters(zh_task_contrast *of, const question *q, size_t t, 
     double centred = q->parts[c] / share - g->cluster_items[c] * of->value;
     squares += centred * centred;
   }
+  if (squares <= noise * noise) squares = 0;
   of->weight = g->weight[t];
   of->clusters = (double)(g->first[t + 1] - g->first[t]);
   of->variance = squares * of->clusters / (of->clusters - 1) / (items * items);
@@ -79,7 +82,7 @@ zh_status zh_contrast_look(zh_contrast *out, const zh_groups *g, const double *f
     goto done;
   }
   double *lowest = parts + g->clusters, *highest = lowest + g->tasks;
-  const question q = {g, first, second, parts};
+  const question q = {g, first, second, parts, fmax(size, zh_largest(differences, g->items))};
   for (size_t t = 0; t < g->tasks; t++) out->of[t].plain = true;
   zh_differing(parts, g, differences, size);
   look_at_items(out, &q, lowest, highest);
@@ -97,6 +100,13 @@ done:
 void zh_contrast_clear(zh_contrast *contrast) {
   free(contrast->of);
   contrast->of = NULL;
+}
+
+bool zh_contrast_constant(const zh_contrast *contrast) {
+  bool any = false;
+  for (size_t t = 0; t < contrast->tasks; t++)
+    any |= contrast->of[t].differing > 0 && contrast->of[t].variance == 0;
+  return any;
 }
 
 /* Few among many differ: what is rare has hardly been seen. Where most of a few clusters differ,

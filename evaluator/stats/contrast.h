@@ -41,6 +41,9 @@ ZH_MUST_CHECK zh_status zh_contrast_look(zh_contrast *out, const zh_groups *grou
                                          const double *differences, double size, zh_error *err);
 void zh_contrast_clear(zh_contrast *contrast);
 
+/* Whether some task differs by as much everywhere: how far that lies from the truth is not known,
+ * and so nothing is of the mean of tasks. One that never differs is no evidence, and harmless. */
+bool zh_contrast_constant(const zh_contrast *contrast);
 /* Whether some task's limits are those of scores; then limits are zh_contrast_limits, and else
  * Student's t of the whole is as good. */
 bool zh_contrast_by_score(const zh_contrast *contrast);

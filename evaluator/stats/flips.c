@@ -16,7 +16,7 @@ typedef struct work {
   double *parts;     /* [models][clusters], centred; NULL where packed */
   uint64_t *rows;    /* of each task [models][words]; NULL where not packed */
   size_t *row_begin; /* [tasks]: where its rows begin */
-  double *shares;    /* [models][tasks]: the mean */
+  double *shares;    /* [models][tasks]: the task's mean */
   double *sizes;     /* [models]: of the largest score */
   atomic_bool failed;
 } work;
@@ -123,8 +123,7 @@ static zh_status pack(work *w, zh_error *err) {
     all += f->models * words_of(g, t);
   }
   w->rows = calloc(all, sizeof *w->rows);
-  w->shares = calloc(f->models * g->tasks, sizeof *w->shares);
-  if (w->row_begin == NULL || w->rows == NULL || w->shares == NULL)
+  if (w->row_begin == NULL || w->rows == NULL)
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scores of %zu models", f->models);
   bool binary = true;
   for (size_t t = 0; binary && t < g->tasks; t++) {
@@ -133,7 +132,6 @@ static zh_status pack(work *w, zh_error *err) {
       uint64_t *row = w->rows + w->row_begin[t] + m * words;
       binary =
           zh_bits_pack(row, f->scores + m * g->items + g->first[t], g->first[t + 1] - g->first[t]);
-      w->shares[m * g->tasks + t] = (double)zh_bits_count(row, words) / g->task_items[t];
     }
   }
   w->out->packed = binary;
@@ -143,21 +141,27 @@ static zh_status pack(work *w, zh_error *err) {
   return ZH_OK;
 }
 
+static void task_means(double *means, const zh_groups *g, const double *scores) {
+  for (size_t i = 0; i < g->items; i++) means[g->task_of[g->cluster_of[i]]] += scores[i];
+  for (size_t t = 0; t < g->tasks; t++) means[t] /= g->task_items[t];
+}
+
 static zh_status spread(work *w, zh_error *err) {
   const zh_field *f = w->field;
   const zh_groups *g = f->groups;
   w->sizes = calloc(f->models, sizeof *w->sizes);
+  w->shares = calloc(f->models * g->tasks, sizeof *w->shares);
   if (w->rows == NULL) w->parts = calloc(f->models * g->clusters, sizeof *w->parts);
-  if (w->sizes == NULL || (w->rows == NULL && w->parts == NULL))
+  if (w->sizes == NULL || w->shares == NULL || (w->rows == NULL && w->parts == NULL))
     return zh_fail(err, ZH_ERR_MEMORY, "out of memory for the scores of %zu models", f->models);
   for (size_t m = 0; m < f->models; m++) {
-    double mean = 0;
-    if (w->rows == NULL)
-      mean = zh_contributions(w->parts + m * g->clusters, g, f->scores + m * g->items, true);
-    for (size_t t = 0; w->rows != NULL && t < g->tasks; t++)
-      mean += g->weight[t] * w->shares[m * g->tasks + t];
+    const double *scores = f->scores + m * g->items;
+    double mean = 0, *shares = w->shares + m * g->tasks;
+    task_means(shares, g, scores);
+    if (w->rows == NULL) mean = zh_contributions(w->parts + m * g->clusters, g, scores, true);
+    for (size_t t = 0; w->rows != NULL && t < g->tasks; t++) mean += g->weight[t] * shares[t];
     w->out->means[m] = mean;
-    if (w->rows == NULL) w->sizes[m] = zh_largest(f->scores + m * g->items, g->items);
+    w->sizes[m] = zh_largest(scores, g->items);
   }
   return ZH_OK;
 }
@@ -193,12 +197,20 @@ static double square(const work *w, size_t t, size_t j, size_t k) {
   return left > 1e-9 ? share * share * left : 0;
 }
 
+static bool differ(const work *w, size_t t, size_t j, size_t k) {
+  size_t tasks = w->field->groups->tasks;
+  double gap = w->shares[j * tasks + t] - w->shares[k * tasks + t];
+  return fabs(gap) > zh_score_noise(fmax(w->sizes[j], w->sizes[k]), 1);
+}
+
 static void square_pairs(const work *w) {
   size_t models = w->field->models, p = 0, pairs = models * (models - 1) / 2;
   for (size_t j = 0; j < models; j++) {
     for (size_t k = j + 1; k < models; k++, p++) {
-      for (size_t t = 0; t < w->field->groups->tasks; t++)
-        w->out->squares[t * pairs + p] = square(w, t, j, k);
+      for (size_t t = 0; t < w->field->groups->tasks; t++) {
+        double left = square(w, t, j, k);
+        w->out->squares[t * pairs + p] = left == 0 && differ(w, t, j, k) ? NAN : left;
+      }
     }
   }
 }

@@ -50,8 +50,9 @@ typedef struct zh_field {
 
 /* What the flips of rank sets need: for task t, model m, replicate r the sum of flipped centred
  * contributions, sums[(t * models + m) * replicates + r]; for pairs j < k the sum of squares of
- * their differences, squares[t * pairs + p], p running over k within j. Scores that are 0 or 1, of
- * items alone, are packed into bits. */
+ * their differences, squares[t * pairs + p], p running over k within j; NAN where the two differ in
+ * the task, and by as much in every cluster, so that their variance is not known. Scores that are 0
+ * or 1, of items alone, are packed into bits. */
 typedef struct zh_flipped {
   size_t replicates; /* that were made: all flips where they are fewer than asked for */
   bool all, packed;

@@ -12,6 +12,10 @@ bool zh_pair_known(const zh_pair *pair) {
   return pair->estimate.variance > 0;
 }
 
+bool zh_pair_leads(const zh_pair *pair, double alpha) {
+  return zh_pair_known(pair) && pair->p_greater <= alpha && pair->estimate.value > 0;
+}
+
 /* Variance of runs, beyond what rounding leaves of means that agree. */
 static bool has_runs(const zh_pair_question *q) {
   double noise = zh_score_noise(q->size, 1);
@@ -68,25 +72,31 @@ static zh_pair_way choose(const zh_pair_question *q, const zh_contrast *contrast
   return contrast->effective < ZH_CLUSTERS_FOR_T - 1e-6 ? ZH_BY_FLIPS : ZH_BY_T;
 }
 
+static zh_status test_contrast(zh_pair *pair, const zh_pair_question *q,
+                               const zh_contrast *contrast, const double *differences,
+                               zh_error *err) {
+  if (zh_contrast_constant(contrast)) pair->estimate.variance = NAN;
+  if (!zh_pair_known(pair)) return ZH_OK;
+  add_runs(&pair->estimate, q);
+  zh_interval both = limits(pair, q, contrast, 0.95);
+  pair->low = both.low;
+  pair->high = both.high;
+  pair->bound = limits(pair, q, contrast, 1 - 2 * q->alpha).low;
+  pair->way = choose(q, contrast);
+  if (pair->way == ZH_BY_FLIPS) return test_flips(pair, q, differences, err);
+  if (pair->way == ZH_BY_MCNEMAR)
+    test_mcnemar(pair, contrast);
+  else
+    test_t(pair);
+  return ZH_OK;
+}
+
 static zh_status test(zh_pair *pair, const zh_pair_question *q, const double *differences,
                       zh_error *err) {
   zh_contrast contrast;
   ZH_TRY(zh_estimate_mean(&pair->estimate, q->groups, differences, q->size, err));
-  if (!zh_pair_known(pair)) return ZH_OK;
-  add_runs(&pair->estimate, q);
   ZH_TRY(zh_contrast_look(&contrast, q->groups, q->first, q->second, differences, q->size, err));
-  zh_interval both = limits(pair, q, &contrast, 0.95);
-  pair->low = both.low;
-  pair->high = both.high;
-  pair->bound = limits(pair, q, &contrast, 1 - 2 * q->alpha).low;
-  pair->way = choose(q, &contrast);
-  zh_status status = ZH_OK;
-  if (pair->way == ZH_BY_FLIPS)
-    status = test_flips(pair, q, differences, err);
-  else if (pair->way == ZH_BY_MCNEMAR)
-    test_mcnemar(pair, &contrast);
-  else
-    test_t(pair);
+  zh_status status = test_contrast(pair, q, &contrast, differences, err);
   zh_contrast_clear(&contrast);
   return status;
 }

@@ -38,6 +38,8 @@ ZH_MUST_CHECK zh_status zh_pair_test(zh_pair *out, const zh_pair_question *quest
 
 /* Whether a variance is known, so that anything can be said. */
 bool zh_pair_known(const zh_pair *pair);
+/* Whether the first is above, at one-sided alpha. */
+bool zh_pair_leads(const zh_pair *pair, double alpha);
 
 #ifdef __cplusplus
 }

@@ -910,3 +910,132 @@ def test_the_example_is_a_protocol_that_runs(tmp_path):
     assert locked != example
     (tmp_path / "protocol.yaml").write_text(locked, encoding="utf-8")
     assert json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["verdict"] == "领先"
+
+
+# --- a task that differs by as much on every item ---
+
+def beside(world, ours, peer, items=334):
+    """A task of which nothing follows, and one of the given scores."""
+    first, second = answers(55, items, 0.7, 0.7, shared=0.5)
+    return world.task("wide", ours=first, one=second).task("narrow", ours=ours, one=peer)
+
+
+@pytest.mark.parametrize("count, clusters", [(2, None), (3, None), (40, None), (3, 2)])
+@pytest.mark.parametrize("ours, one", [(0, 1), (1, 0), (0.9, 0.8)])
+def test_a_task_that_differs_by_as_much_everywhere_leaves_the_mean_unknown(world, count, clusters, ours, one):
+    """Two items lost by all are no ±0 beside 334: neither a lead nor its contrary, a tie or an interval follows."""
+    items = count * (clusters or 1)
+    beside(world, [ours] * items, [one] * items)
+    world.clusters["narrow"] = [k // clusters for k in range(items)] if clusters else None
+    result = world.run()
+    unit = result["endpoints"]["text"]
+    assert (result["verdict"], result["rule"], unit["verdict"]) == ("证据不足", "zero_variance", "证据不足")
+    assert [unit[key] for key in ("se", "p", "low", "high", "bound", "L", "U")] == [None] * 5 + [1, 2]
+    assert {(entry["L"], entry["U"]) for entry in result["rank_sets"]["text"]["joint"]} == {(1, 2)}
+    told = [(entry["rule"], entry["task"]) for entry in result["decided_by"]]
+    assert told == [("zero_variance", "narrow")] and rules(result, "would_change") == ["variation"]
+    assert result["tasks"]["wide"]["p"] is not None
+
+
+def test_a_constant_task_hides_no_other_pair(world):
+    """One of two peers is above by the mean of both tasks, which vary: 不领先, and the joint sets tell the peers apart."""
+    ours, one, two = answers(51, 400, 0.5, 0.5, 0.9, shared=0.5)
+    few, more = answers(52, 60, 0.4, 0.8, shared=0.5)
+    world.task("wide", ours=ours, one=one, two=two).task("narrow", ours=0.5 * few, one=0.5 * few + 0.125, two=more)
+    result = world.run()
+    assert (result["verdict"], rules(result), result["decided_by"][0]["peer"]) == ("不领先", ["own_rank"], "two")
+    peers = result["endpoints"]["text"]["peers"]
+    assert peers["one"]["p"] is None and peers["two"]["p"] > 0.99
+    joint = {entry["model"]: (entry["L"], entry["U"]) for entry in result["rank_sets"]["text"]["joint"]}
+    assert joint == {"ours": (2, 3), "one": (2, 3), "two": (1, 1)}
+
+
+@pytest.mark.parametrize("gap, verdict", [(0.2, "领先"), (0, "证据不足"), (-0.2, "不领先")])
+@pytest.mark.parametrize("graded", [False, True])
+def test_a_task_that_never_differs_changes_nothing(world, gap, verdict, graded):
+    ours, one = answers(53, 400, 0.6 + gap, 0.6, shared=0.5)
+    alone = world.task("wide", ours=ours, one=one).run()
+    same = answers(54, 400, 0.7)[0] * (0.37 if graded else 1)
+    both = world.task("narrow", ours=same, one=same).run()
+    assert alone["verdict"] == both["verdict"] == verdict
+    before, after = alone["endpoints"]["text"], both["endpoints"]["text"]
+    assert [after[key] for key in ("p", "method", "L", "U")] == [before[key] for key in ("p", "method", "L", "U")]
+    assert [after["difference"], after["se"]] == pytest.approx([before["difference"] / 2, before["se"] / 2], rel=1e-9)
+    assert after["low"] < after["difference"] < after["high"]
+
+
+# --- how much a lead hangs on ---
+
+def a_lead(world, kind):
+    rng = numpy.random.default_rng(60)
+    if kind == "mcnemar_mid_p":
+        return sparse(world, 8, 1, items=600)
+    if kind == "sign_flip":
+        return world.task("a", ours=0.5 + 0.04 * rng.random(20), peer=0.5 + 0.04 * rng.random(20) - 0.012)
+    if kind == "t":
+        return world.task("a", clusters=numpy.arange(300) % 100, ours=rng.random(300), peer=rng.random(300) - 0.06)
+    few = answers(61, 30, 0.9, 0.6)
+    return world.task("a", ours=answers(62, 200, 0.8)[0], peer=answers(63, 200, 0.7)[0]).task("b", ours=few[0], peer=few[1])
+
+
+@pytest.mark.parametrize("kind", ["mcnemar_mid_p", "sign_flip", "t", "two tasks"])
+def test_as_many_clusters_turned_as_it_says_end_a_lead(world, kind):
+    """By the very test that decided: one fewer leaves it."""
+    a_lead(world, kind)
+    if kind in ("sign_flip", "t"):
+        world.lines["margin"] = "margin: 0.01"
+    result = world.run()
+    (fragile,) = [entry for entry in result["would_change"] if entry["rule"] == "fragile"]
+    assert result["verdict"] == "领先" and (kind == "two tasks" or result["endpoints"]["text"]["method"] == kind)
+    assert kind != "mcnemar_mid_p" or fragile["clusters"] == 1  # mid-p of 7 against 2 is 0.0547
+    scores = {model: {task: numpy.array(values, float) for task, values in tasks.items()} for model, tasks in world.scores.items()}
+    gains = []
+    for task, values in scores["ours"].items():
+        labels = numpy.arange(len(values)) if world.clusters[task] is None else numpy.asarray(world.clusters[task])
+        for label in numpy.unique(labels):
+            gains.append(((values - scores["peer"][task])[labels == label].sum() / len(values), task, labels == label))
+    gains.sort(key=lambda gain: -gain[0])
+    for turned in (fragile["clusters"] - 1, fragile["clusters"]):
+        for model, other in (("ours", "peer"), ("peer", "ours")):
+            for task, values in scores[model].items():
+                world.scores[model][task] = values.copy()
+            for _, task, which in gains[:turned]:
+                world.scores[model][task][which] = scores[other][task][which]
+        p = world.run()["endpoints"]["text"]["p"]
+        assert (p <= 0.05) == (turned < fragile["clusters"])
+
+
+# --- what would change it where the claimant is behind ---
+
+@pytest.mark.parametrize("clusters", [None, 4])
+def test_who_is_behind_hears_when_that_would_be_sure_and_what_would_lead(world, clusters):
+    ours, one = answers(73, 60, 0.55, 0.7)
+    world.task("a", clusters=None if clusters is None else numpy.arange(60) // clusters, ours=ours, one=one)
+    result = world.run()
+    assert (result["verdict"], result["rule"]) == ("证据不足", "underpowered")
+    unit, (lose, lead) = result["endpoints"]["text"], result["would_change"]
+    assert unit["difference"] < 0 and lead["rule"] == "lead_gain" and lead["gain"] >= -unit["bound"] > 0
+    what = "clusters" if clusters else "items"
+    z = scipy_stats.norm.ppf(0.975) + scipy_stats.norm.ppf(0.8)
+    assert (lose["rule"], lose[what]) == (what + "_to_lose", numpy.ceil(unit[what] * (z * unit["se"] / unit["difference"]) ** 2))
+    assert "that one is above ours" in lose["en"] and lose[what] > unit[what]
+
+
+def test_a_primary_task_that_is_lost_is_one_to_gain_on(world):
+    """Tied, and above by the mean: what is missing is the task."""
+    a, b = answers(71, 300, 0.9, 0.4), answers(72, 300, 0.4, 0.6)
+    result = world.task("a", ours=a[0], one=a[1]).task("b", ours=b[0], one=b[1]).run()
+    assert (result["verdict"], rules(result)) == ("并列领先", ["non_inferior", "task_lost"])
+    (gain,) = result["would_change"]
+    lost = result["tasks"]["b"]
+    half = scipy_stats.t.ppf(0.95, lost["df"]) * lost["se"]
+    assert (gain["rule"], gain["task"]) == ("task_gain", "b") and gain["gain"] == pytest.approx(-lost["difference"] - half, rel=1e-9)
+
+
+def test_what_is_to_gain_is_more_than_nothing(world):
+    """Two items that both answer add no p, and limits that reach beyond 0."""
+    ours, one = (numpy.arange(1000) % 10 < right for right in (5, 8))
+    ours = numpy.where(numpy.arange(1000) % 97 == 0, 1, ours)
+    result = world.task("a", ours=ours, one=one).task("b", ours=[1, 1], one=[1, 1]).run()
+    unit, gain = result["endpoints"]["text"], result["would_change"][0]
+    assert result["verdict"] == "不领先" and unit["high"] > 0 and gain["rule"] == "gain" and 0.1 < gain["gain"] < -unit["difference"]
