@@ -21,7 +21,8 @@ enum { ZH_ENTRANTS_MAX = 50 };
 typedef struct zh_speed {
   const char *figure, *unit; /* figure: "decode/decode_rate", step without model, and metric */
   const char *step;          /* "decode": its parameters are the fact "parameters decode" */
-  double value, low, high;   /* the median of the repeats, and its interval */
+  double value;              /* the median of the repeats */
+  double low, high;          /* its interval; NAN of a figure that was measured once */
   int64_t n;
   bool more_is_better, valid;
 } zh_speed;

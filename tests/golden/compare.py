@@ -424,6 +424,23 @@ def test_speeds_under_other_conditions_are_not_compared(tmp_path, change, field,
     assert fields["type"] is False and (field is None or fields[field] is True)
 
 
+def test_a_figure_that_was_measured_once_has_no_interval(tmp_path):
+    """Its one value is no interval: neither of the figure nor of a ratio, nor does a drawing show it."""
+    models = {name: (sm3(name.encode()), "BF16") for name in ("a", "b")}
+    run = write_run(tmp_path / "run", models, {"a": speeds(100, spread=0), "b": speeds(150, spread=0)}, n=1)
+    paths = [run, *(write_evaluation(tmp_path / name, name, models[name][0], {"t": choices(*[answers(7, 50, 0.6)[0]] * 2)}) for name in models)]
+    got = compare(*paths)
+    for speed in of(got, "decode/decode_rate"):
+        assert (speed["low"], speed["high"], speed["n"]) == (None, None, 1)
+    ratio = of(got, "decode/decode_rate")[1]["ratio"]
+    assert ratio == {"value": 1.5, "low": None, "high": None, "verdict": "insufficient", "why": "single"}
+    assert [point["speed_interval"] for point in got["fronts"][0]["points"]] == [[None, None]] * 2
+    assert "| decode/decode_rate | b | 150.0 token/s | — | 1 | 1.500 | insufficient evidence: measured once" in call(
+        *paths, "--markdown", "--lang", "en").stdout
+    found = [row for row in csv.DictReader(io.StringIO(call(*paths, "--csv").stdout)) if row["kind"].startswith("speed")]
+    assert found and {(row["low"], row["high"]) for row in found} == {("", "")}
+
+
 def test_parts_of_a_model_are_joined_and_the_dominated_is_named(tmp_path):
     digests = {name: sm3(name.encode()) for name in ("good", "slow", "weak")}
     right = answers(11, 300, 0.8, 0.6, 0.75)
