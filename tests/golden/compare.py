@@ -223,6 +223,11 @@ def test_perplexity_is_paired_by_document(tmp_path):
     assert task["test"]["p"] == pytest.approx(2 * stats.t.sf(change / se, 59), rel=1e-7)
     assert task["perplexity_ratio"] == pytest.approx(2**change, rel=1e-12) and task["flips"] is None
     assert pair(got, "texts")["difference"] == pytest.approx(-change, rel=1e-9)
+    # Fewer bits are better, whatever the sign of the difference.
+    assert pair(got, "texts")["verdict"] == "above"
+    for language, said in (("en", "better"), ("zh", "优于")):
+        shown = call(tmp_path / "full", tmp_path / "small", "--markdown", "--lang", language).stdout
+        assert re.search(rf"\| texts \| full \| small \| −0\.\d+ \|.*\| {said} \|\n", shown)
 
 
 def test_damage_counts_answers_that_turned_and_pairs_likelihoods(tmp_path):
