@@ -217,6 +217,8 @@ typedef struct zh_slot {
   ENTRY(compare, protocol_differs)                                                                 \
   ENTRY(compare, same_model)                                                                       \
   ENTRY(compare, zero_variance)                                                                    \
+  ENTRY(compare, one_item)                                                                         \
+  ENTRY(compare, one_cluster)                                                                      \
   ENTRY(compare, invalid_run)                                                                      \
   ENTRY(compare, unstable_run)                                                                     \
   ENTRY(compare, scores_equal)                                                                     \

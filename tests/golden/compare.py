@@ -269,6 +269,7 @@ HOSTILE = {
     "cluster_differs": dict(second=[(row[0], "c1", *row[2:]) for row in OTHER]),
     "not_finite": dict(second=[*OTHER[:-1], (*OTHER[-1][:2], "nan", OTHER[-1][3])]),
     "zero_variance": dict(second=[(*row[:2], repr(float(row[2]) - 0.25), row[3]) for row in PLAIN]),
+    "one_cluster": dict(first=rows([1, 0, 1, 1], [1] * 4), second=rows([0, 1, 1, 0], [1] * 4)),
     "same_model": dict(second=OTHER, remarks=["model_sm3: " + "12" * 32] * 2),
     "protocol_differs": dict(second=OTHER, remarks=[PROTOCOL, "protocol: " + "cd" * 32]),
     "missing": dict(second=OTHER, task="b"),
@@ -279,7 +280,7 @@ HOSTILE = {
 def test_what_cannot_be_compared_is_named(tmp_path, kind):
     case = HOSTILE[kind]
     remarks = case.get("remarks", ["by: hand", "by: hand"])
-    paths = [table(tmp_path / "one.csv", {"a": PLAIN, "c": PLAIN}, remarks[:1]),
+    paths = [table(tmp_path / "one.csv", {"a": case.get("first", PLAIN), "c": PLAIN}, remarks[:1]),
              table(tmp_path / "two.csv", {case.get("task", "a"): case["second"], "c": OTHER}, remarks[1:])]
     got = compare(*paths)
     found = pair(got, "a")
@@ -301,6 +302,26 @@ def test_one_table_under_two_names(tmp_path):
     paths = [table(tmp_path / f"{name}.csv", {"a": PLAIN}) for name in ("one", "two")]
     found = pair(compare(*paths), "a")
     assert kinds(found) == ["same_table"] and found["verdict"] == "insufficient"
+
+
+def test_one_item_or_cluster_is_no_want_of_variance(tmp_path):
+    """What is said is so, of the task, of all tasks together and of damage."""
+    tasks = {"lone": [rows([1]), rows([0])], "joined": [rows([1, 0, 1, 1], [1] * 4), rows([0, 1, 1, 0], [1] * 4)],
+             "same": [PLAIN, PLAIN], "c": [PLAIN, OTHER]}
+    paths = [table(tmp_path / f"{name}.csv", {task: of[k] for task, of in tasks.items()}) for k, name in enumerate(("one", "two"))]
+    got = compare(*paths, "--damage", "one=two")
+    lone, joined = ([reason["en"] for reason in pair(got, task)["reasons"]] for task in ("lone", "joined"))
+    assert lone == ['one and two answered one item of task "lone", of which no error can be estimated.']
+    assert joined == ['All items of task "joined" (4) that one and two answered stand in one cluster, where they depend on each other, '
+                      "so that no error can be estimated."]
+    assert kinds(pair(got, "same")) == ["zero_variance"] and "p" in pair(got, "c")
+    # A task on which they do not differ is not why nothing can be said of all together.
+    assert [reason["en"] for reason in pair(got, "overall")["reasons"]] == lone + joined
+    assert [reason["kind"] for task in got["damage"]["pairs"][0]["tasks"] for reason in task["reasons"]] == [
+        "one_cluster", "one_cluster", "zero_variance"]
+    for path in paths:
+        table(path, {"a": PLAIN, "b": PLAIN}, [f"model: {path.stem}"])
+    assert kinds(pair(compare(*paths), "overall")) == ["zero_variance"]
 
 
 def climbing(folder):
