@@ -247,6 +247,7 @@ typedef struct zh_slot {
   ENTRY(leading, model_unstated)                                                                   \
   ENTRY(leading, items_missing)                                                                    \
   ENTRY(leading, prompt_differs)                                                                   \
+  ENTRY(leading, prompt_unstated)                                                                  \
   ENTRY(leading, cluster_differs)                                                                  \
   ENTRY(leading, task_modality)                                                                    \
   ENTRY(leading, item_count)                                                                       \

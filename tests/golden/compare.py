@@ -266,6 +266,7 @@ HOSTILE = {
     "items_missing": dict(second=OTHER[:-3]),
     "duplicate": dict(second=[*OTHER, OTHER[5]]),
     "prompt_differs": dict(second=[(*row[:3], "else") for row in OTHER]),
+    "prompt_unstated": dict(second=[(*row[:3], "") for row in OTHER]),
     "cluster_differs": dict(second=[(row[0], "c1", *row[2:]) for row in OTHER]),
     "not_finite": dict(second=[*OTHER[:-1], (*OTHER[-1][:2], "nan", OTHER[-1][3])]),
     "zero_variance": dict(second=[(*row[:2], repr(float(row[2]) - 0.25), row[3]) for row in PLAIN]),
@@ -294,8 +295,12 @@ def test_what_cannot_be_compared_is_named(tmp_path, kind):
     # A fault of one task does not spoil another, unless it is the model's.
     whole = kind in ("same_model", "protocol_differs")
     assert (pair(got, "c")["verdict"] == "insufficient") == whole
-    if kind in ("items_missing", "prompt_differs", "protocol_differs", "not_finite"):
-        assert got["protocol"]["scores"]["comparable"] is False
+    # What stands above the pairs does not contradict them.
+    apart = kind not in ("zero_variance", "one_cluster", "same_model", "missing")
+    assert got["protocol"]["scores"]["comparable"] is not apart
+    named = {"prompt_differs": "prompts a", "prompt_unstated": "prompts a", "protocol_differs": "protocol"}
+    fields = {d["field"]: d["breaks"] for d in got["protocol"]["differences"]}
+    assert kind not in named or fields[named[kind]] is True
 
 
 def test_one_table_under_two_names(tmp_path):
