@@ -34,6 +34,28 @@ static bool is_itself(zh_bout *bout, const zh_contest *c) {
   return model || table;
 }
 
+/* Who says less of its answers matches each of two that differ, and stands with one of them. */
+static void tell_company(json_t *reasons, const zh_contest *c, const zh_event *event, size_t with,
+                         size_t other) {
+  if (event->of[with].side == ZH_NO_SIDE) return;
+  const zh_side *side = &event->sides[event->of[with].side];
+  for (size_t m = 0; m < side->members && json_array_size(reasons) == 0; m++) {
+    size_t member = side->member[m];
+    (void)zh_sheets_match(reasons, c->entrants, member, event->of[member].sheet, other,
+                          event->of[other].sheet);
+  }
+}
+
+void zh_tell_apart(json_t *reasons, const zh_contest *c, size_t event, size_t first,
+                   size_t second) {
+  const zh_event *of = &c->events[event];
+  if (!zh_sheets_match(reasons, c->entrants, first, of->of[first].sheet, second,
+                       of->of[second].sheet))
+    return;
+  tell_company(reasons, c, of, first, second);
+  tell_company(reasons, c, of, second, first);
+}
+
 static void find_reasons(zh_bout *bout, const zh_contest *c) {
   const zh_event *event = &c->events[bout->event];
   const zh_standing_of *a = &event->of[bout->first], *b = &event->of[bout->second];
@@ -54,14 +76,7 @@ static void find_reasons(zh_bout *bout, const zh_contest *c) {
                    event->name, NULL);
     return;
   }
-  bool match =
-      zh_sheets_match(bout->reasons, c->entrants, bout->first, a->sheet, bout->second, b->sheet);
-  /* A table that does not name its metric matches either of two that differ; it goes with one. */
-  if (match)
-    zh_compare_say(bout->reasons, c->entrants->words, "metric_differs",
-                   ZH_WORD_compare_metric_differs, "model", who(c, bout->first)->label, "other",
-                   who(c, bout->second)->label, "task", event->name, "from", a->sheet->metric, "to",
-                   b->sheet->metric, NULL);
+  zh_tell_apart(bout->reasons, c, bout->event, bout->first, bout->second);
 }
 
 void zh_tell_untested(json_t *reasons, const zh_contest *c, size_t event, size_t first,

@@ -94,8 +94,7 @@ static zh_status add_task(json_t *list, const checking *c, size_t number) {
   if (event->overall || a->sheet == NULL || b->sheet == NULL) return ZH_OK;
   if (a->side == ZH_NO_SIDE || a->side != b->side) {
     json_t *reasons = json_array();
-    (void)zh_sheets_match(reasons, c->contest->entrants, c->reference, a->sheet, c->model,
-                          b->sheet);
+    zh_tell_apart(reasons, c->contest, number, c->reference, c->model);
     json_array_append_new(list, json_pack("{s:s, s:o}", "task", event->name, "reasons", reasons));
     return ZH_OK;
   }

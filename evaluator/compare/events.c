@@ -54,20 +54,28 @@ static void describe(zh_event *event, const zh_contest *c) {
 
 /* --- sides --- */
 
-/* Entrants of each side: the first whose answers match takes the others. */
+/* Entrants of each side: all match each other. */
 typedef struct parting {
   size_t member[ZH_ENTRANTS_MAX][ZH_ENTRANTS_MAX], members[ZH_ENTRANTS_MAX], sides;
 } parting;
+
+static bool takes(const parting *p, size_t side, const zh_event *event, const zh_contest *c,
+                  size_t entrant) {
+  for (size_t m = 0; m < p->members[side]; m++) {
+    size_t member = p->member[side][m];
+    if (!zh_sheets_match(NULL, c->entrants, member, event->of[member].sheet, entrant,
+                         event->of[entrant].sheet))
+      return false;
+  }
+  return true;
+}
 
 static void part(parting *p, const zh_event *event, const zh_contest *c) {
   for (size_t i = 0; i < c->entrants->count; i++) {
     const zh_sheet *sheet = event->of[i].sheet;
     size_t side = 0;
     if (sheet == NULL || json_array_size(sheet->faults) > 0) continue;
-    for (; side < p->sides; side++) {
-      size_t first = p->member[side][0];
-      if (zh_sheets_match(NULL, c->entrants, first, event->of[first].sheet, i, sheet)) break;
-    }
+    while (side < p->sides && !takes(p, side, event, c, i)) side++;
     p->sides += side == p->sides;
     p->member[side][p->members[side]++] = i;
   }

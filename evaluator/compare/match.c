@@ -87,6 +87,16 @@ static bool texts_match(const matching *m) {
   return true;
 }
 
+static bool modalities_match(const matching *m) {
+  const char *x = m->x->modality, *y = m->y->modality;
+  bool same = strcmp(x, y) == 0 || x[0] == '\0' || y[0] == '\0';
+  if (!same && m->reasons != NULL)
+    zh_compare_say(m->reasons, m->e->words, "modality_differs", ZH_WORD_compare_modality_differs,
+                   "model", m->a->label, "other", m->b->label, "task", m->x->task, "from", x, "to",
+                   y, NULL);
+  return same;
+}
+
 static bool metrics_match(const matching *m) {
   const char *x = m->x->metric, *y = m->y->metric;
   bool same = m->x->texts == m->y->texts && m->x->fewer_is_better == m->y->fewer_is_better &&
@@ -123,6 +133,7 @@ bool zh_sheets_match(json_t *reasons, const zh_entrants *e, size_t first, const 
   bool match = faultless(&m);
   match &= protocols_match(&m);
   match &= metrics_match(&m);
+  match &= modalities_match(&m);
   if (!match || !items_match(&m)) return false;
   match &= prompts_match(&m);
   match &= clusters_match(&m);

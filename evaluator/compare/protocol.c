@@ -115,6 +115,8 @@ static zh_status add_sheet_facts(zh_entrant *entrant, const zh_sheet *sheet, zh_
   if (says_what_was_asked(sheet)) zh_entrant_fact(entrant, key, text);
   snprintf(key, sizeof key, "metric %.400s", sheet->task);
   zh_entrant_fact(entrant, key, sheet->metric);
+  snprintf(key, sizeof key, "modality %.400s", sheet->task);
+  zh_entrant_fact(entrant, key, sheet->modality);
   return ZH_OK;
 }
 

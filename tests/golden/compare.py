@@ -267,6 +267,7 @@ HOSTILE = {
     "duplicate": dict(second=[*OTHER, OTHER[5]]),
     "prompt_differs": dict(second=[(*row[:3], "else") for row in OTHER]),
     "prompt_unstated": dict(second=[(*row[:3], "") for row in OTHER]),
+    "modality_differs": dict(second=OTHER, modality="image"),
     "cluster_differs": dict(second=[(row[0], "c1", *row[2:]) for row in OTHER]),
     "not_finite": dict(second=[*OTHER[:-1], (*OTHER[-1][:2], "nan", OTHER[-1][3])]),
     "zero_variance": dict(second=[(*row[:2], repr(float(row[2]) - 0.25), row[3]) for row in PLAIN]),
@@ -283,6 +284,7 @@ def test_what_cannot_be_compared_is_named(tmp_path, kind):
     remarks = case.get("remarks", ["by: hand", "by: hand"])
     paths = [table(tmp_path / "one.csv", {"a": case.get("first", PLAIN), "c": PLAIN}, remarks[:1]),
              table(tmp_path / "two.csv", {case.get("task", "a"): case["second"], "c": OTHER}, remarks[1:])]
+    paths[1].write_text(paths[1].read_text().replace(",a,text,", f",a,{case.get('modality', 'text')},"))
     got = compare(*paths)
     found = pair(got, "a")
     assert found["verdict"] == "insufficient" and kind in kinds(found) and "p" not in found and "difference" not in found
@@ -298,7 +300,7 @@ def test_what_cannot_be_compared_is_named(tmp_path, kind):
     # What stands above the pairs does not contradict them.
     apart = kind not in ("zero_variance", "one_cluster", "same_model", "missing")
     assert got["protocol"]["scores"]["comparable"] is not apart
-    named = {"prompt_differs": "prompts a", "prompt_unstated": "prompts a", "protocol_differs": "protocol"}
+    named = {"prompt_differs": "prompts a", "prompt_unstated": "prompts a", "modality_differs": "modality a", "protocol_differs": "protocol"}
     fields = {d["field"]: d["breaks"] for d in got["protocol"]["differences"]}
     assert kind not in named or fields[named[kind]] is True
 
@@ -307,6 +309,23 @@ def test_one_table_under_two_names(tmp_path):
     paths = [table(tmp_path / f"{name}.csv", {"a": PLAIN}) for name in ("one", "two")]
     found = pair(compare(*paths), "a")
     assert kinds(found) == ["same_table"] and found["verdict"] == "insufficient"
+
+
+def test_who_says_less_goes_with_one_of_two_that_differ(tmp_path):
+    """A table without modalities matches either of two; with it stands only who matches all."""
+    of = answers(6, 90, 0.8, 0.6, 0.4)
+    paths = [table(tmp_path / f"{name}.csv", {"a": rows(scores)}) for name, scores in zip(("text", "none", "image"), of)]
+    for path in paths[1:]:
+        path.write_text(path.read_text().replace(",text,", f",{path.stem.replace('none', '')},"))
+    for order in ((0, 1, 2), (1, 0, 2), (2, 1, 0)):
+        got = compare(*(paths[k] for k in order))
+        for p in got["pairs"]:
+            names = {got["models"][p["first"]]["label"], got["models"][p["second"]]["label"]}
+            if names == {"text", "image"}:
+                assert kinds(p) == ["modality_differs"]
+            elif p["verdict"] == "insufficient":
+                assert kinds(p) == ["modality_differs"] and re.search("with (text and image|image and text) ", p["reasons"][0]["en"])
+        assert sum("p" in p for p in got["pairs"]) == 1 and got["protocol"]["scores"]["comparable"] is False
 
 
 def test_one_item_or_cluster_is_no_want_of_variance(tmp_path):
