@@ -97,6 +97,18 @@ static bool modalities_match(const matching *m) {
   return same;
 }
 
+/* Marks of 0 and 1 beside scores above 1; 0 is 0 on every scale. */
+static bool scales_match(const matching *m) {
+  bool x = m->x->marks && m->y->most > 1, y = m->y->marks && m->x->most > 1;
+  char most[32];
+  snprintf(most, sizeof most, "%g", x ? m->y->most : m->x->most);
+  if ((x || y) && m->reasons != NULL)
+    zh_compare_say(m->reasons, m->e->words, "scale_differs", ZH_WORD_compare_scale_differs, "model",
+                   x ? m->a->label : m->b->label, "other", x ? m->b->label : m->a->label, "task",
+                   m->x->task, "value", most, NULL);
+  return !x && !y;
+}
+
 static bool metrics_match(const matching *m) {
   const char *x = m->x->metric, *y = m->y->metric;
   bool same = m->x->texts == m->y->texts && m->x->fewer_is_better == m->y->fewer_is_better &&
@@ -134,6 +146,7 @@ bool zh_sheets_match(json_t *reasons, const zh_entrants *e, size_t first, const 
   match &= protocols_match(&m);
   match &= metrics_match(&m);
   match &= modalities_match(&m);
+  match &= scales_match(&m);
   if (!match || !items_match(&m)) return false;
   match &= prompts_match(&m);
   match &= clusters_match(&m);

@@ -267,6 +267,7 @@ HOSTILE = {
     "duplicate": dict(second=[*OTHER, OTHER[5]]),
     "prompt_differs": dict(second=[(*row[:3], "else") for row in OTHER]),
     "prompt_unstated": dict(second=[(*row[:3], "") for row in OTHER]),
+    "scale_differs": dict(second=[(*row[:2], repr(100 * float(row[2])), row[3]) for row in OTHER]),
     "modality_differs": dict(second=OTHER, modality="image"),
     "cluster_differs": dict(second=[(row[0], "c1", *row[2:]) for row in OTHER]),
     "not_finite": dict(second=[*OTHER[:-1], (*OTHER[-1][:2], "nan", OTHER[-1][3])]),
@@ -309,6 +310,25 @@ def test_one_table_under_two_names(tmp_path):
     paths = [table(tmp_path / f"{name}.csv", {"a": PLAIN}) for name in ("one", "two")]
     found = pair(compare(*paths), "a")
     assert kinds(found) == ["same_table"] and found["verdict"] == "insufficient"
+
+
+def test_scores_on_two_scales_are_not_compared(tmp_path):
+    """0 and 1 beside 0 and 100: also where runs are averaged. Scores that may well be of one scale are compared."""
+    right, other = answers(6, 90, 0.7, 0.5)
+    rng = numpy.random.default_rng(3)
+
+    def tables(first, second, header="item,cluster,task,modality,score,prompt"):
+        return [table(tmp_path / f"{name}.csv", {"a": of}, header=header) for name, of in (("one", first), ("two", second))]
+
+    found = pair(compare(*tables(rows(100 * right), rows(other))), "a")
+    assert [reason["en"] for reason in found["reasons"]] == [
+        'On task "a" the scores of two are 0 and 1 alone, those of one go up to 100: give both on one scale.']
+    runs = [[(item, cluster, score, run) for run in range(3) for item, cluster, score, _ in rows(numpy.roll(of, run))] for of in (100 * right, other)]
+    assert kinds(pair(compare(*tables(*runs, header="item,cluster,task,modality,score,run")), "a")) == ["scale_differs"]
+    for first, second in ((rng.normal(1, 0.2, 90), rng.normal(0.8, 0.05, 90)),  # bits a byte
+                          (rng.integers(0, 11, 90), numpy.zeros(90)),          # 0 is 0 on every scale
+                          (100 * right, 100 * other)):
+        assert "p" in pair(compare(*tables(rows(first), rows(second))), "a")
 
 
 def test_who_says_less_goes_with_one_of_two_that_differ(tmp_path):
