@@ -58,7 +58,7 @@ static void print_figure(FILE *out, const json_t *figure, bool same, const words
   zh_print_cell(out, zh_print_text(figure, "metric", "?"), METRIC_WIDTH, false, false);
   snprintf(value, sizeof value, "%.4f", number);
   if (isnan(number)) snprintf(value, sizeof value, "?");
-  bool told = error > 0, alike = error == 0;
+  bool told = error > 0, alike = json_is_true(json_object_get(figure, "alike")) || error == 0;
   zh_print_cell(out, value, VALUE_WIDTH, true, !told && !alike);
   if (told) fprintf(out, "± %.4f\n", error);
   if (alike) fprintf(out, "%s\n", w->no_error);

@@ -68,9 +68,14 @@ typedef struct row {
   bool valid;
 } row;
 
+/* What was measured once has no interval, whatever the line says. */
+static bool has_interval(const json_t *line) {
+  return !(zh_print_real(line, "n") < 2) && json_array_size(json_object_get(line, "ci95")) == 2;
+}
+
 /* Fewer than six samples have no interval of 95 % (docs/metrics.md): theirs is the whole range. */
 static bool few_samples(const json_t *line) {
-  return zh_print_real(line, "n") < 6;
+  return has_interval(line) && zh_print_real(line, "n") < 6;
 }
 
 static void fill_row(row *out, const json_t *line) {
@@ -84,7 +89,7 @@ static void fill_row(row *out, const json_t *line) {
   snprintf(out->cells[0], CELL_BYTES, "%s/%s%s", zh_print_text(line, "step", "?"),
            zh_print_text(line, "metric", "?"), out->valid ? "" : "  INVALID");
   zh_print_number(out->cells[1], value / factor);
-  if (json_array_size(interval) == 2) {
+  if (has_interval(line)) {
     zh_print_number(low, json_number_value(json_array_get(interval, 0)) / factor);
     zh_print_number(high, json_number_value(json_array_get(interval, 1)) / factor);
     snprintf(out->cells[2], CELL_BYTES, "%s – %s%s", low, high, few_samples(line) ? "†" : " ");

@@ -178,23 +178,25 @@ static json_t *numbers(const double *values, size_t count) {
   return list;
 }
 
+/* Of the median, or of a value that has its own; null where it was measured once. */
+static json_t *interval_json(const zh_case *what, const double *sorted, size_t count) {
+  if (count < 2 && what->margin <= 0) return json_null();
+  double low = sorted[0] - what->margin, high = sorted[count - 1] + what->margin;
+  if (what->margin <= 0) zh_median_ci95(&low, &high, sorted, count);
+  return json_pack("[o,o]", zh_json_number(low), zh_json_number(high));
+}
+
 static json_t *case_json(const zh_case *what, const double *samples, const double *warmup,
                          size_t warmup_count, double *sorted, size_t count) {
-  double low = 0, high = 0;
   zh_sort_doubles(sorted, count);
-  zh_median_ci95(&low, &high, sorted, count);
-  if (what->margin > 0) {
-    low = sorted[0] - what->margin;
-    high = sorted[count - 1] + what->margin;
-  }
-  return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o,s:s,s:o,s:b,s:o,s:[o,o],s:I,s:o,s:o}", "metric",
+  return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o,s:s,s:o,s:b,s:o,s:o,s:I,s:o,s:o}", "metric",
                    what->metric, "unit", what->unit, "kind", KINDS[what->kind], "work",
                    zh_json_number(what->work), "peak", what->peak, "per_unit",
                    zh_json_number(what->peak_per_unit), "other_peak", what->other_peak,
                    "other_per_unit", zh_json_number(what->other_per_unit), "more_is_better",
                    what->more_is_better, "value", zh_json_number(zh_percentile(sorted, count, 0.5)),
-                   "ci95", zh_json_number(low), zh_json_number(high), "n", (json_int_t)count,
-                   "samples", numbers(samples, count), "warmup", numbers(warmup, warmup_count));
+                   "ci95", interval_json(what, sorted, count), "n", (json_int_t)count, "samples",
+                   numbers(samples, count), "warmup", numbers(warmup, warmup_count));
 }
 
 static zh_status keep(json_t *list, json_t *entry, zh_error *err) {

@@ -214,9 +214,13 @@ typedef struct zh_slot {
   ENTRY(compare, no_samples)                                                                       \
   ENTRY(compare, no_item_scores)                                                                   \
   ENTRY(compare, metric_differs)                                                                   \
+  ENTRY(compare, scale_differs)                                                                    \
+  ENTRY(compare, modality_differs)                                                                 \
   ENTRY(compare, protocol_differs)                                                                 \
   ENTRY(compare, same_model)                                                                       \
   ENTRY(compare, zero_variance)                                                                    \
+  ENTRY(compare, one_item)                                                                         \
+  ENTRY(compare, one_cluster)                                                                      \
   ENTRY(compare, invalid_run)                                                                      \
   ENTRY(compare, unstable_run)                                                                     \
   ENTRY(compare, scores_equal)                                                                     \

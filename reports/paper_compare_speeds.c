@@ -11,12 +11,11 @@
 static void put_ratio(zh_compare_page *g, const json_t *ratio) {
   const zh_manner plain = {false, false};
   zh_text text = {0};
-  double value = zh_page_number(ratio, "value");
-  if (isfinite(value))
-    zh_text_printf(
-        &text, "%.3f (%.200s)", value,
-        zh_page_between(zh_page_number(ratio, "low"), zh_page_number(ratio, "high"), plain, false)
-            .text);
+  double value = zh_page_number(ratio, "value"), low = zh_page_number(ratio, "low"),
+         high = zh_page_number(ratio, "high");
+  if (isfinite(value)) zh_text_printf(&text, "%.3f", value);
+  if (isfinite(low) && isfinite(high))
+    zh_text_printf(&text, " (%.200s)", zh_page_between(low, high, plain, false).text);
   zh_paper_cell(&g->p, text.length > 0 ? text.data : NULL);
   zh_text_free(&text);
   const char *why = json_string_value(json_object_get(ratio, "why"));
@@ -26,6 +25,15 @@ static void put_ratio(zh_compare_page *g, const json_t *ratio) {
   if (why != NULL) zh_text_printf(&text, ": %s", zh_paper_word_of(&g->p, "why %s", why));
   zh_paper_cell(&g->p, zh_text_string(&text));
   zh_text_free(&text);
+}
+
+static void put_range(zh_compare_page *g, double low, double high, const char *unit) {
+  zh_text range = {0};
+  if (isfinite(low) && isfinite(high))
+    zh_text_printf(&range, "%.200s … %.200s", zh_page_speed(low, unit).text,
+                   zh_page_speed(high, unit).text);
+  zh_paper_cell(&g->p, range.data);
+  zh_text_free(&range);
 }
 
 static void put_speed(zh_compare_page *g, const json_t *of, const char *figure_name,
@@ -38,14 +46,10 @@ static void put_speed(zh_compare_page *g, const json_t *of, const char *figure_n
     for (int i = 0; i < 4; i++) zh_paper_cell(&g->p, NULL);
     return;
   }
-  zh_text range = {0};
-  zh_text_printf(&range, "%.200s … %.200s", zh_page_speed(zh_page_number(of, "low"), unit).text,
-                 zh_page_speed(zh_page_number(of, "high"), unit).text);
   zh_paper_cell(&g->p, zh_page_speed(zh_page_number(of, "value"), unit).text);
-  zh_paper_cell(&g->p, zh_text_string(&range));
+  put_range(g, zh_page_number(of, "low"), zh_page_number(of, "high"), unit);
   zh_paper_cell(&g->p, zh_page_whole(json_object_get(of, "n")).text);
   put_ratio(g, json_object_get(of, "ratio"));
-  zh_text_free(&range);
 }
 
 void zh_page_speeds(zh_compare_page *g) {

@@ -23,8 +23,9 @@ static void put_score(zh_view *view, json_t *rows, const json_t *figure, const c
   zh_view_text(view, row, "score_filter", strcmp(filter, "none") == 0 ? NULL : filter);
   zh_view_flag(view, row, "score_known", json_is_number(value));
   zh_view_fixed(view, row, "score", json_number_value(value), 0, SCORE_DECIMALS);
-  zh_view_flag(view, row, "score_error", json_is_number(error) && json_number_value(error) > 0);
-  zh_view_flag(view, row, "score_alike", json_is_number(error) && json_number_value(error) == 0);
+  bool none = json_is_number(error) && json_number_value(error) == 0; /* as older bundles say it */
+  zh_view_flag(view, row, "score_error", json_is_number(error) && !none);
+  zh_view_flag(view, row, "score_alike", json_is_true(json_object_get(figure, "alike")) || none);
   zh_view_fixed(view, row, "error", json_number_value(error), 0, SCORE_DECIMALS);
   zh_view_fixed(view, row, "items", (double)zh_view_int_of(view, figure, "items", where), 0, 0);
 }

@@ -141,6 +141,12 @@ static json_t *number_or_null(const json_t *value) {
   return known ? json_real(json_number_value(value)) : json_null();
 }
 
+/* Where all items score alike no error is known; what rounding leaves of one is none either. */
+static bool scores_alike(const json_t *value, const json_t *error) {
+  return json_is_number(error) &&
+         json_number_value(error) <= 0x1p-46 * fabs(json_number_value(value));
+}
+
 static void add_figures(json_t *figures, const json_t *results, const zh_entry *entry, int depth) {
   const char *key;
   json_t *value, *result = json_object_get(results, entry->name);
@@ -150,16 +156,18 @@ static void add_figures(json_t *figures, const json_t *results, const zh_entry *
     if (key[length] != ',' || strstr(key, "_stderr,")) continue;
     snprintf(error, sizeof error, "%.*s_stderr%s", (int)length, key, key + length);
     const zh_item_metric *m = metric_below(entry, key, length);
+    const json_t *spread = json_object_get(result, error);
+    bool alike = scores_alike(value, spread);
     json_t *counts = json_object_get(result, "sample_count"),
            *items = counts ? json_object_get(counts, key) : json_object_get(result, "sample_len");
-    json_array_append_new(figures,
-                          json_pack("{s:s, s:s, s:b, s:i, s:s%, s:s, s:o, s:o, s:O, s:b, s:b}",
-                                    "name", entry->name, "alias", entry->alias, "group",
-                                    entry->task == NULL, "depth", depth, "metric", key, length,
-                                    "filter", key + length + 1, "value", number_or_null(value),
-                                    "stderr", number_or_null(json_object_get(result, error)),
-                                    "items", items, "higher_is_better", !m || m->higher_is_better,
-                                    "deciding", decides(entry, key, length, key + length + 1)));
+    json_array_append_new(
+        figures,
+        json_pack("{s:s, s:s, s:b, s:i, s:s%, s:s, s:o, s:o, s:b, s:O, s:b, s:b}", "name",
+                  entry->name, "alias", entry->alias, "group", entry->task == NULL, "depth", depth,
+                  "metric", key, length, "filter", key + length + 1, "value", number_or_null(value),
+                  "stderr", alike ? json_null() : number_or_null(spread), "alike", alike, "items",
+                  items, "higher_is_better", !m || m->higher_is_better, "deciding",
+                  decides(entry, key, length, key + length + 1)));
   }
   for (size_t i = 0; i < entry->child_count; i++)
     add_figures(figures, results, entry->children[i], depth + 1);

@@ -42,7 +42,7 @@ static zh_status describe(json_t **out, comparing *c, zh_error *err) {
   size_t reference;
   json_t *protocol = NULL, *damage = NULL;
   ZH_TRY(hold(c, &reference, err));
-  ZH_TRY(zh_compare_protocol(&protocol, &c->entrants, err));
+  ZH_TRY(zh_compare_protocol(&protocol, &c->entrants, &c->contest, err));
   zh_status status =
       zh_compare_damage(&damage, &c->contest, c->options->damage, c->options->damage_count, err);
   if (status != ZH_OK) {

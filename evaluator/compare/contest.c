@@ -16,12 +16,10 @@ static const zh_entrant *who(const zh_contest *c, size_t i) {
   return &c->entrants->at[i];
 }
 
-static void tell(zh_bout *bout, const zh_contest *c, const char *kind, zh_word word,
-                 const char *extra) {
+static void tell(zh_bout *bout, const zh_contest *c, const char *kind, zh_word word) {
   const zh_entrant *a = who(c, bout->first), *b = who(c, bout->second);
   zh_compare_say(bout->reasons, c->entrants->words, kind, word, "model", a->label, "other",
-                 b->label, "task", c->events[bout->event].name, "sm3", a->sm3, "file", b->folder,
-                 "difference", extra, NULL);
+                 b->label, "sm3", a->sm3, "file", b->folder, NULL);
 }
 
 /* A model is not compared with itself, under whatever name. */
@@ -30,10 +28,32 @@ static bool is_itself(zh_bout *bout, const zh_contest *c) {
   bool model = a->sm3[0] != '\0' && strcmp(a->sm3, b->sm3) == 0,
        table = a->scores_sm3[0] != '\0' && strcmp(a->scores_sm3, b->scores_sm3) == 0;
   if (model)
-    tell(bout, c, "same_model", ZH_WORD_compare_same_model, "");
+    tell(bout, c, "same_model", ZH_WORD_compare_same_model);
   else if (table)
-    tell(bout, c, "same_table", ZH_WORD_leading_same_table, "");
+    tell(bout, c, "same_table", ZH_WORD_leading_same_table);
   return model || table;
+}
+
+/* Who says less of its answers matches each of two that differ, and stands with one of them. */
+static void tell_company(json_t *reasons, const zh_contest *c, const zh_event *event, size_t with,
+                         size_t other) {
+  if (event->of[with].side == ZH_NO_SIDE) return;
+  const zh_side *side = &event->sides[event->of[with].side];
+  for (size_t m = 0; m < side->members && json_array_size(reasons) == 0; m++) {
+    size_t member = side->member[m];
+    (void)zh_sheets_match(reasons, c->entrants, member, event->of[member].sheet, other,
+                          event->of[other].sheet);
+  }
+}
+
+void zh_tell_apart(json_t *reasons, const zh_contest *c, size_t event, size_t first,
+                   size_t second) {
+  const zh_event *of = &c->events[event];
+  if (!zh_sheets_match(reasons, c->entrants, first, of->of[first].sheet, second,
+                       of->of[second].sheet))
+    return;
+  tell_company(reasons, c, of, first, second);
+  tell_company(reasons, c, of, second, first);
 }
 
 static void find_reasons(zh_bout *bout, const zh_contest *c) {
@@ -56,14 +76,41 @@ static void find_reasons(zh_bout *bout, const zh_contest *c) {
                    event->name, NULL);
     return;
   }
-  bool match =
-      zh_sheets_match(bout->reasons, c->entrants, bout->first, a->sheet, bout->second, b->sheet);
-  /* A table that does not name its metric matches either of two that differ; it goes with one. */
-  if (match)
-    zh_compare_say(bout->reasons, c->entrants->words, "metric_differs",
-                   ZH_WORD_compare_metric_differs, "model", who(c, bout->first)->label, "other",
-                   who(c, bout->second)->label, "task", event->name, "from", a->sheet->metric, "to",
-                   b->sheet->metric, NULL);
+  zh_tell_apart(bout->reasons, c, bout->event, bout->first, bout->second);
+}
+
+void zh_tell_untested(json_t *reasons, const zh_contest *c, size_t event, size_t first,
+                      size_t second) {
+  const zh_event *of = &c->events[event];
+  const zh_groups *groups = of->sides[of->of[first].side].groups;
+  bool lone = groups->clusters == 1;
+  char difference[32], items[32];
+  snprintf(difference, sizeof difference, "%.4g", of->of[first].score - of->of[second].score);
+  snprintf(items, sizeof items, "%zu", groups->items);
+  zh_compare_say(reasons, c->entrants->words, lone ? "one_cluster" : "zero_variance",
+                 groups->items == 1 ? ZH_WORD_compare_one_item
+                 : lone             ? ZH_WORD_compare_one_cluster
+                                    : ZH_WORD_compare_zero_variance,
+                 "model", who(c, first)->label, "other", who(c, second)->label, "task", of->name,
+                 "items", items, "difference", difference, NULL);
+}
+
+/* A task of several clusters where all answers score alike takes nothing from all tasks together.
+ */
+static bool takes_nothing(const zh_event *event, const zh_bout *bout) {
+  const zh_standing_of *a = &event->of[bout->first], *b = &event->of[bout->second];
+  return event->sides[a->side].groups->clusters > 1 && a->score == b->score;
+}
+
+/* Of all tasks together: those of them by which there is no error. */
+static void tell_tasks(zh_bout *bout, const zh_contest *c) {
+  for (size_t e = 0; e < bout->event; e++) {
+    const zh_event *event = &c->events[e];
+    bool turned;
+    const zh_bout *of = zh_contest_bout(c, e, bout->first, bout->second, &turned);
+    if (!zh_event_counts(event) || zh_pair_known(&of->pair) || takes_nothing(event, bout)) continue;
+    json_array_extend(bout->reasons, of->reasons);
+  }
 }
 
 static zh_status hold(zh_bout *bout, const zh_contest *c, zh_error *err) {
@@ -80,9 +127,9 @@ static zh_status hold(zh_bout *bout, const zh_contest *c, zh_error *err) {
   if (is_itself(bout, c)) return ZH_OK;
   ZH_TRY(zh_side_pair(&bout->pair, &event->sides[a->side], a->row, b->row, &c->options, err));
   if (zh_pair_known(&bout->pair)) return ZH_OK;
-  char difference[32];
-  snprintf(difference, sizeof difference, "%.4g", a->score - b->score);
-  tell(bout, c, "zero_variance", ZH_WORD_compare_zero_variance, difference);
+  if (event->overall) tell_tasks(bout, c);
+  if (json_array_size(bout->reasons) == 0)
+    zh_tell_untested(bout->reasons, c, bout->event, bout->first, bout->second);
   return ZH_OK;
 }
 

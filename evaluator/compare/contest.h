@@ -90,6 +90,14 @@ const zh_bout *zh_contest_bout(const zh_contest *contest, size_t event, size_t f
 
 /* --- private to the room --- */
 
+/* Why two with answers to a task stand on different sides: what differs between them, else between
+ * one and who stands with the other. */
+void zh_tell_apart(json_t *reasons, const zh_contest *contest, size_t event, size_t first,
+                   size_t second);
+/* Why two of one side have no error: one item, one cluster, or differences that do not vary. */
+void zh_tell_untested(json_t *reasons, const zh_contest *contest, size_t event, size_t first,
+                      size_t second);
+
 /* Whether two sheets may be paired; what speaks against it goes into reasons (NULL: nowhere). */
 bool zh_sheets_match(json_t *reasons, const zh_entrants *e, size_t first, const zh_sheet *a,
                      size_t second, const zh_sheet *b);

@@ -86,16 +86,6 @@ static zh_status likely_json(json_t **out, const checking *c, const zh_side *sid
   return ZH_OK;
 }
 
-static void tell_no_variance(json_t *reasons, const checking *c, const zh_event *event,
-                             double difference) {
-  const zh_entrants *e = c->contest->entrants;
-  char text[32];
-  snprintf(text, sizeof text, "%.4g", difference);
-  zh_compare_say(reasons, e->words, "zero_variance", ZH_WORD_compare_zero_variance, "model",
-                 e->at[c->model].label, "other", e->at[c->reference].label, "task", event->name,
-                 "difference", text, NULL);
-}
-
 static zh_status add_task(json_t *list, const checking *c, size_t number) {
   const zh_event *event = &c->contest->events[number];
   const zh_standing_of *a = &event->of[c->reference], *b = &event->of[c->model];
@@ -104,8 +94,7 @@ static zh_status add_task(json_t *list, const checking *c, size_t number) {
   if (event->overall || a->sheet == NULL || b->sheet == NULL) return ZH_OK;
   if (a->side == ZH_NO_SIDE || a->side != b->side) {
     json_t *reasons = json_array();
-    (void)zh_sheets_match(reasons, c->contest->entrants, c->reference, a->sheet, c->model,
-                          b->sheet);
+    zh_tell_apart(reasons, c->contest, number, c->reference, c->model);
     json_array_append_new(list, json_pack("{s:s, s:o}", "task", event->name, "reasons", reasons));
     return ZH_OK;
   }
@@ -115,7 +104,7 @@ static zh_status add_task(json_t *list, const checking *c, size_t number) {
   ZH_TRY(zh_side_pair(&pair, side, first, second, &c->contest->options, c->err));
   ZH_TRY(likely_json(&likely, c, side, a->row, b->row));
   json_t *score = test_json(c, &pair), *reasons = json_array();
-  if (!zh_pair_known(&pair)) tell_no_variance(reasons, c, event, b->score - a->score);
+  if (!zh_pair_known(&pair)) zh_tell_untested(reasons, c->contest, number, c->model, c->reference);
   json_array_append_new(
       list, json_pack("{s:s, s:s, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "task",
                       event->name, "metric", event->metric, "shares", event->shares, "texts",

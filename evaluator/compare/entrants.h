@@ -21,7 +21,8 @@ enum { ZH_ENTRANTS_MAX = 50 };
 typedef struct zh_speed {
   const char *figure, *unit; /* figure: "decode/decode_rate", step without model, and metric */
   const char *step;          /* "decode": its parameters are the fact "parameters decode" */
-  double value, low, high;   /* the median of the repeats, and its interval */
+  double value;              /* the median of the repeats */
+  double low, high;          /* its interval; NAN of a figure that was measured once */
   int64_t n;
   bool more_is_better, valid;
 } zh_speed;
@@ -41,6 +42,8 @@ typedef struct zh_sheet {
   bool texts;         /* scores are nats of whole texts, each over its own bytes: bits a byte */
   zh_answer *answers; /* by item */
   size_t count, room;
+  double most; /* the largest score of a run */
+  bool marks;  /* scores of runs are 0 and 1 alone, and there is a 1 */
   size_t runs;
   double run_variance; /* of the mean, from three runs on; else 0 */
   json_t *faults;      /* what is wrong with it by itself: [{"kind","zh","en"}] */

@@ -54,20 +54,28 @@ static void describe(zh_event *event, const zh_contest *c) {
 
 /* --- sides --- */
 
-/* Entrants of each side: the first whose answers match takes the others. */
+/* Entrants of each side: all match each other. */
 typedef struct parting {
   size_t member[ZH_ENTRANTS_MAX][ZH_ENTRANTS_MAX], members[ZH_ENTRANTS_MAX], sides;
 } parting;
+
+static bool takes(const parting *p, size_t side, const zh_event *event, const zh_contest *c,
+                  size_t entrant) {
+  for (size_t m = 0; m < p->members[side]; m++) {
+    size_t member = p->member[side][m];
+    if (!zh_sheets_match(NULL, c->entrants, member, event->of[member].sheet, entrant,
+                         event->of[entrant].sheet))
+      return false;
+  }
+  return true;
+}
 
 static void part(parting *p, const zh_event *event, const zh_contest *c) {
   for (size_t i = 0; i < c->entrants->count; i++) {
     const zh_sheet *sheet = event->of[i].sheet;
     size_t side = 0;
     if (sheet == NULL || json_array_size(sheet->faults) > 0) continue;
-    for (; side < p->sides; side++) {
-      size_t first = p->member[side][0];
-      if (zh_sheets_match(NULL, c->entrants, first, event->of[first].sheet, i, sheet)) break;
-    }
+    while (side < p->sides && !takes(p, side, event, c, i)) side++;
     p->sides += side == p->sides;
     p->member[side][p->members[side]++] = i;
   }
@@ -120,14 +128,14 @@ static const zh_side *main_side(const zh_event *event) {
   return most;
 }
 
-static bool counts(const zh_event *event) {
+bool zh_event_counts(const zh_event *event) {
   return event->shares && !event->fewer_is_better && main_side(event) != NULL;
 }
 
 static bool in_all(const zh_contest *c, size_t tasks, size_t entrant) {
   for (size_t t = 0; t < tasks; t++) {
     const zh_event *event = &c->events[t];
-    if (!counts(event)) continue;
+    if (!zh_event_counts(event)) continue;
     int side = event->of[entrant].side;
     if (side == ZH_NO_SIDE || &event->sides[side] != main_side(event)) return false;
   }
@@ -136,7 +144,7 @@ static bool in_all(const zh_contest *c, size_t tasks, size_t entrant) {
 
 static zh_status add_overall(zh_contest *c, zh_error *err) {
   size_t tasks = c->event_count, counted = 0, members = 0, member[ZH_ENTRANTS_MAX];
-  for (size_t t = 0; t < tasks; t++) counted += counts(&c->events[t]);
+  for (size_t t = 0; t < tasks; t++) counted += zh_event_counts(&c->events[t]);
   for (size_t i = 0; i < c->entrants->count; i++)
     if (in_all(c, tasks, i)) member[members++] = i;
   if (counted < 2 || members < 2) return ZH_OK;
@@ -144,7 +152,8 @@ static zh_status add_overall(zh_contest *c, zh_error *err) {
   if (sheets == NULL) return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu tasks", counted);
   for (size_t m = 0; m < members; m++) {
     for (size_t t = 0, k = 0; t < tasks; t++)
-      if (counts(&c->events[t])) sheets[m * counted + k++] = c->events[t].of[member[m]].sheet;
+      if (zh_event_counts(&c->events[t]))
+        sheets[m * counted + k++] = c->events[t].of[member[m]].sheet;
   }
   zh_status status = new_event(c, "overall", err);
   if (status == ZH_OK) {

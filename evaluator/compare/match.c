@@ -42,35 +42,71 @@ static bool items_match(const matching *m) {
   return missing[0] == 0 && missing[1] == 0;
 }
 
-/* What both say of an item; NULL where nothing differs. Items match. */
-static const zh_answer *first_difference(const matching *m, size_t offset) {
-  for (size_t i = 0; i < m->x->count; i++) {
-    const char *x = *(const char *const *)((const char *)&m->x->answers[i] + offset),
-               *y = *(const char *const *)((const char *)&m->y->answers[i] + offset);
-    if (strcmp(x, y) != 0) return &m->x->answers[i];
-  }
-  return NULL;
+static const char *text_at(const zh_answer *answer, size_t offset) {
+  return *(const char *const *)((const char *)answer + offset);
 }
 
-static bool words_match(const matching *m) {
-  static const struct {
-    size_t offset;
-    const char *kind;
-    zh_word word;
-  } fields[] = {{offsetof(zh_answer, prompt), "prompt_differs", ZH_WORD_leading_prompt_differs},
-                {offsetof(zh_answer, cluster), "cluster_differs", ZH_WORD_leading_cluster_differs}};
-  bool all = true;
-  for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
-    const zh_answer *at = first_difference(m, fields[f].offset);
-    if (at == NULL) continue;
-    all = false;
-    if (m->reasons != NULL)
-      zh_compare_say(m->reasons, m->e->words, fields[f].kind, fields[f].word, "model", m->b->label,
-                     "other", m->a->label, "item", at->item, "task", m->x->task, NULL);
-  }
+/* The first item of which they say otherwise; SIZE_MAX where there is none. Items match. */
+static size_t first_difference(const matching *m, size_t offset) {
+  for (size_t i = 0; i < m->x->count; i++)
+    if (strcmp(text_at(&m->x->answers[i], offset), text_at(&m->y->answers[i], offset)) != 0)
+      return i;
+  return SIZE_MAX;
+}
+
+static void tell_item(const matching *m, size_t item, const char *kind, zh_word word,
+                      const zh_entrant *model, const zh_entrant *other) {
+  if (m->reasons != NULL)
+    zh_compare_say(m->reasons, m->e->words, kind, word, "model", model->label, "other",
+                   other->label, "item", m->x->answers[item].item, "task", m->x->task, NULL);
+}
+
+/* To leave unsaid what was asked is not to have asked something else, nor the same. */
+static bool prompts_match(const matching *m) {
+  size_t at = first_difference(m, offsetof(zh_answer, prompt));
+  if (at == SIZE_MAX) return true;
+  bool x = m->x->answers[at].prompt[0] != '\0', y = m->y->answers[at].prompt[0] != '\0';
+  if (x && y)
+    tell_item(m, at, "prompt_differs", ZH_WORD_leading_prompt_differs, m->b, m->a);
+  else
+    tell_item(m, at, "prompt_unstated", ZH_WORD_leading_prompt_unstated, x ? m->b : m->a,
+              x ? m->a : m->b);
+  return false;
+}
+
+static bool clusters_match(const matching *m) {
+  size_t at = first_difference(m, offsetof(zh_answer, cluster));
+  if (at == SIZE_MAX) return true;
+  tell_item(m, at, "cluster_differs", ZH_WORD_leading_cluster_differs, m->b, m->a);
+  return false;
+}
+
+static bool texts_match(const matching *m) {
   for (size_t i = 0; i < m->x->count && m->x->texts; i++)
-    all &= m->x->answers[i].bytes == m->y->answers[i].bytes;
-  return all;
+    if (m->x->answers[i].bytes != m->y->answers[i].bytes) return false;
+  return true;
+}
+
+static bool modalities_match(const matching *m) {
+  const char *x = m->x->modality, *y = m->y->modality;
+  bool same = strcmp(x, y) == 0 || x[0] == '\0' || y[0] == '\0';
+  if (!same && m->reasons != NULL)
+    zh_compare_say(m->reasons, m->e->words, "modality_differs", ZH_WORD_compare_modality_differs,
+                   "model", m->a->label, "other", m->b->label, "task", m->x->task, "from", x, "to",
+                   y, NULL);
+  return same;
+}
+
+/* Marks of 0 and 1 beside scores above 1; 0 is 0 on every scale. */
+static bool scales_match(const matching *m) {
+  bool x = m->x->marks && m->y->most > 1, y = m->y->marks && m->x->most > 1;
+  char most[32];
+  snprintf(most, sizeof most, "%g", x ? m->y->most : m->x->most);
+  if ((x || y) && m->reasons != NULL)
+    zh_compare_say(m->reasons, m->e->words, "scale_differs", ZH_WORD_compare_scale_differs, "model",
+                   x ? m->a->label : m->b->label, "other", x ? m->b->label : m->a->label, "task",
+                   m->x->task, "value", most, NULL);
+  return !x && !y;
 }
 
 static bool metrics_match(const matching *m) {
@@ -109,6 +145,10 @@ bool zh_sheets_match(json_t *reasons, const zh_entrants *e, size_t first, const 
   bool match = faultless(&m);
   match &= protocols_match(&m);
   match &= metrics_match(&m);
-  if (!match) return false;
-  return items_match(&m) && words_match(&m);
+  match &= modalities_match(&m);
+  match &= scales_match(&m);
+  if (!match || !items_match(&m)) return false;
+  match &= prompts_match(&m);
+  match &= clusters_match(&m);
+  return match && texts_match(&m);
 }

@@ -5,7 +5,8 @@
 #include "evaluator/compare/contest.h"
 
 /* {"differences","scores","speeds"}: what differs between the models' conditions. */
-ZH_MUST_CHECK zh_status zh_compare_protocol(json_t **out, zh_entrants *entrants, zh_error *err);
+ZH_MUST_CHECK zh_status zh_compare_protocol(json_t **out, zh_entrants *entrants,
+                                            const zh_contest *contest, zh_error *err);
 /* Whether all that speeds depend on is the same for both; *parameters: whether the step's are. */
 bool zh_speeds_match(const zh_entrant *a, const zh_entrant *b, const char *step, bool *parameters);
 

@@ -13,20 +13,20 @@ static const struct {
   const char *key, *of;
   bool breaks;
 } fields[] = {
-    {"machine", "speeds", true},      {"device", "speeds", true},
-    {"threads", "speeds", true},      {"ranks", "speeds", true},
-    {"kernels", "speeds", true},      {"step kernels", "speeds", true},
-    {"parameters *", "speeds", true}, {"fault", "speeds", true},
-    {"host", "speeds", false},        {"suite", "speeds", false},
-    {"seed", "speeds", false},        {"compiler", "speeds", false},
-    {"program", "both", false},       {"commit", "both", false},
-    {"type", "models", false},        {"protocol", "scores", true},
-    {"items *", "scores", true},      {"prompts *", "scores", true},
-    {"metric *", "scores", true},     {"shots *", "scores", true},
-    {"version *", "scores", true},    {"item seed", "scores", false},
-    {"limit", "scores", false},       {"precision", "scores", false},
-    {"kv", "scores", false},          {"evaluated by", "scores", false},
-    {"git", "scores", false},
+    {"machine", "speeds", true},       {"device", "speeds", true},
+    {"threads", "speeds", true},       {"ranks", "speeds", true},
+    {"kernels", "speeds", true},       {"step kernels", "speeds", true},
+    {"parameters *", "speeds", true},  {"fault", "speeds", true},
+    {"host", "speeds", false},         {"suite", "speeds", false},
+    {"seed", "speeds", false},         {"compiler", "speeds", false},
+    {"program", "both", false},        {"commit", "both", false},
+    {"type", "models", false},         {"protocol", "scores", true},
+    {"items *", "scores", true},       {"prompts *", "scores", true},
+    {"metric *", "scores", true},      {"modality *", "scores", true},
+    {"shots *", "scores", true},       {"version *", "scores", true},
+    {"item seed", "scores", false},    {"limit", "scores", false},
+    {"precision", "scores", false},    {"kv", "scores", false},
+    {"evaluated by", "scores", false}, {"git", "scores", false},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -44,12 +44,24 @@ static const char *fact(const zh_entrant *entrant, const char *key) {
   return json_string_value(json_object_get(entrant->facts, key));
 }
 
-/* Who says nothing of a fact does not differ in it; but no protocol is another one than some. */
+static bool answered(const zh_entrant *entrant, const char *task) {
+  const zh_sheet *sheet = zh_sheet_named(entrant, task);
+  return sheet != NULL && sheet->count > 0;
+}
+
+/* Who says nothing of a fact does not differ in it; but no protocol is another one than some, and
+ * who does not say what was asked is not taken to have asked the same. */
+static bool silence_differs(const zh_entrant *a, const zh_entrant *b, const char *key) {
+  static const char prompts[] = "prompts ";
+  if (strcmp(key, "protocol") == 0) return a->sheet_count > 0 && b->sheet_count > 0;
+  const char *task = key + sizeof prompts - 1;
+  return strncmp(key, prompts, sizeof prompts - 1) == 0 && answered(a, task) && answered(b, task);
+}
+
 static bool differs(const zh_entrant *a, const zh_entrant *b, const char *key) {
   const char *x = fact(a, key), *y = fact(b, key);
-  if (strcmp(key, "protocol") == 0 && a->sheet_count > 0 && b->sheet_count > 0)
-    return strcmp(x != NULL ? x : "", y != NULL ? y : "") != 0;
-  return x != NULL && y != NULL && strcmp(x, y) != 0;
+  if (x != NULL && y != NULL) return strcmp(x, y) != 0;
+  return x != y && silence_differs(a, b, key);
 }
 
 bool zh_speeds_match(const zh_entrant *a, const zh_entrant *b, const char *step, bool *parameters) {
@@ -85,17 +97,23 @@ static zh_status digest_of(char sm3[ZH_DIGEST_HEX], const zh_sheet *sheet, bool 
   return status;
 }
 
+static bool says_what_was_asked(const zh_sheet *sheet) {
+  for (size_t i = 0; i < sheet->count; i++)
+    if (sheet->answers[i].prompt[0] == '\0') return false;
+  return sheet->count > 0;
+}
+
 static zh_status add_sheet_facts(zh_entrants *e, zh_entrant *entrant, const zh_sheet *sheet,
                                  zh_error *err) {
   char sm3[ZH_DIGEST_HEX], text[64];
-  bool prompts = sheet->count > 0 && sheet->answers[0].prompt[0] != '\0';
   ZH_TRY(digest_of(sm3, sheet, false, err));
   snprintf(text, sizeof text, "%zu, SM3 %.12s", sheet->count, sm3);
   zh_entrant_fact_of(e, entrant, "items", sheet->task, text);
   ZH_TRY(digest_of(sm3, sheet, true, err));
   snprintf(text, sizeof text, "SM3 %.12s", sm3);
-  if (prompts) zh_entrant_fact_of(e, entrant, "prompts", sheet->task, text);
+  if (says_what_was_asked(sheet)) zh_entrant_fact_of(e, entrant, "prompts", sheet->task, text);
   zh_entrant_fact_of(e, entrant, "metric", sheet->task, sheet->metric);
+  zh_entrant_fact_of(e, entrant, "modality", sheet->task, sheet->modality);
   return ZH_OK;
 }
 
@@ -235,23 +253,41 @@ static json_t *judge_scores(const zh_entrants *e, size_t having, bool equal) {
   return said;
 }
 
-zh_status zh_compare_protocol(json_t **out, zh_entrants *e, zh_error *err) {
+/* Whether all who answered a task stand on one side of it. */
+static bool one_side(const zh_contest *c, const zh_event *event) {
+  int side = ZH_NO_SIDE;
+  for (size_t i = 0; !event->overall && i < c->entrants->count; i++) {
+    const zh_standing_of *of = &event->of[i];
+    if (of->sheet == NULL) continue;
+    if (of->side == ZH_NO_SIDE || (side != ZH_NO_SIDE && of->side != side)) return false;
+    side = of->side;
+  }
+  return true;
+}
+
+static bool one_side_each(const zh_contest *c) {
+  for (size_t e = 0; e < c->event_count; e++)
+    if (!one_side(c, &c->events[e])) return false;
+  return true;
+}
+
+zh_status zh_compare_protocol(json_t **out, zh_entrants *e, const zh_contest *contest,
+                              zh_error *err) {
   static const zh_word of_speeds[] = {ZH_WORD_compare_speeds_equal, ZH_WORD_compare_speeds_differ,
                                       ZH_WORD_compare_speeds_none};
   size_t scored = 0, timed = 0;
-  bool faults = false, doubtful = false;
+  bool doubtful = false;
   for (size_t i = 0; i < e->count; i++) {
     zh_entrant *entrant = &e->at[i];
     scored += entrant->sheet_count > 0;
     timed += entrant->speed_count > 0;
     doubtful |= entrant->doubtful;
-    for (size_t k = 0; k < entrant->sheet_count; k++) {
+    for (size_t k = 0; k < entrant->sheet_count; k++)
       ZH_TRY(add_sheet_facts(e, entrant, &entrant->sheets[k], err));
-      faults |= json_array_size(entrant->sheets[k].faults) > 0;
-    }
   }
   json_t *list = differences(e);
-  bool scores = !faults && !broken(list, "scores"), speeds = !doubtful && !broken(list, "speeds");
+  bool scores = one_side_each(contest) && !broken(list, "scores"),
+       speeds = !doubtful && !broken(list, "speeds");
   *out = json_pack("{s:o, s:o, s:o}", "differences", list, "scores",
                    judge_scores(e, scored, scores), "speeds", judge(e, timed, speeds, of_speeds));
   return *out != NULL ? ZH_OK : zh_fail(err, ZH_ERR_MEMORY, "out of memory for a comparison");

@@ -1,5 +1,6 @@
 /* Bundles of `zhiheng run`: speeds of each model, the conditions they were measured under, and what
  * its quality steps left. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,16 +65,17 @@ static const char *plain_step(zh_entrants *e, const char *step) {
 static void take_speed(zh_speed *out, zh_entrants *e, const json_t *line) {
   const json_t *ci = json_object_get(line, "ci95"), *low = json_array_get(ci, 0),
                *high = json_array_get(ci, 1);
-  double value = json_number_value(json_object_get(line, "value"));
+  int64_t n = json_integer_value(json_object_get(line, "n"));
+  bool interval = n > 1 && json_is_number(low) && json_is_number(high);
   const char *step = plain_step(e, text_of(line, "step")),
              *figure = zh_arena_printf(e->arena, "%s/%s", step, text_of(line, "metric"));
   *out = (zh_speed){.figure = figure != NULL ? figure : "",
                     .unit = zh_entrants_text(e, text_of(line, "unit")),
                     .step = step,
-                    .value = value,
-                    .low = json_is_number(low) ? json_number_value(low) : value,
-                    .high = json_is_number(high) ? json_number_value(high) : value,
-                    .n = json_integer_value(json_object_get(line, "n")),
+                    .value = json_number_value(json_object_get(line, "value")),
+                    .low = interval ? json_number_value(low) : NAN,
+                    .high = interval ? json_number_value(high) : NAN,
+                    .n = n,
                     .more_is_better = json_is_true(json_object_get(line, "more_is_better")),
                     .valid = json_is_true(json_object_get(line, "valid"))};
 }

@@ -29,7 +29,7 @@ static json_t *ratio_of(const zh_entrant *who, const zh_speed *a, const zh_entra
                     : !sound                                 ? "invalid"
                     : !match                                 ? "conditions"
                     : (who->doubtful || reference->doubtful) ? "doubtful"
-                    : a->n < 2 || b->n < 2                   ? "single"
+                    : isnan(a->low) || isnan(b->low)         ? "single"
                                                              : NULL;
   bool shown = parameters && sound;
   return json_pack("{s:o, s:o, s:o, s:s, s:s?}", "value",

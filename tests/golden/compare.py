@@ -223,6 +223,11 @@ def test_perplexity_is_paired_by_document(tmp_path):
     assert task["test"]["p"] == pytest.approx(2 * stats.t.sf(change / se, 59), rel=1e-7)
     assert task["perplexity_ratio"] == pytest.approx(2**change, rel=1e-12) and task["flips"] is None
     assert pair(got, "texts")["difference"] == pytest.approx(-change, rel=1e-9)
+    # Fewer bits are better, whatever the sign of the difference.
+    assert pair(got, "texts")["verdict"] == "above"
+    for language, said in (("en", "better"), ("zh", "优于")):
+        shown = call(tmp_path / "full", tmp_path / "small", "--markdown", "--lang", language).stdout
+        assert re.search(rf"\| texts \| full \| small \| −0\.\d+ \|.*\| {said} \|\n", shown)
 
 
 def test_damage_counts_answers_that_turned_and_pairs_likelihoods(tmp_path):
@@ -261,9 +266,13 @@ HOSTILE = {
     "items_missing": dict(second=OTHER[:-3]),
     "duplicate": dict(second=[*OTHER, OTHER[5]]),
     "prompt_differs": dict(second=[(*row[:3], "else") for row in OTHER]),
+    "prompt_unstated": dict(second=[(*row[:3], "") for row in OTHER]),
+    "scale_differs": dict(second=[(*row[:2], repr(100 * float(row[2])), row[3]) for row in OTHER]),
+    "modality_differs": dict(second=OTHER, modality="image"),
     "cluster_differs": dict(second=[(row[0], "c1", *row[2:]) for row in OTHER]),
     "not_finite": dict(second=[*OTHER[:-1], (*OTHER[-1][:2], "nan", OTHER[-1][3])]),
     "zero_variance": dict(second=[(*row[:2], repr(float(row[2]) - 0.25), row[3]) for row in PLAIN]),
+    "one_cluster": dict(first=rows([1, 0, 1, 1], [1] * 4), second=rows([0, 1, 1, 0], [1] * 4)),
     "same_model": dict(second=OTHER, remarks=["model_sm3: " + "12" * 32] * 2),
     "protocol_differs": dict(second=OTHER, remarks=[PROTOCOL, "protocol: " + "cd" * 32]),
     "missing": dict(second=OTHER, task="b"),
@@ -274,8 +283,9 @@ HOSTILE = {
 def test_what_cannot_be_compared_is_named(tmp_path, kind):
     case = HOSTILE[kind]
     remarks = case.get("remarks", ["by: hand", "by: hand"])
-    paths = [table(tmp_path / "one.csv", {"a": PLAIN, "c": PLAIN}, remarks[:1]),
+    paths = [table(tmp_path / "one.csv", {"a": case.get("first", PLAIN), "c": PLAIN}, remarks[:1]),
              table(tmp_path / "two.csv", {case.get("task", "a"): case["second"], "c": OTHER}, remarks[1:])]
+    paths[1].write_text(paths[1].read_text().replace(",a,text,", f",a,{case.get('modality', 'text')},"))
     got = compare(*paths)
     found = pair(got, "a")
     assert found["verdict"] == "insufficient" and kind in kinds(found) and "p" not in found and "difference" not in found
@@ -288,8 +298,12 @@ def test_what_cannot_be_compared_is_named(tmp_path, kind):
     # A fault of one task does not spoil another, unless it is the model's.
     whole = kind in ("same_model", "protocol_differs")
     assert (pair(got, "c")["verdict"] == "insufficient") == whole
-    if kind in ("items_missing", "prompt_differs", "protocol_differs", "not_finite"):
-        assert got["protocol"]["scores"]["comparable"] is False
+    # What stands above the pairs does not contradict them.
+    apart = kind not in ("zero_variance", "one_cluster", "same_model", "missing")
+    assert got["protocol"]["scores"]["comparable"] is not apart
+    named = {"prompt_differs": "prompts a", "prompt_unstated": "prompts a", "modality_differs": "modality a", "protocol_differs": "protocol"}
+    fields = {d["field"]: d["breaks"] for d in got["protocol"]["differences"]}
+    assert kind not in named or fields[named[kind]] is True
 
 
 @pytest.mark.parametrize("score", ["", "NA", "None"])
@@ -303,6 +317,62 @@ def test_one_table_under_two_names(tmp_path):
     paths = [table(tmp_path / f"{name}.csv", {"a": PLAIN}) for name in ("one", "two")]
     found = pair(compare(*paths), "a")
     assert kinds(found) == ["same_table"] and found["verdict"] == "insufficient"
+
+
+def test_scores_on_two_scales_are_not_compared(tmp_path):
+    """0 and 1 beside 0 and 100: also where runs are averaged. Scores that may well be of one scale are compared."""
+    right, other = answers(6, 90, 0.7, 0.5)
+    rng = numpy.random.default_rng(3)
+
+    def tables(first, second, header="item,cluster,task,modality,score,prompt"):
+        return [table(tmp_path / f"{name}.csv", {"a": of}, header=header) for name, of in (("one", first), ("two", second))]
+
+    found = pair(compare(*tables(rows(100 * right), rows(other))), "a")
+    assert [reason["en"] for reason in found["reasons"]] == [
+        'On task "a" the scores of two are 0 and 1 alone, those of one go up to 100: give both on one scale.']
+    runs = [[(item, cluster, score, run) for run in range(3) for item, cluster, score, _ in rows(numpy.roll(of, run))] for of in (100 * right, other)]
+    assert kinds(pair(compare(*tables(*runs, header="item,cluster,task,modality,score,run")), "a")) == ["scale_differs"]
+    for first, second in ((rng.normal(1, 0.2, 90), rng.normal(0.8, 0.05, 90)),  # bits a byte
+                          (rng.integers(0, 11, 90), numpy.zeros(90)),          # 0 is 0 on every scale
+                          (100 * right, 100 * other)):
+        assert "p" in pair(compare(*tables(rows(first), rows(second))), "a")
+
+
+def test_who_says_less_goes_with_one_of_two_that_differ(tmp_path):
+    """A table without modalities matches either of two; with it stands only who matches all."""
+    of = answers(6, 90, 0.8, 0.6, 0.4)
+    paths = [table(tmp_path / f"{name}.csv", {"a": rows(scores)}) for name, scores in zip(("text", "none", "image"), of)]
+    for path in paths[1:]:
+        path.write_text(path.read_text().replace(",text,", f",{path.stem.replace('none', '')},"))
+    for order in ((0, 1, 2), (1, 0, 2), (2, 1, 0)):
+        got = compare(*(paths[k] for k in order))
+        for p in got["pairs"]:
+            names = {got["models"][p["first"]]["label"], got["models"][p["second"]]["label"]}
+            if names == {"text", "image"}:
+                assert kinds(p) == ["modality_differs"]
+            elif p["verdict"] == "insufficient":
+                assert kinds(p) == ["modality_differs"] and re.search("with (text and image|image and text) ", p["reasons"][0]["en"])
+        assert sum("p" in p for p in got["pairs"]) == 1 and got["protocol"]["scores"]["comparable"] is False
+
+
+def test_one_item_or_cluster_is_no_want_of_variance(tmp_path):
+    """What is said is so, of the task, of all tasks together and of damage."""
+    tasks = {"lone": [rows([1]), rows([0])], "joined": [rows([1, 0, 1, 1], [1] * 4), rows([0, 1, 1, 0], [1] * 4)],
+             "same": [PLAIN, PLAIN], "c": [PLAIN, OTHER]}
+    paths = [table(tmp_path / f"{name}.csv", {task: of[k] for task, of in tasks.items()}) for k, name in enumerate(("one", "two"))]
+    got = compare(*paths, "--damage", "one=two")
+    lone, joined = ([reason["en"] for reason in pair(got, task)["reasons"]] for task in ("lone", "joined"))
+    assert lone == ['one and two answered one item of task "lone", of which no error can be estimated.']
+    assert joined == ['All items of task "joined" (4) that one and two answered stand in one cluster, where they depend on each other, '
+                      "so that no error can be estimated."]
+    assert kinds(pair(got, "same")) == ["zero_variance"] and "p" in pair(got, "c")
+    # A task on which they do not differ is not why nothing can be said of all together.
+    assert [reason["en"] for reason in pair(got, "overall")["reasons"]] == lone + joined
+    assert [reason["kind"] for task in got["damage"]["pairs"][0]["tasks"] for reason in task["reasons"]] == [
+        "one_cluster", "one_cluster", "zero_variance"]
+    for path in paths:
+        table(path, {"a": PLAIN, "b": PLAIN}, [f"model: {path.stem}"])
+    assert kinds(pair(compare(*paths), "overall")) == ["zero_variance"]
 
 
 def climbing(folder):
@@ -454,6 +524,23 @@ def test_parameters_of_a_step_with_a_long_name_are_compared(tmp_path):
                          parameters={"prompt": prompt}) for name, rate, prompt in (("a", 100, 512), ("b", 150, 128))]
     ratio = of(compare(*folders), f"{step}/decode_rate")[1]["ratio"]
     assert (ratio["verdict"], ratio["why"], ratio["value"]) == ("insufficient", "parameters", None)
+
+
+def test_a_figure_that_was_measured_once_has_no_interval(tmp_path):
+    """Its one value is no interval: neither of the figure nor of a ratio, nor does a drawing show it."""
+    models = {name: (sm3(name.encode()), "BF16") for name in ("a", "b")}
+    run = write_run(tmp_path / "run", models, {"a": speeds(100, spread=0), "b": speeds(150, spread=0)}, n=1)
+    paths = [run, *(write_evaluation(tmp_path / name, name, models[name][0], {"t": choices(*[answers(7, 50, 0.6)[0]] * 2)}) for name in models)]
+    got = compare(*paths)
+    for speed in of(got, "decode/decode_rate"):
+        assert (speed["low"], speed["high"], speed["n"]) == (None, None, 1)
+    ratio = of(got, "decode/decode_rate")[1]["ratio"]
+    assert ratio == {"value": 1.5, "low": None, "high": None, "verdict": "insufficient", "why": "single"}
+    assert [point["speed_interval"] for point in got["fronts"][0]["points"]] == [[None, None]] * 2
+    assert "| decode/decode_rate | b | 150.0 token/s | — | 1 | 1.500 | insufficient evidence: measured once" in call(
+        *paths, "--markdown", "--lang", "en").stdout
+    found = [row for row in csv.DictReader(io.StringIO(call(*paths, "--csv").stdout)) if row["kind"].startswith("speed")]
+    assert found and {(row["low"], row["high"]) for row in found} == {("", "")}
 
 
 def test_parts_of_a_model_are_joined_and_the_dominated_is_named(tmp_path):

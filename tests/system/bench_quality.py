@@ -84,6 +84,7 @@ def test_every_file_of_the_contract_is_there(bundle):
                 name = f"{figure['name']}.{figure['metric']}" + ("" if figure["filter"] == "none" else f".{figure['filter']}")
                 line = next(m for m in lines if m["step"] == entry["step"] and m["metric"] == name)
                 assert line["value"] == figure["value"] and line["unit"] == "1"
+                assert (line["ci95"] is None) == (figure["stderr"] is None) and figure["stderr"] != 0
                 if figure["stderr"]:
                     assert line["ci95"][1] - line["value"] == pytest.approx(1.96 * figure["stderr"], rel=1e-3)
         for task in facts["tasks"]:
@@ -95,6 +96,22 @@ def test_every_file_of_the_contract_is_there(bundle):
     manifest = (out / "MANIFEST.sm3").read_text()
     assert f"scores/{MODEL.name}.csv" in manifest and "samples_capitals_" in manifest
     assert f"made@{MODEL.name}" in shown and "made_sorting_zh" in shown and "exact_match" in shown
+
+
+def test_no_error_is_told_of_items_that_all_score_alike(tmp_path):
+    """Neither in run.json nor in measurements.jsonl; results_*.json say what the harness says."""
+    task = (GOLDEN / "tasks/capitals.yaml").read_text().split("metric_list")[0].replace("task: capitals", "task: alike")
+    (tmp_path / "alike.yaml").write_text(task.replace("doc_to_choice: options", 'doc_to_choice: ["the", "xqzwv kjhgf xqzwv"]')
+                                         .replace("doc_to_target: label", "doc_to_target: 1") + "metric_list: [{metric: acc}]\n")
+    done = call("eval", MODEL, "--tasks", "alike", "--include", tmp_path, "--limit", 6, "--out", tmp_path / "out")
+    assert done.returncode == 0 and "all items alike" in done.stdout, done.stderr
+    step, = (s for s in load(tmp_path / "out/run.json")["steps"] if s["workload"] == "quality")
+    figure, = step["facts"]["quality"]["figures"]
+    assert figure["value"] in (0, 1) and (figure["stderr"], figure["alike"]) == (None, True)
+    lines = [json.loads(line) for line in (tmp_path / "out/measurements.jsonl").read_text().splitlines()]
+    line, = (line for line in lines if line["metric"] == "alike.acc")
+    assert (line["value"], line["n"], line["ci95"]) == (figure["value"], 1, None)
+    assert load(tmp_path / "out" / step["facts"]["quality"]["results"])["results"]["alike"]["acc_stderr,none"] == 0
 
 
 def figure_of(facts, task):

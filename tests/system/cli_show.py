@@ -42,6 +42,12 @@ def test_a_figure_with_interval_and_fraction(tmp_path):
     assert "62.00  " in enough and "†" not in enough
 
 
+def test_a_figure_that_was_measured_once_has_no_interval(tmp_path):
+    for ci95 in ([61.234, 61.234], None):
+        out = show(tmp_path, {**LINE, "n": 1, "ci95": ci95, "peak": None}).stdout
+        assert cells(out, "decode@m/decode_rate") == ["decode@m/decode_rate", "61.23", "token/s", "1"] and "†" not in out
+
+
 @pytest.mark.parametrize("value, unit, shown", [
     (2.1e10, "B/s", ["21.00", "GB/s"]), (9.9994e8, "FLOP/s", ["999.9", "MFLOP/s"]), (1.5e12, "OP/s", ["1.500", "TOP/s"]),
     (12.0, "B/s", ["12.00", "B/s"]), (0.00123456, "s", ["1.235", "ms"]), (4.2e-7, "s", ["420.0", "ns"]),

@@ -253,6 +253,15 @@ def with_quality(document, curves):
     return document
 
 
+@pytest.mark.parametrize("error", [{"stderr": None, "alike": True}, {"stderr": 0.0}], ids=["as it is written", "as older bundles have it"])
+def test_items_that_all_score_alike_have_no_error(tmp_path, error):
+    document = with_quality(load(), [])
+    document["bundle"][0]["run"]["steps"][0]["facts"]["quality"]["figures"][0].update(error)
+    pages = render(tmp_path, document)
+    for lang, said in (("zh", "各题得分全同"), ("en", "all items alike")):
+        assert said in shown(pages[lang]) and "0.0000" not in shown(pages[lang])
+
+
 def test_curves_are_drawn_and_told(tmp_path):
     points = [{"level": n + 1, "items": 20, "value": share, "low": share / 2, "high": (1 + share) / 2} for n, share in enumerate((1.0, 0.75, 0.25, 0.0))]
     curves = [{"task": "made_units_zh", "points": points, "half": {"level": 2.5, "side": "within"}},
