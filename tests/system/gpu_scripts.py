@@ -98,7 +98,7 @@ def on_node(node, script, *words, code=0, **more):
 
 def test_the_archive_brings_all_that_it_needs(node):
     home = node / "zhiheng-gpu"
-    for path in ("validate", "measure", "COMMIT", "bin/zhiheng", "bin/zhiheng-rank", "bin/zhiheng-kernelcheck",
+    for path in ("validate", "measure", "node.sh", "COMMIT", "bin/zhiheng", "bin/zhiheng-rank", "bin/zhiheng-kernelcheck",
                  "lib/zhiheng/libzhiheng-cuda.so", "share/zhiheng/bench/suites/gpu.yaml"):
         assert (home / path).exists(), path
     assert not (home / "lib/zhiheng/libzhiheng-mpi.so").exists()
