@@ -96,6 +96,10 @@ def on_node(node, script, *words, code=0, **more):
     return done.stderr
 
 
+def parts_of(*names):
+    return [word for name in names for word in ("--part", name)]
+
+
 def test_the_archive_brings_all_that_it_needs(node):
     home = node / "zhiheng-gpu"
     for path in ("validate", "measure", "node.sh", "COMMIT", "bin/zhiheng", "bin/zhiheng-rank", "bin/zhiheng-kernelcheck",
@@ -114,9 +118,10 @@ def test_the_archive_brings_all_that_it_needs(node):
 @pytest.fixture(scope="module")
 def results(node, short):
     """validate and measure, one of its parts cut short by a device that is lost."""
-    said = on_node(node, "validate", "--suites", short, "--model", FAMILIES / "qwen3", "--model", FAMILIES / "qwen3-moe",
-                   "--kernels", "rows")
-    parts = [word for part in ("limits", short / "model.gguf", "long") for word in ("--part", part)] + ["--suites", short]
+    words = ["--suites", short, "--model", FAMILIES / "qwen3", "--model", FAMILIES / "qwen3-moe"]
+    said = on_node(node, "validate", *words, *parts_of("doctor", "limits", "qwen3", "qwen3-moe"))
+    said += on_node(node, "validate", *words, *parts_of("kernels", "fault"))
+    parts = parts_of("limits", short / "model.gguf", "long") + ["--suites", short]
     lost = on_node(node, "measure", *parts, code=3, ZH_SHIM_FAIL="4")
     assert "limits ended with 3" in lost and (node / "gpu-results" / "limits.partial").exists()
     on_node(node, "measure", *parts)
@@ -127,21 +132,66 @@ def results(node, short):
 
 def test_validate_passes_each_part_and_says_which(node, results):
     found = json.loads((node / "gpu-results" / "validate.json").read_text())
-    assert found["schema"] == "zhiheng.gpu-validation/1" and found["passed"]
+    assert found["schema"] == "zhiheng.gpu-validation/1" and found["passed"] and found["complete"]
     assert found["commit"] == (node / "zhiheng-gpu" / "COMMIT").read_text().strip() and "sm_" in found["gpu"]
-    assert {part["part"] for part in found["parts"]} >= {"doctor", "kernels", "limits", "engine qwen3", "verify qwen3",
-                                                         "graph qwen3", "engine qwen3-moe", "verify qwen3-moe"}
+    assert {part["part"] for part in found["parts"]} >= {"doctor", "kernels", "limits", "qwen3 engine", "qwen3 verify",
+                                                         "qwen3 graph", "qwen3-moe engine", "qwen3-moe verify"}
     caught = {part["part"].split()[1] for part in found["parts"] if part["part"].startswith("fault ")}
     assert caught == {"weight", "token", "activation", "cache", "stale", "layer", "layers", "swap", "precision", "tile"}
     assert "FAILED" not in results and (node / "gpu-results" / "validate.log").read_text().count("=== ") == len(found["parts"])
 
 
 def test_validate_fails_where_a_part_does(node, short, tmp_path):
-    said = on_node(node, "validate", "--suites", short, "--model", tmp_path / "none.gguf", "--kernels", "rows", "--out",
-                   tmp_path / "v.json", code=1)
+    said = on_node(node, "validate", "--suites", short, "--model", tmp_path / "none.gguf", *parts_of("none.gguf", "doctor"),
+                   "--out", tmp_path / "v.json", code=1)
     found = json.loads((tmp_path / "v.json").read_text())
-    assert not found["passed"] and "FAILED" in said
-    assert {part["part"]: part["passed"] for part in found["parts"]}["engine none.gguf"] is False
+    assert not found["passed"] and not found["complete"] and "FAILED" in said
+    assert {part["part"]: part["passed"] for part in found["parts"]} == {
+        "doctor": True, "none.gguf engine": False, "none.gguf verify": False, "none.gguf graph": False}
+
+
+def test_a_part_that_does_not_exist_is_said(node, tmp_path):
+    assert "no part is named 'kernel'" in on_node(node, "validate", "--part", "kernel", "--out", tmp_path / "v.json", code=2)
+    assert not (tmp_path / "v.json").exists()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A build folder whose programs are ours behind a word of shell: tree(program, words)."""
+    for program in ("bin/zhiheng", "tests/zhiheng-kernelcheck"):
+        (tmp_path / program).parent.mkdir()
+        (tmp_path / program).symlink_to(BUILD / program)
+
+    def before(program, words):
+        (tmp_path / program).unlink()
+        (tmp_path / program).write_text(f'#!/bin/sh\n{words}\nexec "{BUILD / program}" "$@"\n')
+        (tmp_path / program).chmod(0o755)
+        return tmp_path
+    return before
+
+
+def in_tree(tree, script, *words, code=0):
+    environment = os.environ | NODE | {"ZH_DEVICE_MODULE": str(SHIM), "ZH_BINARY_DIR": str(tree)}
+    done = subprocess.run([SCRIPTS / script, *map(str, words)], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_a_part_that_hangs_fails_and_the_others_are_run(tree, tmp_path):
+    home = tree("tests/zhiheng-kernelcheck", "exec sleep 60")
+    in_tree(home, "validate", "--limit", 2, *parts_of("kernels", "doctor"), "--out", tmp_path / "v.json", code=1)
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert {part["part"]: part["status"] for part in found["parts"]} == {"doctor": 0, "kernels": 124}
+
+
+def test_validate_that_is_killed_leaves_what_it_had(tree, tmp_path):
+    home = tree("tests/zhiheng-kernelcheck", f"kill -9 $(cat {tmp_path}/pid)")
+    words = ["sh", "-c", f'echo $$ >{tmp_path}/pid; exec "$@"', "sh", SCRIPTS / "validate", "--out", tmp_path / "v.json"]
+    done = subprocess.run(list(map(str, words)), env=os.environ | NODE | {"ZH_DEVICE_MODULE": str(SHIM), "ZH_BINARY_DIR": str(home)},
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == -9
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert [part["part"] for part in found["parts"]] == ["doctor"] and not found["complete"]
 
 
 @pytest.mark.parametrize("script", ["validate", "measure"])
