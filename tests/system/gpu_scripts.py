@@ -171,8 +171,8 @@ def tree(tmp_path):
     return before
 
 
-def in_tree(tree, script, *words, code=0):
-    environment = os.environ | NODE | {"ZH_DEVICE_MODULE": str(SHIM), "ZH_BINARY_DIR": str(tree)}
+def in_tree(tree, script, *words, code=0, **more):
+    environment = os.environ | NODE | {"ZH_DEVICE_MODULE": str(SHIM), "ZH_BINARY_DIR": str(tree)} | more
     done = subprocess.run([SCRIPTS / script, *map(str, words)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stderr
     return done.stderr
@@ -214,6 +214,21 @@ def test_validate_that_is_killed_leaves_what_it_had(tree, tmp_path):
 def test_without_a_gpu_one_sentence(node, script):
     said = on_node(node, script, code=3, ZH_DEVICE_MODULE="/nowhere/libzhiheng-cuda.so")
     assert "could not be opened" in said
+
+
+def test_libraries_in_wheels_of_python_are_found(tree, tmp_path):
+    """Those of the system are none here: files of their names that are no libraries come first."""
+    home, broken, wheels = tmp_path, tmp_path / "broken", tmp_path / "wheels" / "nvidia"
+    broken.mkdir()
+    for name in ("libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", "libnccl.so.2", "libnccl.so"):
+        (broken / name).touch()
+    for name, fake in (("cublas/lib/libcublasLt.so.12", "fake_cublaslt.so"), ("nccl/lib/libnccl.so.2", "fake_nccl.so")):
+        (wheels / name).parent.mkdir(parents=True)
+        shutil.copy(BUILD / "tests" / fake, wheels / name)
+    bare = {"ZH_CUBLASLT": "", "ZH_NCCL": "", "LD_LIBRARY_PATH": str(broken)}
+    for words, found in (({}, False), ({"PYTHONPATH": str(wheels.parent)}, True)):
+        said = in_tree(home, "validate", "--part", "doctor", "--out", tmp_path / "v.json", **bare, **words)
+        assert ("cuBLASLt: absent; NCCL: absent" in said) is not found and ("; NCCL: NCCL " in said) is found, said
 
 
 def collect(*words, code=0):
