@@ -117,13 +117,14 @@ def test_the_archive_brings_all_that_it_needs(node):
 
 @pytest.fixture(scope="module")
 def results(node, short):
-    """validate and measure, one of its parts cut short by a device that is lost."""
+    """validate and measure, its parts cut short by a device that is lost."""
     words = ["--suites", short, "--model", FAMILIES / "qwen3", "--model", FAMILIES / "qwen3-moe"]
     said = on_node(node, "validate", *words, *parts_of("doctor", "limits", "qwen3", "qwen3-moe"))
     said += on_node(node, "validate", *words, *parts_of("kernels rows", "kernels head_product", "fault"))
     parts = parts_of("limits", short / "model.gguf", "long") + ["--suites", short]
-    lost = on_node(node, "measure", *parts, code=3, ZH_SHIM_FAIL="4")
-    assert "limits ended with 3" in lost and (node / "gpu-results" / "limits.partial").exists()
+    lost = on_node(node, "measure", *parts, code=1, ZH_SHIM_FAIL="4")  # in each process anew
+    for name in ("limits", "model.gguf", "long"):
+        assert f"{name} ended with 3" in lost and (node / "gpu-results" / f"{name}.partial").exists()
     on_node(node, "measure", *parts)
     again = on_node(node, "measure", *parts)
     assert all(f"measure: {name} is there" in again for name in ("limits", "model.gguf", "long"))
@@ -229,6 +230,14 @@ def test_libraries_in_wheels_of_python_are_found(tree, tmp_path):
     for words, found in (({}, False), ({"PYTHONPATH": str(wheels.parent)}, True)):
         said = in_tree(home, "validate", "--part", "doctor", "--out", tmp_path / "v.json", **bare, **words)
         assert ("cuBLASLt: absent; NCCL: absent" in said) is not found and ("; NCCL: NCCL " in said) is found, said
+
+
+def test_measure_stops_where_the_gpu_is_lost_for_good(tree, short, tmp_path):
+    lost = tmp_path / "lost"
+    home = tree("bin/zhiheng", f'[ "$1" != run ] || {{ touch {lost}; exit 3; }}\n'
+                               f'[ ! -e {lost} ] || export ZH_DEVICE_MODULE=/nowhere/libzhiheng-cuda.so')
+    said = in_tree(home, "measure", *parts_of("limits", "long"), "--suites", short, "--out", tmp_path / "out", code=3)
+    assert "limits ended with 3" in said and "long" not in said
 
 
 def collect(*words, code=0):
