@@ -157,6 +157,13 @@ def test_a_part_that_does_not_exist_is_said(node, tmp_path):
     assert not (tmp_path / "v.json").exists()
 
 
+def test_the_archive_starts_no_ranks(node, tmp_path):
+    (tmp_path / "mpirun").symlink_to(shutil.which("true"))
+    said = on_node(node, "validate", "--part", "ranks", "--out", tmp_path / "v.json", code=2, ZH_SHIM_DEVICES="2",
+                   PATH=f"{tmp_path}:{node / 'bare'}")
+    assert "no part is named 'ranks'" in said
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A build folder whose programs are ours behind a word of shell: tree(program, words)."""
