@@ -96,6 +96,20 @@ def on_node(node, script, *words, code=0, **more):
     return done.stderr
 
 
+@pytest.mark.parametrize("toolkit, driver", [("12.9", "R525"), ("13.0", "R580")])
+def test_the_driver_that_an_archive_needs_is_said(tmp_path, toolkit, driver):
+    for name, path in (("cmake_install.cmake", BUILD / "cmake_install.cmake"), ("lib/zhiheng/libzhiheng-cuda.so", SHIM),
+                       ("tests/zhiheng-kernelcheck", BUILD / "tests" / "zhiheng-kernelcheck")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(path)
+    (tmp_path / "CMakeCache.txt").write_text(f"CMAKE_CUDA_COMPILER:FILEPATH={tmp_path}/nvcc\n")
+    (tmp_path / "nvcc").write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {toolkit}, V{toolkit}.86'\n")
+    (tmp_path / "nvcc").chmod(0o755)
+    done = subprocess.run([SCRIPTS / "bundle", "--build", tmp_path, "--out", tmp_path / "all.tar.gz"], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0 and f"by CUDA {toolkit}: for drivers from {driver} on" in done.stderr, done.stderr
+
+
 def parts_of(*names):
     return [word for name in names for word in ("--part", name)]
 
@@ -296,6 +310,9 @@ def test_several_gpus_from_the_source_tree(short, tmp_path):
     done = subprocess.run([SCRIPTS / "measure", "--part", "ranks@2", "--part", f"{FAMILIES}/qwen3@2", "--suites", short,
                            "--out", tmp_path / "out"], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    done = subprocess.run([SCRIPTS / "validate", "--part", "ranks 2", "--suites", short, "--out", tmp_path / "v.json"],
+                          env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "ranks 2 together" in done.stderr, done.stderr
     for name in ("ranks@2", "qwen3@2"):
         run, lines = load(tmp_path / "out" / name)
         assert run["valid"] and {step["status"] for step in run["steps"]} == {"done"} and lines
