@@ -1,12 +1,11 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # names that come from there and go there
 # What validate and measure begin with, in the folder $here: bin, kernelcheck and commit, of the packed programs or of
 # the source tree's; libraries that the node has only as wheels of its Python. Without a usable GPU it ends them with 3.
-given=${LD_LIBRARY_PATH:-}
+libraries=${LD_LIBRARY_PATH:-}
 if [ -d "$here/lib/beside" ]; then
   bin=$here/bin
   kernelcheck=$bin/zhiheng-kernelcheck
-  LD_LIBRARY_PATH=$here/lib/beside${given:+:$given}
-  export LD_LIBRARY_PATH
+  libraries=$here/lib/beside${libraries:+:$libraries}
   commit=$(cat "$here/COMMIT")
 else
   build=${ZH_BINARY_DIR:-$here/../../build-gpu}
@@ -15,19 +14,22 @@ else
   commit=$(git -C "$here" describe --always --dirty --abbrev=10 2>/dev/null || echo unknown)
 fi
 
+# ours PROGRAM WORD…: with the packed libraries, which the node's own programs shall not take.
+ours() { LD_LIBRARY_PATH=$libraries "$@"; }
+
 # doctor_says PATTERN
-doctor_says() { "$bin/zhiheng" doctor --json 2>/dev/null | grep -q "$1"; }
+doctor_says() { ours "$bin/zhiheng" doctor --json 2>/dev/null | grep -q "$1"; }
 usable() { doctor_says '"usable": *true'; }
 
 # wheel FILE: the newest of this name (a pattern) among Python's wheels of NVIDIA, or nothing.
 wheel() {
   command -v python3 >/dev/null || return 0
-  LD_LIBRARY_PATH=$given python3 -c 'import glob, sys
+  python3 -c 'import glob, sys
 print(*sorted(file for folder in sys.path for file in glob.glob(folder + "/nvidia/*/lib/" + sys.argv[1]))[-1:])' "$1"
 }
 
 if ! usable; then
-  "$bin/zhiheng" doctor | grep -A 4 GPU >&2
+  ours "$bin/zhiheng" doctor | grep -A 4 GPU >&2
   exit 3
 fi
 if [ -z "${ZH_CUBLASLT:-}" ] && doctor_says '"cublaslt": *null'; then

@@ -171,6 +171,14 @@ def test_a_part_that_does_not_exist_is_said(node, tmp_path):
     assert not (tmp_path / "v.json").exists()
 
 
+def test_the_nodes_own_programs_take_their_own_libraries(node, tmp_path):
+    (tmp_path / "grep").write_text(f'#!/bin/sh\necho "<${{LD_LIBRARY_PATH:-}}>" >>{tmp_path}/seen\n'
+                                   f'exec {shutil.which("grep")} "$@"\n')
+    (tmp_path / "grep").chmod(0o755)
+    on_node(node, "validate", "--part", "doctor", "--out", tmp_path / "v.json", PATH=f"{tmp_path}:{node / 'bare'}")
+    assert set((tmp_path / "seen").read_text().split()) == {"<>"}
+
+
 def test_the_archive_starts_no_ranks(node, tmp_path):
     (tmp_path / "mpirun").symlink_to(shutil.which("true"))
     said = on_node(node, "validate", "--part", "ranks", "--out", tmp_path / "v.json", code=2, ZH_SHIM_DEVICES="2",
