@@ -31,11 +31,17 @@ static void note_processes(json_t *notes, const zh_nvml *nvml, const zh_device_f
   add_note(notes, note);
 }
 
+static json_t *words_of(const char *const *words) {
+  json_t *list = json_array();
+  for (; *words; words++) json_array_append_new(list, json_string(*words));
+  return list;
+}
+
 static json_t *describe_device(const zh_device_api *api, const zh_nvml *nvml, int index) {
   zh_device_facts facts = {0};
   zh_device *device = NULL;
   zh_error err = ZH_ERROR_INIT;
-  json_t *notes = json_array();
+  json_t *notes = json_array(), *products = NULL;
   char capability[16];
   bool known = api->facts(&facts, index, &err) == ZH_OK;
   if (known) note_processes(notes, nvml, &facts);
@@ -43,14 +49,18 @@ static json_t *describe_device(const zh_device_api *api, const zh_nvml *nvml, in
     add_note(notes, "it is a MIG slice: its limits are those of the slice, power and heat those of "
                     "the whole GPU");
   bool usable = known && api->open(&device, index, &err) == ZH_OK;
-  if (usable) api->close(device);
+  if (usable) {
+    products = words_of(api->product_variants(device));
+    api->close(device);
+  }
   if (!usable) add_note(notes, err.message);
   snprintf(capability, sizeof capability, "%d.%d", facts.major, facts.minor);
-  return json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:b,s:b,s:b,s:o}", "index", index, "name",
-                   facts.name, "uuid", facts.uuid, "bus", facts.bus, "capability", capability,
-                   "memory_bytes", (json_int_t)facts.memory_bytes, "l2_bytes",
+  return json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:b,s:b,s:b,s:o,s:o*}", "index", index,
+                   "name", facts.name, "uuid", facts.uuid, "bus", facts.bus, "capability",
+                   capability, "memory_bytes", (json_int_t)facts.memory_bytes, "l2_bytes",
                    (json_int_t)facts.l2_bytes, "driver", facts.driver, "runtime", facts.runtime,
-                   "ecc", facts.ecc, "mig", facts.mig, "usable", usable, "notes", notes);
+                   "ecc", facts.ecc, "mig", facts.mig, "usable", usable, "notes", notes, "products",
+                   products);
 }
 
 static json_t *vendor_library(const zh_device_api *api) {
@@ -139,7 +149,7 @@ void zh_doctor_leave_out_gpus(json_t *list, const json_t *machine, const json_t 
 
 static void print_device(const json_t *device) {
   size_t i;
-  json_t *note;
+  json_t *note, *product;
   printf("  device %lld   %s at %s, sm_%s, driver for CUDA %s\n",
          (long long)json_integer_value(json_object_get(device, "index")),
          string_of(device, "name", "unnamed"), string_of(device, "bus", "?"),
@@ -147,6 +157,10 @@ static void print_device(const json_t *device) {
   json_array_foreach(json_object_get(device, "notes"), i, note) {
     printf("             %s\n", json_string_value(note));
   }
+  json_array_foreach(json_object_get(device, "products"), i, product) {
+    printf("%s %s", i ? "" : "             products of many tokens by", json_string_value(product));
+  }
+  if (i) printf("\n");
 }
 
 void zh_doctor_print_gpus(const json_t *accelerators) {

@@ -36,6 +36,12 @@ static void close_device(zh_device *device) {
   (void)device;
 }
 
+static const char *const *product_variants(const zh_device *device) {
+  static const char *const names[] = {"mma", NULL};
+  (void)device;
+  return names;
+}
+
 __attribute__((visibility("default"))) const zh_device_api *zh_device_module(void) {
   static zh_device_api api;
   api = (zh_device_api){.abi = is_word("abi") ? 99 : ZH_DEVICE_ABI,
@@ -44,6 +50,7 @@ __attribute__((visibility("default"))) const zh_device_api *zh_device_module(voi
                         .count = count,
                         .facts = facts,
                         .open = open_device,
-                        .close = close_device};
+                        .close = close_device,
+                        .product_variants = product_variants};
   return &api;
 }

@@ -313,6 +313,8 @@ def test_doctor_shows_what_a_module_finds():
     assert found["nccl"] == "NCCL 2.27.5"
     assert found["devices"][0]["usable"] and "it is busy: 1 process computes on it" in found["devices"][0]["notes"][0]
     assert "it is busy" in plain and "cuBLASLt 13.1.0" in plain
+    assert found["devices"][0]["products"] == ["mma", "cublaslt", "mma-e4m3"]
+    assert "products of many tokens by mma cublaslt mma-e4m3\n" in plain
     assert document["machine"]["gpus"][0]["processes"] == 1
     assert not any("every measurement on a GPU" in item["what"] for item in document["left_out"])
 
