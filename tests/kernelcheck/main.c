@@ -44,6 +44,28 @@ double unless_equal(double worst, const void *a, const void *b, size_t bytes) {
   return memcmp(a, b, bytes) == 0 ? worst : INFINITY;
 }
 
+double exact_dot(double *size, const float *a, const float *b, size_t count) {
+  enum { LANES = 8 };
+  double sums[LANES] = {0}, sizes[LANES] = {0}, sum = 0;
+  size_t whole = count / LANES * LANES;
+  for (size_t i = 0; i < whole; i += LANES)
+    for (size_t lane = 0; lane < LANES; lane++) {
+      double term = (double)a[i + lane] * b[i + lane];
+      sums[lane] += term;
+      sizes[lane] += fabs(term);
+    }
+  for (size_t i = whole; i < count; i++) {
+    sums[i - whole] += (double)a[i] * b[i];
+    sizes[i - whole] += fabs((double)a[i] * b[i]);
+  }
+  *size = 0;
+  for (size_t lane = 0; lane < LANES; lane++) {
+    sum += sums[lane];
+    *size += sizes[lane];
+  }
+  return sum;
+}
+
 void *zeroed(size_t bytes) {
   size_t whole = (bytes + 127) & ~(size_t)63;
   void *p = aligned_alloc(64, whole);
