@@ -92,9 +92,15 @@ double device_result(void *result, const device_run *run) {
 
 const char *const *device_variants(void) {
   static const char *list[8];
+  const char *asked = getenv("ZH_GPU_PRODUCT");
   size_t count = 0;
-  for (const char *const *v = on.api->product_variants(on.device); *v && count < 7; v++)
-    if (!on.slow || strcmp(*v, "cublaslt") != 0) list[count++] = *v;
+  if (asked && *asked) {
+    device_take_variant(NULL);
+    list[count++] = on.api->product_variant(on.device);
+  } else {
+    for (const char *const *v = on.api->product_variants(on.device); *v && count < 7; v++)
+      if (!on.slow || strcmp(*v, "cublaslt") != 0) list[count++] = *v;
+  }
   list[count] = NULL;
   return list;
 }

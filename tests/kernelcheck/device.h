@@ -45,10 +45,11 @@ int check_device(const char *only);
 int bench_device(const char *only); /* product, grouped, attention, rows */
 void bench_device_cases(const char *only);
 
-/* Variants of products of many tokens that the device can run; until the next call. A pretended
- * device only has our own: the library's is a test of its own. */
+/* Variants of products of many tokens that the device can run, or the one that ZH_GPU_PRODUCT asks
+ * for; until the next call. A pretended device only has our own: the library's is a test of its
+ * own. */
 const char *const *device_variants(void);
-void device_take_variant(const char *name); /* NULL: the preferred one */
+void device_take_variant(const char *name); /* NULL: as it opened */
 /* Whether the variant that is taken has something of its own for weights of a form: those that are
  * named e4m3 for no others. */
 bool device_variant_differs(zh_device_form form);

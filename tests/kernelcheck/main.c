@@ -184,7 +184,8 @@ static int help(void) {
       "      libzhiheng-cuda.so. Exit status 1 where there is no device, too. With --bench: the "
       "time of products,\n"
       "      by experts too (grouped), attention and rows by events, weights cold, beside a plain "
-      "read in\n      the same run.\n\n"
+      "read in\n      the same run. ZH_GPU_PRODUCT: one variant of products of many tokens "
+      "alone.\n\n"
       "ZH_CPU=ref|portable|avx2|avx512|vnni|amx imitates a processor that has no more; --bench "
       "then\n"
       "times that table alone. To see whether decoding is held by memory or by the kernels:\n"
@@ -256,6 +257,7 @@ int main(int argc, char **argv) {
   static const char *const options[] = {"--bench",  "--support", "--json", "--device",
                                         "--module", "--help",    NULL};
   request r = {0};
+  setvbuf(stdout, NULL, _IOLBF, 0); /* what was found stays where a device then hangs */
   for (int i = 1; i < argc; i++) {
     const char *word = argv[i];
     int status = 0;
