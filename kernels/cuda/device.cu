@@ -280,8 +280,10 @@ zh_status zh_cuda_elapsed_s(zh_device *device, double *out, zh_device_event *fir
 
 /* --- graphs --- */
 
+/* Relaxed: what a graph's work needs for the first time (a room, a library's workspace, a kernel's code) may be got
+ * while it is being made. */
 zh_status zh_cuda_begin_graph(zh_device *device, zh_error *err) {
-  ZH_CUDA(device, cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
+  ZH_CUDA(device, cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeRelaxed), "beginning a graph");
   return ZH_OK;
 }
 

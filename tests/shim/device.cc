@@ -183,7 +183,7 @@ static cudaError_t allocate(void **out, size_t bytes, bool pinned) {
   locked lock(gate);
   *out = nullptr;
   if (lost() != cudaSuccess) return failed(lost());
-  if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
+  if (allocation_forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
   memory *m = memory_new(bytes, pinned);
   if (!m) return failed(cudaErrorMemoryAllocation);
   *out = reinterpret_cast<void *>(m->address);
