@@ -340,6 +340,9 @@ def test_doctor_says_that_the_vendors_library_is_missing():
     document, _ = doctor(environment(ZH_CUBLASLT="/nowhere/libcublasLt.so", ZH_NCCL="/nowhere/libnccl.so"))
     assert document["accelerators"]["cublaslt"] is None and document["accelerators"]["nccl"] is None
     assert any("gpu-gemm" in item["what"] for item in document["left_out"])
+    assert not any("NCCL" in item["what"] for item in document["left_out"])
+    several, _ = doctor(environment(ZH_NCCL="/nowhere/libnccl.so", ZH_SHIM_DEVICES="2"))
+    assert any("by NCCL" in item["what"] for item in several["left_out"])
 
 
 @pytest.mark.parametrize("words, reason", [
@@ -356,7 +359,8 @@ def test_doctor_says_what_a_module_complains_of(words, reason):
 
 
 # What the module itself says of a driver and a device that it cannot use, through doctor, a step and a command.
-STATES = [({"ZH_SHIM_STATE": "driver"}, "there is no NVIDIA driver, or it is too old for CUDA 13.0"),
+STATES = [({"ZH_SHIM_STATE": "driver"}, "there is no NVIDIA driver; this build needs R580 or newer"),
+          ({"ZH_SHIM_STATE": "old"}, "its driver is of CUDA 12.4, and this build needs one of 13.0 (R580 or newer)"),
           ({"ZH_SHIM_DEVICES": "0"}, "the driver shows none to this process"),
           ({"ZH_SHIM_STATE": "busy"}, "is busy: another process holds it alone"),
           ({"ZH_SHIM_STATE": "mps"}, "is shared by MPS, whose server does not answer"),
