@@ -245,11 +245,18 @@ def test_more_copies_than_a_stream_has_room_for_are_refused(tmp_path, count, war
     assert run(suite, "--out", tmp_path / "bundle", env=environment()).returncode == 2
 
 
-@pytest.mark.parametrize("word, code, words", [("busy", 3, "status 14"), ("memory", 3, "status 3")])
+@pytest.mark.parametrize("word, code, words", [("tired", 3, "status 13"), ("memory", 3, "status 3")])
 def test_a_product_that_fails_in_the_middle_stops_the_run(tmp_path, word, code, words):
     suite = write_suite(tmp_path, GEMM)
     done = run(suite, "--out", tmp_path / "bundle", env=environment(ZH_FAKE_CUBLASLT=word))
     assert done.returncode == code and words in done.stderr and "--resume" in done.stderr
+
+
+def test_a_product_that_cannot_be_chosen_fails_alone(tmp_path):
+    bundle, lines = measure(tmp_path, GEMM + COPY.partition("steps:\n")[2], environment(ZH_FAKE_CUBLASLT="busy"), code=1)
+    steps = {step["step"]: step for step in bundle["steps"]}
+    assert steps["gpu-gemm"]["status"] == "failed" and "status 14" in steps["gpu-gemm"]["reason"]
+    assert steps["gpu-copy"]["status"] == "done" and [line for line in lines if line["step"] == "gpu-copy"]
 
 
 def test_a_wrong_product_is_no_figure(tmp_path):
