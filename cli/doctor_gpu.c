@@ -142,7 +142,13 @@ void zh_doctor_leave_out_gpus(json_t *list, const json_t *machine, const json_t 
   if (json_is_null(json_object_get(accelerators, "cublaslt")))
     zh_doctor_leave_out(list, "matrix products by the vendor's library (gpu-gemm)",
                         "cuBLASLt is not found",
-                        "install libcublas of CUDA 12 or 13, or put its folder on LD_LIBRARY_PATH");
+                        "install libcublas of CUDA 12 or 13, or name its libcublasLt.so by "
+                        "ZH_CUBLASLT: Python's wheels have one, too");
+  if (json_array_size(devices) > 1 && json_is_null(json_object_get(accelerators, "nccl")))
+    zh_doctor_leave_out(list, "sums and copies between GPUs by NCCL (gpu-collective)",
+                        "NCCL is not found",
+                        "install libnccl2, or name its libnccl.so.2 by ZH_NCCL: Python's wheels "
+                        "have one, too");
 }
 
 /* --- for people --- */

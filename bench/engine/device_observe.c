@@ -7,11 +7,11 @@
 
 /* Of observers, on the host. */
 struct zh_device_sight {
-  float *input, *second, *output;
-  float *routed, *shared;   /* weights of the choices, and how much of the shared experts */
-  uint32_t *choice, *place; /* [micro_batch][used] */
-  const zh_weight **each;   /* [2][micro_batch used]: weights, then biases */
-  float *parts;             /* [parts][micro_batch][hidden]: of sums over ranks; NULL: none */
+  float *input, *second, *output; /* as fast to copy to as can be */
+  float *routed, *shared;         /* weights of the choices, and how much of the shared experts */
+  uint32_t *choice, *place;       /* [micro_batch][used] */
+  const zh_weight **each;         /* [2][micro_batch used]: weights, then biases */
+  float *parts;                   /* [parts][micro_batch][hidden]: of sums over ranks; NULL: none */
 };
 
 static size_t choices_of(const zh_engine *engine) {
@@ -37,11 +37,11 @@ static size_t part_floats(const zh_engine *engine) {
              : 0;
 }
 
-static void free_sight(zh_device_sight *s) {
+static void free_sight(const zh_device_engine *d, zh_device_sight *s) {
   if (!s) return;
-  free(s->input);
-  free(s->second);
-  free(s->output);
+  d->api->release_host(d->device, s->input);
+  d->api->release_host(d->device, s->second);
+  d->api->release_host(d->device, s->output);
   free(s->routed);
   free(s->shared);
   free(s->choice);
@@ -51,25 +51,33 @@ static void free_sight(zh_device_sight *s) {
   free(s);
 }
 
+static zh_status get_values(const zh_device_engine *d, zh_device_sight *s, size_t floats,
+                            zh_error *err) {
+  float **each[] = {&s->input, &s->second, &s->output};
+  for (size_t i = 0; i < sizeof each / sizeof *each; ++i)
+    ZH_TRY(d->api->alloc_host(d->device, (void **)each[i], floats * sizeof(float), err));
+  return ZH_OK;
+}
+
 zh_status zh_device_begin_observing(zh_engine *engine, zh_error *err) {
-  size_t floats = most_floats(engine), choices = choices_of(engine);
+  size_t choices = choices_of(engine);
   if (engine->device->sight) return ZH_OK;
   zh_device_sight *s = calloc(1, sizeof *s);
   if (!s) return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
-  *s = (zh_device_sight){.input = malloc(floats * sizeof(float)),
-                         .second = malloc(floats * sizeof(float)),
-                         .output = malloc(floats * sizeof(float)),
-                         .routed = malloc((choices + 1) * sizeof(float)),
+  *s = (zh_device_sight){.routed = malloc((choices + 1) * sizeof(float)),
                          .shared = malloc(engine->micro_batch * sizeof(float)),
                          .choice = malloc((choices + 1) * sizeof(uint32_t)),
                          .place = malloc((choices + 1) * sizeof(uint32_t)),
                          .each = calloc(2 * choices + 1, sizeof *s->each),
                          .parts = malloc(part_floats(engine) * sizeof(float) + 1)};
   engine->gathered = malloc(3 * (size_t)engine->micro_batch * sizeof *engine->gathered);
-  if (!s->input || !s->second || !s->output || !s->routed || !s->shared || !s->choice ||
-      !s->place || !s->each || !s->parts || !engine->gathered) {
-    free_sight(s);
-    return zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
+  bool whole =
+      s->routed && s->shared && s->choice && s->place && s->each && s->parts && engine->gathered;
+  zh_status status = whole ? get_values(engine->device, s, most_floats(engine), err)
+                           : zh_fail(err, ZH_ERR_MEMORY, "not enough memory to check operators");
+  if (status != ZH_OK) {
+    free_sight(engine->device, s);
+    return status;
   }
   for (size_t i = 0; i < choices; ++i) s->place[i] = (uint32_t)i;
   engine->device->sight = s;
@@ -77,7 +85,7 @@ zh_status zh_device_begin_observing(zh_engine *engine, zh_error *err) {
 }
 
 void zh_device_end_observing(zh_engine *engine) {
-  free_sight(engine->device->sight);
+  free_sight(engine->device, engine->device->sight);
   engine->device->sight = NULL;
 }
 

@@ -62,17 +62,28 @@ int zh_lt_start(int index) {
 
 /* --- one product --- */
 
-/* What it has not for this device skips a step; what fails in the middle stops the run. */
-static zh_status kind_of(int status) {
-  if (status == LT_ALLOC_FAILED) return ZH_ERR_MEMORY;
-  bool is_lacking = status == LT_NOT_INITIALIZED || status == LT_ARCH_MISMATCH || status == LT_NOT_SUPPORTED;
-  return is_lacking ? ZH_ERR_LACKING : ZH_ERR_IO;
+/* What it has not for this device skips a step; a product that it refuses or stumbles over while choosing is that step's
+ * failure; what fails in the middle stops the run. */
+static zh_status kind_of(int status, bool computes) {
+  switch (status) {
+  case LT_ALLOC_FAILED: return ZH_ERR_MEMORY;
+  case LT_NOT_INITIALIZED:
+  case LT_ARCH_MISMATCH:
+  case LT_NOT_SUPPORTED: return ZH_ERR_LACKING;
+  case LT_INVALID_VALUE:
+  case LT_EXECUTION_FAILED:
+  case LT_INTERNAL_ERROR: return computes ? ZH_ERR_IO : ZH_ERR_CHECK;
+  default: return ZH_ERR_IO;
+  }
+}
+
+static zh_status fail(zh_status kind, int status, const char *what, const lt_product *p, zh_error *err) {
+  return zh_fail(err, kind, "cuBLASLt failed in %s of %s %zux%zux%zu (status %d)%s", what, p->name, p->m,
+                 p->n, p->k, status, status == LT_NOT_SUPPORTED ? ": this device does not support it" : "");
 }
 
 zh_status zh_lt_status(int status, const char *what, const lt_product *p, zh_error *err) {
-  if (status == 0) return ZH_OK;
-  return zh_fail(err, kind_of(status), "cuBLASLt failed in %s of %s %zux%zux%zu (status %d)%s", what, p->name, p->m,
-                 p->n, p->k, status, status == LT_NOT_SUPPORTED ? ": this device does not support it" : "");
+  return status == 0 ? ZH_OK : fail(kind_of(status, false), status, what, p, err);
 }
 
 #define ZH_LT(call, what) ZH_TRY(zh_lt_status((call), (what), p, err))
@@ -177,7 +188,8 @@ zh_status zh_lt_choose(zh_device *device, lt_product *p, int wanted, zh_device_g
 }
 
 zh_status zh_lt_multiply(zh_device *device, const lt_product *p, zh_error *err) {
-  return zh_lt_status(multiply(device, p, &p->algorithm), "computing", p, err);
+  int status = multiply(device, p, &p->algorithm);
+  return status == 0 ? ZH_OK : fail(kind_of(status, true), status, "computing", p, err);
 }
 
 void zh_lt_release(lt_product *p) {

@@ -25,7 +25,8 @@ enum { LT_COMPUTE_32F = 68, LT_COMPUTE_64F = 70, LT_COMPUTE_32I = 72, LT_COMPUTE
 enum { LT_TRANSPOSE_A = 3, LT_A_SCALE_POINTER = 17, LT_B_SCALE_POINTER = 18, LT_FAST_ACCUMULATION = 25 };
 enum { LT_MAX_WORKSPACE_BYTES = 1, LT_REDUCTION_SCHEMES = 3, LT_ALIGNMENT_C = 7, LT_ALIGNMENT_D = 8 };
 enum { LT_OP_T = 1 };
-enum { LT_NOT_INITIALIZED = 1, LT_ALLOC_FAILED = 3, LT_ARCH_MISMATCH = 8, LT_NOT_SUPPORTED = 15 };
+enum { LT_NOT_INITIALIZED = 1, LT_ALLOC_FAILED = 3, LT_INVALID_VALUE = 7, LT_ARCH_MISMATCH = 8 };
+enum { LT_EXECUTION_FAILED = 13, LT_INTERNAL_ERROR = 14, LT_NOT_SUPPORTED = 15 };
 
 struct lt_library {
   int (*create)(lt_object *);
@@ -78,6 +79,7 @@ struct lt_product {
   lt_algorithm algorithm;
 };
 
+/* While a product is chosen. */
 zh_status zh_lt_status(int status, const char *what, const lt_product *p, zh_error *err);
 zh_status zh_lt_describe(zh_device *device, lt_product *p, zh_error *err);
 /* The fastest of so many proposals, each run a few times; or, where nothing may run now, the first: `wanted` 0. */

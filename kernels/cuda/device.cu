@@ -48,13 +48,26 @@ zh_status zh_cuda_launched(const zh_device *device, const char *kernel, zh_error
   return zh_cuda_status(device, cudaGetLastError(), kernel, err);
 }
 
+/* The first driver that runs what a toolkit of this major version built. */
+enum { RUNTIME_MAJOR = CUDART_VERSION / 1000, DRIVER_NEEDED = RUNTIME_MAJOR >= 13 ? 580 : 525 };
+
+static zh_status refuse_driver(zh_error *err) {
+  int driver = 0;
+  if (!zh_cuda_succeeds(cudaDriverGetVersion(&driver)) || driver == 0)
+    return zh_fail(err, ZH_ERR_LACKING, "no GPU is used: there is no NVIDIA driver; this build needs R%d or newer",
+                   DRIVER_NEEDED);
+  return zh_fail(err, ZH_ERR_LACKING,
+                 "no GPU is used: its driver is of CUDA %d.%d, and this build needs one of %d.0 (R%d or newer)",
+                 driver / 1000, driver % 1000 / 10, RUNTIME_MAJOR, DRIVER_NEEDED);
+}
+
 zh_status zh_cuda_count(int *out, zh_error *err) {
   *out = 0;
   cudaError_t status = cudaGetDeviceCount(out);
-  if (status == cudaErrorInsufficientDriver)
-    return zh_fail(err, ZH_ERR_LACKING,
-                   "no GPU is used: there is no NVIDIA driver, or it is too old for CUDA %d.%d; install a newer driver",
-                   CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  if (status == cudaErrorInsufficientDriver) {
+    cudaGetLastError();
+    return refuse_driver(err);
+  }
   if (is_absent(status) || (status == cudaSuccess && *out == 0))
     return zh_fail(err, ZH_ERR_LACKING, "no GPU is used: the driver shows none to this process (%s)",
                    cudaGetErrorString(status));
@@ -280,8 +293,10 @@ zh_status zh_cuda_elapsed_s(zh_device *device, double *out, zh_device_event *fir
 
 /* --- graphs --- */
 
+/* Relaxed: what a graph's work needs for the first time (a room, a library's workspace, a kernel's code) may be got
+ * while it is being made. */
 zh_status zh_cuda_begin_graph(zh_device *device, zh_error *err) {
-  ZH_CUDA(device, cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
+  ZH_CUDA(device, cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeRelaxed), "beginning a graph");
   return ZH_OK;
 }
 

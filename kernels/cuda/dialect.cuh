@@ -183,6 +183,8 @@ ZH_DEVICE uint64_t zh_clock_ns() {
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
   return now;
 }
+/* What is waited for does not come: the launch fails. */
+ZH_DEVICE void zh_give_up() { __trap(); }
 
 #else
 #include "shim.h"

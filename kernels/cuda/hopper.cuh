@@ -134,7 +134,7 @@ ZH_DEVICE void zh_barrier_wait(uint64_t *barriers, uint32_t i, uint32_t parity) 
                  : "=r"(done)
                  : "r"(at), "r"(parity)
                  : "memory");
-    if (!done && ++looks == ZH_BARRIER_LOOKS) __trap();
+    if (!done && ++looks == ZH_BARRIER_LOOKS) zh_give_up();
   }
 }
 /* What this thread wrote to shared memory is there for matrix units, too. */

@@ -17,9 +17,13 @@ ZH_DEVICE uint32_t zh_arrive(zh_global<uint32_t> word) {
   }
   return before;
 }
-ZH_DEVICE void zh_meet(zh_global<uint32_t> word, uint32_t before) {
+enum { ZH_MEETING_LOOKS = 1 << 26 }; /* a look at the second level takes a hundred nanoseconds at least */
+
+/* A block that never comes is an error of the launch, after some ten seconds or more, and no silence for ever. */
+ZH_DEVICE void zh_meet(zh_global<uint32_t> word, uint32_t before, uint32_t looks = ZH_MEETING_LOOKS) {
   if (threadIdx.x == 0)
-    while (((zh_load_acquire(word) ^ before) & 0x80000000u) == 0u) continue;
+    while (((zh_load_acquire(word) ^ before) & 0x80000000u) == 0u)
+      if (looks-- == 0u) zh_give_up();
   __syncthreads();
 }
 

@@ -7,6 +7,7 @@
  *   broken  proposes algorithms that do not run, but for the last
  *   busy    fails inside (14) when it is asked for algorithms
  *   memory  has no memory (3) for that
+ *   tired   computes what is tried (three algorithms, four times), and fails (13) then
  *
  * It reaches the device's memory by the module itself (ZH_DEVICE_MODULE), at once: the caller has
  * waited for its operands. */
@@ -20,7 +21,15 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes" /* they are found by name */
 #define API __attribute__((visibility("default")))
-enum { OK = 0, NOT_READY = 1, ALLOCATION = 3, INVALID = 7, INTERNAL = 14, NOT_SUPPORTED = 15 };
+enum {
+  OK = 0,
+  NOT_READY = 1,
+  ALLOCATION = 3,
+  INVALID = 7,
+  FAILED = 13,
+  INTERNAL = 14,
+  NOT_SUPPORTED = 15
+};
 enum { F32 = 0, F64 = 1, F16 = 2, I8 = 3, I32 = 10, BF16 = 14, E4M3 = 28 };
 enum { WORKSPACE = 32 << 20 };
 
@@ -226,6 +235,8 @@ static size_t at(const layout *l, uint64_t row, uint64_t column) {
   return (size_t)(row + column * (uint64_t)l->leading);
 }
 
+static int multiplied;
+
 API int cublasLtMatmul(void *handle, void *of, const void *alpha, const void *a, void *la,
                        const void *b, void *lb, const void *beta, const void *c, void *lc, void *d,
                        void *ld, const algorithm *chosen, void *workspace, size_t workspace_bytes,
@@ -238,6 +249,7 @@ API int cublasLtMatmul(void *handle, void *of, const void *alpha, const void *a,
   (void)handle, (void)stream;
   wait_for_all();
   if (chosen->data[0] == 99) return NOT_SUPPORTED;
+  if (is_word("tired") && ++multiplied > 3 * 4) return FAILED;
   if (k != (p->transpose_b ? of_b->columns : of_b->rows) || of_d->rows != m || of_d->columns != n ||
       c != d || lc != ld || !workspace || workspace_bytes != WORKSPACE)
     return INVALID;

@@ -19,6 +19,8 @@ double gamma_of(double roundings);
  * wrong. */
 double worse(double worst, double value, double exact, double bound);
 double unless_equal(double worst, const void *a, const void *b, size_t bytes);
+/* sum of a b; size: of their magnitudes. */
+double exact_dot(double *size, const float *a, const float *b, size_t count);
 
 float *normal_floats(size_t count,
                      float scale); /* the caller frees; exits when there is no memory */

@@ -92,9 +92,15 @@ double device_result(void *result, const device_run *run) {
 
 const char *const *device_variants(void) {
   static const char *list[8];
+  const char *asked = getenv("ZH_GPU_PRODUCT");
   size_t count = 0;
-  for (const char *const *v = on.api->product_variants(on.device); *v && count < 7; v++)
-    if (!on.slow || strcmp(*v, "cublaslt") != 0) list[count++] = *v;
+  if (asked && *asked) {
+    device_take_variant(NULL);
+    list[count++] = on.api->product_variant(on.device);
+  } else {
+    for (const char *const *v = on.api->product_variants(on.device); *v && count < 7; v++)
+      if (!on.slow || strcmp(*v, "cublaslt") != 0) list[count++] = *v;
+  }
   list[count] = NULL;
   return list;
 }
@@ -175,23 +181,40 @@ void device_weights_free(device_weights *w) {
   free(w->host.scales);
 }
 
-double device_dot(double *bound, const device_weights *w, size_t row, const float *x, zh_way way) {
-  const zh_device_matrix *m = &w->host;
+static zh_rounding rounding_of(const device_weights *w, zh_way way) {
   zh_roundings table = zh_device_rounds(on.api, on.device);
-  zh_rounding rounding = zh_device_matrix_rounding(&table, m, way);
-  float *values = zeroed(m->columns * sizeof *values), *rounded = zeroed(m->columns * sizeof *x);
-  double sum = 0, size = 0, columns = m->columns;
-  zh_device_row_values(values, m, m->numbers, m->scales, row);
-  zh_rounded_weights(values, rounding, m->columns);
-  zh_rounded(rounded, rounding, x, m->columns);
-  for (size_t i = 0; i < m->columns; i++) {
-    sum += (double)values[i] * rounded[i];
-    size += fabs((double)values[i] * rounded[i]);
-  }
+  return zh_device_matrix_rounding(&table, &w->host, way);
+}
+
+void device_row(float *out, const device_weights *w, size_t row, zh_way way) {
+  zh_device_row_values(out, &w->host, w->host.numbers, w->host.scales, row);
+  zh_rounded_weights(out, rounding_of(w, way), w->host.columns);
+}
+
+float *device_inputs(const device_weights *w, const float *x, size_t x_stride, size_t tokens,
+                     zh_way way) {
+  size_t columns = w->host.columns;
+  float *inputs = zeroed(tokens * columns * sizeof *inputs);
+  for (size_t t = 0; t < tokens; t++)
+    zh_rounded(inputs + t * columns, rounding_of(w, way), x + t * x_stride, columns);
+  return inputs;
+}
+
+double device_sum(double *bound, const device_weights *w, const float *row, const float *inputs,
+                  zh_way way) {
+  double size, sum = exact_dot(&size, row, inputs, w->host.columns), columns = w->host.columns;
   *bound = gamma_of(2 * (columns + columns / 16 + 12)) * size * (w->minimum ? 4 : 1) + 0x1p-120 +
-           2 * zh_rounding_loss(rounding, values, rounded, m->columns);
+           2 * zh_rounding_loss(rounding_of(w, way), row, inputs, w->host.columns);
+  return sum;
+}
+
+double device_dot(double *bound, const device_weights *w, size_t row, const float *x, zh_way way) {
+  float *values = zeroed(w->host.columns * sizeof *values),
+        *inputs = device_inputs(w, x, w->host.columns, 1, way);
+  device_row(values, w, row, way);
+  double sum = device_sum(bound, w, values, inputs, way);
   free(values);
-  free(rounded);
+  free(inputs);
   return sum;
 }
 

@@ -45,10 +45,11 @@ int check_device(const char *only);
 int bench_device(const char *only); /* product, grouped, attention, rows */
 void bench_device_cases(const char *only);
 
-/* Variants of products of many tokens that the device can run; until the next call. A pretended
- * device only has our own: the library's is a test of its own. */
+/* Variants of products of many tokens that the device can run, or the one that ZH_GPU_PRODUCT asks
+ * for; until the next call. A pretended device only has our own: the library's is a test of its
+ * own. */
 const char *const *device_variants(void);
-void device_take_variant(const char *name); /* NULL: the preferred one */
+void device_take_variant(const char *name); /* NULL: as it opened */
 /* Whether the variant that is taken has something of its own for weights of a form: those that are
  * named e4m3 for no others. */
 bool device_variant_differs(zh_device_form form);
@@ -78,8 +79,16 @@ typedef struct device_weights {
 device_weights device_weights_of(zh_device_form form, uint32_t rows, uint32_t columns,
                                  uint32_t scale_rows, uint32_t scale_columns);
 void device_weights_free(device_weights *w); /* of the host */
-/* y and how far a device may be from it. x: [columns], not yet rounded. Tensor cores cut where
- * others round, so each rounding counts twice. Blocks of 32 add two for their scales. */
+/* What a row and the inputs of tokens are multiplied as. device_inputs: [tokens][columns], to be
+ * freed. */
+void device_row(float *out, const device_weights *w, size_t row, zh_way way);
+float *device_inputs(const device_weights *w, const float *x, size_t x_stride, size_t tokens,
+                     zh_way way);
+/* y of these, and how far a device may be from it. Tensor cores cut where others round, so each
+ * rounding counts twice. Blocks of 32 add two for their scales. */
+double device_sum(double *bound, const device_weights *w, const float *row, const float *inputs,
+                  zh_way way);
+/* The same of one row and one token alone. x: [columns], not yet rounded. */
 double device_dot(double *bound, const device_weights *w, size_t row, const float *x, zh_way way);
 
 #endif

@@ -23,7 +23,7 @@ typedef struct device_attention_case {
   zh_device_attention work;
   zh_device_store store;
   size_t stored;         /* rows */
-  float *k, *v, *q;      /* of the host; k, v [sequences][depth + 1][kv_heads][dim] as held */
+  float *k, *v, *q;      /* of the host; k, v [sequences][kv_heads][depth + 1][dim] as held */
   float *sinks, *slopes; /* [heads] of the host, or NULL */
   uint32_t *position, *sequence; /* of the host */
   uint32_t tokens;
@@ -31,7 +31,7 @@ typedef struct device_attention_case {
 
 static size_t row_at(const device_attention_case *c, size_t sequence, size_t position,
                      size_t head) {
-  return (sequence * (c->shape->depth + 1) + position) * c->shape->kv_heads + head;
+  return (sequence * c->shape->kv_heads + head) * (c->shape->depth + 1) + position;
 }
 static const float *key_at(const device_attention_case *c, size_t row) {
   return c->k + row * c->shape->key_dim;
@@ -52,6 +52,8 @@ static double *exact_weights(const device_attention_case *c, size_t t, size_t he
   size_t kv_head = head / (s->heads / s->kv_heads);
   const float *q = c->q + (t * s->heads + head) * s->key_dim;
   bool rounds = zh_device_attention_rounds(&on.api->rounds, &c->work);
+  float *queries = zeroed(s->key_dim * sizeof *queries);
+  zh_rounded(queries, rounds ? ZH_ROUND_BF16 : ZH_ROUND_NONE, q, s->key_dim);
   *end = c->position[t] + 1;
   *begin = s->window && s->window < *end ? *end - s->window : 0;
   double *p = zeroed((*end - *begin) * sizeof *p), cap = (double)s->softcap, total = 0,
@@ -59,12 +61,7 @@ static double *exact_weights(const device_attention_case *c, size_t t, size_t he
   *score_size = 0;
   for (size_t j = *begin; j < *end; j++) {
     const float *k = key_at(c, row_at(c, c->sequence[t], j, kv_head));
-    double dot = 0, size = 0;
-    for (size_t i = 0; i < s->key_dim; i++) {
-      double product = (double)(rounds ? zh_bf16_to_f32(zh_f32_to_bf16(q[i])) : q[i]) * k[i];
-      dot += product;
-      size += fabs(product);
-    }
+    double size, dot = exact_dot(&size, queries, k, s->key_dim);
     double score = dot * (double)c->work.scale;
     p[j - *begin] = (cap != 0 ? cap * tanh(score / cap) : score) - slant(c, head, *end - 1 - j);
     largest = fmax(largest, p[j - *begin]);
@@ -73,6 +70,7 @@ static double *exact_weights(const device_attention_case *c, size_t t, size_t he
   for (size_t j = 0; j < *end - *begin; j++) total += p[j] = exp(p[j] - largest);
   if (c->sinks) total += exp((double)c->sinks[head] - largest);
   for (size_t j = 0; j < *end - *begin; j++) p[j] /= total;
+  free(queries);
   return p;
 }
 
@@ -83,7 +81,7 @@ static double *exact_weights(const device_attention_case *c, size_t t, size_t he
  * round each weight to bf16, by 2^-9. */
 static double row_error(const device_attention_case *c, const float *out, size_t t, size_t head) {
   const device_attention_shape *s = c->shape;
-  size_t begin, end, kv_head = head / (s->heads / s->kv_heads);
+  size_t begin, end, dim = s->value_dim, kv_head = head / (s->heads / s->kv_heads);
   double score_size, *p = exact_weights(c, t, head, &begin, &end, &score_size), worst = 0,
                      slanted = 0;
   bool rounds = zh_device_attention_rounds(&on.api->rounds, &c->work);
@@ -93,17 +91,21 @@ static double row_error(const device_attention_case *c, const float *out, size_t
                   blocks * (8 * u + 2 * off / fmax(1, blocks / 4)) + (rounds ? 0x1p-8 : 0);
   for (size_t j = begin; j < end; j++)
     slanted += p[j - begin] * 8 * u * slant(c, head, end - 1 - j);
-  for (size_t i = 0; i < s->value_dim; i++) {
-    double exact = 0, mixed = 0, slopes = 0;
-    for (size_t j = begin; j < end; j++) {
-      double v = value_at(c, row_at(c, c->sequence[t], j, kv_head))[i];
-      exact += p[j - begin] * v;
-      mixed += p[j - begin] * fabs(v);
-      slopes += p[j - begin] * fabs(v) * (8 * u * slant(c, head, end - 1 - j) + slanted);
+  double *exact = zeroed(3 * dim * sizeof *exact), *mixed = exact + dim, *slopes = mixed + dim;
+  for (size_t j = begin; j < end; j++) {
+    const float *v = value_at(c, row_at(c, c->sequence[t], j, kv_head));
+    double weight = p[j - begin], leans = 8 * u * slant(c, head, end - 1 - j) + slanted;
+    for (size_t i = 0; i < dim; i++) {
+      double part = weight * v[i];
+      exact[i] += part;
+      mixed[i] += fabs(part);
+      slopes[i] += fabs(part) * leans;
     }
-    worst = worse(worst, out[(t * s->heads + head) * s->value_dim + i], exact,
-                  1.01 * (factor * mixed + slopes) + 0x1p-120);
   }
+  for (size_t i = 0; i < dim; i++)
+    worst = worse(worst, out[(t * s->heads + head) * dim + i], exact[i],
+                  1.01 * (factor * mixed[i] + slopes[i]) + 0x1p-120);
+  free(exact);
   free(p);
   return worst;
 }
@@ -152,8 +154,11 @@ static zh_status store_all(device_attention_case *c, zh_error *err) {
     for (uint32_t p = 0; p < longest[q]; p++, stored++) {
       sequence[stored] = q;
       position[stored] = p;
-      memcpy(k + stored * k_width, key_at(c, row_at(c, q, p, 0)), k_width * 4);
-      if (!s->latent) memcpy(v + stored * v_width, value_at(c, row_at(c, q, p, 0)), v_width * 4);
+      for (uint32_t h = 0; h < s->kv_heads; h++) {
+        size_t row = row_at(c, q, p, h), at = stored * s->kv_heads + h;
+        memcpy(k + at * s->key_dim, key_at(c, row), s->key_dim * 4);
+        if (!s->latent) memcpy(v + at * s->value_dim, value_at(c, row), s->value_dim * 4);
+      }
     }
   c->store = (zh_device_store){.kv = c->work.kv,
                                .k = device_copy(k, all * k_width * 4),

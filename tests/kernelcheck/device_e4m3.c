@@ -142,16 +142,22 @@ static void check_scales(uint32_t rows, uint32_t columns, uint32_t scale_rows,
     for (size_t c = 0; c < columns; c++)
       x[t * x_stride + c] *= (float)((1u << t % 4) * (1 + c / GROUP % 3));
   double worst = multiply(y, &w, x, x_stride, tokens);
-  size_t step = on.slow ? 1 : 7; /* of rows that are held against the host's */
-  for (size_t t = 0; t < tokens; t++)
-    for (size_t r = t % step; r < rows; r += step) {
-      double bound, sum = device_dot(&bound, &w, r, x + t * x_stride, ZH_MANY);
+  size_t step = on.slow ? 1 : 7; /* of tokens that are held against the host's */
+  float *inputs = device_inputs(&w, x, x_stride, tokens, ZH_MANY),
+        *row = zeroed(columns * sizeof *row);
+  for (size_t r = 0; r < rows; r++) {
+    device_row(row, &w, r, ZH_MANY);
+    for (size_t t = r % step; t < tokens; t += step) {
+      double bound, sum = device_sum(&bound, &w, row, inputs + t * columns, ZH_MANY);
       worst = worse(worst, y[t * rows + r], sum, bound);
     }
+  }
   char words[64];
   snprintf(words, sizeof words, "scales of %ux%u", scale_rows, scale_columns);
   report(words, rows, columns, tokens, worst);
   device_weights_free(&w);
+  free(inputs);
+  free(row);
   free(x);
   free(y);
 }

@@ -68,28 +68,42 @@ static product_case prepare_product(const product_shape *s, zh_way way) {
   return c;
 }
 
+/* Of one matrix, whose rows begin at `first` of y's. */
+static double side_errors(const product_case *c, const product_shape *s, size_t i, size_t first,
+                          const float *y) {
+  const device_weights *w = &c->w[i];
+  zh_way way = c->work.way;
+  float *inputs = device_inputs(w, c->x, c->work.x_stride, s->tokens, way),
+        *row = zeroed(s->columns * sizeof *row);
+  double worst = 0;
+  for (size_t r = 0; r < w->host.rows; r++) {
+    double bias = c->biases[i] ? c->bias[i][r] : 0;
+    device_row(row, w, r, way);
+    for (size_t t = 0; t < s->tokens; t++) {
+      size_t at = t * c->work.y_stride + first + r;
+      double bound, sum = device_sum(&bound, w, row, inputs + t * s->columns, way) + bias;
+      bound += 2 * 0x1p-24 * (fabs(sum) + fabs(bias));
+      if (s->adds) {
+        sum = 0.5 * sum + c->before[at];
+        bound = bound + 2 * 0x1p-24 * (fabs(sum) + fabs((double)c->before[at]));
+      }
+      worst = worse(worst, y[at], sum, bound);
+    }
+  }
+  free(inputs);
+  free(row);
+  return worst;
+}
+
 static double product_errors(const product_case *c, const product_shape *s, const float *y) {
   double worst = 0;
-  for (size_t t = 0; t < s->tokens; t++) {
-    size_t first = 0;
-    for (size_t i = 0; i < s->sides; first += c->w[i++].host.rows)
-      for (size_t r = 0; r < c->w[i].host.rows; r++) {
-        size_t at = t * c->work.y_stride + first + r;
-        double bound,
-            sum = device_dot(&bound, &c->w[i], r, c->x + t * c->work.x_stride, c->work.way);
-        double bias = c->biases[i] ? c->bias[i][r] : 0;
-        sum += bias;
-        bound += 2 * 0x1p-24 * (fabs(sum) + fabs(bias));
-        if (s->adds) {
-          sum = 0.5 * sum + c->before[at];
-          bound = bound + 2 * 0x1p-24 * (fabs(sum) + fabs((double)c->before[at]));
-        }
-        worst = worse(worst, y[at], sum, bound);
-      }
+  size_t first = 0;
+  for (size_t i = 0; i < s->sides; first += c->w[i++].host.rows)
+    worst = fmax(worst, side_errors(c, s, i, first, y));
+  for (size_t t = 0; t < s->tokens; t++)
     worst = unless_equal(worst, y + t * c->work.y_stride + first,
                          s->adds ? c->before + t * c->work.y_stride + first : y + first,
                          PADDING * 4); /* all NaN, or what stood there */
-  }
   return worst;
 }
 

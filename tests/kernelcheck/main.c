@@ -44,6 +44,28 @@ double unless_equal(double worst, const void *a, const void *b, size_t bytes) {
   return memcmp(a, b, bytes) == 0 ? worst : INFINITY;
 }
 
+double exact_dot(double *size, const float *a, const float *b, size_t count) {
+  enum { LANES = 8 };
+  double sums[LANES] = {0}, sizes[LANES] = {0}, sum = 0;
+  size_t whole = count / LANES * LANES;
+  for (size_t i = 0; i < whole; i += LANES)
+    for (size_t lane = 0; lane < LANES; lane++) {
+      double term = (double)a[i + lane] * b[i + lane];
+      sums[lane] += term;
+      sizes[lane] += fabs(term);
+    }
+  for (size_t i = whole; i < count; i++) {
+    sums[i - whole] += (double)a[i] * b[i];
+    sizes[i - whole] += fabs((double)a[i] * b[i]);
+  }
+  *size = 0;
+  for (size_t lane = 0; lane < LANES; lane++) {
+    sum += sums[lane];
+    *size += sizes[lane];
+  }
+  return sum;
+}
+
 void *zeroed(size_t bytes) {
   size_t whole = (bytes + 127) & ~(size_t)63;
   void *p = aligned_alloc(64, whole);
@@ -162,7 +184,8 @@ static int help(void) {
       "      libzhiheng-cuda.so. Exit status 1 where there is no device, too. With --bench: the "
       "time of products,\n"
       "      by experts too (grouped), attention and rows by events, weights cold, beside a plain "
-      "read in\n      the same run.\n\n"
+      "read in\n      the same run. ZH_GPU_PRODUCT: one variant of products of many tokens "
+      "alone.\n\n"
       "ZH_CPU=ref|portable|avx2|avx512|vnni|amx imitates a processor that has no more; --bench "
       "then\n"
       "times that table alone. To see whether decoding is held by memory or by the kernels:\n"
@@ -234,6 +257,7 @@ int main(int argc, char **argv) {
   static const char *const options[] = {"--bench",  "--support", "--json", "--device",
                                         "--module", "--help",    NULL};
   request r = {0};
+  setvbuf(stdout, NULL, _IOLBF, 0); /* what was found stays where a device then hangs */
   for (int i = 1; i < argc; i++) {
     const char *word = argv[i];
     int status = 0;

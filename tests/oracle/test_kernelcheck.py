@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 PROGRAM = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "tests" / "zhiheng-kernelcheck"
+SHIM = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "lib" / "zhiheng" / "libzhiheng-shim.so"
 
 
 def ask(*words, cpu=None):
@@ -82,12 +83,29 @@ def test_what_is_wrong_is_said_in_a_sentence():
 
 
 def test_words_of_accelerators():
-    shim = pathlib.Path(os.environ["ZH_BINARY_DIR"]) / "lib" / "zhiheng" / "libzhiheng-shim.so"
-    done = ask("--device", "--module", str(shim), "advance")
+    done = ask("--device", "--module", SHIM, "advance")
     assert done.returncode == 2 and "no operator 'advance'" in done.stderr
-    done = ask("--device", "--module", str(shim), "embed")
+    done = ask("--device", "--module", SHIM, "embed")
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines()[1:-1]} == {"embed"}
-    assert ask("--module", str(shim)).returncode == 2
+    assert ask("--module", SHIM).returncode == 2
     none = ask("--device", "--module", "/nowhere.so")
     assert none.returncode == 1 and "could not be opened" in none.stderr
+
+
+def test_one_variant_of_products_alone(monkeypatch):
+    monkeypatch.setenv("ZH_SHIM_SHARED", "232448")
+    ways = {}
+    for asked in ["", "mma"]:
+        monkeypatch.setenv("ZH_GPU_PRODUCT", asked)
+        done = ask("--device", "--module", SHIM, "head_product")
+        assert done.returncode == 0, done.stderr
+        ways[asked] = {line.split(",")[-1].split()[0] for line in done.stdout.splitlines()[1:-1]}
+    assert ways == {"": {"few", "wgmma", "mma", "wgmma-e4m3", "mma-e4m3"}, "mma": {"few", "mma"}}
+
+
+def test_each_line_is_written_when_it_is_known():
+    with subprocess.Popen([PROGRAM, "--device", "--module", SHIM, "product"], stdout=subprocess.PIPE) as running:
+        first = os.read(running.stdout.fileno(), 65536)
+        running.kill()
+    assert first.startswith(b"shim: ") and first.count(b"\n") <= 2

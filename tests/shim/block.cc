@@ -129,6 +129,11 @@ void stop_block() {
   leave(true);
 }
 
+void give_up(const site &where) {
+  fault("gives up", where, "gives up: what it waits for does not come");
+  stop_block();
+}
+
 static bool same_site(const site &a, const site &b) {
   return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
 }

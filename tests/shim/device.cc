@@ -47,7 +47,7 @@ cudaError_t zh_shim::code_status() {
 static int current_device;
 
 cudaError_t cudaGetDeviceCount(int *out) {
-  if (is_in_state("driver")) return failed(cudaErrorInsufficientDriver);
+  if (is_in_state("driver") || is_in_state("old")) return failed(cudaErrorInsufficientDriver);
   *out = device_count();
   return *out ? cudaSuccess : failed(cudaErrorNoDevice);
 }
@@ -154,7 +154,7 @@ cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int *out) {
-  *out = CUDART_VERSION;
+  *out = is_in_state("driver") ? 0 : is_in_state("old") ? 12040 : CUDART_VERSION;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int *out) {
@@ -183,7 +183,7 @@ static cudaError_t allocate(void **out, size_t bytes, bool pinned) {
   locked lock(gate);
   *out = nullptr;
   if (lost() != cudaSuccess) return failed(lost());
-  if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
+  if (allocation_forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
   memory *m = memory_new(bytes, pinned);
   if (!m) return failed(cudaErrorMemoryAllocation);
   *out = reinterpret_cast<void *>(m->address);

@@ -177,7 +177,8 @@ void forget_loss();
 /* --- stream.cc --- */
 
 void drain_all();
-bool forbidden_by_capture(); /* and spoils the capture */
+bool forbidden_by_capture();            /* of what waits; and spoils the capture */
+bool allocation_forbidden_by_capture(); /* not in relaxed mode */
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 
 } // namespace zh_shim

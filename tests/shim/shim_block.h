@@ -28,6 +28,7 @@ uint64_t meet_warp(offer &mine);
 unsigned lanes_alive();
 void note_fence();
 void give_way(); /* other threads of the block go on first */
+void give_up(const site &where);
 
 template <class T> uint64_t bits_of(T value) {
   static_assert(sizeof(T) <= 8, "a shuffle moves 8 bytes at most");
@@ -65,6 +66,9 @@ static inline void __syncwarp(unsigned mask = 0xFFFFFFFFu, ZH_SHIM_WHERE) {
 }
 static inline void __nanosleep(unsigned) {
   zh_shim::give_way();
+}
+static inline void zh_give_up(ZH_SHIM_WHERE) {
+  zh_shim::give_up(ZH_SHIM_HERE);
 }
 static inline void __threadfence() {
   zh_shim::note_fence();

@@ -5,8 +5,8 @@
  * device), ZH_SHIM_SHARED (bytes of a block, at most), ZH_SHIM_CAPABILITY (89: it says that it is
  * sm_89), ZH_SHIM_FAIL (the device is lost in its n-th launch), ZH_SHIM_DEVICES (how many there
  * are), ZH_SHIM_PEERS (0: none reaches another's memory), ZH_SHIM_STATE (what is the matter with
- * the device: driver, busy, mps, code, ptx, mig), ZH_SHIM_SHOWN (own: a rank of a launcher sees one
- * device, its own), ZH_SHIM_SKIP and ZH_SHIM_SUMS (harm.cc).
+ * the device: driver, old, busy, mps, code, ptx, mig), ZH_SHIM_SHOWN (own: a rank of a launcher
+ * sees one device, its own), ZH_SHIM_SKIP and ZH_SHIM_SUMS (harm.cc).
  */
 #ifndef ZH_TESTS_SHIM_RUNTIME_H
 #define ZH_TESTS_SHIM_RUNTIME_H

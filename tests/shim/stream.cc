@@ -24,6 +24,7 @@ struct CUgraphExec_st {
 struct CUstream_st {
   std::deque<std::function<void()>> waiting;
   std::shared_ptr<work_list> captured; /* while a graph is being made */
+  cudaStreamCaptureMode mode;
   bool spoiled;
   bool looked_at; /* by cudaStreamQuery, since something was enqueued */
 };
@@ -78,15 +79,23 @@ cudaError_t enqueue(cudaStream_t which, std::function<void()> work) {
   return cudaSuccess;
 }
 
-bool forbidden_by_capture() {
+static bool spoils_a_capture(bool waits) {
   for (CUstream_st *stream : streams)
-    if (stream->captured) {
+    if (stream->captured && (waits || stream->mode != cudaStreamCaptureModeRelaxed)) {
       stream->spoiled = true;
       complain(cudaErrorStreamCaptureUnsupported,
                "a call that waits, or allocates, while a graph is being made");
       return true;
     }
   return false;
+}
+
+bool forbidden_by_capture() {
+  return spoils_a_capture(true);
+}
+
+bool allocation_forbidden_by_capture() {
+  return spoils_a_capture(false);
 }
 
 /* --- launches, and the n-th in which the device is lost --- */
@@ -282,12 +291,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 /* --- graphs --- */
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   locked lock(gate);
   if (!streams.count(stream))
     return complain(cudaErrorStreamCaptureUnsupported, "a graph is made of a stream of one's own");
   if (stream->captured) return complain(cudaErrorIllegalState, "two graphs at once of one stream");
   stream->captured = std::make_shared<work_list>();
+  stream->mode = mode;
   stream->spoiled = false;
   return cudaSuccess;
 }

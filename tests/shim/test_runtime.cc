@@ -95,6 +95,14 @@ static void a_graph_is_spoiled_by_what_waits(void **) {
     assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
     assert_null(graph);
   }
+  assert_int_equal(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  assert_int_equal(cudaMalloc(&more, 16), cudaSuccess);
+  assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
+  assert_int_equal(cudaFree(more), cudaSuccess);
+  assert_int_equal(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  assert_int_equal(cudaStreamSynchronize(stream), cudaErrorStreamCaptureUnsupported);
+  assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
   assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorIllegalState);
   assert_int_equal(cudaGetLastError(), cudaErrorIllegalState);
   assert_int_equal(cudaGetLastError(), cudaSuccess);

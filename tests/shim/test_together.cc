@@ -99,6 +99,18 @@ static void a_block_that_never_comes_is_named(void **) {
   zh_shim_forget(1);
 }
 
+ZH_KERNEL void waits_a_while(zh_global<uint32_t> word) {
+  if (blockIdx.x != 2) zh_meet(word, zh_arrive(word), 100);
+}
+
+static void nobody_waits_for_ever(void **) {
+  buffer<uint32_t> word(1);
+  must_report("waits_a_while", "what it waits for does not come", [&] {
+    word.put({0});
+    ZH_LAUNCH_TOGETHER(waits_a_while, BLOCKS, THREADS, 0, nullptr, word.to());
+  });
+}
+
 /* --- shared memory is each block's own, and so are barriers --- */
 
 ZH_KERNEL void own_memory(zh_global<uint32_t> y, zh_global<uint32_t> word) {
@@ -140,6 +152,7 @@ int main(void) {
       cmocka_unit_test(blocks_meet),
       cmocka_unit_test(what_no_meeting_orders_is_reported),
       cmocka_unit_test(a_block_that_never_comes_is_named),
+      cmocka_unit_test(nobody_waits_for_ever),
       cmocka_unit_test(blocks_keep_what_is_theirs),
       cmocka_unit_test(more_blocks_than_fit_are_refused),
   };

@@ -245,11 +245,18 @@ def test_more_copies_than_a_stream_has_room_for_are_refused(tmp_path, count, war
     assert run(suite, "--out", tmp_path / "bundle", env=environment()).returncode == 2
 
 
-@pytest.mark.parametrize("word, code, words", [("busy", 3, "status 14"), ("memory", 3, "status 3")])
+@pytest.mark.parametrize("word, code, words", [("tired", 3, "status 13"), ("memory", 3, "status 3")])
 def test_a_product_that_fails_in_the_middle_stops_the_run(tmp_path, word, code, words):
     suite = write_suite(tmp_path, GEMM)
     done = run(suite, "--out", tmp_path / "bundle", env=environment(ZH_FAKE_CUBLASLT=word))
     assert done.returncode == code and words in done.stderr and "--resume" in done.stderr
+
+
+def test_a_product_that_cannot_be_chosen_fails_alone(tmp_path):
+    bundle, lines = measure(tmp_path, GEMM + COPY.partition("steps:\n")[2], environment(ZH_FAKE_CUBLASLT="busy"), code=1)
+    steps = {step["step"]: step for step in bundle["steps"]}
+    assert steps["gpu-gemm"]["status"] == "failed" and "status 14" in steps["gpu-gemm"]["reason"]
+    assert steps["gpu-copy"]["status"] == "done" and [line for line in lines if line["step"] == "gpu-copy"]
 
 
 def test_a_wrong_product_is_no_figure(tmp_path):
@@ -342,6 +349,9 @@ def test_doctor_says_that_the_vendors_library_is_missing():
     document, _ = doctor(environment(ZH_CUBLASLT="/nowhere/libcublasLt.so", ZH_NCCL="/nowhere/libnccl.so"))
     assert document["accelerators"]["cublaslt"] is None and document["accelerators"]["nccl"] is None
     assert any("gpu-gemm" in item["what"] for item in document["left_out"])
+    assert not any("NCCL" in item["what"] for item in document["left_out"])
+    several, _ = doctor(environment(ZH_NCCL="/nowhere/libnccl.so", ZH_SHIM_DEVICES="2"))
+    assert any("by NCCL" in item["what"] for item in several["left_out"])
 
 
 @pytest.mark.parametrize("words, reason", [
@@ -358,7 +368,8 @@ def test_doctor_says_what_a_module_complains_of(words, reason):
 
 
 # What the module itself says of a driver and a device that it cannot use, through doctor, a step and a command.
-STATES = [({"ZH_SHIM_STATE": "driver"}, "there is no NVIDIA driver, or it is too old for CUDA 13.0"),
+STATES = [({"ZH_SHIM_STATE": "driver"}, "there is no NVIDIA driver; this build needs R580 or newer"),
+          ({"ZH_SHIM_STATE": "old"}, "its driver is of CUDA 12.4, and this build needs one of 13.0 (R580 or newer)"),
           ({"ZH_SHIM_DEVICES": "0"}, "the driver shows none to this process"),
           ({"ZH_SHIM_STATE": "busy"}, "is busy: another process holds it alone"),
           ({"ZH_SHIM_STATE": "mps"}, "is shared by MPS, whose server does not answer"),
