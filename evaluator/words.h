@@ -214,7 +214,7 @@ typedef struct zh_slot {
   ENTRY(compare, no_samples)                                                                       \
   ENTRY(compare, no_item_scores)                                                                   \
   ENTRY(compare, metric_differs)                                                                   \
-  ENTRY(compare, scale_differs)                                                                    \
+  ENTRY(compare, two_scales)                                                                       \
   ENTRY(compare, modality_differs)                                                                 \
   ENTRY(compare, protocol_differs)                                                                 \
   ENTRY(compare, same_model)                                                                       \

@@ -9,6 +9,7 @@
 
 #include "core/arena.h"
 #include "core/json.h"
+#include "evaluator/leading/scales.h"
 #include "evaluator/words.h"
 
 #ifdef __cplusplus
@@ -42,8 +43,7 @@ typedef struct zh_sheet {
   bool texts;         /* scores are nats of whole texts, each over its own bytes: bits a byte */
   zh_answer *answers; /* by item */
   size_t count, room;
-  double most; /* the largest score of a run */
-  bool marks;  /* scores of runs are 0 and 1 alone, and there is a 1 */
+  zh_reach reach; /* of the scores of runs */
   size_t runs;
   double run_variance; /* of the mean, from three runs on; else 0 */
   json_t *faults;      /* what is wrong with it by itself: [{"kind","zh","en"}] */

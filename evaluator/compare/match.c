@@ -97,16 +97,18 @@ static bool modalities_match(const matching *m) {
   return same;
 }
 
-/* Marks of 0 and 1 beside scores above 1; 0 is 0 on every scale. */
 static bool scales_match(const matching *m) {
-  bool x = m->x->marks && m->y->most > 1, y = m->y->marks && m->x->most > 1;
-  char most[32];
-  snprintf(most, sizeof most, "%g", x ? m->y->most : m->x->most);
-  if ((x || y) && m->reasons != NULL)
-    zh_compare_say(m->reasons, m->e->words, "scale_differs", ZH_WORD_compare_scale_differs, "model",
-                   x ? m->a->label : m->b->label, "other", x ? m->b->label : m->a->label, "task",
-                   m->x->task, "value", most, NULL);
-  return !x && !y;
+  bool low = zh_on_two_scales(&m->x->reach, &m->y->reach),
+       high = zh_on_two_scales(&m->y->reach, &m->x->reach);
+  const zh_entrant *shares = low ? m->a : m->b, *other = low ? m->b : m->a;
+  char least[32], most[32];
+  snprintf(least, sizeof least, "%g", fmin(m->x->reach.most, m->y->reach.most));
+  snprintf(most, sizeof most, "%g", fmax(m->x->reach.most, m->y->reach.most));
+  if ((low || high) && m->reasons != NULL)
+    zh_compare_say(m->reasons, m->e->words, "two_scales", ZH_WORD_compare_two_scales, "model",
+                   shares->label, "other", other->label, "task", m->x->task, "low", least, "high",
+                   most, NULL);
+  return !low && !high;
 }
 
 static bool metrics_match(const matching *m) {

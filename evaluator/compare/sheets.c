@@ -72,15 +72,14 @@ static void check_scores(const settling *s) {
   if (bad > 0) fault(s, "not_finite", ZH_WORD_compare_not_finite, example, count);
 }
 
-static void look_at_scale(zh_sheet *sheet) {
-  bool binary = true;
-  sheet->most = -INFINITY;
-  for (size_t i = 0; i < sheet->count; i++) {
-    double score = sheet->answers[i].score;
-    binary &= score == 0 || score == 1;
-    sheet->most = fmax(sheet->most, score);
-  }
-  sheet->marks = binary && sheet->most == 1;
+static zh_status look_at_scale(zh_sheet *sheet, zh_error *err) {
+  double *scores = calloc(sheet->count + 1, sizeof *scores);
+  if (scores == NULL)
+    return zh_fail(err, ZH_ERR_MEMORY, "out of memory for %zu scores", sheet->count);
+  for (size_t i = 0; i < sheet->count; i++) scores[i] = sheet->answers[i].score;
+  sheet->reach = zh_reach_of(scores, sheet->count, 1);
+  free(scores);
+  return ZH_OK;
 }
 
 /* How many rows from i on are of the same item; *twice: a run that stands there twice. */
@@ -149,7 +148,7 @@ zh_status zh_sheet_settle(zh_sheet *sheet, const zh_entrants *e, const char *mod
     fault(&s, "empty", ZH_WORD_compare_empty, "", "0");
   if (sheet->count > 1) qsort(sheet->answers, sheet->count, sizeof *sheet->answers, by_item);
   check_scores(&s);
-  look_at_scale(sheet);
+  ZH_TRY(look_at_scale(sheet, err));
   check_runs(&s);
   ZH_TRY(look_at_runs(sheet, err));
   average(sheet);

@@ -267,7 +267,7 @@ HOSTILE = {
     "duplicate": dict(second=[*OTHER, OTHER[5]]),
     "prompt_differs": dict(second=[(*row[:3], "else") for row in OTHER]),
     "prompt_unstated": dict(second=[(*row[:3], "") for row in OTHER]),
-    "scale_differs": dict(second=[(*row[:2], repr(100 * float(row[2])), row[3]) for row in OTHER]),
+    "two_scales": dict(second=[(*row[:2], repr(100 * float(row[2])), row[3]) for row in OTHER]),
     "modality_differs": dict(second=OTHER, modality="image"),
     "cluster_differs": dict(second=[(row[0], "c1", *row[2:]) for row in OTHER]),
     "not_finite": dict(second=[*OTHER[:-1], (*OTHER[-1][:2], "nan", OTHER[-1][3])]),
@@ -329,11 +329,13 @@ def test_scores_on_two_scales_are_not_compared(tmp_path):
 
     found = pair(compare(*tables(rows(100 * right), rows(other))), "a")
     assert [reason["en"] for reason in found["reasons"]] == [
-        'On task "a" the scores of two are 0 and 1 alone, those of one go up to 100: give both on one scale.']
+        'Task "a": the scores of two go up to 1 and those of one up to 100, which looks like two scales (shares and percents, for instance): '
+        'write both on one.']
     runs = [[(item, cluster, score, run) for run in range(3) for item, cluster, score, _ in rows(numpy.roll(of, run))] for of in (100 * right, other)]
-    assert kinds(pair(compare(*tables(*runs, header="item,cluster,task,modality,score,run")), "a")) == ["scale_differs"]
+    assert kinds(pair(compare(*tables(*runs, header="item,cluster,task,modality,score,run")), "a")) == ["two_scales"]
     for first, second in ((rng.normal(1, 0.2, 90), rng.normal(0.8, 0.05, 90)),  # bits a byte
                           (rng.integers(0, 11, 90), numpy.zeros(90)),          # 0 is 0 on every scale
+                          (rng.integers(0, 4, 90), rng.integers(0, 2, 90)),    # a weak model under a rubric of three points
                           (100 * right, 100 * other)):
         assert "p" in pair(compare(*tables(rows(first), rows(second))), "a")
 
