@@ -68,6 +68,8 @@ ZH_MUST_CHECK zh_status zh_given_draws(zh_draws *out, const zh_given *given, zh_
 /* The document that was packed, or that memory is short. */
 ZH_MUST_CHECK zh_status zh_named_done(json_t **out, json_t *document, zh_error *err);
 json_t *zh_number_list(const double *values, size_t count);
+/* Why a mean over clusters has no interval. */
+json_t *zh_no_variance_note(const zh_groups *groups);
 
 #ifdef __cplusplus
 }

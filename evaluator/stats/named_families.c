@@ -113,23 +113,33 @@ static zh_status rank_sets(json_t **out, const zh_given *given, zh_error *err) {
   return status;
 }
 
-/* values: room for a contribution of each cluster */
-static json_t *bootstrap_json(double *means, double *values, const zh_field *field,
-                              size_t replicates, double confidence) {
-  json_t *list = json_array();
-  double tail = 0.5 * (1 - confidence);
-  for (size_t m = 0; m < field->models; m++) {
-    double *row = means + m * replicates;
-    double mean =
-        zh_contributions(values, field->groups, field->scores + m * field->groups->items, false);
-    json_t *entry = json_pack("{s:i, s:o, s:o}", "model", (int)m + 1, "mean", zh_json_number(mean),
-                              "se", zh_json_number(zh_stdev(row, replicates)));
-    zh_sort_doubles(row, replicates);
-    json_object_set_new(entry, "low", zh_json_number(zh_percentile(row, replicates, tail)));
-    json_object_set_new(entry, "high", zh_json_number(zh_percentile(row, replicates, 1 - tail)));
-    json_array_append_new(list, entry);
+/* drawn: means of one model; the draws of clusters that do not vary are as alike as they. */
+static json_t *spread_of(size_t model, double *drawn, size_t replicates, const zh_estimate *e,
+                         const zh_groups *groups, double confidence) {
+  double tail = 0.5 * (1 - confidence), se = NAN, low = NAN, high = NAN;
+  if (e->variance > 0) {
+    se = zh_stdev(drawn, replicates);
+    zh_sort_doubles(drawn, replicates);
+    low = zh_percentile(drawn, replicates, tail);
+    high = zh_percentile(drawn, replicates, 1 - tail);
   }
-  return list;
+  json_t *entry = json_pack("{s:I, s:o, s:o, s:o, s:o}", "model", (json_int_t)model + 1, "mean",
+                            zh_json_number(e->value), "se", zh_json_number(se), "low",
+                            zh_json_number(low), "high", zh_json_number(high));
+  if (isnan(se)) json_object_set_new(entry, "note", zh_no_variance_note(groups));
+  return entry;
+}
+
+static zh_status list_spreads(json_t *list, double *means, const zh_field *field, size_t replicates,
+                              double confidence, zh_error *err) {
+  const zh_groups *g = field->groups;
+  for (size_t m = 0; m < field->models; m++) {
+    zh_estimate estimate;
+    ZH_TRY(zh_estimate_mean(&estimate, g, field->scores + m * g->items, 0, err));
+    json_array_append_new(
+        list, spread_of(m, means + m * replicates, replicates, &estimate, g, confidence));
+  }
+  return ZH_OK;
 }
 
 static zh_status bootstrap(json_t **out, const zh_given *given, zh_error *err) {
@@ -139,18 +149,19 @@ static zh_status bootstrap(json_t **out, const zh_given *given, zh_error *err) {
   double confidence;
   ZH_TRY(zh_given_real_or(&confidence, given, "confidence", 0.5, 0.999999, 0.95, err));
   ZH_TRY(field_of(&scores, &groups, &draws, given, err));
-  double *means = calloc(scores.rows * draws.replicates + groups->clusters, sizeof *means);
-  double *values = means + scores.rows * draws.replicates;
+  double *means = calloc(scores.rows * draws.replicates, sizeof *means);
+  json_t *models = json_array();
   const zh_field field = {.groups = groups, .models = scores.rows, .scores = scores.values};
   zh_status status = means == NULL ? zh_fail(err, ZH_ERR_MEMORY, "out of memory") : ZH_OK;
   if (status == ZH_OK) status = zh_bootstrap_means(means, &field, &draws, err);
   if (status == ZH_OK)
-    status = zh_named_done(
-        out,
-        json_pack("{s:o, s:f, s:I}", "models",
-                  bootstrap_json(means, values, &field, draws.replicates, confidence), "confidence",
-                  confidence, "replicates", (json_int_t)draws.replicates),
-        err);
+    status = list_spreads(models, means, &field, draws.replicates, confidence, err);
+  if (status == ZH_OK)
+    status = zh_named_done(out,
+                           json_pack("{s:O, s:f, s:I}", "models", models, "confidence", confidence,
+                                     "replicates", (json_int_t)draws.replicates),
+                           err);
+  json_decref(models);
   free(means);
   zh_groups_free(groups);
   zh_numbers_clear(&scores);

@@ -5,6 +5,12 @@
 #include "evaluator/stats/named.h"
 #include "evaluator/stats/special.h"
 
+json_t *zh_no_variance_note(const zh_groups *g) {
+  return json_string(g->clusters < 2
+                         ? "one cluster alone: no variance is known"
+                         : "no variance among the clusters: no interval follows from them");
+}
+
 static json_t *described(const char *what, const zh_estimate *e, const zh_groups *g,
                          double confidence) {
   double half = zh_estimate_half_width(e, confidence);
@@ -15,11 +21,7 @@ static json_t *described(const char *what, const zh_estimate *e, const zh_groups
       spread ? zh_json_number(e->df) : json_null(), "low", zh_json_number(e->value - half), "high",
       zh_json_number(e->value + half), "confidence", confidence, "items", (json_int_t)g->items,
       "clusters", (json_int_t)g->clusters);
-  if (!spread)
-    json_object_set_new(document, "note",
-                        json_string(g->clusters < 2 ? "one cluster alone: no variance is known"
-                                                    : "no variance among the clusters: no "
-                                                      "interval follows from them"));
+  if (!spread) json_object_set_new(document, "note", zh_no_variance_note(g));
   return document;
 }
 

@@ -306,6 +306,15 @@ def test_bootstrap_has_the_variance_of_the_binomial():
             assert model["se"] == pytest.approx(factor * (p * (1 - p) / 500) ** 0.5, rel=5 / (2 * 4000) ** 0.5)
 
 
+@pytest.mark.parametrize("words, said", [(dict(scores="1,1,1;1,0,1"), "no variance"), (dict(scores="0.1,0.3,0.2;0,1,1", cluster="1,1,2"), "no variance"),
+                                         (dict(scores="1,0,1", cluster="1,1,1"), "one cluster")])
+def test_a_bootstrap_of_what_does_not_vary_has_no_interval(words, said):
+    first, *others = ask("bootstrap", **words)["models"]
+    assert (first["model"], first["se"], first["low"], first["high"]) == (1, None, None, None) and said in first["note"]
+    near(first["mean"], numpy.mean([float(score) for score in words["scores"].split(";")[0].split(",")]))
+    assert all(model["se"] > 0 and model["low"] < model["high"] and "note" not in model for model in others)
+
+
 def test_bradley_terry(tmp_path):
     """Two models: the strength is half the logit of the share; three: the likelihood's gradient vanishes."""
     table = tmp_path / "two.csv"
