@@ -90,16 +90,23 @@ double device_result(void *result, const device_run *run) {
 
 /* --- variants --- */
 
+/* The shim computes at once, cuBLASLt in the order of its stream. */
+static size_t add_variant(const char **list, size_t count, const char *name) {
+  if (on.slow && strcmp(name, "cublaslt") == 0) return count;
+  list[count] = name;
+  return count + 1;
+}
+
 const char *const *device_variants(void) {
   static const char *list[8];
   const char *asked = getenv("ZH_GPU_PRODUCT");
   size_t count = 0;
   if (asked && *asked) {
     device_take_variant(NULL);
-    list[count++] = on.api->product_variant(on.device);
+    count = add_variant(list, count, on.api->product_variant(on.device));
   } else {
     for (const char *const *v = on.api->product_variants(on.device); *v && count < 7; v++)
-      if (!on.slow || strcmp(*v, "cublaslt") != 0) list[count++] = *v;
+      count = add_variant(list, count, *v);
   }
   list[count] = NULL;
   return list;
