@@ -36,8 +36,10 @@ static void make_folder(void) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static zh_words *words;
+  static zh_threads *threads;
   zh_error err = ZH_ERROR_INIT;
   if (words == NULL) must(zh_words_load(&words, &err), &err);
+  if (threads == NULL) must(zh_threads_create(&threads, 1, NULL, &err), &err);
   if (folder[0] == 0) make_folder();
   if (size > 65536) return 0;
   const uint8_t *end = size > 0 ? memchr(data, 0, size) : NULL;
@@ -46,11 +48,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   put("samples_t_1.jsonl", end != NULL ? end + 1 : data, end != NULL ? size - length - 1 : 0);
   zh_entrants entrants = {.words = words};
   const char *const inputs[] = {folder, fuzz_file((const uint8_t *)table, sizeof table - 1)};
+  const zh_contest_options how = {
+      .alpha = 0.05, .against = -1, .replicates = 100, .seed = 1, .threads = threads};
+  zh_contest contest = {0};
   json_t *protocol = NULL;
   zh_status status = zh_entrants_open(&entrants, inputs, 2, &err);
-  if (status == ZH_OK) status = zh_compare_protocol(&protocol, &entrants, &err);
+  if (status == ZH_OK) status = zh_contest_hold(&contest, &entrants, &how, &err);
+  if (status == ZH_OK) status = zh_compare_protocol(&protocol, &entrants, &contest, &err);
   if ((status == ZH_OK) != (err.message[0] == 0)) abort();
   json_decref(protocol);
+  zh_contest_clear(&contest);
   zh_entrants_clear(&entrants);
   return 0;
 }
