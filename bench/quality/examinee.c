@@ -16,10 +16,6 @@ uint32_t zh_examinee_sequences(const zh_architecture *a, size_t positions, uint3
   return fit < 1 ? 1 : fit > SEQUENCES ? SEQUENCES : (uint32_t)fit;
 }
 
-static size_t logits_bytes(const zh_examinee *e) {
-  return e->pass_wants * (size_t)e->vocab * sizeof *e->logits;
-}
-
 static zh_status make_room(zh_examinee *e, zh_error *err) {
   zh_pass_tokens *p = &e->pass;
   e->pass_wants = LOGITS_BYTES / (sizeof(float) * (size_t)e->vocab);
@@ -30,7 +26,7 @@ static zh_status make_room(zh_examinee *e, zh_error *err) {
   p->position = calloc(e->pass_tokens, sizeof *p->position);
   p->sequence = calloc(e->pass_tokens, sizeof *p->sequence);
   p->want = calloc(e->pass_tokens, sizeof *p->want);
-  e->logits = zh_big_alloc(logits_bytes(e));
+  e->logits = malloc(e->pass_wants * (size_t)e->vocab * sizeof *e->logits);
   e->slots = calloc(e->sequences, sizeof *e->slots);
   bool whole = p->token && p->position && p->sequence && p->want && e->logits && e->slots;
   for (uint32_t s = 0; whole && s < e->sequences; s++) {
@@ -68,7 +64,7 @@ void zh_examinee_free(zh_examinee *e) {
   free(e->pass.position);
   free(e->pass.sequence);
   free(e->pass.want);
-  zh_big_free(e->logits, logits_bytes(e));
+  free(e->logits);
   free(e);
 }
 
