@@ -21,6 +21,7 @@ struct zh_sitting {
   bool **kept;              /* [tasks][requests]: … before, or by nobody here */
   bool **skip;              /* [tasks][groups]: not asked by this rank */
   zh_sitting_count *counts; /* [tasks] */
+  size_t depth;             /* where what has to be computed begins, on the mean */
   zh_answer_journal *journal;
   char plan[ZH_DIGEST_HEX];
   zh_sitting_tell tell;
@@ -157,18 +158,7 @@ size_t zh_sitting_positions(const zh_sitting *s) {
 }
 
 size_t zh_sitting_depth(const zh_sitting *s) {
-  double depth = 0, tokens = 0;
-  for (size_t t = 0; t < s->exam->task_count; t++) {
-    const zh_asks *asks = &s->asks[t];
-    for (size_t g = 0, before = SIZE_MAX; g < asks->group_count; g++) {
-      if (s->skip[t][g]) continue;
-      double needed = (double)zh_asks_needed(asks, g, before);
-      depth += needed * (double)zh_asks_before(asks, g, before);
-      tokens += needed;
-      before = g;
-    }
-  }
-  return tokens > 0 ? (size_t)(depth / tokens) : 0;
+  return s->depth;
 }
 
 const zh_speech *zh_sitting_speech(const zh_sitting *s) {
@@ -258,18 +248,23 @@ static zh_status share_out(zh_sitting *s, zh_error *err) {
   return status;
 }
 
-/* Tokens of the prompts that this rank has to ask. */
+/* Tokens of the prompts that this rank has to ask, and where they begin. */
 static void count_tokens(zh_sitting *s) {
+  double depth = 0, tokens = 0;
   for (size_t t = 0; t < s->exam->task_count; t++) {
     const zh_asks *asks = &s->asks[t];
     for (size_t g = 0, before = SIZE_MAX; g < asks->group_count; g++) {
       if (s->skip[t][g]) continue;
-      s->counts[t].needed += zh_asks_needed(asks, g, before);
+      uint64_t needed = zh_asks_needed(asks, g, before);
+      s->counts[t].needed += needed;
+      depth += (double)needed * (double)zh_asks_before(asks, g, before);
+      tokens += (double)needed;
       for (size_t a = 0; a < asks->groups[g].count; a++)
         s->counts[t].asked += zh_ask_fed(&asks->at[asks->groups[g].first + a]);
       before = g;
     }
   }
+  s->depth = tokens > 0 ? (size_t)(depth / tokens) : 0;
 }
 
 /* What the folder has, the same on all ranks. */
